@@ -124,13 +124,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    tensors, info = read_weights(arguments.weights)
+    tensors, info, _ = read_weights(arguments.weights)
     assert info is not None, "not one of srx's own weights files"
     scale = info.scale
     target = weights_path(arguments.name, scale)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.mix:
-            others, _ = read_weights(arguments.mix)
+            others = read_weights(arguments.mix).tensors
             share = arguments.share
             tensors = {k: share * v + (1 - share) * others[k] for k, v in tensors.items()}
             arguments.weights = Path(folder) / "mixed.safetensors"

@@ -48,10 +48,7 @@ class ContrastChannelAttention(ChannelAttention):
 class PooledChannelAttention(nn.Module):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
 
-    Args:
-        reduction: See ``ChannelAttention``.
-        pool: ``avg``, ``max``, or ``both``: mean and maximum as two rows, joined into one.
-        kernel: Odd length of the convolution that runs along the channels.
+    A convolution of the odd length ``kernel`` runs along the channels and joins both into one row.
     """
 
     def __init__(

@@ -43,9 +43,7 @@ def damp(layer: nn.Conv2d, gain: float) -> None:
 class Concatenation(nn.Module):
     """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
 
-    Args:
-        modules: Each maps ``channels`` to ``channels``.
-        slope: Negative slope of the leaky ReLU after the fusion.
+    Each maps ``channels`` to ``channels``; a leaky ReLU of the slope follows the fusion.
     """
 
     def __init__(self, modules: Sequence[nn.Module], *, channels: int, slope: float) -> None:
@@ -64,11 +62,9 @@ class Concatenation(nn.Module):
 
 
 class FeatureDistillationBlock(nn.Module):
-    """RFDB of RFDN (Liu et al. 2020), without block residual.
+    """RFDB of RFDN (Liu et al. 2020), without block residual; each step distils half the channels.
 
-    Args:
-        attention: Makes the attention at its end: CCA, or ESA in the form of the AIM challenge.
-        channels: Channels in and out; half of them are distilled at each step.
+    The attention at its end is CCA, or ESA in the form of the AIM challenge.
     """
 
     def __init__(
@@ -96,12 +92,7 @@ class FeatureDistillationBlock(nn.Module):
 class ResidualLocalFeatureBlock(nn.Module):
     """RLFB of RLFN (Kong et al. 2022) and RRLFN: three 3x3 units, a 1x1 convolution, attention.
 
-    The input is added behind the units.
-
-    Args:
-        units: Map ``channels`` to ``channels``; each is followed by the activation.
-        esa_channels: Channels inside the attention.
-        slope: Negative slope of the activation; 0 for ReLU.
+    The activation follows each unit, a ReLU where ``slope`` is 0; the input is added behind them.
     """
 
     def __init__(
@@ -123,12 +114,9 @@ class ResidualLocalFeatureBlock(nn.Module):
 
 
 class ShuffleUpsampling(nn.Sequential):
-    """Convolution and sub-pixel shuffle (Shi et al. 2016), once for each factor of the scale.
+    """Convolution, sub-pixel shuffle (Shi et al. 2016) and activation, for each factor of a scale.
 
-    Args:
-        scale: A key of ``STEPS``.
-        activation: Makes what follows each shuffle; None for nothing.
-        groups: Groups of the convolutions.
+    The factors are in ``STEPS``.
     """
 
     def __init__(
@@ -153,11 +141,9 @@ def merge_convolutions(layers: nn.Module, *, channels: int, scale: int = 1) -> n
 
     Equal to rounding but for the outermost input pixel, where maps between the layers are padded.
 
-    Args:
-        layers: Two 3x3 convolutions, or three with pixel shuffles between them by ``scale`` in all;
-            each output pixel depends on 5x5 input pixels around its place.
-        channels: That go in.
-        scale: Output pixels per input pixel; above 1 a pixel shuffle is to follow.
+    The layers, which take ``channels``, are two 3x3 convolutions, or three with pixel shuffles
+    between them by ``scale`` in all; each output pixel depends on 5x5 input pixels around its
+    place. Above a scale of 1 a pixel shuffle is to follow the one convolution.
     """
     side = 5
     impulses = torch.zeros(channels + 1, channels, side, side)  # and the last is of none

@@ -28,10 +28,7 @@ Mode = Literal["bilinear", "nearest"]
 class StretchedMap(nn.Module):
     """Resize maps with one value for every ``step`` pixels to the size that they were made of.
 
-    Args:
-        step: Pixels from one value to the next.
-        minimum: Pixels that the first value needs.
-        mode: As ``F.interpolate`` takes it.
+    The first value needs ``minimum`` pixels; ``mode`` is as ``F.interpolate`` takes it.
     """
 
     rows: Tensor | None
@@ -98,15 +95,8 @@ def stretch_weights(
 ) -> tuple[Tensor, Tensor]:
     """Return the weights by which ``stretch_part`` resizes maps of tiles; see ``StretchedMap``.
 
-    Args:
-        positions: Where the tiles lie, (N, 4).
-        size: (H, W) of the tiles; a shorter side than ``minimum`` counts as that long.
-        step: Pixels from one value to the next.
-        minimum: Pixels that the first value needs.
-        mode: Of the interpolation.
-
-    Returns:
-        (N, H, h) and (N, W, w): the share of each value of a map in each row and each column.
+    They are of (N, H, h) and (N, W, w): the share of each value of a map in each row and column. A
+    shorter side of ``size`` (H, W) than ``minimum`` counts as that long.
     """
     # Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
     kind = torch.float32 if positions.device.type == "mps" else torch.float64

@@ -29,11 +29,7 @@ there. A maximum counts them: around a whole picture it often lies there, too.""
 
 
 class GlobalPool(nn.Module):
-    """Pool every channel over its whole input, or give what it holds of a larger picture.
-
-    Args:
-        kind: ``mean``, ``maximum``, or ``contrast``: see :func:`contrast`.
-    """
+    """Pool every channel over its whole input, or give what it holds of a larger picture."""
 
     held: Tensor | None
 

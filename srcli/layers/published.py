@@ -17,12 +17,7 @@ FIXED = 1e-2
 
 
 class ValueRange(nn.Module):
-    """Bring pictures in [0, 1] to another range, and back by ``undo``.
-
-    Args:
-        top: Value that 1 becomes, before the mean is subtracted.
-        mean: Mean RGB in [0, 1] that is subtracted.
-    """
+    """Subtract a mean RGB in [0, 1] from pictures in [0, 1] and multiply by ``top``; or undo it."""
 
     mean: Tensor
 
@@ -92,11 +87,9 @@ def has_layers(tensors: Mapping[str, Tensor], *names: str) -> bool:
 
 
 def rename(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
-    """Return tensors by other names.
+    """Return tensors by other names; all expressions are applied to each name, in order.
 
-    Args:
-        tensors: By published names.
-        names: Applied to each name, all of them, in order. What becomes an empty name is left out.
+    What becomes an empty name is left out.
     """
     found: dict[str, Tensor] = {}
     for key, value in tensors.items():
@@ -137,11 +130,8 @@ def fold_shifts(
     by another. Some trained these, too, by mistake; ``ValueRange`` has the fixed ones. Outputs are
     equal but near borders: the zeros around a picture stand for another colour then.
 
-    Args:
-        found: By the network's names; without shifts among ``tensors`` it is returned as it is.
-        tensors: By published names, with ``sub_mean`` and ``add_mean``.
-        first: Name of the first convolution, which takes RGB.
-        last: Name of the last one, which gives RGB or what a shuffle makes RGB of.
+    ``found`` are tensors by the network's names, ``tensors`` by published ones, perhaps with such
+    shifts; the last convolution gives RGB, or what a shuffle makes RGB of.
     """
     shifts = [
         tensors.get(f"{n}_mean.{part}") for n in ("sub", "add") for part in ("weight", "bias")

@@ -25,15 +25,14 @@ _DYADIC = (2, 4)
 def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = None) -> Tensor:
     """Resize as MATLAB's ``imresize`` does.
 
+    Gives (N, C, ceil(scale H), ceil(scale W)) in the dtype of ``x``, computed in fp32 at least.
+
     Args:
-        x: (N, C, H, W) of a floating dtype; computed in fp32 at least.
+        x: (N, C, H, W) of a floating dtype.
         scale: Output pixels per input pixel. Give a ``Fraction`` for 1/3.
         levels: For pictures in [0, 1] that stand for integers 0..levels: round and clip to these
             after each of the two passes, as MATLAB does with integer pictures. None for floats,
             which are neither rounded nor clipped.
-
-    Returns:
-        (N, C, ceil(scale H), ceil(scale W)) in the dtype of ``x``.
     """
     if x.ndim != 4:
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
@@ -127,13 +126,7 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
     Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to one of the
     four corners; through them the 3x3 kernels of ``up``, which stands before a sub-pixel shuffle,
     reach as far as the 5x5 of bicubic interpolation, whose kernels are added to ``gain`` times its
-    first weights.
-
-    Returns:
-        The number of these channels.
-
-    Raises:
-        ModelError: If the network has fewer channels.
+    first weights. Returns the number of these channels; ModelError if the network has fewer.
     """
     copies = 3 * len(CORNERS)
     if head.out_channels < copies:
@@ -166,33 +159,30 @@ def _phase_taps(scale: int) -> NDArray[np.float64]:
     return cubic(offsets[:, None] - np.arange(-2.0, 3.0))
 
 
-class BicubicEnlargement(nn.Module):
-    """Enlarge by bicubic interpolation, for networks that work at full size; no parameters.
+class _Bicubic(nn.Module):
+    """The numbers of ``bicubic_resize`` by an integer factor, without parameters.
 
-    The same numbers as ``bicubic_resize`` by an integer factor, in a form that reads nothing from
-    the host while it runs.
+    Nothing is read from the host while it runs.
     """
 
     def __init__(self, *, scale: int) -> None:
         super().__init__()
         self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def enlarge(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) to (N, C, scale H, scale W) in fp32."""
-        return _enlarge(x, self.phases)
+        return _enlarge_axis(_enlarge_axis(x.float(), 2, self.phases), 3, self.phases)
 
 
-class BicubicSkip(nn.Module):
+class BicubicEnlargement(_Bicubic):
+    """Enlarge by bicubic interpolation, for networks that work at full size."""
+
+    forward = _Bicubic.enlarge
+
+
+class BicubicSkip(_Bicubic):
     """Add the bicubic enlargement of a network's input to its output."""
-
-    def __init__(self, *, scale: int) -> None:
-        super().__init__()
-        self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
     def forward(self, out: Tensor, x: Tensor) -> Tensor:
         """Add enlarged ``x`` (N, C, H, W) to ``out`` (N, C, scale H, scale W), in fp32."""
-        return out.float() + _enlarge(x, self.phases)
-
-
-def _enlarge(x: Tensor, phases: list[list[float]]) -> Tensor:
-    return _enlarge_axis(_enlarge_axis(x.float(), 2, phases), 3, phases)
+        return out.float() + self.enlarge(x)

@@ -41,10 +41,8 @@ class SpandrelNetwork(Network):
 def load_with_spandrel(path: Path, tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
     """Build a network that is not of our table, by spandrel where it is installed.
 
-    Spandrel itself reads no file; ``path`` is for messages.
-
-    Raises:
-        ModelError: If spandrel is not installed, or does not know the network either.
+    Spandrel itself reads no file; ``path`` is for messages. ModelError if it is not installed, or
+    does not know the network either.
     """
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict

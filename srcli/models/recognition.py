@@ -26,13 +26,9 @@ LIKE = 0.5
 def recognise(
     origin: str | Path, tensors: Mapping[str, Tensor], scale: int | None = None
 ) -> Named | None:
-    """Find the network of the table that tensors belong to; see ``find_matches``.
+    """Find the network of the table that tensors belong to, or None; see ``find_matches``.
 
-    Returns:
-        The match for the scale, or for the only one where that is None; None if there is none.
-
-    Raises:
-        ModelError: If there are several scales that cannot be told apart, or not this one.
+    ModelError if it is not of the scale, or of several where none is given.
     """
     found = find_matches(tensors)
     if not found:
@@ -53,10 +49,8 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
     """Return the network that tensors belong to, several times where it may be of several scales.
 
     Their names are those that their authors published them under, which ``from_published`` of the
-    network's class knows, or those of a network with default settings.
-
-    Returns:
-        The tensors by the network's own names, and what the metadata would say.
+    network's class knows, or those of a network with default settings. Each match has them by the
+    network's own names, and what the metadata would say.
     """
     shapes = _shapes(tensors)
     for name in _networks():

@@ -114,21 +114,13 @@ def save_weights(
     write_whole(path, len(text).to_bytes(8, "little") + text + content[start:])
 
 
-def read_weights(path: Path) -> tuple[Mapping[str, Tensor], WeightsInfo | None]:
-    """Read the tensors of a weights file, and its metadata if it is ours; see ``read_stored``."""
-    return read_stored(path)[:2]
-
-
-def read_stored(path: Path) -> StoredWeights:
+def read_weights(path: Path) -> StoredWeights:
     """Read the tensors of a weights file, its metadata if it is ours, and a note on the choice.
 
-    Args:
-        path: ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote, of
-            which only plain tensors are read (no code runs). Of tables for the generator and the
-            discriminator the former is taken, of averaged and other weights the averaged ones.
-
-    Raises:
-        ModelError: If the file is missing, damaged, of another kind, or holds no tensors.
+    It is ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote, of which
+    only plain tensors are read (no code runs). Of tables for the generator and the discriminator
+    the former is taken, of averaged and other weights the averaged ones. ModelError if the file is
+    missing, damaged, of another kind, or holds no tensors.
     """
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, entry_of, find_entry, outline_network
 from srcli.models.recognition import find_matches, recognise
-from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_stored
+from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,7 @@ def _user_file(name: str, scale: int) -> Path | None:
 def _networks_of(path: Path, changed: int) -> frozenset[tuple[str, int]]:
     """Return model and scale of a file, several where it does not tell; none if it is of none."""
     try:
-        tensors, info, _ = read_stored(path)
+        tensors, info, _ = read_weights(path)
     except ModelError:
         return frozenset()
     found = [info] if info else [each for _, each in find_matches(tensors)]
@@ -79,17 +79,9 @@ def load_network(
     Shapes are compared before memory is taken, as metadata may ask for a network of any size. A
     file of other software is tried on a test picture, as networks of the same tensors may differ
     in their code: in the range of values, which is then that which enlarges it, or beyond help.
-
-    Args:
-        path: The file.
-        scale: The one that is wanted; None for any.
-        value_range: White, 1 or 255, inside a network of other software; None finds it.
-
-    Raises:
-        ModelError: If the file cannot be read, fits no network or not this scale, or its network
-            does not enlarge.
+    ModelError if the file cannot be read, fits no network or not the scale, or does not enlarge.
     """
-    stored = read_stored(path)
+    stored = read_weights(path)
     if stored.info is not None:
         info = stored.info
         _check_scale(path, info, scale)
@@ -225,8 +217,7 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
 def find_weights(model: str, scale: int) -> Path | None:
     """Return the weights file of a model for ``load_model``; None for a model without weights.
 
-    Raises:
-        ModelError: If there is no such model or scale. Files are not looked at.
+    ModelError if there is no such model or scale. Files are not looked at.
     """
     if _is_file(model):
         return Path(model)
@@ -250,15 +241,12 @@ def _is_file(model: str) -> bool:
 def default_scale(models: Iterable[str]) -> int:
     """Return the scale where none is given: that of the first weights file, 4 if all are names.
 
-    Missing files do not count.
-
-    Raises:
-        ModelError: If the file cannot be read, or does not tell its scale.
+    Missing files do not count. ModelError if the file cannot be read, or does not tell its scale.
     """
     path = next((Path(m) for m in models if _is_file(m) and Path(m).is_file()), None)
     if path is None:
         return 4
-    stored = read_stored(path)
+    stored = read_weights(path)
     if stored.info is not None:
         return stored.info.scale
     found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)

@@ -38,7 +38,7 @@ def file(network, tmp_path):
 
 
 def test_metadata_and_tensors_come_back(file, network):
-    tensors, info = read_weights(file)
+    tensors, info, _ = read_weights(file)
     assert info == INFO
     state = network.state_dict()
     assert tensors.keys() == state.keys()
@@ -49,7 +49,7 @@ def test_half_precision_halves_the_file_and_keeps_counters(tmp_path):
     path = tmp_path / "w.safetensors"
     tensors = {"w": torch.rand(1000), "n": torch.tensor(2**40)}
     save_weights(path, tensors, INFO, half=True)
-    found, _ = read_weights(path)
+    found = read_weights(path).tensors
     assert found["w"].dtype == torch.float16
     assert int(found["n"]) == 2**40
     assert path.stat().st_size < 3000
@@ -98,7 +98,7 @@ def test_weights_of_other_software_without_our_metadata_are_only_tensors(tmp_pat
 
     path = tmp_path / "plain.safetensors"
     save_file({"w": torch.ones(2)}, path)
-    tensors, info = read_weights(path)
+    tensors, info, _ = read_weights(path)
     assert info is None
     assert tensors["w"].tolist() == [1, 1]
     save_file({"w": torch.ones(2)}, path, metadata={"srx_format": "1", "model": "g-idrn"})
@@ -171,7 +171,7 @@ def test_a_format_of_later_is_refused(tmp_path, network):
     ("name", "scale"), [("g-idrn", 2), ("rrlfn", 3), ("nested-attn", 4), ("attentive-gan", 4)]
 )
 def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, name, scale):
-    tensors, info = read_weights(weights_path(name, scale))
+    tensors, info, _ = read_weights(weights_path(name, scale))
     assert info is not None
     assert find_matches(tensors)[0][1] == replace(info, notes={})
     torch.save({"params": tensors}, tmp_path / "a.pth")

@@ -15,7 +15,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, find_entry, outline_network
 from srcli.models.recognition import find_matches
-from srcli.models.storage import WeightsInfo, read_stored, save_weights
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
@@ -94,7 +94,7 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     """Copy the tensors that fit from a weights file."""
     if str(file) in MODELS and not file.is_file():
         raise _no_file(str(file), network.scale)
-    stored, info, note = read_stored(file)
+    stored, info, note = read_weights(file)
     if note:
         progress.message(f"{file}: {note}")
     if info is None and (matches := find_matches(stored)):

@@ -147,7 +147,7 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
     file = tmp_path / "w.safetensors"
     position = Position(total=40, best=31.25, best_total=40, validated=40)
     write(file, network.state_dict(), position)
-    _, info = read_weights(file)
+    info = read_weights(file).info
     assert info is not None
     assert info.network == {"num_blocks": 1, "deployed": True}
     assert {"srx", "torch", "python"} < set(info.notes)
@@ -160,7 +160,7 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
         torch.testing.assert_close(load_model(str(file))(x), network(x), atol=1e-5, rtol=0)
     position.total = 41  # not the weights that were validated
     write(file, network.state_dict(), position)
-    _, info = read_weights(file)
+    info = read_weights(file).info
     assert info is not None
     assert "validation_psnr_y" not in info.notes
 

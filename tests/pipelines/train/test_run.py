@@ -103,7 +103,7 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert result.best == max(scores)
     network = load_model(str(options.out / "best.safetensors"))
     assert network(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
-    _, info = read_weights(options.out / "last.safetensors")
+    info = read_weights(options.out / "last.safetensors").info
     assert info is not None
     assert (info.model, info.scale, info.network["channels"]) == ("g-idrn", 2, 16)
     assert info.notes["recipe"] == "g-idrn-short"
@@ -192,7 +192,7 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     assert set(named[named.index(None) :]) == {None}
     losses, _, easier = (sum(loss for _, loss, _ in log) for log in logs)
     assert losses > 1.05 * easier > 0
-    _, info = read_weights(whole.out / "last.safetensors")
+    info = read_weights(whole.out / "last.safetensors").info
     assert info is not None
     assert info.notes["degradation"] == "aerial"
 
@@ -296,7 +296,7 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     options = replace(options, recipe="rrlfn-short", overrides=RRLFN)
     train(options)
     best = options.out / "best.safetensors"
-    _, info = read_weights(best)
+    info = read_weights(best).info
     assert info is not None
     assert info.network["deployed"]
     assert not any("point" in name for name in load_file(best))
