@@ -16,16 +16,10 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The length of a stage: one of both is set."""
+    """The length of a stage: one of both is set, above zero."""
 
     steps: int | None = None
     seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse anything but one of both, above zero."""
-        given = [value for value in (self.steps, self.seconds) if value is not None]
-        if len(given) != 1 or given[0] <= 0:
-            raise RecipeError("a budget is a number of iterations or a time, above 0")
 
     @property
     def total(self) -> float:
@@ -59,15 +53,15 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
-def stage_budgets(recipe: TrainRecipe, budget: Budget | None) -> list[Budget]:
-    """Divide a budget among the stages of a recipe in proportion to their iterations.
+def stage_budgets(recipe: TrainRecipe, text: str | None) -> list[Budget]:
+    """Divide a budget among the stages in proportion to their iterations; None keeps those.
 
-    Returns:
-        One for each stage, above zero; iterations sum to those of the budget.
+    Each is above zero; iterations sum to those of the budget.
     """
     parts = [stage.steps for stage in recipe.stages]
-    if budget is None:
+    if text is None:
         return [Budget(steps=steps) for steps in parts]
+    budget = parse_budget(text)
     if budget.seconds is not None:
         return [Budget(seconds=budget.seconds * steps / sum(parts)) for steps in parts]
     whole = budget.steps or 0

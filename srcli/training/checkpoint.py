@@ -51,9 +51,7 @@ class Position:
 class Ema:
     """Averages of all floating-point parameters and buffers; integers (counters) are copied.
 
-    Args:
-        network: Its weights are averaged.
-        decay: Share of the old average that is kept at each step; 0 follows the weights.
+    ``decay`` is the share of the old average that is kept at each step; 0 follows the weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

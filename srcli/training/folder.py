@@ -13,7 +13,7 @@ from srcli.files import lock_file, open_input, parse_text
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import Budget, parse_budget, stage_budgets
+from srcli.training.budget import stage_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,15 +130,10 @@ class RunFolder:
     def resume(
         self, recipe: TrainRecipe, record: RunRecord, *, finished: Position | None = None
     ) -> tuple[RunRecord, list[str]]:
-        """Check that the checkpoint belongs to a recipe and its settings, and store new settings.
+        """Check that the checkpoint has these settings; return those to go on with, and notes.
 
-        Args:
-            recipe: The resolved recipe.
-            record: The settings; a budget or init that is None is taken from the stored one.
-            finished: The position of the checkpoint, if it is that of the end.
-
-        Returns:
-            The record to go on with, and notes for the user.
+        A budget or init that is None is taken from the stored ones. ``finished`` is the position of
+        the checkpoint, if it is that of the end.
         """
         try:
             stored = RunRecord(**_read(self.run))
@@ -150,8 +145,8 @@ class RunFolder:
                 advice=f"--resume {self.path} alone repeats its options; or give another --out",
             )
         merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
-        notes, lengths = [], _lengths(recipe, merged)
-        if lengths != _lengths(recipe, stored):
+        notes, lengths = [], stage_budgets(recipe, merged.budget)
+        if lengths != stage_budgets(recipe, stored.budget):
             if finished and lengths[-1].progress(finished.step, finished.elapsed) == 1:
                 raise UsageError(
                     f"--budget {merged.budget}: the training in {self.path} is finished after "
@@ -209,11 +204,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _damaged(file: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{file}: {reason}", advice="use another --out")
-
-
-def _lengths(recipe: TrainRecipe, record: RunRecord) -> list[Budget]:
-    """Return the length of each stage, in iterations or seconds."""
-    return stage_budgets(recipe, parse_budget(record.budget) if record.budget else None)
 
 
 def file_digest(path: Path) -> str:

@@ -119,8 +119,8 @@ class Trainer:
     numerics: Numerics
     folder: Path
     """Where ``state.safetensors`` and ``log.jsonl`` are written."""
-    budget: Budget | None = None
-    """Replaces the recipe's iterations; None keeps them."""
+    budget: str | None = None
+    """As ``parse_budget`` reads it; None keeps the recipe's iterations."""
     hooks: Hooks = field(default_factory=Hooks)
     checkpoint_seconds: float = 300.0
     seed: int = 0

@@ -66,12 +66,7 @@ def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, An
 
 
 def rate_factor(schedule: Schedule, progress: float) -> float:
-    """Return the factor on the peak learning rate.
-
-    Args:
-        schedule: Kind, warm-up and milestones, all in fractions of the stage.
-        progress: Fraction of the stage that is done, 0..1.
-    """
+    """Return the factor on the peak learning rate after a fraction of the stage, 0..1."""
     progress = min(max(progress, 0.0), 1.0)
     if progress < schedule.warmup:
         return progress / schedule.warmup
@@ -141,14 +136,7 @@ class Muon(torch.optim.Optimizer):
 
     The kernel of a convolution is a matrix for each of its groups: output channels by input
     channels times taps. Biases, gains and kernels with less than four rows or columns are the rest.
-
-    Args:
-        network: Its weights are optimised.
-        lr: Learning rate.
-        momentum: Nesterov's, of the matrices.
-        betas: Of Adam.
-        eps: Of Adam.
-        weight_decay: Decoupled, as in AdamW.
+    ``momentum`` is Nesterov's, of the matrices; ``weight_decay`` is decoupled, as in AdamW.
     """
 
     def __init__(

@@ -44,9 +44,9 @@ def test_stages_share_a_budget_by_their_iterations():
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=(replace(stage, steps=300), replace(stage, steps=100)))
     assert stage_budgets(recipe, None) == [Budget(steps=300), Budget(steps=100)]
-    assert stage_budgets(recipe, Budget(steps=40)) == [Budget(steps=30), Budget(steps=10)]
-    assert stage_budgets(recipe, Budget(seconds=8)) == [Budget(seconds=6), Budget(seconds=2)]
-    assert stage_budgets(recipe, Budget(steps=2))[1].steps == 1
+    assert stage_budgets(recipe, "40") == [Budget(steps=30), Budget(steps=10)]
+    assert stage_budgets(recipe, "8s") == [Budget(seconds=6), Budget(seconds=2)]
+    assert stage_budgets(recipe, "2")[1].steps == 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_stages_share_a_budget_by_their_iterations():
 def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shares):
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts))
-    found = [budget.steps for budget in stage_budgets(recipe, Budget(steps=whole))]
+    found = [budget.steps for budget in stage_budgets(recipe, str(whole))]
     assert found == shares
     assert sum(shares) == whole
 
@@ -72,4 +72,4 @@ def test_fewer_iterations_than_stages_are_refused():
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=(stage, stage))
     with pytest.raises(RecipeError, match=r"budget 1: fewer iterations than the 2 stages .* 2$"):
-        stage_budgets(recipe, Budget(steps=1))
+        stage_budgets(recipe, "1")

@@ -13,7 +13,6 @@ from srcli.errors import DataError, InferenceError
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
-from srcli.training.budget import Budget
 from srcli.training.checkpoint import Position, read_position
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.steps import Numerics
@@ -68,14 +67,14 @@ def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
 
 def test_a_finished_training_goes_on_exactly_where_its_budget_is_longer(tmp_path):
     recipe = replace(RECIPE, stages=(replace(FIRST, schedule=Schedule(kind="constant")),))
-    whole = make(tmp_path / "whole", recipe=recipe, budget=Budget(steps=9))
+    whole = make(tmp_path / "whole", recipe=recipe, budget="9")
     whole.run()
-    make(tmp_path / "part", recipe=recipe, budget=Budget(steps=6)).run()
-    same = make(tmp_path / "part", recipe=recipe, budget=Budget(steps=6))
+    make(tmp_path / "part", recipe=recipe, budget="6").run()
+    same = make(tmp_path / "part", recipe=recipe, budget="6")
     same.resume()
     assert same.run()
     assert same.position.total == 6
-    rest = make(tmp_path / "part", recipe=recipe, budget=Budget(steps=9))
+    rest = make(tmp_path / "part", recipe=recipe, budget="9")
     rest.resume()
     assert rest.run()
     assert (rest.position.stage, rest.position.step, rest.position.total) == (1, 9, 9)
@@ -113,7 +112,7 @@ def test_short_budgets_are_validated_five_times_and_at_the_end(tmp_path, steps):
         return {"held-out": [1.0]}
 
     hooks = Hooks(validate=validate)
-    trainer = make(tmp_path, recipe=recipe, hooks=hooks, budget=Budget(steps=steps))
+    trainer = make(tmp_path, recipe=recipe, hooks=hooks, budget=str(steps))
     trainer.run()
     assert len(totals) == 5
     assert totals[-1] == steps
@@ -128,7 +127,7 @@ def test_only_a_better_validation_is_saved(tmp_path):
         save_best=lambda tensors, position: saved.append(position.best),
     )
     recipe = replace(RECIPE, stages=(FIRST,))
-    make(tmp_path, recipe=recipe, hooks=hooks, budget=Budget(steps=12)).run()
+    make(tmp_path, recipe=recipe, hooks=hooks, budget="12").run()
     assert saved == [3.0, 4.0]
 
 
@@ -179,9 +178,7 @@ def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
         return {"held-out": [1.0]}
 
     start = time.monotonic()
-    trainer = make(
-        tmp_path, recipe=recipe, budget=Budget(seconds=0.3), hooks=Hooks(validate=validate)
-    )
+    trainer = make(tmp_path, recipe=recipe, budget="0.3s", hooks=Hooks(validate=validate))
     assert trainer.run()
     spent = time.monotonic() - start
     assert 0.3 <= spent < 3
@@ -294,7 +291,7 @@ def watched(folder, clock, budget, losses, *, seconds=1.0, position=None, stop=N
 def test_the_log_has_the_mean_of_its_span_whatever_was_shown_between(tmp_path, clock, monkeypatch):
     monkeypatch.setattr(module, "LOG_STEPS", 4)
     losses = (1.0, 2.0, 3.0, 6.0)
-    _, shown, _ = watched(tmp_path, clock, Budget(steps=4), losses, seconds=1.5)
+    _, shown, _ = watched(tmp_path, clock, "4", losses, seconds=1.5)
     (entry,) = entries(tmp_path)
     assert entry["loss"] == 3.0
     assert entry["per_second"] == pytest.approx(4 / 6, abs=1e-3)
@@ -307,7 +304,7 @@ def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_h
 ):
     monkeypatch.setattr(module, "LOG_STEPS", 4)
     resumed = Position(step=3, total=13)
-    watched(tmp_path, clock, Budget(steps=6), (7.0, 1.0, 2.0), position=resumed)
+    watched(tmp_path, clock, "6", (7.0, 1.0, 2.0), position=resumed)
     found = [(e["total"], e["iterations"], e["loss"]) for e in entries(tmp_path)]
     assert found == [(14, 1, 7.0), (16, 2, 1.5)]
 
@@ -316,7 +313,7 @@ def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock)
     trainer, shown, _ = watched(
         tmp_path,
         clock,
-        Budget(seconds=60),
+        "60s",
         (1.0,),
         seconds=2.5,
         position=Position(step=3, elapsed=10.0),
@@ -329,6 +326,6 @@ def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock)
 
 def test_checkpoints_come_by_the_clock_and_at_a_stop(tmp_path, clock):
     _, _, saved = watched(
-        tmp_path, clock, Budget(steps=100), [1.0] * 6, seconds=4, stop=stop_after(6), every=10
+        tmp_path, clock, "100", [1.0] * 6, seconds=4, stop=stop_after(6), every=10
     )
     assert saved == [3, 6]

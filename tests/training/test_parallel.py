@@ -13,7 +13,6 @@ import torch.distributed as dist
 
 from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
-from srcli.training.budget import Budget
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.parallel import (
     ALONE,
@@ -241,7 +240,7 @@ def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(t
 
         hooks = Hooks(validate=validate, save_best=note, save_last=note, log=note)
         stages = (replace(STAGE, steps=1), STAGE)
-        return make(team, tmp_path, stages, hooks=hooks, budget=Budget(seconds=0.3))
+        return make(team, tmp_path, stages, hooks=hooks, budget="0.3s")
 
     trainers, ended = in_processes(2, prepare)
     assert ended == [True, True]

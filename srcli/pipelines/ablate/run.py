@@ -59,7 +59,7 @@ from srcli.ports.progress import NoProgress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
 from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import parse_budget, stage_budgets
+from srcli.training.budget import stage_budgets
 from srcli.training.folder import RunFolder, file_digest
 from srcli.training.steps import Numerics
 
@@ -312,8 +312,7 @@ def checked_recipes(
         try:
             initial_weights(recipe, ablation.scale)
             build_training(recipe, ablation.scale, Numerics(device=torch.device("cpu")))
-            if budget is not None:
-                stage_budgets(recipe, parse_budget(budget))
+            stage_budgets(recipe, budget)
         except (ModelError, RecipeError) as error:
             raise type(error)(f"{ablation.name}, variant {variant.name!r}: {error}") from error
         recipes.append(recipe)

@@ -127,9 +127,7 @@ def weights_writer(
 ) -> Callable[[Path, dict[str, Tensor], Position], None]:
     """Return a function that writes averaged weights in the form that is deployed.
 
-    Returns:
-        Called with a file to replace, a state of the network and the position of the training, of
-        which a validation at that very iteration is noted; raises OSError.
+    A validation at the very iteration of the position is noted in the file.
     """
     versions = {"srx": __version__, "torch": torch.__version__, "python": platform.python_version()}
     degradation = recipe.degradation
@@ -160,13 +158,7 @@ def choose_numerics(
 
     Half precision is bf16 where it is native, with channels_last; fp32 on a processor keeps the
     default layout, because grouped convolutions are three times slower in channels_last there.
-
-    Args:
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
-        compiled: True to compile the network.
-        threads: Threads of the processor; 0 leaves PyTorch's choice.
-        team: The processes of the training, each of which gets a GPU of its own.
+    Each process of a team gets a GPU of its own; 0 threads leave PyTorch's choice.
     """
     if precision == "fp16":
         raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")

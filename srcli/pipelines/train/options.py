@@ -90,12 +90,9 @@ def plain_options(options: TrainOptions) -> dict[str, Any]:
 
 
 def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
-    """Return the options to go on with the training in a folder.
+    """Return the options to go on with the training in a folder, with changed fields.
 
-    Args:
-        folder: Holds the recipe as trained, and the options.
-        changes: Fields that replace the stored ones; others that decide the outcome than the budget
-            are refused later if they differ.
+    Changes of what decides the outcome, other than the budget, are refused later.
     """
     own = RunFolder(folder)
     if not own.options.is_file():

@@ -27,7 +27,7 @@ from srcli.pipelines.train.validation import deciding_set, validation_sets, vali
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import apply_overrides, load_recipe
-from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
+from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.checkpoint import read_position
 from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Hooks, Trainer
@@ -100,7 +100,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     if find_team().size > 1:
         raise UsageError("--dry-run checks one process; start it without torchrun")
     recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
-    budget = parse_budget(options.budget) if options.budget else None
+    lengths = stage_budgets(recipe, options.budget)
     numerics = choose_numerics(
         options.device, options.precision, compiled=options.compile, threads=options.threads
     )
@@ -119,8 +119,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
         f"({split.reason}){excluded}; {size} of files",
         f"disk: about {format_bytes(_STORED_BYTES * parameters)} for weights and checkpoint",
     ]
-    stages = zip(recipe.stages, stage_budgets(recipe, budget), strict=True)
-    for number, (stage, length) in enumerate(stages, 1):
+    for number, (stage, length) in enumerate(zip(recipe.stages, lengths, strict=True), 1):
         amount = f"{length.steps:,} iterations" if length.steps else format_duration(length.total)
         edge = stage.edge(options.scale)
         lines.append(f"stage {number}: {amount}, batch {stage.batch} of {edge}x{edge} LR pixels")
@@ -160,8 +159,7 @@ class _TrainingRun:
         """Refuse wrong options before anything takes long."""
         options = self.options
         self.checkpoint_seconds = parse_seconds(options.checkpoint_every)
-        if options.budget is not None:
-            stage_budgets(self.recipe, parse_budget(options.budget))
+        stage_budgets(self.recipe, options.budget)
         for stage in self.recipe.stages:
             require_divisible(stage.batch, self.team)
         self.teacher = teachers_digest(self.recipe, options.scale)
@@ -209,7 +207,7 @@ class _TrainingRun:
                 network=network,
                 recipe=self.recipe,
                 sampler=sampler,
-                budget=parse_budget(budget) if budget else None,
+                budget=budget,
                 numerics=numerics,
                 folder=options.out,
                 hooks=hooks,
