@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from srcli.errors import ModelError
-from srcli.layers.resize import bicubic_resize
-from srcli.metrics.efficiency import count_parameters
 from srcli.models.attentive_gan import (
     AttentiveGenerator,
     ConvGRU,
@@ -20,22 +18,6 @@ def small(**options):
     """A network of little work."""
     torch.manual_seed(0)
     return AttentiveGenerator(**(SMALL | options))
-
-
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [
-        ({}, 1_046_385),
-        ({"steps": 1}, 1_046_385),  # the steps share their weights
-        ({"image_skip": True}, 1_046_385),
-        ({"steps": 0}, 1_046_385 - 683_969 - 64 * 9),
-        ({"rdb": "plain"}, 1_046_385 + 3 * (147_712 - 141_504)),
-        ({"mapping_input": "state"}, 1_046_385 - 64 * 9),
-    ],
-)
-def test_every_variant_has_its_parameters(options, count):
-    with torch.device("meta"):
-        assert count_parameters(AttentiveGenerator(**options)) == count
 
 
 @pytest.mark.parametrize("options", [{}, {"steps": 0}, {"image_skip": True}])
@@ -76,19 +58,6 @@ def test_each_step_sees_the_map_and_the_state_of_the_last():
         expected.append(before)
     _, maps = network.attend(x)
     torch.testing.assert_close(maps, expected)
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("image_skip", [False, True])
-def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, image_skip, astronaut):
-    network = small(scale=scale, image_skip=image_skip).eval()
-    network.start_from_bicubic(deep_gain=0.0)
-    x = torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float() / 255
-    with torch.no_grad():
-        out = network(x)
-    border = 2 * scale
-    inside = (..., slice(border, -border), slice(border, -border))
-    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
 
 
 def test_too_few_channels_cannot_carry_the_picture():

@@ -44,6 +44,7 @@ class Case:
     """Further published models: their options, and counts by scale."""
 
 
+G_IDB = RFDN | {"block": "g-idb", "channels": 72}
 CASES = {
     "g-idrn": Case(
         parameters={2: 553_638, 3: 564_513, 4: 579_738},
@@ -58,6 +59,24 @@ CASES = {
         ),
         # A softmax does not feel a constant added to all its scores.
         dead=("non_local.key.bias",),
+        others=(
+            (RFDN, {2: 534_036, 4: 549_624}),
+            (RFDN | {"channels": 52}, {2: 625_962, 3: 632_997, 4: 642_846}),
+            (RFDN | {"dual_path": True}, {2: 514_164}),
+            (RFDN | {"dense_shortcut": True}, {2: 520_170}),
+            (RFDN | {"anrb": True}, {2: 534_279}),
+            (RFDN | {"dual_path": True, "anrb": True}, {2: 514_407}),
+            (RFDN | ALL, {2: 500_541}),
+            (G_IDB, {2: 449_406}),
+            (G_IDB | ALL, {2: 372_783}),
+            (G_IDB | ALL | {"group_fuse": True}, {2: 383_223}),
+            ({"group_width": 72}, {2: 2_046_630, 4: 2_072_730}),
+            ({"group_width": 1}, {4: 416_442}),
+            ({"group_width": 2}, {4: 439_770}),
+            ({"group_width": 4}, {4: 486_426}),
+            ({"group_width": 12}, {4: 673_050}),
+            ({"group_width": 24}, {4: 952_986}),
+        ),
     ),
     "rrlfn": Case(
         parameters={2: 454_620, 3: 461_115, 4: 470_208},
@@ -74,6 +93,13 @@ CASES = {
         parameters={2: 630_145, 3: 630_145, 4: 630_145},
         small={"depth": 8, "channels": 40},
         variants=({"residual": False}, {"deconv_kernel": 5}, {"deconv_kernel": 7}),
+        others=(
+            ({"depth": 6}, {3: 186_241}),
+            ({"depth": 12}, {3: 408_193}),
+            ({"deconv_kernel": 5}, {3: 631_169}),
+            ({"deconv_kernel": 7}, {3: 632_705}),
+            ({"residual": False}, {3: 630_145}),
+        ),
     ),
     "attentive-gan": Case(
         parameters={4: 1_046_385},
@@ -86,6 +112,13 @@ CASES = {
             "mapping_depth": 2,
         },
         variants=({"steps": 0}, {"steps": 1}, {"rdb": "plain"}, {"image_skip": True}),
+        others=(
+            ({"steps": 1}, {4: 1_046_385}),  # the steps share their weights
+            ({"image_skip": True}, {4: 1_046_385}),
+            ({"steps": 0}, {4: 1_046_385 - 683_969 - 64 * 9}),
+            ({"rdb": "plain"}, {4: 1_046_385 + 3 * (147_712 - 141_504)}),
+            ({"mapping_input": "state"}, {4: 1_046_385 - 64 * 9}),
+        ),
     ),
     "nested-attn": Case(
         parameters={2: 1_629_683, 3: 1_814_323, 4: 1_777_395},
@@ -97,6 +130,17 @@ CASES = {
             {"pool": "avg"},
             {"pool": "max"},
             {"accumulate": "sum"},
+        ),
+        others=(
+            ({"levels": 2}, {4: 654_191}),
+            ({"levels": 4}, {4: 6_270_211}),
+            ({"ca": False}, {4: 1_768_003}),
+            ({"pool": "max"}, {4: 1_777_347}),
+            ({"pool": "avg"}, {4: 1_777_347}),
+            # No 1x1 fusion: 5 of them at level 3.
+            ({"accumulate": "sum"}, {4: 1_777_395 - 5 * (64 * 5 * 64 + 64)}),
+            ({"activations": "all"}, {4: 1_777_395}),
+            ({"levels": 1}, {4: 1_792 + 74_443 + 2 * 147_712 + 1_731}),
         ),
     ),
     "bicubic": Case(parameters={2: 0, 3: 0, 4: 0}),
@@ -379,10 +423,15 @@ def test_known_weights_give_known_values(name, spread, values):
     assert found == pytest.approx([spread, *values], rel=2e-3, abs=2e-4)
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_the_bicubic_start_is_bicubic_inside_the_borders(name, astronaut):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [each for each in OWN_VARIANTS if each[0] in ("ddsr", "attentive-gan", "nested-attn")]
+    + [("g-idrn", {}), ("rrlfn", {}), ("ddsr", {"depth": 18, "deconv_kernel": 7})],
+    ids=str,
+)
+def test_the_bicubic_start_is_bicubic_inside_the_borders(name, options, astronaut):
     for scale in MODELS[name].scales:
-        network = small(name, scale)
+        network = small(name, scale, **options)
         network.start_from_bicubic(deep_gain=0.0)
         pixels = torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float() / 255
         x = pixels[:, : network.input_channels]

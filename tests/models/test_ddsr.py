@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from srcli.errors import ModelError
-from srcli.layers.resize import bicubic_resize
-from srcli.metrics.efficiency import count_parameters
 from srcli.models.ddsr import DDSR, deconv_geometry
 
 SMALL = {"depth": 4, "channels": 12}
@@ -18,22 +16,6 @@ def small(scale=2, **options):
     """A network of little work."""
     torch.manual_seed(0)
     return DDSR(scale=scale, **(SMALL | options))
-
-
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [
-        ({"depth": 6}, 186_241),
-        ({"depth": 12}, 408_193),
-        ({}, 630_145),
-        ({"deconv_kernel": 5}, 631_169),
-        ({"deconv_kernel": 7}, 632_705),
-        ({"residual": False}, 630_145),
-    ],
-)
-def test_every_variant_has_its_parameters(options, count):
-    with torch.device("meta"):
-        assert count_parameters(DDSR(scale=3, **options)) == count
 
 
 def test_the_geometry_is_the_listed_one():
@@ -69,19 +51,6 @@ def test_it_is_the_formula(residual):
     total = first + deep if residual else deep
     expected = F.conv2d(total, w["last.weight"], w["last.bias"], padding=1)
     torch.testing.assert_close(network(x), expected, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize(("scale", "depth"), [(2, 6), (3, 6), (4, 18)])
-@pytest.mark.parametrize(("kernel", "residual"), [(3, True), (3, False), (5, True), (7, False)])
-def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, depth, kernel, residual):
-    network = small(scale, deconv_kernel=kernel, depth=depth, residual=residual, channels=40).eval()
-    network.start_from_bicubic(deep_gain=0.0)
-    x = torch.rand(1, 1, 11, 12)
-    with torch.no_grad():
-        out = network(x)
-    border = 3 * scale
-    inside = (..., slice(border, -border), slice(border, -border))
-    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

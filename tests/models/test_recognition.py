@@ -27,10 +27,13 @@ def published(file):
     }
 
 
+RFDN_NAMES = {
+    "B1.c2_r.bias": "body.blocks.0.refine.1.bias",
+    "B1.esa.conv3_.bias": "body.blocks.0.attention.deeper.1.bias",
+}
 PUBLISHED = [
     ("imdn", "imdn", [3], {"IMDB2.c3.bias": "body.blocks.1.refine.2.bias"}),
-    ("rfdn", "rfdn", [4], {"B1.c2_r.bias": "body.blocks.0.refine.1.bias"}),
-    ("rfdn", "rfdn", [4], {"B1.esa.conv3_.bias": "body.blocks.0.attention.deeper.1.bias"}),
+    ("rfdn", "rfdn", [4], RFDN_NAMES),
     ("rlfn", "rlfn", [2], {"block_2.esa.conv3.bias": "body.1.attention.pooled.bias"}),
     ("pan", "pan", [4], {"SCPA_trunk.1.PAConv.k3.weight": "body.1.gated.weight"}),
     ("carn", "carn", [2, 3, 4], {"b2.b1.body.2.bias": "body.blocks.1.blocks.0.conv2.bias"}),

@@ -95,11 +95,7 @@ def test_other_tensors_stay_as_they_are():
         "g-idrn", scale=4, options={"channels": 16, "num_blocks": 2, "num_groups": 1}
     )
     own = network.state_dict()
-    given = {
-        **own,
-        "up.bias": torch.zeros(13),  # of no scale
-        "other": torch.zeros(3),
-    }
+    given = {**own, "up.bias": torch.zeros(13), "other": torch.zeros(3)}  # 13: of no scale
     found = to_scale(network, given)
     assert found.keys() == given.keys()
     assert all(found[key] is given[key] for key in given)
