@@ -55,7 +55,7 @@ class Chain:
     ) -> tuple[Array, Array]:
         """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
         if not self.luma_only:
-            return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
+            return hr, lr if self.jpeg is None else self.jpeg.apply(lr)
         if lr_from_file:
             raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
         y = self.to_compared(hr, gray=gray)

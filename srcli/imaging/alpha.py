@@ -31,10 +31,6 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
     - A fully transparent pixel gets the mean, weighted by alpha, of the smallest block of 2x2, 4x4,
       ... that has a visible pixel.
 
-    Args:
-        pixels: (H, W, C), any real dtype.
-        alpha: (H, W); 0 is fully transparent.
-
     Returns:
         (H, W, C) of the same dtype, pixels of the highest alpha unchanged; the same array if there
         is nothing to fill or nothing to fill it with.

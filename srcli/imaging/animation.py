@@ -92,40 +92,29 @@ def write_animation(
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
-            _write_webp(stream, frames, milliseconds, plays, metadata, quality)
+            metadata = put_texts_into_exif(with_profile(metadata, "webp"), "webp")
+            quality = quality or FORMATS["webp"].default_quality
+            size = frames.shape[2], frames.shape[1]
+            images = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames]
+            images[0].save(
+                stream,
+                "WEBP",
+                save_all=True,
+                append_images=images[1:],
+                duration=[one or _USUAL_DURATION for one in milliseconds],
+                loop=plays,
+                quality=quality,
+                lossless=quality == LOSSLESS,
+                method=4,
+                icc_profile=metadata.icc,
+                exif=(metadata.exif or b"").removeprefix(PREFIX),
+                xmp=metadata.xmp or b"",
+            )
         else:
             for frame in frames if metadata.profile is not None else ():
                 frame[:, :, :3] = as_srgb(frame[:, :, :3], metadata.profile)
             vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
         stream.sync()
-
-
-def _write_webp(
-    stream: IO[bytes],
-    frames: Array,
-    milliseconds: Sequence[int],
-    plays: int,
-    metadata: Metadata,
-    quality: int | None,
-) -> None:
-    metadata = put_texts_into_exif(with_profile(metadata, "webp"), "webp")
-    quality = quality or FORMATS["webp"].default_quality
-    size = frames.shape[2], frames.shape[1]
-    images = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames]
-    images[0].save(
-        stream,
-        "WEBP",
-        save_all=True,
-        append_images=images[1:],
-        duration=[one or _USUAL_DURATION for one in milliseconds],
-        loop=plays,
-        quality=quality,
-        lossless=quality == LOSSLESS,
-        method=4,
-        icc_profile=metadata.icc,
-        exif=(metadata.exif or b"").removeprefix(PREFIX),
-        xmp=metadata.xmp or b"",
-    )
 
 
 def _write_apng(

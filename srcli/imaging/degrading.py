@@ -46,7 +46,7 @@ WORK = 2**18
 would fight for the cores with those of a training, and round in another way."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ResizeKernel:
     """One method of downscaling."""
 
@@ -91,23 +91,19 @@ def _blur_down(picture: Array, scale: int) -> Array:
 
 _ALL = (
     ResizeKernel(
-        name="bicubic",
-        description="MATLAB-compatible bicubic (a = -0.5, antialiased)",
-        shrink=lambda picture, scale: resize(picture, Fraction(1, scale)),
+        "bicubic",
+        "MATLAB-compatible bicubic (a = -0.5, antialiased)",
+        lambda picture, scale: resize(picture, Fraction(1, scale)),
     ),
     ResizeKernel(
-        name="bicubic-pillow",
-        description="Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
-        shrink=_pillow(Image.Resampling.BICUBIC),
+        "bicubic-pillow",
+        "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
+        _pillow(Image.Resampling.BICUBIC),
     ),
+    ResizeKernel("lanczos", "Pillow's Lanczos", _pillow(Image.Resampling.LANCZOS)),
+    ResizeKernel("box", "mean of scale x scale pixels", _mean),
     ResizeKernel(
-        name="lanczos", description="Pillow's Lanczos", shrink=_pillow(Image.Resampling.LANCZOS)
-    ),
-    ResizeKernel(name="box", description="mean of scale x scale pixels", shrink=_mean),
-    ResizeKernel(
-        name="blur-down",
-        description="7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)",
-        shrink=_blur_down,
+        "blur-down", "7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)", _blur_down
     ),
 )
 KERNELS: dict[str, ResizeKernel] = {kernel.name: kernel for kernel in _ALL}
@@ -115,14 +111,9 @@ KERNELS: dict[str, ResizeKernel] = {kernel.name: kernel for kernel in _ALL}
 
 
 def filtered(picture: Array, kernel: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Filter a picture; edges are mirrored with the edge pixel repeated.
+    """Filter (H, W, C) of any real dtype by weights (K, K), K odd; the result is not rounded.
 
-    Args:
-        picture: (H, W, C), any real dtype.
-        kernel: (K, K), K odd: the weight of every pixel around the one in the middle.
-
-    Returns:
-        (H, W, C), not rounded.
+    Edges are mirrored with the edge pixel repeated.
     """
     return _filtered(picture, _Passes(kernel, np.ones(1), 0, 1), 0)
 
@@ -132,11 +123,7 @@ def filtered_downscale(
 ) -> NDArray[np.float32]:
     """Filter a picture, then make it smaller by MATLAB's bicubic, without rounding in between.
 
-    Args:
-        picture: (H, W, C), any real dtype; both sides multiples of the scale.
-        kernel: As of ``filtered``.
-        scale: The super-resolution factor.
-        margin: LR pixels at all four sides that are not wanted; they are not computed.
+    Both sides are multiples of the scale; a margin of LR pixels at all four is not computed.
 
     Returns:
         (H // scale - 2 * margin, W // scale - 2 * margin, C), not rounded.
@@ -150,13 +137,9 @@ def filtered_downscale(
 
 
 class _Passes:
-    """Pairs of passes for a kernel followed by the same weights along both axes.
+    """Pairs of passes for a kernel (K, K) followed by the same weights along both axes.
 
-    Args:
-        kernel: (K, K).
-        then: The weights that follow.
-        first: Where those begin, relative to the pixel that is kept.
-        stride: Every stride-th pixel is kept.
+    Those begin at ``first``, relative to the pixel that is kept, which every stride-th is.
     """
 
     def __init__(
@@ -204,12 +187,7 @@ def _filtered(picture: Array, passes: _Passes, margin: int) -> NDArray[np.float3
 def _products(
     weights: NDArray[np.float64], stride: int, shape: tuple[int, ...]
 ) -> Iterator[tuple[slice, slice, NDArray[np.float32], list[slice]]]:
-    """Divide one pass into matrix products.
-
-    Args:
-        weights: (T,) of the pass.
-        stride: Pixels from one output pixel to the next.
-        shape: Output pixels along the axis, and along the others together.
+    """Divide one pass, of so many output pixels along its axis and the others, into products.
 
     Yields:
         Output pixels; input pixels that they read; the matrix (output, input) between them, whose
@@ -308,12 +286,8 @@ class JpegFile:
         )
         return stream.getvalue()
 
-    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.uint8]:
+    def apply(self, picture: Array, _: np.random.Generator | None = None) -> NDArray[np.uint8]:
         """Return the picture (H, W, 3) as decoded from the file; nothing is random."""
-        return self.decoded(picture)
-
-    def decoded(self, picture: Array) -> NDArray[np.uint8]:
-        """Return the picture (H, W, 3) as decoded from the file."""
         with Image.open(io.BytesIO(self.encode(picture))) as image:
             return np.asarray(image.convert("RGB"))
 
@@ -343,18 +317,10 @@ class DegradationChain:
     def apply(
         self, picture: NDArray[np.uint8], random: np.random.Generator, *, margin: int = 0
     ) -> NDArray[np.uint8]:
-        """Degrade an HR picture to LR.
+        """Degrade HR (H, W, 3), of which what exceeds multiples of the scale is cropped, to LR.
 
-        Args:
-            picture: (H, W, 3); cropped at the right and bottom to multiples of the scale.
-            random: Source of the noise.
-            margin: LR pixels to crop from all four sides after the downscale.
-
-        Returns:
-            (H // scale - 2 * margin, W // scale - 2 * margin, 3).
-
-        Raises:
-            ValueError: If nothing of the picture would be left.
+        From all four sides of LR the margin is cropped. ValueError is raised if nothing of the
+        picture would be left.
         """
         values: Array = mod_crop(picture, self.scale)
         if min(values.shape[:2]) <= 2 * margin * self.scale:

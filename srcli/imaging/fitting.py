@@ -81,7 +81,7 @@ _SIZES = (
 """Properties that state a width and a height in pixels, or pixels per length."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PixelMap:
     """How the pixels of a picture became those of another: turned first, then resized.
 

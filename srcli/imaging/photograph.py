@@ -49,10 +49,6 @@ class Metadata:
         """Colour profile: the file's, or one that says the same as its label; None is sRGB."""
         return self.icc or (self.colours.profile if self.colours else None)
 
-    def only_colours(self) -> Metadata:
-        """Return what the pixels cannot be shown without."""
-        return Metadata(icc=self.icc, colours=self.colours)
-
 
 @dataclass(frozen=True, kw_only=True)
 class SourceMark:

@@ -10,7 +10,7 @@ import re
 import struct
 import threading
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -101,11 +101,9 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 def load(image: Image.Image) -> None:
     """Decode an image completely."""
     limit = Image.MAX_IMAGE_PIXELS
-    if image.format != "TIFF" and (limit is None or image.width * image.height <= limit):
-        image.load()
-        return
-    # Only here Pillow checks its limit once more, and reads tags that may make it warn.
-    with quiet_pillow():
+    large = limit is not None and image.width * image.height > limit
+    # only then Pillow checks its limit once more, or reads tags that may make it warn
+    with quiet_pillow() if large or image.format == "TIFF" else nullcontext():
         image.load()
 
 
@@ -113,11 +111,15 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
     image, notes = open_image(name, stream)
     info, dpi = image.info, image.info.get("dpi")
+    whole = image
+    if "mp" in info:  # further pictures, of which a broken list does not spoil the first
+        stream.seek(0)
+        with suppress(*DAMAGE):
+            whole = open_image("mpo", stream)[0]
     if image.mode in _DESCRIBED:
         notes.append(f"{image.mode} converted to RGB")
     if _IPTC in (info.get("photoshop") or {}):
         notes.append("IPTC captions left out")
-    whole = _all_frames(image, stream)
     with quiet_pillow():
         frames = int(getattr(whole, "n_frames", 1))
     stream.seek(0)
@@ -151,10 +153,9 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     )
     if name == "heic":
         # pillow-heif says beside EXIF how it has turned the pixels
-        was, upright = info.get("original_orientation") or 1, image.size[::-1]
-        before = upright[::-1] if was > 4 else upright
-        pixels = PixelMap(before=before, after=upright, orientation=was)
-        metadata, lost = fit_metadata(metadata, pixels)
+        was, size = info.get("original_orientation") or 1, image.size
+        before, after = size if was > 4 else size[::-1], size[::-1]
+        metadata, lost = fit_metadata(metadata, PixelMap(before, after, was))
         notes += lost
     return Picture(
         path=path,
@@ -278,16 +279,6 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         if converted is not None:
             return converted
     return image.convert("RGB")
-
-
-def _all_frames(image: Image.Image, stream: IO[bytes]) -> Image.Image:
-    """Return an open file with all of its pictures, of which a reader of JPEG sees the first."""
-    if "mp" in image.info:
-        stream.seek(0)
-        # a broken list of further pictures does not spoil the first
-        with suppress(*DAMAGE):
-            return open_image("mpo", stream)[0]
-    return image
 
 
 def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:

@@ -52,7 +52,14 @@ def read_photograph(source: Path | Picture) -> Photograph:
     path = source.path if isinstance(source, Picture) else source
     with decoding(path), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
-        _check(picture)
+        size = f"{picture.width}x{picture.height}"
+        if picture.refusal is not None:
+            raise PictureError(picture.refusal)
+        if picture.height * picture.width > LARGEST_AREA:
+            raise PictureError(
+                f"{path}: a picture of {size} pixels cannot be read as a photograph; cut it, or "
+                "convert it to a GeoTIFF"
+            )
         pixels, alpha, orientation = _decode(picture, stream)
         pixels = upright(pixels, orientation)
         if (*pixels.shape, alpha is not None) != (
@@ -112,16 +119,6 @@ def upright(image: Array, orientation: int) -> Array:
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
-
-
-def _check(picture: Picture) -> None:
-    if picture.refusal is not None:
-        raise PictureError(picture.refusal)
-    if picture.height * picture.width > LARGEST_AREA:
-        raise PictureError(
-            f"{picture.path}: a picture of {picture.width}x{picture.height} pixels cannot be read "
-            "as a photograph; cut it, or convert it to a GeoTIFF"
-        )
 
 
 def open_picture(

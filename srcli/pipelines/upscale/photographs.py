@@ -22,6 +22,7 @@ from srcli.files import attributes_for, explain_os_error
 from srcli.imaging import exif, mapped
 from srcli.imaging.animation import is_kept, read_frames, write_animation
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.photograph import Metadata
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import UNBOUNDED
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
@@ -41,7 +42,7 @@ from srcli.threads import ReadAhead
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from srcli.imaging.photograph import Metadata, Photograph, Picture
+    from srcli.imaging.photograph import Photograph, Picture
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
 
@@ -331,8 +332,8 @@ def kept_metadata(
     metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
 ) -> Metadata:
     """Return what an output keeps of the metadata of its input, with what made it."""
-    if options.strip_metadata:
-        metadata = metadata.only_colours()
+    if options.strip_metadata:  # but for what the pixels cannot be shown without
+        metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
     made_by = options.provenance
     if made_by is None:
         return metadata
