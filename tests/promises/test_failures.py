@@ -77,9 +77,9 @@ SEAMS = {
     },
     "animation": {
         "open": OPENING,
-        "plan": UPSCALE + "animations.check_output",
-        "read": UPSCALE + "animations.read_frames",
-        "write": UPSCALE + "animations.write_animation",
+        "plan": UPSCALE + "photographs.check_output",
+        "read": UPSCALE + "photographs.read_frames",
+        "write": UPSCALE + "photographs.write_animation",
     },
     "raster": {
         "open": OPENING,
@@ -185,7 +185,7 @@ def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
     for name in (UPSCALE + "photographs.prepare", UPSCALE + "rasters.check_disk"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
-    break_at(UPSCALE + "animations.read_frames")
+    break_at(UPSCALE + "photographs.read_frames")
     done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, "-v")
     assert done.code == 1
     raised = [line for line in done.err.splitlines() if line.startswith("  KeyError: 'a'")]

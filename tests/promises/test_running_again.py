@@ -158,9 +158,9 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astron
     assert "2 done" in srx(*asked, "g-idrn").out
     auto = srx(*asked, "auto")
     assert "blocks.jpg: made again: was made with g-idrn x2" in auto.err
-    assert "1 done, 1 skipped" in auto.out
+    assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
     (tmp_path / "out" / "fine.jpg").unlink()
-    assert "1 done, 1 skipped" in srx(*asked, "auto").out
+    assert "1 done (1 by g-idrn), 1 skipped" in srx(*asked, "auto").out
     monkeypatch.setattr(finished, "look_for_model", lambda *_: pytest.fail("it has chosen before"))
     assert "2 skipped" in srx(*asked, "auto").out
 

@@ -54,12 +54,8 @@ class _Verdict:
     """What is to be done with an input, and why, in words that follow the name of the output."""
 
     kind: Literal["due", "finished", "kept", "another", "failed"]
-    """``another``: the output is, or may be, of another input."""
+    """``another``: the output is, or may be, of another input, whose extension may differ."""
     reason: str = ""
-    has_parts: bool = False
-    """An interrupted run has left work beside the output."""
-    same_extension: bool = False
-    """The other input has this one's extension, which cannot tell the two apart."""
     error: SrxError | None = None
 
 
@@ -90,7 +86,7 @@ def _digest(file: Path, changed: int) -> str:
 
 def find_due(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, *, in_folder: bool
-) -> tuple[list[Item], list[tuple[Item, bool]]]:
+) -> tuple[list[Item], list[Item]]:
     """Look at the outputs that exist and decide which are to be made.
 
     Args:
@@ -103,11 +99,10 @@ def find_due(
             its extension then.
 
     Returns:
-        The inputs whose outputs are to be made, in the order given; and those that are finished,
-        each with True if an interrupted run has left work beside the output.
+        The inputs whose outputs are to be made, in the order given; and those that are finished.
     """
     due: list[Item] = []
-    finished: list[tuple[Item, bool]] = []
+    finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
     wanted = find_provenance(options)
     # hardly ever needed, and a look at every output
@@ -123,7 +118,7 @@ def find_due(
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
         for first, found in zip(items, pool.map(judge, items), strict=True):
             item, verdict = first, found
-            if in_folder and found.kind == "another" and not found.same_extension:
+            if in_folder and found.kind == "another":
                 new = named_by_extension(first, options.naming)
                 if real_path(new.target) not in taken():
                     taken().add(real_path(new.target))
@@ -139,13 +134,15 @@ def find_due(
                 due.append(item)
                 again[verdict.reason].append(item)
             elif verdict.kind == "finished":
-                finished.append((item, verdict.has_parts))
+                finished.append(item)
+                if verdict.reason:
+                    reporter.progress.warn(f"{item.target}: {verdict.reason}")
             else:
                 reporter.fail(item, f"{item.target}: {verdict.reason}", kept=True)
+    again.pop("", None)  # these are new
     for reason, made in again.items():
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
-        if reason:
-            reporter.progress.message(f"{made[0].target}{more}: made again: {reason}")
+        reporter.progress.message(f"{made[0].target}{more}: made again: {reason}")
     return due, finished
 
 
@@ -189,15 +186,22 @@ def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
             differs = before.content != now.content
         if differs and (moved or newer <= 0):  # what has changed is newer
             reason = f"was made from another picture than {item.source}; {_ADVICE}"
-            same = before.extension == now.extension
-            return _Verdict("another", reason, same_extension=same)
+            return _Verdict("kept" if before.extension == now.extension else "another", reason)
     if not _is_same_model(item, record, options, wanted):
         return _Verdict("due", f"was made with {record.model} x{record.scale}")
     if before is not None and not _has_same_options(item, record, options):
         return _Verdict("due", "was made with other options")
     if differs or newer >= step:
         return _Verdict("due", "the input has changed since")
-    return _Verdict("finished", has_parts=has_unfinished_parts(item.target))
+    return _finished(item)
+
+
+def _finished(item: Item) -> _Verdict:
+    if not has_unfinished_parts(item.target):
+        return _Verdict("finished")
+    left = "an interrupted run with --overwrite has left work beside it"
+    advice = "--overwrite goes on with it, --overwrite --no-resume starts over"
+    return _Verdict("finished", f"{left}; {advice}")
 
 
 def _is_same_model(
@@ -235,7 +239,7 @@ def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _V
         reason = f"exists and cannot be compared with {item.source} ({error}); {_ADVICE}"
         return _Verdict("kept", reason)
     if (found.height, found.width) == size:
-        return _Verdict("finished", has_parts=has_unfinished_parts(item.target))
+        return _finished(item)
     sizes = f"has {found.width}x{found.height} pixels and not {size[1]}x{size[0]}"
     return _Verdict("kept", f"{sizes}, and {unknown}; {_ADVICE}")
 

@@ -91,7 +91,7 @@ def upscale_mosaic(
     new, finished = find_due(plan.items, options, reporter, in_folder=True)
     due = {*new}
     mosaics: defaultdict[str, list[Item]] = defaultdict(list)
-    for item in (*new, *(item for item, _ in finished)):
+    for item in (*new, *finished):
         mosaics[_level(item.source, inputs[0])].append(item)
     for level, items in mosaics.items():
         # where one is new, its neighbours change as well

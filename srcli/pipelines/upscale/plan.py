@@ -62,11 +62,7 @@ class Item:
     """Files beside the input may make it a raster; False where none has a name for that."""
 
     def make_folder(self) -> None:
-        """Make the folder of the output.
-
-        Raises:
-            PictureError: If that is impossible.
-        """
+        """Make the folder of the output."""
         folder = self.target.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +72,7 @@ class Item:
             ) from error
 
     def check_folder(self) -> None:
-        """Check that the output's folder can be made and written to, without making it.
-
-        Raises:
-            PictureError: If not.
-        """
+        """Check that the output's folder can be made and written to, without making it."""
         folder = self.target.parent
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
@@ -461,16 +453,12 @@ def _real_folder(folder: str) -> str:
 def _forget_paths() -> None:
     """Look all paths up again in ``real_path``, which remembers where they lead."""
     _real_folder.cache_clear()
-    _real_path.cache_clear()
-
-
-def real_path(path: Path | str) -> str:
-    """Return the path without links; a link that leads in a circle stays as it is."""
-    return _real_path(os.fspath(path))
+    real_path.cache_clear()
 
 
 @cache
-def _real_path(path: str) -> str:
+def real_path(path: Path | str) -> str:
+    """Return the path without links; a link that leads in a circle stays as it is."""
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
         return os.path.realpath(path)

@@ -110,12 +110,7 @@ def _find_items(
     for item, reason in plan.failures:
         reporter.fail(item, reason)
     due, finished = find_due(plan.items, options, reporter, in_folder=is_folder(output))
-    for item, has_parts in finished:
-        if has_parts:
-            reporter.progress.warn(
-                f"{item.target}: an interrupted run with --overwrite has left work beside it; "
-                "--overwrite goes on with it, --overwrite --no-resume starts over"
-            )
+    for item in finished:
         reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
     return due
 
