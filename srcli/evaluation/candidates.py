@@ -27,12 +27,7 @@ if TYPE_CHECKING:
 
 
 class NetworkCandidate:
-    """A model, by its name or weights file, at one scale; ``tile`` None runs pictures whole.
-
-    Raises:
-        ModelError: If there is no such model at this scale.
-        UsageError: If the chain is not for networks that take RGB.
-    """
+    """A model, by its name or weights file, at one scale; ``tile`` None runs pictures whole."""
 
     def __init__(
         self,
@@ -82,11 +77,7 @@ class NetworkCandidate:
 
 
 class FolderCandidate:
-    """SR pictures that another program made, matched with the set's (``names``) by their names.
-
-    Raises:
-        DataError: If the folder is missing or empty.
-    """
+    """SR pictures that another program made, matched with the set's (``names``) by their names."""
 
     def __init__(
         self, folder: Path, label: str, scale: int, names: list[str], chain: Chain
@@ -96,11 +87,7 @@ class FolderCandidate:
         self.matched = match_files(names, list_pictures(folder), scale, kind="SR")
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Return the picture, cropped as HR was, and no time.
-
-        Raises:
-            DataError: If there is none that fits.
-        """
+        """Return the picture, cropped as HR was, and no time."""
         if pair.name not in self.matched.files:
             raise DataError(self.matched.missing[pair.name])
         path = self.matched.files[pair.name]

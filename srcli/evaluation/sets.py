@@ -117,20 +117,12 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
 
 
 def resolve_set_name(name: str) -> Path | str:
-    """Return one value for all names of a set: its resolved folder, or ``built-in``.
-
-    Raises:
-        DataError: If there is no such set.
-    """
+    """Return one value for all names of a set: its resolved folder, or ``built-in``."""
     return name if name == BUILT_IN else _find_folder(name).resolve()
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, sorted, without hidden files such as those of macOS.
-
-    Raises:
-        DataError: If the folder is missing or holds none.
-    """
+    """Return the pictures of a folder, sorted, without hidden files such as those of macOS."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     if not (found := _pictures(folder)):

@@ -138,11 +138,7 @@ class BenchCase:
         return f"{self.label} x{self.engine.scale} {self.format}"
 
     def job(self) -> ImageJob:
-        """Cut the picture into tiles, as ``srx upscale`` does.
-
-        Raises:
-            UsageError: If tile and overlap do not fit each other.
-        """
+        """Cut the picture into tiles, as ``srx upscale`` does."""
         scale = self.engine.scale
         height, width = (length * scale for length in self.picture.shape[:2])
         return make_job(
@@ -309,9 +305,6 @@ def make_cases(
 
     The network is copied. Formats that are the same on this device run once; the plain engine is
     in fp32, PyTorch's default layout, one tile at a time.
-
-    Raises:
-        UsageError: If the device lacks a number format.
     """
     device = choose_device(options.device)
     formats = dict.fromkeys(PRECISIONS[network_half(network, device, each)] for each in precisions)
@@ -415,10 +408,8 @@ def bench_tables(bench: Bench) -> list[Table]:
     found = [_speed_table(group) for group in groups.values()]
     if bench.costs:
         found.append(_cost_table(bench.costs))
-    for scale in dict.fromkeys(row.scale for row in bench.published):
-        own = {c.model: (c.parameters, c.challenge_flops) for c in bench.costs if c.scale == scale}
-        found.append(printed_cost_table(bench.published, own, scale))
-    return found
+    scales = dict.fromkeys(row.scale for row in bench.published)
+    return found + [printed_cost_table(bench.published, bench.costs, each) for each in scales]
 
 
 def _speed_table(group: Sequence[Speed]) -> Table:

@@ -49,11 +49,7 @@ GAP = 8
 
 
 def save_pictures(folder: Path, result: EnlargedPicture) -> None:
-    """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``.
-
-    Raises:
-        PictureError: If the disk does not take one.
-    """
+    """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``."""
     for model, pixels in result.sr.items():
         place = folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
         place.mkdir(parents=True, exist_ok=True)
@@ -96,11 +92,7 @@ class CropPlace:
 
     @classmethod
     def parse(cls, text: str) -> CropPlace:
-        """Read ``IMG:X,Y,W,H``.
-
-        Raises:
-            UsageError: If it has another form, or nothing lies inside.
-        """
+        """Read ``IMG:X,Y,W,H``."""
         picture, colon, numbers = text.rpartition(":")
         parts = numbers.split(",")
         if not colon or len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
@@ -111,11 +103,7 @@ class CropPlace:
         return cls(picture=picture, window=(left, top, width, height))
 
     def inside(self, hr: Array, scale: int) -> tuple[int, int, int, int]:
-        """Return top, left, height and width, widened to multiples of the scale.
-
-        Raises:
-            UsageError: If the picture (H, W, 3) ends before.
-        """
+        """Return top, left, height and width, widened to multiples of the scale."""
         left, top, width, height = self.window
         bottom, right = (-(-end // scale) * scale for end in (top + height, left + width))
         top, left = top // scale * scale, left // scale * scale
@@ -186,11 +174,7 @@ def find_window(
 
 
 def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Comparison]:
-    """Cut the crops at the places in a picture; without any place, where the models differ most.
-
-    Raises:
-        UsageError: If a place does not lie inside the picture.
-    """
+    """Cut the crops at the places in a picture; without any place, where the models differ most."""
     own = [place for place in places if place.picture == result.pair.name]
     return [cut_crops(result, place) for place in (own if places else [None])]
 
@@ -198,11 +182,7 @@ def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Com
 def write_figure(
     file: Path, crops: Sequence[Comparison], places: Sequence[CropPlace], pictures: Iterable[str]
 ) -> None:
-    """Write the figure of crops, if there are any.
-
-    Raises:
-        UsageError: If a place is in a picture that was not there, or the file cannot be written.
-    """
+    """Write the figure of crops, if there are any; refuse places in pictures that there are not."""
     known = dict.fromkeys(pictures)
     for place in places:
         if place.picture not in known:
@@ -250,9 +230,6 @@ def make_card_picture(
 
     Returns:
         (H, W, 3) uint8, and a caption for each row: its crops from left to right.
-
-    Raises:
-        SrxError: If the model cannot be run.
     """
     models = list(dict.fromkeys((BASELINE, model)))
     options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, engine=engine)
@@ -264,7 +241,10 @@ def make_card_picture(
         )
         for failure in found.failures:
             raise InferenceError(failure.reason)
-        crops = sorted(map(cut_crops, pictures), key=_gain)
+        # the last model's PSNR less that of the first, bicubic
+        crops = sorted(
+            map(cut_crops, pictures), key=lambda c: [*c.psnr.values()][-1] - c.psnr[BASELINE]
+        )
         chosen = crops[len(crops) // 2]
         cells = [(chosen.lr, scale), *((each, 1) for each in (*chosen.sr.values(), chosen.hr))]
         shown = [each.repeat(ZOOM * n, axis=0).repeat(ZOOM * n, axis=1) for each, n in cells]
@@ -272,11 +252,6 @@ def make_card_picture(
         values = ", ".join(f"{name} ({psnr:.2f} dB)" for name, psnr in chosen.psnr.items())
         captions.append(f"x{scale}, {chosen.picture}: LR, {values}, HR")
     return _joined(rows, axis=0), captions
-
-
-def _gain(comparison: Comparison) -> float:
-    psnr = list(comparison.psnr.values())
-    return psnr[-1] - psnr[0]
 
 
 def _joined(parts: Sequence[Array], *, axis: int) -> Array:

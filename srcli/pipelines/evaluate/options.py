@@ -41,11 +41,7 @@ class EvalOptions:
     engine, which gives equal figures everywhere."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown names, numbers out of range and options that contradict each other.
-
-        Raises:
-            UsageError: With the possible values.
-        """
+        """Refuse unknown names, numbers out of range and options that contradict each other."""
         for option, names, table in (
             ("--protocol", (self.protocol or "y",), PROTOCOLS),
             ("--chain", (self.chain,), CHAINS),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
-from srcli.evaluation.scores import Evaluation
+from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set, resolve_set_name
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import model_cost
@@ -22,7 +22,6 @@ from srcli.recipes.published import published_costs, rows_beside
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from srcli.evaluation.candidates import Candidate
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
     from srcli.ports.executor import Executor
 
@@ -85,21 +84,24 @@ def evaluate(
             for note in (note for network in networks for note in network.network.notes):
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
+                result.sizes[scale, each.name] = each.size
                 folders = make_folders(labels, scale, each, own, result)
-                candidates: list[Candidate] = [*networks, *folders]
-                run = SetRun(
-                    scale=scale,
-                    pictures=each,
-                    candidates=candidates,
-                    options=own,
-                    result=result,
-                    pool=pool,
-                    progress=progress,
-                    on_picture=on_picture,
-                )
-                run.begin(task)
+                result.failures += [
+                    Failure(scale, each.name, name, None, reason)
+                    for name, reason in (*each.missing, *each.orphans)
+                ]
+                task.advance(len(each.missing))
                 if executor is None:
-                    run.run(task)
+                    SetRun(
+                        scale=scale,
+                        pictures=each,
+                        candidates=[*networks, *folders],
+                        options=own,
+                        result=result,
+                        pool=pool,
+                        progress=progress,
+                        on_picture=on_picture,
+                    ).run(task)
             if own.costs:
                 result.costs += [
                     model_cost(each.network, model=each.label, device=device) for each in networks
@@ -114,11 +116,7 @@ def evaluate(
 
 
 def _complete(result: Evaluation, options: EvalOptions, network_names: set[str]) -> None:
-    """Add differences and printed rows to the scores.
-
-    Raises:
-        DataError: If there are no scores.
-    """
+    """Add differences and printed rows to the scores."""
     if not result.scores:
         reasons = list(dict.fromkeys(failure.reason for failure in result.failures))
         rest = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""

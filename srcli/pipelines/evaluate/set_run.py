@@ -42,12 +42,7 @@ GPU_DEPTH = 4
 def make_networks(
     labels: Mapping[str, str], scale: int, options: EvalOptions, result: Evaluation
 ) -> list[NetworkCandidate]:
-    """Load the models that are networks; those that cannot be used become failures.
-
-    Raises:
-        ModelError: If there is no such model, or nothing else to do.
-        UsageError: If the chain is not for networks that take RGB.
-    """
+    """Load the models that are networks; those that cannot be used become failures."""
     chain, engine = options.conversions, options.engine_options
     found = []
     for model, label in labels.items():
@@ -55,8 +50,9 @@ def make_networks(
             continue
         try:
             with one_file(model):
-                each = NetworkCandidate(model, label, scale, chain, engine, tile=options.tile)
-            found.append(each)
+                found.append(
+                    NetworkCandidate(model, label, scale, chain, engine, tile=options.tile)
+                )
         except (ModelError, DefectError) as error:
             alone = len(labels) == 1 and len(result.scales) == 1
             if alone or not (model in MODELS or Path(model).is_file()):
@@ -72,11 +68,7 @@ def make_folders(
     options: EvalOptions,
     result: Evaluation,
 ) -> list[FolderCandidate]:
-    """Match the folders of SR pictures with a set.
-
-    Raises:
-        DataError: If a folder is empty.
-    """
+    """Match the folders of SR pictures with a set."""
     names = [picture.name for picture in pictures.items]
     found = []
     for model, label in labels.items():
@@ -111,13 +103,13 @@ class EnlargedPicture:
     """By model, of the whole picture under the protocol."""
 
 
+@dataclass
 class Reference:
     """One HR picture, prepared for scoring the SR pictures of all candidates."""
 
-    def __init__(self, pair: Pair, options: EvalOptions, scale: int) -> None:
-        self._pair = pair
-        self._options = options
-        self._scale = scale
+    pair: Pair
+    options: EvalOptions
+    scale: int
 
     def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
         """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
@@ -137,38 +129,38 @@ class Reference:
     @cached_property
     def bicubic(self) -> float:
         """PSNR of bicubic interpolation of the LR picture."""
-        chain, pair = self._options.conversions, self._pair
-        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self._scale)
+        chain, pair = self.options.conversions, self.pair
+        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self.scale)
         return self.score(chain.to_uint8(enlarged, gray=pair.gray), ["psnr"])["psnr"]
 
     @cached_property
     def _hr(self) -> Array:
-        return self._planes(self._pair.hr)
+        return self._planes(self.pair.hr)
 
     @cached_property
     def _ifc_reference(self) -> ifc.IfcReference:
-        return ifc.IfcReference(self._luma(self._pair.hr))
+        return ifc.IfcReference(self._luma(self.pair.hr))
 
     def _planes(self, picture: Array, shave: int | None = None) -> Array:
-        shave = self._options.border(self._scale) if shave is None else shave
-        return self._options.rules.planes(picture, shave, gray=self._pair.gray)
+        shave = self.options.border(self.scale) if shave is None else shave
+        return self.options.rules.planes(picture, shave, gray=self.pair.gray)
 
     def _luma(self, picture: Array) -> Array:
-        own = self._options
-        return own.rules.luma_plane(picture, own.border(self._scale), gray=self._pair.gray)
+        own = self.options
+        return own.rules.luma_plane(picture, own.border(self.scale), gray=self.pair.gray)
 
     def _consistency(self, sr: Array) -> float:
-        chain, lr = self._options.conversions, self._pair.lr
-        small = chain.downscale(sr, self._scale, self._options.lr_kernel)
+        chain, lr = self.options.conversions, self.pair.lr
+        small = chain.downscale(sr, self.scale, self.options.lr_kernel)
         if lr.dtype.kind == "f":
             return fidelity.psnr(chain.to_levels(small), chain.to_levels(lr))
         return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
 
     def _perceptual(self, name: str, sr: Array) -> float:
         """Compare all three channels, whatever the protocol compares, without the border."""
-        border = self._options.border(self._scale)
+        border = self.options.border(self.scale)
         inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-        return fidelity.perceptual_distance(name, sr[inside], self._pair.hr[inside])
+        return fidelity.perceptual_distance(name, sr[inside], self.pair.hr[inside])
 
 
 @dataclass(kw_only=True)
@@ -204,13 +196,6 @@ class SetRun:
     """Shows tracebacks to those who ask for them."""
     on_picture: Sequence[Callable[[EnlargedPicture], None]] = ()
     """Called with every picture after all candidates have enlarged it."""
-
-    def begin(self, task: Task) -> None:
-        """Record the size of the set, and the pictures that lack a partner."""
-        self.result.sizes[self.scale, self.pictures.name] = self.pictures.size
-        for name, reason in (*self.pictures.missing, *self.pictures.orphans):
-            self._fail(name, None, reason)
-        task.advance(len(self.pictures.missing))
 
     def run(self, task: Task) -> None:
         """Score all pictures."""
@@ -302,18 +287,26 @@ class SetRun:
         self, picture: str, model: str | None, call: Callable[[], T], *, name: str = ""
     ) -> T | None:
         """Return what a call returns; its error becomes a failure of the picture."""
-        try:
-            with one_file(name or f"{self.pictures.name}/{picture}, {model}"):
-                return call()
-        except SrxError as error:
-            self._fail(picture, model, error)
-            return None
+        place = name or f"{self.pictures.name}/{picture}, {model}"
+        failed = partial(Failure, self.scale, self.pictures.name, picture, model)
+        return attempt(place, call, failed, self.result, self.progress)
 
-    def _fail(self, picture: str, model: str | None, reason: SrxError | str) -> None:
-        failure = Failure(self.scale, self.pictures.name, picture, model, str(reason))
-        self.result.failures.append(failure)
-        if isinstance(reason, SrxError):
-            show_traceback(reason, self.progress)
+
+def attempt(
+    place: str,
+    call: Callable[[], T],
+    failed: Callable[[str], Failure],
+    result: Evaluation,
+    progress: Progress,
+) -> T | None:
+    """Return what a call returns; its error becomes a failure of the result."""
+    try:
+        with one_file(place):
+            return call()
+    except SrxError as error:
+        result.failures.append(failed(str(error)))
+        show_traceback(error, progress)
+        return None
 
 
 def hand_over(
@@ -323,12 +316,7 @@ def hand_over(
     progress: Progress,
 ) -> None:
     """Call functions with a picture; the errors of those become its failures."""
+    failed = partial(Failure, picture.scale, picture.dataset, picture.pair.name, None)
     for call in on_picture:
-        name = picture.pair.name
-        try:
-            with one_file(f"{picture.dataset}/{name}"):
-                call(picture)
-        except SrxError as error:
-            failure = Failure(picture.scale, picture.dataset, name, None, str(error))
-            result.failures.append(failure)
-            show_traceback(error, progress)
+        place = f"{picture.dataset}/{picture.pair.name}"
+        attempt(place, partial(call, picture), failed, result, progress)

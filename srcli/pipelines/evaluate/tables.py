@@ -125,19 +125,14 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
 
 def published_costs_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate costs printed in papers beside those measured here."""
-    counted = {
-        cost.model: (cost.parameters, cost.challenge_flops)
-        for cost in evaluation.costs
-        if cost.scale == scale
-    }
-    return printed_cost_table(evaluation.published_costs, counted, scale)
+    return printed_cost_table(evaluation.published_costs, evaluation.costs, scale)
 
 
 def picture_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate every picture under every model; below each set the medians."""
-    rows = []
+    found: list[tuple[str, str, dict[str, float]]] = []
     for dataset in evaluation.sets(scale):
-        found = [
+        found += [
             (f"{dataset}/{each.picture}", each.model, each.values)
             for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture)
         ]
@@ -145,15 +140,14 @@ def picture_table(evaluation: Evaluation, scale: int) -> Table:
             (f"{dataset}, median", mean.model, mean.medians)
             for mean in evaluation.means(scale, dataset)
         ]
-        rows += [
-            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
-            for group, model, values in found
-        ]
     return Table(
         title=f"x{scale}, pictures",
         group_heading="picture",
         columns=(MODEL, *_metric_columns(evaluation)),
-        rows=tuple(rows),
+        rows=tuple(
+            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
+            for group, model, values in found
+        ),
     )
 
 
