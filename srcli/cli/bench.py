@@ -138,22 +138,13 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
     from srcli.models.weights import default_scale
     from srcli.pipelines.bench import BenchOptions
 
+    names = ("sizes", "precisions", "engines", "tile", "overlap", "rounds", "seconds", "threads")
     return BenchOptions(
         scales=tuple(map(int, options["scales"])) or (default_scale(options["models"]),),
         engine=EngineOptions(**pick(options, "device", "value_range")),
         compare_plain=options["compare"] == "plain",
-        **pick(
-            options,
-            "sizes",
-            "precisions",
-            "engines",
-            "tile",
-            "overlap",
-            "rounds",
-            "seconds",
-            "threads",
-            "published",
-        ),
+        published=options["published"],
+        **pick(options, *names),
     )
 
 

@@ -182,27 +182,21 @@ def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Com
 def write_figure(
     file: Path, crops: Sequence[Comparison], places: Sequence[CropPlace], pictures: Iterable[str]
 ) -> None:
-    """Write the figure of crops, if there are any; refuse places in pictures that there are not."""
+    """Write a figure of crops: a row for each place, LR, the models and HR in columns.
+
+    Each crop has its name and the PSNR of the whole picture. Pixels are enlarged as they are. The
+    same crops give the same bytes; no crops, no file. Places in pictures that there are not are
+    refused.
+    """
+    from matplotlib.figure import Figure
+
     known = dict.fromkeys(pictures)
     for place in places:
         if place.picture not in known:
             hint, names = did_you_mean(place.picture, known), ", ".join(known)
             raise UsageError(f"--crop {place.picture}: no such picture{hint}; there are: {names}")
-    if crops:
-        try:
-            write_whole(file, crops_figure(crops))
-        except OSError as error:
-            raise UsageError(f"--figure {file}: cannot be written ({error.strerror})") from error
-
-
-def crops_figure(crops: Sequence[Comparison]) -> bytes:
-    """Draw a row for each place, LR, the models and HR in columns; a PNG file.
-
-    Each crop has its name and the PSNR of the whole picture. Pixels are enlarged as they are. The
-    same crops give the same bytes.
-    """
-    from matplotlib.figure import Figure
-
+    if not crops:
+        return
     models = list(dict.fromkeys(model for each in crops for model in each.sr))
     figure = Figure(figsize=(CELL * (len(models) + 2), (CELL + 0.35) * len(crops)), dpi=DPI)
     grid = figure.subplots(len(crops), len(models) + 2, squeeze=False)
@@ -220,7 +214,10 @@ def crops_figure(crops: Sequence[Comparison]) -> bytes:
     figure.tight_layout(pad=0.4)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    try:
+        write_whole(file, stream.getvalue())
+    except OSError as error:
+        raise UsageError(f"--figure {file}: cannot be written ({error.strerror})") from error
 
 
 def make_card_picture(
@@ -241,11 +238,9 @@ def make_card_picture(
         )
         for failure in found.failures:
             raise InferenceError(failure.reason)
-        # the last model's PSNR less that of the first, bicubic
-        crops = sorted(
-            map(cut_crops, pictures), key=lambda c: [*c.psnr.values()][-1] - c.psnr[BASELINE]
-        )
-        chosen = crops[len(crops) // 2]
+        crops = [cut_crops(each) for each in pictures]
+        gains = [list(each.psnr.values())[-1] - each.psnr[BASELINE] for each in crops]
+        chosen = crops[int(np.argsort(gains, kind="stable")[len(crops) // 2])]
         cells = [(chosen.lr, scale), *((each, 1) for each in (*chosen.sr.values(), chosen.hr))]
         shown = [each.repeat(ZOOM * n, axis=0).repeat(ZOOM * n, axis=1) for each, n in cells]
         rows.append(_joined(shown, axis=1))
