@@ -408,8 +408,10 @@ def bench_tables(bench: Bench) -> list[Table]:
     found = [_speed_table(group) for group in groups.values()]
     if bench.costs:
         found.append(_cost_table(bench.costs))
-    scales = dict.fromkeys(row.scale for row in bench.published)
-    return found + [printed_cost_table(bench.published, bench.costs, each) for each in scales]
+    for scale in dict.fromkeys(row.scale for row in bench.published):
+        own = {c.model: (c.parameters, c.challenge_flops) for c in bench.costs if c.scale == scale}
+        found.append(printed_cost_table(bench.published, own, scale))
+    return found
 
 
 def _speed_table(group: Sequence[Speed]) -> Table:

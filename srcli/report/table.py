@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from srcli.metrics.efficiency import ModelCost
     from srcli.recipes.published import PublishedRow
 
 Cell = str | float | None
@@ -192,12 +191,14 @@ def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -
 
 
 def printed_cost_table(
-    rows: Iterable[PublishedRow], costs: Iterable[ModelCost], scale: int
+    rows: Iterable[PublishedRow], counted: Mapping[str, tuple[int, int | None]], scale: int
 ) -> Table:
-    """Tabulate the costs that papers print for a scale, beside those of the same networks here."""
+    """Tabulate the costs that papers print for a scale, beside those of the same networks here.
+
+    ``counted`` holds parameters and challenge FLOPs by model, at LR pictures of 256x256.
+    """
     from srcli.recipes.published import is_of  # reads files that a help text does not need
 
-    counted = {c.model: (c.parameters, c.challenge_flops) for c in costs if c.scale == scale}
     lines = []
     for row in (each for each in rows if each.scale == scale):
         here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))

@@ -125,7 +125,9 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
 
 def published_costs_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate costs printed in papers beside those measured here."""
-    return printed_cost_table(evaluation.published_costs, evaluation.costs, scale)
+    own = [cost for cost in evaluation.costs if cost.scale == scale]
+    counted = {cost.model: (cost.parameters, cost.challenge_flops) for cost in own}
+    return printed_cost_table(evaluation.published_costs, counted, scale)
 
 
 def picture_table(evaluation: Evaluation, scale: int) -> Table:
