@@ -29,6 +29,7 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.optimizers import Muon
+from srcli.training.steps import StepContext
 
 if TYPE_CHECKING:
     from srcli.inference.tiling import Tiling
@@ -234,11 +235,9 @@ def time_training(given: Any) -> Rows:
                 )
                 with tempfile.TemporaryDirectory() as folder:
                     trainer = Trainer(
-                        network=network,
+                        context=StepContext(network=network, numerics=numerics),
                         recipe=recipe,
                         sampler=sampler,
-                        budget=None,
-                        numerics=numerics,
                         folder=Path(folder),
                         hooks=Hooks(),
                     )

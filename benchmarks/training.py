@@ -36,6 +36,7 @@ from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Hooks, Trainer
+from srcli.training.steps import StepContext
 
 CORES = 2
 EDGE = 480
@@ -135,11 +136,9 @@ class Ours:
         self.precision = str(numerics.autocast or torch.float32).removeprefix("torch.")
         self._asked, self._iterations = 0, arguments.iterations
         self.trainer = Trainer(
-            network=network,
+            context=StepContext(network=network, numerics=numerics),
             recipe=recipe,
             sampler=self,
-            budget=None,
-            numerics=numerics,
             folder=folder,
             hooks=Hooks(stop=self._stop),
         )

@@ -31,8 +31,8 @@ from srcli.training.checkpoint import (
     write_state,
 )
 from srcli.training.optimizers import part, rate_at
-from srcli.training.parallel import ALONE, Team, require_divisible
-from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
+from srcli.training.parallel import require_divisible
+from srcli.training.steps import StepContext, SupervisedStep, make_step
 
 if TYPE_CHECKING:
     from srcli.ports.progress import Task
@@ -112,34 +112,23 @@ class Trainer:
     All ranks make the same calls; rank 0 alone logs and saves, and its clock decides for all.
     """
 
-    network: Network
-    """On the device of ``numerics``."""
+    context: StepContext
     recipe: TrainRecipe
     sampler: Sampler
-    numerics: Numerics
     folder: Path
     """Where ``state.safetensors`` and ``log.jsonl`` are written."""
     budget: str | None = None
     """As ``parse_budget`` reads it; None keeps the recipe's iterations."""
     hooks: Hooks = field(default_factory=Hooks)
     checkpoint_seconds: float = 300.0
-    seed: int = 0
-    """Of weights that the training itself makes, such as a discriminator's."""
-    team: Team = ALONE
 
     def __post_init__(self) -> None:
         """Build the steps of all stages: a wrong option of the last must not show after hours."""
+        self.network, self.team = self.context.network, self.context.team
         for stage in self.recipe.stages:
             require_divisible(stage.batch, self.team)
         self.budgets = stage_budgets(self.recipe, self.budget)
-        context = StepContext(
-            network=self.network,
-            forward=self.numerics.compiled(self.network),
-            numerics=self.numerics,
-            seed=self.seed,
-            team=self.team,
-        )
-        self._steps = [make_step(stage, context) for stage in self.recipe.stages]
+        self._steps = [make_step(stage, self.context) for stage in self.recipe.stages]
         self.ema = Ema(self.network, self.recipe.ema_decay)
         self.position = Position()
         self.state_file = self.folder / "state.safetensors"
@@ -235,7 +224,7 @@ class Trainer:
     def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
         """Change the weights by the batch of the current iteration."""
         lr_image, hr_image = self.sampler.batch(self.position.total, stage)
-        values = self.step(*self.numerics.arranged(lr_image, hr_image), done)
+        values = self.step(*self.context.numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)
         return values
 

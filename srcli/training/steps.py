@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -30,7 +30,7 @@ from srcli.training.optimizers import (
 from srcli.training.parallel import ALONE, Team, average_gradients, average_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from srcli.recipes.training import Adversarial, Distillation, Stage, TrainRecipe
 
@@ -63,10 +63,6 @@ class Numerics:
         """Move a network to the device and into the layout."""
         return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
 
-    def compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Return the forward pass of a network, compiled if that is wanted."""
-        return torch.compile(network) if self.compile else network
-
     def arranged(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
         """Bring a batch into the layout; HR is compared only and may stay in channels_last."""
         if not self.channels_last:
@@ -84,12 +80,17 @@ class StepContext:
     """The parts that the steps of all stages of a training share."""
 
     network: Network
-    forward: Callable[[Tensor], Tensor]
-    """The network, or its compiled form."""
+    """On the device of ``numerics``."""
     numerics: Numerics
     seed: int = 0
     """Seed of the weights that a step makes itself, such as a discriminator's."""
     team: Team = ALONE
+    """The processes that train together; all of them make the same calls."""
+
+    @cached_property
+    def forward(self) -> Callable[[Tensor], Tensor]:
+        """The network, or its compiled form."""
+        return torch.compile(self.network) if self.numerics.compile else self.network
 
 
 class SupervisedStep:

@@ -207,9 +207,7 @@ def test_variants_have_the_published_number_of_parameters(ablation, variant):
 def test_every_variant_trains(ablation, variant, astronaut):
     recipe = resolve(ablation, variant)
     network = first_network(recipe, scale=ablation.scale, seed=0)
-    training = StepContext(
-        network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
-    )
+    training = StepContext(network=network, numerics=Numerics(device=torch.device("cpu")))
     channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
     hr, lr = patches(astronaut, ablation.scale, channels, max(8, network.minimum))
     for i, stage in enumerate(recipe.stages):

@@ -160,7 +160,7 @@ def test_every_recipe_can_be_built(name):
     if recipe.start_from_bicubic:
         network.start_from_bicubic()
     numerics = Numerics(device=torch.device("cpu"))
-    training = StepContext(network=network, forward=network, numerics=numerics)
+    training = StepContext(network=network, numerics=numerics)
     for stage in recipe.stages:
         make_step(stage, training)
     assert recipe.paper

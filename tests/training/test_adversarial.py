@@ -43,21 +43,18 @@ def generator():
 def make(folder, stages, *, stop=lambda: False, sampler=None, every=1e9, seed=0):
     folder.mkdir(exist_ok=True)
     return Trainer(
-        network=LAST.placed(generator()),
+        context=StepContext(network=LAST.placed(generator()), numerics=LAST, seed=seed),
         recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
         sampler=sampler or Batches(4),
-        budget=None,
-        numerics=LAST,
         folder=folder,
         hooks=Hooks(stop=stop),
         checkpoint_seconds=every,
-        seed=seed,
     )
 
 
 def step_of(settings, *, stage=STAGE, network=None, seed=0):
     network = network or generator()
-    training = StepContext(network=network, forward=network, numerics=CPU, seed=seed)
+    training = StepContext(network=network, numerics=CPU, seed=seed)
     return AdversarialStep(stage, settings, training)
 
 

@@ -11,7 +11,7 @@ from srcli.layers.network import Network
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.checkpoint import Ema, Position, read_position
 from srcli.training.loop import Hooks, Trainer
-from srcli.training.steps import Numerics
+from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import Batches, entries
 
@@ -27,10 +27,9 @@ def make(folder, hooks=None, *, steps=0, position=None):
     """A trainer after some steps of its optimiser."""
     torch.manual_seed(steps)
     trainer = Trainer(
-        network=Point(3, 3, 1),
+        context=StepContext(network=Point(3, 3, 1), numerics=CPU),
         recipe=RECIPE,
         sampler=Batches(),
-        numerics=CPU,
         folder=folder,
         hooks=hooks or Hooks(),
     )

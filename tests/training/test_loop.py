@@ -15,7 +15,7 @@ from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRe
 from srcli.training import loop as module
 from srcli.training.checkpoint import Position, read_position
 from srcli.training.loop import Hooks, Trainer
-from srcli.training.steps import Numerics
+from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.trainings import Batches, Net, entries, equal, stop_after
 
 FIRST = Stage(
@@ -39,11 +39,10 @@ def make(folder, *, recipe=RECIPE, sampler=None, hooks=None, network=None, budge
     """A trainer with a fresh network, the same every time, in channels_last."""
     folder.mkdir(exist_ok=True)
     return Trainer(
-        network=LAST.placed(network or Net()),
+        context=StepContext(network=LAST.placed(network or Net()), numerics=LAST),
         recipe=recipe,
         sampler=sampler or Batches(),
         budget=budget,
-        numerics=LAST,
         folder=folder,
         hooks=hooks or Hooks(),
         checkpoint_seconds=every,

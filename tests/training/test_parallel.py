@@ -20,7 +20,7 @@ from srcli.training.parallel import (
     find_team,
     process_group,
 )
-from srcli.training.steps import Numerics
+from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.trainings import Batches, Net, entries
 
 TORCHRUN = {
@@ -157,6 +157,7 @@ STAGE = Stage(
     optimizer=Optimizer(learning_rate=1e-2, clip_norm=0.05),
     schedule=Schedule(kind="cosine", warmup=0.2),
 )
+CPU = Numerics(device=torch.device("cpu"))
 SGD = replace(STAGE, optimizer=Optimizer(kind="sgd", nesterov=True, learning_rate=0.1))
 WIDTHS = {"widths": (4, 4, 4, 4, 6, 6, 6)}
 AE = Adversarial(options={**WIDTHS, "decoder": (6, 4, 4)}, weight=0.5, balance_rate=0.5)
@@ -167,14 +168,12 @@ PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.
 def make(team, folder, stages, *, spoil=None, hooks=None, seed=1, budget=None):
     folder.mkdir(exist_ok=True)
     return Trainer(
-        network=Net(seed),
+        context=StepContext(network=Net(seed), numerics=CPU, team=team),
         recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
         sampler=Batches(spoil=spoil, team=team),
         budget=budget,
-        numerics=Numerics(device=torch.device("cpu")),
         folder=folder,
         hooks=hooks or Hooks(),
-        team=team,
     )
 
 

@@ -67,7 +67,7 @@ def attentive():
 
 
 def step_of(network, stage=STAGE):
-    return SupervisedStep(stage, StepContext(network=network, forward=network, numerics=CPU))
+    return SupervisedStep(stage, StepContext(network=network, numerics=CPU))
 
 
 @pytest.mark.parametrize(("done", "rate"), [(0.0, 0.5), (0.5, 0.05)])
@@ -125,7 +125,7 @@ def test_later_maps_count_more():
 
 
 def training_of(network, numerics=CPU):
-    return StepContext(network=network, forward=network, numerics=numerics)
+    return StepContext(network=network, numerics=numerics)
 
 
 def stage_of(teacher, share):

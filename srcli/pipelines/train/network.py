@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def build_training(
 ) -> Network:
     """Build everything that a training builds before it begins, and return the network."""
     network = first_network(recipe, scale=scale, seed=seed)
-    context = StepContext(network=network, forward=network, numerics=numerics)
+    context = StepContext(network=network, numerics=replace(numerics, compile=False))
     with torch.random.fork_rng(devices=[]):
         for stage in recipe.stages:
             make_step(stage, context)

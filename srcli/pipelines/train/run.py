@@ -32,7 +32,7 @@ from srcli.training.checkpoint import read_position
 from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
-from srcli.training.steps import teachers_digest
+from srcli.training.steps import StepContext, teachers_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,6 +192,7 @@ class _TrainingRun:
             stop=stop,
             progress=self.progress,
         )
+        context = StepContext(network=network, numerics=numerics, seed=options.seed, team=team)
 
         def make_trainer() -> Trainer:
             sampler = make_sampler(
@@ -204,16 +205,13 @@ class _TrainingRun:
                 team=team,
             )
             return Trainer(
-                network=network,
+                context=context,
                 recipe=self.recipe,
                 sampler=sampler,
                 budget=budget,
-                numerics=numerics,
                 folder=options.out,
                 hooks=hooks,
                 checkpoint_seconds=self.checkpoint_seconds,
-                seed=options.seed,
-                team=team,
             )
 
         return team.on_all_ranks(make_trainer)
