@@ -62,9 +62,7 @@ def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
 class HighFrequencyLoss(nn.Module):
     """Mean absolute difference of Gaussian high-pass images (G-IDRN, Acta Automatica Sinica, 2024).
 
-    Args:
-        size: Odd edge of the Gaussian kernel, HR pixels.
-        sigma: Its standard deviation, HR pixels.
+    The kernel's odd edge ``size`` and its standard deviation ``sigma`` are in HR pixels.
     """
 
     kernel: Tensor

@@ -49,13 +49,12 @@ class AttentiveGenerator(Network):
         mapping_input: Literal["map", "state"] = "map",
         image_skip: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(scale)
         if steps < 0 or mapping_depth < 1:
             raise ValueError(
                 f"expected steps of at least 0 and a mapping_depth of at least 1, "
                 f"got {steps} and {mapping_depth}"
             )
-        self.scale = scale
         self.num_maps = steps
         self.start = start
         self.mapping_input = mapping_input
@@ -145,13 +144,7 @@ class AttentionStep(nn.Module):
     def forward(
         self, features: Tensor, before: Tensor, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the next map and the next state.
-
-        Args:
-            features: F_0, (N, C, H, W).
-            before: A_{t-1}, (N, 1, H, W).
-            state: h_{t-1}, (N, C, H, W); None at the first step.
-        """
+        """Return the next map (N, 1, H, W) and state (N, C, H, W); the first step has no state."""
         x = F.relu(self.first(torch.cat([features, before], dim=1)))
         state = self.unit(self.blocks(x), state)
         return torch.sigmoid(self.last(state)), state

@@ -47,10 +47,9 @@ class DDSR(Network):
         slope: float = 0.25,
         last_std: float = 1e-3,
     ) -> None:
-        super().__init__()
+        super().__init__(scale)
         if depth < 2:
             raise ValueError(f"depth must be at least 2, got {depth}")
-        self.scale = scale
         self.residual = residual
         padding, extra = deconv_geometry(deconv_kernel, scale)
         self.up = nn.ConvTranspose2d(
@@ -136,10 +135,8 @@ def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
 
     The copies show the picture at full size: LR pixel i at HR pixel ``scale * i + offset``, zeros
     elsewhere. Kernels (3,), to be correlated, go by the shift of the copy, ``steps`` HR pixels at
-    most: its value at HR pixel q is the picture's at q + shift.
-
-    Raises:
-        ModelError: If the shifts do not reach as far as the interpolation.
+    most: its value at HR pixel q is the picture's at q + shift. ModelError if the shifts do not
+    reach as far as the interpolation.
     """
     kernels: dict[int, Tensor] = {}
     for place in range(-3 * scale, 3 * scale + 1):

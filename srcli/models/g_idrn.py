@@ -71,14 +71,13 @@ class GIDRN(TrainedWithBranches):
         edge_branches: bool = False,
         deployed: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(scale)
         if block == "g-idb" and channels % group_width:
             raise ValueError(f"channels={channels} does not divide by group_width={group_width}")
         if edge_branches and block != "g-idb":
             raise ValueError(f"edge_branches are of block=g-idb; block={block} has none")
         if dense_shortcut and num_blocks % num_groups:
             raise ValueError(f"num_blocks={num_blocks} does not divide by num_groups={num_groups}")
-        self.scale = scale
         self.slope = slope
         self.dual_path = dual_path
 
@@ -154,10 +153,7 @@ class DenseShortcut(nn.Module):
 
     ``x_j = M_j(x_{j-1}) + sum of w_i^j * x_{i-1}`` over i < j; ``include_self`` adds i = j.
 
-    Args:
-        modules: M_1 .. M_n, all of equal input and output shape.
-        initial: Start value of every w.
-        include_self: Add the weighted input of module j to its own output.
+    All modules keep the shape of their input; ``initial`` is the start value of every w.
     """
 
     def __init__(self, modules: Sequence[nn.Module], *, initial: float, include_self: bool) -> None:

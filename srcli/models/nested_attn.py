@@ -50,10 +50,9 @@ class NestedAttention(Network):
         accumulate: Literal["concat", "sum"] = "concat",
         activations: Literal["blocks", "all"] = "blocks",
     ) -> None:
-        super().__init__()
+        super().__init__(scale)
         if levels < 1 or branches < 1:
             raise ValueError(f"levels={levels} and branches={branches} must be at least 1")
-        self.scale = scale
         self.pools_globally = ca
         self.pools_maxima = ca and pool != "avg"
 
@@ -124,10 +123,7 @@ class AttentionResidualBlock(nn.Module):
 class NestedLoop(nn.Module):
     """One loop: modules in a row, all their outputs joined, a convolution, the input added.
 
-    Args:
-        modules: The level below; each maps ``channels`` to ``channels``.
-        concatenate: Join by a 1x1 convolution over all; else add them up.
-        act: Makes what follows the 1x1 convolution.
+    They are joined by a 1x1 convolution over all and ``act``, or else added up.
     """
 
     def __init__(

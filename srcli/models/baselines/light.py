@@ -142,13 +142,8 @@ class MultiDistillationBlock(nn.Module):
 class RFDN(Distillation):
     """Residual feature distillation network (Liu et al., ECCV workshops 2020).
 
-    The defaults are the paper's RFDN; 52 channels are RFDN-L.
-
-    Args:
-        channels: Channels of the body (48; 52 in RFDN-L, 50 in the AIM 2020 challenge).
-        num_blocks: Distillation blocks (6; 4 in the challenge).
-        attention: ``cca`` of the paper's models, or ``esa`` of the challenge's.
-        top: White, in the range that the network works in (255 in the challenge).
+    The defaults are the paper's RFDN; 52 channels are RFDN-L. The AIM 2020 challenge's has 50, in 4
+    blocks with ``esa``, and white at 255 (``top``).
     """
 
     def __init__(
@@ -198,12 +193,8 @@ class RFDN(Distillation):
 class RLFN(Distillation):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
 
-    Args:
-        channels: Channels of the body (52; 48 in RLFN-S, 46 in the NTIRE 2022 challenge).
-        num_blocks: Residual local feature blocks (6; 4 in the challenge).
-        inner: Channels between the convolutions of a block, 0 for ``channels`` (48 in the
-            challenge).
-        esa_channels: Channels inside the attention of a block.
+    RLFN-S has 48 channels. The NTIRE 2022 challenge's has 46 in 4 blocks, and 48 between the
+    convolutions of a block (``inner``, 0 for as many as outside).
     """
 
     minimum = EnhancedSpatialAttention.MINIMUM
@@ -376,11 +367,8 @@ class AttentiveUpsampling(nn.Module):
 class LatticeNet(Network):
     """Residual blocks crossed as in a lattice filter (Luo et al., ECCV 2020).
 
-    The defaults are the published model.
-
-    Args:
-        inner: Channels between the convolutions of a block.
-        reduction: How many times narrower the bottlenecks of the attention are.
+    The defaults are the published model: ``inner`` channels between the convolutions of a block,
+    and bottlenecks of the attention that are ``reduction`` times narrower.
     """
 
     edge = 4

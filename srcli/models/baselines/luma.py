@@ -70,13 +70,9 @@ class SRCNN(Network):
 class FSRCNN(Network):
     """An hourglass at LR size and a deconvolution (Dong et al., ECCV 2016).
 
-    The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s.
-
-    Args:
-        channels: Channels of the features, the paper's d.
-        inner: Channels of the mapping, s.
-        depth: 3x3 convolutions of the mapping, m.
-        slope: Start value of the PReLUs' slopes, one a channel.
+    The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s. ``channels`` are those of the
+    features, the paper's d, ``inner`` those of the mapping, s, and ``depth`` its 3x3 convolutions,
+    m; the PReLUs' slopes, one a channel, start at ``slope``.
     """
 
     colour = "y"
@@ -185,11 +181,8 @@ class VDSR(Network):
 class DRCN(Network):
     """One convolution applied 16 times (Kim et al., CVPR 2016).
 
-    The defaults are the published model, whose layers are the same for all scales.
-
-    Args:
-        recursions: How often the middle convolution is applied; each result is reconstructed, and
-            the network gives their learnt average.
+    The defaults are the published model, whose layers are the same for all scales. The result of
+    each of the ``recursions`` is reconstructed, and the network gives their learnt average.
     """
 
     colour = "y"
@@ -253,12 +246,9 @@ class DRRN(Network):
 class MemNet(Network):
     """Memory blocks of recursions behind gates (Tai et al., ICCV 2017).
 
-    The defaults are MemNet_M6R6_80C64, whose layers are the same for all scales. Its weights are
-    published for Caffe alone, which is not read here.
-
-    Args:
-        num_blocks: Memory blocks; each is reconstructed, and the network gives a learnt sum.
-        recursions: How often a block applies its residual unit.
+    The defaults are MemNet_M6R6_80C64, whose layers are the same for all scales. Each block applies
+    a residual unit ``recursions`` times and is reconstructed; the network gives a learnt sum. Its
+    weights are published for Caffe alone, which is not read here.
     """
 
     colour = "y"
@@ -524,13 +514,8 @@ def behind(
 ) -> FoldedKernel:
     """Return a 3x3 convolution behind a 1x1 one as one kernel.
 
-    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros.
-
-    Args:
-        point: Weight of the 1x1 convolution, (M, taken, 1, 1).
-        shift: Its bias, (M,).
-        weight: Weight of the 3x3 convolution, (given, M, 3, 3).
-        bias: Its bias, (given,).
+    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros. ``point`` and
+    ``shift`` are of the 1x1 one: (M, taken, 1, 1) and (M,), before (given, M, 3, 3) and (given,).
     """
     assert shift is not None
     assert bias is not None

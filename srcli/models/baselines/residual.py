@@ -61,12 +61,8 @@ class LongSkip(Network):
 class EDSR(LongSkip):
     """Wide residual blocks without normalisation (Lim et al., CVPR workshops 2017).
 
-    The defaults are the large model of the paper.
-
-    Args:
-        channels: Channels of the body (256; 64 in the baseline).
-        num_blocks: Residual blocks (32; 16 in the baseline).
-        residual_scale: Factor on the output of a block (0.1; 1 in the baseline).
+    The defaults are the large model of the paper; its baseline has 64 channels, 16 blocks and a
+    factor of 1 on the output of a block, ``residual_scale``.
     """
 
     def __init__(
@@ -260,11 +256,8 @@ class NormalisedBlock(nn.Module):
 class RDN(Network):
     """Residual dense network (Zhang et al., CVPR 2018); the defaults are D=16, C=8, G=64.
 
-    Args:
-        channels: Channels of the body, G0.
-        num_blocks: Residual dense blocks, D.
-        depth: 3x3 convolutions of a block, C.
-        growth: Channels that each of them adds, G.
+    D are the residual dense blocks, C the 3x3 convolutions of a block (``depth``), and G the
+    channels that each of them adds (``growth``).
     """
 
     edge = 4
@@ -413,11 +406,7 @@ class CARN(Network):
 
 
 class Cascade(nn.Module):
-    """Modules in a row, each before a 1x1 convolution over all that came before it.
-
-    Args:
-        modules: Three, or one that is used three times; each maps ``channels`` to ``channels``.
-    """
+    """Three modules, or one three times, each before a 1x1 convolution over all before it."""
 
     def __init__(self, modules: Sequence[nn.Module], channels: int) -> None:
         super().__init__()
