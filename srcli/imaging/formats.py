@@ -1,17 +1,10 @@
-"""The picture formats: names, suffixes, capabilities, readers, and detection by content."""
+"""The picture formats: names, suffixes, capabilities, and detection by content."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import IO, TYPE_CHECKING
 
 from PIL import features
-
-from srcli.errors import PictureError
-
-if TYPE_CHECKING:
-    from PIL import ImageFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,23 +99,6 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL need
 ``srcli[formats]``, and fail one by one without it."""
-_READERS = {
-    "jpg": "PIL.JpegImagePlugin:JpegImageFile",
-    "mpo": "PIL.MpoImagePlugin:MpoImageFile",
-    "png": "PIL.PngImagePlugin:PngImageFile",
-    "webp": "PIL.WebPImagePlugin:WebPImageFile",
-    "avif": "PIL.AvifImagePlugin:AvifImageFile",
-    "bmp": "PIL.BmpImagePlugin:BmpImageFile",
-    "tif": "PIL.TiffImagePlugin:TiffImageFile",
-    "gif": "PIL.GifImagePlugin:GifImageFile",
-    "heic": "pillow_heif.as_plugin:HeifImageFile",
-    "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
-}
-"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide pixel limit and
-tries every format there is."""
-_EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
-"""Formats that further libraries read, in words, and what to install."""
-
 _STARTS = {
     "png": (b"\x89PNG\r\n\x1a\n",),
     "jpg": (b"\xff\xd8\xff",),
@@ -151,16 +127,3 @@ def format_of_content(head: bytes) -> str | None:
             return "avif" if "avif" in FORMATS else None
         return "heic" if brands & _HEIC_BRANDS else None
     return next((name for name, starts in _STARTS.items() if head.startswith(starts)), None)
-
-
-def find_reader(name: str, stream: IO[bytes]) -> type[ImageFile.ImageFile]:
-    """Return Pillow's class for files of a format."""
-    module, _, attribute = _READERS[name].partition(":")
-    try:
-        reader: type[ImageFile.ImageFile] = getattr(import_module(module), attribute)
-    except ImportError:
-        words, package = _EXTRA[name]
-        raise PictureError(
-            f"{stream.name}: {words} files need another library; install it: pip install {package}"
-        ) from None
-    return reader

@@ -12,6 +12,7 @@ import threading
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from srcli.errors import PictureError
 from srcli.imaging import bmp, labels, structure
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
-from srcli.imaging.formats import find_reader
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture, first_able
 from srcli.imaging.png import comment_chunk
 from srcli.imaging.structure import webp_chunks
@@ -31,11 +31,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import ImageFile
 
     from srcli.imaging.labels import ColourLabel
 
     Array = NDArray[Any]
 
+_READERS = {
+    "jpg": "PIL.JpegImagePlugin:JpegImageFile",
+    "mpo": "PIL.MpoImagePlugin:MpoImageFile",
+    "png": "PIL.PngImagePlugin:PngImageFile",
+    "webp": "PIL.WebPImagePlugin:WebPImageFile",
+    "avif": "PIL.AvifImagePlugin:AvifImageFile",
+    "bmp": "PIL.BmpImagePlugin:BmpImageFile",
+    "tif": "PIL.TiffImagePlugin:TiffImageFile",
+    "gif": "PIL.GifImagePlugin:GifImageFile",
+    "heic": "pillow_heif.as_plugin:HeifImageFile",
+    "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
+}
+"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide pixel limit and
+tries every format there is."""
+_EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
+"""Formats that further libraries read, in words, and what to install."""
 _LOCK = threading.RLock()
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "F"})
 _ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
@@ -85,7 +102,14 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
     Nothing is decoded yet; the file must stay open. Given with it are the texts of its warnings.
     """
-    reader = find_reader(name, stream)
+    module, _, attribute = _READERS[name].partition(":")
+    try:
+        reader: type[ImageFile.ImageFile] = getattr(import_module(module), attribute)
+    except ImportError:
+        words, package = _EXTRA[name]
+        raise PictureError(
+            f"{stream.name}: {words} files need another library; install it: pip install {package}"
+        ) from None
 
     def unusual() -> Image.Image:
         stream.seek(0)

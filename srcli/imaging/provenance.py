@@ -11,6 +11,7 @@ import re
 import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import IO, TYPE_CHECKING, Any
 
 from srcli.errors import PictureError
@@ -22,7 +23,6 @@ from srcli.imaging.photograph import SourceMark, decoding
 from srcli.imaging.structure import jpeg_segments, webp_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 NAME = "srx"
@@ -106,8 +106,7 @@ def read_provenance(path: Path) -> Provenance | None:
         with decoding(path), open_input(path) as stream:
             head = stream.read(64)
             stream.seek(0)
-            name = format_of_content(head)
-            text = _READERS[name](stream) if name in _READERS else ""
+            text = _software(format_of_content(head), stream)
     except PictureError:
         return None
     found = _OWN.fullmatch(text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} "))
@@ -119,39 +118,27 @@ def read_provenance(path: Path) -> Provenance | None:
     return Provenance(**own, source=mark if mark.place else None)
 
 
-def _png(stream: IO[bytes]) -> str:
-    stream.seek(8)
-    texts = ((kind, text) for kind, text, _ in png.walk(stream) if kind in png.TEXTS)
-    return png.read_texts(texts, []).software or ""
-
-
-def _jpg(stream: IO[bytes]) -> str:
-    for marker, content in jpeg_segments(stream):
-        if marker == 0xDA:  # the pixels
-            break
-        if marker == 0xE1 and content.startswith(exif.PREFIX):
-            return exif.software(content)
-    return ""
-
-
-def _webp(stream: IO[bytes]) -> str:
-    blocks = (stream.read(length) for kind, length in webp_chunks(stream) if kind == b"EXIF")
-    return exif.software(next(blocks, None))
-
-
-def _tif(stream: IO[bytes]) -> str:
-    layout, first = read_start(stream)
-    entries, _ = read_directory(stream, first, layout, only=exif.SOFTWARE)
-    return exif.text_of(entries[0]) if entries else ""
-
-
-def _avif(stream: IO[bytes]) -> str:
-    # libavif, which writes ours, puts EXIF before the pixels: behind the offset of its TIFF header
-    head = stream.read(_HEAD)
-    start = head.index(b"mdat") + 4
-    return exif.software(head[start + 4 + int.from_bytes(head[start : start + 4]) :])
-
-
-_READERS: dict[str | None, Callable[[IO[bytes]], str]] = {
-    "png": _png, "jpg": _jpg, "webp": _webp, "tif": _tif, "avif": _avif,
-}  # fmt: skip
+def _software(name: str | None, stream: IO[bytes]) -> str:
+    """Return the Software entry of an open file of a format."""
+    block: bytes | None = None
+    if name == "png":
+        stream.seek(8)
+        texts = ((kind, text) for kind, text, _ in png.walk(stream) if kind in png.TEXTS)
+        return png.read_texts(texts, []).software or ""
+    if name == "tif":
+        layout, first = read_start(stream)
+        entries, _ = read_directory(stream, first, layout, only=exif.SOFTWARE)
+        return exif.text_of(entries[0]) if entries else ""
+    if name == "jpg":
+        before_pixels = takewhile(lambda one: one[0] != 0xDA, jpeg_segments(stream))
+        blocks = (content for marker, content in before_pixels if marker == 0xE1)
+        block = next((one for one in blocks if one.startswith(exif.PREFIX)), None)
+    elif name == "webp":
+        parts = (stream.read(length) for kind, length in webp_chunks(stream) if kind == b"EXIF")
+        block = next(parts, None)
+    elif name == "avif":
+        # libavif, which writes ours, puts EXIF before the pixels: behind the offset of its header
+        head = stream.read(_HEAD)
+        start = head.index(b"mdat") + 4
+        block = head[start + 4 + int.from_bytes(head[start : start + 4]) :]
+    return exif.software(block)
