@@ -73,10 +73,7 @@ NEW_FILE = FileAttributes()
 def attributes_for(target: Path, source: Path, *, dates: bool = False) -> FileAttributes:
     """Return the attributes of an output: nobody may read it who may not read the input.
 
-    Args:
-        target: The output; where an older one exists, its rights are not widened either.
-        source: The input; one that is no file on disk changes nothing.
-        dates: Take over the times of the input.
+    Rights of an older output are not widened either. ``dates``: take over the input's times.
     """
     mode, times = 0o666, None
     for path in (target, source):
@@ -93,14 +90,7 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
     """Yield a new file with a hidden name; it takes the final name at the end of the block.
 
     If the block fails, the new file is removed and a former file stays as it was. What processes
-    that were killed have left in this folder is removed first.
-
-    Args:
-        path: The final name. The folder must exist.
-        attributes: Of the new file.
-
-    Raises:
-        OSError: If the file cannot be made or cannot take its name.
+    that were killed have left in this folder, which must exist, is removed first.
     """
     _remove_abandoned(path.parent)
     part, stream = _make_part(path.parent, attributes.mode)
@@ -190,10 +180,7 @@ def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # n
 def write_whole(
     path: Path, content: bytes | memoryview, attributes: FileAttributes = NEW_FILE
 ) -> None:
-    """Write a file so that a crash, a full disk or a power cut leaves the former one as it was.
-
-    Its folder must exist.
-    """
+    """Write a file so that a crash, a full disk or a power cut leaves the former one as it was."""
     with replacing(path, attributes) as file:
         file.write(content)
         file.flush()

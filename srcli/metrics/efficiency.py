@@ -8,10 +8,10 @@ import math
 import os
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
+from torch._C._profiler import _ExtraFields_Allocation
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,9 +19,10 @@ from srcli.errors import ModelError
 from srcli.metrics.machine import limited_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from torch import nn
+    from torch._C._profiler import _ProfilerEvent
 
     from srcli.layers.network import Network
 
@@ -131,11 +132,7 @@ def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> in
 
 
 def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:
-    """Count parameters, and work at an LR size (height, width) and for an output of 1280x720.
-
-    Raises:
-        ModelError: See ``count_macs``.
-    """
+    """Count parameters, and work at an LR size (height, width) and for an output of 1280x720."""
     work = count_macs(network, *size)
     hd = count_macs(network, *(side // network.scale for side in HD_SIZE))
     return Efficiency(
@@ -203,10 +200,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
     Seen are tensors and the scratch space that PyTorch allocates itself; on a GPU the workspaces of
     cuDNN too, and blocks as its allocator rounds them up. With one machine, version of PyTorch and
     number of threads the figure is the same every time. On a GPU the call is made twice: the first
-    one allocates what stays.
-
-    Returns:
-        Bytes; None on devices whose allocator keeps no account (MPS).
+    one allocates what stays. Returned are bytes; None where the allocator keeps no account (MPS).
     """
     gc.collect()  # garbage of earlier work must not be freed while the call is watched
     if device.type == "cuda":
@@ -225,6 +219,23 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
     del result  # alive until the profiler has stopped, so that it counts
     results = profiler.profiler.kineto_results if profiler.profiler else None
     assert results is not None
-    changes = [event for event in results.events() if event.name() == "[memory]"]
-    changes.sort(key=lambda event: event.start_ns())
-    return max(accumulate((int(event.nbytes()) for event in changes), initial=0))
+    alive: dict[int, int] = {}
+    held = peak = 0
+    for address, size in _host_blocks(results.experimental_event_tree()):
+        if size > 0:
+            alive[address] = size
+        held += size if size > 0 else -alive.pop(address, 0)  # others stood before the call
+        peak = max(peak, held)
+    return peak
+
+
+def _host_blocks(events: Iterable[_ProfilerEvent]) -> list[tuple[int, int]]:
+    """Address and signed size of every block that was allocated or freed, in order of time."""
+    found, waiting = [], list(events)
+    while waiting:
+        event = waiting.pop()
+        waiting += event.children
+        block = event.extra_fields
+        if isinstance(block, _ExtraFields_Allocation) and block.device.type == "cpu":
+            found.append((event.start_time_ns, block.ptr, block.alloc_size))
+    return [block[1:] for block in sorted(found, key=lambda block: block[0])]
