@@ -156,7 +156,8 @@ class AsymmetricNonLocal(nn.Module):
             most = max(self.scores // (n * key.shape[2]), 1)
             attended = [attend(part, key, value) for part in torch.split(query, most, dim=2)]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
-        return self.out(mixed) + x
+        out: Tensor = self.out(mixed) + x
+        return out
 
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:

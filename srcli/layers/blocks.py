@@ -86,7 +86,8 @@ class FeatureDistillationBlock(nn.Module):
             kept.append(F.leaky_relu(distil(x), self.slope))
             x = F.leaky_relu(refine(x) + x, self.slope)
         kept.append(F.leaky_relu(self.last(x), self.slope))
-        return self.attention(self.fuse(torch.cat(kept, dim=1)))
+        out: Tensor = self.attention(self.fuse(torch.cat(kept, dim=1)))
+        return out
 
 
 class ResidualLocalFeatureBlock(nn.Module):
@@ -110,7 +111,8 @@ class ResidualLocalFeatureBlock(nn.Module):
         for unit in self.refine:
             # In place: nothing else needs what a convolution or a sum of branches gave.
             step = F.leaky_relu_(unit(step), self.slope) if self.slope else F.relu_(unit(step))
-        return self.attention(self.fuse(x + step))
+        out: Tensor = self.attention(self.fuse(x + step))
+        return out
 
 
 class ShuffleUpsampling(nn.Sequential):

@@ -78,7 +78,8 @@ def contrast(features: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         deviation, mean = _deviation_and_mean(features)
         return (deviation + mean).to(features.dtype)
-    return _Contrast.apply(features)  # type: ignore[no-untyped-call]
+    out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,8 @@ def _enter(network: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # no
 
 
 def _leave(network: Any, given: tuple[Tensor, ...], out: Tensor) -> Tensor:  # noqa: ANN401
-    return network.value_range.undo(out)
+    undone: Tensor = network.value_range.undo(out)
+    return undone
 
 
 Names = Mapping[str, str | Callable[[re.Match[str]], str]]

@@ -193,7 +193,8 @@ class ResidualDenseBlock(nn.Module):
         seen = x
         for convolution in self.convolutions:
             seen = torch.cat([seen, F.relu(convolution(seen))], dim=1)
-        return self.fuse(seen) + x
+        out: Tensor = self.fuse(seen) + x
+        return out
 
 
 class ResidualPlainBlock(nn.Module):

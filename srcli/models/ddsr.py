@@ -70,7 +70,8 @@ class DDSR(Network):
             first: Tensor = self.act(self.up(x.float()))
         deep: Tensor = self.body(first)
         with full_precision(x.device):
-            return self.last(first + deep if self.residual else deep.float())
+            out: Tensor = self.last(first + deep if self.residual else deep.float())
+            return out
 
     @torch.no_grad()
     def _initialise(self, slope: float, last_std: float) -> None:

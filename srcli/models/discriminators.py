@@ -65,7 +65,8 @@ class AutoEncoder(Network):
             x = F.leaky_relu(layer(x), self.slope)
         for layer in self.decoder:
             x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), self.slope)
-        return self.last(x)
+        out: Tensor = self.last(x)
+        return out
 
 
 class Classifier(Network):
@@ -110,7 +111,8 @@ class Classifier(Network):
         x = x.flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), self.slope)
-        return self.last(x)
+        out: Tensor = self.last(x)
+        return out
 
 
 class PatchClassifier(Network):
@@ -146,7 +148,8 @@ class PatchClassifier(Network):
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
         for layer in (*self.encoder, self.middle):
             x = F.leaky_relu(layer(x), self.slope)
-        return self.last(x)
+        out: Tensor = self.last(x)
+        return out
 
 
 DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier | PatchClassifier]] = {

@@ -85,7 +85,8 @@ class NestedAttention(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
         # The image path carries the picture itself and stays in fp32, whatever the rest does.
-        return self.skip(out, x)
+        joined: Tensor = self.skip(out, x)
+        return joined
 
     def for_inference(self) -> Self:
         """Return the network with its upsampling in one convolution, a tenth of the products."""
@@ -117,7 +118,8 @@ class AttentionResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        return self.attention(self.second(F.relu(self.first(x)))) + x
+        out: Tensor = self.attention(self.second(F.relu(self.first(x)))) + x
+        return out
 
 
 class NestedLoop(nn.Module):
@@ -150,4 +152,5 @@ class NestedLoop(nn.Module):
             joined = torch.stack(kept).sum(dim=0)
         else:
             joined = self.act(self.fuse(torch.cat(kept, dim=1)))
-        return self.last(joined) + x
+        out: Tensor = self.last(joined) + x
+        return out

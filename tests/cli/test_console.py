@@ -72,14 +72,14 @@ def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):
     before = signal.getsignal(signal.SIGINT)
     with stop_signals() as stop:
         assert not stop()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert stop()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert "once more aborts" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
     with stop_signals(), pytest.raises(KeyboardInterrupt):  # nobody would react to a request
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
@@ -87,13 +87,13 @@ def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
     with stop_signals(once=True) as stop:
         stop()
         for _ in range(3):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         assert stop()
     assert capfd.readouterr().err == "\nsrx: stopping after this iteration\n"
-    os.kill(os.getpid(), signal.SIGINT)  # nor does one that comes while the process ends
+    signal.raise_signal(signal.SIGINT)  # nor does one that comes while the process ends
     with stop_signals(silent=True, once=True) as stop:
         stop()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     assert capfd.readouterr().err == ""
     for number, handler in before.items():
         signal.signal(number, handler)

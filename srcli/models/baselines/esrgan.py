@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.blocks import conv, convs
-from srcli.layers.network import Network
+from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.published import Names, Published, count_blocks, from_zero, rename
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SLOPE = 0.2
 """Negative slope of RRDBNet's leaky ReLUs, and the factor on every residual."""
 
 
-class RRDBNet(Network):
+class RRDBNet(SkiplessNetwork):
     """Dense blocks within residual blocks (Wang et al., ECCV workshops 2018).
 
     The defaults are the published model, x4. Real-ESRGAN's models for x2 and x1 are the same
@@ -33,9 +33,6 @@ class RRDBNet(Network):
         unshuffle: Side of the blocks of pixels that become channels at first; 0 takes
             Real-ESRGAN's, 4 / ``scale``.
     """
-
-    edge = 4
-    bf16 = False
 
     def __init__(
         self,
@@ -62,7 +59,8 @@ class RRDBNet(Network):
         out: Tensor = head + self.tail(self.body(head))
         for layer in self.up:
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
-        return self.last(F.leaky_relu_(self.full(out), SLOPE))
+        sr_image: Tensor = self.last(F.leaky_relu_(self.full(out), SLOPE))
+        return sr_image
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -121,6 +119,7 @@ class ResidualInResidual(nn.Module):
         self.blocks = nn.Sequential(*(DenselyConnected(channels, growth) for _ in range(3)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         return torch.add(x, self.blocks(x), alpha=SLOPE)
 
 
@@ -137,6 +136,7 @@ class DenselyConnected(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         joined = x
         for layer in self.layers[:-1]:
             joined = torch.cat([joined, F.leaky_relu_(layer(joined), SLOPE)], dim=1)

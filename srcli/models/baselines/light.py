@@ -17,7 +17,7 @@ from srcli.layers.blocks import (
     conv,
     convs,
 )
-from srcli.layers.network import Network
+from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
 from srcli.layers.published import (
@@ -37,14 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-class Distillation(Network):
+class DistillationNetwork(SkiplessNetwork):
     """The frame of IMDN, RFDN and RLFN: a body beside a long skip, and one sub-pixel shuffle.
 
     ``top`` is white, in the range that the network works in.
     """
-
-    edge = 4
-    bf16 = False
 
     def __init__(
         self, scale: int, channels: int, make_body: Callable[[], nn.Module], top: float
@@ -85,7 +82,7 @@ _NAMES: Names = {
 """Those of IMDN's and RFDN's files, and most of RLFN's."""
 
 
-class IMDN(Distillation):
+class IMDN(DistillationNetwork):
     """Information multi-distillation network (Hui et al., ACM MM 2019).
 
     The defaults are the published model; each step of a block distils a quarter of ``channels``.
@@ -129,17 +126,19 @@ class MultiDistillationBlock(nn.Module):
         self.fuse = conv(4 * self.kept, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         kept: list[Tensor] = []
         rest = x
         for layer in self.refine:
-            out = F.leaky_relu(layer(rest), self.slope)
-            kept.append(out[:, : self.kept])
-            rest = out[:, self.kept :]
+            step = F.leaky_relu(layer(rest), self.slope)
+            kept.append(step[:, : self.kept])
+            rest = step[:, self.kept :]
         kept.append(self.last(rest))
-        return self.fuse(self.attention(torch.cat(kept, dim=1))) + x
+        out: Tensor = self.fuse(self.attention(torch.cat(kept, dim=1))) + x
+        return out
 
 
-class RFDN(Distillation):
+class RFDN(DistillationNetwork):
     """Residual feature distillation network (Liu et al., ECCV workshops 2020).
 
     The defaults are the paper's RFDN; 52 channels are RFDN-L. The AIM 2020 challenge's has 50, in 4
@@ -190,7 +189,7 @@ class RFDN(Distillation):
         return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
 
 
-class RLFN(Distillation):
+class RLFN(DistillationNetwork):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
 
     RLFN-S has 48 channels. The NTIRE 2022 challenge's has 46 in 4 blocks, and 48 between the
@@ -339,11 +338,13 @@ class SelfCalibratedBlock(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         plain = self.plain(F.leaky_relu(self.squeeze_plain(x), self.slope))
         narrow = F.leaky_relu(self.squeeze_gated(x), self.slope)
         gated = self.after(self.gated(narrow) * torch.sigmoid(self.gate(narrow)))
         joined = F.leaky_relu(torch.cat([plain, gated], dim=1), self.slope)
-        return self.fuse(joined) + x
+        out: Tensor = self.fuse(joined) + x
+        return out
 
 
 class AttentiveUpsampling(nn.Module):
@@ -364,16 +365,14 @@ class AttentiveUpsampling(nn.Module):
         return F.leaky_relu(self.second(out), self.slope)
 
 
-class LatticeNet(Network):
+class LatticeNet(SkiplessNetwork):
     """Residual blocks crossed as in a lattice filter (Luo et al., ECCV 2020).
 
     The defaults are the published model: ``inner`` channels between the convolutions of a block,
     and bottlenecks of the attention that are ``reduction`` times narrower.
     """
 
-    edge = 4
     pools_globally = True
-    bf16 = False
 
     def __init__(
         self,
@@ -457,12 +456,14 @@ class LatticeBlock(nn.Module):
         self.fuse = conv(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         of_first, of_input, of_lower, of_second = self.gates
         first: Tensor = self.first(x)
         upper, lower = x + of_first(first) * first, first + of_input(x) * x
         second: Tensor = self.second(upper)
         upper, lower = second + of_lower(lower) * lower, lower + of_second(second) * second
-        return self.fuse(torch.cat([upper, lower], dim=1))
+        out: Tensor = self.fuse(torch.cat([upper, lower], dim=1))
+        return out
 
 
 class CombinationCoefficient(nn.Module):
@@ -483,7 +484,8 @@ class CombinationCoefficient(nn.Module):
         """Return factors (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         mean: Tensor = self.mean(x)
         deviation: Tensor = self.contrast(x) - mean  # contrast is the sum of both
-        return (self.of_mean(mean) + self.of_deviation(deviation)) / 2
+        out: Tensor = (self.of_mean(mean) + self.of_deviation(deviation)) / 2
+        return out
 
 
 class MAFFSRN(Network):
@@ -525,6 +527,7 @@ class FeatureFusionGroup(nn.Module):
         self.gains = nn.Parameter(torch.ones(2))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         first, second, third, fourth = self.blocks
         outputs: list[Tensor] = [first(x)]
         outputs += [second(outputs[-1]) + outputs[-1]]

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+class LumaNetwork(Network):
+    """A network on Y whose layers pad by zeros."""
+
+    colour = "y"
+    edge = 4
+
+
 class SRCNN(Network):
     """Three convolutions after bicubic interpolation (Dong et al., TPAMI 2016).
 
@@ -51,7 +58,8 @@ class SRCNN(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         first, second, last = self.layers
-        return last(F.relu(second(F.relu(first(self.enlarge(x))))))
+        out: Tensor = last(F.relu(second(F.relu(first(self.enlarge(x))))))
+        return out
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -67,7 +75,7 @@ class SRCNN(Network):
         return [Published(rename(tensors, names), (2, 3, 4), options)]
 
 
-class FSRCNN(Network):
+class FSRCNN(LumaNetwork):
     """An hourglass at LR size and a deconvolution (Dong et al., ECCV 2016).
 
     The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s. ``channels`` are those of the
@@ -75,8 +83,6 @@ class FSRCNN(Network):
     m; the PReLUs' slopes, one a channel, start at ``slope``.
     """
 
-    colour = "y"
-    edge = 4
     bf16 = False
 
     def __init__(
@@ -105,7 +111,8 @@ class FSRCNN(Network):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        return self.up(self.body(x))
+        out: Tensor = self.up(self.body(x))
+        return out
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -128,15 +135,12 @@ class FSRCNN(Network):
         return [Published(rename(tensors, names), (2, 3, 4), options)]
 
 
-class VDSR(Network):
+class VDSR(LumaNetwork):
     """Convolutions that correct a bicubic enlargement (Kim et al., CVPR 2016).
 
     The defaults are the published model, whose layers are the same for all scales; ``depth`` counts
     the first and the last one, too.
     """
-
-    colour = "y"
-    edge = 4
 
     def __init__(self, *, scale: int = 4, depth: int = 20, channels: int = 64) -> None:
         super().__init__(scale)
@@ -178,15 +182,12 @@ class VDSR(Network):
         return [Published(found, (2, 3, 4), options)]
 
 
-class DRCN(Network):
+class DRCN(LumaNetwork):
     """One convolution applied 16 times (Kim et al., CVPR 2016).
 
     The defaults are the published model, whose layers are the same for all scales. The result of
     each of the ``recursions`` is reconstructed, and the network gives their learnt average.
     """
-
-    colour = "y"
-    edge = 4
 
     def __init__(self, *, scale: int = 4, channels: int = 256, recursions: int = 16) -> None:
         super().__init__(scale)
@@ -209,16 +210,13 @@ class DRCN(Network):
         return image + total  # every reconstruction adds to the same picture
 
 
-class DRRN(Network):
+class DRRN(LumaNetwork):
     """One residual unit applied 25 times (Tai et al., CVPR 2017).
 
     The defaults are DRRN_B1U25. As in the authors' Caffe files, the convolutions are the same in
     every unit and at every scale, the normalisations are not. The weights are published for Caffe
     alone, which is not read here.
     """
-
-    colour = "y"
-    edge = 4
 
     def __init__(self, *, scale: int = 4, channels: int = 128, units: int = 25) -> None:
         super().__init__(scale)
@@ -243,16 +241,13 @@ class DRRN(Network):
         return image + deep.float()
 
 
-class MemNet(Network):
+class MemNet(LumaNetwork):
     """Memory blocks of recursions behind gates (Tai et al., ICCV 2017).
 
     The defaults are MemNet_M6R6_80C64, whose layers are the same for all scales. Each block applies
     a residual unit ``recursions`` times and is reconstructed; the network gives a learnt sum. Its
     weights are published for Caffe alone, which is not read here.
     """
-
-    colour = "y"
-    edge = 4
 
     def __init__(
         self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6, recursions: int = 6
@@ -301,18 +296,16 @@ class MemoryBlock(nn.Module):
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
             inner = self.conv1(F.relu_(norm1(kept[-1])))
             kept.append(kept[-1] + self.conv2(F.relu_(norm2(inner))))
-        return self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
+        out: Tensor = self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
+        return out
 
 
-class IDN(Network):
+class IDN(LumaNetwork):
     """Information distillation network (Hui et al., CVPR 2018).
 
     The defaults are the published model; its weights are published for Caffe alone, which is not
     read here. ``channels``, the paper's D_3, must be a multiple of 16.
     """
-
-    colour = "y"
-    edge = 4
 
     def __init__(
         self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4, slope: float = 0.05
@@ -330,7 +323,8 @@ class IDN(Network):
         features = x
         for layer in self.head:
             features = F.leaky_relu(layer(features), self.slope)
-        return self.skip(self.up(self.body(features)), x)
+        out: Tensor = self.skip(self.up(self.body(features)), x)
+        return out
 
 
 class EnhancementBlock(nn.Module):
@@ -349,6 +343,7 @@ class EnhancementBlock(nn.Module):
         self.fuse = conv(channels + kept, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         out = x
         for layer in self.first:
             out = F.leaky_relu(layer(out), self.slope)
@@ -359,7 +354,7 @@ class EnhancementBlock(nn.Module):
         return F.leaky_relu(self.fuse(out + beside), self.slope)
 
 
-class LapSRN(Network):
+class LapSRN(LumaNetwork):
     """A Laplacian pyramid of residuals, doubled level by level (Lai et al., CVPR 2017).
 
     The defaults are the model of the authors' code, whose x3 is x4 made smaller. Their weights are
@@ -367,8 +362,6 @@ class LapSRN(Network):
     before its upsampling.
     """
 
-    colour = "y"
-    edge = 4
     bf16 = False
 
     def __init__(
@@ -493,6 +486,7 @@ class EdgeOrientedConv(FoldingConv):
 
     @torch.no_grad()
     def deploy(self, *, bare: bool = True) -> nn.Module:
+        """Return the 3x3 convolution that equals all branches."""
         plain = conv(self.conv.in_channels, self.conv.out_channels).to(self.conv.weight)
         weight, bias = self.kernel()
         plain.load_state_dict({"weight": weight, "bias": bias})

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
 from srcli.layers.blocks import ShuffleUpsampling, conv, convs
-from srcli.layers.network import Network
+from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.published import (
     DIV2K_MEAN,
     Names,
@@ -38,11 +38,8 @@ _BASICSR_ENDS: Names = {
 }
 
 
-class LongSkip(Network):
+class LongSkip(SkiplessNetwork):
     """The frame of EDSR and RCAN, on 0..255 less DIV2K's mean: ``make_body`` beside a long skip."""
-
-    edge = 4
-    bf16 = False
 
     def __init__(self, scale: int, channels: int, make_body: Callable[[], nn.Module]) -> None:
         super().__init__(scale)
@@ -116,6 +113,7 @@ class ResidualBlock(nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         out: Tensor = self.conv2(F.relu_(self.conv1(x)))
         return torch.add(x, out, alpha=self.scale)
 
@@ -198,7 +196,9 @@ class ChannelAttentionBlock(nn.Module):
         self.attention = ChannelAttention(channels=channels, reduction=reduction)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.attention(self.conv2(F.relu_(self.conv1(x)))) + x
+        """Map (N, C, H, W) to the same shape."""
+        out: Tensor = self.attention(self.conv2(F.relu_(self.conv1(x)))) + x
+        return out
 
 
 class ResidualGroup(nn.Module):
@@ -210,18 +210,17 @@ class ResidualGroup(nn.Module):
         self.last = conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.blocks(x)) + x
+        """Map (N, C, H, W) to the same shape."""
+        out: Tensor = self.last(self.blocks(x)) + x
+        return out
 
 
-class SRResNet(Network):
+class SRResNet(SkiplessNetwork):
     """The generator of SRGAN (Ledig et al., CVPR 2017); the defaults are the published model.
 
     The authors published neither code nor weights; activation and slopes follow the paper, which
     has scale 4 alone.
     """
-
-    edge = 4
-    bf16 = False
 
     def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16) -> None:
         super().__init__(scale)
@@ -233,7 +232,8 @@ class SRResNet(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        return self.last(self.up(head + self.tail(self.body(head))))
+        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
+        return out
 
 
 class NormalisedBlock(nn.Module):
@@ -250,18 +250,17 @@ class NormalisedBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x) + x
+        """Map (N, C, H, W) to the same shape."""
+        out: Tensor = self.layers(x) + x
+        return out
 
 
-class RDN(Network):
+class RDN(SkiplessNetwork):
     """Residual dense network (Zhang et al., CVPR 2018); the defaults are D=16, C=8, G=64.
 
     D are the residual dense blocks, C the 3x3 convolutions of a block (``depth``), and G the
     channels that each of them adds (``growth``).
     """
-
-    edge = 4
-    bf16 = False
 
     def __init__(
         self,
@@ -291,7 +290,8 @@ class RDN(Network):
             features = block(features)
             outputs.append(features)
         fused = self.tail(self.fuse(torch.cat(outputs, dim=1)))
-        return self.last(self.up(fused + head))
+        out: Tensor = self.last(self.up(fused + head))
+        return out
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -328,13 +328,15 @@ class LocallyDenseBlock(nn.Module):
         self.fuse = conv(channels + depth * growth, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         joined = x
         for layer in self.layers:
             joined = torch.cat([joined, F.relu_(layer(joined))], dim=1)
-        return self.fuse(joined) + x
+        out: Tensor = self.fuse(joined) + x
+        return out
 
 
-class CARN(Network):
+class CARN(SkiplessNetwork):
     """Cascading residual network (Ahn et al., ECCV 2018); ``mobile`` makes it CARN-M.
 
     The published networks hold the upsampling of all three scales; this one that of its own.
@@ -344,9 +346,6 @@ class CARN(Network):
             each cascade uses three times.
         groups: Groups of these convolutions, and of the upsampling's, where ``mobile`` is set.
     """
-
-    edge = 4
-    bf16 = False
 
     def __init__(
         self, *, scale: int = 4, channels: int = 64, mobile: bool = False, groups: int = 4
@@ -414,6 +413,7 @@ class Cascade(nn.Module):
         self.fuse = convs((((number + 2) * channels, channels) for number in range(3)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         joined = x
         for number, fuse in enumerate(self.fuse):
             block = self.blocks[number % len(self.blocks)]
@@ -432,6 +432,7 @@ class CascadedResidual(nn.Module):
         self.point = conv(channels, channels, 1) if pointwise else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
         out: Tensor = self.conv2(F.relu_(self.conv1(x)))
         if self.point is not None:
             out = self.point(F.relu_(out))

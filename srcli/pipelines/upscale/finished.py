@@ -60,12 +60,7 @@ class _Verdict:
 
 
 def find_provenance(options: UpscaleOptions, model: str | None = None) -> Provenance:
-    """Return what outputs say of the software and the model that make them.
-
-    Args:
-        options: All options.
-        model: Name or file; None for that of the options.
-    """
+    """Return what outputs say of the software and the model that make them."""
     model = model or options.model
     file = weights_path(model, options.scale) if model in MODELS else Path(model)
     digest = _digest(file, file.stat().st_mtime_ns) if file.is_file() else ""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
     Upscale = Callable[[Path, Path, UpscaleOptions], str]
+    """Upscales a raster into a file; returns why it failed, or nothing."""
 
 _SHEET_DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SHADES = ("red", "green", "blue", "alpha")
@@ -73,12 +74,7 @@ def upscale_mosaic(
 ) -> None:
     """Upscale the tiles of a folder as one raster for each zoom level, or for all sheets.
 
-    Args:
-        inputs: The folder.
-        output: A folder; it gets files of the same names.
-        options: All options.
-        reporter: Receives a report for every tile; a damaged one is a hole in the mosaic.
-        upscale: Upscales a raster into a file; returns why it failed, or nothing.
+    The output folder gets files of the same names; a damaged tile is a hole in the mosaic.
 
     Raises:
         UsageError: If the input is not one folder, or holds no pictures.

@@ -63,33 +63,34 @@ class PhotographJob:
 
 
 class PhotographRun:
-    """Upscales pictures that fit into memory.
+    """Upscales pictures that fit into memory, which ``processes`` of this machine share.
 
-    Args:
-        pool: Runs the model of the options; that for JPEGs is loaded when one needs it.
-        tiling: Of that model; tiles are halved after running out of memory.
-        options: All options.
-        reporter: Receives the reports.
-        processes: Of this machine, that share its memory.
+    ``pool`` runs the model of the options; that for JPEGs is loaded when one needs it.
     """
 
     def __init__(
         self,
         pool: EnginePool,
-        tiling: Tiling,
         options: UpscaleOptions,
         reporter: Reporter,
         processes: int = 1,
     ) -> None:
-        self.pools = {options.model: pool}
-        self.tilings = {options.model: tiling}
         self.options = options
+        self.pools: dict[str, EnginePool] = {}
+        self.tilings: dict[str, Tiling] = {}
+        """By model; tiles are halved after running out of memory."""
+        self._add(options.model, pool)
         self.reporter = reporter
         self.processes = processes
         self.writers: ThreadPoolExecutor
         self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
         self.recommended = Event()
         """Set when the user was told of another model."""
+
+    def _add(self, model: str, pool: EnginePool) -> None:
+        tile, overlap = self.options.tile, self.options.overlap
+        self.pools[model] = pool
+        self.tilings[model] = choose_tiling(model, pool.network, tile, overlap)
 
     def upscale(self, opened: Iterable[tuple[Item, Picture]]) -> None:
         """Upscale photographs, taken one by one, then animations whose output holds all frames.
@@ -206,12 +207,9 @@ class PhotographRun:
     ) -> Iterator[PhotographJob]:
         for (item, _), future in reading:
             with self.reporter.guard(item):
-                job = future.result()
+                job, own = future.result(), self.options
                 if job.model not in self.pools:
-                    pool = EnginePool(job.model, self.options.scale, self.options.engine)
-                    tile, overlap = self.options.tile, self.options.overlap
-                    self.pools[job.model] = pool
-                    self.tilings[job.model] = choose_tiling(job.model, pool.network, tile, overlap)
+                    self._add(job.model, EnginePool(job.model, own.scale, own.engine))
                 # here, where a picture may fail of it
                 self.pools[job.model].engine(job.prepared.bits)
                 yield job

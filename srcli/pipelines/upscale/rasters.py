@@ -80,15 +80,9 @@ def upscale_raster(
     slots: int,
     pool: EnginePool | None = None,
 ) -> RasterSteps:
-    """Upscale a raster and report it.
+    """Upscale a raster and report it, a failure too; tiles are halved after running out of memory.
 
-    Args:
-        item: Input and output.
-        tiling: Tile, overlap and edge; the tile is halved after running out of memory.
-        options: All options.
-        reporter: Receives the report, as that of a failure too.
-        slots: Units that can be done at once.
-        pool: Engines of this process, which does all units; None for workers with their own.
+    ``slots`` units can be done at once. With engines (``pool``) this process does all of them.
     """
     started = time.monotonic()
     unit = RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool)

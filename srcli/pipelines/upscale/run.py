@@ -133,7 +133,7 @@ def _upscale(
         items = [item for item, _ in opened]
         _warn_ignored_raster_options(len(opened), options, reporter)
     if executor is None:
-        PhotographRun(pool, tiling, options, reporter).upscale(opened)
+        PhotographRun(pool, options, reporter).upscale(opened)
         items = []
     if items or rasters:
         from srcli.pipelines.upscale.workers import run_on_workers  # and with it torch

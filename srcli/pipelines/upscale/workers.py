@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import PictureError
-from srcli.inference.engines import EnginePool, cached_pool, choose_tiling
+from srcli.inference.engines import EnginePool, cached_pool
 from srcli.inference.stream import TileTooLargeError
 from srcli.metrics.machine import processors, threads
 from srcli.pipelines.executors.processes import SerialExecutor, run_units, shares
@@ -170,13 +170,12 @@ def upscale_unit(
         return do_raster_unit(unit, place, progress)
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     pool = cached_pool(options.model, options.scale, options.engine)
-    tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter = Reporter(progress)
     reporter.open_share()
     rasters: list[Item] = []
     with threads(place.threads or None):
         photographs = open_photographs(unit.items, options, reporter, rasters)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        PhotographRun(pool, tiling, options, reporter, sharing).upscale(photographs)
+        PhotographRun(pool, options, reporter, sharing).upscale(photographs)
     reporter.close()
     return {"files": reporter.summary.files, "rasters": rasters}
