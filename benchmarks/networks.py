@@ -9,12 +9,12 @@ their tables of results (srcli/recipes/published.toml), in thousands.
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 
 import torch
 
 from srcli.metrics.efficiency import count_parameters, measure_efficiency
 from srcli.models import MODELS, build_network
+from srcli.models.recognition import PUBLISHED
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import load_published, name_key
 
@@ -48,13 +48,10 @@ def row(name: str, options: dict[str, object]) -> str:
 
 
 def files(name: str) -> str | None:
-    """What the network's module says of the published files that it takes over."""
-    module = import_module(MODELS[name].target.partition(":")[0])
-    read = vars(module).get("from_published")
-    if read is None:
-        return None
-    text = " ".join((read.__doc__ or "").split()).removeprefix("Take over ")
-    return f"| {name} | {text} |"
+    """The published files that the network takes over."""
+    found = (each["files"] for each in PUBLISHED["file"] if each["model"] == name)
+    text = next(found, None)
+    return f"| {name} | {text} |" if text else None
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from srcli.layers.published import set_value_range
+from srcli.layers.value_range import set_value_range
 from srcli.models.probe import RANGES, consistency
 from srcli.models.recognition import find_matches
 from srcli.models.storage import read_weights

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from srcli.layers.published import Published
-
 
 class Network(nn.Module):
     """A network that enlarges pictures (N, C, H, W) in [0, 1], with C = ``input_channels``.
@@ -128,12 +126,6 @@ class Network(nn.Module):
         It may be of another scale; what is in training form already stays as it is.
         """
         return dict(tensors)
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over a file by the names of its authors; empty if it is of another network."""
-        del tensors
-        return []
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

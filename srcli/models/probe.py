@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.published import range_of, set_value_range
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.value_range import range_of, set_value_range
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+import warnings
 from collections import Counter
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from srcli.errors import ModelError
-from srcli.models import MODELS, network_class, network_options, outline_network
+from srcli.layers.reparameterised import FoldedKernel, behind, fold
+from srcli.layers.value_range import DIV2K_MEAN
+from srcli.models import MODELS, network_options, outline_network
 from srcli.models.storage import WeightsInfo
+from srcli.recipes import shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +30,10 @@ if TYPE_CHECKING:
 
 LIKE = 0.5
 """Share of common names or shapes from which a network counts as like a file."""
+FIXED = 1e-2
+"""Largest difference of a colour shift that was not trained, in levels of 255."""
+PUBLISHED: Mapping[str, Any] = tomllib.loads(shipped_text("published.toml", "srcli.models"))
+"""The files of authors that are known, by the names of their tensors."""
 
 
 def recognise(
@@ -48,21 +61,16 @@ def recognise(
 def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
     """Return the network that tensors belong to, several times where it may be of several scales.
 
-    Their names are those that their authors published them under, which ``from_published`` of the
-    network's class knows, or those of a network with default settings. Each match has them by the
-    network's own names, and what the metadata would say.
+    Their names are those that their authors published them under, or those of a network with
+    default settings. Each match has them by the network's own names, and what the metadata would
+    say.
     """
     shapes = _shapes(tensors)
-    for name in _networks():
-        defaults = network_options(name, {})
-        found: list[Named] = []
-        for each in network_class(name).from_published(tensors):
-            options = {k: v for k, v in each.options.items() if v != defaults[k]}
-            for scale in each.scales:
-                info = WeightsInfo(model=name, scale=scale, network=options)
-                found.append((each.tensors, info))
-        if found and _fits(*found[0]):  # descendants have much in common with a network
-            return found
+    for file in PUBLISHED["file"]:
+        if all(f"{layer}.weight" in tensors for layer in file["layers"]):
+            with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
+                if found := _read_published(file, tensors):
+                    return found
     for name in _networks():
         scales = MODELS[name].scales
         names = set().union(*(own for _, own in _forms(name, scales[0])))
@@ -77,6 +85,128 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
         if own:
             return [(tensors, info) for info in own]
     return []
+
+
+def _read_published(file: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[Named]:
+    """Return what fits the network of one of the files that are known, at each scale."""
+    name = file["model"]
+    if "prepare" in file:
+        prepare = {"complete_vdsr": complete_vdsr, "fold_ecbsr": fold_ecbsr}[file["prepare"]]
+        tensors = prepare(tensors)
+    if "shifts" in file:
+        tensors = fold_shifts(tensors, *file["shifts"])
+    defaults = network_options(name, {})
+    renamed = {scale: _renamed(tensors, file, scale) for scale in MODELS[name].scales}
+    for further in file.get("either", [{}]):
+        found: list[Named] = []
+        for scale, own in renamed.items():
+            options = {k: _option(v, own) for k, v in (file["options"] | further).items()}
+            given = {k: v for k, v in options.items() if v != defaults[k]}
+            info = WeightsInfo(model=name, scale=scale, network=given)
+            if _fits(own, info):
+                found.append((own, info))
+        if found:
+            return found
+    return []
+
+
+def _renamed(
+    tensors: Mapping[str, Tensor], file: Mapping[str, Any], scale: int
+) -> dict[str, Tensor]:
+    names = dict(file.get("names", {}))
+    for table in file.get("shared", ()):
+        names |= PUBLISHED["names"][table]
+    found: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        for pattern, wanted in names.items():
+            key = re.sub(pattern.replace("SCALE", str(scale)), partial(_filled, wanted), key)
+        if key:
+            found[key] = value
+    return found
+
+
+def _filled(wanted: str, match: re.Match[str]) -> str:
+    """Return ``wanted`` with groups of a match: ``{1}`` as it is, ``{1//2-1}`` reckoned with."""
+
+    def group(place: re.Match[str]) -> str:
+        own, divisor, plus = match[int(place[1])], place[2], place[3]
+        return str(int(own) // int(divisor or 1) + int(plus or 0)) if divisor or plus else own
+
+    return re.sub(r"\{(\d)(?://(\d))?([+-]\d+)?\}", group, wanted)
+
+
+def _option(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
+    if not isinstance(value, str) or "." not in value:
+        return value
+    if "(" not in value:
+        return len(tensors[value])
+    pattern, _, less = value.partition(" - ")
+    return _count(tensors, pattern) - int(less or 0)
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """Return how many different values the group of an expression has among the names."""
+    return len({match[1] for key in tensors if (match := re.match(pattern, key))})
+
+
+def complete_vdsr(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Number VDSR's last layer, too, and give all layers the biases that they lack."""
+    last = _count(tensors, r"residual_layer\.(\d+)\.")
+    found = {
+        key.replace("output", f"residual_layer.{last}.conv"): value
+        for key, value in tensors.items()
+    }
+    zeros = {key.replace(".weight", ".bias"): v.new_zeros(len(v)) for key, v in found.items()}
+    return zeros | found
+
+
+def fold_ecbsr(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fold the branches of ECBSR's blocks, by our names of the deployed form."""
+    found: dict[str, Tensor] = {}
+    for number in range(_count(tensors, r"backbone\.(\d+)\.")):
+        stem = f"backbone.{number}."
+        own = {k.removeprefix(stem): v for k, v in tensors.items() if k.startswith(stem)}
+        kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
+        if "conv1x1_3x3.k0" in own:
+            parts = (own[f"conv1x1_3x3.{part}"] for part in ("k0", "b0", "k1", "b1"))
+            kernels.append(behind(*parts))
+        for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
+            if f"{edge}.k0" in own:
+                weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
+                kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
+        weight, bias = fold(kernels)
+        found |= {f"body.{2 * number}.weight": weight, f"body.{2 * number}.bias": bias}
+        if "act.weight" in own:
+            found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
+    return found
+
+
+def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[str, Tensor]:
+    """Fold colour shifts that training has changed into the first and the last convolution.
+
+    EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution, and add it
+    by another. Some trained these, too, by mistake; ``ValueRange`` has the fixed ones. Outputs are
+    equal but near borders: the zeros around a picture stand for another colour then. The last
+    convolution gives RGB, or what a shuffle makes RGB of.
+    """
+    found = dict(tensors)
+    shifts = [found.get(f"{n}_mean.{part}") for n in ("sub", "add") for part in ("weight", "bias")]
+    if any(each is None or len(each) != 3 for each in shifts):
+        return found
+    before, subtracted, after, added = (each.float() for each in shifts if each is not None)
+    before, after = before[:, :, 0, 0], after[:, :, 0, 0]
+    mean = 255 * torch.tensor(DIV2K_MEAN)
+    offset = before @ mean + subtracted
+    if max(offset.abs().max(), (added - mean).abs().max()) < FIXED:
+        return found
+    kernel = found[f"{first}.weight"]
+    weight, bias = found[f"{last}.weight"], found[f"{last}.bias"].reshape(3, -1)
+    return found | {
+        f"{first}.weight": torch.einsum("oihw,ij->ojhw", kernel, before),
+        f"{first}.bias": found[f"{first}.bias"] + torch.einsum("oihw,i->o", kernel, offset),
+        f"{last}.weight": (after @ weight.reshape(3, -1)).reshape(weight.shape),
+        f"{last}.bias": (after @ bias + (added - mean)[:, None]).flatten(),
+    }
 
 
 def unknown_network(
@@ -123,7 +253,8 @@ def _forms(name: str, scale: int) -> list[tuple[dict[str, Any], Shapes]]:
 
 def _fits(tensors: Mapping[str, Tensor], info: WeightsInfo) -> bool:
     try:
-        network = outline_network(info.model, scale=info.scale, options=info.network)
+        with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
+            network = outline_network(info.model, scale=info.scale, options=info.network)
     except ModelError:
         return False
     return _shapes(network.state_dict()) == _shapes(tensors)

@@ -131,7 +131,7 @@ def _load_recognised(
 
     Where it enlarges with none, the file is of a relative with other code: spandrel may know it.
     """
-    from srcli.layers.published import range_of, set_value_range
+    from srcli.layers.value_range import range_of, set_value_range
     from srcli.models.probe import FAITHFUL, best_range, consistency
 
     network = _build(path, tensors, info).eval()

@@ -13,7 +13,6 @@ from torch import nn
 from srcli.layers.attention import ContrastChannelAttention
 from srcli.layers.blocks import FeatureDistillationBlock, ShuffleUpsampling, merge_convolutions
 from srcli.layers.network import full_precision
-from srcli.layers.published import DIV2K_MEAN, ValueRange, fold_shifts
 from srcli.layers.upload import upload
 
 
@@ -45,30 +44,6 @@ def test_convolutions_without_activations_are_one_but_for_the_outermost_input_pi
     inner = slice(scale, -scale)
     torch.testing.assert_close(found[..., inner, inner], expected[..., inner, inner])
     assert (found - expected).abs().max() > 1e-3
-
-
-def test_colour_shifts_that_were_trained_are_folded():
-    torch.manual_seed(0)
-    mean = 255 * torch.tensor(DIV2K_MEAN)
-    found = {"a.weight": torch.rand(4, 3, 3, 3), "a.bias": torch.rand(4)}
-    found |= {"b.weight": torch.rand(12, 4, 3, 3), "b.bias": torch.rand(12)}
-    assert fold_shifts(found, {}, first="a", last="b") is found
-    eyes = torch.eye(3).view(3, 3, 1, 1)
-    fixed = {"sub_mean.weight": eyes, "sub_mean.bias": -mean}
-    fixed |= {"add_mean.weight": eyes, "add_mean.bias": mean}
-    assert fold_shifts(found, fixed, first="a", last="b") is found
-    trained = {"sub_mean.weight": torch.rand(3, 3, 1, 1), "sub_mean.bias": -mean - 3}
-    trained |= {"add_mean.weight": torch.rand(3, 3, 1, 1), "add_mean.bias": mean + 2}
-
-    def enlarge(x, tensors):
-        hidden = F.conv2d(x, tensors["a.weight"], tensors["a.bias"]).relu()
-        return F.pixel_shuffle(F.conv2d(hidden, tensors["b.weight"], tensors["b.bias"]), 2)
-
-    x, own = torch.rand(1, 3, 8, 9), ValueRange(mean=DIV2K_MEAN)
-    theirs = enlarge(F.conv2d(x * 255, trained["sub_mean.weight"], trained["sub_mean.bias"]), found)
-    theirs = F.conv2d(theirs, trained["add_mean.weight"], trained["add_mean.bias"]) / 255
-    ours = own.undo(enlarge(own(x), fold_shifts(found, trained, first="a", last="b")))
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
 def test_autocast_is_off_inside_a_block_of_full_precision_and_on_again_after():

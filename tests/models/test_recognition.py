@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from srcli.errors import ModelError
+from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 from srcli.models import build_network
-from srcli.models.recognition import find_matches, recognise, unknown_network
+from srcli.models.recognition import find_matches, fold_shifts, recognise, unknown_network
 from srcli.models.weights import default_scale, load_model, shipped_scales
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
@@ -66,6 +68,31 @@ def test_published_files_are_recognised(file, name, scales, renamed):
         network = build_network(name, scale=info.scale, options=info.network)
         network.load_state_dict(dict(tensors))
         assert all(torch.equal(tensors[own], state[key]) for key, own in renamed.items())
+
+
+def test_colour_shifts_that_were_trained_are_folded():
+    torch.manual_seed(0)
+    mean = 255 * torch.tensor(DIV2K_MEAN)
+    found = {"a.weight": torch.rand(4, 3, 3, 3), "a.bias": torch.rand(4)}
+    found |= {"b.weight": torch.rand(12, 4, 3, 3), "b.bias": torch.rand(12)}
+    eyes = torch.eye(3).view(3, 3, 1, 1)
+    fixed = {"sub_mean.weight": eyes, "sub_mean.bias": -mean}
+    fixed |= {"add_mean.weight": eyes, "add_mean.bias": mean}
+    for given in (found, found | fixed):
+        same = fold_shifts(given, "a", "b")
+        assert all(same[key] is given[key] for key in given)
+    trained = {"sub_mean.weight": torch.rand(3, 3, 1, 1), "sub_mean.bias": -mean - 3}
+    trained |= {"add_mean.weight": torch.rand(3, 3, 1, 1), "add_mean.bias": mean + 2}
+
+    def enlarge(x, tensors):
+        hidden = F.conv2d(x, tensors["a.weight"], tensors["a.bias"]).relu()
+        return F.pixel_shuffle(F.conv2d(hidden, tensors["b.weight"], tensors["b.bias"]), 2)
+
+    x, own = torch.rand(1, 3, 8, 9), ValueRange(mean=DIV2K_MEAN)
+    theirs = enlarge(F.conv2d(x * 255, trained["sub_mean.weight"], trained["sub_mean.bias"]), found)
+    theirs = F.conv2d(theirs, trained["add_mean.weight"], trained["add_mean.bias"]) / 255
+    ours = own.undo(enlarge(own(x), fold_shifts(found | trained, "a", "b")))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
 def test_the_scale_of_a_file_is_the_default(tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +10,6 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import conv, convs
 from srcli.layers.network import Network, SkiplessNetwork
-from srcli.layers.published import Names, Published, count_blocks, from_zero, rename
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SLOPE = 0.2
 """Negative slope of RRDBNet's leaky ReLUs, and the factor on every residual."""
@@ -61,54 +56,6 @@ class RRDBNet(SkiplessNetwork):
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
         sr_image: Tensor = self.last(F.leaky_relu_(self.full(out), SLOPE))
         return sr_image
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over files of ESRGAN and Real-ESRGAN, by their old and new names."""
-        found = dict(tensors)
-        if "model.1.sub.0.RDB1.conv1.0.weight" in found:
-            numbers = sorted({int(key.split(".")[1]) for key in found} - {0, 1})
-            ends = [f"conv_up{i}" for i in range(1, len(numbers) - 1)] + ["conv_hr", "conv_last"]
-            behind = {rf"^model\.{n}\.": f"{end}." for n, end in zip(numbers, ends, strict=True)}
-            found = rename(found, {**_OLD, **behind})
-        found = rename(found, {**_MIDDLE, **_NEW})
-        if not found.keys() >= {"body.0.blocks.0.layers.4.weight", "tail.weight", "full.weight"}:
-            return []
-        unshuffle = math.isqrt(found["head.weight"].shape[1] // 3)
-        growth, channels = found["body.0.blocks.0.layers.0.weight"].shape[:2]
-        scale = 2 ** count_blocks(found, r"up\.(\d+)") // unshuffle
-        options = {
-            "channels": channels,
-            "num_blocks": count_blocks(found, r"body\.(\d+)"),
-            "growth": growth,
-            "unshuffle": 0 if unshuffle == max(4 // scale, 1) else unshuffle,
-        }
-        return [Published(found, (scale,), options)]
-
-
-_NEW: Names = {
-    r"^conv_first": "head",
-    r"^(body\.\d+)\.rdb(\d)\.conv(\d)": lambda m: (
-        f"{m[1]}.blocks.{int(m[2]) - 1}.layers.{int(m[3]) - 1}"
-    ),
-    r"^conv_body": "tail",
-    r"^conv_up(\d)": from_zero("up."),
-    r"^conv_hr": "full",
-    r"^conv_last": "last",
-}
-_MIDDLE: Names = {
-    r"^RRDB_trunk\.(\d+)\.RDB": r"body.\1.rdb",
-    r"^trunk_conv": "conv_body",
-    r"^upconv": "conv_up",
-    r"^HRconv": "conv_hr",
-}
-"""Names of ESRGAN's own repository, to those of BasicSR."""
-_OLD: Names = {
-    r"^model\.0\.": "conv_first.",
-    r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0": r"body.\1.rdb\2.conv\3",
-    r"^model\.1\.sub\.\d+\.(weight|bias)": r"conv_body.\1",
-}
-"""The same of the first ESRGAN files, but for what stands behind the body."""
 
 
 class ResidualInResidual(nn.Module):
@@ -163,13 +110,3 @@ class SRVGGNetCompact(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         out = F.pixel_shuffle(self.body(x), self.scale)
         return out.float() + F.interpolate(x.float(), scale_factor=float(self.scale))
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over Real-ESRGAN's files: realesr-animevideov3.pth, realesr-general-x4v3.pth, ..."""
-        layers = count_blocks(tensors, r"body\.(\d+)\.weight$")
-        last = tensors.get(f"body.{layers - 1}.bias")
-        if last is None or len(tensors) != 2 * layers - layers // 2 or layers % 2 == 0:
-            return []
-        options = {"channels": len(tensors["body.0.weight"]), "depth": (layers - 3) // 2}
-        return [Published(dict(tensors), (math.isqrt(len(last) // 3),), options)]

@@ -20,21 +20,10 @@ from srcli.layers.blocks import (
 from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
-from srcli.layers.published import (
-    DIV2K_MEAN,
-    Names,
-    Published,
-    ValueRange,
-    count_blocks,
-    fold_shifts,
-    from_zero,
-    has_layers,
-    rename,
-    shuffle_scale,
-)
+from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 
 class DistillationNetwork(SkiplessNetwork):
@@ -59,29 +48,6 @@ class DistillationNetwork(SkiplessNetwork):
         return self.range.undo(F.pixel_shuffle(out, self.scale))
 
 
-_NAMES: Names = {
-    r"^fea_conv": "head",
-    r"^(?:IMDB|B)(\d+)": from_zero("body.blocks."),
-    r"\.c([123])_d": from_zero(".distil."),
-    r"\.c([123])(?:_r|(?=\.))": from_zero(".refine."),
-    r"\.c4\.": ".last.",
-    r"\.c5\.": ".fuse.",
-    r"\.cca\.conv_du\.0": ".attention.squeeze",
-    r"\.cca\.conv_du\.2": ".attention.expand",
-    r"\.esa\.conv1\.": ".attention.squeeze.",
-    r"\.esa\.conv_f": ".attention.direct",
-    r"\.esa\.conv2": ".attention.stride",
-    r"\.esa\.conv_max": ".attention.pooled",
-    r"\.esa\.conv3\.": ".attention.deeper.0.",
-    r"\.esa\.conv3_": ".attention.deeper.1",
-    r"\.esa\.conv4": ".attention.expand",
-    r"^c\.0": "body.fuse",
-    r"^LR_conv": "tail",
-    r"^upsampler\.0": "up",
-}
-"""Those of IMDN's and RFDN's files, and most of RLFN's."""
-
-
 class IMDN(DistillationNetwork):
     """Information multi-distillation network (Hui et al., ACM MM 2019).
 
@@ -98,18 +64,6 @@ class IMDN(DistillationNetwork):
             return Concatenation(blocks, channels=channels, slope=slope)
 
         super().__init__(scale, channels, body, top=1.0)
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/Zheng222/IMDN: IMDN_x2.pth, _x3 and _x4."""
-        if not has_layers(tensors, "fea_conv", "IMDB1.c1", "upsampler.0"):
-            return []
-        found = rename(tensors, _NAMES)
-        options = {
-            "channels": len(found["head.weight"]),
-            "num_blocks": count_blocks(found, r"body\.blocks\.(\d+)"),
-        }
-        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
 
 
 class MultiDistillationBlock(nn.Module):
@@ -173,21 +127,6 @@ class RFDN(DistillationNetwork):
             self.minimum = EnhancedSpatialAttention.MINIMUM
             self.tile_step = EnhancedSpatialAttention.STEP
 
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the file of github.com/njulj/RFDN, RFDN_AIM.pth, and files by its names."""
-        if not has_layers(tensors, "fea_conv", "B1.c1_d", "upsampler.0"):
-            return []
-        challenge = has_layers(tensors, "B1.esa.conv1")
-        found = rename(tensors, _NAMES)
-        options = {
-            "channels": len(found["head.weight"]),
-            "num_blocks": count_blocks(found, r"body\.blocks\.(\d+)"),
-            "attention": "esa" if challenge else "cca",
-            "top": 255.0 if challenge else 1.0,
-        }
-        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
-
 
 class RLFN(DistillationNetwork):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
@@ -221,26 +160,6 @@ class RLFN(DistillationNetwork):
             return nn.Sequential(*(block() for _ in range(num_blocks)))
 
         super().__init__(scale, channels, body, top=255.0)
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/bytedance/RLFN: rlfn_x2.pth, rlfn_s_x4.pth, ..."""
-        if not has_layers(tensors, "conv_1", "block_1.c1_r", "upsampler.0"):
-            return []
-        own: Names = {
-            r"^conv_1": "head",
-            r"^conv_2": "tail",
-            r"^block_(\d+)": from_zero("body."),
-            r"\.esa\.conv3": ".attention.pooled",
-        }
-        found = rename(tensors, {**own, **_NAMES})
-        channels, inner = len(found["head.weight"]), len(found["body.0.refine.0.weight"])
-        options = {
-            "channels": channels,
-            "num_blocks": count_blocks(found, r"body\.(\d+)"),
-            "inner": 0 if inner == channels else inner,
-        }
-        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
 
 
 class PAN(Network):
@@ -278,38 +197,6 @@ class PAN(Network):
         scale = float(self.scale)
         image = F.interpolate(x.float(), scale_factor=scale, mode="bilinear", align_corners=False)
         return out.float() + image
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/zhaohengyuan1/PAN: PANx2_DF2K.pth, ...
-
-        Those for x2 and x3 have the same tensors: name the scale.
-        """
-        if not has_layers(tensors, "SCPA_trunk.0.conv1_a", "upconv1", "conv_last"):
-            return []
-        names: Names = {
-            r"^conv_first": "head",
-            r"^SCPA_trunk": "body",
-            r"\.conv1_a": ".squeeze_plain",
-            r"\.conv1_b": ".squeeze_gated",
-            r"\.k1\.0": ".plain",
-            r"\.PAConv\.k2": ".gate",
-            r"\.PAConv\.k3": ".gated",
-            r"\.PAConv\.k4": ".after",
-            r"\.conv3\.": ".fuse.",
-            r"^trunk_conv": "tail",
-            r"^upconv(\d)": from_zero("up.", ".first"),
-            r"^att(\d)\.conv": from_zero("up.", ".attention.gate"),
-            r"^HRconv(\d)": from_zero("up.", ".second"),
-            r"^conv_last": "last",
-        }
-        options = {
-            "channels": len(tensors["conv_first.weight"]),
-            "num_blocks": count_blocks(tensors, r"SCPA_trunk\.(\d+)"),
-            "up_channels": len(tensors["upconv1.weight"]),
-        }
-        scales = (4,) if "upconv2.weight" in tensors else (2, 3)
-        return [Published(rename(tensors, names), scales, options)]
 
 
 class PixelAttention(nn.Module):
@@ -406,37 +293,6 @@ class LatticeNet(SkiplessNetwork):
             fused = F.relu_(torch.cat([deep(fused), shallow(outputs.pop())], dim=1))
         out: Tensor = self.up(self.tail(fused + head))
         return self.range.undo(F.pixel_shuffle(out, self.scale))
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/ymff0592/super-resolution: LatticeNet_x2.pt, ..."""
-        if not has_layers(tensors, "conv1", "body_unit1.compress", "tail.1"):
-            return []
-        names: Names = {
-            r"^(sub|add)_mean\..*": "",
-            r"^conv([12])\.": from_zero("head.", "."),
-            r"^body_unit(\d+)": from_zero("body."),
-            r"\.conv_block0": ".first",
-            r"\.conv_block1": ".second",
-            r"\.fea_ca1": ".gates.0",
-            r"\.x_ca1": ".gates.1",
-            r"\.fea_ca2": ".gates.2",
-            r"\.x_ca2": ".gates.3",
-            r"\.conv_mean": ".of_mean",
-            r"\.conv_std": ".of_deviation",
-            r"\.compress": ".fuse",
-            r"^T_tdm(\d+)\.0": from_zero("deep."),
-            r"^L_tdm(\d+)\.0": from_zero("shallow."),
-            r"^tail\.0": "tail",
-            r"^tail\.1": "up",
-        }
-        found = fold_shifts(rename(tensors, names), tensors, first="head.0", last="up")
-        options = {
-            "channels": len(found["head.0.weight"]),
-            "inner": len(found["body.0.first.0.weight"]),
-            "num_blocks": count_blocks(found, r"body\.(\d+)"),
-        }
-        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
 
 
 class LatticeBlock(nn.Module):

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import STEPS, conv, convs
 from srcli.layers.network import Network
-from srcli.layers.published import Names, Published, count_blocks, has_layers, rename
 from srcli.layers.reparameterised import (
     EDGE_FILTERS,
     FoldedKernel,
     FoldingConv,
     TrainedWithBranches,
+    behind,
     fold,
 )
 from srcli.layers.resize import BicubicEnlargement, BicubicSkip
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 class LumaNetwork(Network):
@@ -60,19 +60,6 @@ class SRCNN(Network):
         first, second, last = self.layers
         out: Tensor = last(F.relu(second(F.relu(first(self.enlarge(x))))))
         return out
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over files by the names of github.com/yjn870/SRCNN-pytorch: srcnn_x2.pth, ...
-
-        They do not say their scale: name it.
-        """
-        if tensors.keys() != {f"conv{i}.{part}" for i in (1, 2, 3) for part in ("weight", "bias")}:
-            return []
-        middle, channels = tensors["conv2.weight"].shape[-1], len(tensors["conv1.weight"])
-        names = {r"^conv1": "layers.0", r"^conv2": "layers.1", r"^conv3": "layers.2"}
-        options = {"middle": middle, "channels": channels}
-        return [Published(rename(tensors, names), (2, 3, 4), options)]
 
 
 class FSRCNN(LumaNetwork):
@@ -114,26 +101,6 @@ class FSRCNN(LumaNetwork):
         out: Tensor = self.up(self.body(x))
         return out
 
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over files by the names of github.com/yjn870/FSRCNN-pytorch: fsrcnn_x2.pth, ...
-
-        The deconvolution's kernel is 9x9 at every scale: name the scale.
-        """
-        if not has_layers(tensors, "first_part.0", "mid_part.0", "last_part"):
-            return []
-        names: Names = {
-            r"^first_part": "body",
-            r"^mid_part\.(\d+)": lambda match: f"body.{int(match[1]) + 2}",
-            r"^last_part": "up",
-        }
-        options = {
-            "channels": len(tensors["first_part.0.weight"]),
-            "inner": len(tensors["mid_part.0.weight"]),
-            "depth": count_blocks(tensors, r"mid_part\.(\d+)") // 2 - 2,
-        }
-        return [Published(rename(tensors, names), (2, 3, 4), options)]
-
 
 class VDSR(LumaNetwork):
     """Convolutions that correct a bicubic enlargement (Kim et al., CVPR 2016).
@@ -158,28 +125,6 @@ class VDSR(LumaNetwork):
         for layer in self.layers:
             out = layer(out) if layer is self.layers[-1] else F.relu_(layer(out))
         return image + out.float()
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over files by the names of github.com/twtygqyy/pytorch-vdsr, which has no biases.
-
-        They are for every scale: name one. Its own file holds a whole pickled network, which cannot
-        be read safely: save its ``state_dict()`` instead.
-        """
-        if not has_layers(tensors, "input", "residual_layer.0.conv", "output"):
-            return []
-        depth = count_blocks(tensors, r"residual_layer\.(\d+)") + 2
-        names: Names = {
-            r"^input": "layers.0",
-            r"^output": f"layers.{depth - 1}",
-            r"^residual_layer\.(\d+)\.conv": lambda match: f"layers.{int(match[1]) + 1}",
-        }
-        found = rename(tensors, names)
-        for number in range(depth):
-            weight = found[f"layers.{number}.weight"]
-            found.setdefault(f"layers.{number}.bias", weight.new_zeros(len(weight)))
-        options = {"depth": depth, "channels": len(tensors["input.weight"])}
-        return [Published(found, (2, 3, 4), options)]
 
 
 class DRCN(LumaNetwork):
@@ -430,24 +375,6 @@ class ECBSR(TrainedWithBranches):
         out = self.body(x).float() + x.float()  # the picture itself, at each place of a pixel
         return F.pixel_shuffle(out, self.scale)
 
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over files of github.com/xindongzhang/ECBSR for Y, by their branches' names."""
-        blocks = count_blocks(tensors, r"backbone\.(\d+)\.conv3x3\.weight")
-        first = tensors.get("backbone.0.conv3x3.weight")
-        if first is None or first.shape[1] != 1 or "backbone.0.act.weight" not in tensors:
-            return []
-        found: dict[str, Tensor] = {}
-        for number in range(blocks):
-            own = rename(tensors, {rf"^backbone\.{number}\.": "", r"^backbone\..*": ""})
-            weight, bias = _fold_published(own)
-            found |= {f"body.{2 * number}.weight": weight, f"body.{2 * number}.bias": bias}
-            if "act.weight" in own:
-                found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
-        scale = math.isqrt(len(found[f"body.{2 * blocks - 2}.bias"]))
-        options = {"channels": len(first), "depth": blocks - 2, "deployed": True}
-        return [Published(found, (scale,), options)]
-
 
 class EdgeOrientedConv(FoldingConv):
     """ECB: a 3x3 convolution, a wider one behind a 1x1, and three learnt filters of edges.
@@ -501,31 +428,3 @@ class EdgeOrientedConv(FoldingConv):
         assert twin.conv.bias is not None
         twin.conv.bias.add_(kernel.bias - now.bias)
         return twin.state_dict()
-
-
-def behind(
-    point: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None
-) -> FoldedKernel:
-    """Return a 3x3 convolution behind a 1x1 one as one kernel.
-
-    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros. ``point`` and
-    ``shift`` are of the 1x1 one: (M, taken, 1, 1) and (M,), before (given, M, 3, 3) and (given,).
-    """
-    assert shift is not None
-    assert bias is not None
-    return FoldedKernel(
-        torch.einsum("omhw,mi->oihw", weight, point[:, :, 0, 0]),
-        bias + torch.einsum("omhw,m->o", weight, shift),
-    )
-
-
-def _fold_published(own: Mapping[str, Tensor]) -> FoldedKernel:
-    """Fold the branches of one published block of ECBSR, if it has any."""
-    kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
-    if "conv1x1_3x3.k0" in own:
-        kernels.append(behind(*(own[f"conv1x1_3x3.{part}"] for part in ("k0", "b0", "k1", "b1"))))
-    for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
-        if f"{edge}.k0" in own:
-            weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
-            kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
-    return fold(kernels)

@@ -1,8 +1,7 @@
-"""Compared residual networks: EDSR, SRResNet, RCAN, RDN, CARN, CFSRCNN, RRDBNet and SRVGG."""
+"""Compared residual networks: EDSR, SRResNet, RCAN, RDN, CARN and CFSRCNN."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,30 +11,10 @@ from torch import Tensor, nn
 from srcli.layers.attention import ChannelAttention
 from srcli.layers.blocks import ShuffleUpsampling, conv, convs
 from srcli.layers.network import Network, SkiplessNetwork
-from srcli.layers.published import (
-    DIV2K_MEAN,
-    Names,
-    Published,
-    ValueRange,
-    count_blocks,
-    fold_shifts,
-    from_zero,
-    has_layers,
-    rename,
-    shuffled_scale,
-)
+from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-_NO_SHIFTS: Names = {r"^(sub|add)_mean\..*": ""}
-_EDSR_ENDS: Names = {r"^head\.0": "head", r"^tail\.0\.": "up.", r"^tail\.1\.": "last."}
-_BASICSR_ENDS: Names = {
-    r"^conv_first": "head",
-    r"^conv_after_body": "tail",
-    r"^upsample\.": "up.",
-    r"^conv_last": "last",
-}
+    from collections.abc import Callable, Sequence
 
 
 class LongSkip(SkiplessNetwork):
@@ -75,32 +54,6 @@ class EDSR(LongSkip):
             return nn.Sequential(*blocks)
 
         super().__init__(scale, channels, body)
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of EDSR-PyTorch (edsr_x4-4f62e9ef.pt, ...) and those of BasicSR."""
-        if has_layers(tensors, "head.0", "body.0.body.2", "tail.1"):
-            blocks = count_blocks(tensors, r"body\.(\d+)\.body\.0\.weight")
-            names: Names = {
-                **_NO_SHIFTS,
-                r"^body\.(\d+)\.body\.0": r"body.\1.conv1",
-                r"^body\.(\d+)\.body\.2": r"body.\1.conv2",
-                rf"^body\.{blocks}\.": "tail.",
-                **_EDSR_ENDS,
-            }
-        elif has_layers(tensors, "conv_after_body", "body.0.conv1"):
-            blocks = count_blocks(tensors, r"body\.(\d+)")
-            names = _BASICSR_ENDS
-        else:
-            return []
-        found = fold_shifts(rename(tensors, names), tensors, first="head", last="last")
-        channels = len(found["head.weight"])
-        options = {
-            "channels": channels,
-            "num_blocks": blocks,
-            "residual_scale": 0.1 if channels == 256 else 1.0,
-        }
-        return [Published(found, (shuffled_scale(found, "up."),), options)]
 
 
 class ResidualBlock(nn.Module):
@@ -143,47 +96,6 @@ class RCAN(LongSkip):
         super().__init__(
             scale, channels, lambda: nn.Sequential(*(group() for _ in range(num_groups)))
         )
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/yulunzhang/RCAN (RCAN_BIX4.pt, ...) and of BasicSR."""
-        if has_layers(tensors, "body.0.body.0.body.3.conv_du.0"):
-            groups = count_blocks(tensors, r"body\.(\d+)\.body")
-            blocks = count_blocks(tensors, r"body\.0\.body\.(\d+)\.body")
-            names: Names = {
-                **_NO_SHIFTS,
-                r"^(body\.\d+)\.body\.(\d+)\.body": r"\1.blocks.\2",
-                r"^(body\.\d+\.blocks\.\d+)\.0": r"\1.conv1",
-                r"^(body\.\d+\.blocks\.\d+)\.2": r"\1.conv2",
-                r"\.3\.conv_du\.0": ".attention.squeeze",
-                r"\.3\.conv_du\.2": ".attention.expand",
-                rf"^(body\.\d+)\.body\.{blocks}\.": r"\1.last.",
-                rf"^body\.{groups}\.": "tail.",
-                **_EDSR_ENDS,
-            }
-        elif has_layers(tensors, "body.0.residual_group.0.rcab.0"):
-            groups = count_blocks(tensors, r"body\.(\d+)")
-            blocks = count_blocks(tensors, r"body\.0\.residual_group\.(\d+)")
-            names = {
-                r"\.residual_group\.": ".blocks.",
-                r"\.rcab\.0": ".conv1",
-                r"\.rcab\.2": ".conv2",
-                r"\.rcab\.3\.attention\.1": ".attention.squeeze",
-                r"\.rcab\.3\.attention\.3": ".attention.expand",
-                r"^(body\.\d+)\.conv\.": r"\1.last.",
-                **_BASICSR_ENDS,
-            }
-        else:
-            return []
-        found = fold_shifts(rename(tensors, names), tensors, first="head", last="last")
-        channels = len(found["head.weight"])
-        options = {
-            "channels": channels,
-            "num_groups": groups,
-            "num_blocks": blocks,
-            "reduction": channels // len(found["body.0.blocks.0.attention.squeeze.weight"]),
-        }
-        return [Published(found, (shuffled_scale(found, "up."),), options)]
 
 
 class ChannelAttentionBlock(nn.Module):
@@ -293,31 +205,6 @@ class RDN(SkiplessNetwork):
         out: Tensor = self.last(self.up(fused + head))
         return out
 
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/yjn870/RDN-pytorch: rdn_x2.pth, ..."""
-        if not has_layers(tensors, "sfe1", "rdbs.0.layers.0.conv", "gff.1"):
-            return []
-        names = {
-            r"^sfe1": "head",
-            r"^sfe2": "second",
-            r"^rdbs\.(\d+)\.layers\.(\d+)\.conv": r"body.\1.layers.\2",
-            r"^rdbs\.(\d+)\.lff": r"body.\1.fuse",
-            r"^gff\.0": "fuse",
-            r"^gff\.1": "tail",
-            r"^upscale\.": "up.",
-            r"^output": "last",
-        }
-        found = rename(tensors, names)
-        growth, channels = found["body.0.layers.0.weight"].shape[:2]
-        options = {
-            "channels": channels,
-            "num_blocks": count_blocks(found, r"body\.(\d+)"),
-            "depth": count_blocks(found, r"body\.0\.layers\.(\d+)"),
-            "growth": growth,
-        }
-        return [Published(found, (shuffled_scale(found, "up."),), options)]
-
 
 class LocallyDenseBlock(nn.Module):
     """RDB: ``depth`` 3x3 convolutions that each see all before them, a 1x1, and the input added."""
@@ -369,39 +256,6 @@ class CARN(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         return self.range.undo(self.last(self.up(self.body(self.head(self.range(x))))))
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over the files of github.com/nmhkahn/CARN-pytorch, carn.pth and carn_m.pth.
-
-        They hold the upsampling of all three scales: name one.
-        """
-        if not has_layers(tensors, "entry", "b1.b1.body.0", "exit"):
-            return []
-
-        def inner(stem: str) -> Callable[[re.Match[str]], str]:
-            return lambda match: f"body.blocks.{int(match[1]) - 1}.{stem.format(int(match[2]) - 1)}"
-
-        names: Names = {
-            r"^entry": "head",
-            r"^exit": "last",
-            r"^b(\d)\.b(\d)\.body\.0": inner("blocks.{}.conv1"),
-            r"^b(\d)\.b(\d)\.body\.2": inner("blocks.{}.conv2"),
-            r"^b(\d)\.b(\d)\.body\.4": inner("blocks.{}.point"),
-            r"^b(\d)\.c(\d)\.body\.0": inner("fuse.{}"),
-            r"^c(\d)\.body\.0": from_zero("body.fuse."),
-        }
-        channels, grouped = tensors["b1.b1.body.0.weight"].shape[:2]
-        options = {"channels": channels, "mobile": "b1.b1.body.4.weight" in tensors}
-        if options["mobile"]:
-            options["groups"] = channels // grouped
-        found = []
-        for scale in (2, 3, 4):
-            stem = rf"^upsample\.up{scale}\.body"
-            if any(re.match(stem, key) for key in tensors):
-                own: Names = {stem: "up", r"^upsample\..*": "", **_NO_SHIFTS, **names}
-                found.append(Published(rename(tensors, own), (scale,), options))
-        return found
 
 
 class Cascade(nn.Module):
@@ -481,35 +335,3 @@ class CFSRCNN(Network):
         for layer in self.refine:
             features = F.relu_(layer(features))
         return self.range.undo(self.last(features))
-
-    @staticmethod
-    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over files of github.com/hellloxiaotian/CFSRCNN: cfsrcnn_x2.pth, ...
-
-        Those for all scales hold three upsamplings: name the scale.
-        """
-        if not has_layers(tensors, "conv1.0", "conv34_1.0", "conv41.0"):
-            return []
-
-        def numbered(match: re.Match[str]) -> str:  # between the first and the merging one
-            kind, number = ("squeeze", "extract")[int(match[1]) % 2], int(match[1]) // 2 - 1
-            return f"{kind}.{number}."
-
-        names: Names = {
-            **_NO_SHIFTS,
-            r"^conv1\.0\.": "head.",
-            r"^conv41\.0": "last",
-            r"^conv34\.0": "merge",
-            r"^conv34_(\d)\.0": from_zero("refine."),
-            r"^conv3([5-9])\.0": lambda match: f"enhance.{int(match[1]) - 5}",
-            r"^conv(\d+)\.0\.": numbered,
-        }
-        found = []
-        for stem in ("up", "up2", "up3", "up4"):
-            own = rename(
-                tensors, {rf"^upsample\.{stem}\.body": "up", r"^upsample\..*": "", **names}
-            )
-            if "up.0.weight" in own:
-                options = {"channels": len(own["head.weight"])}
-                found.append(Published(own, (shuffled_scale(own, "up."),), options))
-        return found
