@@ -4,151 +4,44 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from dataclasses import dataclass, replace
+import tomllib
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.recipes.fields import construct
+from srcli.recipes import shipped_text
+from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from srcli.layers.network import Network
 
-CALIBRATED_WHOLE = 96 * 1024
-"""Input pixels of pictures that are not cut by networks which calibrate: calibration and overlap
-would be half as much work again. Twice as many pixels would take half a gigabyte more."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkEntry:
-    """One network of the table."""
+    """One network of the table; ``models.toml`` says what its fields are."""
 
     target: str
-    """``module:Class``; imported on use."""
     summary: str
     source: str
-    """Place and year of its publication."""
     paper: str = ""
-    """Key of ``srcli.recipes.published.PAPERS``; empty for none."""
     scales: tuple[int, ...] = (2, 3, 4)
     tile: int = 192
-    """Default tile edge in input pixels; one number, so that results are the same everywhere."""
     overlap: int = 16
     whole: int = 0
-    """Input pixels up to which a picture is one tile."""
     trained: bool = True
-    """It needs weights."""
-    compared: bool = False
-    """A network that the papers compare with; no weights of it are shipped."""
 
+    @property
+    def compared(self) -> bool:
+        """True for a network that the papers compare with; no weights of it are shipped."""
+        return self.target.startswith("baselines.")
 
-def _compared(
-    target: str, source: str, summary: str, scales: tuple[int, ...] = (2, 3, 4)
-) -> NetworkEntry:
-    """Return the entry of a network that the papers compare with, below ``models.baselines``."""
-    return NetworkEntry(
-        target=f"srcli.models.baselines.{target}",
-        source=source,
-        summary=summary,
-        scales=scales,
-        compared=True,
-    )
-
-
-_G_IDRN = NetworkEntry(
-    target="srcli.models.g_idrn:GIDRN",
-    summary="grouped information distillation residual network, 0.58 M parameters (flagship)",
-    source="Acta Automatica Sinica, 2024",
-    paper="g-idrn",
-    whole=CALIBRATED_WHOLE,
-    overlap=8,
-)
-
-_ATTENTIVE_GAN = NetworkEntry(
-    target="srcli.models.attentive_gan:AttentiveGenerator",
-    summary="attention-recurrent generator trained against a discriminator, 1.05 M parameters",
-    source="Ding et al.",
-    paper="attentive-gan",
-    scales=(4,),
-    overlap=24,
-)
 
 MODELS: dict[str, NetworkEntry] = {
-    "g-idrn": _G_IDRN,
-    "g-idrn-aerial": replace(
-        _G_IDRN, scales=(2, 4), summary="g-idrn, fine-tuned on drone and satellite pictures"
-    ),
-    "g-idrn-photo": replace(
-        _G_IDRN,
-        scales=(2, 4),
-        summary="g-idrn, trained on photographs as cameras save them: JPEG, noise, soft lenses",
-    ),
-    "g-idrn-photo-gan": replace(
-        _G_IDRN,
-        scales=(2, 4),
-        summary="g-idrn-photo, trained on against a discriminator: sharper, lower PSNR",
-    ),
-    "rrlfn": NetworkEntry(
-        target="srcli.models.rrlfn:RRLFN",
-        summary="re-parameterised residual local feature network, 0.47 M parameters deployed",
-        source="Guo et al. 2025",
-        paper="rrlfn",
-    ),
-    "ddsr": NetworkEntry(
-        target="srcli.models.ddsr:DDSR",
-        summary="deconvolution, then 18 layers at full size, on Y, 0.63 M parameters",
-        source="authors not known",
-        paper="ddsr",
-    ),
-    "attentive-gan": _ATTENTIVE_GAN,
-    "attentive-gan-l1": replace(
-        _ATTENTIVE_GAN,
-        summary="attentive-gan's generator trained by L1 alone: higher PSNR, nothing invented",
-    ),
-    "nested-attn": NetworkEntry(
-        target="srcli.models.nested_attn:NestedAttention",
-        summary="nested attention residual network, 1.78 M parameters",
-        source="Chang et al.",
-        paper="nested-attn",
-        whole=CALIBRATED_WHOLE,
-        overlap=8,
-    ),
-    "rfdn": _compared("light:RFDN", "ECCV workshops 2020", "residual feature distillation network"),
-    "imdn": _compared("light:IMDN", "ACM MM 2019", "information multi-distillation network"),
-    "rlfn": _compared("light:RLFN", "CVPR workshops 2022", "residual local feature network"),
-    "fsrcnn": _compared("luma:FSRCNN", "ECCV 2016", "hourglass and deconvolution, on Y"),
-    "srcnn": _compared("luma:SRCNN", "TPAMI 2016", "three convolutions after bicubic, on Y"),
-    "vdsr": _compared("luma:VDSR", "CVPR 2016", "20 convolutions after bicubic, on Y"),
-    "edsr": _compared("residual:EDSR", "CVPR workshops 2017", "wide residual blocks"),
-    "srresnet": _compared("residual:SRResNet", "CVPR 2017", "SRGAN's generator"),
-    "carn": _compared("residual:CARN", "ECCV 2018", "cascading residual network"),
-    "pan": _compared("light:PAN", "ECCV workshops 2020", "pixel attention network"),
-    "rcan": _compared("residual:RCAN", "ECCV 2018", "residual channel attention network"),
-    "idn": _compared("luma:IDN", "CVPR 2018", "information distillation network, on Y"),
-    "drcn": _compared("luma:DRCN", "CVPR 2016", "one convolution 16 times, on Y"),
-    "drrn": _compared("luma:DRRN", "CVPR 2017", "one residual unit 25 times, on Y"),
-    "memnet": _compared("luma:MemNet", "ICCV 2017", "memory blocks behind gates, on Y"),
-    "lapsrn": _compared("luma:LapSRN", "CVPR 2017", "Laplacian pyramid, on Y", (2, 4)),
-    "cfsrcnn": _compared("residual:CFSRCNN", "TMM 2020", "coarse-to-fine network"),
-    "latticenet": _compared("light:LatticeNet", "ECCV 2020", "lattice blocks"),
-    "maffsrn": _compared("light:MAFFSRN", "ECCV workshops 2020", "multi-attentive fusion"),
-    "rdn": _compared("residual:RDN", "CVPR 2018", "residual dense network"),
-    "ecbsr": _compared("luma:ECBSR", "ACM MM 2021", "edge-oriented convolutions, on Y"),
-    "rrdbnet": _compared(
-        "esrgan:RRDBNet", "ECCV workshops 2018", "ESRGAN's and Real-ESRGAN's network", (1, 2, 4)
-    ),
-    "srvgg": _compared(
-        "esrgan:SRVGGNetCompact", "ICCV workshops 2021", "Real-ESRGAN's compact one", (1, 2, 3, 4)
-    ),
-    "bicubic": NetworkEntry(
-        target="srcli.models.bicubic:Bicubic",
-        summary="MATLAB-compatible bicubic interpolation, the baseline",
-        source="Keys 1981, as in MATLAB",
-        overlap=8,
-        trained=False,
-    ),
+    name: convert(plain, NetworkEntry, name)
+    for name, plain in tomllib.loads(shipped_text("models.toml", "srcli.models")).items()
 }
 
 
@@ -167,7 +60,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
 def entry_of(network: Network) -> tuple[str, NetworkEntry] | None:
     """Return name and entry of a network by its class, or None for one that is not in the table."""
     kind = type(network)
-    target = f"{kind.__module__}:{kind.__qualname__}"
+    target = f"{kind.__module__}:{kind.__qualname__}".removeprefix("srcli.models.")
     return next((pair for pair in MODELS.items() if pair[1].target == target), None)
 
 
@@ -240,4 +133,4 @@ def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def network_class(name: str, scale: int | None = None) -> Any:  # noqa: ANN401 - options of its own
     """Return the class of a network; raises as ``find_entry`` does."""
     module, _, attribute = find_entry(name, scale).target.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(f"srcli.models.{module}"), attribute)
