@@ -24,9 +24,9 @@ def conv(
     return nn.Conv2d(taken, given, kernel, padding=kernel // 2, groups=groups, bias=bias)
 
 
-def convs(widths: Iterable[tuple[int, int]], kernel: int = 3) -> nn.ModuleList:
+def convs(widths: Iterable[tuple[int, int]], kernel: int = 3, *, groups: int = 1) -> nn.ModuleList:
     """Make several of them from pairs of channels taken and given."""
-    return nn.ModuleList(conv(taken, given, kernel) for taken, given in widths)
+    return nn.ModuleList(conv(*pair, kernel, groups=groups) for pair in widths)
 
 
 @torch.no_grad()

@@ -12,19 +12,7 @@ from torch import Tensor, nn
 from srcli.layers.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-
-EDGE_FILTERS = (
-    ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
-    ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
-    ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),
-)
-"""The filters of Sobel, across and down, and of Laplace."""
-_EDGE_UNIT = 4.0
-"""Divisor of these filters."""
-_EDGE_START = 0.3
-"""Share of the usual initial weights with which their branches begin."""
+    from collections.abc import Mapping, Sequence
 
 
 class FoldedKernel(NamedTuple):
@@ -87,8 +75,8 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
 class FoldingConv(nn.Module):
     """A convolution with branches in training that fold into one kernel."""
 
-    def deploy(self, *, bare: bool) -> nn.Module:
-        """Return the deployed form, a new module; ``bare`` for a plain convolution."""
+    def deploy(self) -> nn.Module:
+        """Return the deployed form, a new module."""
         raise NotImplementedError
 
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
@@ -103,49 +91,26 @@ class ReparameterisedConv(FoldingConv):
     3x3 branch ``conv``.
 
     Args:
-        groups: Groups of channels, in all branches alike.
+        channels: Of input and output.
         pointwise: A 1x1 convolution beside the 3x3 one.
         identity: The input itself beside them.
-        edges: 1x1 convolutions beside them, each before a fixed filter that finds edges: Sobel's
-            across and down, and Laplace's (edge-oriented convolution block, Zhang et al. 2021).
         bn: Batch normalisation at the end of every branch; their convolutions then have no bias.
     """
 
-    masks: Tensor | None
-
     def __init__(
-        self,
-        *,
-        channels: int,
-        groups: int = 1,
-        pointwise: bool = True,
-        identity: bool = False,
-        edges: bool = False,
-        bn: bool = False,
+        self, *, channels: int, pointwise: bool = True, identity: bool = False, bn: bool = False
     ) -> None:
         super().__init__()
 
         def norm(wanted: bool) -> nn.BatchNorm2d | None:
             return nn.BatchNorm2d(channels) if wanted and bn else None
 
-        def point(bias: bool) -> nn.Conv2d:
-            return nn.Conv2d(channels, channels, 1, groups=groups, bias=bias)
-
         self.identity = identity
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=not bn)
-        self.point = point(not bn) if pointwise else None
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=not bn)
+        self.point = nn.Conv2d(channels, channels, 1, bias=not bn) if pointwise else None
         self.conv_norm = norm(True)
         self.point_norm = norm(pointwise)
         self.identity_norm = norm(identity)
-        self.edges = nn.ModuleList(point(False) for _ in EDGE_FILTERS if edges)
-        self.edge_norms = nn.ModuleList(
-            nn.BatchNorm2d(channels) for _ in EDGE_FILTERS if edges and bn
-        )
-        masks = torch.tensor(EDGE_FILTERS) / _EDGE_UNIT if edges else None
-        self.register_buffer("masks", masks, persistent=False)
-        with torch.no_grad():
-            for weight in self.edges.parameters():
-                weight.mul_(_EDGE_START)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -153,47 +118,35 @@ class ReparameterisedConv(FoldingConv):
             # One convolution with the folded kernel, in training too: the same sum and the same
             # gradients, for the price of the 3x3 branch alone.
             weight, bias = self.kernel()
-            return F.conv2d(x, weight, bias, padding=1, groups=self.conv.groups)
-        total: Tensor | None = None
-        for kernel, norm in self._branches():
-            out = x
-            if kernel is not None:
-                rim = kernel.weight.shape[-1] // 2
-                groups = self.conv.groups
-                out = F.conv2d(x, kernel.weight, kernel.bias, padding=rim, groups=groups)
-            out = out if norm is None else norm(out)
-            total = out if total is None else total + out
-        assert total is not None
-        return total
+            return F.conv2d(x, weight, bias, padding=1)
+        total: Tensor = self.conv_norm(self.conv(x))
+        if self.point is not None and self.point_norm is not None:
+            total = total + self.point_norm(self.point(x))
+        return total if self.identity_norm is None else total + self.identity_norm(x)
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
-        branches = [(kernel or self._identity(), norm) for kernel, norm in self._branches()]
+        branches = [(_kernel_of(self.conv), self.conv_norm)]
+        if self.point is not None:
+            branches.append((_kernel_of(self.point), self.point_norm))
+        if self.identity:
+            eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)[..., None, None]
+            branches.append((FoldedKernel(eyes, eyes.new_zeros(len(eyes))), self.identity_norm))
         return fold([own if norm is None else absorb(own, norm) for own, norm in branches])
 
-    def _identity(self) -> FoldedKernel:
-        weight = self.conv.weight
-        channels, width = weight.shape[:2]
-        eyes = torch.eye(width, dtype=weight.dtype, device=weight.device)
-        eyes = eyes.repeat(channels // width, 1).view(channels, width, 1, 1)
-        return FoldedKernel(eyes, weight.new_zeros(channels))
-
     @torch.no_grad()
-    def deploy(self, *, bare: bool = False) -> nn.Module:
-        """Return the deployed form, a new module; ``bare`` for its convolution alone."""
+    def deploy(self) -> nn.Module:
+        """Return the form without further branches, a new module."""
         with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
-            plain = ReparameterisedConv(
-                channels=self.conv.out_channels, groups=self.conv.groups, pointwise=False
-            )
+            plain = ReparameterisedConv(channels=self.conv.out_channels, pointwise=False)
         # Folded in float64, so that nothing but the last rounding differs.
         weight, bias = (part.to(self.conv.weight) for part in copy.deepcopy(self).double().kernel())
         plain.load_state_dict({"conv.weight": weight, "conv.bias": bias}, assign=True)
-        plain.train(self.training)
-        return plain.conv if bare else plain
+        return plain.train(self.training)
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state of this module with which, in evaluation mode, it equals a 3x3 kernel.
+        """Return a state with which, in evaluation mode, it equals a 3x3 kernel.
 
         Extra convolutions are zero; what an identity branch adds is taken from the 3x3 one.
         """
@@ -213,22 +166,6 @@ class ReparameterisedConv(FoldingConv):
         bias.copy_(kernel.bias - rest.bias)
         return twin.state_dict()
 
-    def _branches(self) -> Iterator[tuple[FoldedKernel | None, nn.BatchNorm2d | None]]:
-        """Yield kernel (none for the identity) and normalisation of every branch."""
-        yield _kernel_of(self.conv), self.conv_norm
-        if self.point is not None:
-            yield _kernel_of(self.point), self.point_norm
-        if self.identity:
-            yield None, self.identity_norm
-        if self.masks is None:
-            return
-        for i, (edge, mask) in enumerate(zip(self.edges, self.masks, strict=True)):
-            assert isinstance(edge, nn.Conv2d)
-            weight, bias = _kernel_of(edge)
-            norm = self.edge_norms[i] if self.edge_norms else None
-            assert norm is None or isinstance(norm, nn.BatchNorm2d)
-            yield FoldedKernel(weight * mask, bias), norm
-
 
 def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
     bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
@@ -238,17 +175,13 @@ def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
 class TrainedWithBranches(Network):
     """A network whose convolutions may have further branches in training."""
 
-    bare_units: bool = False
-    """In the deployed form plain convolutions replace the units, so that the names of
-    weights lack ``conv``."""
-
     def deploy(self) -> Self:
         """Return the deployed form, with plain convolutions."""
         plain = super().deploy()
         for module in list(plain.modules()):
             for name, child in module.named_children():
                 if isinstance(child, FoldingConv):
-                    setattr(module, name, child.deploy(bare=self.bare_units))
+                    setattr(module, name, child.deploy())
         return plain
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -76,10 +76,16 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
         ModelError: If the name, the scale or an option does not fit.
     """
     where, kind = f"model {name}", network_class(name, scale)
-    if "scale" in (options or {}):
+    options = dict(options or {})
+    if name.startswith("g-idrn") and not (
+        options.get("edge_branches") and "deployed" not in options
+    ):
+        options.pop("edge_branches", None)  # it is gone; files of former versions had it off ...
+        options.pop("deployed", None)  # ... or folded
+    if "scale" in options:
         raise ModelError(f"{where}: the scale is no option of the network; give it by --scale")
     try:
-        network: Network = construct(kind, options or {}, where, scale=scale)
+        network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error
     return network

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
 from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs, damp
-from srcli.layers.network import full_precision
-from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
+from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_phases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class GIDRN(TrainedWithBranches):
+class GIDRN(Network):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's final model.
 
     With ``dense_shortcut`` the blocks stand in groups (3 groups of 3 by default), joined inside and
@@ -40,15 +39,10 @@ class GIDRN(TrainedWithBranches):
         group_fuse: Fuse the outputs of the groups by a 1x1 convolution instead of outer shortcuts.
         anrb: Asymmetric non-local residual block before the upsampling.
         anrb_bins: Its pooled grids; empty for none.
-        edge_branches: Train the 3x3 convolutions of the G-IDBs with branches for edges beside them,
-            which fold into them: no cost when deployed, and no gain that could be measured
-            (EXPERIMENTS.md).
-        deployed: The deployed form, whatever branches it was folded from.
     """
 
     edge = 4
     pools_globally = True
-    bare_units = True
 
     def __init__(
         self,
@@ -68,14 +62,10 @@ class GIDRN(TrainedWithBranches):
         anrb: bool = True,
         anrb_bins: tuple[int, ...] = (1, 3, 6, 8),
         slope: float = 0.05,
-        edge_branches: bool = False,
-        deployed: bool = False,
     ) -> None:
         super().__init__(scale)
         if block == "g-idb" and channels % group_width:
             raise ValueError(f"channels={channels} does not divide by group_width={group_width}")
-        if edge_branches and block != "g-idb":
-            raise ValueError(f"edge_branches are of block=g-idb; block={block} has none")
         if dense_shortcut and num_blocks % num_groups:
             raise ValueError(f"num_blocks={num_blocks} does not divide by num_groups={num_groups}")
         self.slope = slope
@@ -85,12 +75,7 @@ class GIDRN(TrainedWithBranches):
             if block == "rfdb":
                 attention = partial(ContrastChannelAttention, channels=channels)
                 return FeatureDistillationBlock(attention, channels=channels, slope=slope)
-            return GroupDistillationBlock(
-                channels=channels,
-                group_width=group_width,
-                slope=slope,
-                edge_branches=edge_branches and not deployed,
-            )
+            return GroupDistillationBlock(channels=channels, group_width=group_width, slope=slope)
 
         def shortcut(modules: list[nn.Module]) -> nn.Module:
             return DenseShortcut(modules, initial=ds_initial, include_self=ds_self)
@@ -181,20 +166,11 @@ class DenseShortcut(nn.Module):
 class GroupDistillationBlock(nn.Module):
     """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (2024)."""
 
-    def __init__(
-        self, *, channels: int, group_width: int, slope: float, edge_branches: bool
-    ) -> None:
+    def __init__(self, *, channels: int, group_width: int, slope: float) -> None:
         super().__init__()
-        groups = channels // group_width
         self.slope = slope
         self.pointwise = convs([(channels, channels)] * 3, 1)
-
-        def grouped() -> nn.Module:
-            if edge_branches:
-                return ReparameterisedConv(channels=channels, groups=groups, edges=True)
-            return conv(channels, channels, groups=groups)
-
-        self.grouped = nn.ModuleList(grouped() for _ in range(4))
+        self.grouped = convs([(channels, channels)] * 4, groups=channels // group_width)
         self.fuse = conv(4 * channels, channels, 1)
         self.attention = ContrastChannelAttention(channels=channels)
         self.share = nn.Parameter(torch.ones(()))

@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from srcli.layers.reparameterised import (
@@ -17,30 +16,8 @@ from srcli.layers.reparameterised import (
 )
 
 EVERY = [
-    dict(zip(("pointwise", "identity", "edges", "bn", "groups"), choice, strict=True))
-    for choice in itertools.product(*[[False, True]] * 4, [1, 3])
-]
-
-
-def _filtered(*rows):
-    """A filter as it is written down, on every channel of a picture continued by zeros."""
-
-    def apply(x):
-        padded = F.pad(x, (1, 1, 1, 1))
-        height, width = x.shape[2:]
-        return sum(
-            factor / 4 * padded[:, :, i : i + height, j : j + width]
-            for i, row in enumerate(rows)
-            for j, factor in enumerate(row)
-        )
-
-    return apply
-
-
-FILTERS = [
-    _filtered((1, 0, -1), (2, 0, -2), (1, 0, -1)),
-    _filtered((1, 2, 1), (0, 0, 0), (-1, -2, -1)),
-    _filtered((0, 1, 0), (1, -4, 1), (0, 1, 0)),
+    dict(zip(("pointwise", "identity", "bn"), choice, strict=True))
+    for choice in itertools.product([False, True], repeat=3)
 ]
 
 
@@ -68,10 +45,6 @@ def branches(unit, x):
         total = total + normed(unit.point(x), unit.point_norm)
     if unit.identity:
         total = total + normed(x, unit.identity_norm)
-    if unit.edges:
-        for i, (edge, filtered) in enumerate(zip(unit.edges, FILTERS, strict=True)):
-            norm = unit.edge_norms[i] if unit.edge_norms else None
-            total = total + normed(filtered(edge(x)), norm)
     return total
 
 
@@ -112,15 +85,14 @@ def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(options
 @pytest.mark.parametrize("options", EVERY, ids=str)
 def test_a_kernel_is_taken_apart_again_with_extra_convolutions_at_zero(options):
     unit = make(**options)
-    wanted = make(pointwise=False, groups=options["groups"])
+    wanted = make(pointwise=False)
     kept = {key: value.clone() for key, value in unit.state_dict().items()}
     state = unit.unfolded(wanted.kernel())
     assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
     unit.load_state_dict(state)
     x = torch.rand(2, 6, 8, 5) * 2 - 1
     torch.testing.assert_close(unit(x), wanted(x), atol=1e-5, rtol=0)
-    for extra in (unit.point, *unit.edges):
-        assert extra is None or not extra.weight.any()
+    assert unit.point is None or not unit.point.weight.any()
 
 
 class Row(nn.Sequential, TrainedWithBranches):

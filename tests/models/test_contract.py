@@ -55,7 +55,6 @@ CASES = {
             RFDN | ALL | {"block": "g-idb", "channels": 72, "group_fuse": True},
             {"ds_self": True, "anrb_bins": (1, 3)},
             {"anrb_bins": ()},
-            {"edge_branches": True},
         ),
         # A softmax does not feel a constant added to all its scores.
         dead=("non_local.key.bias",),

@@ -37,7 +37,6 @@ def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns
     [
         ({"channels": 20}, "group_width"),
         ({"num_blocks": 5}, "num_groups"),
-        ({"block": "rfdb", "edge_branches": True}, "edge_branches"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(options, words):
@@ -66,7 +65,7 @@ def test_shortcuts_join_inputs_of_modules_to_outputs_of_later_ones():
 
 def test_a_group_block_is_what_the_formulas_say():
     torch.manual_seed(0)
-    block = GroupDistillationBlock(channels=8, group_width=4, slope=0.05, edge_branches=False)
+    block = GroupDistillationBlock(channels=8, group_width=4, slope=0.05)
     block.share.data.fill_(0.7)
     x = torch.randn(2, 8, 6, 5)
     f, kept = x, []

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from srcli.layers.blocks import STEPS, conv, convs
 from srcli.layers.network import Network
 from srcli.layers.reparameterised import (
-    EDGE_FILTERS,
     FoldedKernel,
     FoldingConv,
     TrainedWithBranches,
@@ -25,6 +24,14 @@ from srcli.layers.resize import BicubicEnlargement, BicubicSkip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+EDGE_FILTERS = (
+    ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
+    ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
+    ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),
+)
+"""The filters of Sobel, across and down, and of Laplace."""
 
 
 class LumaNetwork(Network):
@@ -358,7 +365,6 @@ class ECBSR(TrainedWithBranches):
 
     colour = "y"
     edge = 4
-    bare_units = True
 
     def __init__(
         self, *, scale: int = 4, channels: int = 64, depth: int = 16, deployed: bool = False
@@ -412,7 +418,7 @@ class EdgeOrientedConv(FoldingConv):
         return fold(kernels)
 
     @torch.no_grad()
-    def deploy(self, *, bare: bool = True) -> nn.Module:
+    def deploy(self) -> nn.Module:
         """Return the 3x3 convolution that equals all branches."""
         plain = conv(self.conv.in_channels, self.conv.out_channels).to(self.conv.weight)
         weight, bias = self.kernel()
