@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.pictures import decode_all, find_pictures
+from srcli.data.pictures import decode, find_pictures
 from srcli.recipes.training import Stage
 
 BATCH, PATCH, ROUNDS = 16, 48, 50
@@ -25,8 +24,7 @@ BATCH, PATCH, ROUNDS = 16, 48, 50
 def pictures(paths):
     """Return pictures of the given files, or 64 random ones of 480x480."""
     if paths:
-        refs = find_pictures(paths)
-        return decode_all(refs, on_error=lambda error: print(error, file=sys.stderr))
+        return [decode(ref) for ref in find_pictures(paths)]
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (480, 480, 3), dtype=np.uint8) for _ in range(64)]
 

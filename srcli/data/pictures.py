@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -27,10 +27,13 @@ from srcli.imaging.pillow import load, quiet_pillow
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Self
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+
+T = TypeVar("T")
 
 LARGEST_PICTURE = 2**28
 """Pixels; training decodes whole pictures."""
@@ -42,18 +45,10 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 _DAMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,  # Pillow's word for a broken PNG
-    EOFError,
-    NotImplementedError,
-    RuntimeError,  # an encrypted zip member
-    MemoryError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
-"""Exceptions of reading damaged or hostile pictures."""
+    OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError,
+    struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""Exceptions of reading damaged or hostile pictures and zips."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +67,7 @@ class PictureRef:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
 
-class Archives:
+class Archives(threading.local):
     """Zips kept open while many members are read; each thread has its own handles.
 
     A shared handle would be one file position and one lock for all threads; opening a zip for every
@@ -80,34 +75,22 @@ class Archives:
     """
 
     def __init__(self) -> None:
-        self._own = threading.local()
-        self._all: list[zipfile.ZipFile] = []
+        self._opened: dict[Path, zipfile.ZipFile] = {}
 
     def read(self, ref: PictureRef) -> bytes:
         """Return the encoded picture."""
         if not ref.member:
             return read_input(ref.path)
-        opened: dict[Path, zipfile.ZipFile] = self._own.__dict__.setdefault("opened", {})
-        if ref.path not in opened:
-            opened[ref.path] = zipfile.ZipFile(ref.path)
-            self._all.append(opened[ref.path])
-        member = opened[ref.path].getinfo(ref.member)
+        archive = self._opened.get(ref.path) or zipfile.ZipFile(ref.path)
+        self._opened[ref.path] = archive
+        member = archive.getinfo(ref.member)
         if member.file_size > LARGEST_MEMBER:
             size = f"{member.file_size >> 20} MiB"
             raise DataError(f"{ref}: {size} unpacked is too large; remove or replace it")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{ref}: cannot be unpacked within bounds; pack it with deflate")
-        with opened[ref.path].open(member) as stream:
+        with archive.open(member) as stream:
             return stream.read(member.file_size)  # no more, where there is more than it claims
-
-    def __enter__(self) -> Self:
-        """Nothing is opened before it is needed."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close every zip."""
-        for archive in self._all:
-            archive.close()
 
 
 def photograph_of(name: str) -> str:
@@ -121,18 +104,14 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
-        if path.is_dir():
-            for file in sorted(filter(Path.is_file, path.rglob("*"))):
-                if file.suffix.lower() == ".zip":
-                    found.extend(_members(file))
-                elif _is_picture(file):
-                    found.append(PictureRef(path=file))
-        elif not path.is_file():
+        if not (path.is_dir() or path.is_file()):
             raise DataError(f"{path}: a pipe or a device; copy it to a file first")
-        elif path.suffix.lower() == ".zip":
-            found.extend(_members(path))
-        else:
-            found.append(PictureRef(path=path))
+        below = sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]
+        for file in below:
+            if file.suffix.lower() == ".zip":
+                found.extend(_members(file))
+            elif file == path or _is_picture(file):
+                found.append(PictureRef(path=file))
     if not found:
         raise DataError(f"no pictures in {', '.join(map(str, paths))}")
     return found
@@ -200,30 +179,25 @@ def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
         root = next(path for path in roots if ref.path.is_relative_to(path))
         groups.setdefault(root, []).append(ref)
     for root, own in groups.items():
-        _refuse_folders(root, own)
+        folders = Counter(_folders(root, ref) for ref in own)
+        lr = {each: n for each, n in folders.items() if any(map(_FOLDER.fullmatch, each))}
+        if lr:
+            remedy = "give the folder of the HR pictures, or one of these by itself to train on it"
+            if len(lr) < len(folders):
+                named = {
+                    root.joinpath(*each[: place + 1])
+                    for each in folders.keys() - lr.keys()
+                    for place, part in enumerate(each)
+                    if HR_FOLDER.fullmatch(part)
+                }
+                whole = "the folder of the HR pictures alone"
+                remedy = f"give {named.pop() if len(named) == 1 else whole}"
+            raise DataError(
+                f"{root}: {sum(lr.values())} of {len(own)} pictures lie in folders of LR pictures "
+                f"({', '.join('/'.join(each) for each in list(lr)[:3])}), and would be taken for "
+                f"HR; {remedy}"
+            )
         refuse_twins(root, [ref.name for ref in own])
-
-
-def _refuse_folders(root: Path, refs: Sequence[PictureRef]) -> None:
-    folders = Counter(_folders(root, ref) for ref in refs)
-    lr = {each: n for each, n in folders.items() if any(map(_FOLDER.fullmatch, each))}
-    if not lr:
-        return
-    if len(lr) == len(folders):
-        remedy = "give the folder of the HR pictures, or one of these by itself to train on it"
-    else:
-        named = {
-            root.joinpath(*each[: place + 1])
-            for each in folders.keys() - lr.keys()
-            for place, part in enumerate(each)
-            if HR_FOLDER.fullmatch(part)
-        }
-        remedy = f"give {named.pop() if len(named) == 1 else 'the folder of the HR pictures alone'}"
-    shown = ", ".join("/".join(each) for each in list(lr)[:3])
-    raise DataError(
-        f"{root}: {sum(lr.values())} of {len(refs)} pictures lie in folders of LR pictures "
-        f"({shown}), and would be taken for HR; {remedy}"
-    )
 
 
 def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
@@ -241,17 +215,16 @@ DEEP = "of 16 bits: the upper 8 of them are used"
 TRANSPARENT = "transparent in places: that is ignored, the colours there are used"
 
 
-def decode(ref: PictureRef) -> NDArray[np.uint8]:
+def decode(ref: PictureRef) -> Picture:
     """Decode one picture to (H, W, 3) uint8 RGB."""
-    with Archives() as archives:
-        found = _decode(ref, archives)
+    found = _decode(ref, Archives())
     assert found is not None
     return found[0]
 
 
 def _decode(
     ref: PictureRef, archives: Archives, most: int = LARGEST_PICTURE
-) -> tuple[NDArray[np.uint8], list[str]] | None:
+) -> tuple[Picture, list[str]] | None:
     """Decode a picture, and list its conversions; None if it has over ``most`` pixels."""
     try:
         encoded = archives.read(ref)
@@ -265,22 +238,24 @@ def _decode(
             # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
             deep = any(";16" in str(tile) for tile in image.tile)
             load(image)
-            return _to_rgb(image), _conversions(image, deep=deep)
+            if image.mode in {"I", "F"}:
+                raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
+            deep_gray = image.mode.startswith("I;16")
+            found = {
+                GRAY: deep_gray or image.mode in {"1", "L", "LA"},
+                DEEP: deep or deep_gray,
+                TRANSPARENT: _is_transparent(image),
+            }
+            if deep_gray:  # which Pillow would clip at 255
+                high = (np.asarray(image) >> 8).astype(np.uint8)
+                picture = np.repeat(high[:, :, None], 3, axis=2)
+            else:
+                picture = np.asarray(image.convert("RGB"))
+            return picture, [conversion for conversion, applies in found.items() if applies]
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
-
-
-def _conversions(image: Image.Image, *, deep: bool) -> list[str]:
-    """List the conversions of a picture; ``deep``: it was stored with 16 bits a colour."""
-    deep_gray = image.mode.startswith("I;16")
-    found = {
-        GRAY: deep_gray or image.mode in {"1", "L", "LA"},
-        DEEP: deep or deep_gray,
-        TRANSPARENT: _is_transparent(image),
-    }
-    return [conversion for conversion, applies in found.items() if applies]
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -290,60 +265,46 @@ def _is_transparent(image: Image.Image) -> bool:
     return isinstance(lowest, int | float) and lowest < 255
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16"):  # 16-bit gray, which Pillow would clip at 255
-        high = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(high[:, :, None], 3, axis=2)
-    if image.mode in {"I", "F"}:
-        raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
-    return np.asarray(image.convert("RGB"))
-
-
-def decode_all(
+def read_pictures(
     refs: Sequence[PictureRef],
+    use: Callable[[Picture], T],
     *,
     workers: int = 4,
     smallest: int = 1,
-    keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda picture: picture,
-    on_error: Callable[[SrxError], None],
-    on_conversion: Callable[[str], None] = lambda text: None,
-) -> list[NDArray[np.uint8]]:
-    """Decode pictures in threads, in order; those that cannot be used are left out.
+) -> Iterator[tuple[T, list[str]] | SrxError]:
+    """Decode pictures in threads; give, in their order, what is made of each or its error.
 
     Args:
         refs: Locations of the pictures.
+        use: Called with every picture, in the threads.
         workers: Threads.
         smallest: Pixels that both sides must have.
-        keep: Replaces a picture; only a few are decoded ahead of it.
-        on_error: Called, in order, for every picture that is left out.
-        on_conversion: Called with each of ``GRAY``, ``DEEP``, ``TRANSPARENT`` that applies.
+
+    Yields:
+        What ``use`` returned, with those of ``GRAY``, ``DEEP``, ``TRANSPARENT`` that apply.
     """
-    pictures: list[NDArray[np.uint8]] = []
-    with (
-        Archives() as archives,
-        ReadAhead(
-            partial(_decode, archives=archives, most=_SIDE_BY_SIDE),
-            refs,
-            ahead=4 * workers,
-            workers=workers,
-        ) as decoded,
-    ):
+    archives = Archives()
+
+    def read(ref: PictureRef, most: int) -> tuple[T, list[str]] | None:
+        found = _decode(ref, archives, most)
+        if found is None:
+            return None
+        height, width = found[0].shape[:2]
+        if min(height, width) < smallest:
+            raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
+        return use(found[0]), found[1]
+
+    ahead = partial(read, most=_SIDE_BY_SIDE)
+    with ReadAhead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:
         for ref, decoding in decoded:
+            result: tuple[T, list[str]] | SrxError | None
             try:
                 with one_file(ref):
-                    found = decoding.result() or _decode(ref, archives)
-                    assert found is not None
-                    picture, conversions = found
-                    height, width = picture.shape[:2]
-                    if min(height, width) < smallest:
-                        size = f"{width}x{height}"
-                        raise DataError(f"{ref}: {size} is smaller than {smallest} pixels")
-                    pictures.append(keep(picture))
-                    for conversion in conversions:
-                        on_conversion(conversion)
+                    result = decoding.result() or read(ref, LARGEST_PICTURE)
             except SrxError as error:
-                on_error(error)
-    return pictures
+                result = error
+            assert result is not None
+            yield result
 
 
 def digest(images: Iterable[NDArray[Any]]) -> str:

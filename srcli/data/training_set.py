@@ -6,14 +6,20 @@ import hashlib
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.data.pairs import Pairs, PictureStore, make_pairs
-from srcli.data.pictures import PictureRef, decode_all, find_pictures, photograph_of, refuse_lr
-from srcli.errors import DataError
-from srcli.imaging.resize import mod_crop
+from srcli.data.pairs import Pairs, PictureStore
+from srcli.data.pictures import (
+    PictureRef,
+    digest,
+    find_pictures,
+    photograph_of,
+    read_pictures,
+    refuse_lr,
+)
+from srcli.errors import DataError, SrxError, did_you_mean
+from srcli.imaging.resize import downscale, mod_crop
 from srcli.ports.progress import show_traceback
 from srcli.quantities import format_bytes
 
@@ -23,8 +29,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from srcli.errors import SrxError
     from srcli.ports.progress import Progress
+
+    Picture = NDArray[np.uint8]
 
 # fmt: off
 HELD_OUT = (
@@ -85,12 +92,9 @@ class TrainingSet:
 
     train: Pairs
     held_out: Pairs | None
-    reason: str
-    """Explanation of the choice of held-out pictures."""
+    split: Split
     skipped: int = 0
     """Pictures that were broken or too small."""
-    excluded: int = 0
-    """Pictures that were left out by name."""
 
     @property
     def digest(self) -> str:
@@ -170,10 +174,9 @@ def _require_all(names: Sequence[str], there: set[str], excluded: tuple[str, ...
     name = absent[0]
     if excluded and name.startswith(excluded):
         raise DataError(f"--hold-out {name}: --exclude leaves it out; give one of them")
-    near = get_close_matches(name, sorted(there), n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
     more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
-    raise DataError(f"--hold-out {name}: not in the data, and no file of names{more}{hint}")
+    hint = did_you_mean(name, sorted(there))
+    raise DataError(f"--hold-out {name}: not in the data, and no file of names{hint}{more}")
 
 
 def _split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
@@ -195,7 +198,7 @@ def load_training_set(
     scale: int,
     progress: Progress,
     *,
-    cache: Path | None = None,
+    folder: Path | None = None,
     memory: int | None = None,
     workers: int = 2,
 ) -> TrainingSet:
@@ -209,91 +212,60 @@ def load_training_set(
         selection: Pictures, names to hold out and to exclude.
         scale: The super-resolution factor.
         progress: Shows progress, messages and warnings.
-        cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
+        folder: Folder of pictures that do not fit into memory.
         memory: Bytes of decoded pictures in memory; None for all of them.
         workers: Threads.
     """
     split = find_split(selection, progress)
-    store = PictureStore(memory, cache, warn=progress.warn)
-    reader = _Reader(scale, workers, store, progress)
-    kept = reader.read(split.held_out)
-    while not kept and split.by_rule:
+    store = PictureStore(memory, folder, warn=progress.warn)
+    problems: list[SrxError] = []
+    conversions: Counter[str] = Counter()
+
+    def pair(picture: Picture) -> tuple[Picture, Picture]:
+        return (hr := mod_crop(picture, scale)), downscale(hr, scale)
+
+    def read(refs: Sequence[PictureRef]) -> Pairs:
+        hr: list[Picture] = []
+        lr: list[Picture] = []
+        found = read_pictures(refs, pair, workers=workers, smallest=SMALLEST * scale)
+        with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
+            for each in found:
+                task.advance()
+                if not isinstance(each, SrxError):
+                    for kept, picture in zip((hr, lr), each[0], strict=True):
+                        kept.append(store.keep(picture))
+                    conversions.update(each[1])
+                    continue
+                problems.append(each)
+                if len(problems) <= WARNINGS:
+                    progress.warn(f"left out: {each}")
+                    show_traceback(each, progress)
+        return Pairs(scale=scale, hr=hr, lr=lr, digest=digest(hr))
+
+    held_out = read(split.held_out)
+    while not held_out.hr and split.by_rule:
         following = _split_by_rule(split.train, fewest=2)
         split = replace(following, excluded=split.excluded, unmatched=split.unmatched)
-        kept = reader.read(split.held_out)
-    train = reader.pair(reader.read(split.train), cache)
+        held_out = read(split.held_out)
+    train = read(split.train)
     if not train.hr:
         raise DataError(
             f"none of the {len(split.train)} training pictures can be used; "
-            f"the first problem: {reader.problems[0]}"
+            f"the first problem: {problems[0]}"
         )
-    held_out = reader.pair(kept, cache)
-    reader.summarize()
+    if len(problems) > WARNINGS:
+        progress.warn(f"{len(problems)} pictures were left out in all")
+    for conversion, count in conversions.items():
+        progress.message(f"{count} picture{' is' if count == 1 else 's are'} {conversion}")
     if store.in_files:
         all_bytes = format_bytes(store.in_files + store.in_memory)
         progress.message(
             f"{format_bytes(store.in_files)} of {all_bytes} of pictures lie in files in "
-            f"{cache} until the end, to leave memory free"
+            f"{folder} until the end, to leave memory free"
         )
     return TrainingSet(
         train=train,
         held_out=held_out if held_out.hr else None,
-        reason=split.reason,
-        skipped=len(reader.problems),
-        excluded=split.excluded,
+        split=split,
+        skipped=len(problems),
     )
-
-
-class _Reader:
-    """Decodes and pairs pictures; counts those that are left out or converted."""
-
-    def __init__(self, scale: int, workers: int, store: PictureStore, progress: Progress) -> None:
-        self.problems: list[str] = []
-        self._conversions: Counter[str] = Counter()
-        self._scale = scale
-        self._workers = workers
-        self._store = store
-        self._progress = progress
-
-    def read(self, refs: Sequence[PictureRef]) -> list[NDArray[np.uint8]]:
-        """Decode the pictures that can be decoded and are large enough."""
-        with closing(self._progress.task("reading", total=len(refs), unit="pictures")) as task:
-
-            def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-                task.advance()
-                return self._store.keep(mod_crop(picture, self._scale))
-
-            def leave_out(problem: SrxError) -> None:
-                task.advance()
-                self.problems.append(str(problem))
-                if len(self.problems) <= WARNINGS:
-                    self._progress.warn(f"left out: {problem}")
-                    show_traceback(problem, self._progress)
-
-            return decode_all(
-                refs,
-                workers=self._workers,
-                smallest=SMALLEST * self._scale,
-                keep=keep,
-                on_error=leave_out,
-                on_conversion=lambda text: self._conversions.update([text]),
-            )
-
-    def pair(self, images: Sequence[NDArray[np.uint8]], cache: Path | None) -> Pairs:
-        """Make the LR pictures, or read them from the cache."""
-        with closing(self._progress.task("LR", total=len(images), unit="pictures")) as task:
-
-            def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-                task.advance()
-                return self._store.keep(picture)
-
-            return make_pairs(images, self._scale, cache=cache, workers=self._workers, keep=keep)
-
-    def summarize(self) -> None:
-        """Report how many pictures were left out or converted."""
-        if len(self.problems) > WARNINGS:
-            self._progress.warn(f"{len(self.problems)} pictures were left out in all")
-        for conversion, count in self._conversions.items():
-            self._progress.message(
-                f"{count} picture{' is' if count == 1 else 's are'} {conversion}"
-            )

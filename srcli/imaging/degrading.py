@@ -110,20 +110,17 @@ KERNELS: dict[str, ResizeKernel] = {kernel.name: kernel for kernel in _ALL}
 """By name; nearly every published table uses ``bicubic``."""
 
 
-def filtered(picture: Array, kernel: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Filter (H, W, C) of any real dtype by weights (K, K), K odd; the result is not rounded.
-
-    Edges are mirrored with the edge pixel repeated.
-    """
-    return _filtered(picture, _Passes(kernel, np.ones(1), 0, 1), 0)
-
-
-def filtered_downscale(
-    picture: Array, kernel: NDArray[np.float64], scale: int, *, margin: int = 0
+def filtered(
+    picture: Array, kernel: NDArray[np.float64], scale: int = 1, *, margin: int = 0
 ) -> NDArray[np.float32]:
     """Filter a picture, then make it smaller by MATLAB's bicubic, without rounding in between.
 
-    Both sides are multiples of the scale; a margin of LR pixels at all four is not computed.
+    Args:
+        picture: (H, W, C) of any real dtype, both sides multiples of the scale; edges are mirrored
+            with the edge pixel repeated.
+        kernel: Weights (K, K), K odd.
+        scale: Of the downscale; 1 for none.
+        margin: Pixels of the result at all four sides that are not computed.
 
     Returns:
         (H // scale - 2 * margin, W // scale - 2 * margin, C), not rounded.
@@ -133,54 +130,32 @@ def filtered_downscale(
     offsets = indices[8] - 8 * scale
     dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
     dense[offsets - offsets[0]] = weights[8]
-    return _filtered(picture, _Passes(kernel, dense, int(offsets[0]), scale), margin)
+    left, values, right = np.linalg.svd(kernel)
+    kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
+    columns = [np.convolve(dense, column) for column in (left[:, :kept] * values[:kept]).T]
+    rows = [np.convolve(dense, row) for row in right[:kept]]
 
-
-class _Passes:
-    """Pairs of passes for a kernel (K, K) followed by the same weights along both axes.
-
-    Those begin at ``first``, relative to the pixel that is kept, which every stride-th is.
-    """
-
-    def __init__(
-        self, kernel: NDArray[np.float64], then: NDArray[np.float64], first: int, stride: int
-    ) -> None:
-        left, values, right = np.linalg.svd(kernel)
-        kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
-        self.columns = [np.convolve(then, column) for column in (left[:, :kept] * values[:kept]).T]
-        self.rows = [np.convolve(then, row) for row in right[:kept]]
-        self.width = len(self.rows[0])
-        self.before = kernel.shape[0] // 2 - first
-        self.stride = stride
-
-    def read(self, length: int, margin: int) -> tuple[int, int, int]:
-        """Count output pixels along an axis, and input pixels to pad (< 0: skip) at both ends."""
-        count = length // self.stride - 2 * margin
-        start = self.stride * margin - self.before
-        return count, -start, start + self.stride * (count - 1) + self.width - length
-
-
-def _filtered(picture: Array, passes: _Passes, margin: int) -> NDArray[np.float32]:
-    """Apply the passes to (H, W, C), both sides multiples of the stride."""
-    height, *vertical = passes.read(picture.shape[0], margin)
-    width, *across = passes.read(picture.shape[1], margin)
-    missing = [(max(near, 0), max(far, 0)) for near, far in (vertical, across)]
-    if np.any(missing):
+    start = scale * margin - kernel.shape[0] // 2 + int(offsets[0])
+    height, width = (side // scale - 2 * margin for side in picture.shape[:2])
+    ends = (start + scale * (count - 1) + len(rows[0]) for count in (height, width))
+    beyond = [max(end - side, 0) for end, side in zip(ends, picture.shape[:2], strict=True)]
+    if start < 0 or any(beyond):
+        missing = [(max(-start, 0), far) for far in beyond]
         picture = np.pad(picture, (*missing, (0, 0)), mode="symmetric")
-    top, left = (max(-near, 0) for near, _ in (vertical, across))
+    skipped = max(start, 0)
     # (H, C, W): both passes find their axis where a matrix product wants it.
-    planes = picture[top:, left:].transpose(0, 2, 1).astype(np.float32, order="C")
+    planes = picture[skipped:, skipped:].transpose(0, 2, 1).astype(np.float32, order="C")
     flat = planes.reshape(planes.shape[0], -1)
     down = np.empty((height, flat.shape[1]), np.float32)
     out = np.zeros((height * picture.shape[2], width), np.float32)
-    for column, row in zip(passes.columns, passes.rows, strict=True):
-        for kept, read, band, parts in _products(column, passes.stride, down.shape):
+    for column, row in zip(columns, rows, strict=True):
+        for made, read, band, parts in _products(column, scale, down.shape):
             for part in parts:
-                down[kept, part] = band @ flat[read, part]
+                down[made, part] = band @ flat[read, part]
         lines = down.reshape(out.shape[0], -1)
-        for kept, read, band, parts in _products(row, passes.stride, out.shape[::-1]):
+        for made, read, band, parts in _products(row, scale, out.shape[::-1]):
             for part in parts:
-                out[part, kept] += lines[part, read] @ band.T
+                out[part, made] += lines[part, read] @ band.T
     return out.reshape(height, -1, width).transpose(0, 2, 1)
 
 
@@ -326,24 +301,19 @@ class DegradationChain:
         if min(values.shape[:2]) <= 2 * margin * self.scale:
             raise ValueError(f"a picture of shape {picture.shape} has no room for the margin")
         if self.before or self.after:
-            values = self._downscaled(values, random, margin)
+            # A blur at the end of the steps on HR is merged into the downscale.
+            steps, kernel = self.before, np.ones((1, 1))
+            if steps and isinstance(blur := steps[-1], GaussianBlur):
+                steps, kernel = steps[:-1], blur.kernel()
+            for step in steps:
+                values = step.apply(values, random)
+            values = filtered(values, kernel, self.scale, margin=margin)
         else:
             small = resize(values, Fraction(1, self.scale))  # rounds after each pass, as MATLAB
             values = small[margin : small.shape[0] - margin, margin : small.shape[1] - margin]
         for step in self.after:
             values = step.apply(values, random)
         return round_levels(values)
-
-    def _downscaled(
-        self, picture: Array, random: np.random.Generator, margin: int
-    ) -> NDArray[np.float32]:
-        """Apply the steps on HR and the downscale; a blur at the end is merged into it."""
-        last = self.before[-1] if self.before else None
-        blur = last if isinstance(last, GaussianBlur) else None
-        for step in self.before[:-1] if blur else self.before:
-            picture = step.apply(picture, random)
-        kernel = blur.kernel() if blur else np.ones((1, 1))
-        return filtered_downscale(picture, kernel, self.scale, margin=margin)
 
 
 def _context(steps: Iterable[DegradationStep], *, whole_blocks: bool) -> int:

@@ -18,11 +18,10 @@ from srcli.data.pictures import (
     DEEP,
     GRAY,
     TRANSPARENT,
-    Archives,
     PictureRef,
     decode,
-    decode_all,
     find_pictures,
+    read_pictures,
 )
 from srcli.errors import DataError, SrxError
 from srcli.imaging.photograph import Metadata
@@ -59,41 +58,48 @@ def test_folders_zips_and_files_are_searched_in_order(tmp_path, shard, astronaut
     assert [ref.name for ref in find_pictures([shard, folder / "b.png"])][-2:] == ["p-11_00", "b"]
 
 
-def test_a_zip_member_is_decoded_like_a_file(shard, astronaut):
-    ref = find_pictures([shard])[3]
-    assert str(ref).endswith("shard.zip/crops/p-03_00.png")
-    np.testing.assert_array_equal(decode(ref), astronaut[3:19, :16])
-    with Archives() as archives:
-        assert archives.read(ref) == zipfile.ZipFile(shard).read(ref.member)
+def read(refs, **options):
+    """Pictures, their conversions, and what is said of those that cannot be read."""
+    found = list(read_pictures(refs, lambda picture: picture, **options))
+    good = [each for each in found if not isinstance(each, SrxError)]
+    errors = [str(each) for each in found if isinstance(each, SrxError)]
+    return [picture for picture, _ in good], [rules for _, rules in good], errors
 
 
 def test_many_threads_read_one_zip_in_order(shard, astronaut):
     refs = find_pictures([shard]) * 20
-    pictures = decode_all(refs, workers=8, on_error=lambda error: pytest.fail(str(error)))
+    assert str(refs[3]).endswith("shard.zip/crops/p-03_00.png")
+    pictures, _, errors = read(refs, workers=8)
+    assert not errors
     for i, picture in enumerate(pictures):
         np.testing.assert_array_equal(picture, astronaut[i % 12 : i % 12 + 16, :16])
 
 
 @pytest.mark.parametrize(
-    ("mode", "value", "expected"),
+    ("mode", "value", "expected", "rules"),
     [
-        ("L", 100, (100, 100, 100)),
-        ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
-        ("I;16", 0x64FF, (100, 100, 100)),
-        ("P", 0, (0, 0, 0)),
+        ("RGB", (1, 2, 3), (1, 2, 3), []),
+        ("P", 0, (0, 0, 0), []),
+        ("L", 100, (100, 100, 100), [GRAY]),
+        ("1", 0, (0, 0, 0), [GRAY]),
+        ("LA", (7, 0), (7, 7, 7), [GRAY, TRANSPARENT]),
+        ("RGBA", (1, 2, 3, 0), (1, 2, 3), [TRANSPARENT]),
+        ("RGBA", (1, 2, 3, 255), (1, 2, 3), []),
+        ("I;16", 0x64FF, (100, 100, 100), [GRAY, DEEP]),
     ],
 )
-def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
+def test_other_kinds_of_pictures_become_rgb_and_it_is_told(tmp_path, mode, value, expected, rules):
     path = tmp_path / "a.png"
     Image.new(mode, (3, 2), value).save(path)
-    found = decode(PictureRef(path=path))
-    assert found.dtype == np.uint8
-    assert found.shape == (2, 3, 3)
+    (found,), told, _ = read([PictureRef(path=path)])
+    assert (found.dtype, found.shape, told) == (np.uint8, (2, 3, 3), [rules])
     assert tuple(found[1, 2]) == expected
 
 
-def never(what):
-    pytest.fail(str(what))
+def test_a_transparent_colour_is_told(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(path, transparency=(1, 2, 3))
+    assert read([PictureRef(path=path)])[1] == [[TRANSPARENT]]
 
 
 def deep(path, channels):
@@ -107,43 +113,13 @@ def deep(path, channels):
     return levels
 
 
-@pytest.mark.parametrize(
-    ("mode", "rules"),
-    [
-        ("RGB", []),
-        ("P", []),
-        ("L", [GRAY]),
-        ("1", [GRAY]),
-        ("LA", [GRAY, TRANSPARENT]),
-        ("RGBA", [TRANSPARENT]),
-    ],
-)
-def test_what_a_picture_is_besides_8_bit_rgb_is_told(tmp_path, mode, rules):
-    path = tmp_path / "a.png"
-    Image.new(mode, (3, 2)).save(path)
-    found: list[str] = []
-    decode_all([PictureRef(path=path)], on_error=never, on_conversion=found.append)
-    assert found == rules
-
-
-def test_an_opaque_alpha_channel_is_nothing_to_tell_of(tmp_path):
-    path = tmp_path / "a.png"
-    Image.new("RGBA", (3, 2), (1, 2, 3, 255)).save(path)
-    decode_all([PictureRef(path=path)], on_error=never, on_conversion=never)
-    Image.new("RGB", (3, 2), (1, 2, 3)).save(path, transparency=(1, 2, 3))
-    found: list[str] = []
-    decode_all([PictureRef(path=path)], on_error=never, on_conversion=found.append)
-    assert found == [TRANSPARENT]
-
-
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize(("channels", "rules"), [(1, [GRAY, DEEP]), (3, [DEEP])])
 def test_of_16_bits_the_upper_8_are_used_and_it_is_told(tmp_path, suffix, channels, rules):
     path = tmp_path / f"a{suffix}"
     levels = deep(path, channels)
-    found: list[str] = []
-    (picture,) = decode_all([PictureRef(path=path)], on_error=never, on_conversion=found.append)
-    assert found == rules
+    (picture,), told, _ = read([PictureRef(path=path)])
+    assert told == [rules]
     np.testing.assert_array_equal(picture, np.broadcast_to(levels >> 8, picture.shape))
 
 
@@ -161,7 +137,7 @@ def test_large_photographs_are_no_attack(tmp_path, monkeypatch, astronaut, suffi
     Image.fromarray(astronaut).save(path)
     for limit in (astronaut[..., 0].size - 1, 100):  # Pillow warns, and refuses twice as much
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        (picture,) = decode_all([PictureRef(path=path)], on_error=never)
+        ((picture,), *_) = read([PictureRef(path=path)])
         assert picture.shape == astronaut.shape
         assert limit == Image.MAX_IMAGE_PIXELS
 
@@ -180,9 +156,9 @@ def test_pictures_that_claim_more_than_memory_holds_are_refused(tmp_path):
 
 def test_members_that_claim_too_much_are_refused(shard, monkeypatch):
     monkeypatch.setattr(module, "LARGEST_MEMBER", 100)
-    errors: list[SrxError] = []
-    assert decode_all(find_pictures([shard]), on_error=errors.append) == []
-    assert "0 MiB unpacked is too large; remove or replace it" in str(errors[0])
+    pictures, _, errors = read(find_pictures([shard]))
+    assert not pictures
+    assert "0 MiB unpacked is too large; remove or replace it" in errors[0]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
@@ -222,8 +198,7 @@ def test_broken_pictures_are_told_of_and_left_out(tmp_path, astronaut):
         (tmp_path / f"{name}.png").write_bytes(content)
         refs.append(PictureRef(path=tmp_path / f"{name}.png"))
     refs.append(PictureRef(path=tmp_path / "gone.png"))
-    errors = []
-    pictures = decode_all(refs, smallest=8, on_error=lambda error: errors.append(str(error)))
+    pictures, _, errors = read(refs, smallest=8)
     assert len(pictures) == 1
     assert [error.split("/")[-1].split(".png")[0] for error in errors] == [*"bcdef", "gone"]
     assert "160x4 is smaller than 8" in errors[4]
@@ -234,10 +209,9 @@ def test_a_damaged_member_is_one_broken_picture(shard):
     where = content.find(b"IDAT") + 10
     content[where : where + 4] = b"\0\0\0\0"
     shard.write_bytes(content)
-    errors: list[SrxError] = []
-    pictures = decode_all(find_pictures([shard]), on_error=errors.append)
+    pictures, _, errors = read(find_pictures([shard]))
     assert len(pictures) == 11
-    assert "p-05_00.png" in str(errors[0])
+    assert "p-05_00.png" in errors[0]
 
 
 def test_nothing_to_find_is_refused(tmp_path):

@@ -18,7 +18,6 @@ from srcli.imaging.degrading import (
     JpegFile,
     SensorNoise,
     filtered,
-    filtered_downscale,
     round_levels,
 )
 from srcli.imaging.resize import downscale, resize
@@ -260,7 +259,7 @@ def test_any_kernel_is_applied_as_the_plain_sum(astronaut, size):
 def test_without_a_blur_it_is_matlab_s_bicubic(astronaut, scale, size):
     picture = astronaut[: size[0] * scale, : size[1] * scale]
     expected = resize(picture.astype(np.float64), Fraction(1, scale))
-    found = filtered_downscale(picture, np.ones((1, 1)), scale)
+    found = filtered(picture, np.ones((1, 1)), scale)
     assert found.shape == (*size, 3)
     assert np.abs(found - expected).max() < 1e-3
 
@@ -270,13 +269,13 @@ def test_filter_and_downscale_in_one_go_are_those_one_after_the_other(astronaut,
     picture = astronaut[: 31 * scale, : 40 * scale]
     kernel = np.outer([1, 3, 5, 3, 1], [1, 4, 2, 4, 1]) / (13 * 12)
     expected = resize(summed(picture, kernel), Fraction(1, scale))
-    assert np.abs(filtered_downscale(picture, kernel, scale) - expected).max() < 1e-3
+    assert np.abs(filtered(picture, kernel, scale) - expected).max() < 1e-3
 
 
 def test_a_margin_is_cut_away_and_changes_nothing_else(astronaut):
     kernel = np.outer(np.hanning(9)[1:-1], np.hanning(9)[1:-1])
     kernel /= kernel.sum()
-    whole = filtered_downscale(astronaut, kernel, 4)
+    whole = filtered(astronaut, kernel, 4)
     for margin in (1, 3, 12):
-        found = filtered_downscale(astronaut, kernel, 4, margin=margin)
+        found = filtered(astronaut, kernel, 4, margin=margin)
         assert np.abs(found - whole[margin:-margin, margin:-margin]).max() < 1e-3

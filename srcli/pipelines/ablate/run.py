@@ -225,11 +225,11 @@ def _plan(
         split = find_split(own, progress)
         # It warns of prefixes that exclude nothing; the trainings need not do so again.
         own = replace(own, exclude=tuple(e for e in own.exclude if e not in split.unmatched))
-        with Archives() as archives:
-            parts = [(part, ref) for part in (split.train, split.held_out) for ref in part]
-            digest = _digest(
-                (f"{len(part)}/{ref.name}", partial(archives.read, ref)) for part, ref in parts
-            )
+        archives = Archives()
+        parts = [(part, ref) for part in (split.train, split.held_out) for ref in part]
+        digest = _digest(
+            (f"{len(part)}/{ref.name}", partial(archives.read, ref)) for part, ref in parts
+        )
         data = {"data_digest": digest, "excluded": split.excluded}
         data |= {"pictures": len(split.train), "held_out": len(split.held_out)}
     plans, every = [], []

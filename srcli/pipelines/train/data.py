@@ -40,28 +40,27 @@ def load_data(
     degradation: Degradation,
     progress: Progress,
     *,
-    cache: Path | None = None,
+    folder: Path | None = None,
     processes: int = 1,
 ) -> TrainingSet:
     """Load all pictures, degrade the LR ones of validation, and report what was found.
 
     Half of the free memory, divided by the ``processes`` of this machine that load the pictures
-    each for itself, is for pictures; more of them lie in files of the folder ``cache``, beside the
-    LR pictures made before.
+    each for itself, is for pictures; more of them lie in files of the folder.
     """
     free = free_memory()
     data = load_training_set(
         selection,
         scale,
         progress,
-        cache=cache,
+        folder=folder,
         memory=None if free is None else free // 2 // processes,
         workers=max(1, processors() // processes),
     )
     held = len(data.held_out.hr) if data.held_out else 0
-    excluded = f", {data.excluded} excluded" if data.excluded else ""
+    excluded = f", {data.split.excluded} excluded" if data.split.excluded else ""
     progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on{excluded}")
-    progress.message(data.reason)
+    progress.message(data.split.reason)
     if not degradation.is_clean:
         progress.message(
             f"LR by degradation {degradation.name}: for training drawn anew for every patch, for "

@@ -172,7 +172,17 @@ class _TrainingRun:
         resumes = team.on_rank_zero(lambda: self.folder.check(resume=options.resume))
         # Built before the pictures are read: a wrong option of the network shows at once.
         numerics, network = team.on_all_ranks(partial(self._network, resumes=resumes))
-        data = self._data()
+        load = partial(
+            load_data,
+            options,
+            options.scale,
+            self.recipe.degradation,
+            self.progress,
+            folder=cache_folder(),
+            processes=team.local_size,
+        )
+        data = team.on_all_ranks(load)
+        require_same(team, "--data", data.digest)
         read = partial(
             validation_sets, data.held_out, options.validate, options.scale, self.progress
         )
@@ -232,23 +242,6 @@ class _TrainingRun:
         if self.initial is not None and not resumes and self.team.rank == 0:
             load_initial_weights(network, self.initial, self.progress)
         return numerics, numerics.placed(network)
-
-    def _data(self) -> TrainingSet:
-        team = self.team
-        load = partial(
-            load_data,
-            self.options,
-            self.options.scale,
-            self.recipe.degradation,
-            self.progress,
-            cache=cache_folder(),
-            processes=team.local_size,
-        )
-        # One process of each machine makes the LR pictures; the others find them in the cache.
-        made = team.on_all_ranks(lambda: load() if team.local_rank == 0 else None)
-        data = team.on_all_ranks(lambda: made or load())
-        require_same(team, "--data", data.digest)
-        return data
 
     def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
         """Store recipe and settings, or compare them when resuming."""

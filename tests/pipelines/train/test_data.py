@@ -68,7 +68,7 @@ def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path,
     monkeypatch.setattr(training_data, "free_memory", lambda: 100_000)
     asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=options.data, hold_out=("b",))
     plain, notes = Notes(), Notes()
-    tight = load_data(asked, 2, BICUBIC, notes, cache=tmp_path / "cache")
+    tight = load_data(asked, 2, BICUBIC, notes, folder=tmp_path / "cache")
     monkeypatch.undo()
     whole = load_data(options, 2, BICUBIC, plain)
     assert notes.messages[-1] == plain.messages[-1]
