@@ -58,43 +58,39 @@ def open_unusual(data: bytes) -> Image.Image:
         raise NotImplementedError
     if width < 1 or not height or not all(masks[:3]):
         raise ValueError("its header is damaged")
-    stride = (width * bits + 31) // 32 * 4
-    rows = data[offset : offset + stride * abs(height)]
-    if len(rows) < stride * abs(height):
+    stride, count = (width * bits + 31) // 32 * 4, abs(height)
+    if len(data) < offset + stride * count:
         raise ValueError("the file ends before its last row")
-    shape, order = (width, abs(height)), (stride, 1 if height < 0 else -1)
+    rows = np.frombuffer(data, np.uint8, stride * count, offset).reshape(count, stride)
+    rows = rows if height < 0 else rows[::-1]
     if bits <= 8:
         start = _FILE_HEADER + size + (4 * extra if size == _INFO_HEADER else 0)
         step = 3 if size == _OS2_HEADER else 4
         palette = data[start : max(offset, start)][: min(colours or 2**bits, 2**bits) * step]
-        image = _from_palette(rows, shape, bits, palette, (step, *order))
+        shifts = np.arange(8 - bits, -1, -bits).astype(np.uint8)
+        indices = rows[:, :, None] >> shifts & np.uint8(2**bits - 1)
+        values = _table(palette, step)[indices.reshape(count, -1)[:, :width]]
     elif bits == 24:
-        image = Image.frombytes("RGB", shape, rows, "raw", "BGR", *order)
+        values = rows[:, : 3 * width].reshape(count, width, 3)[:, :, ::-1]
     else:
-        words = np.frombuffer(rows, "<u2" if bits == 16 else "<u4").reshape(shape[1], -1)
+        words = rows.view("<u2" if bits == 16 else "<u4")[:, :width]
         masks = masks if len(masks) < 4 or masks[3] else masks[:3]
-        channels = [_channel(words[:: order[1], :width], mask) for mask in masks]
-        image = Image.fromarray(np.stack(channels, axis=2))
+        values = np.stack([_channel(words, mask) for mask in masks], axis=2)
+    image = Image.fromarray(np.ascontiguousarray(values))
     image.info["bit_depth"] = max((mask.bit_count() for mask in masks), default=8)
     if across > 0 and down > 0:
         image.info["dpi"] = across * 0.0254, down * 0.0254
     return image
 
 
-def _from_palette(
-    rows: bytes, shape: tuple[int, int], bits: int, palette: bytes, layout: tuple[int, int, int]
-) -> Image.Image:
-    """Return a picture of palette entries of 3 or 4 bytes; gray where all of them are."""
-    step, *order = layout
+def _table(palette: bytes, step: int) -> Array:
+    """Return 256 colours of palette entries of 3 or 4 bytes; gray where all of them are."""
     entries = np.frombuffer(palette[: len(palette) // step * step], np.uint8).reshape(-1, step)
     if not len(entries):
         raise ValueError("its palette is missing")
-    kind = "P" if bits == 8 else f"P;{bits}"
-    image = Image.frombytes("P", shape, rows, "raw", kind, *order)
     table = np.zeros((256, 3), np.uint8)  # black beyond the palette
     table[: len(entries)] = entries[:, 2::-1]
-    image.putpalette(table.tobytes())
-    return image.convert("L" if np.all(entries[:, :1] == entries[:, :3]) else "RGB")
+    return table[:, 0] if np.all(table[:, :1] == table) else table
 
 
 def _channel(values: Array, mask: int) -> Array:

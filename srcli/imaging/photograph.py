@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import struct
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
+from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
 from srcli.files import open_input
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _T = TypeVar("_T")
+_PIECE = 2**13  # bytes from the middle of an input by which it is known again
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of terabytes)."""
 
@@ -60,6 +64,25 @@ class SourceMark:
     """Checksum of the names of the file and its folder."""
     content: str = ""
     """Checksum of its size and of a piece from its middle; empty for what is no file on disk."""
+
+
+def mark_source(path: Path, stream: IO[bytes] | None = None) -> SourceMark:
+    """Return what an input is known by; of its content, only a piece is read.
+
+    The content of what cannot be opened as a file is left out.
+    """
+    content = ""
+    with suppress(OSError), nullcontext(stream) if stream else open_input(path) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        opened.seek(max(size - _PIECE, 0) // 2)
+        content = _checksum(f"{size} ".encode() + opened.read(_PIECE))
+    extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)
+    names = "/".join(path.absolute().parts[-2:])
+    return SourceMark(extension=extension, place=_checksum(os.fsencode(names)), content=content)
+
+
+def _checksum(data: bytes) -> str:
+    return f"{zlib.crc32(data):08x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +139,7 @@ class Photograph:
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError,
     ArithmeticError, AssertionError, RuntimeError, struct.error, zlib.error,
+    DecompressionBombError,
 )  # fmt: skip
 """Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not know."""
 

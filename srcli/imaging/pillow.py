@@ -24,7 +24,6 @@ from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture, first_able
 from srcli.imaging.png import comment_chunk
-from srcli.imaging.structure import webp_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +71,11 @@ _GAIN_MAP = re.compile(
 )
 # Items of AVIF and HEIC that are gain maps.
 _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
+# The first description of colours by code points, which is that of the picture itself.
+_CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _START = 2**16  # bytes in which AVIF and HEIC describe their items
+_LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
+_GIF_FRAME = re.compile(rb"!\xf9\x04.{4}\0,(.{8})", re.DOTALL)
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
 
 
@@ -276,8 +279,9 @@ def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
 
 def is_lossless_webp(stream: IO[bytes]) -> bool:
     """Return True if the (first) picture of a WebP file is stored without loss."""
-    kinds = (kind for kind, _ in webp_chunks(stream) if kind in (b"VP8L", b"VP8 "))
-    return next(kinds, b"") == b"VP8L"
+    stream.seek(0)
+    found = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
+    return found is not None and found[0] == b"VP8L"
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
@@ -310,8 +314,11 @@ def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str
 
     A file whose canvas would become too large is refused.
     """
-    width, height = image.size
-    right, bottom = _farthest(stream)
+    stream.seek(0)
+    (width, height), right, bottom = image.size, 0, 0
+    for found in _GIF_FRAME.finditer(stream.read()):
+        left, top, across, down = struct.unpack("<4H", found[1])
+        right, bottom = max(right, left + across), max(bottom, top + down)
     if right <= width and bottom <= height:
         return []
     if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:
@@ -320,29 +327,6 @@ def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str
             f"to {right}x{bottom}; export it again"
         )
     return ["frames that reach beyond the animation are cut"]
-
-
-def _farthest(stream: IO[bytes]) -> tuple[int, int]:
-    """Return the right and the lower end of all frames of a GIF file."""
-
-    def skip_palette(flags: int) -> None:
-        stream.seek(3 << (flags & 7) + 1 if flags & 0x80 else 0, io.SEEK_CUR)
-
-    stream.seek(10)
-    skip_palette(int.from_bytes(stream.read(1)))
-    stream.seek(2, io.SEEK_CUR)
-    right = bottom = 0
-    while (kind := stream.read(1)) in (b"!", b","):
-        if kind == b"!":
-            stream.seek(1, io.SEEK_CUR)
-        else:
-            left, top, width, height, flags = struct.unpack("<HHHHB", stream.read(9))
-            right, bottom = max(right, left + width), max(bottom, top + height)
-            skip_palette(flags)
-            stream.seek(1, io.SEEK_CUR)
-        while length := int.from_bytes(stream.read(1)):
-            stream.seek(length, io.SEEK_CUR)
-    return right, bottom
 
 
 def read_colours(
@@ -363,11 +347,12 @@ def read_colours(
         return bmp.read_colours(stream, channels, notes)
     if name == "jpg" and icc is None and channels == 3 and exif and is_adobe_rgb(exif):
         return None, labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
-    points = None
+    found = None
     if icc is None and name in ("avif", "heic"):
         stream.seek(0)
-        points = structure.code_points(stream.read())
-    if points is None or points in _SRGB_POINTS:
+        found = _CODE_POINTS.search(stream.read(_START))
+    points = found and (int.from_bytes(found[1]), int.from_bytes(found[2]))
+    if not points or points in _SRGB_POINTS:
         return icc, None
     if labels.is_known(*points):
         return None, labels.from_cicp(*points, channels)

@@ -25,8 +25,8 @@ from srcli.imaging.photograph import (
     decoding,
     first_able,
     kind_not_read,
+    mark_source,
 )
-from srcli.imaging.provenance import mark_source
 from srcli.imaging.structure import jpeg_frame
 
 if TYPE_CHECKING:
@@ -269,11 +269,11 @@ def _values_by_vips(picture: Picture, data: bytes, size: tuple[int, int]) -> Arr
 
 def _is_deep_jpeg(stream: IO[bytes]) -> bool:
     """Tell if a JPEG has 12 bits a value, which libvips does not decode."""
-    frame = jpeg_frame(stream)
-    if frame is None or frame.bits == 8:
+    process, bits, channels = jpeg_frame(stream) or ("", 8, 3)
+    if bits == 8:
         return False
-    if frame.bits != _DEEP_JPEG_BITS or frame.process or frame.channels not in (1, 3):
-        raise ValueError(f"JPEG of {frame.bits} bits")
+    if bits != _DEEP_JPEG_BITS or process or channels not in (1, 3):
+        raise ValueError(f"JPEG of {bits} bits")
     return True
 
 

@@ -1,4 +1,4 @@
-"""Structures of picture files that libraries do not tell: JPEG segments, WebP chunks, AVIF boxes.
+"""Structures of picture files that libraries do not tell: JPEG segments and AVIF boxes.
 
 By them, kinds of sound files are named that no reader here knows.
 """
@@ -6,7 +6,6 @@ By them, kinds of sound files are named that no reader here knows.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from srcli.imaging.exif import read_directory, read_start
@@ -14,7 +13,7 @@ from srcli.imaging.exif import read_directory, read_start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SEGMENTS, _CHUNKS = 2000, 10_000  # a damaged file may have no end of them
+_SEGMENTS = 2000  # a damaged file may have no end of them
 _COLOURS = b"nclx"
 _MONOCHROME = 0x10
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -24,8 +23,7 @@ _PROCESSES = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"),
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "arithmetic coding"),
 }
-# Values of the tag "compression" of TIFF: those that are always read, and words for others.
-_USUAL = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001, 34887})
+# Values of the tag "compression" of TIFF: words for those that are not read; high ones that are.
 _COMPRESSIONS = {
     6: "JPEG of the old style",
     32766: "NeXT RLE",
@@ -38,6 +36,7 @@ _COMPRESSIONS = {
     **dict.fromkeys((34676, 34677), "LogLuv"),
     **dict.fromkeys((50002, 52546), "JPEG XL"),
 }
+_READ = frozenset({32773, 32946, 34887, 34925, 50000, 50001})
 _WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES = 256, 258, 259, 262, 284
 _JPEG, _YCBCR, _SEPARATE = 7, 6, 2
 _MASKS = (3, 32)  # no Huffman coding, which has one bit
@@ -52,82 +51,53 @@ def rare_kind(stream: IO[bytes]) -> str:
     read, it is damaged.
     """
     stream.seek(0)
-    head = stream.read(64)
+    name = {b"\xff\xd8": "JPEG", b"BM": "BMP", b"II": "TIFF", b"MM": "TIFF"}.get(stream.read(2))
     try:
-        if head.startswith(b"\xff\xd8"):
-            return _jpeg(stream)
-        if head[:2] == b"BM":
-            return _bmp(head)
-        if head[:2] in (b"II", b"MM"):
-            return _tiff(stream)
+        words = {"JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff}[name](stream) if name else ""
     except (OSError, ValueError, LookupError, ArithmeticError, struct.error):
-        pass  # cut short, or no sense in it
-    return ""
+        words = ""  # cut short, or no sense in it
+    return f"{name} ({words})" if words else ""
 
 
-@dataclass(frozen=True)
-class JpegFrame:
-    """How the pixels of a JPEG file are coded."""
+def jpeg_frame(stream: IO[bytes]) -> tuple[str, int, int] | None:
+    """Return how a JPEG file is coded: process, bits and channels; None if it is cut short before.
 
-    process: str
-    """A word for what is neither baseline nor progressive with Huffman coding."""
-    bits: int
-    channels: int
-
-
-def jpeg_frame(stream: IO[bytes]) -> JpegFrame | None:
-    """Read the frame header of a JPEG file; None if it is cut short before."""
-    for marker, rest in jpeg_segments(stream):
-        if marker in _FRAMES:
-            return JpegFrame(_PROCESSES.get(marker, ""), rest[0], rest[5]) if rest[5:] else None
-    return None
-
-
-def jpeg_segments(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the segments of a JPEG file up to damage: marker and content."""
+    The process is a word for what is neither baseline nor progressive with Huffman coding.
+    """
     stream.seek(2)
     for _ in range(_SEGMENTS):
         mark, marker = stream.read(2).ljust(2, b"\0")
         if mark != 0xFF:
-            return
+            return None
         while marker == 0xFF:  # fill bytes
             marker = int.from_bytes(stream.read(1))
-        if marker not in _STANDALONE:
-            yield marker, stream.read(max(int.from_bytes(stream.read(2)) - 2, 0))
-
-
-def webp_chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Iterate over the chunks of a WebP file and its frames: kind and length; content is next."""
-    stream.seek(12)
-    for _ in range(_CHUNKS):
-        kind, length = stream.read(4), int.from_bytes(stream.read(4), "little")
-        if len(kind) < 4:
-            return
-        start = stream.tell()
-        yield kind, length
-        # the chunks of a frame lie inside it; others are padded to even lengths
-        stream.seek(start + (16 if kind == b"ANMF" else length + length % 2))
+        if marker in _STANDALONE:
+            continue
+        content = stream.read(max(int.from_bytes(stream.read(2)) - 2, 0))
+        if marker in _FRAMES:
+            return (_PROCESSES.get(marker, ""), content[0], content[5]) if content[5:] else None
+    return None
 
 
 def _jpeg(stream: IO[bytes]) -> str:
-    frame = jpeg_frame(stream)
-    if frame is None or not 2 <= frame.bits <= 16 or not frame.channels:
+    process, bits, channels = jpeg_frame(stream) or ("", 0, 0)
+    if not 2 <= bits <= 16 or not channels:
         return ""
-    if not frame.process and frame.bits == 12 and frame.channels in (1, 3):
+    if not process and bits == 12 and channels in (1, 3):
         return ""  # by GDAL
-    words = [frame.process] if frame.process else []
-    words += [f"{frame.bits} bits"] * (frame.bits != 8)
-    words += [f"{frame.channels} channels"] * (frame.channels not in (1, 3, 4))
-    return f"JPEG ({', '.join(words)})" if words else ""
+    words = [process] if process else []
+    words += [f"{bits} bits"] * (bits != 8)
+    words += [f"{channels} channels"] * (channels not in (1, 3, 4))
+    return ", ".join(words)
 
 
-def _bmp(head: bytes) -> str:
-    size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", head, 14)
-    known = 16 <= size <= 124 and bits in (0, 1, 8, 24, 32)
-    word = _BMP.get(compression) if known and (compression, bits) != _MASKS else None
+def _bmp(stream: IO[bytes]) -> str:
+    stream.seek(14)
+    size, _, _, _, bits, compression = struct.unpack("<IiiHHI", stream.read(20))
     if compression == 4 and bits == 24:
-        word = "RLE of 24 bits"
-    return f"BMP ({word})" if word else ""
+        return "RLE of 24 bits"
+    known = 16 <= size <= 124 and bits in (0, 1, 8, 24, 32) and (compression, bits) != _MASKS
+    return _BMP.get(compression, "") if known else ""
 
 
 def _tiff(stream: IO[bytes]) -> str:
@@ -136,52 +106,17 @@ def _tiff(stream: IO[bytes]) -> str:
     wanted = (_WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES)
     tags = {one.tag: int(one.numbers[0]) for one in entries if one.tag in wanted}
     compression, bits = tags.get(_COMPRESSION, 1), tags.get(_BITS, 1)
-    if _WIDTH not in tags or compression not in (*_USUAL, *_COMPRESSIONS):
-        word = f"compression {compression}" if compression > 32767 and _WIDTH in tags else ""
-    else:
-        word = _COMPRESSIONS.get(compression, "")
+    if _WIDTH not in tags:
+        return ""
+    if compression in _COMPRESSIONS:
+        return _COMPRESSIONS[compression]
+    if compression > 32767 and compression not in _READ:
+        return f"compression {compression}"
     if compression == _JPEG and bits > 8:
-        word = f"JPEG of {bits} bits inside"
-    elif tags.get(_MODEL) == _YCBCR and compression != _JPEG and not word:
-        planes = ", one plane a channel" * (tags.get(_PLANES) == _SEPARATE)
-        word = f"YCbCr without JPEG{planes}"
-    return f"TIFF ({word})" if word else ""
-
-
-def code_points(data: bytes) -> tuple[int, int] | None:
-    """Return primaries and transfer function (ITU-T H.273) of the main picture; None if unsaid."""
-    try:
-        meta = next(content for kind, content in _boxes(data) if kind == b"meta")
-        parts = dict(_boxes(meta[4:]))
-        main, properties = parts[b"pitm"], list(_boxes(parts[b"iprp"]))
-        number = int.from_bytes(main[4:8] if main[0] else main[4:6])
-        known = [one for kind, content in properties if kind == b"ipco" for one in _boxes(content)]
-        for kind, content in properties:
-            for index in _associations(content, number) if kind == b"ipma" else ():
-                kind, colours = known[index - 1]
-                if kind == b"colr" and colours[:4] == _COLOURS:
-                    primaries, transfer = struct.unpack_from(">HH", colours, 4)
-                    return primaries, transfer
-    except (StopIteration, LookupError, ValueError, struct.error):
-        pass  # the decoder tells what is damaged
-    return None
-
-
-def _associations(data: bytes, number: int) -> list[int]:
-    """Return the properties of one item, numbered from 1."""
-    item_code, code, mask = ">I" if data[0] else ">H", "B", 0x7F
-    if data[3] & 1:
-        code, mask = "H", 0x7FFF
-    at = 8
-    for _ in range(int.from_bytes(data[4:8])):
-        (item,) = struct.unpack_from(item_code, data, at)
-        at += struct.calcsize(item_code)
-        form = f">{data[at]}{code}"
-        if item == number:
-            found = (one & mask for one in struct.unpack_from(form, data, at + 1))
-            return [index for index in found if index]
-        at += 1 + struct.calcsize(form)
-    return []
+        return f"JPEG of {bits} bits inside"
+    if tags.get(_MODEL) == _YCBCR and compression != _JPEG:
+        return "YCbCr without JPEG" + ", one plane a channel" * (tags.get(_PLANES) == _SEPARATE)
+    return ""
 
 
 def with_code_points(data: bytes, cicp: bytes) -> bytes:

@@ -118,7 +118,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         bands = f"{picture.channels} band(s) of {picture.bits} bits"
         if values.get(_MODEL) != [_LAB]:  # whose bands would be taken for red, green and blue
             raster = raster or f"{bands}, of a kind that photographs have not"
-        return replace(picture, raster=raster, refusal=str(error))
+        metadata = Metadata(exif=_exif(stream, tags, layout))  # it tells what an output is known by
+        return replace(picture, raster=raster, refusal=str(error), metadata=metadata)
     lost = {_IPTC: "IPTC captions", _GEO_KEYS: "position on the map (GeoTIFF)"}
     notes = [f"{what} left out" for tag, what in lost.items() if tag in tags]
     metadata = Metadata(

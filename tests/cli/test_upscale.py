@@ -20,8 +20,7 @@ from PIL import Image, ImageCms
 
 import srcli
 from srcli.cli.main import run
-from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.provenance import mark_source
+from srcli.imaging.photograph import Metadata, Photograph, mark_source
 from srcli.imaging.resize import mod_crop, resize
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import psnr

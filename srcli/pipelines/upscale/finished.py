@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 import srcli
 from srcli.errors import PictureError, SrxError, one_file
-from srcli.imaging.provenance import Provenance, mark_source, read_provenance
+from srcli.imaging.photograph import mark_source
+from srcli.imaging.provenance import Provenance, read_provenance
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.parts import has_unfinished_parts

@@ -18,9 +18,8 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import attributes_for, write_whole
-from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph

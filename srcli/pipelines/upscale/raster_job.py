@@ -12,7 +12,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.provenance import mark_source
+from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
