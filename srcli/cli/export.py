@@ -11,9 +11,9 @@ from srcli.cli.console import echo, write_json
 from srcli.cli.options import (
     SCALES,
     GroupedCommand,
+    ModelType,
     ParsedType,
     check_targets,
-    complete_models,
     json_output,
     parse_size,
     value_range,
@@ -45,7 +45,7 @@ GROUPS = {"Model": "model value_range scale", "Output": "target size overwrite"}
 @click.option(
     "-m",
     "--model",
-    shell_complete=complete_models,
+    type=ModelType(),
     metavar="NAME|FILE",
     default="g-idrn",
     show_default=True,

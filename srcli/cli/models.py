@@ -18,8 +18,8 @@ from srcli.cli.console import (
 )
 from srcli.cli.options import (
     GroupedCommand,
+    ModelType,
     check_targets,
-    complete_models,
     json_output,
     value_range,
 )
@@ -53,7 +53,7 @@ LEGEND = (
 @click.command(
     cls=GroupedCommand, groups={"Model": "value_range", "Results": "every picture"}, epilog=EXAMPLES
 )
-@click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_models)
+@click.argument("name", required=False, metavar="[NAME|FILE]", type=ModelType())
 @click.option(
     "--picture",
     metavar="FILE",

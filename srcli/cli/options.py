@@ -8,6 +8,7 @@ import re
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,12 +17,15 @@ from srcli.cli.console import LOG_KEY, is_replaceable, real_place
 from srcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from click.shell_completion import CompletionItem
 
     from srcli.ports.executor import Executor
 
     Command = Callable[..., Any]
     Option = Callable[[Command], Command]
+    Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 SCALES = click.Choice(["2", "3", "4"])
 flag = partial(click.option, is_flag=True)
@@ -36,16 +40,58 @@ SHARED = {
 """Headings of options that several commands have, and the names of their parameters."""
 
 T = TypeVar("T")
+_ENTRY = re.compile(
+    r"^(?P<heading>\S.*):$|^ {2}(?P<elsewhere>\w+)$|"
+    r"^ {2}(?P<names>-[^\s,]+(?:, -[^\s,]+)*)(?: (?P<value>\S.*?))??(?P<many>\.{3})?"
+    r"(?: = (?P<default>\S+))?(?: -> (?P<parameter>\w+))?\s{2,}(?P<help>.+\n(?: {6}.+\n)*)",
+    re.MULTILINE,
+)
 
 
-def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Return the names of models that begin so, and let the shell complete weights files."""
-    from click.shell_completion import CompletionItem
+def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    """Read options from a text that looks like the help it becomes.
 
-    from srcli.models import MODELS
+    Names and value, ``  -s, --scale [2|3|4] = 4``, are followed by two spaces or more and the help,
+    which may go on in the next lines. Without a value it is a flag; several words are several
+    values. ``[2|3|4]`` is a choice; with ``...`` behind the value the option may be repeated;
+    ``= 4`` gives the default, ``-> scales`` another name to the parameter. A line at the margin is
+    a heading; a word alone is the parameter of an option that is defined elsewhere.
 
-    found = [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
-    return found or [CompletionItem(incomplete, type="file")]
+    Args:
+        text: The options.
+        kinds: What reads values that are no plain text, by value or parameter.
+
+    Yields:
+        Heading, names, and settings of ``click.Option``; a parameter from elsewhere has none.
+    """
+    heading = PLAIN_OPTIONS
+    for entry in _ENTRY.finditer(text):
+        heading = entry["heading"] or heading
+        if entry["elsewhere"]:
+            yield heading, [entry["elsewhere"]], {}
+        if not entry["names"]:
+            continue
+        names, value = entry["names"].split(", "), entry["value"]
+        settings: dict[str, Any] = {"help": " ".join(entry["help"].split())}
+        if value is None:
+            settings["is_flag"] = True
+        elif value.startswith("["):
+            settings["type"] = click.Choice(value[1:-1].split("|"))
+        else:
+            kind = kinds.get(value) or kinds.get(names[-1].lstrip("-"), str)
+            parsed = kind is str or isinstance(kind, click.ParamType)
+            settings["type"] = kind if parsed else ParsedType(value, kind)
+            settings |= {"metavar": value, "nargs": len(value.split())}
+        if entry["many"]:
+            settings["multiple"] = True
+        if entry["default"]:
+            settings["default"] = entry["default"]
+        yield heading, [*names, *filter(None, [entry["parameter"]])], settings
+
+
+def option_text(text: str, kinds: Kinds = MappingProxyType({})) -> Option:
+    """Return a decorator that adds the options of a text; see ``read_options``."""
+    return combine(*(click.option(*names, **more) for _, names, more in read_options(text, kinds)))
 
 
 class GroupedCommand(click.Command):
@@ -54,6 +100,8 @@ class GroupedCommand(click.Command):
     Args:
         groups: Headings, and the names of parameters below each, in the order shown. Options that
             are neither here nor in ``SHARED`` come first.
+        options: Options in groups, as for ``read_options``.
+        kinds: Of those.
         others: All others, as for ``click.Command``.
     """
 
@@ -61,12 +109,20 @@ class GroupedCommand(click.Command):
         self,
         *others: Any,  # noqa: ANN401 - those of click
         groups: Mapping[str, str] | None = None,
+        options: str = "",
+        kinds: Kinds = MappingProxyType({}),
         **named: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*others, **named)
         self.groups = {PLAIN_OPTIONS: "", **(groups or {})}
-        for heading, names in SHARED.items():
-            self.groups[heading] = f"{self.groups.get(heading, '')} {names}"
+        for heading, names, settings in read_options(options, kinds):
+            name: str | None = names[0]
+            if settings:
+                self.params.append(click.Option(names, **settings))
+                name = self.params[-1].name
+            self.groups[heading] = f"{self.groups.get(heading, '')} {name}"
+        for heading, shared in SHARED.items():
+            self.groups[heading] = f"{self.groups.get(heading, '')} {shared}"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group below its heading."""
@@ -82,6 +138,23 @@ class GroupedCommand(click.Command):
             if records := [record for name in ordered if (record := shown.get(name))]:
                 with formatter.section(heading):
                     formatter.write_dl(records, col_max=min(30, formatter.width // 3))
+
+
+class ModelType(click.ParamType[str]):
+    """A name of a model or a weights file, which shells complete."""
+
+    name = "NAME|FILE"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin so; without one, let the shell complete files."""
+        from click.shell_completion import CompletionItem
+
+        from srcli.models import MODELS
+
+        found = [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
 
 
 class ParsedType(click.ParamType[T]):
@@ -124,22 +197,17 @@ def parse_size(text: str) -> tuple[int, int]:
     return sides[1], sides[0]
 
 
-def auto_or_int(*names: str, minimum: int, text: str) -> Option:
-    """Return an option that takes ``auto`` (None) or a whole number from ``minimum``."""
+def auto_or_int(minimum: int) -> Callable[[str], int | None]:
+    """Return what reads ``auto`` (None) or a whole number from a minimum."""
 
     def parse(text: str) -> int | None:
         if text == "auto":
             return None
-        try:
-            number = int(text)
-        except ValueError:
-            number = minimum - 1
-        if number < minimum:
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < minimum:
             raise ValueError(f"{text!r} is not 'auto' or a whole number from {minimum}")
-        return number
+        return int(text)
 
-    kind = ParsedType("auto|N", parse)
-    return click.option(*names, type=kind, default="auto", help=text)
+    return parse
 
 
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -163,6 +231,13 @@ def keep_log_format(ctx: click.Context, param: click.Parameter, value: str | Non
     ctx.meta[LOG_KEY] = value
 
 
+def parse_executor(text: str) -> str:
+    """Check the name of an executor."""
+    if text in ("local", "ray") or text.startswith("ray://"):
+        return text
+    raise ValueError(f"{text!r} is not local, ray or ray://HOST:PORT")
+
+
 verbosity = combine(
     flag("-v", "--verbose", help="Show details."),
     flag("-q", "--quiet", help="Show errors only."),
@@ -174,51 +249,11 @@ verbosity = combine(
         help="json: messages and progress as lines of JSON, for other programs.",
     ),
 )
-json_output = click.option(
-    "--json", "json_file", metavar="FILE", help="Write the result as JSON; '-' is standard output."
-)
 value_range = click.option(
     "--value-range",
     type=click.Choice(["1", "255"]),
     callback=lambda ctx, param, value: value and int(value),
     help="White in the network of a weights file of others. [default: tried out]",
-)
-several_models = click.option(
-    "-m",
-    "--model",
-    "models",
-    shell_complete=complete_models,
-    metavar="NAME|FILE",
-    multiple=True,
-    help="Name from 'srx models' or weights file; repeatable. [default: g-idrn]",
-)
-several_scales = click.option(
-    "-s",
-    "--scale",
-    "scales",
-    type=SCALES,
-    multiple=True,
-    help="Scale factor; repeatable. [default: 4, or that of a weights file]",
-)
-training_pictures = combine(
-    click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        multiple=True,
-        help="Folder, zip or picture to train on; repeatable.",
-    ),
-    click.option(
-        "--hold-out",
-        multiple=True,
-        metavar="NAME|FILE",
-        help="Photograph to validate on, a file of names, or none; repeatable.",
-    ),
-    click.option(
-        "--exclude",
-        multiple=True,
-        metavar="PREFIX",
-        help="Leave out pictures whose names begin with this; repeatable.",
-    ),
 )
 published = click.option(
     "--published",
@@ -227,28 +262,48 @@ published = click.option(
     type=click.Choice(["models", "all"]),
     help="Add figures printed in papers: of these models, or all.",
 )
+several_models = option_text(
+    """
+  -m, --model NAME|FILE... -> models
+      Name from 'srx models' or weights file; repeatable. [default: g-idrn]
+""",
+    {"NAME|FILE": ModelType()},
+)
+several_scales = option_text("""
+  -s, --scale [2|3|4]... -> scales
+      Scale factor; repeatable. [default: 4, or that of a weights file]
+""")
+training_pictures = option_text(
+    """
+  --data PATH...                Folder, zip or picture to train on; repeatable.
+  --hold-out NAME|FILE...       Photograph to validate on, a file of names, or none; repeatable.
+  --exclude PREFIX...           Leave out pictures whose names begin with this; repeatable.
+""",
+    {"PATH": click.Path(path_type=Path)},
+)
+json_output = option_text("""
+  --json FILE -> json_file      Write the result as JSON; '-' is standard output.
+""")
 table_files = combine(
     json_output,
-    click.option(
-        "--csv",
-        "csv_file",
-        metavar="FILE",
-        help="Write CSV, a row for every value; '-' is standard output.",
-    ),
-    click.option(
-        "--markdown",
-        "markdown_file",
-        metavar="FILE",
-        help="Write the tables as Markdown; '-' is standard output.",
-    ),
+    option_text("""
+  --csv FILE -> csv_file        Write CSV, a row for every value; '-' is standard output.
+  --markdown FILE -> markdown_file
+      Write the tables as Markdown; '-' is standard output.
+"""),
 )
-
-
-def parse_executor(text: str) -> str:
-    """Check the name of an executor."""
-    if text in ("local", "ray") or text.startswith("ray://"):
-        return text
-    raise ValueError(f"{text!r} is not local, ray or ray://HOST:PORT")
+devices = option_text(
+    """
+  --device, --devices auto|cpu|cuda|cuda:N|mps|all = auto -> device
+      Where to compute; cuda:0,cuda:1 or all use several GPUs.
+  --executor local|ray|ray://HOST:PORT = local
+      ray: on a Ray cluster (pip install 'ray[client]').
+""",
+    {"executor": parse_executor},
+)
+device = click.option(
+    "--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on."
+)
 
 
 def precision(text: str) -> Option:
@@ -272,25 +327,6 @@ def engine(text: str) -> Option:
     return click.option("--engine", type=click.Choice(ENGINES), default="auto", help=text)
 
 
-device = click.option(
-    "--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on."
-)
-devices = combine(
-    click.option(
-        "--device",
-        "--devices",
-        "device",
-        default="auto",
-        metavar="auto|cpu|cuda|cuda:N|mps|all",
-        help="Where to compute; cuda:0,cuda:1 or all use several GPUs.",
-    ),
-    click.option(
-        "--executor",
-        type=ParsedType("local|ray|ray://HOST:PORT", parse_executor),
-        default="local",
-        help="ray: on a Ray cluster (pip install 'ray[client]').",
-    ),
-)
 network_engine = engine("What runs the network; auto: OpenVINO on CPUs where it is installed.")
 network_precision = precision("Number format; auto: half precision where that is fast.")
 

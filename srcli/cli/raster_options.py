@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import GroupedCommand, ParsedType, combine, flag, pick
+from srcli.cli.options import GroupedCommand, pick
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from srcli.pipelines.upscale.options import RasterOptions
 
@@ -82,82 +82,22 @@ def parse_creation(text: str) -> tuple[str, str]:
     return key.upper(), value
 
 
-raster_options = combine(
-    click.option(
-        "-b",
-        "--bidx",
-        type=ParsedType("BANDS", parse_bands),
-        multiple=True,
-        help="Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.",
-    ),
-    click.option(
-        "--rgb",
-        type=ParsedType("R,G,B", parse_rgb),
-        help="Red, green and blue band, where the file does not name them.",
-    ),
-    click.option(
-        "--range",
-        "values",
-        type=ParsedType("auto|LO,HI|dtype", parse_range),
-        default="auto",
-        help="Values that count as black and white: LO,HI, or found in the file.",
-    ),
-    click.option(
-        "--classes",
-        type=click.Choice(("auto", "yes", "no")),
-        default="auto",
-        help="Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.",
-    ),
-    click.option(
-        "--nodata",
-        type=ParsedType("VALUE|none", parse_nodata),
-        default="file",
-        help="Value of pixels without data; none: there is no such value.",
-    ),
-    click.option(
-        "-srcwin",
-        "--srcwin",
-        type=int,
-        nargs=4,
-        metavar="COL ROW W H",
-        help="Upscale this window only, in pixels of the input.",
-    ),
-    click.option(
-        "-te",
-        "--bounds",
-        type=float,
-        nargs=4,
-        metavar="L B R T",
-        help="Upscale this window only, in coordinates of the file.",
-    ),
-    click.option(
-        "-projwin",
-        type=float,
-        nargs=4,
-        metavar="L T R B",
-        help="The same by its upper left and lower right corner.",
-    ),
-    click.option(
-        "-co",
-        "--co",
-        "creation",
-        type=ParsedType("KEY=VALUE", parse_creation),
-        multiple=True,
-        help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
-    ),
-    flag("--overviews", help="Add overviews (pyramids)."),
-    flag("--cog", help="Write a cloud-optimised GeoTIFF."),
-    click.option(
-        "--max-memory",
-        type=ParsedType("SIZE", parse_memory),
-        help="Use at most this much memory, such as 2G. [photographs: half of the free]",
-    ),
-    flag("--no-resume", help="Start over instead of continuing an interrupted run."),
-)
+RASTER_KINDS = {
+    "bidx": parse_bands,
+    "rgb": parse_rgb,
+    "range": parse_range,
+    "nodata": parse_nodata,
+    "srcwin": click.INT,
+    "bounds": click.FLOAT,
+    "projwin": click.FLOAT,
+    "co": parse_creation,
+    "max-memory": parse_memory,
+}
+"""What reads the values of the options of rasters."""
 
 
-def raster_settings(given: dict[str, Any]) -> RasterOptions:
-    """Return the values of ``raster_options``.
+def raster_settings(given: Mapping[str, Any]) -> RasterOptions:
+    """Return the options of rasters.
 
     Raises:
         UsageError: If several windows are given, or the corners of ``-projwin`` are no rectangle.
@@ -179,11 +119,12 @@ def raster_settings(given: dict[str, Any]) -> RasterOptions:
         bounds = left, bottom, right, top
     return RasterOptions(
         bands=sum(given["bidx"], ()) or None,
+        values=given["range"],
         bounds=bounds,
-        creation=dict(given["creation"]),
+        creation=dict(given["co"]),
+        cog=given["cog"] or given["format"].lower() == "cog",
         resume=not given["no_resume"],
-        **pick(given, "rgb", "values", "classes", "nodata", "srcwin"),
-        **pick(given, "overviews", "cog", "max_memory"),
+        **pick(given, "rgb", "classes", "nodata", "srcwin", "overviews", "max_memory"),
     )
 
 

@@ -12,12 +12,9 @@ import click
 
 from srcli.cli.console import Console, echo
 from srcli.cli.options import (
-    SCALES,
-    ParsedType,
+    ModelType,
     auto_or_int,
-    complete_models,
     devices,
-    flag,
     network_engine,
     network_precision,
     pick,
@@ -25,12 +22,12 @@ from srcli.cli.options import (
     value_range,
     verbosity,
 )
-from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
+from srcli.cli.raster_options import RASTER_KINDS, GdalCommand, raster_settings
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -58,17 +55,55 @@ with another model, scale or options, or from an input that has changed since, i
 for a newer version, or newer weights, of the same model). A file that is not known to be srx's own
 is never replaced without --overwrite.
 """
-
-
-GROUPS = {
-    "Model": "model value_range scale tta back_project",
-    "Input and output": "output recursive fmt quality fit "
-    "suffix overwrite keep_dates strip_metadata strip_provenance",
-    "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values classes nodata srcwin bounds "
-    "projwin mosaic creation overviews cog no_resume allow_remote",
-    "Device and speed": "tile overlap batch workers max_memory",
-    "Results": "dry_run",
-}
+OPTIONS = """
+Model:
+  -m, --model NAME|FILE = g-idrn
+      Name from 'srx models', weights file, or auto (photo model for JPEGs).
+  value_range
+  -s, --scale [2|3|4]           How many times larger. [default: 4, or that of a weights file]
+  --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
+  --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
+Input and output:
+  -o, --output PATH             Output folder or file, instead of the last argument.
+  -r, --recursive               Include subfolders and mirror them.
+  -f, -of, --format TEXT = auto
+      png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.
+  --quality N                   Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]
+  --fit WxH                     Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.
+  --suffix TEXT                 Append this to output names, such as _x4.
+  --overwrite                   Replace outputs that exist, whoever made them.
+  --keep-dates                  Give outputs the file times of their inputs.
+  --strip-metadata              Leave out EXIF, XMP and tags; colours and georeference stay.
+  --strip-provenance            Do not record srx, its version and model in the outputs.
+Rasters (GeoTIFF and all that GDAL reads):
+  -b, --bidx BANDS...           Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.
+  --rgb R,G,B                   Red, green and blue band, where the file does not name them.
+  --range auto|LO,HI|dtype = auto
+      Values that count as black and white: LO,HI, or found in the file.
+  --classes [auto|yes|no] = auto
+      Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.
+  --nodata VALUE|none = file    Value of pixels without data; none: there is no such value.
+  -srcwin, --srcwin COL ROW W H
+      Upscale this window only, in pixels of the input.
+  -te, --bounds L B R T         Upscale this window only, in coordinates of the file.
+  -projwin L T R B              The same by its upper left and lower right corner.
+  --mosaic                      Upscale a folder of map tiles (z/x/y, or sheets) as one raster.
+  -co, --co KEY=VALUE...        Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.
+  --overviews                   Add overviews (pyramids).
+  --cog                         Write a cloud-optimised GeoTIFF.
+  --no-resume                   Start over instead of continuing an interrupted run.
+  --allow-remote                Read from the network: URLs, and mosaics with remote parts.
+Device and speed:
+  -t, --tile auto|N = auto      Size of the tiles that pictures are cut into, in input pixels.
+  --overlap auto|N = auto       Strip that neighbouring tiles share, in input pixels.
+  --batch auto|N = auto         Tiles computed at once.
+  -j, --workers N = 2           Threads that read and write files.
+  --max-memory SIZE
+      Use at most this much memory, such as 2G. [photographs: half of the free]
+Results:
+  --dry-run                     Only print names, sizes, disk and problems.
+  --report FILE                 Write a JSON line for every file.
+"""
 
 
 def parse_fit(text: str) -> Box:
@@ -88,81 +123,23 @@ class InputPath(click.Path):
         return as_input(value)
 
 
-@click.command(cls=GdalCommand, groups=GROUPS, epilog=EXAMPLES)
+KINDS = {
+    **RASTER_KINDS,
+    "model": ModelType(),
+    "output": click.Path(path_type=Path),
+    "report": click.Path(path_type=Path, dir_okay=False),
+    "quality": click.IntRange(1, 100),
+    "workers": click.IntRange(1, 64),
+    "fit": parse_fit,
+    "tile": auto_or_int(16),
+    "overlap": auto_or_int(0),
+    "batch": auto_or_int(1),
+}
+
+
+@click.command(cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=InputPath())
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Output folder or file, instead of the last argument.",
-)
-@click.option(
-    "-m",
-    "--model",
-    shell_complete=complete_models,
-    metavar="NAME|FILE",
-    default="g-idrn",
-    help="Name from 'srx models', weights file, or auto (photo model for JPEGs).",
-)
 @value_range
-@click.option(
-    "-s",
-    "--scale",
-    type=SCALES,
-    help="How many times larger. [default: 4, or that of a weights file]",
-)
-@click.option(
-    "--fit",
-    type=ParsedType("WxH", parse_fit),
-    help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
-)
-@auto_or_int(
-    "-t",
-    "--tile",
-    minimum=16,
-    text="Size of the tiles that pictures are cut into, in input pixels.",
-)
-@auto_or_int("--overlap", minimum=0, text="Strip that neighbouring tiles share, in input pixels.")
-@auto_or_int("--batch", minimum=1, text="Tiles computed at once.")
-@flag("-r", "--recursive", help="Include subfolders and mirror them.")
-@click.option(
-    "-f",
-    "-of",
-    "--format",
-    "fmt",
-    default="auto",
-    help="png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.",
-)
-@click.option(
-    "--quality",
-    type=click.IntRange(1, 100),
-    help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
-)
-@click.option(
-    "--suffix", default="", show_default=False, help="Append this to output names, such as _x4."
-)
-@flag("--overwrite", help="Replace outputs that exist, whoever made them.")
-@flag("--keep-dates", help="Give outputs the file times of their inputs.")
-@flag("--tta", help="Average over 8 flips and rotations: a little better, 8 times slower.")
-@flag("--back-project", help="Make results agree with the inputs when shrunk; not for JPEGs.")
-@click.option(
-    "-j",
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=2,
-    help="Threads that read and write files.",
-)
-@flag("--mosaic", help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster.")
-@flag("--allow-remote", help="Read from the network: URLs, and mosaics with remote parts.")
-@raster_options
-@flag("--strip-metadata", help="Leave out EXIF, XMP and tags; colours and georeference stay.")
-@flag("--strip-provenance", help="Do not record srx, its version and model in the outputs.")
-@flag("--dry-run", help="Only print names, sizes, disk and problems.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a JSON line for every file.",
-)
 @devices
 @network_precision
 @network_engine
@@ -250,13 +227,13 @@ def _same(first: Path, second: Path) -> bool:
     return os.path.realpath(first) == os.path.realpath(second)
 
 
-def _settings(options: dict[str, Any]) -> UpscaleOptions:
+def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
     from srcli.imaging.resize import UNBOUNDED
     from srcli.inference.engines import EngineOptions
     from srcli.models.weights import default_scale
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
-    fmt = options["fmt"].lower().lstrip(".")
+    fmt = options["format"].lower().lstrip(".")
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
         **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),
@@ -264,9 +241,10 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(
             format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
-            **pick(options, "suffix", "recursive", "overwrite"),
+            suffix=options["suffix"] or "",
+            **pick(options, "recursive", "overwrite"),
         ),
-        raster=raster_settings({**options, "cog": options["cog"] or fmt == "cog"}),
+        raster=raster_settings(options),
         engine=EngineOptions(
             **pick(options, "device", "precision", "engine", "batch", "tta", "back_project"),
             value_range=options["value_range"],

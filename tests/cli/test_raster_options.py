@@ -10,7 +10,9 @@ import pytest
 import rasterio
 from PIL import Image
 
-from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
+from srcli.cli import main
+from srcli.cli.raster_options import raster_settings
+from srcli.cli.upscale import command
 from srcli.errors import UsageError
 from srcli.imaging.rasters.info import coordinates
 
@@ -22,15 +24,8 @@ NAIP = "naip_rgbn_uint8_utm14.tif"
 
 def parse(*words: str) -> RasterOptions:
     """What a command line means."""
-    found: list[RasterOptions] = []
-
-    @click.command(cls=GdalCommand)
-    @raster_options
-    def command(**given: object) -> None:
-        found.append(raster_settings(given))
-
-    command.main(list(words), standalone_mode=False)
-    return found[0]
+    group = click.Context(main.group, help_option_names=["-h", "--help"])
+    return raster_settings(command.make_context("upscale", [*words, "in", "out"], group).params)
 
 
 @pytest.mark.parametrize(
