@@ -1,7 +1,6 @@
 """Fit metadata to pixels that were turned upright or enlarged; drop what points at lost pictures.
 
-XMP packets are edited as text, so that all else stays as it is: RDF writes a property as an
-attribute or as an element, and parsers that write it again change prefixes, spaces and references.
+In XMP, RDF writes a property as an attribute or as an element: both are nodes of a document here.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
-from xml.parsers import expat
+from typing import TYPE_CHECKING, Any
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
 
 from srcli.imaging import exif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from srcli.imaging.photograph import Metadata
 
@@ -30,18 +30,15 @@ _FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
 _CHANGING = frozenset({*_AREAS, *_FOCAL_PLANE, *_RESOLUTION})
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 
-_Number = tuple[re.Match[str], float]
-"""Where a number stands, as the first group, and its value."""
-
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
 
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""")
-_NAMESPACE = re.compile(r"""xmlns:([\w.-]+)\s*=\s*["']([^"']+)["']""")
-# comments, entities and others that may hide what looks like the end of a tag or a property
-_UNUSUAL = re.compile(rb"""<!|<\?(?!(?:xpacket|xml|adobe)[^<>]*\?>)|=\s*(?:"[^"<>]*>|'[^'<>]*>)""")
+_NUMBER = re.compile(r"\s*([-+]?\d[\d.]*(?:/\d+)?)\s*")
 _LARGEST = 2**22  # bytes of a packet that is edited
+_AMPERSAND = "\ue000"
+"""Stands for ``&`` in a document, so that references stay as they are written."""
 
 _GOOGLE, _ADOBE = "http://ns.google.com/photos/", "http://ns.adobe.com/"
 _GPANO, _CAMERA = f"{_GOOGLE}1.0/panorama/", f"{_GOOGLE}1.0/camera/"
@@ -50,6 +47,7 @@ _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _DIMENSIONS, _AREA = f"{_ADOBE}xap/1.0/sType/Dimensions#", f"{_ADOBE}xmp/sType/Area#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 _COMPANIONS: tuple[tuple[str, str, str, str], ...] = (
     (f"{_ADOBE}hdr-gain-map/1.0/", "", "", HDR_LEFT_OUT),
@@ -66,7 +64,7 @@ _COMPANIONS: tuple[tuple[str, str, str, str], ...] = (
     (f"{_ADOBE}xap/1.0/", "Thumbnails", "(?!)", ""),
 )
 """Pictures and sounds beside the picture: start of a namespace, start of the names of properties,
-and what is gone if the text that is dropped has a pattern."""
+and what is gone if what is dropped has a pattern."""
 
 _SIZES = (
     (_GPANO, "FullPanoWidthPixels", "FullPanoHeightPixels"),
@@ -229,172 +227,158 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
 
     Its orientation becomes 1. Regions of faces, sizes of panoramas and pictures, the place of the
     subject and the resolution of the sensor follow the pixels; properties of gain maps, videos,
-    depth maps and others beside the picture are dropped. A packet that is not well-formed, or
-    has comments or entities, keeps all that.
+    depth maps and others beside the picture are dropped. A packet that is not well-formed keeps
+    all that.
     """
     xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
-    if len(xmp) > _LARGEST or not _is_sound(xmp):
-        return xmp, ()
-    text = xmp.decode()
-    prefixes = {uri: prefix for prefix, uri in _NAMESPACE.findall(text)}
-    text, notes = _drop_companions(text, prefixes)
-    if not pixels.changes_nothing:
-        text = _move(text, prefixes, pixels)
-    edited = text.encode()
-    return (edited, notes) if _is_sound(edited) else (xmp, ())
-
-
-def _is_sound(xmp: bytes) -> bool:
-    """Return True if a packet is well-formed, in UTF-8, and has nothing but elements and text."""
-    if _UNUSUAL.search(xmp):
-        return False
     try:
-        expat.ParserCreate("utf-8").Parse(xmp.strip(b"\0"), True)
-    except expat.ExpatError:
-        return False
-    return True
+        text = xmp.strip(b"\0").decode()
+        if len(xmp) > _LARGEST or _AMPERSAND in text or "<!DOCTYPE" in text:
+            return xmp, ()
+        document = minidom.parseString(text.replace("&", _AMPERSAND))
+        before = _text_of(document)
+        notes = _drop_companions(document)
+        if not pixels.changes_nothing:
+            _move(document, pixels)
+        edited = _text_of(document)
+    except (ExpatError, ValueError, RecursionError):
+        return xmp, ()
+    return (xmp if edited == before else edited.encode()), notes
 
 
-def _element(name: str) -> str:
-    """Return a pattern of the elements of a name (a pattern), with what is in them."""
-    return rf"<({name})(?:\s[^<>]*)?(?:(?<=/)>|(?<!/)>(?s:.)*?</\1\s*>)"
+def _text_of(document: minidom.Document) -> str:
+    written = "".join(node.toxml() for node in document.childNodes)
+    return written.replace(_AMPERSAND, "&")
 
 
-def _drop_companions(text: str, prefixes: dict[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Drop what describes pictures, videos and sounds beside the picture; say what is lost."""
-    patterns: list[str] = []
+def _nodes(scope: Any) -> list[Any]:  # noqa: ANN401 - minidom has no types for what is common
+    """Return an element with all that is in it: elements and attributes."""
+    elements = [scope, *scope.getElementsByTagName("*")]
+    return [node for one in elements for node in (one, *(one.attributes or {}).values())]
+
+
+def _find(scope: Any, namespace: str, name: str) -> list[Any]:  # noqa: ANN401
+    nodes = _nodes(scope)
+    return [one for one in nodes if (one.namespaceURI, one.localName) == (namespace, name)]
+
+
+def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
+    """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
     notes: list[str] = []
     for start, name, told, note in _COMPANIONS:
-        # of all properties of a namespace, those of the ones that begin with it as well
-        uris = [uri for uri in prefixes if uri == start or (not name and uri.startswith(start))]
-        if uris:
-            full = rf"(?:{'|'.join(re.escape(prefixes[uri]) for uri in uris)}):{name}[\w.-]*"
-            both = _element(full), rf"""\s{full}\s*=\s*(?:"[^"]*"|'[^']*')"""
-            patterns += both
-            dropped = (found[0] for pattern in both for found in re.finditer(pattern, text))
-            notes += [note] * any(re.search(told, part) for part in dropped)
-    for pattern in patterns:
-        text = re.sub(pattern, "", text)
-    return text, tuple(dict.fromkeys(notes))
+        for node in _nodes(document):
+            # of all properties of a namespace, those of the ones that begin with it as well
+            uri = node.namespaceURI or ""
+            if not (uri == start or (not name and uri.startswith(start))):
+                continue
+            if not re.match(name, node.localName):
+                continue
+            if node.nodeType == node.ATTRIBUTE_NODE:
+                written = f'{node.name}="{node.value}"'
+                node.ownerElement.removeAttributeNode(node)
+            else:
+                written = node.toxml()
+                node.parentNode.removeChild(node)
+            notes += [note] * bool(re.search(told, written))
+    return tuple(dict.fromkeys(notes))
 
 
-def _move(text: str, prefixes: dict[str, str], pixels: PixelMap) -> str:
+def _move(document: minidom.Document, pixels: PixelMap) -> None:
     """Let regions, places and sizes follow the pixels; numbers that are none stay as they are."""
+    faces = _map_of_regions(document, pixels)
+    for scope in _find(document, _MWG, "AppliedToDimensions"):
+        _move_size(scope, (_DIMENSIONS, "w", "h"), faces)
+    for names in _SIZES:
+        _move_size(document, names, pixels)
+    for name in ("SubjectArea", "SubjectLocation"):
+        for scope in _find(document, _EXIF, name):
+            items = _numbers(scope, _RDF, "li")
+            if len(items) in (2, 3, 4):
+                _write(items, pixels.area([value for _, value in items]))
+    for scope in _find(document, _MWG, "Area"):
+        _move_region(scope, _AREA, "xywh", faces)
+    for scope in _find(document, _IPTC, "RegionBoundary"):
+        _move_region(scope, _IPTC, ("rbX", "rbY", "rbW", "rbH", "rbRx"), pixels)
+    for node in _find(document, _MICROSOFT, "Rectangle") if faces.orientation != 1 else ():
+        text = _holder(node)
+        with suppress(ValueError):  # upper left corner and size as parts of the sides
+            left, top, width, height = map(float, text.nodeValue.split(","))
+            box = _moved_box((left, top, width, height), faces, in_pixels=False)
+            text.nodeValue = ", ".join(map(_decimal, box))
 
-    def names(namespace: str, *local: str) -> list[str]:
-        """Return names as they are written in this packet; no name has a question mark."""
-        return [re.escape(f"{prefixes.get(namespace, '?')}:{one}") for one in local]
 
-    def edit(text: str, scope: list[str], change: Callable[..., str], *how: object) -> str:
-        """Edit the elements of some names, each with what is in it."""
-        return re.sub(_element("|".join(scope)), lambda found: change(found[0], *how), text)
-
-    applied, sides = names(_MWG, "AppliedToDimensions"), names(_DIMENSIONS, *"wh")
-    faces = _map_of_regions(text, applied[0], sides, pixels)
-    text = edit(text, applied, _move_size, sides, faces)
-    for namespace, *across_and_down in _SIZES:
-        text = _move_size(text, names(namespace, *across_and_down), pixels)
-    text = edit(text, names(_EXIF, "SubjectArea", "SubjectLocation"), _move_subject, pixels)
-    text = edit(text, names(_MWG, "Area"), _move_region, names(_AREA, *"xywh"), faces)
-    corners = names(_IPTC, "rbX", "rbY", "rbW", "rbH", "rbRx")
-    text = edit(text, names(_IPTC, "RegionBoundary"), _move_region, corners, pixels)
-    rectangle = rf"""({names(_MICROSOFT, "Rectangle")[0]}\s*(?:=\s*["']|>))([^"'<]*)"""
-    return re.sub(rectangle, lambda found: found[1] + _move_rectangle(found[2], faces), text)
+def _holder(node: Any) -> Any:  # noqa: ANN401
+    """Return the node that holds the text of a property, which may be empty."""
+    simple = node.nodeType == node.ATTRIBUTE_NODE or node.firstChild is None
+    return node if simple else node.firstChild
 
 
-def _numbers(text: str, name: str) -> list[_Number]:
-    """Return the numbers of the properties of a name; none if one of them cannot be read."""
-    number = r"[-+]?\d[\d.]*(?:/\d+)?"
-    number = rf"""(?<=[\s<]){name}\s*(?:=\s*["']|>)\s*({number})(?=\s*["'<])"""
+def _numbers(scope: Any, namespace: str, name: str) -> list[tuple[Any, float]]:  # noqa: ANN401
+    """Return the nodes and numbers of a property; none if one of them cannot be read."""
+    found = [_holder(node) for node in _find(scope, namespace, name)]
+    texts = [(one, _NUMBER.fullmatch(one.nodeValue or "")) for one in found]
     try:
-        return [(found, float(Fraction(found[1]))) for found in re.finditer(number, text)]
+        return [(one, float(Fraction(text[1]))) for one, text in texts if text]
     except (ValueError, ArithmeticError):
         return []
 
 
-def _rewrite(
-    text: str, changes: Iterable[tuple[Sequence[_Number], Iterable[float]]], *, exact: bool = False
-) -> str:
-    """Replace numbers, each group by others; whole ones stay whole unless they are to be exact."""
-    new = [
-        (found, _decimal(value) if exact else _alike(found[1], value))
-        for group, values in changes
-        for (found, _), value in zip(group, values, strict=False)
-    ]
-    parts, end = [], 0
-    for found, written in sorted(new, key=lambda one: one[0].start()):
-        parts += [text[end : found.start(1)], written]
-        end = found.end(1)
-    return "".join([*parts, text[end:]])
-
-
-def _alike(old: str, value: float) -> str:
-    """Return a number in the way that the old one is written: whole, rational or decimal."""
-    if "/" in old:
-        ratio = Fraction(value).limit_denominator(10**6)
-        return f"{ratio.numerator}/{ratio.denominator}"
-    return _decimal(value) if "." in old else str(round(value))
+def _write(
+    numbers: Sequence[tuple[Any, float]], values: Iterable[float], *, exact: bool = False
+) -> None:
+    """Replace numbers; whole and rational ones stay so unless they are to be exact."""
+    for (node, _), value in zip(numbers, values, strict=False):
+        if "/" in node.nodeValue:
+            ratio = Fraction(value).limit_denominator(10**6)
+            node.nodeValue = f"{ratio.numerator}/{ratio.denominator}"
+        else:
+            decimal = exact or "." in node.nodeValue
+            node.nodeValue = _decimal(value) if decimal else str(round(value))
 
 
 def _decimal(value: float) -> str:
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
-def _move_size(text: str, names: Sequence[str], pixels: PixelMap) -> str:
-    pairs = zip(*(_numbers(text, name) for name in names), strict=False)
-    return _rewrite(text, ((pair, pixels.size(pair[0][1], pair[1][1])) for pair in pairs))
+def _move_size(scope: Any, names: tuple[str, str, str], pixels: PixelMap) -> None:  # noqa: ANN401
+    namespace, across, down = names
+    for pair in zip(
+        _numbers(scope, namespace, across), _numbers(scope, namespace, down), strict=False
+    ):
+        _write(pair, pixels.size(pair[0][1], pair[1][1]))
 
 
-def _move_subject(text: str, pixels: PixelMap) -> str:
-    """Move exif:SubjectArea and exif:SubjectLocation, lists of whole numbers."""
-    items = _numbers(text, "rdf:li")
-    if len(items) not in (2, 3, 4):
-        return text
-    return _rewrite(text, [(items, pixels.area([value for _, value in items]))])
-
-
-def _map_of_regions(text: str, applied: str, sides: Sequence[str], pixels: PixelMap) -> PixelMap:
+def _map_of_regions(document: minidom.Document, pixels: PixelMap) -> PixelMap:
     """Return how regions of faces move.
 
     They belong to the stored picture (MWG guidelines, 5.9), unless the size that they state is that
     of the upright one.
     """
     height, width = pixels.turned
-    found = re.search(_element(applied), text)
     with suppress(LookupError):  # none is stated
-        w, h = (_numbers(found[0] if found else "", side)[0][1] for side in sides)
+        applied = _find(document, _MWG, "AppliedToDimensions")[0]
+        w, h = (_numbers(applied, _DIMENSIONS, side)[0][1] for side in "wh")
         if pixels.swaps and (h - w) * (height - width) > 0:
             return replace(pixels, before=pixels.turned, orientation=1)
     return pixels
 
 
-def _move_region(text: str, names: Sequence[str], pixels: PixelMap) -> str:
+def _move_region(scope: Any, namespace: str, names: Sequence[str], pixels: PixelMap) -> None:  # noqa: ANN401
     """Move a region of MWG (its centre and size) or of IPTC (a rectangle, circle or polygon)."""
-    in_pixels = re.search(r"[uU]nit\W+pixel\b", text) is not None
+    in_pixels = re.search(r"[uU]nit\W+pixel\b", scope.toxml()) is not None
     if not in_pixels and pixels.orientation == 1:
-        return text
-    x, y, w, h, *radius = (_numbers(text, name) for name in names)
+        return
+    x, y, w, h, *radius = (_numbers(scope, namespace, name) for name in names)
     middle = 0 if radius else 0.5
-    new: list[tuple[Sequence[_Number], Iterable[float]]] = []
     for sides in zip(x, y, *((w, h) if w and h else ()), strict=False):
         left, top, width, height = [*(value for _, value in sides), 0.0, 0.0][:4]
         box = (left - middle * width, top - middle * height, width, height)
         left, top, width, height = _moved_box(box, pixels, in_pixels)
-        new.append((sides, (left + middle * width, top + middle * height, width, height)))
+        new = (left + middle * width, top + middle * height, width, height)
+        _write(sides, new, exact=True)
     if radius and in_pixels:
-        new += [([one], pixels.size(one[1], one[1])[:1]) for one in radius[0]]
-    return _rewrite(text, new, exact=True)
-
-
-def _move_rectangle(text: str, pixels: PixelMap) -> str:
-    """Move a region of Microsoft: upper left corner and size as parts of the sides."""
-    with suppress(ValueError):
-        left, top, width, height = map(float, text.split(","))
-        if pixels.orientation == 1:
-            return text
-        box = _moved_box((left, top, width, height), pixels, in_pixels=False)
-        return ", ".join(map(_decimal, box))
-    return text
+        for one in radius[0]:
+            _write([one], pixels.size(one[1], one[1]), exact=True)
 
 
 def _moved_box(
