@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -164,3 +166,35 @@ class WriteBehind:
         except BaseException:
             self._stopped = True  # rows after a gap are worth nothing
             raise
+
+
+_HELD: dict[tuple[int, str], list[object]] = {}
+_HELD_LOCK = Lock()
+
+
+@contextmanager
+def hold_setting(owner: Any, name: str, value: object) -> Iterator[None]:  # noqa: ANN401
+    """Hold an attribute that all threads share; the last of those that overlap puts it back.
+
+    One that raises RuntimeError when it is read, as PyTorch's older settings do where a program has
+    chosen by the newer ones, stays as it is.
+    """
+    key = (id(owner), name)
+    with _HELD_LOCK:
+        try:
+            values = _HELD.get(key) or [getattr(owner, name)]
+        except RuntimeError:
+            values = []
+        else:
+            _HELD[key] = values
+            values.append(value)
+            setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        with _HELD_LOCK:
+            if values:
+                values.remove(value)
+                setattr(owner, name, values[-1])
+            if len(values) == 1:
+                del _HELD[key]

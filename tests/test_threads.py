@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from srcli.errors import PictureError
 from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
-from srcli.threads import ReadAhead, WriteBehind
+from srcli.threads import ReadAhead, WriteBehind, hold_setting
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (50, 60, 2), dtype=np.uint8)
 GRID = Tiling(tile=16, overlap=4).grid(50, 60)
@@ -250,3 +251,24 @@ def test_rows_are_freed_while_others_wait():
         time.sleep(0.001)
     assert freed() is None
     behind.close()
+
+
+def test_a_setting_is_put_back_by_the_last_that_held_it():
+    owner = SimpleNamespace(exact=False)
+    first, second = (hold_setting(owner, "exact", True) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert owner.exact
+    second.__exit__(None, None, None)
+    assert not owner.exact
+
+
+def test_a_setting_that_cannot_be_read_stays():
+    class Mixed:
+        @property
+        def exact(self):
+            raise RuntimeError("mix of the legacy and new APIs")
+
+    with hold_setting(Mixed(), "exact", True):
+        pass

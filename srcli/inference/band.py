@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.colour import GRAY_SHARES
+from srcli.inference.device import within_memory
 from srcli.inference.tiling import TRIM, axis_weights, ramp
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class TorchBand:
         """Ramp of the row of tiles above."""
         self._copies = HostCopies(self.device)
 
+    @within_memory
     def add(self, tile: object, *, row: int, column: int) -> list[Rows]:
         """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
         assert tile is None or isinstance(tile, torch.Tensor)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
-from functools import cache
-from typing import TYPE_CHECKING, Literal
+from functools import cache, wraps
+from traceback import clear_frames
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from srcli.errors import UsageError
+from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _LARGEST_BLOCK = 32 << 20
 """The largest threshold that glibc accepts; tensors of a tile are below it."""
+_EXHAUSTED = re.compile(
+    "out of memory|STATUS_ALLOC_FAILED|(not enough|can't allocate) memory", re.IGNORECASE
+)
+"""In errors of CUDA, Metal, cuBLAS, cuDNN and of PyTorch's allocator on the CPU."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -113,3 +125,28 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
     if whole_pictures:
         settings.append((_MMAP_MAX, 0))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def within_memory(method: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a method raise ``OutOfMemory``, which callers of engines know, for torch's own errors.
+
+    Nothing of the failed call is alive then: its frames are cleared and the error is gone.
+    """
+
+    @wraps(method)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        import torch
+
+        try:
+            return method(*args, **kwargs)
+        except RuntimeError as error:  # torch's OutOfMemoryError and AcceleratorError are such
+            if not _EXHAUSTED.search(str(error)):
+                raise
+            clear_frames(error.__traceback__)
+        # Behind the handler: within it, the error would keep all that the pass has computed.
+        torch.cuda.empty_cache()
+        if torch.backends.mps.is_available():
+            torch.mps.empty_cache()
+        raise OutOfMemory
+
+    return call

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import copy
+import sys
+import weakref
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,9 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
+from srcli.inference.device import within_memory
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.placement import (
     ORIENTATIONS,
@@ -28,9 +34,11 @@ from srcli.layers.pooling import Calibration, record_calibration, use_calibratio
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.upload import upload
 from srcli.ports.image import OutOfMemory
+from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -39,33 +47,24 @@ if TYPE_CHECKING:
 
 CPU_BATCH_PIXELS = 48 * 1024
 """Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
-GPU_BATCH_PIXELS = 4 * 1024 * 1024
+GPU_BATCH_PIXELS = 64 * 192 * 192
+"""The same on a GPU, which is busy by then: more would only take memory."""
+GPU_MEMORY_SHARE = 0.6
+"""Of what is free on a GPU, for a batch: the rest is for workspaces of cuDNN and for blending."""
+UNKNOWN_BYTES = 32 * 1024
+"""Memory for each input pixel of networks in which it cannot be counted: of the largest, EDSR."""
 BACK_PROJECTIONS = 2
 """Rounds of correction."""
 
 
-@contextmanager
-def raising_out_of_memory() -> Iterator[None]:
-    """Raise ``OutOfMemory``, which callers of an engine know, for torch's own error."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise OutOfMemory from error
-
-
-@contextmanager
-def without_tf32() -> Iterator[None]:
+def without_tf32() -> AbstractContextManager[None]:
     """Let GPUs compute fp32 convolutions in fp32: PyTorch's default has 10 bits, 8-bit steps more.
 
     Half precision is as fast as before: only the image path of its networks is in fp32.
     """
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+    if hasattr(torch.backends.cudnn, "conv"):  # from PyTorch 2.9 on; where a program has set it,
+        return hold_setting(torch.backends.cudnn.conv, "fp32_precision", "ieee")
+    return hold_setting(torch.backends.cudnn, "allow_tf32", False)  # ... this would raise
 
 
 class TorchEngine:
@@ -100,6 +99,8 @@ class TorchEngine:
         self.tta = tta
         self.back_project = back_project
         self._batch = batch
+        self._fitting = sys.maxsize
+        """Input pixels of a batch that fits into memory, as far as is known."""
         # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
         last = not plain and (half is not None or device.type == "cuda")
         self._layout = torch.channels_last if last else torch.contiguous_format
@@ -114,15 +115,28 @@ class TorchEngine:
         self._lock = Lock()
 
     def batch_size(self, height: int, width: int) -> int:
-        """Tiles of this size to try at once."""
-        if self._batch is not None:
-            return self._batch
-        pixels = GPU_BATCH_PIXELS if self.device.type == "cuda" else CPU_BATCH_PIXELS
-        return max(1, min(64, pixels // (height * width)))
+        """Tiles of this size to try at once, fewer after a batch that did not fit into memory."""
+        pixels = height * width
+        return max(1, min(self._batch or self._wanted(pixels), self._fitting // pixels))
 
+    def _wanted(self, pixels: int) -> int:
+        """Tiles of so many input pixels that make a batch."""
+        most = self._gpu_batch_pixels if self.device.type == "cuda" else CPU_BATCH_PIXELS
+        return min(64, most // pixels)
+
+    @cached_property
+    def _gpu_batch_pixels(self) -> int:
+        """Input pixels of a batch that is to fit into the memory that was free at first."""
+        with self._lock:
+            each = bytes_per_pixel(self._rgb_network)
+        free = torch.cuda.mem_get_info(self.device)[0]
+        free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return min(GPU_BATCH_PIXELS, int(GPU_MEMORY_SHARE * free / each))
+
+    @within_memory
     def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> Calibration | None:
         """Measure a whole image; see ``srcli.ports.image.Engine.calibrate``."""
-        with self._lock, raising_out_of_memory(), torch.inference_mode():
+        with self._lock, torch.inference_mode():
             batch = self._upload(windows)
             for exact in (False, True):
                 passes = []
@@ -146,7 +160,21 @@ class TorchEngine:
         A calibration is of one image, or holds a row for each tile.
         """
         assert calibration is None or isinstance(calibration, Calibration)
-        with self._lock, raising_out_of_memory(), torch.inference_mode():
+        try:
+            return self._run_batch(tiles, calibration, positions)
+        except OutOfMemory:
+            count, height, width = tiles.shape[:3]
+            self._fitting = count * height * width // 2
+            raise
+
+    @within_memory
+    def _run_batch(
+        self,
+        tiles: NDArray[Any],
+        calibration: Calibration | None,
+        positions: Sequence[TilePosition] | None,
+    ) -> list[Tensor | None]:
+        with self._lock, torch.inference_mode():
             batch = self._upload(tiles, calibration, positions)
             out = self._enlarge(batch)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
@@ -157,6 +185,7 @@ class TorchEngine:
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
+    @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; see ``srcli.ports.image.Engine.band``."""
         encoder = PixelEncoder(dtype)
@@ -239,6 +268,40 @@ class _TileBatch:
         )
 
 
+def bytes_per_pixel(network: Network, side: int = 96) -> float:
+    """Return the memory that a network's largest fp32 tensors take at once, by input pixel.
+
+    Nothing is computed. Half precision takes 0.4 to 0.8 of it.
+    """
+    try:
+        twin = copy.deepcopy(network).to("meta")
+        side = twin.padded(side)
+        with torch.no_grad(), _Allocations() as seen:
+            twin(torch.empty(1, 3, side, side, device="meta"))
+    except Exception:  # noqa: BLE001 - a library's network may raise anything
+        return UNKNOWN_BYTES
+    return float(seen.peak / side**2)
+
+
+class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows how many bytes of tensors are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        found = call(*args, **(kwargs or {}))
+        for tensor in (each for each in tree_leaves(found) if isinstance(each, Tensor)):
+            memory = tensor.untyped_storage()
+            if memory._cdata not in self.alive:
+                self.alive[memory._cdata] = memory.nbytes()
+                weakref.finalize(memory, self.alive.pop, memory._cdata)
+        self.peak = max(self.peak, sum(self.alive.values()))
+        return found
+
+
 def back_projected(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     """Correct an SR picture until, downscaled, it is nearer to its LR picture.
 
@@ -289,7 +352,6 @@ class RasterEngine:
         widest = max(sizes)
         self._inputs = [group if len(group) == widest else group * 3 for group in groups]
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
-        self._limit: int | None = None
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size, with all of their bands, to try at once."""
@@ -305,6 +367,7 @@ class RasterEngine:
         rows = [each for each in found if each is not None]
         return Calibration.join(rows) if len(rows) == len(found) else None
 
+    @within_memory
     def run(
         self,
         tiles: NDArray[Any],
@@ -321,12 +384,13 @@ class RasterEngine:
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Calibration)
         enlarged = self._enlarge(units, calibration, positions)
-        with raising_out_of_memory(), torch.inference_mode():
+        with torch.inference_mode():
             every = len(self.groups)
             parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
             done = [self._join(each) for each in parts]
             return done if excess is None else list(map(self._add, done, excess))
 
+    @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
         if channels != self.channels or dtype != self.values.dtype:
@@ -354,8 +418,8 @@ class RasterEngine:
         inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
         stack = inputs.reshape(count * len(self.groups), height, width, -1)
         done: list[Tensor | None] = []
+        limit = self.engine.batch_size(height, width)
         while len(done) < len(stack):
-            limit = self._limit or self.engine.batch_size(height, width)
             part = stack[len(done) : len(done) + limit]
             indices = range(len(done), len(done) + len(part))
             groups = [i % len(self.groups) for i in indices]
@@ -366,7 +430,7 @@ class RasterEngine:
                 # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
                 if count > 1 or len(part) == 1:
                     raise
-                self._limit = len(part) // 2
+                limit = len(part) // 2
         return done
 
     def _join(self, parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -73,11 +73,11 @@ class OpenVINOEngine(TorchEngine):
         self._pools = list(global_pools(self.network).values())
         self._compiled: dict[tuple[str, ...], _Compiled | None] = {}
 
-    def batch_size(self, height: int, width: int) -> int:
-        """Tiles of this size to try at once: a multiple of the threads."""
-        if self._batch is not None or height * width < self._smallest:
-            return super().batch_size(height, width)
-        return max(min(64, BATCH_PIXELS // (height * width)) // self._threads, 1) * self._threads
+    def _wanted(self, pixels: int) -> int:
+        if pixels < self._smallest:
+            return super()._wanted(pixels)
+        # a multiple of the threads
+        return max(min(64, BATCH_PIXELS // pixels) // self._threads, 1) * self._threads
 
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
         out = None

@@ -226,7 +226,6 @@ class _Batcher:
         self.engine = engine
         self.task = task
         self.waiting: list[_Tile] = []  # the first of them has pixels
-        self.limit: dict[tuple[int, ...], int] = {}
 
     def feed(self, job: ImageJob) -> Iterator[ImageJob]:
         """Read the tiles of an image, and enlarge all batches that are full."""
@@ -283,7 +282,7 @@ class _Batcher:
         if tile.pixels is not None and self.waiting and not _can_share_batch(self.waiting[0], tile):
             yield from self.flush()
         self.waiting.append(tile)
-        ready = [each.pixels for each in self.waiting if each.pixels is not None]
+        ready = [each for each in self.waiting if each.pixels is not None]
         ends_row = tile.job.tile_rows is not None and tile.column + 1 == len(tile.job.grid.lefts)
         if ends_row or not ready or len(ready) >= self._limit(ready[0]):
             yield from self.flush()
@@ -304,42 +303,43 @@ class _Batcher:
     def _enlarge(self, tiles: list[_Tile]) -> Iterator[object]:
         """Yield the handle of each enlarged tile, or its error."""
         while tiles:
-            assert tiles[0].pixels is not None
-            limit = self._limit(tiles[0].pixels)
+            limit = self._limit(tiles[0])
             part, tiles = tiles[:limit], tiles[limit:]
             yield from self._run(part)
 
-    def _run(self, part: list[_Tile]) -> list[object]:
-        """Enlarge tiles at once or, where memory is too small, one half after the other."""
+    def _run(self, part: list[_Tile]) -> Iterator[object]:
+        """Enlarge tiles at once or, where memory is too small, by and by."""
         job, pixels = part[0].job, [tile.pixels for tile in part if tile.pixels is not None]
         positions = None
         if job.grid.step > 1:
             positions = [tile.job.grid.position(tile.row, tile.column) for tile in part]
-        found: Sequence[object | None] | None = None
+        found: Sequence[object | None] = ()
+        error: SrxError | None = None
         try:
             with one_file(job.name), suppress(OutOfMemory, MemoryError):
                 found = self.engine.run(np.stack(pixels), job.calibration, positions)
-        except SrxError as error:
-            if len(part) == 1:
-                return [error]
-            # alone, as those of other pictures may be sound
-            return [out for tile in part for out in self._run([tile])]
-        if found is not None:
-            return [
+        except SrxError as failure:
+            error = failure
+        if found:
+            yield from (
                 _not_finite(tile.job.name) if out is None else out
                 for tile, out in zip(part, found, strict=True)
-            ]
-        height, width = pixels[0].shape[:2]
-        if len(part) == 1:
+            )
+        elif len(part) > 1:
+            # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
+            most = len(part) // 2 if error is None else 1
+            while part:
+                size = min(most, self._limit(part[0]))
+                yield from self._run(part[:size])
+                part = part[size:]
+        else:
+            height, width = pixels[0].shape[:2]
             reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
-            return [TileTooLargeError(reason, advice="use a smaller --tile")]
-        half = len(part) // 2
-        self.limit[pixels[0].shape] = half
-        return [*self._run(part[:half]), *self._run(part[half:])]
+            yield error or TileTooLargeError(reason, advice="use a smaller --tile")
 
-    def _limit(self, pixels: NDArray[Any]) -> int:
-        height, width = pixels.shape[:2]
-        return self.limit.get(pixels.shape) or self.engine.batch_size(height, width)
+    def _limit(self, tile: _Tile) -> int:
+        assert tile.pixels is not None
+        return self.engine.batch_size(*tile.pixels.shape[:2])
 
 
 def _can_share_batch(a: _Tile, b: _Tile) -> bool:
@@ -364,6 +364,9 @@ def _failing(job: ImageJob) -> Iterator[None]:
             except MemoryError as error:
                 reason = f"{job.name}: out of memory"
                 raise InferenceError(reason, advice="use a smaller --tile") from error
+            except OutOfMemory:  # in blending
+                reason = f"{job.name}: its tiles do not fit into memory"
+                raise TileTooLargeError(reason, advice="use a smaller --tile") from None
     except SrxError as error:
         job.error = error
 

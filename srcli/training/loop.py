@@ -224,7 +224,9 @@ class Trainer:
     def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
         """Change the weights by the batch of the current iteration."""
         lr_image, hr_image = self.sampler.batch(self.position.total, stage)
-        values = self.step(*self.context.numerics.arranged(lr_image, hr_image), done)
+        numerics = self.context.numerics
+        with numerics.computing():
+            values = self.step(*numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)
         return values
 

@@ -124,6 +124,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
                 # Fused Adam walks parameter and moments side by side in memory: a moment laid out
                 # otherwise than its parameter (channels_last) would silently be another's.
                 slots[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            else:  # PyTorch leaves counts of steps where the file was read
+                slots[key] = value.to(parameter.device)
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -196,7 +198,7 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             state = self.state[parameter]
             if "step" not in state:
-                state["step"] = torch.zeros((), dtype=torch.float32)
+                state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
         states = [self.state[parameter] for parameter in parameters]
@@ -208,6 +210,7 @@ class Muon(torch.optim.Optimizer):
             [],
             [state["step"] for state in states],
             amsgrad=False,
+            capturable=any(parameter.is_cuda for parameter in parameters),  # counts on the GPU
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             lr=group["lr"],

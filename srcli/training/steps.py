@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +19,7 @@ from srcli.losses import WeightedLoss
 from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
 from srcli.models.discriminators import build_discriminator
 from srcli.models.weights import load_model, network_digest
+from srcli.threads import hold_setting
 from srcli.training.optimizers import (
     apply_gradients,
     make_optimizer,
@@ -30,7 +32,7 @@ from srcli.training.optimizers import (
 from srcli.training.parallel import ALONE, Team, average_gradients, average_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from srcli.recipes.training import Adversarial, Distillation, Stage, TrainRecipe
 
@@ -68,6 +70,22 @@ class Numerics:
         if not self.channels_last:
             hr_image = hr_image.contiguous()
         return lr_image.contiguous(memory_format=self.layout), hr_image
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Let a GPU multiply in TF32 and choose its kernels by trials while a step is computed.
+
+        Pictures that are enlarged in between, exactly and of many sizes, must have neither.
+        """
+        with ExitStack() as settings:
+            if self.device.type == "cuda":
+                for owner, name in (
+                    (torch.backends.cuda.matmul, "allow_tf32"),
+                    (torch.backends.cudnn, "allow_tf32"),
+                    (torch.backends.cudnn, "benchmark"),
+                ):
+                    settings.enter_context(hold_setting(owner, name, True))
+            yield
 
     def autocasting(self) -> torch.autocast:
         """Return the context of a forward pass."""
@@ -199,7 +217,7 @@ class AdversarialStep(SupervisedStep):
             raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
         self._second = make_optimizer(self.discriminator, settings.optimizer)
         self._seed = context.seed
-        self._calls = torch.zeros((), dtype=torch.int64)
+        self._calls = 0
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
         """Change both by one batch; see ``SupervisedStep``."""
@@ -241,7 +259,7 @@ class AdversarialStep(SupervisedStep):
             "discriminator": self.discriminator.state_dict(),
             "second": optimizer_tensors(self._second),
             "adversarial_loss": self.adversarial_loss.state_dict(),
-            "jitter": {"calls": self._calls},
+            "jitter": {"calls": torch.tensor(self._calls, device=self.numerics.device)},
         }
         return super().state() | {f"{name}.{k}": v for name in own for k, v in own[name].items()}
 
@@ -251,7 +269,7 @@ class AdversarialStep(SupervisedStep):
         self.discriminator.load_state_dict(part(tensors, "discriminator."))
         restore_optimizer(self._second, part(tensors, "second."))
         self.adversarial_loss.load_state_dict(part(tensors, "adversarial_loss."))
-        self._calls = tensors["jitter.calls"].clone().cpu()
+        self._calls = int(tensors["jitter.calls"])
 
     def _crop(self, *pictures: Tensor) -> tuple[Tensor, ...]:
         """Crop all pictures at the same place, drawn by seed and iteration."""
@@ -259,7 +277,7 @@ class AdversarialStep(SupervisedStep):
         jitter = self.settings.jitter
         if not jitter:
             return pictures
-        random = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._calls))
+        random = torch.Generator().manual_seed(self._seed * 1_000_003 + self._calls)
         top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
         height, width = (self._multiple(length - jitter) for length in pictures[0].shape[2:])
         return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)

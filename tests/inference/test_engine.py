@@ -5,6 +5,7 @@ Networks that stretch a map over what they see are told where their tiles lie.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.placement import StretchedMap
 from srcli.ports.image import Values
+from srcli.threads import hold_setting
 
 CPU = torch.device("cpu")
 
@@ -139,13 +141,18 @@ def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
         enlarge_array(engine, photo)
 
 
-def test_networks_run_without_tf32_and_the_setting_is_put_back(photo):
+@pytest.mark.parametrize("chosen", ["tf32", "none", "ieee"])
+def test_networks_run_without_tf32_and_the_setting_is_put_back(photo, chosen):
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     network, seen = Convolutions(), []
-    network.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
-    before = torch.backends.cudnn.allow_tf32
-    enlarge_array(TorchEngine(network, device=CPU), photo)
-    assert seen == [False]
-    assert torch.backends.cudnn.allow_tf32 == before
+    network.register_forward_pre_hook(lambda *_: seen.append(convolutions.fp32_precision))
+    with hold_setting(convolutions, "fp32_precision", chosen):  # as other programs may
+        before = convolutions.fp32_precision
+        with ThreadPoolExecutor(3) as pool:
+            engines = [TorchEngine(network, device=CPU) for _ in range(3)]
+            list(pool.map(lambda engine: enlarge_array(engine, photo), engines))
+        assert convolutions.fp32_precision == before
+    assert seen == ["ieee"] * 3
 
 
 @pytest.mark.gpu

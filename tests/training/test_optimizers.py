@@ -224,3 +224,14 @@ def test_it_goes_on_from_what_is_remembered():
         optimizer.step()
     torch.testing.assert_close(two.weight, one.weight)
     torch.testing.assert_close(two.bias, one.bias)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "muon"])
+def test_all_that_is_remembered_lies_where_the_weights_are(kind):
+    settings = Optimizer(kind=kind, momentum=0.9)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    optimizer = make_optimizer(network, settings)
+    pushed(network, optimizer)
+    other = make_optimizer(network.to("meta"), settings)  # as from a file, onto another device
+    restore_optimizer(other, optimizer_tensors(optimizer))
+    assert {value.device.type for value in optimizer_tensors(other).values()} == {"meta"}

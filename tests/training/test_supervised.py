@@ -208,3 +208,15 @@ def test_the_digest_follows_the_weights_of_all_teachers(small_teacher):
     assert teachers_digest(both, 2) != before
     with pytest.raises(ModelError, match="is for scale 2, not 4"):
         teachers_digest(recipe_of(small_teacher), 4)
+
+
+def test_tf32_and_trials_of_kernels_are_for_steps_on_a_gpu_alone():
+    def chosen():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+
+    before = chosen()
+    with Numerics(device=torch.device("cpu")).computing():
+        assert chosen() == before
+    with Numerics(device=torch.device("cuda")).computing():
+        assert chosen() == ("high", True)
+    assert chosen() == before

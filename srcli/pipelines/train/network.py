@@ -155,7 +155,7 @@ def choose_numerics(
     threads: int = 0,
     team: Team = ALONE,
 ) -> Numerics:
-    """Choose number format and layout for this machine, and set threads, allocator and TF32.
+    """Choose number format and layout for this machine, and set threads and allocator.
 
     Half precision is bf16 where it is native, with channels_last; fp32 on a processor keeps the
     default layout, because grouped convolutions are three times slower in channels_last there.
@@ -171,12 +171,8 @@ def choose_numerics(
     if chosen.type == "cpu":
         keep_freed_memory()
     half = resolve_precision(precision, chosen) == "bf16"
-    if chosen.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
-        if chosen.index is not None:  # else every process would take memory of the first GPU too
-            torch.cuda.set_device(chosen)
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)  # else every process would take memory of the first GPU too
     return Numerics(
         device=chosen,
         autocast=torch.bfloat16 if half else None,
