@@ -8,7 +8,7 @@ import math
 import os
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch._C._profiler import _ExtraFields_Allocation
@@ -43,8 +43,7 @@ _RELUS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """Work of one forward pass."""
 
     conv_macs: int

@@ -10,18 +10,7 @@ from skimage.filters import gaussian
 
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import to_dtype
-from srcli.metrics.ifc import (
-    ACROSS_COLUMNS,
-    ACROSS_ROWS,
-    LOW_FIRST,
-    LOW_NEXT,
-    MINIMUM,
-    STRIP_SAMPLES,
-    Filter,
-    IfcReference,
-    correlate,
-    edge_bands,
-)
+from srcli.metrics.ifc import MINIMUM, IfcReference, edge_bands
 
 UINT8 = np.dtype(np.uint8)
 
@@ -113,37 +102,6 @@ def test_what_cannot_be_judged_is_refused(picture):
             ifc(picture, broken)
 
 
-FILTERS = {
-    "low first": LOW_FIRST,
-    "low next": LOW_NEXT,
-    "across columns": ACROSS_COLUMNS,
-    "across rows": ACROSS_ROWS,
-}
-
-
-def whole(kernel: Filter):
-    """All of a filter, its four quadrants put together."""
-    reach = len(kernel.quadrant) - 1
-    offsets = np.arange(-reach, reach + 1)
-    signs = np.ones((2, 2 * reach + 1))
-    if kernel.odd_axis is not None:
-        signs[kernel.odd_axis] = np.sign(offsets)
-    quadrant = kernel.quadrant[np.abs(offsets)[:, None], np.abs(offsets)]
-    return quadrant * signs[0][:, None] * signs[1]
-
-
-@pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("step", [1, 2])
-@pytest.mark.parametrize("size", [(9, 9), (10, 31), (37, 12)])
-def test_correlation_is_the_sum_over_the_whole_filter(name, step, size):
-    noise = np.random.default_rng(0).normal(100, 40, size)
-    weights = whole(FILTERS[name])
-    padded = np.pad(noise, len(weights) // 2, mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, weights.shape)
-    expected = np.einsum("ijkl,kl->ij", windows, weights)[::step, ::step]
-    np.testing.assert_allclose(correlate(noise, FILTERS[name], step), expected, atol=1e-11)
-
-
 def test_values_of_pyrtools(astronaut):
     rounded = np.round(luma(astronaut))
     # Mean squares and the coefficients at row 5, column 7, from SteerablePyramidSpace of
@@ -172,21 +130,3 @@ def test_values_of_pyrtools(astronaut):
 def test_levels_are_halved_and_rounded_up(picture):
     for pair in zip(*edge_bands(picture[:75, :91]), strict=True):
         assert [band.shape for band in pair] == [(75, 91), (38, 46), (19, 23), (10, 12)]
-
-
-def test_flat_directions_give_exactly_nothing(picture):
-    flat = np.full((75, 90), 0.1)
-    assert not any(band.any() for pair in edge_bands(flat) for band in pair)
-    stripes = np.repeat(picture[:1], 80, axis=0)  # the same in every row
-    for columns, rows in edge_bands(stripes):
-        assert columns.any()
-        assert not rows.any()
-
-
-@pytest.mark.parametrize("step", [1, 2])
-def test_strips_leave_no_seams(picture, step):
-    # The picture repeats, so what the filter gives repeats too, wherever strips end.
-    tall = np.tile(picture.astype(float), (2 + 2 * STRIP_SAMPLES // picture.size, 1))
-    answer = correlate(tall, LOW_NEXT, step)
-    period = len(picture) // step
-    np.testing.assert_array_equal(answer[8 : -period - 8], answer[8 + period : -8])
