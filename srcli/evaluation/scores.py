@@ -111,9 +111,9 @@ class Failure:
     scale: int
     dataset: str
     picture: str
-    model: str | None
+    model: str | None = None
     """None where it failed for every model."""
-    reason: str
+    reason: str = ""
 
 
 @dataclass(kw_only=True)

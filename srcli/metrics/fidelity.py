@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.colour import GRAY_SHARES, luma
+from srcli.imaging.colour import GRAY_SHARES
+from srcli.imaging.colour import luma as to_luma
 from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
@@ -109,40 +110,33 @@ class EvaluationProtocol:
     gray_as_luma: bool = False
     """Compare gray pictures by their own values, not as R = G = B by a Y of 16..235."""
 
-    def planes(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
+    def planes(
+        self, picture: Array, shave: int, *, gray: bool = False, luma: bool = False
+    ) -> Array:
         """Return the compared channels of a picture (H, W, 3) uint8, without its border.
 
-        They are (H, W) or, under ``rgb``, (H, W, 3), in 0..255. ``gray`` is True if the HR file has
-        one channel.
+        They are (H, W) or, under ``rgb`` unless ``luma`` is asked for, (H, W, 3), in 0..255.
+        ``gray`` is True if the HR file has one channel.
 
         Raises:
             ValueError: If the picture is not uint8, or nothing is left of it.
         """
-        area = _shaved(picture, shave)
-        return area if self.channel == "rgb" else self._luma(area, gray)
-
-    def luma_plane(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
-        """Return Y of a picture in 0..255, (H, W), even if the protocol compares R, G and B."""
-        return self._luma(_shaved(picture, shave), gray)
+        if picture.dtype != np.uint8:
+            raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
+        if min(picture.shape[:2]) <= 2 * shave:
+            raise ValueError(f"nothing is left after shaving {shave} pixels")
+        area = picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
+        if self.channel == "rgb" and not luma:
+            return area
+        if self.channel == "luma":
+            return area[..., 0]
+        y = area @ np.array(GRAY_SHARES) if gray and self.gray_as_luma else to_luma(area)
+        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
 
     def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
         """Return PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
         a, b = self.planes(sr, shave), self.planes(hr, shave)
         return psnr(a, b), ssim(a, b)
-
-    def _luma(self, area: Array, gray: bool) -> Array:
-        if self.channel == "luma":
-            return area[..., 0]
-        y = area @ np.array(GRAY_SHARES) if gray and self.gray_as_luma else luma(area)
-        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
-
-
-def _shaved(picture: Array, shave: int) -> Array:
-    if picture.dtype != np.uint8:
-        raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
-    if min(picture.shape[:2]) <= 2 * shave:
-        raise ValueError(f"nothing is left after shaving {shave} pixels")
-    return picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
 
 
 PROTOCOLS: dict[str, EvaluationProtocol] = {

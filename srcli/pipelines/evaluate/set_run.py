@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import DataError, DefectError, ModelError, SrxError, one_file
 from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate
@@ -40,9 +40,14 @@ GPU_DEPTH = 4
 
 
 def make_networks(
-    labels: Mapping[str, str], scale: int, options: EvalOptions, result: Evaluation
+    labels: Mapping[str, str],
+    scale: int,
+    options: EvalOptions,
+    failures: list[Failure],
+    *,
+    alone: bool = False,
 ) -> list[NetworkCandidate]:
-    """Load the models that are networks; those that cannot be used become failures."""
+    """Load the models that are networks; those that cannot be used at this scale are failures."""
     chain, engine = options.conversions, options.engine_options
     found = []
     for model, label in labels.items():
@@ -54,10 +59,9 @@ def make_networks(
                     NetworkCandidate(model, label, scale, chain, engine, tile=options.tile)
                 )
         except (ModelError, DefectError) as error:
-            alone = len(labels) == 1 and len(result.scales) == 1
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
-            result.failures.append(Failure(scale, "", "", label, str(error)))
+            failures.append(Failure(scale, "", "", label, str(error)))
     return found
 
 
@@ -66,22 +70,18 @@ def make_folders(
     scale: int,
     pictures: PictureSet,
     options: EvalOptions,
-    result: Evaluation,
+    failures: list[Failure],
 ) -> list[FolderCandidate]:
     """Match the folders of SR pictures with a set."""
     names = [picture.name for picture in pictures.items]
     found = []
     for model, label in labels.items():
-        if not _is_folder(model):
-            continue
-        inner = Path(model) / pictures.name
-        place = inner if inner.is_dir() else Path(model)
-        each = FolderCandidate(place, label, scale, names, options.conversions)
-        found.append(each)
-        result.failures.extend(
-            Failure(scale, pictures.name, name, label, reason)
-            for name, reason in each.matched.orphans.items()
-        )
+        if _is_folder(model):
+            inner = Path(model) / pictures.name
+            place = inner if inner.is_dir() else Path(model)
+            found.append(FolderCandidate(place, label, scale, names, options.conversions))
+            orphans = found[-1].matched.orphans.items()
+            failures += [Failure(scale, pictures.name, n, label, why) for n, why in orphans]
     return found
 
 
@@ -89,7 +89,7 @@ def _is_folder(model: str) -> bool:
     return model not in MODELS and Path(model).is_dir()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EnlargedPicture:
     """One picture after every model has enlarged it."""
 
@@ -113,14 +113,14 @@ class Reference:
 
     def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
         """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
-        planes = self._planes(sr)
+        planes, hr = self._planes(sr), self._hr
         measures: dict[str, Callable[[], float]] = {
-            "psnr": lambda: fidelity.psnr(planes, self._hr),
-            "ssim": lambda: fidelity.ssim(planes, self._hr),
-            "ifc": lambda: self._ifc_reference.score(self._luma(sr)),
+            "psnr": lambda: fidelity.psnr(planes, hr),
+            "ssim": lambda: fidelity.ssim(planes, hr),
+            "ifc": lambda: self._ifc_reference.score(self._planes(sr, luma=True)),
             "consistency": lambda: self._consistency(sr),
-            "low": lambda: fidelity.split_psnr(planes, self._hr)[0],
-            "high": lambda: fidelity.split_psnr(planes, self._hr)[1],
+            "low": lambda: fidelity.split_psnr(planes, hr)[0],
+            "high": lambda: fidelity.split_psnr(planes, hr)[1],
             "lpips": lambda: self._perceptual("lpips", sr),
             "dists": lambda: self._perceptual("dists", sr),
         }
@@ -139,15 +139,11 @@ class Reference:
 
     @cached_property
     def _ifc_reference(self) -> ifc.IfcReference:
-        return ifc.IfcReference(self._luma(self.pair.hr))
+        return ifc.IfcReference(self._planes(self.pair.hr, luma=True))
 
-    def _planes(self, picture: Array, shave: int | None = None) -> Array:
+    def _planes(self, picture: Array, shave: int | None = None, *, luma: bool = False) -> Array:
         shave = self.options.border(self.scale) if shave is None else shave
-        return self.options.rules.planes(picture, shave, gray=self.pair.gray)
-
-    def _luma(self, picture: Array) -> Array:
-        own = self.options
-        return own.rules.luma_plane(picture, own.border(self.scale), gray=self.pair.gray)
+        return self.options.rules.planes(picture, shave, gray=self.pair.gray, luma=luma)
 
     def _consistency(self, sr: Array) -> float:
         chain, lr = self.options.conversions, self.pair.lr
@@ -163,17 +159,16 @@ class Reference:
         return fidelity.perceptual_distance(name, sr[inside], self.pair.hr[inside])
 
 
-@dataclass(kw_only=True)
-class _Enlarged:
+class Enlarged(NamedTuple):
     """A picture enlarged by one candidate, with its scores that are being computed."""
 
     sr: Array
     seconds: float | None
-    futures: list[Future[dict[str, float]]]
+    scores: Sequence[Future[dict[str, float]]]
 
-    def scores(self) -> dict[str, float]:
+    def wait(self) -> dict[str, float]:
         """Wait for the scores, and raise what went wrong."""
-        return {name: value for each in self.futures for name, value in each.result().items()}
+        return {name: value for each in self.scores for name, value in each.result().items()}
 
 
 @dataclass(kw_only=True)
@@ -202,21 +197,19 @@ class SetRun:
         on_cpu = choose_device(self.options.engine.device).type == "cpu"
         depth = 0 if on_cpu else GPU_DEPTH
         ahead = ReadAhead(self._read, self.pictures.items, ahead=max(1, depth), pool=self.pool)
-        pending: deque[tuple[Pair, dict[str, _Enlarged]]] = deque()
+        pending: deque[tuple[Pair, dict[str, Enlarged]]] = deque()
         for picture, reading in ahead:
             task.describe(f"{self.pictures.name}/{picture.name} x{self.scale}")
-            pair = self._attempt(picture.name, None, reading.result, name=picture.where)
+            pair = self._attempt(picture.name, None, reading.result, place=picture.where)
             if pair is None:
                 task.advance(1)
                 continue
             pending.append((pair, self._enlarge(pair, wait_for_scores=on_cpu)))
             ahead.fill()  # now, because nothing is being timed
             while len(pending) > depth:
-                self._finish(*pending.popleft())
-                task.advance(1)
+                self._finish(*pending.popleft(), task)
         for scored in pending:
-            self._finish(*scored)
-            task.advance(1)
+            self._finish(*scored, task)
 
     def _read(self, picture: SetPicture) -> Pair:
         """Read a picture; one that is too small for a metric is refused."""
@@ -234,77 +227,71 @@ class SetRun:
             )
         return pair
 
-    def _enlarge(self, pair: Pair, *, wait_for_scores: bool) -> dict[str, _Enlarged]:
+    def _enlarge(self, pair: Pair, *, wait_for_scores: bool) -> dict[str, Enlarged]:
         """Enlarge a picture by every candidate and start scoring; by label, without failed ones."""
         reference, wanted = Reference(pair, self.options, self.scale), self.options.metrics
         # IFC takes about as long as all the others: one thread each.
         parts = [[m for m in wanted if m == "ifc"], [m for m in wanted if m != "ifc"]]
-        found: dict[str, _Enlarged] = {}
+        found: dict[str, Enlarged] = {}
         for candidate in self.candidates:
             if wait_for_scores:
-                wait([future for each in found.values() for future in each.futures])
+                wait([future for each in found.values() for future in each.scores])
             made = self._attempt(pair.name, candidate.label, partial(candidate.enlarge, pair))
             if made is not None:
-                sr, seconds = made
-                futures = [self.pool.submit(reference.score, sr, part) for part in parts if part]
+                futures = [
+                    self.pool.submit(reference.score, made[0], part) for part in parts if part
+                ]
                 if "psnr" in wanted:
                     futures.append(self.pool.submit(lambda: {"bicubic": reference.bicubic}))
-                found[candidate.label] = _Enlarged(sr=sr, seconds=seconds, futures=futures)
+                found[candidate.label] = Enlarged(*made, futures)
         return found
 
-    def _finish(self, pair: Pair, enlarged: dict[str, _Enlarged]) -> None:
+    def _finish(self, pair: Pair, enlarged: dict[str, Enlarged], task: Task) -> None:
         """Record the scores of a picture and hand it over."""
-        sr: dict[str, Array] = {}
-        psnr: dict[str, float] = {}
+        own, dataset = self.options, self.pictures.name
+        found: dict[str, float] = {}
         for label, each in enlarged.items():
-            values = self._attempt(pair.name, label, each.scores)
-            if values is None:
-                continue
-            sr[label], psnr[label] = each.sr, values.get("psnr", float("nan"))
-            self.result.scores.append(
-                PictureScore(
-                    scale=self.scale,
-                    dataset=self.pictures.name,
-                    picture=pair.name,
-                    model=label,
-                    values={name: values[name] for name in self.options.metrics},
-                    seconds=each.seconds,
-                    bicubic=values.get("bicubic"),
+            values = self._attempt(pair.name, label, each.wait)
+            if values is not None:
+                found[label] = values.get("psnr", float("nan"))
+                self.result.scores.append(
+                    PictureScore(
+                        scale=self.scale,
+                        dataset=dataset,
+                        picture=pair.name,
+                        model=label,
+                        values={name: values[name] for name in own.metrics},
+                        seconds=each.seconds,
+                        bicubic=values.get("bicubic"),
+                    )
                 )
-            )
-        if sr:
-            picture = EnlargedPicture(
-                scale=self.scale,
-                dataset=self.pictures.name,
-                pair=pair,
-                chain=self.options.conversions,
-                sr=sr,
-                psnr=psnr,
-            )
+        if found:
+            sr = {label: enlarged[label].sr for label in found}
+            picture = EnlargedPicture(self.scale, dataset, pair, own.conversions, sr, found)
             hand_over(picture, self.on_picture, self.result, self.progress)
+        task.advance(1)
 
     def _attempt(
-        self, picture: str, model: str | None, call: Callable[[], T], *, name: str = ""
+        self, picture: str, model: str | None, call: Callable[[], T], *, place: str = ""
     ) -> T | None:
-        """Return what a call returns; its error becomes a failure of the picture."""
-        place = name or f"{self.pictures.name}/{picture}, {model}"
-        failed = partial(Failure, self.scale, self.pictures.name, picture, model)
-        return attempt(place, call, failed, self.result, self.progress)
+        failed = Failure(self.scale, self.pictures.name, picture, model)
+        return attempt(call, failed, place, self.result, self.progress)
 
 
 def attempt(
-    place: str,
     call: Callable[[], T],
-    failed: Callable[[str], Failure],
+    failed: Failure,
+    place: str,
     result: Evaluation,
     progress: Progress,
 ) -> T | None:
-    """Return what a call returns; its error becomes a failure of the result."""
+    """Return what a call returns; its error becomes the failure of the result."""
+    names = (f"{failed.dataset}/{failed.picture}", failed.model)
     try:
-        with one_file(place):
+        with one_file(place or ", ".join(filter(None, names))):
             return call()
     except SrxError as error:
-        result.failures.append(failed(str(error)))
+        result.failures.append(replace(failed, reason=str(error)))
         show_traceback(error, progress)
         return None
 
@@ -316,7 +303,6 @@ def hand_over(
     progress: Progress,
 ) -> None:
     """Call functions with a picture; the errors of those become its failures."""
-    failed = partial(Failure, picture.scale, picture.dataset, picture.pair.name, None)
+    failed = Failure(picture.scale, picture.dataset, picture.pair.name)
     for call in on_picture:
-        place = f"{picture.dataset}/{picture.pair.name}"
-        attempt(place, partial(call, picture), failed, result, progress)
+        attempt(partial(call, picture), failed, "", result, progress)
