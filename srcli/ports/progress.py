@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli.errors import DefectError
 
@@ -52,31 +52,17 @@ def show_traceback(error: SrxError, progress: Progress) -> None:
 class NoTask:
     """A task without display."""
 
-    def advance(self, amount: float = 1.0) -> None:
+    def ignore(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever is told
         """Ignore."""
 
-    def grow(self, amount: float) -> None:
-        """Ignore."""
-
-    def describe(self, text: str) -> None:
-        """Ignore."""
-
-    def close(self) -> None:
-        """Ignore."""
+    advance = grow = describe = close = ignore
 
 
-class NoProgress:
+class NoProgress(NoTask):
     """The default: silence."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Return a task that ignores everything."""
-        return NoTask()
+        return self
 
-    def message(self, text: str) -> None:
-        """Ignore."""
-
-    def warn(self, text: str) -> None:
-        """Ignore."""
-
-    def detail(self, text: str) -> None:
-        """Ignore."""
+    message = warn = detail = NoTask.ignore
