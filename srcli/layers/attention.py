@@ -156,8 +156,7 @@ class AsymmetricNonLocal(nn.Module):
             most = max(self.scores // (n * key.shape[2]), 1)
             attended = [attend(part, key, value) for part in torch.split(query, most, dim=2)]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
-        out: Tensor = self.out(mixed) + x
-        return out
+        return torch.add(x, self.out(mixed))
 
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,24 @@ def damp(layer: nn.Conv2d, gain: float) -> None:
         layer.weight.mul_(gain)
     else:
         layer.weight.zero_()
+
+
+def repeat(make: Callable[[], nn.Module], times: int) -> nn.Sequential:
+    """Make several modules in a row."""
+    return nn.Sequential(*(make() for _ in range(times)))
+
+
+class Residual(nn.Sequential):
+    """Named layers in a row; what they give, times ``share``, is added to the input."""
+
+    def __init__(self, share: float = 1.0, **layers: nn.Module) -> None:
+        super().__init__(OrderedDict(layers))
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        out = super().forward(x)  # type: ignore[no-untyped-call]
+        return torch.add(x, out, alpha=self.share)
 
 
 class Concatenation(nn.Module):

@@ -193,8 +193,7 @@ class ResidualDenseBlock(nn.Module):
         seen = x
         for convolution in self.convolutions:
             seen = torch.cat([seen, F.relu(convolution(seen))], dim=1)
-        out: Tensor = self.fuse(seen) + x
-        return out
+        return torch.add(x, self.fuse(seen))
 
 
 class ResidualPlainBlock(nn.Module):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import PooledChannelAttention
-from srcli.layers.blocks import ShuffleUpsampling, conv, damp, merge_convolutions
+from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, damp, merge_convolutions
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicSkip
 
@@ -65,7 +64,9 @@ class NestedAttention(Network):
 
         def level(number: int) -> nn.Module:
             if number == 0:
-                return AttentionResidualBlock(channels=channels, attention=attention())
+                gate = attention()
+                first, second = conv(channels, channels), conv(channels, channels)
+                return Residual(first=first, act=nn.ReLU(), second=second, attention=gate)
             inner = [level(number - 1) for _ in range(branches)]
             concatenate = accumulate == "concat"
             return NestedLoop(inner, channels=channels, concatenate=concatenate, act=act)
@@ -107,21 +108,6 @@ class NestedAttention(Network):
         damp(self.last, deep_gain)
 
 
-class AttentionResidualBlock(nn.Module):
-    """ARB: two 3x3 convolutions, channel attention, and the input added."""
-
-    def __init__(self, *, channels: int, attention: nn.Module) -> None:
-        super().__init__()
-        self.first = conv(channels, channels)
-        self.second = conv(channels, channels)
-        self.attention = attention
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.attention(self.second(F.relu(self.first(x)))) + x
-        return out
-
-
 class NestedLoop(nn.Module):
     """One loop: modules in a row, all their outputs joined, a convolution, the input added.
 
@@ -152,5 +138,4 @@ class NestedLoop(nn.Module):
             joined = torch.stack(kept).sum(dim=0)
         else:
             joined = self.act(self.fuse(torch.cat(kept, dim=1)))
-        out: Tensor = self.last(joined) + x
-        return out
+        return torch.add(x, self.last(joined))

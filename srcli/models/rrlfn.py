@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import EnhancedSpatialAttention
-from srcli.layers.blocks import ResidualLocalFeatureBlock, conv, damp
+from srcli.layers.blocks import ResidualLocalFeatureBlock, conv, damp, repeat
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import carry_by_corners
@@ -66,7 +66,7 @@ class RRLFN(TrainedWithBranches):
             )
 
         self.head = conv(3, channels)
-        self.body = nn.Sequential(*(block() for _ in range(num_blocks)))
+        self.body = repeat(block, num_blocks)
         self.tail = conv(channels, channels)
         self.up = conv(channels, 3 * scale * scale)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import conv, convs
+from srcli.layers.blocks import Residual, conv, convs, repeat
 from srcli.layers.network import Network, SkiplessNetwork
 
 SLOPE = 0.2
@@ -41,9 +41,11 @@ class RRDBNet(SkiplessNetwork):
         super().__init__(scale)
         self.multiple_of = self.unshuffle = unshuffle or max(4 // scale, 1)
         self.head = conv(3 * self.unshuffle**2, channels)
-        self.body = nn.Sequential(
-            *(ResidualInResidual(channels, growth) for _ in range(num_blocks))
-        )
+
+        def block() -> nn.Module:
+            return Residual(SLOPE, blocks=repeat(lambda: DenselyConnected(channels, growth), 3))
+
+        self.body = repeat(block, num_blocks)
         self.tail = conv(channels, channels)
         self.up = convs([(channels, channels)] * round(math.log2(scale * self.unshuffle)))
         self.full = conv(channels, channels)
@@ -56,18 +58,6 @@ class RRDBNet(SkiplessNetwork):
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
         sr_image: Tensor = self.last(F.leaky_relu_(self.full(out), SLOPE))
         return sr_image
-
-
-class ResidualInResidual(nn.Module):
-    """RRDB: three dense blocks in a row; the input is added."""
-
-    def __init__(self, channels: int, growth: int) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*(DenselyConnected(channels, growth) for _ in range(3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        return torch.add(x, self.blocks(x), alpha=SLOPE)
 
 
 class DenselyConnected(nn.Module):

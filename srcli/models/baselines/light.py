@@ -16,6 +16,7 @@ from srcli.layers.blocks import (
     ResidualLocalFeatureBlock,
     conv,
     convs,
+    repeat,
 )
 from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.placement import StretchedMap
@@ -88,8 +89,7 @@ class MultiDistillationBlock(nn.Module):
             kept.append(step[:, : self.kept])
             rest = step[:, self.kept :]
         kept.append(self.last(rest))
-        out: Tensor = self.fuse(self.attention(torch.cat(kept, dim=1))) + x
-        return out
+        return torch.add(x, self.fuse(self.attention(torch.cat(kept, dim=1))))
 
 
 class RFDN(DistillationNetwork):
@@ -156,10 +156,7 @@ class RLFN(DistillationNetwork):
                 convs(widths), channels=channels, esa_channels=esa_channels, slope=slope
             )
 
-        def body() -> nn.Module:
-            return nn.Sequential(*(block() for _ in range(num_blocks)))
-
-        super().__init__(scale, channels, body, top=255.0)
+        super().__init__(scale, channels, lambda: repeat(block, num_blocks), top=255.0)
 
 
 class PAN(Network):
@@ -181,9 +178,7 @@ class PAN(Network):
     ) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
-        self.body = nn.Sequential(
-            *(SelfCalibratedBlock(channels, slope) for _ in range(num_blocks))
-        )
+        self.body = repeat(lambda: SelfCalibratedBlock(channels, slope), num_blocks)
         self.tail = conv(channels, channels)
         self.up = nn.Sequential()
         for number, factor in enumerate(STEPS[scale]):
@@ -230,8 +225,7 @@ class SelfCalibratedBlock(nn.Module):
         narrow = F.leaky_relu(self.squeeze_gated(x), self.slope)
         gated = self.after(self.gated(narrow) * torch.sigmoid(self.gate(narrow)))
         joined = F.leaky_relu(torch.cat([plain, gated], dim=1), self.slope)
-        out: Tensor = self.fuse(joined) + x
-        return out
+        return torch.add(x, self.fuse(joined))
 
 
 class AttentiveUpsampling(nn.Module):
@@ -361,7 +355,7 @@ class MAFFSRN(Network):
     ) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
-        self.body = nn.Sequential(*(FeatureFusionGroup(channels, slope) for _ in range(num_groups)))
+        self.body = repeat(lambda: FeatureFusionGroup(channels, slope), num_groups)
         self.tails = nn.ModuleList(conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5))
         self.gains = nn.Parameter(torch.full((2,), 0.5))
 

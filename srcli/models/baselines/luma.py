@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import STEPS, conv, convs
+from srcli.layers.blocks import STEPS, conv, convs, repeat
 from srcli.layers.network import Network
 from srcli.layers.reparameterised import (
     FoldedKernel,
@@ -265,7 +265,7 @@ class IDN(LumaNetwork):
         super().__init__(scale)
         self.slope = slope
         self.head = convs([(1, channels), (channels, channels)])
-        self.body = nn.Sequential(*(EnhancementBlock(channels, slope) for _ in range(num_blocks)))
+        self.body = repeat(lambda: EnhancementBlock(channels, slope), num_blocks)
         self.up = nn.ConvTranspose2d(
             channels, 1, 17, stride=scale, padding=8, output_padding=scale - 1
         )

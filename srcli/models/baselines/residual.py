@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
-from srcli.layers.blocks import ShuffleUpsampling, conv, convs
+from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, convs, repeat
 from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 
@@ -49,26 +49,11 @@ class EDSR(LongSkip):
         num_blocks: int = 32,
         residual_scale: float = 0.1,
     ) -> None:
-        def body() -> nn.Module:
-            blocks = (ResidualBlock(channels, scale=residual_scale) for _ in range(num_blocks))
-            return nn.Sequential(*blocks)
+        def block() -> nn.Module:
+            first, second = conv(channels, channels), conv(channels, channels)
+            return Residual(residual_scale, conv1=first, act=nn.ReLU(inplace=True), conv2=second)
 
-        super().__init__(scale, channels, body)
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a ReLU between them, then ``scale``; the input is added."""
-
-    def __init__(self, channels: int, scale: float) -> None:
-        super().__init__()
-        self.conv1 = conv(channels, channels)
-        self.conv2 = conv(channels, channels)
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.conv2(F.relu_(self.conv1(x)))
-        return torch.add(x, out, alpha=self.scale)
+        super().__init__(scale, channels, lambda: repeat(block, num_blocks))
 
 
 class RCAN(LongSkip):
@@ -89,42 +74,18 @@ class RCAN(LongSkip):
         num_blocks: int = 20,
         reduction: int = 16,
     ) -> None:
+        def block() -> nn.Module:
+            return Residual(
+                conv1=conv(channels, channels),
+                act=nn.ReLU(inplace=True),
+                conv2=conv(channels, channels),
+                attention=ChannelAttention(channels=channels, reduction=reduction),
+            )
+
         def group() -> nn.Module:
-            blocks = [ChannelAttentionBlock(channels, reduction) for _ in range(num_blocks)]
-            return ResidualGroup(blocks, channels)
+            return Residual(blocks=repeat(block, num_blocks), last=conv(channels, channels))
 
-        super().__init__(
-            scale, channels, lambda: nn.Sequential(*(group() for _ in range(num_groups)))
-        )
-
-
-class ChannelAttentionBlock(nn.Module):
-    """RCAB: two 3x3 convolutions, channel attention, and the input added."""
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        self.conv1 = conv(channels, channels)
-        self.conv2 = conv(channels, channels)
-        self.attention = ChannelAttention(channels=channels, reduction=reduction)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.attention(self.conv2(F.relu_(self.conv1(x)))) + x
-        return out
-
-
-class ResidualGroup(nn.Module):
-    """Blocks in a row, a 3x3 convolution, and the input added."""
-
-    def __init__(self, blocks: list[ChannelAttentionBlock], channels: int) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-        self.last = conv(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.last(self.blocks(x)) + x
-        return out
+        super().__init__(scale, channels, lambda: repeat(group, num_groups))
 
 
 class SRResNet(SkiplessNetwork):
@@ -137,33 +98,21 @@ class SRResNet(SkiplessNetwork):
     def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16) -> None:
         super().__init__(scale)
         self.head = nn.Sequential(conv(3, channels, 9), nn.PReLU())
-        self.body = nn.Sequential(*(NormalisedBlock(channels) for _ in range(num_blocks)))
-        self.tail = nn.Sequential(conv(channels, channels), nn.BatchNorm2d(channels))
+
+        def normalised() -> tuple[nn.Module, nn.Module]:
+            return conv(channels, channels), nn.BatchNorm2d(channels)
+
+        def block() -> nn.Module:
+            return Residual(layers=nn.Sequential(*normalised(), nn.PReLU(), *normalised()))
+
+        self.body = repeat(block, num_blocks)
+        self.tail = nn.Sequential(*normalised())
         self.up = ShuffleUpsampling(channels=channels, scale=scale, activation=nn.PReLU)
         self.last = conv(channels, 3, 9)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
         out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return out
-
-
-class NormalisedBlock(nn.Module):
-    """Two 3x3 convolutions with batch normalisation, a PReLU between them; the input is added."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            conv(channels, channels),
-            nn.BatchNorm2d(channels),
-            nn.PReLU(),
-            conv(channels, channels),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.layers(x) + x
         return out
 
 
@@ -219,8 +168,7 @@ class LocallyDenseBlock(nn.Module):
         joined = x
         for layer in self.layers:
             joined = torch.cat([joined, F.relu_(layer(joined))], dim=1)
-        out: Tensor = self.fuse(joined) + x
-        return out
+        return torch.add(x, self.fuse(joined))
 
 
 class CARN(SkiplessNetwork):
