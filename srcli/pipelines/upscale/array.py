@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, get_args, overload
 
 import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import read_photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
@@ -25,43 +26,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
-# PIL's modes: of 16 bits, gray, of colours, with alpha in a form that networks do not take, ready
 _DEEP = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
-_GRAY = frozenset({"1", "L", "LA", "La", "F"}) | _DEEP
-_RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX"})
-_ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
-_PLAIN = frozenset({"L", "LA", "RGB", "RGBA", "F"})
+"""PIL's modes of 16 bits."""
+_KINDS = {b"GRAY": {"1", "L", "LA", "La", "F", *_DEEP}, b"RGB ": {"P", "PA", "RGB", "RGBA", "RGBa"}}
+"""PIL's modes by the colours of their profiles."""
+
+
+class _Options(TypedDict, total=False):
+    tile: int | None
+    overlap: int | None
+    tta: bool
+    back_project: bool
+    device: str
+    precision: Precision
+    value_range: int | None
+    progress: bool | Callable[[float], object]
 
 
 @overload
 def upscale(
-    picture: Picture,
-    model: str = "g-idrn",
-    scale: int | None = None,
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    tta: bool = False,
-    back_project: bool = False,
-    device: str = "auto",
-    precision: Precision = "auto",
-    value_range: int | None = None,
-    progress: bool | Callable[[float], object] = False,
+    picture: Picture, model: str = ..., scale: int | None = ..., **options: Unpack[_Options]
 ) -> Picture: ...
 @overload
 def upscale(
     picture: str | os.PathLike[str],
-    model: str = "g-idrn",
-    scale: int | None = None,
-    *,
-    tile: int | None = None,
-    overlap: int | None = None,
-    tta: bool = False,
-    back_project: bool = False,
-    device: str = "auto",
-    precision: Precision = "auto",
-    value_range: int | None = None,
-    progress: bool | Callable[[float], object] = False,
+    model: str = ...,
+    scale: int | None = ...,
+    **options: Unpack[_Options],
 ) -> Image.Image: ...
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
@@ -117,10 +108,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
     factor = default_scale([model]) if scale is None else _whole("scale", scale, "2, 3 or 4")
-    edge = None if tile is None else _whole("tile", tile, "None or a whole number from 1", 1)
-    shared = (
-        None if overlap is None else _whole("overlap", overlap, "None or a whole number from 0", 0)
-    )
+    edge = _whole("tile", tile, "None or a whole number from 1", 1)
+    shared = _whole("overlap", overlap, "None or a whole number from 0", 0)
     # ``auto`` is resolved here, as its meaning may change while the process lives
     options = EngineOptions(
         device=str(choose_device(device)),
@@ -177,15 +166,15 @@ def _check_type(picture: object) -> None:
     )
 
 
-def _whole(name: str, value: object, expected: str, least: int | None = None) -> int:
+def _whole(name: str, value: Any, expected: str, least: int | None = None) -> Any:  # noqa: ANN401
     """Return an option as a whole number; 2.0 is one."""
     try:
-        number = int(value)  # type: ignore[call-overload]
+        number = value if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or number != value or (least is not None and number < least):
+    if number != value or (least is not None and number is not None and number < least):
         raise UsageError(f"{name}={value!r}: give {expected}")
-    return int(number)
+    return number
 
 
 def _as_photograph(picture: NDArray[Any]) -> Photograph:
@@ -228,7 +217,7 @@ def _read_image(path: Path) -> Image.Image:
     photograph = read_photograph(path)
     array = _join_alpha(photograph)
     try:
-        image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+        image = as_image(array)
     except TypeError as error:
         raise PictureError(
             f"{path}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give an "
@@ -243,19 +232,20 @@ def _array_of(image: Image.Image) -> NDArray[Any]:
     """Return the pixels of an image of any mode, with transparency of any form as alpha."""
     if image.mode in _DEEP:
         return _deep(image)
+    if image.mode == "F":
+        return np.asarray(image)[:, :, None]
     try:
-        if image.mode in _ALPHA:
-            return np.asarray(image.convert(_ALPHA[image.mode]))
-        if image.mode == "1":
-            image = image.convert("L")
         if image.mode in ("L", "RGB", "P") and image.has_transparency_data:
-            return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
-        return np.asarray(image if image.mode in _PLAIN else image.convert("RGB"))
+            image = image.convert("LA" if image.mode == "L" else "RGBA")
+        elif image.mode == "HSV":
+            image = image.convert("RGB")
+        pixels, alpha = pixels_of(image)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"PIL image of mode {image.mode}: cannot be converted ({error}); "
             "give an image of mode L, LA, RGB or RGBA"
         ) from error
+    return _join_alpha(Photograph(pixels=pixels, alpha=alpha, metadata=Metadata()))
 
 
 def _deep(image: Image.Image) -> NDArray[Any]:
@@ -272,16 +262,15 @@ def _deep(image: Image.Image) -> NDArray[Any]:
                 f"PIL image of mode I with values {low} to {high}: only 0 to 65535 are taken, as "
                 "16 bits; scale them, or convert it to mode F"
             )
-    return values.astype(np.uint16)
+    return values.astype(np.uint16)[:, :, None]
 
 
 def _image_of(array: NDArray[Any], source: Image.Image) -> Image.Image:
     """Return upscaled pixels as an image, with resolution and profile as far as those fit it."""
-    image = Image.fromarray(array)
+    image = as_image(array)
     if source.info.get("dpi"):
         image.info["dpi"] = source.info["dpi"]
     profile = source.info.get("icc_profile")
-    kind = b"GRAY" if source.mode in _GRAY else b"RGB " if source.mode in _RGB else None
-    if profile and profile[16:20] == kind:
+    if profile and source.mode in _KINDS.get(profile[16:20], ()):
         image.info["icc_profile"] = profile
     return image
