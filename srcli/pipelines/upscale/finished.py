@@ -6,28 +6,23 @@ that has not changed since. A newer srx, or newer weights of the same model, cha
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import srcli
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.photograph import mark_source
-from srcli.imaging.provenance import Provenance, read_provenance
+from srcli.imaging.provenance import read_provenance
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture
 from srcli.models import MODELS
-from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.opening import look_for_model, open_photograph
 from srcli.pipelines.upscale.plan import (
     SUFFIXES,
@@ -39,7 +34,9 @@ from srcli.pipelines.upscale.plan import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from srcli.imaging.provenance import Provenance
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Reporter
 
@@ -50,34 +47,13 @@ _TIME_STEPS = (10**9, 10**7, 10**3, 1)
 """Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
 
 
-@dataclass(frozen=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     """What is to be done with an input, and why, in words that follow the name of the output."""
 
     kind: Literal["due", "finished", "kept", "another", "failed"]
     """``another``: the output is, or may be, of another input, whose extension may differ."""
     reason: str = ""
     error: SrxError | None = None
-
-
-def find_provenance(options: UpscaleOptions, model: str | None = None) -> Provenance:
-    """Return what outputs say of the software and the model that make them."""
-    model = model or options.model
-    file = weights_path(model, options.scale) if model in MODELS else Path(model)
-    digest = _digest(file, file.stat().st_mtime_ns) if file.is_file() else ""
-    return Provenance(
-        version=srcli.__version__,
-        model=model if model in MODELS else file.name,
-        scale=options.scale,
-        weights=digest,
-        auto=options.auto,
-        options=options.checksum(),
-    )
-
-
-@cache
-def _digest(file: Path, changed: int) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def find_due(
@@ -100,7 +76,7 @@ def find_due(
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    wanted = find_provenance(options)
+    wanted = options.made_by()
     # hardly ever needed, and a look at every output
     taken = cache(lambda: {real_path(item.target) for item in items})
 
@@ -119,22 +95,23 @@ def find_due(
                 if real_path(new.target) not in taken():
                     taken().add(real_path(new.target))
                     item, verdict = new, judge(new)
-            if verdict.error is not None:
-                reporter.fail(first, verdict.error)
-            elif verdict.kind == "due":
+            kind, reason, error = verdict
+            if error is not None:
+                reporter.fail(first, error)
+            elif kind == "due":
                 if item is not first:
                     reporter.progress.message(
                         f"{item.source}: becomes {item.target.name}, as {first.target.name} is "
                         "not, or may not be, made from it"
                     )
                 due.append(item)
-                again[verdict.reason].append(item)
-            elif verdict.kind == "finished":
+                again[reason].append(item)
+            elif kind == "finished":
                 finished.append(item)
-                if verdict.reason:
-                    reporter.progress.warn(f"{item.target}: {verdict.reason}")
+                if reason:
+                    reporter.progress.warn(f"{item.target}: {reason}")
             else:
-                reporter.fail(item, f"{item.target}: {verdict.reason}", kept=True)
+                reporter.fail(item, f"{item.target}: {reason}; {_ADVICE}", kept=True)
     again.pop("", None)  # these are new
     for reason, made in again.items():
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
@@ -181,12 +158,12 @@ def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
         if before.content and now.content:
             differs = before.content != now.content
         if differs and (moved or newer <= 0):  # what has changed is newer
-            reason = f"was made from another picture than {item.source}; {_ADVICE}"
-            return _Verdict("kept" if before.extension == now.extension else "another", reason)
-    if not _is_same_model(item, record, options, wanted):
-        return _Verdict("due", f"was made with {record.model} x{record.scale}")
-    if before is not None and not _has_same_options(item, record, options):
-        return _Verdict("due", "was made with other options")
+            kind: Literal["kept", "another"] = "another"
+            if before.extension == now.extension:
+                kind = "kept"
+            return _Verdict(kind, f"was made from another picture than {item.source}")
+    if reason := _differs(item, record, options, wanted):
+        return _Verdict("due", reason)
     if differs or newer >= step:
         return _Verdict("due", "the input has changed since")
     return _finished(item)
@@ -200,59 +177,46 @@ def _finished(item: Item) -> _Verdict:
     return _Verdict("finished", f"{left}; {advice}")
 
 
-def _is_same_model(
-    item: Item, record: Provenance, options: UpscaleOptions, wanted: Provenance
-) -> bool:
-    if record.scale != wanted.scale:
-        return False
+def _differs(item: Item, record: Provenance, options: UpscaleOptions, wanted: Provenance) -> str:
+    """Return in what an output was made otherwise than is asked for; empty for nothing."""
     if options.auto:  # looks at pixels, but not at those of its own choices
-        return record.auto or record.model == look_for_model(item, options)
-    if record.weights and record.weights == wanted.weights:
-        return True  # by another name
-    return record.model == wanted.model and (options.model in MODELS or not record.weights)
-
-
-def _has_same_options(item: Item, record: Provenance, options: UpscaleOptions) -> bool:
-    if record.options == options.checksum():
-        return True
+        same = record.auto or record.model == look_for_model(item, options)
+    elif record.weights and record.weights == wanted.weights:
+        same = True  # maybe by another name
+    else:
+        same = record.model == wanted.model and (options.model in MODELS or not record.weights)
+    if not same or record.scale != wanted.scale:
+        return f"was made with {record.model} x{record.scale}"
     # options of rasters mean nothing for the photographs among the inputs
-    plain = record.options == options.checksum(photograph=True)
-    return plain and open_photograph(item, options) is not None
+    alike = record.options == wanted.options or (
+        record.options == options.checksum(photograph=True)
+        and open_photograph(item, options) is not None
+    )
+    return "" if alike or record.source is None else "was made with other options"
 
 
 def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _Verdict:
     """Judge an output without a record by its size and time: it may be the user's own file."""
     unknown = "nothing in it says that srx has made it"
     if not item.from_folder and _has_rival(item, options):
-        reason = f"may be of another picture than {item.source}: {unknown}; {_ADVICE}"
-        return _Verdict("another", reason)
+        return _Verdict("another", f"may be of another picture than {item.source}: {unknown}")
     if is_newer:
-        return _Verdict("kept", f"is older than {item.source}, and {unknown}; {_ADVICE}")
+        return _Verdict("kept", f"is older than {item.source}, and {unknown}")
+    scale, asked = options.scale, options.raster
     try:
-        size = _expected_size(item, options)
+        if picture := open_photograph(item, options):
+            height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
+        else:
+            info = read_info(item.source, remote=options.allow_remote)
+            window, _ = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
+            height, width = window.height * scale, window.width * scale
         found = open_picture(item.target)
     except SrxError as error:
-        reason = f"exists and cannot be compared with {item.source} ({error}); {_ADVICE}"
-        return _Verdict("kept", reason)
-    if (found.height, found.width) == size:
+        return _Verdict("kept", f"exists and cannot be compared with {item.source} ({error})")
+    if (found.height, found.width) == (height, width):
         return _finished(item)
-    sizes = f"has {found.width}x{found.height} pixels and not {size[1]}x{size[0]}"
-    return _Verdict("kept", f"{sizes}, and {unknown}; {_ADVICE}")
-
-
-def _expected_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
-    """Return the (height, width) that an output will have.
-
-    Raises:
-        SrxError: If the input cannot be read.
-    """
-    scale, asked = options.scale, options.raster
-    picture = open_photograph(item, options)
-    if picture is not None:
-        return options.fit.fitted(picture.height * scale, picture.width * scale)
-    info = read_info(item.source, remote=options.allow_remote)
-    window, _ = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
-    return window.height * scale, window.width * scale
+    sizes = f"has {found.width}x{found.height} pixels and not {width}x{height}"
+    return _Verdict("kept", f"{sizes}, and {unknown}")
 
 
 def _has_rival(item: Item, options: UpscaleOptions) -> bool:

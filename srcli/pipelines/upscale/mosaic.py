@@ -27,7 +27,6 @@ from srcli.pipelines.upscale.finished import find_due
 from srcli.pipelines.upscale.options import Naming
 from srcli.pipelines.upscale.photographs import kept_metadata
 from srcli.pipelines.upscale.plan import Item, make_plan
-from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
 
-    from srcli.imaging.provenance import Provenance
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Reporter
 
     Upscale = Callable[[Path, Path, UpscaleOptions], str]
     """Upscales a raster into a file; returns why it failed, or nothing."""
@@ -95,8 +94,7 @@ def upscale_mosaic(
         if not any(tile.item in due for tile in tiles):
             for item in items:
                 if item not in due:
-                    skipped = FileReport(source=item.source, target=item.target, state="skipped")
-                    reporter.add(skipped)
+                    reporter.add(item, "skipped")
             continue
         name = Path(level).name or tiles[0].item.source.stem
         work = output / f".{name}.srx-mosaic"  # stays after an interruption
@@ -275,10 +273,8 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
                 if tile.picture is not None:
                     _write_picture(item, tile.picture, whole.read(window=window), options)
                 else:
-                    _write_sheet(item, whole, window, options.provenance)
-                reporter.add(
-                    FileReport(source=item.source, target=item.target, state="done", size=size)
-                )
+                    _write_sheet(item, whole, window, options)
+                reporter.add(item, size=size)
 
 
 def _write_picture(
@@ -296,7 +292,7 @@ def _write_picture(
     )
 
 
-def _write_sheet(item: Item, whole: DatasetReader, window: Any, made_by: Provenance | None) -> None:  # noqa: ANN401 - of rasterio
+def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: UpscaleOptions) -> None:  # noqa: ANN401 - of rasterio
     """Write a window of the mosaic as a georeferenced file beside it, then move it in place."""
     import rasterio
     from rasterio.shutil import copy
@@ -311,8 +307,8 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, made_by: Provena
             _copy_bands(whole, sheet)
             sheet.write(whole.read(window=window))
             tags = {key: text for key, text in whole.tags().items() if "SOFTWARE" not in key}
-            if made_by is not None:
-                made_by = replace(made_by, source=mark_source(item.source))
+            if options.records:
+                made_by = options.made_by(mark_source(item.source))
                 tags |= {"TIFFTAG_SOFTWARE": made_by.software(), **made_by.tags}
             sheet.update_tags(**tags)
             mask = whole.dataset_mask(window=window)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import srcli
 from srcli.errors import UsageError
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
+from srcli.models import MODELS
+from srcli.models.weights import weights_path
+
+if TYPE_CHECKING:
+    from srcli.imaging.photograph import SourceMark
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 
@@ -97,8 +106,6 @@ class UpscaleOptions:
     """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
-    provenance: Provenance | None = None
-    """Recorded in the outputs, each with its input; None records nothing."""
     naming: Naming = field(default_factory=Naming)
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
@@ -128,6 +135,27 @@ class UpscaleOptions:
         said = {name: value for name, value in given.items() if value}
         return f"{zlib.crc32(repr(said).encode()):08x}" if said else ""
 
+    @property
+    def records(self) -> bool:
+        """Outputs say what has made them."""
+        return not (self.strip_metadata or self.strip_provenance)
+
+    def made_by(
+        self, source: SourceMark | None = None, model: str = "", *, photograph: bool = False
+    ) -> Provenance:
+        """Return what outputs say of the software, model, options and input that make them."""
+        model = model or self.model
+        file = weights_path(model, self.scale) if model in MODELS else Path(model)
+        return Provenance(
+            version=srcli.__version__,
+            model=model if model in MODELS else file.name,
+            scale=self.scale,
+            weights=_digest(file, file.stat().st_mtime_ns) if file.is_file() else "",
+            auto=self.auto,
+            options=self.checksum(photograph=photograph),
+            source=source,
+        )
+
     def __post_init__(self) -> None:
         """Refuse ``fit`` together with options of rasters, and windows of mosaics."""
         if self.mosaic and (self.fit != UNBOUNDED or self.raster.asked_for):
@@ -138,3 +166,8 @@ class UpscaleOptions:
                 f"--fit is for photographs and {self.raster.asked_for[0]} for rasters; "
                 "upscale them in two runs"
             )
+
+
+@cache
+def _digest(file: Path, changed: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

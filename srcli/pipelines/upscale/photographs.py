@@ -29,13 +29,11 @@ from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.inference.stream import ArraySink, ImageJob, TileTooLargeError, run_stream
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.finished import find_provenance
 from srcli.pipelines.upscale.opening import PHOTO_MODEL, choose_model
 from srcli.pipelines.upscale.options import USUAL_MODEL
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk
-from srcli.pipelines.upscale.reporter import FileReport, Reporter
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
 
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from srcli.imaging.photograph import Photograph, Picture
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Reporter
 
 
 @dataclass(kw_only=True, eq=False)
@@ -137,17 +136,8 @@ class PhotographRun:
                 f"{self.tilings[model].tile} pixels"
             )
         lost = lost_metadata(item.format, metadata)
-        self.reporter.add(
-            FileReport(
-                source=item.source,
-                target=item.target,
-                state="done",
-                seconds=time.monotonic() - started,
-                tiles=tiles,
-                size=size,
-                warnings=(*picture.warnings, *unwritable, *lost),
-            )
-        )
+        warnings = (*picture.warnings, *unwritable, *lost)
+        self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
 
     def _upscale_frames(self, item: Item, picture: Picture, size: tuple[int, int]) -> int | None:
         """Upscale frame by frame: one at a time is in memory, beside a batch of tiles.
@@ -313,16 +303,12 @@ class PhotographRun:
                 self.reporter.fail(job.item, error, job.started)
                 continue
             self.reporter.add(
-                FileReport(
-                    source=job.item.source,
-                    target=job.item.target,
-                    state="done",
-                    seconds=time.monotonic() - job.started,
-                    model=job.model,
-                    tiles=job.work.tiles,
-                    size=self.options.fit.fitted(*job.sink.pixels.shape[:2]),
-                    warnings=job.warnings,
-                )
+                job.item,
+                started=job.started,
+                model=job.model,
+                tiles=job.work.tiles,
+                size=self.options.fit.fitted(*job.sink.pixels.shape[:2]),
+                warnings=job.warnings,
             )
 
 
@@ -332,13 +318,9 @@ def kept_metadata(
     """Return what an output keeps of the metadata of its input, with what made it."""
     if options.strip_metadata:  # but for what the pixels cannot be shown without
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
-    made_by = options.provenance
-    if made_by is None:
+    if not options.records:
         return metadata
-    if model != options.model:
-        made_by = find_provenance(options, model)
-    checksum = options.checksum(photograph=True)
-    made_by = replace(made_by, options=checksum, source=picture.mark)
+    made_by = options.made_by(picture.mark, model, photograph=True)
     earlier = metadata.software or exif.software(metadata.exif)
     return replace(metadata, software=made_by.software(earlier))
 

@@ -106,9 +106,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
     if not layout.all_classes:
         values, range_found = choose_value_range(info, layout.interpolated(), window, asked.values)
-    made_by = options.provenance
-    if made_by is not None:
-        made_by = replace(made_by, source=mark_source(item.source))
+    made_by = options.made_by(mark_source(item.source)) if options.records else None
     wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
     output = make_output(info, layout, window, options.scale, wanted)
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's

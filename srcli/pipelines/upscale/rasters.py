@@ -29,13 +29,13 @@ from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, open_job, plan_memory
-from srcli.pipelines.upscale.reporter import FileReport, Reporter
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from srcli.imaging.rasters.selection import BandLayout
+    from srcli.pipelines.upscale.reporter import Reporter
     from srcli.ports.executor import JsonDict, Place
     from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
@@ -146,16 +146,12 @@ def _steps(
         f"{timing.writing:.1f} s of {timing.total:.1f} s"
     )
     reporter.add(
-        FileReport(
-            source=item.source,
-            target=item.target,
-            state="done",
-            seconds=time.monotonic() - started,
-            tiles=tiles,
-            size=(job.output.height, job.output.width),
-            warnings=job.notes,
-            details=() if job.layout.all_classes else (waited,),
-        )
+        item,
+        started=started,
+        tiles=tiles,
+        size=(job.output.height, job.output.width),
+        warnings=job.notes,
+        details=() if job.layout.all_classes else (waited,),
     )
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import DefectError, ExitCode, SrxError, one_file
 from srcli.ports.progress import NoTask
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 State = Literal["done", "skipped", "failed"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FileReport:
     """Result of one input; in a dry run, what it would be."""
 
     source: Path
     target: Path
-    state: State
+    state: State = "done"
     seconds: float = 0.0
     model: str = ""
     """Name of the model, as ``--model auto`` chose it or the user gave it."""
@@ -132,15 +132,14 @@ class Reporter:
         self._on_file = on_file
         self._started = time.monotonic()
 
-    def open(self, files: int) -> None:
-        """Start the progress display for this number of files."""
+    def open(self, files: int = 0) -> None:
+        """Start the progress display for so many files; 0: a worker's tiles, which count there."""
         self._files = files
-        task = self.progress.task("upscaling", total=100, unit="%")
-        self.tiles = OverallProgress(task, files)
-
-    def open_share(self) -> None:
-        """Start the progress display of a worker, whose tiles count in the run's."""
-        self.tiles = self.progress.task("tiles", unit="tiles")
+        if files:
+            task = self.progress.task("upscaling", total=100, unit="%")
+            self.tiles = OverallProgress(task, files)
+        else:
+            self.tiles = self.progress.task("tiles", unit="tiles")
 
     def close(self) -> Summary:
         """End the progress display and return the summary."""
@@ -148,8 +147,19 @@ class Reporter:
         self.summary.seconds = time.monotonic() - self._started
         return self.summary
 
-    def add(self, report: FileReport) -> None:
-        """Show the warnings of a file and record its report."""
+    def add(
+        self,
+        item: Item,
+        state: State = "done",
+        started: float | None = None,
+        **known: Any,  # noqa: ANN401 - other fields of the report
+    ) -> None:
+        """Show the warnings of a file and record its report.
+
+        ``started`` is the start of its work by ``time.monotonic``; None if it never began.
+        """
+        seconds = 0.0 if started is None else time.monotonic() - started
+        report = FileReport(item.source, item.target, state, seconds=seconds, **known)
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")
         self.record(report)
@@ -181,22 +191,6 @@ class Reporter:
     def fail(
         self, item: Item, error: SrxError | str, started: float | None = None, *, kept: bool = False
     ) -> None:
-        """Record that an item failed.
-
-        Args:
-            item: The input and its output.
-            error: The reason.
-            started: Start of its work by ``time.monotonic``; None if it never began.
-            kept: See ``FileReport``.
-        """
-        self.add(
-            FileReport(
-                source=item.source,
-                target=item.target,
-                state="failed",
-                seconds=0.0 if started is None else time.monotonic() - started,
-                error=str(error),
-                details=error.details if isinstance(error, DefectError) else (),
-                kept=kept,
-            )
-        )
+        """Record that an item failed; for ``kept`` see ``FileReport``."""
+        details = error.details if isinstance(error, DefectError) else ()
+        self.add(item, "failed", started, error=str(error), details=details, kept=kept)

@@ -15,7 +15,7 @@ from srcli.inference.tiling import padded_grid
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.finished import find_due, find_provenance
+from srcli.pipelines.upscale.finished import find_due
 from srcli.pipelines.upscale.opening import open_photograph, open_photographs
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output
@@ -66,8 +66,6 @@ def upscale_files(
     """
     if options.model == AUTO:
         options = replace(options, model=USUAL_MODEL, auto=True)
-    if not (options.strip_provenance or options.strip_metadata):
-        options = replace(options, provenance=find_provenance(options))
     reporter = Reporter(progress or NoProgress(), on_file, options.model)
     if options.mosaic:
         if dry_run:
@@ -111,7 +109,7 @@ def _find_items(
         reporter.fail(item, reason)
     due, finished = find_due(plan.items, options, reporter, in_folder=is_folder(output))
     for item in finished:
-        reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
+        reporter.add(item, "skipped")
     return due
 
 
@@ -179,14 +177,8 @@ def _estimate_photograph(
     size, warnings = check_output(item, picture, options, free)
     depth = (picture.channels + picture.has_alpha) * picture.bits // 8
     frames = picture.frames if is_kept(picture, item.format) else 1
-    return FileReport(
-        source=item.source,
-        target=item.target,
-        state="done",
-        size=size,
-        bytes=size[0] * size[1] * depth * frames,
-        warnings=warnings,
-    )
+    disk = size[0] * size[1] * depth * frames
+    return FileReport(item.source, item.target, size=size, bytes=disk, warnings=warnings)
 
 
 def _estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> FileReport:
@@ -196,9 +188,8 @@ def _estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Fil
     grid = padded_grid(job.window.height, job.window.width, tiling)
     plan_memory(job, grid, options.scale, options.raster.max_memory)
     return FileReport(
-        source=item.source,
-        target=item.target,
-        state="done",
+        item.source,
+        item.target,
         size=(job.output.height, job.output.width),
         bytes=disk_needed(job.output),
         warnings=(*job.notes, *tight),

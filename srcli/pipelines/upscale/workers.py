@@ -171,7 +171,7 @@ def upscale_unit(
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     pool = cached_pool(options.model, options.scale, options.engine)
     reporter = Reporter(progress)
-    reporter.open_share()
+    reporter.open()
     rasters: list[Item] = []
     with threads(place.threads or None):
         photographs = open_photographs(unit.items, options, reporter, rasters)
