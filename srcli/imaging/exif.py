@@ -6,7 +6,6 @@ makers' notes, which point at each other by offset, guess types anew, or drop wh
 
 from __future__ import annotations
 
-import mmap
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from fractions import Fraction
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
-    Source = bytes | bytearray | mmap.mmap | IO[bytes]
+    Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
@@ -181,7 +180,7 @@ def read_directory(
 
 
 def _piece(source: Source, at: int, length: int) -> bytes:
-    if isinstance(source, (bytes, bytearray, mmap.mmap)):
+    if isinstance(source, (bytes, bytearray)):
         return bytes(source[at : at + length])
     source.seek(at)
     return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
@@ -197,37 +196,24 @@ def read_parts(source: Source, entries: Sequence[Entry], layout: Layout) -> dict
 
 
 def pack(
-    main: Sequence[Entry], parts: Mapping[int, Sequence[Entry]], at: int, layout: Layout
-) -> bytes:
-    """Pack a main directory, the last of its structure, and those that it points to.
+    main: Iterable[Entry], parts: Mapping[int, Sequence[Entry]], at: int, layout: Layout
+) -> tuple[bytes, int]:
+    """Pack a main directory, which has no pointers, and those that it points to.
 
-    The result will stand at an even offset. Values are in the byte order of the structure; the main
-    directory has no pointers, and empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
+    The result will stand at an even offset. Values are in the byte order of the structure; empty
+    parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
+
+    Returns:
+        It, and the offset of the main directory.
     """
-    full = {tag: entries for tag, entries in parts.items() if entries}
-    kind = 18 if layout.big else 4
-    blank = [Entry(tag, kind, bytes(layout.inline)) for tag in full]
-    place = at + len(_pack([*main, *blank], at, layout))
-    pointers, tail = [], b""
-    for tag, entries in full.items():
-        pointers.append(Entry(tag, kind, struct.pack(layout.offset, place + len(tail))))
-        tail += _pack(entries, place + len(tail), layout)
-    return _pack([*main, *pointers], at, layout) + tail
-
-
-def _pack(entries: Sequence[Entry], at: int, layout: Layout) -> bytes:
-    """Pack one directory and its values."""
-    inline = layout.inline
-    start = at + struct.calcsize(layout.count) + (4 + 2 * inline) * len(entries) + inline
-    table, values = b"", b""
-    for entry in sorted(entries, key=lambda one: one.tag):
-        field = entry.value
-        if len(field) > inline:
-            field = struct.pack(layout.offset, start + len(values))
-            values += entry.value + b"\0" * (len(entry.value) % 2)
-        table += struct.pack(layout.order + "HH", entry.tag, entry.kind)
-        table += struct.pack(layout.offset, entry.count) + field.ljust(inline, b"\0")
-    return struct.pack(layout.count, len(entries)) + table + bytes(inline) + values
+    data, entries = bytearray(), {entry.tag: entry for entry in main}
+    kind = 18 if layout.big else LONG
+    for tag, part in parts.items():
+        if part:
+            start = edit_directory(data, None, {entry.tag: entry for entry in part}, layout, at)
+            entries[tag] = Entry(tag, kind, struct.pack(layout.offset, start))
+    start = edit_directory(data, None, entries, layout, at)
+    return bytes(data), start
 
 
 def read_main(exif: bytes | None) -> dict[int, Entry]:
@@ -302,31 +288,40 @@ def with_entries(
 
 
 def edit_directory(
-    tiff: bytearray, start: int, changes: Mapping[int, Entry | None], layout: Layout
+    tiff: bytearray,
+    start: int | None,
+    changes: Mapping[int, Entry | None],
+    layout: Layout,
+    shift: int = 0,
 ) -> int:
-    """Put other entries, None for those that go, into the directory at an offset.
+    """Put other entries, None for those that go, into a directory at an offset, or a new one.
 
-    The next directory is unlinked. One that grows moves to the end.
+    The next directory is unlinked. One that is new or grows moves to the end. What is given will
+    stand at an even offset ``shift`` of the structure.
+
+    Returns:
+        The offset of the directory.
     """
-    number = int(struct.unpack_from(layout.count, tiff, start)[0])
-    places = range(start + 2, start + 2 + 12 * number, 12)
-    rows = {
-        struct.unpack_from(layout.order + "H", tiff, at)[0]: tiff[at : at + 12] for at in places
-    }
+    head, size, number = struct.calcsize(layout.count), 4 + 2 * layout.inline, 0
+    rows: dict[int, bytes] = {}
+    if start is not None:
+        number = int(struct.unpack_from(layout.count, tiff, start)[0])
+        for at in range(start + head, start + head + size * number, size):
+            rows[struct.unpack_from(layout.order + "H", tiff, at)[0]] = bytes(tiff[at : at + size])
     for tag, entry in changes.items():
         rows.pop(tag, None)
         if entry is not None:
             field = entry.value.ljust(layout.inline, b"\0")
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
-                field = struct.pack(layout.offset, len(tiff))
+                field = struct.pack(layout.offset, shift + len(tiff))
                 tiff += entry.value + bytes(len(entry.value) % 2)
-            head = struct.pack(layout.order + "HHI", tag, entry.kind, entry.count)
-            rows[tag] = bytearray(head + field)
+            kind = struct.pack(layout.order + "HH", tag, entry.kind)
+            rows[tag] = kind + struct.pack(layout.offset, entry.count) + field
     table = struct.pack(layout.count, len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
-    if len(rows) > number:
+    if start is None or len(rows) > number:
         start = len(tiff) + len(tiff) % 2
-        tiff += bytes(start + len(table) + 4 - len(tiff))
+        tiff += bytes(start + len(table) + layout.inline - len(tiff))
     # with the offset of the next directory, which some writers leave out
-    end = min(start + 2 + 12 * max(number, len(rows)) + 4, len(tiff))
+    end = min(start + head + size * max(number, len(rows)) + layout.inline, len(tiff))
     tiff[start:end] = table.ljust(end - start, b"\0")
-    return start
+    return shift + start

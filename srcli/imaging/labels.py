@@ -33,6 +33,8 @@ _VIDEO = (1 / 0.45, 1 / 1.0993, 0.0993 / 1.0993, 1 / 4.5, 0.08124)
 _SMPTE_240M = (1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 0.0913)
 _SMPTE_170M = (*_D65, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07)
 _UNSAID = 2
+RGB_FULL_RANGE = b"\0\1"
+"""The end of code points: no matrix, full range."""
 _HDR = {16: "PQ", 18: "HLG"}
 # Code points of ITU-T H.273.
 _PRIMARIES = {
@@ -78,45 +80,37 @@ class ColourLabel:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     """Type and content of the chunks of a PNG file that describe them."""
 
-    @property
-    def hdr(self) -> str | None:
-        """``"PQ"`` or ``"HLG"``; None for colours of standard range."""
-        return None if self.cicp is None else _HDR.get(self.cicp[1])
+
+def profile_fits(icc: bytes, channels: int) -> bool:
+    """Return True if a colour profile describes pictures of that many channels, 1 or 3."""
+    return icc[16:20] == _KINDS[channels]
 
 
 def hdr_of(label: ColourLabel | None, icc: bytes | None) -> str | None:
     """Return ``"PQ"`` or ``"HLG"`` if a label or a profile says that a picture is HDR."""
-    if label is not None and label.hdr:
-        return label.hdr
-    cicp = None if icc is None else _cicp_of(icc)
-    return None if cicp is None else _HDR.get(cicp[1])
-
-
-def is_known(primaries: int, transfer: int) -> bool:
-    """Return True if ``from_cicp`` can tell the colours of code points of ITU-T H.273."""
-    return primaries in {_UNSAID, *_PRIMARIES} and transfer in {_UNSAID, *_CURVES, *_HDR}
-
-
-def unknown(cicp: bytes) -> str:
-    """Return a warning about code points for which ``is_known`` is false."""
-    points = "/".join(str(one) for one in cicp)
-    return f"colours of a kind that srx does not know (CICP {points}): only png and avif keep them"
+    cicp = label.cicp if label is not None else None
+    if cicp is None or cicp[1] not in _HDR:
+        cicp = _cicp_of(icc or b"")
+    return _HDR.get(cicp[1]) if cicp else None
 
 
 def from_cicp(
-    primaries: int,
-    transfer: int,
-    channels: int,
-    chunks: tuple[tuple[bytes, bytes], ...] = (),
-) -> ColourLabel:
-    """Return the label of code points for which ``is_known`` is true.
+    cicp: bytes, channels: int, notes: list[str], chunks: tuple[tuple[bytes, bytes], ...] = ()
+) -> ColourLabel | None:
+    """Return the label of code points of ITU-T H.273; None, and a note, where they are not known.
 
     The curve of BT.709 beside its primaries is taken as sRGB: encoders write it for pictures that
     are sRGB, and programs show them so.
     """
-    cicp = bytes((primaries, transfer, 0, 1))
-    xy = _PRIMARIES[1 if primaries == _UNSAID else primaries]
+    primaries, transfer = cicp[:2].ljust(2, b"\0")
+    xy = _PRIMARIES.get(1 if primaries == _UNSAID else primaries)
     curve = _curve(13 if transfer == _UNSAID else transfer)
+    if xy is None or curve is None or cicp[2:] != RGB_FULL_RANGE:
+        points = "/".join(map(str, cicp.removesuffix(RGB_FULL_RANGE)))
+        notes.append(
+            f"colours of a kind that srx does not know (CICP {points}): only png and avif keep them"
+        )
+        return None
     if xy == SRGB and transfer not in _HDR and curve in (SRGB_CURVE, _VIDEO):
         return ColourLabel(None, cicp, chunks)
     name = f"CICP {primaries}/{transfer}"
@@ -156,10 +150,10 @@ def _is_srgb(curve: Curve) -> bool:
     return curve == SRGB_CURVE or (len(curve) == 1 and abs(1 / curve[0] - 0.45455) < 0.005)
 
 
-def _curve(transfer: int) -> Curve:
-    """Return the tone curve; of HDR one that compresses bright parts as a display of SDR must."""
+def _curve(transfer: int) -> Curve | None:
+    """Return a tone curve; of HDR one that compresses bright parts as a display of SDR must."""
     if transfer not in _HDR:
-        return _CURVES[transfer]
+        return _CURVES.get(transfer)
     value = np.linspace(0, 1, _SAMPLES)
     if transfer == 16:
         root = value ** (1 / 78.84375)
@@ -176,7 +170,8 @@ def _curve(transfer: int) -> Curve:
 
 def _cicp_of(icc: bytes) -> bytes | None:
     """Return the code points that a profile holds beside its curves, if any."""
-    for at in range(_ICC_HEADER + 4, min(_ICC_HEADER + 4 + 100 * _ICC_TAG, len(icc)), _ICC_TAG):
+    ends = _ICC_HEADER + 4, min(_ICC_HEADER + 4 + 100 * _ICC_TAG, len(icc))
+    for at in range(*ends, _ICC_TAG):
         if icc[at : at + 4] == _CICP:
             start = int.from_bytes(icc[at + 4 : at + 8]) + 8
             return icc[start : start + 4] if start + 4 <= len(icc) else None

@@ -261,11 +261,6 @@ def as_image(values: Array, *, padded: bool = False) -> Image.Image:
     return Image.fromarray(values)
 
 
-def profile_fits(icc: bytes, channels: int) -> bool:
-    """Return True if a colour profile describes pictures of that many channels, 1 or 3."""
-    return icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels]
-
-
 def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
     """Convert colours, (H, W, C) uint8, by their profile, if any, to sRGB.
 
@@ -351,14 +346,11 @@ def read_colours(
     if icc is None and name in ("avif", "heic"):
         stream.seek(0)
         found = _CODE_POINTS.search(stream.read(_START))
-    points = found and (int.from_bytes(found[1]), int.from_bytes(found[2]))
+    points = found and tuple(min(int.from_bytes(one), 255) for one in found.groups())
     if not points or points in _SRGB_POINTS:
         return icc, None
-    if labels.is_known(*points):
-        return None, labels.from_cicp(*points, channels)
-    cicp = bytes(min(one, 255) for one in points)
-    notes.append(labels.unknown(cicp))
-    return None, labels.ColourLabel(None, cicp + b"\0\1")
+    cicp = bytes(points) + labels.RGB_FULL_RANGE
+    return None, labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
 
 
 def _has_gain_map(image: Image.Image) -> bool:

@@ -36,7 +36,6 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette,
 _ALPHA = frozenset({4, 6})
 _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
-_RGB_FULL_RANGE = b"\0\1"  # the end of a cICP chunk
 TEXTS = (b"iTXt", b"tEXt", b"zTXt")
 BEST_DEFLATE_RATIO = 1032
 LARGEST_TEXT = 2**24
@@ -223,12 +222,11 @@ def _read_colours(
     icc = icc or (None if b"sRGB" in chunks else raw_icc)
     kept = tuple((kind, _first(chunks, kind)) for kind in _COLOURS if kind in chunks)
     cicp, gamma, points = (_first(chunks, kind) for kind in (b"cICP", b"gAMA", b"cHRM"))
-    if len(cicp) == 4 and cicp[2:] == _RGB_FULL_RANGE and labels.is_known(*cicp[:2]):
-        if icc is not None and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels]:
-            kept = (*kept, (b"iCCP", _first(chunks, b"iCCP")))
-        return None, labels.from_cicp(cicp[0], cicp[1], channels, kept)
     if cicp:
-        notes.append(labels.unknown(cicp))
+        fits = icc is not None and labels.profile_fits(icc, channels)
+        profile = [(b"iCCP", one) for one in chunks.get(b"iCCP", ())[:1] if fits]
+        if label := labels.from_cicp(cicp, channels, notes, (*kept, *profile)):
+            return None, label
     if icc is not None or b"sRGB" in chunks:
         return icc, ColourLabel(None, None, kept) if kept else None
     exponent = int.from_bytes(gamma) if len(gamma) == 4 else 0

@@ -17,6 +17,7 @@ from srcli.files import open_input
 from srcli.imaging import bmp, exif, pillow, png, structure, tiff, vips
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.formats import FORMATS, format_of_content
+from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import (
     LARGEST_AREA,
     Metadata,
@@ -70,7 +71,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
     metadata, warnings, icc = picture.metadata, picture.warnings, picture.metadata.icc
     if picture.frames > 1:
         warnings = (*warnings, f"holds {picture.frames} pictures: only the first is used")
-    if icc is not None and not pillow.profile_fits(icc, picture.channels):
+    if icc is not None and not profile_fits(icc, picture.channels):
         metadata = replace(metadata, icc=None)
         if not any("converted to RGB" in note for note in warnings):
             warnings = (*warnings, "colour profile of another kind of picture left out")

@@ -221,9 +221,10 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         tags[_ICC] = Entry(_ICC, 7, metadata.icc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
-    stream.write(bytes(start - end) + exif.pack([*tags.values()], parts, start, layout))
+    packed, first = exif.pack(tags.values(), parts, start, layout)
+    stream.write(bytes(start - end) + packed)
     stream.seek(0)
-    stream.write(layout.start(start))
+    stream.write(layout.start(first))
 
 
 def _read_tags(stream: IO[bytes]) -> tuple[dict[int, Entry], Layout, int]:
@@ -348,7 +349,8 @@ def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | 
     if not main and not any(parts.values()):
         return None
     own = Layout(layout.order)
-    return exif.PREFIX + own.start(8) + exif.pack(main, parts, 8, own)
+    packed, first = exif.pack(main, parts, 8, own)
+    return exif.PREFIX + own.start(first) + packed
 
 
 def unmultiplied(pixels: Array, alpha: Array) -> Array:

@@ -16,7 +16,7 @@ from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.formats import FORMATS, Format
-from srcli.imaging.labels import hdr_of
+from srcli.imaging.labels import hdr_of, profile_fits
 from srcli.imaging.mapped import release
 from srcli.imaging.resize import to_dtype
 from srcli.imaging.structure import with_code_points
@@ -119,7 +119,7 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
         notes.append(
             f"{fmt} holds no colour profile: {flattened if hdr else 'colours become sRGB'}"
         )
-    elif hdr and not kept and not known.gray and pillow.profile_fits(profile or b"", 1):
+    elif hdr and not kept and not known.gray and profile_fits(profile or b"", 1):
         notes.append(f"{fmt} holds no gray: {flattened}")
     elif hdr and label is not None and not kept:
         notes.append(
@@ -198,7 +198,7 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
         if not known.alpha:
             pixels, alpha = _on_white(pixels, alpha), None
     if pixels.shape[2] == 1 and not known.gray:
-        if metadata.icc is not None and pillow.profile_fits(metadata.icc, 1):
+        if metadata.icc is not None and profile_fits(metadata.icc, 1):
             pixels = pillow.to_srgb(pixels, metadata.icc)
             metadata = replace(metadata, icc=None)
         else:
@@ -218,7 +218,7 @@ def with_profile(metadata: Metadata, fmt: str) -> Metadata:
 def as_srgb(pixels: Array, icc: bytes | None) -> Array:
     """Convert (H, W, C) uint8 from a profile to sRGB; gray stays gray."""
     height, width, channels = pixels.shape
-    if icc is None or not pillow.profile_fits(icc, channels):
+    if icc is None or not profile_fits(icc, channels):
         return pixels
     converted = np.empty_like(pixels)
     step = max(_CONVERTED // width, 1)
@@ -265,7 +265,7 @@ def put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
 def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
     """Return the metadata that the file can hold; log the others."""
     channels = 1 if values.shape[2] < 3 else 3
-    if metadata.icc is not None and not pillow.profile_fits(metadata.icc, channels):
+    if metadata.icc is not None and not profile_fits(metadata.icc, channels):
         log.warning("%s: the colour profile is for another kind of picture: left out", path)
         metadata = replace(metadata, icc=None)
     if known.name == "jpg":
