@@ -86,34 +86,28 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """Byte order and size of offsets in the directories of one file."""
+    """How the directories of one file are laid out."""
 
     order: str
-    """``"<"`` or ``">"``."""
-    big: bool = False
-    """BigTIFF: 64-bit counts and offsets."""
-
-    @property
-    def count(self) -> str:
-        """Code of ``struct`` for the number of entries."""
-        return self.order + ("Q" if self.big else "H")
-
-    @property
-    def offset(self) -> str:
-        """Code of ``struct`` for an offset."""
-        return self.order + ("Q" if self.big else "I")
-
-    @property
-    def inline(self) -> int:
-        """Largest value in bytes that is stored in the entry itself."""
-        return 8 if self.big else 4
+    """Byte order, ``"<"`` or ``">"``."""
+    count: str
+    """Code of ``struct`` for the number of entries."""
+    offset: str
+    """Code of ``struct`` for an offset."""
+    inline: int = 4
+    """Largest value in bytes that is stored in the entry itself; 8 in BigTIFF."""
 
     def start(self, first: int) -> bytes:
         """Return the start of a file whose first directory stands at an offset."""
         mark = b"II" if self.order == "<" else b"MM"
-        if self.big:
+        if self.inline == 8:
             return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, first)
         return mark + struct.pack(self.order + "HI", 42, first)
+
+
+def classic(order: str) -> Layout:
+    """Return the layout of all files but BigTIFF."""
+    return Layout(order, order + "H", order + "I")
 
 
 def read_start(source: Source) -> tuple[Layout, int]:
@@ -126,19 +120,16 @@ def read_start(source: Source) -> tuple[Layout, int]:
     if order is not None and len(head) >= 8:
         version = struct.unpack_from(order + "H", head, 2)[0]
         if version == 43 and len(head) == 16:
-            return Layout(order, big=True), int(struct.unpack_from(order + "Q", head, 8)[0])
+            return Layout(order, order + "Q", order + "Q", 8), int(
+                struct.unpack_from(order + "Q", head, 8)[0]
+            )
         if version == 42:
-            return Layout(order), int(struct.unpack_from(order + "I", head, 4)[0])
+            return classic(order), int(struct.unpack_from(order + "I", head, 4)[0])
     raise ValueError("no TIFF structure")
 
 
 def read_directory(
-    source: Source,
-    at: int,
-    layout: Layout,
-    needed: Container[int] = (),
-    *,
-    only: int | None = None,
+    source: Source, at: int, layout: Layout, needed: Container[int] = (), *, only: int | None = None
 ) -> tuple[list[Entry], int]:
     """Read one directory.
 
@@ -207,7 +198,7 @@ def pack(
         It, and the offset of the main directory.
     """
     data, entries = bytearray(), {entry.tag: entry for entry in main}
-    kind = 18 if layout.big else LONG
+    kind = 18 if layout.inline == 8 else LONG
     for tag, part in parts.items():
         if part:
             start = edit_directory(data, None, {entry.tag: entry for entry in part}, layout, at)
@@ -278,7 +269,7 @@ def with_entries(
     """
     if not entries:
         return exif
-    tiff = bytearray((exif or Layout("<").start(8) + bytes(6)).removeprefix(PREFIX))
+    tiff = bytearray((exif or classic("<").start(8) + bytes(6)).removeprefix(PREFIX))
     layout, start = read_start(tiff)
     main, _ = read_directory(tiff, start, layout)
     there = {one.tag for one in main if not overwrite} | read_parts(tiff, main, layout).keys()

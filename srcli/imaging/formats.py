@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import features
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
     """Capabilities of one file format as srx writes it."""
 
@@ -37,25 +37,18 @@ _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
 _NO_DPI = _ALL - {"dpi"}
 
 _KNOWN = (
-    Format(
-        name="png",
-        suffixes=(".png", ".apng"),
-        bits=(8, 16),
-        alpha=True,
-        metadata=_ALL,
-        animated=True,
-    ),
+    Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
     # libjpeg stops at 65,500, a little below what the file format could say
     Format(
-        name="jpg",
-        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+        "jpg",
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
         metadata=_ALL,
         largest_side=65_500,
         default_quality=95,
     ),
     Format(
-        name="webp",
-        suffixes=(".webp",),
+        "webp",
+        (".webp",),
         alpha=True,
         gray=False,
         metadata=_NO_DPI,
@@ -65,8 +58,8 @@ _KNOWN = (
     ),
     # the limits beyond which libavif's decoder, as Pillow sets it up, refuses a file
     Format(
-        name="avif",
-        suffixes=(".avif", ".avifs"),
+        "avif",
+        (".avif", ".avifs"),
         alpha=True,
         gray=False,
         metadata=_NO_DPI,
@@ -75,17 +68,10 @@ _KNOWN = (
         default_quality=90,
     ),
     # 32-bit file size; 3 bytes a pixel and 54 of header leave 1.43 billion pixels
-    Format(
-        name="bmp",
-        suffixes=(".bmp", ".dib"),
-        metadata=frozenset({"dpi"}),
-        largest_area=1_400_000_000,
-    ),
+    Format("bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"}), largest_area=1_400_000_000),
     # 256 colours a frame; only animations are written as GIF unless --format asks for it
-    Format(
-        name="gif", suffixes=(".gif",), alpha=True, gray=False, largest_side=65_535, animated=True
-    ),
-    Format(name="tif", suffixes=(".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
+    Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
+    Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
 )
 
 FORMATS: dict[str, Format] = {

@@ -105,27 +105,27 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
         orientation=values.get(exif.ORIENTATION, [0])[0],
     )
-    raster = next((reason for tag, reason in _RASTER_TAGS.items() if tag in tags), None)
-    if raster is None and any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
-        raster = "a mask of valid pixels"
-    if raster is None and values.get(_SAMPLE_FORMAT, [1])[0] == 3 and picture.bits == 64:
-        raster = "64-bit floats"
-    if raster is None and picture.height * picture.width > LARGEST_AREA:
-        raster = "more pixels than a photograph"
-    try:
-        picture = _as_photograph(picture, values)
-    except PictureError as error:
-        bands = f"{picture.channels} band(s) of {picture.bits} bits"
-        if values.get(_MODEL) != [_LAB]:  # whose bands would be taken for red, green and blue
-            raster = raster or f"{bands}, of a kind that photographs have not"
-        metadata = Metadata(exif=_exif(stream, tags, layout))  # it tells what an output is known by
-        return replace(picture, raster=raster, refusal=str(error), metadata=metadata)
+    reasons = {
+        **{reason: tag in tags for tag, reason in _RASTER_TAGS.items()},
+        "a mask of valid pixels": any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]),
+        "64-bit floats": values.get(_SAMPLE_FORMAT, [1])[0] == 3 and picture.bits == 64,
+        "more pixels than a photograph": picture.height * picture.width > LARGEST_AREA,
+    }
+    bands = f"{picture.channels} band(s) of {picture.bits} bits"
+    described = _exif(stream, tags, layout)
+    picture = _as_photograph(picture, values)
+    # as a raster, the bands of Lab would be taken for red, green and blue
+    unusual = picture.refusal is not None and values.get(_MODEL) != [_LAB]
+    reasons[f"{bands}, of a kind that photographs have not"] = unusual
+    raster = next((reason for reason, found in reasons.items() if found), None)
+    if picture.refusal is not None:  # what an output is known by stays
+        return replace(picture, raster=raster, metadata=Metadata(exif=described))
     lost = {_IPTC: "IPTC captions", _GEO_KEYS: "position on the map (GeoTIFF)"}
     notes = [f"{what} left out" for tag, what in lost.items() if tag in tags]
     metadata = Metadata(
         icc=tags[_ICC].value if _ICC in tags else None,
         colours=_label(tags, picture, notes) if _ICC not in tags else None,
-        exif=_exif(stream, tags, layout),
+        exif=described,
         xmp=tags[_XMP].value if _XMP in tags else None,
         dpi=_resolution(tags),
     )
@@ -250,46 +250,43 @@ def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
 
 
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
-    """Return the picture with channels, depth and losses as ``read_pixels`` gives them."""
-    path, samples = picture.path, picture.channels
-    bits, formats = values.get(_BITS, [1]), values.get(_SAMPLE_FORMAT, [1])
-    photometric = values.get(_MODEL, [-1])[0]
+    """Return the picture as ``read_pixels`` gives it, or with a reason why it cannot."""
+    samples, bits = picture.channels, values.get(_BITS, [1])
+    formats, photometric = values.get(_SAMPLE_FORMAT, [1]), values.get(_MODEL, [-1])[0]
     model, colours = _MODELS.get(photometric, ("", 0))
     # format 4 is "undefined", which is taken as a whole number
-    depths = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in formats}
+    depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in formats}
     spare = samples - colours
-    advice = (
-        f"({samples} band(s) of {bits[0]} bits, sample format {formats[0]}, photometric "
-        f"{photometric}); convert it to gray or RGB of 8 or 16 bits"
-    )
-    if not model or spare < 0 or (spare > 1 and model != "CMYK"):
-        raise PictureError(f"{path}: this TIFF has bands of unknown meaning {advice}")
-    depth = depths.pop()
-    if depths or not depth or len(set(bits)) > 1:
-        raise PictureError(
-            f"{path}: this TIFF has values of a kind that srx does not read {advice}"
+    wrong = {
+        "bands of unknown meaning": not model or spare < 0 or (spare > 1 and model != "CMYK"),
+        "values of a kind that srx does not read": others or not depth or len(set(bits)) > 1,
+        f"{model} colours in over 8 bits": depth > 8 and model not in ("gray", "RGB", "CMYK"),
+    }
+    if any(wrong.values()):
+        what = next(text for text, found in wrong.items() if found)
+        refusal = (
+            f"{picture.path}: this TIFF has {what} ({samples} band(s) of {bits[0]} bits, sample "
+            f"format {formats[0]}, photometric {photometric}); convert it to gray or RGB of 8 or "
+            "16 bits"
         )
-    if depth > 8 and model not in ("gray", "RGB", "CMYK"):
-        raise PictureError(f"{path}: this TIFF has {model} colours in over 8 bits {advice}")
+        return replace(picture, refusal=refusal)
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
     unsaid = [] if model in ("gray", "RGB", "palette") else [0]
     has_alpha = spare == 1 and model != "YCbCr" and values.get(_EXTRA, unsaid) != [0]
-    notes = []
-    if spare and not has_alpha:
-        notes.append("a band of unknown meaning is left out")
-    if model in ("CMYK", "LAB"):
-        notes.append(f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}")
-    if depth == 16 and bits[0] < depth:
-        notes.append(f"values of {bits[0]} bits stretched to 16")
-    if bits[0] == 64:
-        notes.append("64-bit floats rounded to 32 bits")
+    losses = {
+        "a band of unknown meaning is left out": spare and not has_alpha,
+        f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}": model
+        in ("CMYK", "LAB"),
+        f"values of {bits[0]} bits stretched to 16": depth == 16 and bits[0] < depth,
+        "64-bit floats rounded to 32 bits": bits[0] == 64,
+    }
     return replace(
         picture,
         channels=1 if model == "gray" else 3,
         has_alpha=has_alpha,
         premultiplied=values.get(_EXTRA, [])[:1] == [_PREMULTIPLIED],
         bits=8 if model == "CMYK" else depth,
-        warnings=tuple(notes),
+        warnings=tuple(text for text, found in losses.items() if found),
     )
 
 
@@ -348,7 +345,7 @@ def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | 
     }
     if not main and not any(parts.values()):
         return None
-    own = Layout(layout.order)
+    own = exif.classic(layout.order)
     packed, first = exif.pack(main, parts, 8, own)
     return exif.PREFIX + own.start(first) + packed
 
