@@ -119,7 +119,7 @@ def _check_streams(inputs: Sequence[Path], output: Path) -> None:
 
 def _receive(folder: Path) -> Path:
     """Copy standard input into a file that is named by its format, and as private."""
-    from srcli.imaging.formats import format_of_content
+    from srcli.imaging.photograph import format_of_content
 
     stdin = sys.stdin.buffer
     head = stdin.read(64)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from srcli.data.pictures import HR_FOLDER, refuse_twins
 from srcli.errors import DataError, did_you_mean
-from srcli.imaging.formats import READABLE_SUFFIXES
+from srcli.imaging.photograph import READABLE_SUFFIXES
 
 BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")

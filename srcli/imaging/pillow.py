@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import bmp, labels, structure
+from srcli.imaging import labels, unusual
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture, first_able
@@ -114,14 +114,14 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             f"{stream.name}: {words} files need another library; install it: pip install {package}"
         ) from None
 
-    def unusual() -> Image.Image:
+    def mended() -> Image.Image:
         stream.seek(0)
         if name == "bmp":
-            return bmp.open_unusual(stream.read())
-        return reader(io.BytesIO(structure.with_one_association(stream.read())))
+            return unusual.open_unusual_bmp(stream.read())
+        return reader(io.BytesIO(unusual.with_one_association(stream.read())))
 
     with quiet_pillow() as messages:
-        second = unusual if name in ("bmp", "avif") else None
+        second = mended if name in ("bmp", "avif") else None
         return first_able(partial(reader, stream), second), messages
 
 
@@ -339,7 +339,7 @@ def read_colours(
     not known.
     """
     if name == "bmp":
-        return bmp.read_colours(stream, channels, notes)
+        return unusual.colours_of_bmp(stream, channels, notes)
     if name == "jpg" and icc is None and channels == 3 and exif and is_adobe_rgb(exif):
         return None, labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
     found = None

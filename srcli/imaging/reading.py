@@ -14,23 +14,25 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import bmp, exif, pillow, png, structure, tiff, vips
+from srcli.imaging import exif, pillow, png, tiff, unusual, vips
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
-from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import (
+    FORMATS,
     LARGEST_AREA,
     Metadata,
     Photograph,
     Picture,
     decoding,
     first_able,
+    format_of_content,
     kind_not_read,
     mark_source,
 )
-from srcli.imaging.structure import jpeg_frame
+from srcli.imaging.unusual import jpeg_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -108,7 +110,33 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
 
 def _decode_unusual_bmp(stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     stream.seek(0)
-    return *pillow.pixels_of(bmp.open_unusual(stream.read())), 1
+    return *pillow.pixels_of(unusual.open_unusual_bmp(stream.read())), 1
+
+
+def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
+    """Decode the frames of an animation, complete and not only what changes, one after another.
+
+    Yields:
+        RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows it; and how
+        often the whole is played, 0 is without end.
+    """
+    with decoding(picture.path), open_input(picture.path) as stream:
+        image, _ = pillow.open_image(picture.format, stream)
+        # the first picture of an APNG may be for programs without animation only
+        first = int(getattr(image, "default_image", False))
+        width, height = image.size
+        for index in range(first, first + picture.frames):
+            image.seek(index)
+            image.load()
+            # Pillow makes a GIF larger for frames that reach beyond it; browsers cut those
+            stored = np.asarray(image.convert("RGBA"))[:height, :width]
+            values = upright(stored, picture.orientation)
+            loop = image.info.get("loop")
+            if picture.format == "gif":  # which counts repetitions
+                loop = 1 if loop is None else loop and loop + 1
+            pixels, alpha = values[:, :, :3].copy(), values[:, :, 3].copy()
+            photograph = Photograph(pixels=pixels, alpha=alpha, metadata=picture.metadata)
+            yield photograph, round(image.info.get("duration", 0)), loop or 0
 
 
 def upright(image: Array, orientation: int) -> Array:
@@ -204,7 +232,7 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
     deep = name == "jpg" and _is_deep_jpeg(stream)
     image = vips.open_image(name, data := _read_all(name, stream))
     block = vips.field(image, "exif-data")
-    if name in _BOXED and structure.count_gray(data) > image.hasalpha():
+    if name in _BOXED and unusual.count_gray(data) > image.hasalpha():
         # libheif takes 16 to 235 for the whole range then
         raise kind_not_read(path, "AVIF (gray, of an unusual size or structure)")
     notes = ["CMYK converted to RGB"] * (image.interpretation == "cmyk")
@@ -249,7 +277,7 @@ def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array |
     if picture.format in _BOXED and alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
         # 16 to 235 may be meant for the whole range, which libheif does not tell
         raise kind_not_read(picture.path, "AVIF (alpha of unknown range)")
-    if picture.format in _BOXED and b"prem" in structure.whole_meta(
+    if picture.format in _BOXED and b"prem" in unusual.whole_meta(
         _read_all(picture.format, stream)
     ):
         pixels = tiff.unmultiplied(pixels, alpha)
@@ -281,6 +309,6 @@ def _is_deep_jpeg(stream: IO[bytes]) -> bool:
 def _read_all(name: str, stream: IO[bytes]) -> bytes:
     stream.seek(0)
     data = stream.read()
-    if name in _BOXED and b"av01" not in structure.whole_meta(data):
+    if name in _BOXED and b"av01" not in unusual.whole_meta(data):
         raise NotImplementedError  # the wheels of libvips decode no HEVC
     return data

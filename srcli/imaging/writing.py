@@ -1,4 +1,4 @@
-"""Write a photograph in any format, atomically."""
+"""Write a photograph in any format, or an animation (GIF, WebP, APNG) of raw pixels, atomically."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.labels import hdr_of, profile_fits
 from srcli.imaging.mapped import release
+from srcli.imaging.photograph import FORMATS, Format, Metadata
 from srcli.imaging.resize import to_dtype
-from srcli.imaging.structure import with_code_points
+from srcli.imaging.unusual import with_code_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from _typeshed import ReadableBuffer
     from numpy.typing import NDArray
 
     from srcli.imaging.labels import ColourLabel
-    from srcli.imaging.photograph import Metadata, Photograph
+    from srcli.imaging.photograph import Photograph, Picture
 
     Array = NDArray[Any]
 
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 LOSSLESS = 100
 """Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
+_USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _CONVERTED = 2**22  # pixels at once
 _RELEASE_AFTER = 2**20  # bytes written
 # Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
@@ -48,7 +50,7 @@ _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
-class FileWithoutDescriptor(io.FileIO):
+class _FileWithoutDescriptor(io.FileIO):
     """A file on which Pillow calls ``write``, whose errors tell the reason.
 
     Of the pixels that are written into it, the memory is given back now and then.
@@ -156,12 +158,12 @@ def write_photograph(
     bits, has_alpha = pixels.dtype.itemsize * 8, photograph.alpha is not None
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
     values, metadata = _convert(photograph, known)
-    metadata = _drop_unfit_metadata(path, put_texts_into_exif(metadata, fmt), known, values)
-    with naming_errors(path):
+    metadata = _drop_unfit_metadata(path, _put_texts_into_exif(metadata, fmt), known, values)
+    with _naming_errors(path):
         with replacing(path, attributes) as part:
 
             def encode(metadata: Metadata) -> None:
-                with FileWithoutDescriptor(part, values) as stream:
+                with _FileWithoutDescriptor(part, values) as stream:
                     _encode(stream, values, metadata, known, quality)
                     stream.sync()
 
@@ -190,9 +192,9 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     own = photograph.pixels.dtype.itemsize * 8
     bits = min((one for one in known.bits if one >= own), default=max(known.bits))
     pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
-    metadata = with_profile(photograph.metadata, known.name)
+    metadata = _with_profile(photograph.metadata, known.name)
     if "icc" not in known.metadata:
-        pixels, metadata = as_srgb(pixels, metadata.icc), replace(metadata, icc=None)
+        pixels, metadata = _as_srgb(pixels, metadata.icc), replace(metadata, icc=None)
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
         if not known.alpha:
@@ -208,14 +210,14 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     return pixels, metadata
 
 
-def with_profile(metadata: Metadata, fmt: str) -> Metadata:
+def _with_profile(metadata: Metadata, fmt: str) -> Metadata:
     """Return metadata with a colour profile instead of a label that a format does not hold."""
     if metadata.colours is None or _holds_label(fmt, metadata.colours):
         return metadata
     return replace(metadata, icc=metadata.profile, colours=None)
 
 
-def as_srgb(pixels: Array, icc: bytes | None) -> Array:
+def _as_srgb(pixels: Array, icc: bytes | None) -> Array:
     """Convert (H, W, C) uint8 from a profile to sRGB; gray stays gray."""
     height, width, channels = pixels.shape
     if icc is None or not profile_fits(icc, channels):
@@ -243,7 +245,7 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
     return to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
 
 
-def put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
+def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     """Return the metadata as a format holds them: PNG has texts, others what EXIF knows of them."""
     known = _known(fmt)
     if known.name == "png" or "exif" not in known.metadata:
@@ -311,7 +313,7 @@ def _encode(
 
 
 @contextmanager
-def naming_errors(path: Path) -> Iterator[None]:
+def _naming_errors(path: Path) -> Iterator[None]:
     """Turn errors of writing into a PictureError that names the file."""
     try:
         yield
@@ -320,3 +322,91 @@ def naming_errors(path: Path) -> Iterator[None]:
         raise PictureError(explained or f"{path}: cannot be written ({error})") from error
     except (ValueError, *_MALFORMED) as error:
         raise PictureError(f"{path}: cannot be written ({error}); take another format") from error
+
+
+def is_kept(picture: Picture, fmt: str) -> bool:
+    """Return True if a picture is an animation, and a format can hold all of its frames."""
+    own = FORMATS.get(picture.format)
+    return picture.frames > 1 and own is not None and own.animated and FORMATS[fmt].animated
+
+
+def write_animation(
+    path: Path,
+    frames: Array,
+    *,
+    milliseconds: Sequence[int],
+    plays: int,
+    metadata: Metadata,
+    fmt: str,
+    quality: int | None = None,
+    attributes: FileAttributes = NEW_FILE,
+) -> None:
+    """Write an animation; an existing file is replaced once the new one is complete.
+
+    Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are changed to
+    sRGB where the format, which is ``animated``, holds no colour profile. 0 plays are without end.
+    """
+    with (
+        _naming_errors(path),
+        replacing(path, attributes) as part,
+        _FileWithoutDescriptor(part, frames) as stream,
+    ):
+        if fmt == "png":
+            _write_apng(stream, frames, milliseconds, plays, metadata)
+        elif fmt == "webp":
+            metadata = _put_texts_into_exif(_with_profile(metadata, "webp"), "webp")
+            quality = quality or FORMATS["webp"].default_quality
+            size = frames.shape[2], frames.shape[1]
+            images = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames]
+            images[0].save(
+                stream,
+                "WEBP",
+                save_all=True,
+                append_images=images[1:],
+                duration=[one or _USUAL_DURATION for one in milliseconds],
+                loop=plays,
+                quality=quality,
+                lossless=quality == LOSSLESS,
+                method=4,
+                icc_profile=metadata.icc,
+                exif=(metadata.exif or b"").removeprefix(exif.PREFIX),
+                xmp=metadata.xmp or b"",
+            )
+        else:
+            for frame in frames if metadata.profile is not None else ():
+                frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.profile)
+            vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
+        stream.sync()
+
+
+def _write_apng(
+    stream: IO[bytes],
+    frames: Iterable[Array],
+    milliseconds: Sequence[int],
+    plays: int,
+    metadata: Metadata,
+) -> None:
+    """Write an APNG; its frames are compressed one after another."""
+    stream.write(png.SIGNATURE)
+    number = 0  # of the chunks that belong to animation
+    for index, frame in enumerate(frames):
+        encoded = io.BytesIO()
+        png.write(encoded, frame, Metadata() if index else metadata)
+        delay = min(milliseconds[index], 2**16 - 1)
+        height, width = frame.shape[:2]
+        control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
+        encoded.seek(len(png.SIGNATURE))
+        for kind, content, _ in png.walk(encoded, pixels=True):
+            if kind == b"IDAT":
+                if control:
+                    stream.write(png.chunk(b"fcTL", control))
+                    control, number = b"", number + 1
+                if index:
+                    kind, content = b"fdAT", struct.pack(">I", number) + content
+                    number += 1
+                stream.write(png.chunk(kind, content))
+            elif not index:
+                stream.write(png.chunk(kind, content))
+                if kind == b"IHDR":
+                    stream.write(png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays)))
+    stream.write(png.chunk(b"IEND", b""))

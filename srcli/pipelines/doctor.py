@@ -12,7 +12,7 @@ import torch
 
 import srcli
 from srcli.files import cache_folder
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.photograph import FORMATS
 from srcli.inference.device import choose_device, half_type
 from srcli.inference.engines import has_openvino
 from srcli.metrics.machine import describe_machine, free_memory, processors

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.formats import (
+from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
     format_of_content,

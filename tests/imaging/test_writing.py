@@ -15,9 +15,8 @@ from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
 from srcli.errors import PictureError
 from srcli.imaging import mapped, tiff
-from srcli.imaging.formats import FORMATS
 from srcli.imaging.mapped import empty_array, release
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.photograph import FORMATS, Metadata, Photograph
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph

@@ -23,8 +23,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.photograph import Picture, decoding
+from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
 
 if sys.platform == "win32":

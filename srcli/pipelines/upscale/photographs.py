@@ -20,12 +20,17 @@ import numpy as np
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for, explain_os_error
 from srcli.imaging import exif, mapped
-from srcli.imaging.animation import is_kept, read_frames, write_animation
-from srcli.imaging.formats import FORMATS
-from srcli.imaging.photograph import Metadata
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.photograph import FORMATS, Metadata
+from srcli.imaging.reading import read_frames, read_photograph
 from srcli.imaging.resize import UNBOUNDED
-from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
+from srcli.imaging.writing import (
+    LOSSLESS,
+    check_writable,
+    is_kept,
+    lost_metadata,
+    write_animation,
+    write_photograph,
+)
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.inference.stream import ArraySink, ImageJob, TileTooLargeError, run_stream
 from srcli.metrics.machine import free_memory

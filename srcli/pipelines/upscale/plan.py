@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import open_input
-from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
+from srcli.imaging.photograph import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
 from srcli.imaging.rasters.opening import (
     INDIRECT_SUFFIXES,
     RASTER_SUFFIXES,

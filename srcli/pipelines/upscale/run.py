@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.animation import is_kept
 from srcli.imaging.rasters.copying import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.writing import is_kept
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.inference.tiling import padded_grid

@@ -17,8 +17,7 @@ from rasterio.errors import RasterioIOError
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
-from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.photograph import FORMATS, READABLE_SUFFIXES, Metadata, Photograph
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
     BLOCK_CACHE,
