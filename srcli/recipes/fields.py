@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -26,11 +28,13 @@ from srcli.errors import RecipeError
 from srcli.files import parse_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 Made = TypeVar("Made")
 ROOT = "the recipe"
 """Name of the whole recipe in messages."""
+_USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
+"""Other names that fields have in the literature."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -57,22 +61,16 @@ class Checked:
 
     def __post_init__(self) -> None:
         """Refuse a value that is out of its range."""
-        kind: Any = type(self)
-        for name, mark in _ranges(kind):
+        for name, hint in field_types(type(self)).items():
             value = getattr(self, name)
-            if not mark.holds(value):
-                raise RecipeError(f"{name}{self.owner} must be {mark.words}, got {value}")
+            for mark in getattr(hint, "__metadata__", ()):
+                if isinstance(mark, Range) and not mark.holds(value):
+                    raise RecipeError(f"{name}{self.owner} must be {mark.words}, got {value}")
 
     @property
     def owner(self) -> str:
         """Words for messages that say what has the field, if its name does not tell."""
         return ""
-
-
-@cache
-def _ranges(kind: type) -> list[tuple[str, Range]]:
-    marks = [(name, getattr(hint, "__metadata__", ())) for name, hint in field_types(kind).items()]
-    return [(name, mark) for name, own in marks for mark in own if isinstance(mark, Range)]
 
 
 def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
@@ -81,6 +79,45 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
+
+
+def no_field(
+    parts: Sequence[str],
+    hint: Any,  # noqa: ANN401
+    where: str,
+    otherwise: str = "",
+) -> RecipeError:
+    """Return the error for a path that leads nowhere, with a field of about that name.
+
+    Args:
+        parts: The path.
+        hint: Type of what it starts from.
+        where: Name of that in messages.
+        otherwise: The message if no field further inside is near.
+    """
+    inner = {path.rpartition(".")[2]: path for path in reversed([*_paths(hint)])}
+    near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), inner, n=1)
+    if near and "." in inner[near[0]]:
+        full = ".".join([*([] if where == ROOT else [where]), inner[near[0]], *parts[1:]])
+        return RecipeError(f"no field {'.'.join(parts)!r} in {where}; did you mean {full!r}?")
+    if otherwise:
+        return RecipeError(otherwise)
+    return unknown("field", parts[0], where, field_types(hint))
+
+
+def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield the dotted names of all fields in a type."""
+    origin = get_origin(hint)
+    if origin is tuple:
+        yield from (f"0.{path}" for path in _paths(get_args(hint)[0]))
+    elif origin is Annotated:
+        yield from _paths(get_args(hint)[0])
+    elif origin in (Union, UnionType):
+        yield from chain.from_iterable(map(_paths, get_args(hint)))
+    elif isinstance(hint, type) and is_dataclass(hint):
+        for name, own in field_types(hint).items():
+            yield name
+            yield from (f"{name}.{path}" for path in _paths(own))
 
 
 def field_types(kind: Any) -> Mapping[str, Any]:  # noqa: ANN401
@@ -95,20 +132,12 @@ def _field_types(kind: type[Any]) -> Mapping[str, Any]:
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any field of any recipe
-    """Check a plain value against a type and turn it into that type.
+    """Check a plain value of JSON or TOML against a type and turn it into that type.
 
-    Args:
-        value: From ``json.loads`` or ``tomllib.loads``.
-        hint: A dataclass, tuple, mapping, Literal, union, bool, int, float, str or Path; ``object``
-            takes any value as it is.
-        where: Name of the field in the message.
-
-    Returns:
-        The value; lists become tuples, tables become dataclasses, whole numbers become floats
-        where floats are wanted.
-
-    Raises:
-        RecipeError: If it does not fit.
+    Lists become tuples, tables become dataclasses, whole numbers become floats where floats are
+    wanted. Types are dataclasses, tuples, mappings, Literals, unions, bool, int, float, str and
+    Path; ``object`` takes any value as it is. RecipeError, with the name of the field (``where``),
+    if it does not fit.
     """
     origin = get_origin(hint)
     if hint is object:
@@ -159,7 +188,7 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     types = field_types(kind)
     for name in value:
         if name not in types:
-            raise unknown("field", name, where, types)
+            raise no_field([str(name)], kind, where)
     missing = [
         repr(each.name)
         for each in fields(kind)
@@ -216,14 +245,12 @@ def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
         hint = get_args(hint)[0]
     if hint is str or get_origin(hint) is Literal:
         return text
-    try:
+    with suppress(ValueError):
         return parse_text(text)
-    except ValueError:
-        listed = get_origin(hint) in (tuple, Union, UnionType) and "," in text
-    try:
-        return [parse_text(part) for part in text.split(",") if part.strip()] if listed else text
-    except ValueError:
-        return text
+    if get_origin(hint) in (tuple, Union, UnionType) and "," in text:
+        with suppress(ValueError):
+            return [parse_text(part) for part in text.split(",") if part.strip()]
+    return text
 
 
 def construct(

@@ -7,31 +7,24 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, write_whole
 from srcli.recipes import shipped_text
-from srcli.recipes.fields import ROOT, convert, field_types, read_text, unknown
+from srcli.recipes.fields import ROOT, convert, field_types, no_field, read_text
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 SUFFIXES = (".json", ".toml", ".yaml", ".yml")
-_USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
-"""Other names that fields have in the literature."""
 _STAGE = re.compile(r"stages\.(\d+)\.")
 
 
 def load_recipe(name: str) -> TrainRecipe:
-    """Return a recipe of the table, or read it from a file.
-
-    Raises:
-        RecipeError: If there is no such recipe or the file does not hold one.
-    """
+    """Return a recipe of the table, or read it from a file; RecipeError if there is none."""
     if name in RECIPES:
         return RECIPES[name]
     path = Path(name)
@@ -51,8 +44,7 @@ def recipe_name(name: str) -> str:
 def read_recipe(path: Path) -> TrainRecipe:
     """Read a recipe file; fields that are left out keep their defaults.
 
-    Raises:
-        RecipeError: If the file is missing or damaged, or has an unknown field or a wrong value.
+    RecipeError if it is missing or damaged, or has an unknown field or a wrong value.
     """
     parse, errors = _parser(path)
     try:
@@ -63,9 +55,6 @@ def read_recipe(path: Path) -> TrainRecipe:
         reason = " ".join(str(error).split())
         raise RecipeError(f"{path}: not a recipe file ({reason})") from error
     try:
-        for name in plain if isinstance(plain, Mapping) else ():
-            if name not in field_types(TrainRecipe):
-                raise _no_field(TrainRecipe(model=""), [str(name)], "")
         recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
@@ -87,12 +76,8 @@ def _parser(path: Path) -> tuple[Callable[[str], Any], type[Exception]]:
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:
     """Return the recipe with fields replaced, one after the other.
 
-    Args:
-        recipe: The recipe to change.
-        settings: ``path=value`` as ``srx train --set`` takes them.
-
-    Raises:
-        RecipeError: If a field does not exist or the value does not fit it.
+    Settings are ``path=value`` as ``srx train --set`` takes them; RecipeError if a field does not
+    exist or the value does not fit it.
     """
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -107,15 +92,9 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
 def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecipe:
     """Return the recipe with fields replaced, one after the other; for TOML.
 
-    A stage one past the last begins as a copy of the last one.
-
-    Args:
-        recipe: The recipe to change.
-        changes: Plain values by path: field names, indices into lists and names of options, joined
-            by dots. Texts are read as ``srx train --set`` reads them.
-
-    Raises:
-        RecipeError: If a field does not exist or the value does not fit it.
+    A stage one past the last begins as a copy of the last one. Changes are plain values by path:
+    field names, indices into lists and names of options, joined by dots; texts are read as ``srx
+    train --set`` reads them. RecipeError if a field does not exist or the value does not fit it.
     """
     for path, value in changes.items():
         found = _STAGE.match(f"{path}.")
@@ -136,7 +115,7 @@ def _replaced(value: Any, hint: Any, parts: list[str], new: Any, where: str) -> 
     if is_dataclass(table):
         types = field_types(table)
         if name not in types:
-            raise _no_field(value, parts, where, types)
+            raise no_field(parts, table, where or ROOT)
         inner = _replaced(getattr(value, name, None), types[name], rest, new, inside)
         if value is None:  # its other fields keep their defaults
             return convert({name: inner}, table, where)
@@ -144,7 +123,7 @@ def _replaced(value: Any, hint: Any, parts: list[str], new: Any, where: str) -> 
     if isinstance(value, tuple):
         if not name.isdecimal() or int(name) >= len(value):
             there = f"no entry {name!r} in {where}; there are: 0 to {len(value) - 1}"
-            raise RecipeError(there) if name.isdecimal() else _no_field(value, parts, where, there)
+            raise RecipeError(there) if name.isdecimal() else no_field(parts, hint, where, there)
         index = int(name)
         inner = _replaced(value[index], get_args(hint)[0], rest, new, inside)
         return (*value[:index], inner, *value[index + 1 :])
@@ -152,44 +131,6 @@ def _replaced(value: Any, hint: Any, parts: list[str], new: Any, where: str) -> 
         # Which names a network or a loss knows is checked when it is built.
         return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, new, inside)}
     raise RecipeError(f"{where} is a single value; there is no {inside}")
-
-
-def _no_field(
-    value: Any,  # noqa: ANN401
-    parts: list[str],
-    where: str,
-    otherwise: Iterable[str] | str = (),
-) -> RecipeError:
-    """Return the error for a path that leads nowhere, with a field of that name further inside.
-
-    Args:
-        value: Part of a recipe.
-        parts: The path from this part on.
-        where: Path of this part.
-        otherwise: If none is near, the fields that there are, or the message.
-    """
-    names = {full.rpartition(".")[2]: full for full in reversed([*_names(value, where)])}
-    near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), names, n=1)
-    if near and names[near[0]].rpartition(".")[0] != where:
-        full = ".".join([names[near[0]], *parts[1:]])
-        wrong = ".".join(parts)
-        return RecipeError(f"no field {wrong!r} in {where or ROOT}; did you mean {full!r}?")
-    if isinstance(otherwise, str):
-        return RecipeError(otherwise)
-    return unknown("field", parts[0], where or ROOT, otherwise or field_types(type(value)))
-
-
-def _names(value: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401
-    """Yield the dotted names of all fields inside of a recipe."""
-    inner: Mapping[Any, Any] = {}
-    if is_dataclass(value):
-        inner = vars(value)
-    elif isinstance(value, tuple):
-        inner = dict(enumerate(value))
-    for name, part in inner.items():
-        full = f"{where}.{name}" if where else str(name)
-        yield full
-        yield from _names(part, full)
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:

@@ -51,15 +51,12 @@ class PublishedRow:
 @cache
 def load_published() -> tuple[PublishedRow, ...]:
     """Return every printed row, in the order of the papers and their tables."""
-    return parse_published(shipped_text("published.toml"))
+    tables = tomllib.loads(shipped_text("published.toml"))["table"]
+    return tuple(row for table in tables for row in rows_of_table(table))
 
 
-def parse_published(text: str) -> tuple[PublishedRow, ...]:
-    """Parse tables in the format described at the top of ``published.toml``, without checks."""
-    return tuple(row for table in tomllib.loads(text)["table"] for row in _rows(table))
-
-
-def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
+def rows_of_table(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
+    """Yield the rows of a table in the format described at the top of ``published.toml``."""
     for line in table["rows"]:
         for dataset, values in zip(table["sets"], line["values"], strict=True):
             if not values:
@@ -89,15 +86,11 @@ def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
 def published_rows(
     scale: int, dataset: str, *, models: Collection[str] | None = None
 ) -> list[PublishedRow]:
-    """Return the printed rows of a set, the lowest PSNR first.
+    """Return the printed rows of a set, the lowest PSNR first, of some of our models or of all.
 
-    A method may occur several times, from several sources. The rows have ``dataset`` as their
-    set's name, so that they join with measured ones.
-
-    Args:
-        scale: The factor.
-        dataset: In any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same set.
-        models: Names of our models, for rows of these alone; None for all methods.
+    The set's name may be in any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same. The rows
+    have the name that was given, so that they join with measured ones; a method may occur several
+    times, from several sources.
     """
     wanted = name_key(dataset)
     found = [
@@ -111,13 +104,10 @@ def published_rows(
 
 
 def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> list[PublishedRow]:
-    """Return the printed rows to show beside measured ones.
+    """Return the printed rows to show beside measured ones, as ``published_rows`` takes them.
 
-    Args:
-        scale: The factor.
-        dataset: As :func:`published_rows` takes it.
-        models: Names of our models that were measured, for rows of these alone, without repeated
-            rows and without rows of bicubic from papers of other models; None for all methods.
+    Those of some models are without repeated rows, and without rows of bicubic from papers of other
+    models.
     """
     rows = published_rows(scale, dataset, models=models)
     if models is None:
@@ -134,9 +124,7 @@ def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> lis
 def published_costs(scale: int, models: Collection[str] | None) -> list[PublishedRow]:
     """Return a row for every source and method with printed parameters, work or time.
 
-    Args:
-        scale: The factor.
-        models: Names of our models, for rows of these alone; None for all methods.
+    They are of some of our models alone, or of all methods (None).
     """
     found: dict[tuple[str, str], PublishedRow] = {}
     for row in load_published():
