@@ -55,15 +55,23 @@ def of_card(measured: dict[str, Values], preset: str) -> dict[str, Values]:
     return {name: measured[key] for name, key in names.items() if key in measured}
 
 
+def photographs(card: ModelCard) -> dict[str, Values]:
+    """Return the metrics by set of the last weights trained on photographs alone, if any.
+
+    Where the shipped weights had a teacher, only those can stand for a re-run of the paper.
+    """
+    return dict(card.content.get("photographs", {}).get("sets", {}))
+
+
 def trainings(card: ModelCard) -> list[tuple[str, dict[str, Values]]]:
     """List how weights were trained, with their figures: those of photographs alone come last."""
     training = card.content["training"]
     teacher = training.get("teacher", "").partition(",")[0]
     own = f"{training['recipe']}, distilled from {teacher}" if teacher else training["recipe"]
     found = [(own, card.measured)]
-    if card.photographs:
-        before = card.content["photographs"]["recipe"]
-        found.append((f"{before}, photographs alone", card.photographs))
+    if before := photographs(card):
+        recipe = card.content["photographs"]["recipe"]
+        found.append((f"{recipe}, photographs alone", before))
     return found
 
 
@@ -239,14 +247,14 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
     for card, (trained, figures) in ((c, each) for c in cards for each in trainings(c)):
         own = (
             {}
-            if figures == card.photographs
+            if figures == photographs(card)
             else {name: of_picture(model, card.scale, preset, name) for name in sets}
         )
         cells = [
             text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
         ]
         size = f"{card.efficiency.parameters / 1000:.0f}"
-        label = f"ours, {trained}, by" if card.photographs else "ours, by"
+        label = f"ours, {trained}, by" if photographs(card) else "ours, by"
         ours.append([f"{label} {preset}{note}", size, *cells])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"
     scale = rows[0].scale

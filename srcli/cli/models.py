@@ -117,7 +117,8 @@ def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
     out = make_console()
     rows = []
     for entry in entries:
-        labels = [(entry.name, entry.channel), (entry.entry.source, "")]
+        channel = entry.cards[0].network.colour.upper()
+        labels = [(entry.name, channel), (entry.entry.source, "")]
         figures = []
         for card in entry.cards:
             psnr = card.measured.get(LISTED_SET, {}).get("psnr")
@@ -147,10 +148,27 @@ def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
 
 def _show_cards(entry: ModelInfo) -> None:
     """Print one model: its network, figures by scale, and weights."""
+    from srcli.recipes.published import PAPERS
+
     out = make_console()
     weights = f"weights of {entry.name} x{entry.cards[0].scale}"
     out.print(f"{entry.file}: {weights}" if entry.file else f"{entry.name}: {entry.entry.summary}")
-    print_pairs(out, _about(entry))
+    facts, tiling = entry.as_json(), entry.tiling
+    tiles = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
+    if tiling.whole:
+        tiles += f"; pictures of up to {tiling.whole:,} pixels are not cut"
+    if tiling.edge:
+        tiles += f"; {tiling.edge} pixels mirrored around the picture"
+    about = {
+        "source": entry.entry.source,
+        "paper": str(PAPERS.get(entry.entry.paper, "")),
+        "printed in": "; ".join(facts["printed_in"]),
+        "channel": facts["channel"],
+        "network": f"{facts['network']['class']}({_arguments(facts['network']['options'])})",
+        "tiles": tiles,
+        "recipes": ", ".join(entry.recipes) or "needs no training",
+    }
+    print_pairs(out, [(label, value) for label, value in about.items() if value])
     for note in entry.cards[0].network.notes:
         out.print(note, soft_wrap=True)
     out.print()
@@ -171,24 +189,6 @@ def _print_training(out: Console, entry: ModelInfo, scale: str) -> None:
     recipe = entry.name if entry.name in entry.recipes else entry.recipes[0]
     out.print(f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
     out.print(f"  srx upscale PHOTO OUT -m RUN/best.safetensors -s {scale}", soft_wrap=True)
-
-
-def _about(entry: ModelInfo) -> list[tuple[str, str]]:
-    kind, defaults = entry.constructor
-    tiling = entry.tiling
-    cut = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
-    if tiling.whole:
-        cut += f"; pictures of up to {tiling.whole:,} pixels are not cut"
-    edge = f"; {tiling.edge} pixels mirrored around the picture" if tiling.edge else ""
-    return [
-        ("source", entry.entry.source),
-        *([("paper", str(entry.paper))] if entry.paper else []),
-        *([("printed in", "; ".join(entry.printed_in))] if entry.printed_in else []),
-        ("channel", entry.channel),
-        ("network", f"{kind}({_arguments(defaults)})"),
-        ("tiles", cut + edge),
-        ("recipes", ", ".join(entry.recipes) or "needs no training"),
-    ]
 
 
 def _figures(entry: ModelInfo) -> Table:

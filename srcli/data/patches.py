@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,6 @@ class PatchSampler:
         device: Holds the pictures and makes the batches; all pictures are copied to a GPU, none
             in main memory.
         seed: Seed of the whole training.
-        release: Empty the lists of ``pairs``, so that no picture is held twice.
         colour: ``rgb``, or ``y`` for one channel.
         degradation: Makes every LR patch anew from the HR pixels around it, on the processor, by a
             draw of its own; None takes LR of ``pairs``.
@@ -63,7 +63,6 @@ class PatchSampler:
         *,
         device: torch.device,
         seed: int = 0,
-        release: bool = False,
         colour: str = "rgb",
         degradation: Degradation | None = None,
     ) -> None:
@@ -77,8 +76,9 @@ class PatchSampler:
         self.share = (0, 1)
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
         self._detail = [detail_integral(image) for image in pairs.lr]
-        self._lr = _atlas(pairs.lr, device, release)
-        self._hr = _atlas(pairs.hr, device, release)
+        make = HostAtlas if device.type == "cpu" else partial(DeviceAtlas, device=device)
+        self._lr: HostAtlas | DeviceAtlas = make(pairs.lr)
+        self._hr: HostAtlas | DeviceAtlas = make(pairs.hr)
 
     def usable(self, patch: int) -> Numbers:
         """Return the numbers of the pictures with at least ``patch`` x ``patch`` LR pixels."""
@@ -170,9 +170,8 @@ class PatchSampler:
 
 def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
     """Permute the channels of every patch (N, 3, H, W) by its row of ``orders`` (N, 3)."""
-    count = patches.shape[0]
     channels = upload(orders, patches.device)
-    rows = torch.arange(count, device=patches.device)[:, None]
+    rows = torch.arange(len(patches), device=patches.device)[:, None]
     return patches[rows, channels].contiguous(memory_format=torch.channels_last)
 
 
@@ -189,17 +188,6 @@ def detail_integral(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     table = np.zeros((h + 1, w + 1))
     table[1:, 1:] = sums.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
     return table
-
-
-def _atlas(
-    pictures: list[NDArray[np.uint8]], device: torch.device, release: bool
-) -> HostAtlas | DeviceAtlas:
-    if device.type != "cpu":
-        return DeviceAtlas(pictures, device, release=release)
-    atlas = HostAtlas(pictures)
-    if release:
-        pictures.clear()
-    return atlas
 
 
 def draw_levels(random: np.random.Generator, batch: int, share: float) -> NDArray[np.float64]:
@@ -297,21 +285,15 @@ class HostAtlas:
 class DeviceAtlas:
     """Pictures in one flat buffer on a device; a batch is one gather by computed indices."""
 
-    def __init__(
-        self, pictures: list[Picture], device: torch.device, *, release: bool = False
-    ) -> None:
+    def __init__(self, pictures: Sequence[Picture], device: torch.device) -> None:
         sizes = np.array([picture.shape[0] * picture.shape[1] for picture in pictures], np.int64)
         self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         self.widths = np.array([picture.shape[1] for picture in pictures], np.int64)
         self.pixels = torch.empty((int(sizes.sum()), 3), dtype=torch.uint8, device=device)
-        for i, (start, size) in enumerate(zip(self.starts, sizes, strict=True)):
+        for picture, start, size in zip(pictures, self.starts, sizes, strict=True):
             # A copy that may be written to, as torch wants it.
-            flat = torch.from_numpy(np.array(pictures[i].reshape(-1, 3)))
+            flat = torch.from_numpy(np.array(picture.reshape(-1, 3)))
             self.pixels[start : start + size] = flat.to(device)
-            if release:
-                pictures[i] = np.empty((0, 0, 3), np.uint8)
-        if release:
-            pictures.clear()
 
     def cut(self, which: Numbers, corner: Numbers, turns: Numbers, edge: int) -> Tensor:
         """Return the same as ``HostAtlas.cut``, on the device."""

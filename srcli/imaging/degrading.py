@@ -53,18 +53,13 @@ class ResizeKernel:
     name: str
     description: str
     shrink: Callable[[Array, int], Array]
-    """Takes (H, W, C) uint8, both sides multiples of the scale, and the scale."""
+    """Takes (H, W, 3) uint8, both sides multiples of the scale, and the scale."""
 
 
 def _pillow(filter_: Image.Resampling) -> Callable[[Array, int], Array]:
     def shrink(picture: Array, scale: int) -> Array:
-        height, width = picture.shape[:2]
-        size = (width // scale, height // scale)
-        planes = [
-            np.asarray(Image.fromarray(np.ascontiguousarray(picture[..., c])).resize(size, filter_))
-            for c in range(picture.shape[2])
-        ]
-        return np.stack(planes, axis=2)
+        size = (picture.shape[1] // scale, picture.shape[0] // scale)
+        return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, filter_))
 
     return shrink
 
@@ -89,24 +84,28 @@ def _blur_down(picture: Array, scale: int) -> Array:
     return to_dtype(blurred[scale // 2 :: scale, scale // 2 :: scale], picture.dtype)
 
 
-_ALL = (
-    ResizeKernel(
-        "bicubic",
-        "MATLAB-compatible bicubic (a = -0.5, antialiased)",
-        lambda picture, scale: resize(picture, Fraction(1, scale)),
-    ),
-    ResizeKernel(
-        "bicubic-pillow",
-        "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
-        _pillow(Image.Resampling.BICUBIC),
-    ),
-    ResizeKernel("lanczos", "Pillow's Lanczos", _pillow(Image.Resampling.LANCZOS)),
-    ResizeKernel("box", "mean of scale x scale pixels", _mean),
-    ResizeKernel(
-        "blur-down", "7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)", _blur_down
-    ),
-)
-KERNELS: dict[str, ResizeKernel] = {kernel.name: kernel for kernel in _ALL}
+KERNELS = {
+    kernel.name: kernel
+    for kernel in (
+        ResizeKernel(
+            "bicubic",
+            "MATLAB-compatible bicubic (a = -0.5, antialiased)",
+            lambda picture, scale: resize(picture, Fraction(1, scale)),
+        ),
+        ResizeKernel(
+            "bicubic-pillow",
+            "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
+            _pillow(Image.Resampling.BICUBIC),
+        ),
+        ResizeKernel("lanczos", "Pillow's Lanczos", _pillow(Image.Resampling.LANCZOS)),
+        ResizeKernel("box", "mean of scale x scale pixels", _mean),
+        ResizeKernel(
+            "blur-down",
+            "7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)",
+            _blur_down,
+        ),
+    )
+}
 """By name; nearly every published table uses ``bicubic``."""
 
 
@@ -327,7 +326,4 @@ def _context(steps: Iterable[DegradationStep], *, whole_blocks: bool) -> int:
 
 def round_levels(picture: Array) -> NDArray[np.uint8]:
     """Round to 0..255, half away from zero; 8-bit pictures are returned as they are."""
-    if picture.dtype == np.uint8:
-        return picture
-    rounded: NDArray[np.uint8] = to_dtype(picture, np.dtype(np.uint8))
-    return rounded
+    return picture if picture.dtype == np.uint8 else to_dtype(picture, np.dtype(np.uint8))

@@ -36,11 +36,6 @@ if TYPE_CHECKING:
 Target = Literal["onnx", "openvino", "torchscript"]
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
-PACKAGES: dict[Target, tuple[str, ...]] = {
-    "onnx": ("onnx", "onnxruntime"),
-    "openvino": ("openvino",),
-    "torchscript": (),
-}
 CHECKED_SIZES = ((48, 40), (75, 98))
 """Height and width of the pictures that files for any size are checked with; they are traced with
 the first."""
@@ -116,7 +111,8 @@ def export_model(
         InferenceError: If the file gives another picture than PyTorch.
         DataError: If it cannot be written.
     """
-    if missing := [name for name in PACKAGES[target] if find_spec(name) is None]:
+    packages, write = TARGETS[target]
+    if missing := [name for name in packages if find_spec(name) is None]:
         raise UsageError(
             f"--to {target} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
@@ -132,13 +128,12 @@ def export_model(
     x = torch.from_numpy(sample_picture(*sizes[0]))
     try:
         with TemporaryDirectory() as folder:
-            part = Path(folder) / file.name
             try:
-                WRITERS[target](form, x, part, metadata, size is not None)
+                run = write(form, x, Path(folder) / file.name, metadata, size is not None)
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
                 raise ModelError(f"{model}: cannot be written as {target} ({reason})") from error
-            parities = tuple(measure_parity(form, LOADERS[target](part), each) for each in sizes)
+            parities = tuple(measure_parity(form, run, each) for each in sizes)
             worst = max(each.largest for each in parities)
             if not worst <= TOLERANCE:
                 raise InferenceError(
@@ -227,17 +222,17 @@ def measure_parity(form: ExportedForm, run: Run, size: tuple[int, int]) -> Parit
     """Compare an exported file with PyTorch on a picture."""
     picture = sample_picture(*size)
     with torch.inference_mode():
-        expected = form(torch.from_numpy(picture)).numpy()
-    difference = np.abs(run(picture) - expected) * 255
+        difference = np.abs(run(picture) - form(torch.from_numpy(picture)).numpy()) * 255
     largest, mean = float(difference.max()), float(difference.mean())
     return Parity(height=size[0], width=size[1], largest=largest, mean=mean)
 
 
 def write_onnx(
     form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> None:
+) -> Run:
     """Write an ONNX file; without ``fixed`` it takes any number of pictures of any size."""
     import onnx
+    import onnxruntime
 
     axes = {
         "input": {0: "batch", 2: "height", 3: "width"},
@@ -264,11 +259,13 @@ def write_onnx(
     onnx.helper.set_model_props(model, {**metadata, **plugin})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, file)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda picture: np.asarray(session.run(None, {"input": picture})[0])
 
 
 def write_openvino(
     form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> None:
+) -> Run:
     """Write the XML file of an OpenVINO model and, beside it, its weights as ``.bin``."""
     xml, weights = convert(TileNetwork(form, []), [x], [[1, 3, -1, -1]])
     # Edited as text: OpenVINO would read and write it without the marks of what stays in fp32.
@@ -290,53 +287,26 @@ def write_openvino(
         ET.SubElement(own, key, value=value)
     file.with_suffix(".bin").write_bytes(weights)
     file.write_bytes(ET.tostring(root))
-
-
-def write_torchscript(
-    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> None:
-    """Write a TorchScript file; whatever ``fixed`` is, it takes any number of any size."""
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # deprecated, and the form that loads without Python
-        traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, file, _extra_files={"srx.json": json.dumps(dict(metadata))})
-
-
-def load_onnx(file: Path) -> Run:
-    """Load an ONNX file in ONNX Runtime."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda picture: np.asarray(session.run(None, {"input": picture})[0])
-
-
-def load_openvino(file: Path) -> Run:
-    """Load an OpenVINO model, to compute in fp32."""
     precision = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = import_openvino().compile_model(file, "CPU", precision)
     return lambda picture: np.asarray(compiled(picture)[0])
 
 
-def load_torchscript(file: Path) -> Run:
-    """Load a TorchScript file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def write_torchscript(
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
+) -> Run:
+    """Write a TorchScript file; whatever ``fixed`` is, it takes any number of any size."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # deprecated, and the form that loads without Python
+        traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, file, _extra_files={"srx.json": json.dumps(dict(metadata))})
         loaded = torch.jit.load(file)  # type: ignore[no-untyped-call] # noqa: TID251 - just written
-
-    @torch.inference_mode()
-    def run(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(loaded(torch.from_numpy(picture)))
-
-    return run
+    return lambda picture: np.asarray(loaded(torch.from_numpy(picture)))
 
 
-WRITERS: dict[Target, Callable[[ExportedForm, Tensor, Path, Mapping[str, str], bool], None]] = {
-    "onnx": write_onnx,
-    "openvino": write_openvino,
-    "torchscript": write_torchscript,
+TARGETS = {
+    "onnx": (("onnx", "onnxruntime"), write_onnx),
+    "openvino": (("openvino",), write_openvino),
+    "torchscript": ((), write_torchscript),
 }
-LOADERS: dict[Target, Callable[[Path], Run]] = {
-    "onnx": load_onnx,
-    "openvino": load_openvino,
-    "torchscript": load_torchscript,
-}
+"""Packages that each kind of file needs; what writes it and loads it in its own software."""

@@ -21,7 +21,7 @@ from srcli.metrics.efficiency import Efficiency, measure_efficiency
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
 from srcli.models.weights import load_network, shipped_scales, weights_path
 from srcli.recipes.files import RECIPES
-from srcli.recipes.published import PAPERS, Paper, load_published
+from srcli.recipes.published import PAPERS, load_published
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,14 +60,6 @@ class ModelCard:
         """Metrics of these weights by set, such as ``{"Set5": {"psnr": 31.64, "ssim": 0.887}}``."""
         found = {} if self.stale else self.content.get("measured", {})
         return dict(found.get("sets", {}))
-
-    @property
-    def photographs(self) -> dict[str, dict[str, float]]:
-        """Metrics by set of the last weights trained on photographs alone, if these had a teacher.
-
-        They are not shipped any more, but only they can stand for a re-run of the paper.
-        """
-        return dict(self.content.get("photographs", {}).get("sets", {}))
 
     def as_json(self) -> dict[str, Any]:
         """Return the card file and all counts as JSON values."""
@@ -112,50 +104,30 @@ class ModelInfo:
         return tuple(card.scale for card in self.cards if card.scale not in self.scales)
 
     @property
-    def channel(self) -> str:
-        """``RGB``, or ``Y`` for a network on luma only."""
-        return self.cards[0].network.colour.upper()
-
-    @property
-    def recipes(self) -> tuple[str, ...]:
+    def recipes(self) -> list[str]:
         """Names of the recipes that train it."""
         own = self.entry.target
-        return tuple(n for n, recipe in RECIPES.items() if find_entry(recipe.model).target == own)
-
-    @property
-    def paper(self) -> Paper | None:
-        """The publication of its network; None for methods without one."""
-        return PAPERS.get(self.entry.paper)
-
-    @property
-    def printed_in(self) -> tuple[str, ...]:
-        """Tables of papers that print results of its network."""
-        rows = (row for row in load_published() if self.entry.paper and row.model == self.name)
-        return tuple(dict.fromkeys(row.source for row in rows))
-
-    @property
-    def constructor(self) -> tuple[str, dict[str, Any]]:
-        """Name of the network's class, and its options: the defaults, or those of the file."""
-        kind = type(self.cards[0].network).__name__
-        return kind, network_options(self.name, self.cards[0].options if self.file else {})
+        return [n for n, recipe in RECIPES.items() if find_entry(recipe.model).target == own]
 
     def as_json(self) -> dict[str, Any]:
         """Return the model and its cards as JSON values."""
-        kind, options = self.constructor
+        network, paper = self.cards[0].network, PAPERS.get(self.entry.paper)
+        rows = (row for row in load_published() if self.entry.paper and row.model == self.name)
+        options = network_options(self.name, self.cards[0].options if self.file else {})
         return {
             "name": self.name,
             "summary": self.entry.summary,
             "source": self.entry.source,
-            "paper": asdict(self.paper) if self.paper else None,
-            "printed_in": list(self.printed_in),
-            "channel": self.channel,
+            "paper": asdict(paper) if paper else None,
+            "printed_in": list(dict.fromkeys(row.source for row in rows)),
+            "channel": network.colour.upper(),
             "scales": list(self.scales),
             "untrained": list(self.untrained),
             "tile": self.tiling.tile,
             "overlap": self.tiling.overlap,
             "edge": self.tiling.edge,
-            "recipes": list(self.recipes),
-            "network": {"class": kind, "options": options},
+            "recipes": self.recipes,
+            "network": {"class": type(network).__name__, "options": options},
             "cards": [card.as_json() for card in self.cards],
         }
 

@@ -292,11 +292,3 @@ def test_both_ways_cut_the_same_patches(noise, edge):
     for patch, number, (top, left), turn in zip(patches, which, corner, turns, strict=True):
         expected = turned_patch(noise[number][top : top + edge, left : left + edge], int(turn))
         np.testing.assert_array_equal((patch.permute(1, 2, 0) * 255).round().byte(), expected)
-
-
-def test_noise_on_a_device_can_leave_main_memory(noise):
-    kept = list(noise)
-    atlas = DeviceAtlas(noise, CPU, release=True)
-    assert noise == []
-    expected = torch.from_numpy(np.concatenate([each.reshape(-1, 3) for each in kept]))
-    assert torch.equal(atlas.pixels, expected)

@@ -13,7 +13,7 @@ from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines import export as run
-from srcli.pipelines.export import LOADERS, PACKAGES, export_model
+from srcli.pipelines.export import TARGETS, export_model
 
 SUFFIXES = {target: suffix for suffix, target in command.SUFFIXES.items()}
 TINY = {
@@ -51,7 +51,7 @@ def read_metadata(target, file):
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("target", SUFFIXES)
 def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp_path, target):
-    for package in PACKAGES[target]:
+    for package in TARGETS[target][0]:
         pytest.importorskip(package)
     file = tmp_path / f"out{SUFFIXES[target]}"
     result = export_model(str(tiny / "g-idrn.safetensors"), None, target, file)
@@ -80,9 +80,13 @@ def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
 
 
 def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
-    load = LOADERS["torchscript"]
-    off = {"torchscript": lambda file: lambda picture: load(file)(picture) + 1 / 255}
-    monkeypatch.setattr(run, "LOADERS", off)
+    write = TARGETS["torchscript"][1]
+
+    def off(*given):
+        enlarge = write(*given)
+        return lambda picture: enlarge(picture) + 1 / 255
+
+    monkeypatch.setitem(TARGETS, "torchscript", ((), off))
     file = tmp_path / "out.pt"
     with pytest.raises(InferenceError, match="differs from PyTorch's by 1 levels") as caught:
         export_model(str(tiny / "ddsr.safetensors"), None, "torchscript", file)
@@ -119,7 +123,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatc
 @pytest.mark.parametrize("target", SUFFIXES)
 @pytest.mark.parametrize("name", [n for n, each in MODELS.items() if "aerial" not in n])
 def test_every_network_is_exported(tmp_path, monkeypatch, name, target):
-    for package in PACKAGES[target]:
+    for package in TARGETS[target][0]:
         pytest.importorskip(package)
     torch.manual_seed(0)
     scale = MODELS[name].scales[-1]

@@ -44,7 +44,7 @@ def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(nam
     trained = {MODELS[RECIPES[recipe].model].target for recipe in entry.recipes}
     assert trained <= {MODELS[name].target}
     assert entry.tiling.tile == MODELS[name].tile
-    assert "scale" not in entry.constructor[1]
+    assert "scale" not in entry.as_json()["network"]["options"]
 
 
 def test_weights_given_as_a_file_are_cut_as_their_network_is(tmp_path):
@@ -62,7 +62,7 @@ def test_a_weights_file_is_described_by_what_it_says(tmp_path):
     save_weights(file, network.state_dict(), info)
     (entry,) = list_models(str(file))
     assert (entry.name, entry.file, entry.scales) == ("g-idrn", file, (2,))
-    assert entry.constructor[1]["channels"] == 16
+    assert entry.as_json()["network"]["options"]["channels"] == 16
     assert entry.cards[0].notes == {"iterations": "7"}
     (tmp_path / "best.toml").write_text("steps = 3\n")  # no card
     assert list_models(str(file))[0].cards[0].content == {}

@@ -111,7 +111,7 @@ def make_sampler(
     progress: Progress,
     team: Team = ALONE,
 ) -> PatchSampler | PrefetchSampler:
-    """Return the source of batches; it takes the pictures out of ``pairs``.
+    """Return the source of batches; it takes the pictures out of ``pairs``: none is held twice.
 
     Bicubic LR is cut on the device that holds the pictures. Pictures that would take over half of a
     GPU's memory stay in main memory, and batches are made there ahead of time; so are degraded
@@ -120,11 +120,17 @@ def make_sampler(
     """
     degradation = None if recipe.degradation.is_clean else recipe.degradation
     home = torch.device("cpu") if degradation else _home(pairs, device, progress)
-    sampler = PatchSampler(
-        pairs, device=home, seed=seed, release=True, colour=colour, degradation=degradation
-    )
+    sampler = PatchSampler(pairs, device=home, seed=seed, colour=colour, degradation=degradation)
     sampler.share = (team.rank, team.size)
-    _check_patches(sampler, recipe, progress)
+    for pictures in (pairs.hr, pairs.lr):
+        pictures.clear()
+    total = len(sampler.shapes)
+    for patch in sorted({stage.edge(sampler.scale) for stage in recipe.stages}):
+        if (usable := len(sampler.usable(patch))) < total:
+            progress.warn(
+                f"{total - usable} of {total} pictures are smaller than a patch of "
+                f"{patch}x{patch} LR pixels and not used"
+            )
     return sampler if home == device else PrefetchSampler(sampler, device)
 
 
@@ -141,14 +147,3 @@ def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.devic
         f"{format_bytes(free)}"
     )
     return torch.device("cpu")
-
-
-def _check_patches(sampler: PatchSampler, recipe: TrainRecipe, progress: Progress) -> None:
-    total = len(sampler.shapes)
-    for patch in sorted({stage.edge(sampler.scale) for stage in recipe.stages}):
-        usable = len(sampler.usable(patch))
-        if usable < total:
-            progress.warn(
-                f"{total - usable} of {total} pictures are smaller than a patch of "
-                f"{patch}x{patch} LR pixels and not used"
-            )

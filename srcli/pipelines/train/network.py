@@ -14,7 +14,7 @@ from srcli.errors import ModelError, UsageError
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16, keep_freed_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import free_memory
-from srcli.models import MODELS, build_network, find_entry, outline_network
+from srcli.models import MODELS, build_network, outline_network
 from srcli.models.recognition import find_matches
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
@@ -81,20 +81,23 @@ def _require_memory(recipe: TrainRecipe, scale: int) -> None:
 
 
 def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -> Path | None:
-    """Return the weights file that a training begins from; None for new weights."""
-    if init is not None or not recipe.start_from:
-        return init
-    file = Path(recipe.start_from)
-    file = file if file.suffix else weights_path(recipe.start_from, scale)
+    """Return the weights file that a training begins from; None for new weights.
+
+    Recipe and option name a file, or a model whose weights of that scale are meant.
+    """
+    if init is None and not recipe.start_from:
+        return None
+    option, given = (f"--init {init}", init) if init else ("", Path(recipe.start_from))
+    known = str(given) in MODELS and not given.is_file()
+    file = weights_path(str(given), scale) if known else given
     if not file.is_file():
-        raise ModelError(f"start_from {recipe.start_from}: there are no weights {file}")
+        option = option or f"start_from {given}"
+        raise ModelError(f"{option}: there are no weights {file}; give a file")
     return file
 
 
 def load_initial_weights(network: Network, file: Path, progress: Progress) -> None:
     """Copy the tensors that fit from a weights file."""
-    if str(file) in MODELS and not file.is_file():
-        raise _no_file(str(file), network.scale)
     stored, info, note = read_weights(file)
     if note:
         progress.message(f"{file}: {note}")
@@ -113,14 +116,6 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
             f"--init {file}: {info.model} x{info.scale} weights do not suit x{scale} and begin far "
             "below bicubic quality; without --init, start_from_bicubic=true begins at it"
         )
-
-
-def _no_file(name: str, scale: int) -> ModelError:
-    """Return the error for a model's name instead of a file, naming its weights file."""
-    scales = sorted(find_entry(name).scales, key=lambda each: each != scale)  # its own one first
-    shipped = [file for each in scales if (file := weights_path(name, each)).is_file()]
-    where = f"those of {name} are in {shipped[0]}" if shipped else f"srx brings none of {name}"
-    return ModelError(f"--init {name}: give a weights file, not the name of a model; {where}")
 
 
 def weights_writer(

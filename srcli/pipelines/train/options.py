@@ -52,11 +52,6 @@ class TrainOptions(DataSelection):
         """Name of the recipe in the metadata of weights."""
         return self.name or recipe_name(self.recipe)
 
-    def describe(self, precision: str) -> str:
-        """Return the settings in a few words, with the number format that the machine uses."""
-        budget = self.budget or "the recipe's iterations"
-        return f"{self.recipe_name} ×{self.scale}, {budget}, {precision}, seed {self.seed}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:

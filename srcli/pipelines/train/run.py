@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from srcli.data.pairs import Pairs
-    from srcli.data.training_set import TrainingSet
     from srcli.layers.network import Network
     from srcli.training.steps import Numerics
 
@@ -135,7 +133,6 @@ class _TrainingRun:
         self.progress = NoProgress() if team.rank else progress
         self.folder = RunFolder(options.out)
         self.writers: list[LogWriter] = []
-        self.sets: dict[str, Pairs] = {}
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
         options = self.options
@@ -163,7 +160,8 @@ class _TrainingRun:
         for stage in self.recipe.stages:
             require_divisible(stage.batch, self.team)
         self.teacher = teachers_digest(self.recipe, options.scale)
-        self.initial = initial_weights(self.recipe, options.scale, options.init)
+        initial = initial_weights(self.recipe, options.scale, options.init)
+        self.options = replace(options, init=initial)
         if self.team.rank == 0 and options.tensorboard is not None:
             self.writers.append(EventFiles(options.tensorboard))
 
@@ -186,23 +184,43 @@ class _TrainingRun:
         read = partial(
             validation_sets, data.held_out, options.validate, options.scale, self.progress
         )
-        self.sets = team.on_all_ranks(read)
-        require_same(team, "--validate", "/".join(pairs.digest for pairs in self.sets.values()))
-        budget = team.on_rank_zero(partial(self._record, data, numerics, resumes=resumes))
-        self.options = options = replace(options, budget=budget)
+        sets = team.on_all_ranks(read)
+        require_same(team, "--validate", "/".join(pairs.digest for pairs in sets.values()))
+        record = RunRecord(
+            recipe_name=options.recipe_name,
+            scale=options.scale,
+            seed=options.seed,
+            data=data.digest,
+            init=file_digest(options.init) if options.init else None,
+            budget=options.budget,
+            precision=numerics.precision,
+            threads=numerics.threads,
+            processes=team.size,
+            best_by=deciding_set(sets),
+            teacher=self.teacher,
+        )
+        budget = team.on_rank_zero(partial(self._store, record, resumes=resumes))
         if team.rank == 0:
-            self.writers.append(ReportPage(self.folder, options.describe(numerics.precision)))
+            about = (
+                f"{options.recipe_name} ×{options.scale}, {budget or 'the budget of the recipe'}, "
+                f"{numerics.precision}, seed {options.seed}"
+            )
+            self.writers.append(ReportPage(self.folder, about))
         notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
+
+        def log(entry: Mapping[str, object]) -> None:
+            for writer in self.writers:
+                writer.write(entry)
+
         hooks = Hooks(
-            validate=validator(self.sets, numerics, self.progress, team),
+            validate=validator(sets, numerics, self.progress, team),
             save_best=partial(write, self.folder.best),
             save_last=partial(write, self.folder.last),
-            log=self._log,
+            log=log,
             stop=stop,
             progress=self.progress,
         )
-        context = StepContext(network=network, numerics=numerics, seed=options.seed, team=team)
 
         def make_trainer() -> Trainer:
             sampler = make_sampler(
@@ -215,7 +233,9 @@ class _TrainingRun:
                 team=team,
             )
             return Trainer(
-                context=context,
+                context=StepContext(
+                    network=network, numerics=numerics, seed=options.seed, team=team
+                ),
                 recipe=self.recipe,
                 sampler=sampler,
                 budget=budget,
@@ -239,26 +259,12 @@ class _TrainingRun:
         if options.scale not in (2, 3, 4):
             raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
         # Weights of rank 0 go to all before the first iteration.
-        if self.initial is not None and not resumes and self.team.rank == 0:
-            load_initial_weights(network, self.initial, self.progress)
+        if options.init is not None and not resumes and self.team.rank == 0:
+            load_initial_weights(network, options.init, self.progress)
         return numerics, numerics.placed(network)
 
-    def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
-        """Store recipe and settings, or compare them when resuming."""
-        options = self.options
-        record = RunRecord(
-            recipe_name=options.recipe_name,
-            scale=options.scale,
-            seed=options.seed,
-            data=data.digest,
-            init=file_digest(self.initial) if self.initial else None,
-            budget=options.budget,
-            precision=numerics.precision,
-            threads=numerics.threads,
-            processes=self.team.size,
-            best_by=deciding_set(self.sets),
-            teacher=self.teacher,
-        )
+    def _store(self, record: RunRecord, *, resumes: bool) -> str | None:
+        """Store recipe and settings, or compare them when resuming; return the budget."""
         if not resumes:
             self.folder.begin(self.recipe, record)
         else:
@@ -267,12 +273,8 @@ class _TrainingRun:
             record, notes = self.folder.resume(self.recipe, record, finished=finished)
             for note in notes:
                 self.progress.warn(note)
-        self.folder.store_options(plain_options(replace(options, budget=record.budget)))
+        self.folder.store_options(plain_options(replace(self.options, budget=record.budget)))
         return record.budget
-
-    def _log(self, entry: Mapping[str, object]) -> None:
-        for writer in self.writers:
-            writer.write(entry)
 
     def _train(self, trainer: Trainer) -> TrainResult:
         if self.options.resume:

@@ -22,8 +22,6 @@ from srcli.training.parallel import ALONE, Team
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from srcli.layers.network import Network
@@ -42,8 +40,7 @@ def validation_sets(
     Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else MATLAB bicubic
     of HR, independent of the training's degradation.
     """
-    kept_back = {} if held_out is None else {HELD_OUT: held_out}
-    sets: dict[str, Pairs] = {}
+    sets = {} if held_out is None else {HELD_OUT: held_out}
     places: dict[object, str] = {}
     for given in names:
         name, pairs = _named_set(given, scale, progress)
@@ -51,10 +48,8 @@ def validation_sets(
         if place in places:
             raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
         places[place] = given
-        if name in sets | kept_back:
-            name = given  # two folders HR in different places
-        sets[name] = pairs
-    return kept_back | sets
+        sets[given if name in sets else name] = pairs  # two folders HR in different places
+    return sets
 
 
 def validator(
@@ -78,6 +73,7 @@ def validator(
     return validate if sets else None
 
 
+@torch.inference_mode()
 def _measure(
     network: nn.Module, numerics: Numerics, progress: Progress, pairs: Pairs, team: Team
 ) -> list[float]:
@@ -87,24 +83,16 @@ def _measure(
     values: list[float] = []
     with closing(progress.task("validation", total=len(own), unit="pictures")) as task:
         for number in own:
-            sr_image = _upscale(network, pairs.lr[number], numerics)
+            pixels = torch.from_numpy(pairs.lr[number].copy()).to(numerics.device)
+            x = pixels.permute(2, 0, 1)[None].float().div(255.0)
+            with numerics.autocasting():
+                out: Tensor = network(x.contiguous(memory_format=numerics.layout))
+            levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
+            sr_image = levels.permute(1, 2, 0).cpu().numpy()
             a, b = (protocol.planes(each, scale) for each in (sr_image, pairs.hr[number]))
             values.append(psnr(a, b))
             task.advance()
     return values
-
-
-@torch.inference_mode()
-def _upscale(
-    network: nn.Module, picture: NDArray[np.uint8], numerics: Numerics
-) -> NDArray[np.uint8]:
-    pixels = torch.from_numpy(picture.copy()).to(numerics.device).permute(2, 0, 1)[None]
-    x = pixels.float().div(255.0).contiguous(memory_format=numerics.layout)
-    with numerics.autocasting():
-        out: Tensor = network(x)
-    levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
-    result: NDArray[np.uint8] = levels.permute(1, 2, 0).cpu().numpy()
-    return result
 
 
 def deciding_set(sets: Mapping[str, Pairs]) -> str | None:

@@ -24,7 +24,6 @@ from srcli.pipelines.train.network import (
     resolve_precision,
     weights_writer,
 )
-from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.training import TrainRecipe
 from srcli.training.checkpoint import Position
@@ -79,11 +78,15 @@ def test_recipes_that_ask_for_huge_networks_take_no_memory(monkeypatch, options,
 SMALL_SRCNN = TrainRecipe(model="srcnn", network={"channels": 8})
 
 
-def test_a_recipe_may_begin_from_trained_weights(tmp_path):
-    named = replace(RECIPE, start_from="rrlfn")
+def test_a_training_may_begin_from_a_model_or_a_file(tmp_path):
+    named, file = replace(RECIPE, start_from="rrlfn"), tmp_path / "mine.pth"
     assert initial_weights(RECIPE, 4) is None
-    assert initial_weights(named, 4) == weights.weights_path("rrlfn", 4)
-    assert initial_weights(named, 4, tmp_path) == tmp_path  # --init goes first
+    for recipe, init in ((named, None), (RECIPE, Path("rrlfn"))):
+        assert initial_weights(recipe, 4, init) == weights.weights_path("rrlfn", 4)
+    with pytest.raises(ModelError, match=r"--init .*mine\.pth: there are no weights"):
+        initial_weights(named, 4, file)
+    file.touch()
+    assert initial_weights(named, 4, file) == file  # --init goes first
     with pytest.raises(ModelError, match=r"start_from mine\.pth: there are no weights"):
         initial_weights(replace(RECIPE, start_from="mine.pth"), 4)
 
@@ -124,17 +127,6 @@ def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
     load_initial_weights(first_network(recipe, scale=4, seed=2), file, notes)
     (warning,) = notes.warnings
     assert "ddsr x2 weights do not suit x4 and begin far below bicubic quality" in warning
-
-
-def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
-    network = first_network(RECIPE, scale=4, seed=0)
-    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
-    with pytest.raises(ModelError, match=r"--init ddsr: give a weights file, .* none of ddsr$"):
-        load_initial_weights(network, Path("ddsr"), NoProgress())
-    for scale in (2, 4):
-        (tmp_path / f"ddsr-x{scale}.safetensors").touch()
-        with pytest.raises(ModelError, match=rf"those of ddsr are in .*ddsr-x{scale}\."):
-            load_initial_weights(network, Path("ddsr"), NoProgress())
 
 
 PHOTO = DEGRADATIONS["photo"]
