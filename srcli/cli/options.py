@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from srcli.ports.executor import Executor
+    from srcli.pipelines.executors.processes import Executor
 
     Command = Callable[..., Any]
     Option = Callable[[Command], Command]

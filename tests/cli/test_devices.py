@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from srcli.cli.options import several_workers
-from srcli.pipelines.executors.processes import ProcessExecutor
-from srcli.ports.executor import Place
+from srcli.pipelines.executors.processes import Place, ProcessExecutor
 
 
 @pytest.mark.parametrize(

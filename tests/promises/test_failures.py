@@ -18,10 +18,9 @@ from srcli.data.training_set import DataSelection, load_training_set
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.pipelines.ablate import run as ablate_run
 from srcli.pipelines.ablate.results import Cost
-from srcli.pipelines.executors.processes import SerialExecutor
+from srcli.pipelines.executors.processes import Place, SerialExecutor
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.ports.executor import Place
 from tests.fixtures.ablations import ABLATION_FILE
 
 

@@ -51,10 +51,10 @@ from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
+from srcli.pipelines.executors.processes import JsonDict, Place
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
-from srcli.ports.executor import JsonDict, Place
 from srcli.ports.progress import NoProgress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
@@ -66,7 +66,7 @@ from srcli.training.steps import Numerics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from srcli.ports.executor import Executor
+    from srcli.pipelines.executors.processes import Executor
     from srcli.ports.progress import Progress
 
 SCORES = "scores.json"

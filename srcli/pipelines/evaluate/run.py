@@ -32,7 +32,7 @@ from srcli.recipes.published import published_costs, rows_beside
 
 if TYPE_CHECKING:
     from srcli.evaluation.candidates import NetworkCandidate
-    from srcli.ports.executor import Executor, JsonDict, Place
+    from srcli.pipelines.executors.processes import Executor, JsonDict, Place
     from srcli.ports.progress import Task
 
 

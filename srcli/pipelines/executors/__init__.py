@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
-from srcli.ports.executor import Place
+from srcli.pipelines.executors.processes import Place, ProcessExecutor, SerialExecutor
 
 if TYPE_CHECKING:
-    from srcli.ports.executor import Executor
+    from srcli.pipelines.executors.processes import Executor
 
 
 def make_executor(

@@ -15,21 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import srcli
-from srcli.errors import PeerError, SrxError, UsageError
+from srcli.errors import PeerError, UsageError
 from srcli.pipelines.executors.processes import (
     STOP_SECONDS,
     WAIT_SECONDS,
-    Receiver,
+    Executor,
+    Place,
     RelayedProgress,
     attempt,
 )
-from srcli.ports.executor import Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from srcli.ports.executor import JsonDict
-    from srcli.ports.progress import Progress, Task
+    from srcli.pipelines.executors.processes import (
+        Ended,
+        Failure,
+        Job,
+        JsonDict,
+        Session,
+        Unit,
+        Work,
+    )
+    from srcli.ports.progress import Progress
 
 Handle = Any
 """An actor or a result of Ray."""
@@ -42,7 +50,7 @@ QUIET = {
 
 
 @dataclass
-class RayExecutor:
+class RayExecutor(Executor):
     """Runs units on the processors or GPUs of a Ray cluster.
 
     Workers keep what they have loaded. All nodes need the same srcli, and see inputs and outputs
@@ -71,56 +79,56 @@ class RayExecutor:
         at_once = int(total.get("CPU", 0)) // self.threads
         return min(at_once, int(total.get("GPU", 0))) if self._use_gpus() else at_once
 
-    def run(
-        self,
-        work: Work,
-        units: Sequence[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool] = lambda: False,
-        task: Task | None = None,
-        shared: Sequence[Path] = (),
-    ) -> Iterator[UnitResult]:
-        """Run all units; an exception such as Ctrl-C asks running ones to stop."""
+    @property
+    def most(self) -> int:
+        """Jobs under way: the next ones wait at their nodes."""
+        return 2 * self.slots + 2
+
+    @contextmanager
+    def session(self, progress: Progress, shared: Sequence[Path]) -> Iterator[Session]:
+        """Yield what runs jobs on the cluster; running ones put their files in order at the end."""
         ray = self._connected()
-        begun, warned = 0, set[str]()
-        running: dict[Any, int] = {}
-        receivers: dict[int, Receiver] = {}
-        with visible(shared) as setup:
-            if not self.slots:
-                progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
-            gpus = int(self._use_gpus())
-            place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
-            resources = {"num_cpus": self.threads, "num_gpus": gpus}
-            do = ray.remote(**resources, max_calls=int(self.fresh))(do_unit)
-            board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
-            with _ending(board, running, receivers):
-                while True:
-                    stopped = stop()
-                    limit = 2 * self.slots + 2
-                    while begun < len(units) and not stopped and len(running) < limit:
-                        unit = units[begun]
-                        receivers[begun] = Receiver(progress, unit, task, warned)
-                        job = (work, unit, place)
-                        running[do.remote(setup, board, begun, job, task is not None)] = begun
-                        begun += 1
-                    if not running:
-                        return
-                    ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
-                    for index, event in ray.get(board.take.remote(stopped)):
-                        if index in receivers:  # not of a worker that was given up
-                            receivers[index].take(event)
-                    for ref in ready:
-                        index = running.pop(ref)
-                        receivers.pop(index).close()
-                        try:
-                            result, failure = ray.get(ref)
-                        except ray.exceptions.RayError as error:
-                            result, failure = None, f"its worker failed: {_first_line(error)}"
-                        if isinstance(failure, SrxError):
-                            raise failure
-                        if result is not None or failure:  # neither if it was not to begin
-                            yield UnitResult(index=index, result=result, failure=failure)
+        if not self.slots:
+            progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
+        gpus = int(self._use_gpus())
+        place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
+        resources = {"num_cpus": self.threads, "num_gpus": gpus}
+        do = ray.remote(**resources, max_calls=int(self.fresh))(do_unit)
+        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
+        running: dict[Handle, Job] = {}
+
+        def take(stopped: bool) -> Iterator[Ended]:
+            ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
+            receivers = {job.index: job.receiver for job in running.values()}
+            for index, event in ray.get(board.take.remote(stopped)):
+                if index in receivers:  # not of a worker that was given up
+                    receivers[index].take(event)
+            for ref in ready:
+                job = running.pop(ref)
+                try:
+                    yield job, *ray.get(ref)
+                except ray.exceptions.RayError as error:
+                    yield job, None, f"its worker failed: {_first_line(error)}"
+
+        try:
+            with visible(shared) as setup:
+
+                def begin(job: Job) -> None:
+                    unit = job.work, job.unit, place
+                    running[do.remote(setup, board, job.index, unit, job.interrupt)] = job
+
+                yield begin, take
+        except ray.exceptions.RayError as error:
+            reason = f"the Ray cluster is lost ({_first_line(error)})"
+            raise PeerError(reason, advice="the same command continues") from error
+        finally:
+            with suppress(ray.exceptions.RayError):
+                if running:
+                    ray.get(board.take.remote(True), timeout=STOP_SECONDS)
+                    ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
+            for ref, job in running.items():
+                ray.cancel(ref, force=True)
+                job.receiver.close()
 
     def _connected(self) -> Any:  # noqa: ANN401 - the module ray
         os.environ.update(QUIET)
@@ -149,29 +157,6 @@ class RayExecutor:
     def _use_gpus(self) -> bool:
         there = "GPU" in self._connected().cluster_resources()
         return self.device in ("cuda", "all") or (self.device == "auto" and there)
-
-
-@contextmanager
-def _ending(
-    board: Handle, running: Mapping[Handle, int], receivers: Mapping[int, Receiver]
-) -> Iterator[None]:
-    """Leave no unit behind; let running ones put their files in order."""
-    import ray
-
-    try:
-        yield
-    except ray.exceptions.RayError as error:
-        reason = f"the Ray cluster is lost ({_first_line(error)})"
-        raise PeerError(reason, advice="the same command continues") from error
-    finally:
-        with suppress(ray.exceptions.RayError):
-            if running:
-                ray.get(board.take.remote(True), timeout=STOP_SECONDS)
-                ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
-        for ref in running:
-            ray.cancel(ref, force=True)
-        for receiver in receivers.values():
-            receiver.close()
 
 
 def _first_line(error: Exception) -> str:
@@ -223,7 +208,7 @@ def check_worker(setup: Setup) -> None:
 
 def do_unit(
     setup: Setup, board: Handle, index: int, job: tuple[Work, Unit, Place], interrupt: bool
-) -> tuple[JsonDict | None, str | SrxError]:
+) -> tuple[JsonDict | None, Failure]:
     """Do a unit in a worker of a node; no result and no failure if it was not to begin."""
     link = Link(board, index)
     link.send(("begin",))

@@ -14,9 +14,11 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partialmethod
 from itertools import count
 from multiprocessing.connection import wait
 from operator import methodcaller
@@ -24,14 +26,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from srcli.errors import DefectError, SrxError, one_file
-from srcli.ports.executor import Place, Unit, UnitResult, Work
 from srcli.ports.progress import NoTask, Progress, Task, show_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator
+    from contextlib import AbstractContextManager
     from multiprocessing.connection import Connection
-
-    from srcli.ports.executor import Executor, JsonDict
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
@@ -41,6 +41,132 @@ LARGEST_SHARE = 16
 """Items; reading the first and writing the last of so many costs little beside all of them."""
 SPAWN = multiprocessing.get_context("spawn")
 T = TypeVar("T")
+JsonDict = Mapping[str, Any]
+"""Names and plain values, which can be sent to another process."""
+Unit = Any
+"""A unit of work: a frozen dataclass of plain values, which can be sent to another process. Its
+``label`` names it in messages; it is empty for one whose progress is part of the progress of all.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The share of a machine that one unit at a time may use."""
+
+    device: str
+    """``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``."""
+    threads: int
+    """Threads of the processor; 0 leaves PyTorch's choice."""
+
+
+Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
+"""A function of a module, which another process can import: it takes a unit, its place, the
+progress to report to and a function that tells whether to stop, and returns the result."""
+Failure = str | SrxError
+"""Of one unit, in words; or a reason for which no unit can be done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitResult:
+    """The result of one unit, or the reason why there is none."""
+
+    index: int
+    """Place of the unit in the sequence that was run."""
+    result: JsonDict | None
+    """The value that the work returned; None if it failed, or its process did."""
+    failure: str = ""
+    """Reason why it failed; empty if it did not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A unit that is being run."""
+
+    index: int
+    work: Work
+    unit: Unit
+    receiver: Receiver
+    stop: Callable[[], bool]
+    interrupt: bool
+    """It ends when its task advances after a stop."""
+
+
+Ended = tuple[Job, JsonDict | None, Failure]
+"""A job with its result, or without one and a failure; without both it was not to begin."""
+
+
+Session = tuple[Callable[[Job], object], Callable[[bool], Iterable[Ended]]]
+"""Two functions: one begins a job; the other waits a little and gives those that have ended, and
+asks all to stop where its argument is true."""
+
+
+class Executor(ABC):
+    """Runs units of work, one after another or side by side."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """Units that can run at once, at present."""
+
+    @property
+    def most(self) -> int:
+        """Jobs that may be under way, at present."""
+        return self.slots
+
+    @abstractmethod
+    def session(
+        self, progress: Progress, shared: Sequence[Path]
+    ) -> AbstractContextManager[Session]:
+        """Return what runs jobs until the end of the block, which leaves none behind."""
+
+    def run(
+        self,
+        work: Work,
+        units: Sequence[Unit],
+        *,
+        progress: Progress,
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
+        shared: Sequence[Path] = (),
+    ) -> Generator[UnitResult, None, None]:
+        """Run all units and yield each result when it is there, in any order.
+
+        A unit that fails unexpectedly, or whose process does, does not affect the others. Once
+        ``stop`` returns true, no further unit begins and running ones are asked to stop; their
+        results are yielded, too. So they are by an exception such as Ctrl-C, which gives them some
+        seconds for it.
+
+        Args:
+            work: Does a unit.
+            units: More may be appended while results are taken.
+            progress: Receives the progress of all units.
+            stop: Called often; true ends the run.
+            task: Shows the progress of all units, in the place of their own tasks. A unit is
+                interrupted when it advances after a stop; others ask for themselves.
+            shared: Files and folders that all workers must see. A folder that is made first gets
+                the results; the others are inputs.
+
+        Raises:
+            SrxError: Raised by the work: a reason for which no unit can be done.
+        """
+        begun, ended, warned = 0, 0, set[str]()
+        with self.session(progress, shared) as (begin, take):
+            while True:
+                stopped = stop()
+                while begun < len(units) and not stopped and begun - ended < self.most:
+                    unit = units[begun]
+                    receiver = Receiver(progress, unit, task, warned)
+                    begin(Job(begun, work, unit, receiver, stop, interrupt=task is not None))
+                    begun += 1
+                if begun == ended:
+                    return
+                for job, result, failure in take(stopped):
+                    ended += 1
+                    job.receiver.close()
+                    if isinstance(failure, SrxError):
+                        raise failure
+                    if result is not None or failure:
+                        yield UnitResult(index=job.index, result=result, failure=failure)
 
 
 def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
@@ -75,37 +201,28 @@ def run_units(
 
 
 @dataclass
-class SerialExecutor:
+class SerialExecutor(Executor):
     """Runs one unit after another in this process."""
 
     place: Place
     slots: int = 1
+    most = 1
 
-    def run(
-        self,
-        work: Work,
-        units: Sequence[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool] = lambda: False,
-        task: Task | None = None,
-        shared: Sequence[Path] = (),
-    ) -> Iterator[UnitResult]:
-        """Run all units in order."""
-        warned: set[str] = set()
-        index = -1
-        while (index := index + 1) < len(units) and not stop():
-            receiver = Receiver(progress, units[index], task, warned)
-            own = RelayedProgress(receiver.take, stop if task is not None else None)
-            result, failure = attempt((work, units[index], self.place), own, stop)
-            receiver.close()
-            if isinstance(failure, SrxError):
-                raise failure
-            yield UnitResult(index=index, result=result, failure=failure)
+    @contextmanager
+    def session(self, progress: Progress, shared: Sequence[Path]) -> Iterator[Session]:
+        """Yield what runs a job when its result is asked for."""
+        jobs: list[Job] = []
+
+        def take(stopped: bool) -> Iterator[Ended]:
+            job = jobs.pop()
+            own = RelayedProgress(job.receiver.take, job.stop if job.interrupt else None)
+            yield job, *attempt((job.work, job.unit, self.place), own, job.stop)
+
+        yield jobs.append, take
 
 
 @dataclass
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Runs units in processes, one for each place.
 
     The death of a process, for example when the kernel runs out of memory, is the failure of its
@@ -121,50 +238,35 @@ class ProcessExecutor:
         """Number of processes."""
         return len(self.places)
 
-    def run(
-        self,
-        work: Work,
-        units: Sequence[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool] = lambda: False,
-        task: Task | None = None,
-        shared: Sequence[Path] = (),
-    ) -> Generator[UnitResult, None, None]:
-        """Run all units; no process is left behind when this ends, however it ends.
-
-        An exception such as Ctrl-C asks running units to stop, and gives them some seconds for it.
-        """
-        begun = 0
-        free = list(reversed(self.places))
+    @contextmanager
+    def session(self, progress: Progress, shared: Sequence[Path]) -> Iterator[Session]:
+        """Yield what runs jobs in processes; none is left behind, however the block ends."""
+        free = [*reversed(self.places)]
         idle: list[_Worker] = []
         running: dict[Connection, _Worker] = {}
-        warned: set[str] = set()
+
+        def begin(job: Job) -> None:
+            worker = idle.pop() if idle else _Worker(free.pop())
+            running[worker.pipe] = worker
+            worker.begin(job)
+
+        def take(stopped: bool) -> Iterator[Ended]:
+            for worker in running.values() if stopped else ():
+                worker.ask_to_stop()
+            for pipe in wait(list(running), WAIT_SECONDS):
+                worker = running[pipe]  # type: ignore[index] # typed as any waitable
+                if (ended := worker.relay()) is None:
+                    continue
+                del running[worker.pipe]
+                if self.fresh or stopped or ended[2]:
+                    free.append(worker.place)
+                    worker.close()
+                else:
+                    idle.append(worker)
+                yield ended
+
         try:
-            while True:
-                stopped = stop()
-                while begun < len(units) and (idle or free) and not stopped:
-                    worker = idle.pop() if idle else _Worker(free.pop())
-                    running[worker.pipe] = worker
-                    receiver = Receiver(progress, units[begun], task, warned)
-                    job = (work, units[begun], worker.place)
-                    worker.begin(begun, job, receiver, interrupt=task is not None)
-                    begun += 1
-                if not running:
-                    return
-                for worker in running.values() if stopped else ():
-                    worker.ask_to_stop()
-                for pipe in wait(list(running), WAIT_SECONDS):
-                    worker = running[pipe]  # type: ignore[index] # typed as any waitable
-                    if (result := worker.relay()) is None:
-                        continue
-                    del running[worker.pipe]
-                    if self.fresh or stopped or result.failure:
-                        free.append(worker.place)
-                        worker.close()
-                    else:
-                        idle.append(worker)
-                    yield result
+            yield begin, take
         finally:
             # those that were asked to stop before are not waited for: the wish is urgent now
             until = time.monotonic() + STOP_SECONDS
@@ -196,13 +298,11 @@ class _Worker:
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
 
-    def begin(
-        self, index: int, job: tuple[Work, Unit, Place], receiver: Receiver, *, interrupt: bool
-    ) -> None:
+    def begin(self, job: Job) -> None:
         """Let the process do a unit."""
-        self._index, self._receiver = index, receiver
+        self.job = job
         with suppress(OSError):  # it is dead; so will ``relay`` find
-            self.pipe.send((job, interrupt))
+            self.pipe.send(((job.work, job.unit, self.place), job.interrupt))
 
     def ask_to_stop(self) -> bool:
         """Ask it to stop, once; false if it was asked before."""
@@ -212,27 +312,23 @@ class _Worker:
                 self.pipe.send(None)
         return first
 
-    def relay(self) -> UnitResult | None:
-        """Take an event of the process; return the result of the unit if it is that."""
+    def relay(self) -> Ended | None:
+        """Take an event of the process; return how the job has ended if it is that."""
         try:
             event = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
             event = ("end", None, self._death())
-        if event[0] != "end":
-            self._receiver.take(event)
-            return None
-        self._receiver.close()
-        _, result, failure = event
-        if isinstance(failure, SrxError):
-            raise failure
-        return UnitResult(index=self._index, result=result, failure=failure)
+        if event[0] == "end":
+            return self.job, event[1], event[2]
+        self.job.receiver.take(event)
+        return None
 
     def close(self) -> None:
         """End the process, if it still runs, and the tasks that it left open."""
         self.process.kill()
         self.process.join()
-        self._receiver.close()
+        self.job.receiver.close()
         self.pipe.close()
         self._folder.cleanup()
 
@@ -367,17 +463,9 @@ class RelayedProgress:
         self.send("task", number, label, total, unit)
         return _RelayedTask(self, number)
 
-    def message(self, text: str) -> None:
-        """Send a message."""
-        self.send("message", text)
-
-    def warn(self, text: str) -> None:
-        """Send a warning."""
-        self.send("warn", text)
-
-    def detail(self, text: str) -> None:
-        """Send a line for --verbose."""
-        self.send("detail", text)
+    message = partialmethod(send, "message")
+    warn = partialmethod(send, "warn")
+    detail = partialmethod(send, "detail")
 
 
 @dataclass(frozen=True)
@@ -388,21 +476,19 @@ class _RelayedTask:
     def advance(self, amount: float = 1.0) -> None:
         if self.progress.interrupt is not None and self.progress.interrupt():
             raise KeyboardInterrupt
-        self.progress.send("advance", self.number, amount)
+        self._send("advance", amount)
 
-    def grow(self, amount: float) -> None:
-        self.progress.send("grow", self.number, amount)
+    def _send(self, what: str, *arguments: Any) -> None:  # noqa: ANN401 - of any method
+        self.progress.send(what, self.number, *arguments)
 
-    def describe(self, text: str) -> None:
-        self.progress.send("describe", self.number, text)
-
-    def close(self) -> None:
-        self.progress.send("close", self.number)
+    grow = partialmethod(_send, "grow")
+    describe = partialmethod(_send, "describe")
+    close = partialmethod(_send, "close")
 
 
 def attempt(
     job: tuple[Work, Unit, Place], progress: Progress, stop: Callable[[], bool]
-) -> tuple[JsonDict | None, str | SrxError]:
+) -> tuple[JsonDict | None, Failure]:
     """Do a unit.
 
     Returns:

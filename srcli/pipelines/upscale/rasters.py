@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from srcli.imaging.rasters.selection import BandLayout
+    from srcli.pipelines.executors.processes import JsonDict, Place
     from srcli.pipelines.upscale.reporter import Reporter
-    from srcli.ports.executor import JsonDict, Place
     from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
 

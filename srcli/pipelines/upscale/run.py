@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photograph import Picture
     from srcli.inference.tiling import Tiling
+    from srcli.pipelines.executors.processes import Executor
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
-    from srcli.ports.executor import Executor
 
 
 def upscale_files(

@@ -12,7 +12,7 @@ from srcli.errors import PictureError
 from srcli.inference.engines import EnginePool, cached_pool
 from srcli.inference.stream import TileTooLargeError
 from srcli.metrics.machine import processors, threads
-from srcli.pipelines.executors.processes import SerialExecutor, run_units, shares
+from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor, run_units, shares
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
@@ -24,11 +24,10 @@ from srcli.pipelines.upscale.rasters import (
     upscale_raster,
 )
 from srcli.pipelines.upscale.reporter import Reporter
-from srcli.ports.executor import JsonDict, Place
 
 if TYPE_CHECKING:
     from srcli.inference.tiling import Tiling
-    from srcli.ports.executor import Executor, UnitResult
+    from srcli.pipelines.executors.processes import Executor, UnitResult
     from srcli.ports.progress import Progress
 
 

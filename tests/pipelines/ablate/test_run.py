@@ -17,9 +17,9 @@ from srcli.pipelines.ablate.results import AblateOptions, read_result
 from srcli.pipelines.ablate.run import Unit, checked_recipes, measure_cost, run_ablations
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import resume_training, train
-from srcli.ports.executor import UnitResult
 from srcli.recipes.ablations import ABLATIONS, METRICS
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 
@@ -193,9 +193,7 @@ def test_a_set_that_cannot_be_measured_keeps_the_training(pair, options, faces, 
 
 
 def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, options, faces):
-    class Dying:
-        slots = 1
-
+    class Dying(SerialExecutor):
         def run(self, work, units, **_):
             for i in range(len(units)):
                 yield UnitResult(index=i, result=None, failure="its process was killed")
@@ -203,7 +201,7 @@ def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, 
     (faces.parent / "More").mkdir()
     (faces.parent / "More" / "one.png").write_bytes((faces / "aaa.png").read_bytes())
     own = replace(options, sets=(str(faces), str(faces.parent / "More")))
-    (result,) = run_ablations([pair], own, executor=Dying())
+    (result,) = run_ablations([pair], own, executor=Dying(Place(device="cpu", threads=1)))
     seed = result.base.seeds[0]
     assert (seed.iterations, seed.failure, list(seed.scores)) == (
         6, "its process was killed", ["Faces"],

@@ -11,8 +11,7 @@ from PIL import Image
 
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors.processes import SerialExecutor
-from srcli.ports.executor import Place, UnitResult
+from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
 
 OPTIONS = EvalOptions(metrics=("psnr",), costs=False)
 

@@ -18,11 +18,11 @@ from srcli.errors import DataError, UsageError
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.processes import (
     LARGEST_SHARE,
+    Place,
     ProcessExecutor,
     SerialExecutor,
     shares,
 )
-from srcli.ports.executor import Place
 
 HERE = Place(device="cpu", threads=1)
 DEFECT = "this is a defect of srx: please report it"
@@ -120,7 +120,7 @@ PARENT = """
 import sys
 from srcli.pipelines.executors.processes import ProcessExecutor
 from srcli.ports.progress import NoProgress
-from srcli.ports.executor import Place
+from srcli.pipelines.executors.processes import Place
 import types, units_of_work
 
 if __name__ == "__main__":

@@ -15,13 +15,12 @@ from srcli.errors import UsageError
 from srcli.imaging.rasters.parts import parts_folder
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.executors.processes import SerialExecutor
+from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.rasters import cut_runs
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
-from srcli.ports.executor import Place, UnitResult
 from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
