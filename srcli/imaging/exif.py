@@ -230,17 +230,7 @@ def orientation(exif: bytes | None) -> int | None:
 def software(exif: bytes | None) -> str:
     """Return the Software entry; empty without one, or in a damaged block."""
     entry = read_main(exif).get(SOFTWARE)
-    return text_of(entry).strip() if entry else ""
-
-
-def text_of(entry: Entry) -> str:
-    """Return the text of an entry."""
-    return entry.value.split(b"\0")[0].decode("utf-8", "replace")
-
-
-def text_entry(tag: int, text: str) -> Entry:
-    """Return an entry that holds a text."""
-    return Entry(tag, TEXT, text.encode() + b"\0")
+    return entry.value.split(b"\0")[0].decode("utf-8", "replace").strip() if entry else ""
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
@@ -259,21 +249,22 @@ def is_adobe_rgb(exif: bytes) -> bool:
     return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
 
 
-def with_entries(
-    exif: bytes | None, entries: Sequence[Entry], *, overwrite: bool = False
+def with_texts(
+    exif: bytes | None, texts: Mapping[int, str], *, overwrite: bool = False
 ) -> bytes | None:
-    """Return the EXIF block with these entries of the main directory, of bytes or text.
+    """Return the EXIF block with texts as entries of the main directory.
 
-    Makers' notes point at each other by offset, so all else stays where it is. Entries have types
-    without byte order; those that are there stay unless they are to be overwritten.
+    Makers' notes point at each other by offset, so all else stays where it is. Entries that are
+    there stay unless they are to be overwritten.
     """
-    if not entries:
+    if not texts:
         return exif
     tiff = bytearray((exif or classic("<").start(8) + bytes(6)).removeprefix(PREFIX))
     layout, start = read_start(tiff)
     main, _ = read_directory(tiff, start, layout)
     there = {one.tag for one in main if not overwrite} | read_parts(tiff, main, layout).keys()
-    start = edit_directory(tiff, start, {e.tag: e for e in entries if e.tag not in there}, layout)
+    new = {t: Entry(t, TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
+    start = edit_directory(tiff, start, new, layout)
     tiff[:8] = layout.start(start)
     return PREFIX + bytes(tiff)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from srcli.imaging import labels, vips
-from srcli.imaging.exif import PREFIX, text_entry
+from srcli.imaging.exif import PREFIX
 from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import Metadata, Picture
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from srcli.imaging.exif import Entry
 
     Array = NDArray[Any]
 
@@ -301,45 +299,29 @@ def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
     return ((b"iTXt", _COMMENT_KEYWORD.encode() + b"\0\0\0\0\0" + text.replace("\0", "").encode()),)
 
 
-def find_comment(texts: Sequence[Chunk]) -> bytes | None:
-    """Return the comment for a JPEG file; None without one, or if it is too long."""
-    text = _by_keyword(texts).get(_COMMENT_KEYWORD, "").encode()
-    return text if 0 < len(text) <= _LONGEST else None
+def texts_elsewhere(
+    texts: Sequence[Chunk], *, in_exif: bool, in_comment: bool
+) -> tuple[dict[int, str], str, tuple[str, ...]]:
+    """Return what a format other than PNG holds of texts.
 
-
-def exif_entries(texts: Sequence[Chunk]) -> list[Entry]:
-    """Return the texts that EXIF knows as entries of its main directory."""
-    return [text_entry(tag, text) for tag, (_, text) in _known(texts).items()]
-
-
-def texts_without_tag(texts: Sequence[Chunk], fmt: str, has_exif: bool) -> tuple[str, ...]:
-    """Return the keywords of the texts that a file of a format cannot hold."""
-    if fmt == "png":
-        return ()
-    known = {keyword for keyword, _ in _known(texts).values()} if has_exif else set()
-    if fmt == "jpg" and find_comment(texts):
-        known.add(_COMMENT_KEYWORD)
-    return tuple(keyword for keyword in _by_keyword(texts) if keyword not in known)
-
-
-def _known(texts: Sequence[Chunk]) -> dict[int, tuple[str, str]]:
-    """Return the texts that EXIF knows, by tag: keyword and text."""
-    words = _by_keyword(texts)
-    return {
-        tag: (keyword, words[keyword])
-        for tag, keywords in _BY_TAG.items()
-        for keyword in reversed(keywords)  # the first counts
-        if 0 < len(words.get(keyword, "").encode()) <= _LONGEST
-    }
-
-
-def _by_keyword(texts: Sequence[Chunk]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    Returns:
+        Those for the main directory of EXIF, by tag; the comment; and the keywords of the others.
+    """
+    words: dict[str, str] = {}
     for kind, content in texts:
         keyword, _, rest = content.partition(b"\0")
         text = _words(kind, _unpack(kind, rest, LARGEST_TEXT)).strip()
-        found.setdefault(keyword.decode("latin-1"), text)
-    return found
+        words.setdefault(keyword.decode("latin-1"), text)
+    short = {keyword: text for keyword, text in words.items() if len(text.encode()) <= _LONGEST}
+    by_tag = {
+        tag: next((one for one in keywords if short.get(one)), "")
+        for tag, keywords in _BY_TAG.items()
+        if in_exif
+    }
+    comment = short.get(_COMMENT_KEYWORD, "") if in_comment else ""
+    kept = {*by_tag.values(), *[_COMMENT_KEYWORD] * bool(comment)}
+    others = tuple(keyword for keyword in words if keyword not in kept)
+    return {tag: short[one] for tag, one in by_tag.items() if one}, comment, others
 
 
 def _unpack(kind: bytes, rest: bytes, limit: int) -> bytes:

@@ -128,7 +128,8 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    if names := png.texts_without_tag(metadata.texts, fmt, "exif" in held):
+    *_, names = png.texts_elsewhere(metadata.texts, in_exif="exif" in held, in_comment=fmt == "jpg")
+    if names and fmt != "png":
         notes.append(f"text entries left out (png keeps them): {', '.join(names)[:200]}")
     return tuple(notes)
 
@@ -250,14 +251,14 @@ def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     known = _known(fmt)
     if known.name == "png" or "exif" not in known.metadata:
         return metadata
-    block, software = metadata.exif, []
+    block, software = metadata.exif, {}
     if metadata.software is not None:
         earlier, text = exif.software(block), metadata.software
-        text = text if earlier in text else f"{earlier}; {text}"
-        software = [exif.text_entry(exif.SOFTWARE, text)]
-    for entries in (png.exif_entries(metadata.texts), software):
+        software = {exif.SOFTWARE: text if earlier in text else f"{earlier}; {text}"}
+    described, *_ = png.texts_elsewhere(metadata.texts, in_exif=True, in_comment=False)
+    for texts in (described, software):
         with suppress(ValueError):
-            longer = exif.with_entries(block, entries, overwrite=entries is software)
+            longer = exif.with_texts(block, texts, overwrite=texts is software)
             # they must not make EXIF too long for jpg
             if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
                 block = longer
@@ -299,7 +300,8 @@ def _encode(
     if known.name in ("jpg", "avif"):
         options["subsampling"] = "4:4:4"
     if known.name == "jpg":
-        options["comment"] = png.find_comment(metadata.texts)
+        _, comment, _ = png.texts_elsewhere(metadata.texts, in_exif=False, in_comment=True)
+        options["comment"] = comment.encode() or None
     if known.name == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from srcli.imaging.exif import SOFTWARE, read_main, software, text_entry, with_entries
+from srcli.imaging.exif import SOFTWARE, read_main, software, with_texts
 from srcli.imaging.fitting import PixelMap, fit_exif
 
 UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
 
 
 def with_software(exif, text):
-    return with_entries(exif, [text_entry(SOFTWARE, text)], overwrite=True)
+    return with_texts(exif, {SOFTWARE: text}, overwrite=True)
 
 
 def block(order, *, earlier):
