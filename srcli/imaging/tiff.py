@@ -18,7 +18,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import PictureError
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
@@ -372,13 +371,8 @@ def read_bands(
         Values (H, W, C), whole numbers or floats; their bits; True if 0 is white; and the palette
         (N, 3) uint8, RGB, with N = 0 if there is none.
     """
-    try:
-        import rasterio
-    except ImportError:
-        raise PictureError(
-            f"{path}: reading this kind of file needs rasterio; "
-            "install it, or convert the file to PNG"
-        ) from None
+    import rasterio
+
     with rasterio.Env(**_GDAL_OPTIONS):
         with pillow.quiet_pillow():  # a photograph has no position, of which rasterio warns
             source = rasterio.open(prefix + os.fspath(path.absolute()), driver=driver)

@@ -14,8 +14,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import PictureError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -135,12 +133,8 @@ def _reason(error: Exception) -> str:
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
     os.environ.setdefault("VIPS_WARNING", "1")  # no warnings of damaged files on the terminal
-    try:
-        import pyvips
-    except ImportError:
-        raise PictureError(
-            "PNG and TIFF files need pyvips; install it: pip install 'pyvips[binary]'"
-        ) from None
+    import pyvips
+
     with _LOCK:  # the first threads that read and write come here at once
         pyvips.cache_set_max(0)
         if getattr(pyvips, "_log_handler_id", None):

@@ -4,12 +4,10 @@ import errno
 import io
 import logging
 import os
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 import tifffile
 from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
@@ -20,15 +18,9 @@ from srcli.imaging.photograph import FORMATS, Metadata, Photograph
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
+from tests.fixtures.photographs import SRGB, noise, read_by_gdal
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta><rdf:Description xmp:Rating="5" dc:title="M\xc3\xbcnchen"/></x:xmpmeta>'
-
-
-def noise(shape, dtype=np.uint8, seed=0):
-    values = np.random.default_rng(seed).random(shape)
-    peak = 1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
-    return (values * peak).astype(dtype)
 
 
 def photograph_of(shape=(20, 30, 3), dtype=np.uint8, *, alpha=False, metadata=None):
@@ -56,14 +48,6 @@ def check_exif(exif):
     assert exif.get_ifd(0x8825)[2] == (48.0, 30.0, 15.5)
 
 
-def by_gdal(path):
-    """Pixels as GDAL sees them: a reader that shares no code with ours."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
-            return np.moveaxis(source.read(), 0, 2)
-
-
 def stacked(photograph):
     if photograph.alpha is None:
         return photograph.pixels
@@ -89,7 +73,7 @@ def test_lossless_formats_as_gdal_reads_them(tmp_path, fmt, dtype, shape):
         photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
         path = tmp_path / f"a.{fmt}"
         write_photograph(path, photograph, fmt=fmt)
-        seen, again, picture = by_gdal(path), read_photograph(path), open_picture(path)
+        seen, again, picture = read_by_gdal(path), read_photograph(path), open_picture(path)
         assert seen.dtype == again.pixels.dtype == dtype
         assert np.array_equal(seen, stacked(photograph))
         assert np.array_equal(stacked(again), stacked(photograph))
@@ -191,9 +175,9 @@ def test_floats_are_cut_to_0_1_and_nan_becomes_0(tmp_path):
     photograph = Photograph(pixels=values[:, :, None], alpha=None, metadata=Metadata())
     write_photograph(tmp_path / "a.png", photograph, fmt="png")
     expected = [0, 0, 32768, 65535, 65535, 0, 65535, 0]
-    assert by_gdal(tmp_path / "a.png")[0, :, 0].tolist() == expected
+    assert read_by_gdal(tmp_path / "a.png")[0, :, 0].tolist() == expected
     write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
-    assert np.array_equal(by_gdal(tmp_path / "a.tif")[:, :, 0], values, equal_nan=True)
+    assert np.array_equal(read_by_gdal(tmp_path / "a.tif")[:, :, 0], values, equal_nan=True)
 
 
 def test_sides_of_over_a_million_pixels(tmp_path):
@@ -213,7 +197,7 @@ def test_drawings_are_packed_by_their_repetitions(tmp_path):
         photograph = Photograph(pixels=values, alpha=None, metadata=Metadata())
         write_photograph(tmp_path / name, photograph, fmt="png")
         assert (tmp_path / name).stat().st_size < drawing.nbytes / 15
-        assert np.array_equal(by_gdal(tmp_path / name), values)
+        assert np.array_equal(read_by_gdal(tmp_path / name), values)
 
 
 # --- Metadata ------------------------------------------------------------------------------------
@@ -505,9 +489,6 @@ def test_pixels_that_lie_as_pillow_has_them_give_the_same_jpeg(astronaut):
         image.save(stream := io.BytesIO(), "JPEG", quality=95, subsampling="4:4:4")
         files.append(stream.getvalue())
     assert files[0] == files[1]
-    for other in (whole[:, :, 1:], whole[::-1, :, :3], whole[:, ::-1, :3], whole[1:, :, :3]):
-        assert as_image(other, padded=True).mode == "RGB"
-        np.testing.assert_array_equal(np.asarray(as_image(other, padded=True)), other)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])

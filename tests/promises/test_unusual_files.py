@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import rasterio
 import tifffile
 from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.imaging.reading import open_picture, read_photograph
+from tests.fixtures.photographs import write_by_gdal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,16 +99,6 @@ def test_bmp(tmp_path, kind):
     assert (found.alpha is None) == (expected.shape[2] == 3)
     if found.alpha is not None:
         np.testing.assert_array_equal(found.alpha, expected[:, :, 3])
-
-
-def write_by_gdal(path, values, driver="GTiff", **options):
-    """(H, W, C)."""
-    height, width, count = values.shape
-    shape = {"height": height, "width": width, "count": count, "dtype": values.dtype}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, "w", driver=driver, **shape, **options) as target:
-            target.write(np.moveaxis(values, 2, 0))
 
 
 def cmyk_to_rgb(cmyk):
