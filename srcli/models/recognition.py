@@ -10,11 +10,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from srcli.errors import ModelError
-from srcli.layers.reparameterised import FoldedKernel, behind, fold
-from srcli.layers.value_range import DIV2K_MEAN
 from srcli.models import MODELS, network_options, outline_network
 from srcli.models.storage import WeightsInfo
 from srcli.recipes import shipped_text
@@ -162,6 +158,8 @@ def complete_vdsr(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def fold_ecbsr(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fold the branches of ECBSR's blocks, by our names of the deployed form."""
+    from srcli.layers.reparameterised import FoldedKernel, behind, fold  # with torch
+
     found: dict[str, Tensor] = {}
     for number in range(_count(tensors, r"backbone\.(\d+)\.")):
         stem = f"backbone.{number}."
@@ -189,6 +187,10 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     equal but near borders: the zeros around a picture stand for another colour then. The last
     convolution gives RGB, or what a shuffle makes RGB of.
     """
+    import torch
+
+    from srcli.layers.value_range import DIV2K_MEAN
+
     found = dict(tensors)
     shifts = [found.get(f"{n}_mean.{part}") for n in ("sub", "add") for part in ("weight", "bias")]
     if any(each is None or len(each) != 3 for each in shifts):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, entry_of, find_entry, outline_network
+from srcli.models.recognition import find_matches, recognise
 from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ def _networks_of(path: Path, changed: int) -> frozenset[tuple[str, int]]:
         tensors, info, _ = read_weights(path)
     except ModelError:
         return frozenset()
-    from srcli.models.recognition import find_matches  # with torch
-
     found = [info] if info else [each for _, each in find_matches(tensors)]
     return frozenset((each.model, each.scale) for each in found)
 
@@ -82,8 +81,6 @@ def load_network(
     in their code: in the range of values, which is then that which enlarges it, or beyond help.
     ModelError if the file cannot be read, fits no network or not the scale, or does not enlarge.
     """
-    from srcli.models.recognition import recognise  # with torch
-
     stored = read_weights(path)
     if stored.info is not None:
         info = stored.info
@@ -252,7 +249,5 @@ def default_scale(models: Iterable[str]) -> int:
     stored = read_weights(path)
     if stored.info is not None:
         return stored.info.scale
-    from srcli.models.recognition import recognise  # with torch
-
     found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
     return found[1].scale

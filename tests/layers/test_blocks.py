@@ -1,32 +1,15 @@
-"""Blocks and helpers of networks against the formulas published, and what autocast does to them."""
+"""Merged convolutions, full precision within autocast, and uploads."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from srcli.layers.attention import ContrastChannelAttention
-from srcli.layers.blocks import FeatureDistillationBlock, ShuffleUpsampling, merge_convolutions
+from srcli.layers.blocks import ShuffleUpsampling, merge_convolutions
 from srcli.layers.network import full_precision
 from srcli.layers.upload import upload
-
-
-def test_a_feature_block_is_what_the_formulas_say():
-    torch.manual_seed(0)
-    block = FeatureDistillationBlock(partial(ContrastChannelAttention, channels=8), channels=8)
-    x = torch.randn(1, 8, 6, 5)
-    f, kept = x, []
-    for i in range(3):
-        kept.append(F.leaky_relu(block.distil[i](f), 0.05))
-        f = F.leaky_relu(block.refine[i](f) + f, 0.05)
-    kept.append(F.leaky_relu(block.last(f), 0.05))
-    expected = block.attention(block.fuse(torch.cat(kept, 1)))
-    torch.testing.assert_close(block(x), expected)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])

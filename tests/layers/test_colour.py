@@ -13,33 +13,9 @@ from srcli.inference.engines import enlarge_array
 from srcli.layers.colour import (
     LumaOnGray,
     as_gray_network,
-    luma,
-    rgb_to_ycbcr,
-    ycbcr_to_rgb,
 )
 from srcli.layers.network import Network
 from srcli.models import build_network
-
-
-def tensor(picture):
-    """(1, C, H, W) of (H, W, C)."""
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-
-
-@pytest.fixture
-def picture():
-    """Random RGB in [0, 1]."""
-    return np.random.default_rng(0).random((5, 7, 3))
-
-
-def test_they_are_those_of_scikit_image(picture):
-    x = tensor(picture)
-    ycbcr = rgb2ycbcr(picture) / 255
-    torch.testing.assert_close(rgb_to_ycbcr(x), tensor(ycbcr), atol=1e-6, rtol=0)
-    torch.testing.assert_close(luma(x), tensor(ycbcr)[:, :1], atol=1e-6, rtol=0)
-    back = ycbcr2rgb(picture * 255)
-    torch.testing.assert_close(ycbcr_to_rgb(x), tensor(back), atol=2e-6, rtol=0)
-
 
 CPU = torch.device("cpu")
 
@@ -82,14 +58,6 @@ def test_it_is_what_arrays_give(photo):
     expected = np.clip(by_arrays(picture), 0, 1) * 255
     assert np.abs(levels - expected).max() <= 0.501
     assert levels.dtype == np.uint8
-
-
-def test_sixteen_bits_are_finer_than_eight(photo):
-    engine = TorchEngine(Nearest(), device=CPU)
-    sixteen = enlarge_array(engine, photo.astype(np.uint16) * 257)
-    # Half a level of eight bits, and half one of sixteen.
-    assert np.abs(sixteen / 257 - enlarge_array(engine, photo)).max() <= 0.5 + 0.502 / 257
-    assert len(np.unique(sixteen)) > 2 * 256
 
 
 def test_gray_comes_out_as_its_rgb_copy_does_and_has_the_range_of_y(photo):

@@ -66,14 +66,6 @@ def test_began_settles_on_the_loss_or_on_the_error(balance_on, balance, measure)
     assert torch.equal(other.balance, loss.balance)
 
 
-def test_what_was_logged_does_not_change_afterwards():
-    loss = BeganLoss(rate=0.5, start=0.4)
-    first = loss.update(loss(REAL, FAKE), torch.tensor(0.1))["k_t"]
-    before = float(first)
-    loss.update(loss(REAL, FAKE), torch.tensor(0.1))
-    assert float(first) == before < float(loss.balance)
-
-
 @pytest.mark.parametrize(
     ("logits", "truth", "expected"),
     [

@@ -104,18 +104,6 @@ def test_weights_of_other_software_without_our_metadata_are_only_tensors(tmp_pat
         read_weights(path)
 
 
-def test_a_failing_write_leaves_the_former_file(file, network, monkeypatch):
-    before = file.read_bytes()
-
-    def full(number):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        save_weights(file, network.state_dict(), INFO)
-    assert file.read_bytes() == before
-
-
 @pytest.mark.parametrize("options", [{"num_blocks": 3_000_000}, {"channels": 24_000}, None])
 def test_metadata_that_asks_for_a_huge_network_takes_no_memory(tmp_path, options):
     path = tmp_path / "a.safetensors"

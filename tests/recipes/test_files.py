@@ -10,7 +10,7 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise
-from srcli.recipes.fields import ROOT, construct, convert
+from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import (
     EXAMPLE,
     RECIPES,
@@ -108,25 +108,6 @@ def test_missing_recipes_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "expected"),
-    [
-        (3, float, 3.0),
-        ("a", Literal["a", "b"], "a"),
-        ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
-        ({"a": 1, "b": [1, 2]}, dict[str, Value], {"a": 1, "b": (1, 2)}),
-        (True, Value, True),
-        (3, Value, 3),
-        (3.5, Value, 3.5),
-        (None, int | None, None),
-    ],
-)
-def test_values_that_fit_are_converted(value, hint, expected):
-    found = convert(value, hint, "x")
-    assert found == expected
-    assert type(found) is type(expected)
-
-
-@pytest.mark.parametrize(
     ("value", "hint"),
     [
         (3.0, int),
@@ -148,28 +129,6 @@ def test_values_that_fit_are_converted(value, hint, expected):
 def test_values_of_another_type_are_refused_by_name(value, hint):
     with pytest.raises(RecipeError, match="field_x"):
         convert(value, hint, "field_x")
-
-
-def test_options_are_checked_against_a_constructor():
-    class Part:
-        def __init__(self, *args, size: int = 3, sigma: float = 1.0, free=None, **more) -> None:
-            self.all = (args, size, sigma, free, more)
-
-    class Plain(Part):
-        def __init__(self, *args, **kwargs) -> None:
-            super().__init__(*args, **kwargs)
-
-    part = construct(Part, {"sigma": 2, "free": "x"}, "part", more=1)
-    assert part.all == ((), 3, 2.0, "x", {"more": 1})
-    assert construct(Plain, {}, "part").all == ((), 3, 1.0, None, {})
-    for kind, options, words in (
-        (Part, {"sise": 1}, "no option 'sise' in part; did you mean 'size'"),
-        (Part, {"size": 1.5}, "size of part must be a whole number"),
-        (Part, {"args": 1}, "no option 'args' in part"),
-        (Plain, {"size": 1}, "^no option 'size' in part; it takes none$"),
-    ):
-        with pytest.raises(RecipeError, match=words):
-            construct(kind, options, "part")
 
 
 IMPOSSIBLE = """
@@ -426,16 +385,3 @@ def test_a_wrong_degradation_is_refused_in_one_line(value, words):
     with pytest.raises(RecipeError, match=words) as caught:
         convert({"model": "g-idrn", "degradation": value}, TrainRecipe, ROOT)
     assert "\n" not in str(caught.value)
-
-
-def test_photo_is_milder_than_aerial_in_every_piece():
-    photo, aerial = DEGRADATIONS["photo"], DEGRADATIONS["aerial"]
-    pairs = zip(photo.before + photo.after, aerial.before + aerial.after, strict=True)
-    for mild, strong in pairs:
-        assert type(mild) is type(strong)
-        if isinstance(mild, Jpeg) and isinstance(strong, Jpeg):
-            assert mild.quality > strong.quality
-        elif not isinstance(mild, Jpeg) and not isinstance(strong, Jpeg):
-            assert mild.sigma[1] < strong.sigma[1]
-            assert mild.probability < strong.probability
-    assert photo.clean > aerial.clean
