@@ -22,12 +22,10 @@ from srcli.cli.console import (
 from srcli.cli.options import (
     GroupedCommand,
     check_targets,
-    combine,
     devices,
     held_out_names,
     json_output,
     pick,
-    precision,
     several_workers,
     training_pictures,
     verbosity,
@@ -80,11 +78,41 @@ A file holds one or more ablations; changes are fields as in 'srx train --set':
   sentence = "a third of the layers"
   changes = { "network.depth" = 6 }
 """
-GROUPS = {"Results": "out html markdown json_file"}
-RUN_GROUPS = {
-    "Training": "data hold_out exclude budget seeds overrides no_train",
-    "Measurement": "sets",
-    **GROUPS,
+RESULTS = """
+Results:
+  --out DIR = ablations
+      Folder of the trainings, NAME/VARIANT/seed-N, and of their results.
+  --html FILE                   Write a page with tables, to open offline.
+  --markdown FILE               Write Markdown; '-' is standard output.
+  json_file
+"""
+RUN_OPTIONS = f"""
+Training:
+  data
+  hold_out
+  exclude
+  --budget 5000|20m
+      Iterations or time (s, m, h, d) of each training. [default: the recipe's]
+  --seeds N = 1                 Trainings of each variant; verdicts need two or more.
+  --set FIELD=VALUE... -> overrides
+      Change a field for all variants: stages.0.batch=4; repeatable.
+  --no-train                    Count parameters, MACs and memory only.
+Measurement:
+  --sets NAME|DIR...
+      Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]
+{RESULTS}
+Device and speed:
+  --processes N                 Trainings at once. [default: one for each device]
+  device
+  executor
+  --precision [auto|fp32|bf16|fp16] = auto
+      Number format of trainings; quality is measured in fp32.
+  --threads N                   Threads of each training. [default: its share]
+"""
+KINDS = {
+    "N": click.IntRange(min=1),
+    "out": click.Path(path_type=Path, file_okay=False),
+    "html": click.Path(dir_okay=False),
 }
 OWN = "our own"
 DIFFERENCES = ("to base dB", "printed to base", "verdict")
@@ -95,21 +123,6 @@ HEADINGS = {
     "training.seconds": "100 iterations s",
 }
 """Of printed figures that are not of a set."""
-written = combine(
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        default="ablations",
-        show_default=True,
-        metavar="DIR",
-        help="Folder of the trainings, NAME/VARIANT/seed-N, and of their results.",
-    ),
-    json_output,
-    click.option(
-        "--html", type=click.Path(dir_okay=False), help="Write a page with tables, to open offline."
-    ),
-    click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is standard output."),
-)
 
 
 @click.group(epilog=EXAMPLES)
@@ -140,9 +153,9 @@ def list_command(json_file: str | None) -> None:
         out.print("'srx ablate show NAME' shows the variants and what was printed and measured.")
 
 
-@command.command("show", cls=GroupedCommand, groups=GROUPS)
+@command.command("show", cls=GroupedCommand, options=RESULTS, kinds=KINDS)
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
-@written
+@json_output
 @click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
 def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """Show the variants, printed figures and results of ablations; nothing is trained.
@@ -177,46 +190,11 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     _report(results, targets, quiet=given["quiet"], others=others)
 
 
-@command.command("run", cls=GroupedCommand, groups=RUN_GROUPS, epilog=RUN_EXAMPLES)
+@command.command("run", cls=GroupedCommand, options=RUN_OPTIONS, kinds=KINDS, epilog=RUN_EXAMPLES)
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
 @training_pictures
-@click.option(
-    "--budget",
-    metavar="5000|20m",
-    help="Iterations or time (s, m, h, d) of each training. [default: the recipe's]",
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Trainings of each variant; verdicts need two or more.",
-)
-@click.option(
-    "--sets",
-    multiple=True,
-    metavar="NAME|DIR",
-    help="Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Change a field for all variants: stages.0.batch=4; repeatable.",
-)
-@click.option("--no-train", is_flag=True, help="Count parameters, MACs and memory only.")
-@click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    help="Trainings at once. [default: one for each device]",
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of each training. [default: its share]"
-)
-@written
+@json_output
 @devices
-@precision("Number format of trainings; quality is measured in fp32.")
 @verbosity
 def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train and measure all variants alike, and print the differences.

@@ -8,9 +8,7 @@ import click
 
 from srcli.cli.console import json_text, make_console, print_table, write_formats
 from srcli.cli.options import (
-    ENGINES,
     GroupedCommand,
-    ParsedType,
     device,
     parse_size,
     pick,
@@ -19,7 +17,6 @@ from srcli.cli.options import (
     several_scales,
     table_files,
     table_targets,
-    tile,
     value_range,
     verbosity,
 )
@@ -39,75 +36,44 @@ Examples:
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
 something did.
 """
-
-
-GROUPS = {
-    "Models": "models value_range scales size sizes tile overlap",
-    "Measurement": "rounds seconds compare published",
+OPTIONS = """
+Models:
+  models
+  value_range
+  scales
+  --size WIDTHxHEIGHT... = 256x256 -> sizes
+      Width and height of the LR picture in pixels; repeatable.
+  -t, --tile N                  Size of the tiles in input pixels. [default: the model's]
+  --overlap N                   Strip that neighbouring tiles share. [default: the model's]
+Measurement:
+  --rounds N                    Rounds to measure. [default: as many as --seconds allows]
+  --seconds SECONDS = 5.0       Time for each scale and size; at least 3 rounds are run.
+  --compare [plain]             Also time plain PyTorch: fp32, one tile after the other.
+  published
+Device and speed:
+  device
+  --precision [auto|fp32|bf16|fp16]... = auto -> precisions
+      Number format; auto: as 'srx upscale' does; repeatable.
+  --engine [auto|torch|openvino]... = auto -> engines
+      What runs the network; auto: as 'srx upscale' does; repeatable.
+  --threads N                   Processor threads. [default: PyTorch's choice]
+"""
+KINDS = {
+    "size": parse_size,
+    "tile": click.IntRange(min=16),
+    "overlap": click.IntRange(min=0),
+    "seconds": click.FloatRange(min=0),
+    "N": click.IntRange(min=1),
 }
 
 
-@click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @several_models
 @value_range
 @several_scales
-@click.option(
-    "--size",
-    "sizes",
-    type=ParsedType("WIDTHxHEIGHT", parse_size),
-    multiple=True,
-    default=("256x256",),
-    show_default=True,
-    help="Width and height of the LR picture in pixels; repeatable.",
-)
-@click.option(
-    "--precision",
-    "precisions",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    help="Number format; auto: as 'srx upscale' does; repeatable.",
-)
-@click.option(
-    "--engine",
-    "engines",
-    type=click.Choice(ENGINES),
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    help="What runs the network; auto: as 'srx upscale' does; repeatable.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    help="Rounds to measure. [default: as many as --seconds allows]",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    default=5.0,
-    show_default=True,
-    help="Time for each scale and size; at least 3 rounds are run.",
-)
-@click.option(
-    "--compare",
-    type=click.Choice(["plain"]),
-    help="Also time plain PyTorch: fp32, one tile after the other.",
-)
-@tile("the model's")
-@click.option(
-    "--overlap",
-    type=click.IntRange(min=0),
-    help="Strip that neighbouring tiles share. [default: the model's]",
-)
 @published
 @table_files
 @device
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Processor threads. [default: PyTorch's choice]"
-)
 @verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure speed, memory and work of models, side by side.

@@ -12,16 +12,13 @@ from srcli.cli.console import json_text, make_console, print_table, write_format
 from srcli.cli.options import (
     GroupedCommand,
     devices,
-    engine,
     pick,
-    precision,
     published,
     several_models,
     several_scales,
     several_workers,
     table_files,
     table_targets,
-    tile,
     value_range,
     verbosity,
 )
@@ -50,103 +47,63 @@ A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X
 and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
 """
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-
-
-GROUPS = {
-    "Models and pictures": "models value_range scales datasets lr sr tile tta back_project",
-    "Measurement": "metrics protocol shave kernel jpeg chain resamples published no_cost",
-    "Results": "json_file csv_file markdown_file html figure crops save_images",
+OPTIONS = """
+Models and pictures:
+  models
+  value_range
+  scales
+  --data, --hr NAME|DIR... -> datasets
+      Set of pictures; repeatable. [default: photographs of scikit-image]
+  --lr DIRECTORY                Folder of LR pictures, where --data has none of its own.
+  --sr DIRECTORY...             Folder of SR pictures by another program; repeatable.
+  -t, --tile N                  Size of the tiles in input pixels. [default: whole pictures]
+  --tta                         Average over the 8 flips and rotations.
+  --back-project                Make results agree with LR when shrunk by bicubic interpolation.
+Measurement:
+  --metrics NAMES = psnr,ssim,ifc,consistency
+      Others: low, high (frequencies), lpips, dists (need piq).
+  --protocol NAME               y (as papers since 2018; default), y-classic (2014-2017), rgb.
+  --shave N                     Border left out, in HR pixels. [default: the scale]
+  --kernel NAME = bicubic       Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.
+  --jpeg QUALITY                Save LR as a JPEG of this quality first.
+  --chain NAME = rgb8           rgb8: 8 bits, as files are; luma-float: Y that is not rounded.
+  --bootstrap N = 10000 -> resamples
+      Resamples for 95 % intervals of differences; 0: no intervals.
+  published
+  --no-cost                     Do not measure MACs and memory.
+Results:
+  json_file
+  csv_file
+  markdown_file
+  --html FILE                   Write a page with tables, charts and crops, to open offline.
+  --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
+  --crop IMG:X,Y,W,H... -> crops
+      Crop for --figure, in HR pixels; repeatable. [default: chosen]
+  --save-images DIRECTORY       Write every SR picture as PNG.
+Device and speed:
+  device
+  executor
+  --precision [auto|fp32|bf16|fp16] = auto
+      Number format; auto is fp32, as hundredths of a dB matter.
+  --engine [auto|torch|openvino] = auto
+      What runs the network; auto is torch: equal figures everywhere.
+"""
+KINDS = {
+    "N": click.INT,
+    "tile": click.IntRange(min=16),
+    "jpeg": click.INT,
+    "FILE": click.Path(path_type=Path, dir_okay=False),
+    "DIRECTORY": click.Path(path_type=Path, file_okay=False),
 }
 
 
-@click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @several_models
 @value_range
 @several_scales
-@click.option(
-    "--data",
-    "--hr",
-    "datasets",
-    multiple=True,
-    metavar="NAME|DIR",
-    help="Set of pictures; repeatable. [default: photographs of scikit-image]",
-)
-@click.option("--lr", type=FOLDER, help="Folder of LR pictures, where --data has none of its own.")
-@click.option(
-    "--sr",
-    multiple=True,
-    type=FOLDER,
-    help="Folder of SR pictures by another program; repeatable.",
-)
-@click.option(
-    "--metrics",
-    metavar="NAMES",
-    default="psnr,ssim,ifc,consistency",
-    show_default=True,
-    help="Others: low, high (frequencies), lpips, dists (need piq).",
-)
-@click.option(
-    "--protocol",
-    metavar="NAME",
-    help="y (as papers since 2018; default), y-classic (2014-2017), rgb.",
-)
-@click.option("--shave", type=int, help="Border left out, in HR pixels. [default: the scale]")
-@click.option(
-    "--kernel",
-    metavar="NAME",
-    default="bicubic",
-    show_default=True,
-    help="Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.",
-)
-@click.option(
-    "--jpeg", type=int, metavar="QUALITY", help="Save LR as a JPEG of this quality first."
-)
-@click.option(
-    "--chain",
-    metavar="NAME",
-    default="rgb8",
-    show_default=True,
-    help="rgb8: 8 bits, as files are; luma-float: Y that is not rounded.",
-)
-@click.option(
-    "--bootstrap",
-    "resamples",
-    type=int,
-    default=10_000,
-    show_default=True,
-    help="Resamples for 95 % intervals of differences; 0: no intervals.",
-)
 @published
-@tile("whole pictures")
-@click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations.")
-@click.option(
-    "--back-project",
-    is_flag=True,
-    help="Make results agree with LR when shrunk by bicubic interpolation.",
-)
-@click.option("--no-cost", is_flag=True, help="Do not measure MACs and memory.")
 @table_files
-@click.option(
-    "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
-)
-@click.option(
-    "--figure",
-    type=FILE,
-    help="Write a PNG of crops side by side: LR, the models, HR.",
-)
-@click.option(
-    "--crop",
-    "crops",
-    multiple=True,
-    metavar="IMG:X,Y,W,H",
-    help="Crop for --figure, in HR pixels; repeatable. [default: chosen]",
-)
-@click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @devices
-@precision("Number format; auto is fp32, as hundredths of a dB matter.")
-@engine("What runs the network; auto is torch: equal figures everywhere.")
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, by the protocols of the papers.

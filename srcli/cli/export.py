@@ -9,10 +9,8 @@ import click
 
 from srcli.cli.console import echo, write_json
 from srcli.cli.options import (
-    SCALES,
     GroupedCommand,
     ModelType,
-    ParsedType,
     check_targets,
     json_output,
     parse_size,
@@ -37,36 +35,24 @@ Examples:
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.
 """
-GROUPS = {"Model": "model value_range scale", "Output": "target size overwrite"}
+OPTIONS = """
+Model:
+  -m, --model NAME|FILE = g-idrn
+      Name from 'srx models', or weights file.
+  value_range
+  -s, --scale [2|3|4]           Scale factor. [default: 4, or that of a weights file]
+Output:
+  --to [onnx|openvino|torchscript] -> target
+      Kind of file. [default: by the name of OUT: .onnx, .xml, .pt]
+  --size WIDTHxHEIGHT           Fix the size of the inputs, in pixels. [default: any size]
+  --overwrite                   Replace a file that exists.
+"""
+KINDS = {"model": ModelType(), "size": parse_size}
 
 
-@click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "-m",
-    "--model",
-    type=ModelType(),
-    metavar="NAME|FILE",
-    default="g-idrn",
-    show_default=True,
-    help="Name from 'srx models', or weights file.",
-)
 @value_range
-@click.option(
-    "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of a weights file]"
-)
-@click.option(
-    "--to",
-    "target",
-    type=click.Choice(list(SUFFIXES.values())),
-    help="Kind of file. [default: by the name of OUT: .onnx, .xml, .pt]",
-)
-@click.option(
-    "--size",
-    type=ParsedType("WIDTHxHEIGHT", parse_size),
-    help="Fix the size of the inputs, in pixels. [default: any size]",
-)
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @json_output
 @verbosity
 def command(

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Option = Callable[[Command], Command]
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
-SCALES = click.Choice(["2", "3", "4"])
 flag = partial(click.option, is_flag=True)
 LONGEST_SIDE = 8192
 PLAIN_OPTIONS = "Options"
@@ -59,7 +58,7 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
 
     Args:
         text: The options.
-        kinds: What reads values that are no plain text, by value or parameter.
+        kinds: What reads values that are no plain text, by name of option or value.
 
     Yields:
         Heading, names, and settings of ``click.Option``; a parameter from elsewhere has none.
@@ -78,14 +77,14 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
         elif value.startswith("["):
             settings["type"] = click.Choice(value[1:-1].split("|"))
         else:
-            kind = kinds.get(value) or kinds.get(names[-1].lstrip("-"), str)
+            kind = kinds.get(names[-1].lstrip("-")) or kinds.get(value, str)
             parsed = kind is str or isinstance(kind, click.ParamType)
             settings["type"] = kind if parsed else ParsedType(value, kind)
             settings |= {"metavar": value, "nargs": len(value.split())}
+        if entry["default"]:
+            settings["default"] = (entry["default"],) if entry["many"] else entry["default"]
         if entry["many"]:
             settings["multiple"] = True
-        if entry["default"]:
-            settings["default"] = entry["default"]
         yield heading, [*names, *filter(None, [entry["parameter"]])], settings
 
 
@@ -304,31 +303,6 @@ devices = option_text(
 device = click.option(
     "--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on."
 )
-
-
-def precision(text: str) -> Option:
-    """Return the option ``--precision`` with its help text."""
-    kinds = click.Choice(["auto", "fp32", "bf16", "fp16"])
-    return click.option("--precision", type=kinds, default="auto", help=text)
-
-
-def tile(default: str) -> Option:
-    """Return the option ``--tile``; its help names what happens without it."""
-    text = f"Size of the tiles in input pixels. [default: {default}]"
-    return click.option("-t", "--tile", type=click.IntRange(min=16), help=text)
-
-
-ENGINES = ("auto", "torch", "openvino")
-"""Values of ``--engine``."""
-
-
-def engine(text: str) -> Option:
-    """Return the option ``--engine`` with its help text."""
-    return click.option("--engine", type=click.Choice(ENGINES), default="auto", help=text)
-
-
-network_engine = engine("What runs the network; auto: OpenVINO on CPUs where it is installed.")
-network_precision = precision("Number format; auto: half precision where that is fast.")
 
 
 def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:

@@ -12,12 +12,9 @@ from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.options import (
-    SCALES,
     GroupedCommand,
     device,
-    flag,
     held_out_names,
-    network_precision,
     training_pictures,
     verbosity,
 )
@@ -31,21 +28,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.train.options import TrainResult
     from srcli.ports.progress import Progress
 
-
-PATH = click.Path(path_type=Path)
-
-
-GROUPS = {
-    "Recipe": "scale budget init overrides degradation seed",
-    "Data": "data exclude hold_out validate",
-    "Run": "out resume checkpoint_every tensorboard show dry_run",
-}
-
-
-@click.command(
-    cls=GroupedCommand,
-    groups=GROUPS,
-    epilog="""\b
+EXAMPLES = """\b
 Examples:
   srx train g-idrn-muon -s 2 --data photos/ --out runs/x2 --budget 70m
   srx train --resume runs/x2
@@ -56,23 +39,50 @@ Examples:
   srx train init > my.toml; srx train my.toml -s 2 --data photos/ --dry-run
   srx upscale photo.jpg larger/ -m runs/x4/best.safetensors
   torchrun --standalone --nproc-per-node 2 -m srcli \\
-      train g-idrn -s 2 --data photos/ --out runs/x2""",
-)
+      train g-idrn -s 2 --data photos/ --out runs/x2
+"""
+OPTIONS = f"""
+Recipe:
+  -s, --scale [2|3|4]           Scale factor; required but for --resume.
+  --budget 40000|25m            Iterations or time (s, m, h, d); the schedule is fitted to it.
+  --init FILE                   Start from these weights, as far as they fit the network.
+  --set FIELD=VALUE... -> overrides
+      Change a field of the recipe: stages.0.batch=8; repeatable.
+  --degradation [{"|".join(DEGRADATIONS)}]
+      How LR is made: bicubic alone, as cameras do, as drones do.
+  --seed N = 0                  Seed of all randomness.
+Data:
+  data
+  exclude
+  hold_out
+  --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
+Run:
+  --out FOLDER                  Folder for weights, checkpoint, recipe and log; required likewise.
+  resume
+  --checkpoint-every TIME = 5m  Time between checkpoints.
+  --tensorboard FOLDER          Also log for TensorBoard (pip install tensorboard).
+  --show                        Print the complete recipe as JSON; do not train.
+  --dry-run
+      Check recipe, network and pictures; show their sizes; write nothing.
+Device and speed:
+  device
+  --precision [auto|fp32|bf16|fp16] = auto
+      Number format; auto: half precision where that is fast.
+  --threads N                   Processor threads. [default: all]
+  --compile                     Compile the network: starts slowly, then faster on GPUs.
+"""
+PATH = click.Path(path_type=Path)
+KINDS = {
+    "FILE": PATH,
+    "FOLDER": PATH,
+    "seed": click.IntRange(min=0),
+    "threads": click.IntRange(min=1),
+}
+
+
+@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("recipe", required=False)
-@click.option("-s", "--scale", type=SCALES, help="Scale factor; required but for --resume.")
 @training_pictures
-@click.option(
-    "--out",
-    type=PATH,
-    metavar="FOLDER",
-    help="Folder for weights, checkpoint, recipe and log; required likewise.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of all randomness.")
-@click.option(
-    "--budget",
-    metavar="40000|25m",
-    help="Iterations or time (s, m, h, d); the schedule is fitted to it.",
-)
 @click.option(
     "--resume",
     is_flag=False,
@@ -80,43 +90,7 @@ Examples:
     metavar="[FOLDER]",
     help="Continue the training in FOLDER by its stored options, or that in --out.",
 )
-@click.option(
-    "--init",
-    type=PATH,
-    metavar="FILE",
-    help="Start from these weights, as far as they fit the network.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Change a field of the recipe: stages.0.batch=8; repeatable.",
-)
-@click.option(
-    "--degradation",
-    type=click.Choice(tuple(DEGRADATIONS)),
-    help="How LR is made: bicubic alone, as cameras do, as drones do.",
-)
-@click.option(
-    "--validate",
-    multiple=True,
-    metavar="FOLDER|NAME",
-    help="Validate on this set too, as 'srx eval --data'; repeatable.",
-)
-@click.option(
-    "--tensorboard",
-    type=PATH,
-    metavar="FOLDER",
-    help="Also log for TensorBoard (pip install tensorboard).",
-)
-@flag("--show", help="Print the complete recipe as JSON; do not train.")
-@flag("--dry-run", help="Check recipe, network and pictures; show their sizes; write nothing.")
-@click.option("--checkpoint-every", default="5m", metavar="TIME", help="Time between checkpoints.")
-@flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: all]")
 @device
-@network_precision
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network by RECIPE: a name such as g-idrn-muon, or a recipe file.

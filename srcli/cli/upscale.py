@@ -15,8 +15,6 @@ from srcli.cli.options import (
     ModelType,
     auto_or_int,
     devices,
-    network_engine,
-    network_precision,
     pick,
     several_workers,
     value_range,
@@ -100,6 +98,12 @@ Device and speed:
   -j, --workers N = 2           Threads that read and write files.
   --max-memory SIZE
       Use at most this much memory, such as 2G. [photographs: half of the free]
+  device
+  executor
+  --precision [auto|fp32|bf16|fp16] = auto
+      Number format; auto: half precision where that is fast.
+  --engine [auto|torch|openvino] = auto
+      What runs the network; auto: OpenVINO on CPUs where it is installed.
 Results:
   --dry-run                     Only print names, sizes, disk and problems.
   --report FILE                 Write a JSON line for every file.
@@ -141,8 +145,6 @@ KINDS = {
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=InputPath())
 @value_range
 @devices
-@network_precision
-@network_engine
 @verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
