@@ -211,8 +211,6 @@ class Picture:
     bits: int
     """Of a value as ``read_photograph`` gives it: 8, 16 or 32 (floating point)."""
     has_alpha: bool = False
-    premultiplied: bool = False
-    """The file holds colours multiplied by alpha."""
     frames: int = 1
     """Pictures in the file; only the first is read."""
     orientation: int = 1

@@ -32,13 +32,19 @@ if TYPE_CHECKING:
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
+_RESOLUTION = (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)
 _COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
 _PLANES, _SEPARATE = 284, 2
-_YCBCR, _LAB = 6, 8
+_WHITE_IS_0, _YCBCR, _LAB = 0, 6, 8
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
 _STRUCTURE = frozenset({256, 257, 259, 262, exif.ORIENTATION, 284, *_PIXELS} - {320})
+_DEFAULTS = {
+    **{key: [0] for key in (_WIDTH, _HEIGHT, exif.ORIENTATION)},
+    **{key: [1] for key in (_BITS, _SAMPLES, _SAMPLE_FORMAT)},
+    _MODEL: [-1],
+}
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
@@ -75,7 +81,7 @@ _MODELS = {
 _DEPTHS = {(1, bits): 8 if bits <= 8 else 16 for bits in range(1, 17)} | {
     (3, 16): 32, (3, 32): 32, (3, 64): 32,
 }  # fmt: skip
-_INCH = 2  # of ResolutionUnit
+_INCH, _CENTIMETRE = 2, 3  # of ResolutionUnit
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
 # no look at files that happen to lie beside, and no picture half read
@@ -97,24 +103,24 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     picture = Picture(
         path=path,
         format="tif",
-        height=values.get(_HEIGHT, [0])[0],
-        width=values.get(_WIDTH, [0])[0],
-        channels=values.get(_SAMPLES, [1])[0],
-        bits=values.get(_BITS, [1])[0],
+        height=values[_HEIGHT][0],
+        width=values[_WIDTH][0],
+        channels=values[_SAMPLES][0],
+        bits=values[_BITS][0],
         frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
-        orientation=values.get(exif.ORIENTATION, [0])[0],
+        orientation=values[exif.ORIENTATION][0],
     )
     reasons = {
-        **{reason: tag in tags for tag, reason in _RASTER_TAGS.items()},
+        **{reason: True for tag, reason in _RASTER_TAGS.items() if tag in tags},
         "a mask of valid pixels": any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]),
-        "64-bit floats": values.get(_SAMPLE_FORMAT, [1])[0] == 3 and picture.bits == 64,
+        "64-bit floats": values[_SAMPLE_FORMAT][0] == 3 and picture.bits == 64,
         "more pixels than a photograph": picture.height * picture.width > LARGEST_AREA,
     }
     bands = f"{picture.channels} band(s) of {picture.bits} bits"
     described = _exif(stream, tags, layout)
     picture = _as_photograph(picture, values)
     # as a raster, the bands of Lab would be taken for red, green and blue
-    unusual = picture.refusal is not None and values.get(_MODEL) != [_LAB]
+    unusual = picture.refusal is not None and values[_MODEL] != [_LAB]
     reasons[f"{bands}, of a kind that photographs have not"] = unusual
     raster = next((reason for reason, found in reasons.items() if found), None)
     if picture.refusal is not None:  # what an output is known by stays
@@ -135,8 +141,8 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     """Decode a TIFF file: (H, W, C), alpha (H, W), and the orientation still to be applied."""
     tags = _structure(_read_tags(stream)[0])
     # Pillow mixes planes up, and knows no WebP in TIFF
-    planar = tags.get(_PLANES) == [_SEPARATE] and tags.get(_SAMPLES, [1])[0] > 1
-    by_gdal = (planar and tags.get(_MODEL) != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
+    planar = tags.get(_PLANES) == [_SEPARATE] and tags[_SAMPLES][0] > 1
+    by_gdal = (planar and tags[_MODEL] != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
     if picture.bits > 8 or by_gdal:
         return read_by_gdal(picture, stream)
     if tags.get(_COMPRESSION) in ([_OLD_JPEG], [_JPEG]):  # whose decoder fills up what is missing
@@ -164,20 +170,20 @@ def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | No
     size = tags[_HEIGHT][0], tags[_WIDTH][0]
     raw = "GTIFF_RAW:" if model == "CMYK" else ""
     count = colours + picture.has_alpha
-    values, bits, inverted, palette = read_bands(picture.path, "GTiff", size, count, raw)
+    values, bits, palette = read_bands(picture.path, "GTiff", size, count, raw)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     stored = values if model == "palette" else scaled(values, bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
     pixels, alpha = stored[:, :, :colours], None
     if picture.has_alpha:
         alpha = scaled(values[:, :, colours], bits, dtype)
-        if picture.premultiplied and model in ("gray", "RGB", "CMYK"):
+        if tags.get(_EXTRA, [])[:1] == [_PREMULTIPLIED] and model in ("gray", "RGB", "CMYK"):
             pixels = unmultiplied(pixels, alpha)
     if model == "palette":
         pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
     elif model in ("CMYK", "LAB"):
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
-    elif inverted and pixels.dtype.kind == "u":
+    elif tags[_MODEL] == [_WHITE_IS_0] and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha, picture.orientation
 
@@ -197,8 +203,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         bigtiff=values.nbytes > LARGEST_CLASSIC,
     )
     tags, layout, _ = _read_tags(stream)
-    for tag in (_X_RESOLUTION, _Y_RESOLUTION, _UNIT):
-        tags.pop(tag, None)
+    tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, list[Entry]] = {}
     if metadata.exif is not None:
         tiff = metadata.exif.removeprefix(exif.PREFIX)
@@ -210,7 +215,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         }
         tags |= {e.tag: e.reordered(layout.order) for e in described if e.tag in _DESCRIPTIVE}
     if metadata.dpi is not None:
-        for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), metadata.dpi, strict=True):
+        for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(tag, 5, struct.pack(layout.order + "II", *ratio))
         tags[_UNIT] = Entry(_UNIT, 3, struct.pack(layout.order + "H", _INCH))
@@ -235,7 +240,8 @@ def _read_tags(stream: IO[bytes]) -> tuple[dict[int, Entry], Layout, int]:
 
 def _structure(tags: dict[int, Entry]) -> dict[int, list[int]]:
     """Return the whole numbers of the tags that tell how pixels are stored."""
-    return {tag: [*map(int, tags[tag].numbers)] for tag in _STRUCTURE & tags.keys()}
+    found = {tag: [*map(int, tags[tag].numbers)] for tag in _STRUCTURE & tags.keys()}
+    return _DEFAULTS | found
 
 
 def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
@@ -250,8 +256,8 @@ def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
 
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
     """Return the picture as ``read_pixels`` gives it, or with a reason why it cannot."""
-    samples, bits = picture.channels, values.get(_BITS, [1])
-    formats, photometric = values.get(_SAMPLE_FORMAT, [1]), values.get(_MODEL, [-1])[0]
+    samples, bits = picture.channels, values[_BITS]
+    formats, photometric = values[_SAMPLE_FORMAT], values[_MODEL][0]
     model, colours = _MODELS.get(photometric, ("", 0))
     # format 4 is "undefined", which is taken as a whole number
     depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in formats}
@@ -283,7 +289,6 @@ def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
         picture,
         channels=1 if model == "gray" else 3,
         has_alpha=has_alpha,
-        premultiplied=values.get(_EXTRA, [])[:1] == [_PREMULTIPLIED],
         bits=8 if model == "CMYK" else depth,
         warnings=tuple(text for text, found in losses.items() if found),
     )
@@ -323,13 +328,12 @@ def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
 
 
 def _resolution(tags: dict[int, Entry]) -> tuple[float, float] | None:
-    found = (tags[tag].numbers[0] if tag in tags else 0.0 for tag in (_X_RESOLUTION, _Y_RESOLUTION))
-    across, down = found
-    unit = int(tags[_UNIT].numbers[0]) if _UNIT in tags else _INCH
-    per_inch = {_INCH: 1.0, 3: 2.54}.get(unit)
-    if per_inch is None or across <= 0 or down <= 0:
-        return None
-    return across * per_inch, down * per_inch
+    across, down, unit = (
+        tags[tag].numbers[0] if tag in tags else usual
+        for tag, usual in zip(_RESOLUTION, (0, 0, _INCH), strict=True)
+    )
+    per_inch = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(int(unit), 0)
+    return (across * per_inch, down * per_inch) if per_inch * min(across, down) > 0 else None
 
 
 def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | None:
@@ -361,15 +365,15 @@ def unmultiplied(pixels: Array, alpha: Array) -> Array:
 
 def read_bands(
     path: Path, driver: str, size: tuple[int, int], count: int, prefix: str = ""
-) -> tuple[Array, int, bool, Array]:
+) -> tuple[Array, int, Array]:
     """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 
     The size is (height, width) by the file's header; the prefix ``"GTIFF_RAW:"`` leaves CMYK as it
     is.
 
     Returns:
-        Values (H, W, C), whole numbers or floats; their bits; True if 0 is white; and the palette
-        (N, 3) uint8, RGB, with N = 0 if there is none.
+        Values (H, W, C), whole numbers or floats; their bits; and the palette (N, 3) uint8, RGB,
+        with N = 0 if there is none.
     """
     import rasterio
 
@@ -380,14 +384,11 @@ def read_bands(
             if source.shape != size or source.count < count:
                 raise ValueError(f"{source.count} bands of {source.shape[1]}x{source.shape[0]}")
             bands = source.read(list(range(1, count + 1)))
-            words = source.tags(ns="IMAGE_STRUCTURE")
             bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * bands.dtype.itemsize)
             indexed = source.colorinterp[0].name == "palette"
             palette = source.colormap(1) if indexed else {}
-    table = [palette[index][:3] for index in sorted(palette)]
-    values = np.ascontiguousarray(np.moveaxis(bands, 0, 2))
-    colours = np.array(table, np.uint8).reshape(-1, 3)
-    return values, int(bits), words.get("MINISWHITE") == "YES", colours
+    table = np.array([palette[index][:3] for index in sorted(palette)], np.uint8)
+    return np.ascontiguousarray(np.moveaxis(bands, 0, 2)), int(bits), table.reshape(-1, 3)
 
 
 def scaled(values: Array, bits: int, dtype: type) -> Array:
