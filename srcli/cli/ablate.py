@@ -117,12 +117,6 @@ KINDS = {
 OWN = "our own"
 DIFFERENCES = ("to base dB", "printed to base", "verdict")
 """Columns of the scores that get a table of their own, for terminals are narrow."""
-HEADINGS = {
-    "parameters": "parameters K",
-    "gflops": "GFLOPs",
-    "training.seconds": "100 iterations s",
-}
-"""Of printed figures that are not of a set."""
 
 
 @click.group(epilog=EXAMPLES)
@@ -278,30 +272,16 @@ def _show_definition(ablation: Ablation) -> None:
 
 
 def _published(ablation: Ablation) -> Table:
-    """Return the printed figures, PSNR and SSIM of a set side by side as papers have them."""
-    keys = list(dict.fromkeys(key for each in ablation.variants for key in each.published))
-    columns: dict[str, list[list[str]]] = {}
-    for key in keys:
+    """Return the printed figures by variant; variants go along the side that has more lines."""
+    lines = [["printed", *(each.name for each in ablation.variants)]]
+    for key in dict.fromkeys(key for each in ablation.variants for key in each.published):
         values = [each.published.get(key) for each in ablation.variants]
         digits = decimals(value for value in values if value is not None)  # of the longest one
-        texts = [number(value, digits, sign=key.endswith(".difference")) for value in values]
-        columns.setdefault(_heading(key), []).append(texts)
-    cells = [
-        [NOTHING if set(own) == {NOTHING} else "/".join(own) for own in zip(*texts, strict=True)]
-        for texts in columns.values()
-    ]
-    rows = zip((each.name for each in ablation.variants), *cells, strict=True) if keys else ()
-    return whole_names(make_table(rows, ("variant",), columns, title="Published"))
-
-
-def _heading(key: str) -> str:
-    """Return the heading for a key of printed figures; ``memory.8x8``, ``SET.psnr`` and others."""
-    first, _, last = key.partition(".")
-    if first == "memory":
-        return f"{last} MB"
-    units = {"psnr": "dB", "ssim": "dB", "seconds": "s"}
-    own = units.get(last) or f"{last.partition('.')[0].upper()} difference"
-    return HEADINGS.get(key, f"{first} {own}")
+        sign = key.endswith(".difference")
+        lines.append([key, *(number(value, digits, sign=sign) for value in values)])
+    (label, *others), *rows = zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
+    table = make_table(rows if len(lines) > 1 else (), (label,), others, title="Published")
+    return whole_names(table)
 
 
 def _report(

@@ -108,10 +108,10 @@ def test_an_ablation_shows_changes_and_printed_figures(srx):
     [
         ("g-idrn/anrb-pooling", "no pooling 37.883 – 2266 8431"),
         ("g-idrn/anrb-pooling", "of LR inputs of 128x128, 180x180, with gradients recorded"),
-        ("rrlfn/warm-start", "160W 32.18/0.8951 28.59/0.7814 27.57/0.7353 26.09/0.7850"),
-        ("ddsr/depth", "DDSR-18 33.33/0.9174 0.38 29.57/0.8297 0.37 29.17/0.8155 0.39"),
+        ("ddsr/depth", "printed DDSR-6 DDSR-12 DDSR-18"),
+        ("ddsr/depth", "Set5.ssim 0.9149 0.9163 0.9174"),
         ("ddsr/optimizer", "SGD, residual -0.63"),
-        ("g-idrn/groups", "72 2047 27.64/0.7389 0.0692 8.5"),
+        ("g-idrn/groups", "training.seconds – 12.7 – – 8.5"),
         ("g-idrn/groups", "72: 2047 K is the count of the x2 network"),
         ("nested-attn", "nested-attn/pooling: Which global pooling"),
     ],

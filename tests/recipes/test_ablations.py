@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -112,8 +110,6 @@ def test_every_ablation_is_there_with_its_variants():
         ("g-idrn/groups", "8", "g-idrn paper, Table 6", 4, "G-IDRN"),
         ("g-idrn/groups", "72", "g-idrn paper, Table 6", 4, "IDRN (g=1)"),
         ("rrlfn/contrastive", "ws_2_CL", "rrlfn paper, Table 4", 4, "RRLFN_ws_2_CL"),
-        ("ddsr/depth", "DDSR-6", "ddsr paper, depth table", 3, "DDSR-6"),
-        ("ddsr/depth", "DDSR-12", "ddsr paper, depth table", 3, "DDSR-12"),
         ("ddsr/depth", "DDSR-18", "ddsr paper, depth table", 3, "DDSR-18"),
     ],
 )
@@ -149,16 +145,10 @@ def test_the_printed_memory_follows_its_law():
     ("name", "variant", "key", "difference"),
     [
         ("ddsr/residual", "plain", "Set5.psnr", -0.09),
-        ("ddsr/optimizer", "Adam, plain", "Set5.psnr", -0.09),
         ("ddsr/optimizer", "SGD, residual", "Set5.psnr", -0.63),
         ("ddsr/optimizer", "SGD, plain", "Set5.psnr", None),
-        ("ddsr/lr-drop", "constant", "Set5.psnr", None),
         ("nested-attn/depth", "4", "Set5.ssim", 0.0016),
-        ("nested-attn/channel-attention", "without", "Set5.psnr", -0.39),
-        ("nested-attn/pooling", "max", "Set5.psnr", -0.12),
         ("rrlfn/contrastive", "ws_2_CL", "Set14.ssim", 0.0),
-        ("rrlfn/warm-start", "80w2t_cls", "BSD100.psnr", -0.02),
-        ("g-idrn/loss-weights", "0.4 0.6", "Manga109.psnr", 0.093),
         ("g-idrn/blocks", "RFDB+dual+DS+ANRB", "Set5.psnr", 0.047),  # as Table 1 prints, too
         ("g-idrn/hp-sigma", "3.0", "Set5.psnr", None),
     ],
@@ -311,8 +301,8 @@ def test_a_recipe_file_is_looked_for_beside(tmp_path, monkeypatch):
     assert resolve(mine, mine.variant("18")).network == {"depth": 4}
 
 
-REFUSED_NAMES = ["", " a", "a ", "a/b", "a|b", "<b>", "é"]
-REFUSED_KEYS = ["psnr", "Set5", "Set5.ifc", "memory.128", "memory.0x8", "Set5.seconds.difference"]
+REFUSED_NAMES = ["", " a", "a/b", "<b>", "é"]
+REFUSED_KEYS = ["psnr", "Set5.ifc", "memory.0x8", "Set5.seconds.difference"]
 
 
 def printing(key):
@@ -324,34 +314,19 @@ def printing(key):
     ("text", "message"),
     [
         ("", "holds no"),
-        ("[[ablations]]", "no table 'ablations' in the file; did you mean 'ablation'"),
-        ("ablation = []", "holds no"),
         ("x = ", "not TOML"),
-        ("ablation = 3", "ablation must be a list, got 3"),
-        ('ablation = ["a"]', "ablation.0 must be a table of fields, got 'a'"),
         (FILE + FILE, "'mine' is there twice"),
         (FILE.replace('sets = ["Set5"]', 'set = ["Set5"]'), "no field 'set' in ablation.0; did"),
         (FILE.replace("sentence", "sentense"), "no field 'sentense' in ablation.0.variants.0; did"),
-        (FILE.replace("scale = 2", 'scale = "2"'), "ablation.0.scale must be a whole number"),
         (FILE.replace('base = "18"', 'base = "9"'), "base '9' is none of the variants: 18, 6"),
-        (FILE.replace('base = "18"', ""), "ablation.0: missing 'base'"),
         (FILE.replace("network.depth", "networks.depth"), "'6': no field 'networks'"),
         (FILE.replace('"stages.0.batch" = 4', '"stages.2.batch" = 4'), "no entry '2' in stages"),
         (FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 0'), "'6': batch must be above"),
-        (FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 2.5'), "whole number, got 2.5"),
-        (FILE.replace('"stages.0.batch" = 4', '"a..b" = 4'), "'6': "),
-        (FILE.replace('"stages.0.batch" = 4', "ema_decay = 2020-01-01"), "must be a number"),
-        (FILE.replace("{ ", "3 #"), "ablation.0.variants.1.changes must be a table"),
         (FILE.replace('changes = { "network.depth" = 6, "stages.0.batch" = 4 }', ""), "the same"),
         (FILE.replace('"ddsr-short"', '"ddsr-shrt"'), "no recipe 'ddsr-shrt'"),
         (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
         (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),
-        (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[8]]"), "height and width"),
         (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[0, 4]]"), "height and width"),
-        (
-            FILE.replace("scale = 2", "scale = 5"),
-            "scale of ablation 'mine' must be 2, 3 or 4, got 5",
-        ),
         (FILE.replace('name = "6"', 'name = "18"'), "mine: variant '18' is there twice"),
         (FILE[: FILE.rindex("[[")], "mine: an ablation needs at least two variants"),
         (
@@ -359,7 +334,6 @@ def printing(key):
             "scale of ablation 'other'",
         ),
         (FILE.replace('"mine"', '"Mine"'), "small letters"),
-        (FILE.replace('"mine"', '"a/b/c"'), "one /"),
         (FILE.replace('"mine"', '"../a"'), "small letters"),
         *((FILE.replace('name = "6"', f"name = {n!r}"), "digits, blanks") for n in REFUSED_NAMES),
         *((printing(key), r"no published figure .*memory\.HEIGHTxWIDTH") for key in REFUSED_KEYS),
@@ -374,29 +348,10 @@ def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
-    file = tmp_path / "my.toml"
-    with pytest.raises(RecipeError, match=r"my\.toml: cannot be read \(No such file"):
-        load_ablations(file)
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(RecipeError, match=r"my\.toml: cannot be read \(not a text file"):
-        load_ablations(file)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "parameters",
-        "training.seconds",
-        "memory.128x128",
-        "B100.ssim",
-        "My set.seconds",
-        "a.psnr.difference",
-    ],
-)
-def test_printed_figures_have_known_keys(key):
-    (mine,) = parse_ablations(printing(key))
-    assert mine.variants[0].published == {key: 3.0}
+def test_printed_figures_have_known_keys():
+    for key in ("parameters", "training.seconds", "memory.128x128", "My set.seconds", "a.ssim"):
+        (mine,) = parse_ablations(printing(key))
+        assert mine.variants[0].published == {key: 3.0}
 
 
 def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
@@ -423,14 +378,3 @@ def test_the_file_of_choices_holds_comparisons_of_a_short_training():
     for each in choices:
         # Bases are the recipes themselves, so that each is trained once.
         assert resolve(each, each.variant(each.base)) == RECIPES[each.recipe]
-
-
-def test_the_table_needs_no_torch():
-    code = (
-        "import sys; import srcli.recipes.ablations; "
-        "print([m for m in ('torch', 'numpy', 'click') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.strip() == "[]"

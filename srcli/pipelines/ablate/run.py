@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -51,7 +52,7 @@ from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import JsonDict, Place
+from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
@@ -75,17 +76,6 @@ Outcomes = dict[tuple[str, str, int], JsonDict]
 """Costs and failures of this run by the ``key`` of the unit."""
 
 
-class MeasuredSet(NamedTuple):
-    """A set that trained variants are measured on."""
-
-    name: str
-    """As tables call it."""
-    source: str
-    """As given: a name or a folder."""
-    key: str
-    """Digest of its pictures and the protocol."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """The training of a variant with one seed, and its scores; without a training, its cost."""
@@ -95,7 +85,8 @@ class Unit:
     recipe: TrainRecipe
     training: TrainOptions | None = None
     """All but device and threads, which the place decides."""
-    sets: tuple[MeasuredSet, ...] = ()
+    sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Sets to measure on: by name the source as given, and a digest of pictures and protocol."""
 
     @property
     def label(self) -> str:
@@ -118,14 +109,14 @@ class Unit:
             found = read_values(folder.path / SCORES, SeedResult)
         if found is None or not folder.last.is_file() or found.weights != file_digest(folder.last):
             return SeedResult(seed=self.training.seed)
-        keys = {each.name: each.key for each in self.sets}
-        scores = {n: own for n, own in found.scores.items() if own.key and own.key == keys.get(n)}
+        own = {name: found.scores[name] for name in self.sets if name in found.scores}
+        scores = {name: each for name, each in own.items() if each.key == self.sets[name][1]}
         return replace(found, scores=scores, failure="")
 
     def is_missing(self) -> bool:
         """Return whether training or scores are not in the folder; costs are measured anew."""
         found = self.stored()
-        return found.iterations is None or any(each.name not in found.scores for each in self.sets)
+        return found.iterations is None or not self.sets.keys() <= found.scores.keys()
 
 
 def run_ablations(
@@ -141,15 +132,9 @@ def run_ablations(
     Every variant gets the same budget, for each seed the same batches in the same order, and the
     same evaluation. ``options.out`` has a folder for each ablation, variant and seed, the last of
     them as ``srx train`` writes it; what is finished there is not done again. A variant that fails
-    becomes a row that says so.
-
-    Args:
-        ablations: Each name once.
-        options: The same for all.
-        progress: Receives the progress.
-        stop: Called often; true ends the run. Running trainings keep a checkpoint, from which the
-            next run goes on.
-        executor: Runs the units; None for the one that the options ask for.
+    becomes a row that says so. ``stop`` is called often; true ends the run, and running trainings
+    keep a checkpoint, from which the next run goes on. Without an executor it is the one that the
+    options ask for.
 
     Raises:
         SrxError: If the options, the data or a variant make no sense, or the folder holds trainings
@@ -212,9 +197,8 @@ def _plan(
 ) -> tuple[list[AblationResult], list[Unit]]:
     """Check options, data, all variants and their folders.
 
-    Returns:
-        Results without values, and all units that they need, done or not: costs first, then seed
-        after seed.
+    Returned are results without values, and all units that they need, done or not: costs first,
+    then seed after seed.
     """
     for ablation in ablations:
         EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
@@ -234,12 +218,12 @@ def _plan(
         data |= {"pictures": len(split.train), "held_out": len(split.held_out)}
     plans, every = [], []
     for ablation, variants in zip(ablations, recipes, strict=True):
-        sets, missing = _find_sets(ablation, own, progress) if own.train else ((), ())
+        sets, missing = _find_sets(ablation, own, progress) if own.train else ({}, ())
         conditions = Conditions(
             **{name: getattr(own, name) for name in ("budget", "overrides", "seeds", "processes")},
             trained=own.train,
             data=tuple(str(path) for path in own.data),
-            sets=tuple(each.name for each in sets),
+            sets=tuple(sets),
             missing=missing,
             **machine,
             **data,
@@ -257,7 +241,7 @@ def _units(
     ablation: Ablation,
     recipes: Sequence[TrainRecipe],
     options: AblateOptions,
-    sets: tuple[MeasuredSet, ...],
+    sets: Mapping[str, tuple[str, str]],
 ) -> list[Unit]:
     data = {each.name: getattr(options, each.name) for each in fields(DataSelection)}
     units = []
@@ -321,9 +305,9 @@ def checked_recipes(
 
 def _find_sets(
     ablation: Ablation, options: AblateOptions, progress: Progress
-) -> tuple[tuple[MeasuredSet, ...], tuple[str, ...]]:
+) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
     """Return the sets to measure on, and the names of the missing ones."""
-    found: dict[str, MeasuredSet] = {}
+    found: dict[str, tuple[str, str]] = {}
     missing: list[str] = []
 
     def add(source: str) -> None:
@@ -332,8 +316,7 @@ def _find_sets(
             raise UsageError(f"--sets {source}: given twice")
         files = [(i.name, path) for i in pictures.items for path in (i.hr, i.lr) if path]
         digest = _digest((name, partial(read_input, path)) for name, path in files)
-        key = f"{ablation.protocol}-{__version__}-{digest}"
-        found[pictures.name] = MeasuredSet(pictures.name, source, key)
+        found[pictures.name] = (source, f"{ablation.protocol}-{__version__}-{digest}")
 
     for source in options.sets or ablation.sets:
         try:
@@ -350,7 +333,7 @@ def _find_sets(
         add(BUILT_IN)
     elif missing:
         progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
-    return tuple(found.values()), tuple(missing)
+    return found, tuple(missing)
 
 
 def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
@@ -365,13 +348,12 @@ def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
 
 def _describe(options: AblateOptions, executor: Executor) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of the place where units are run."""
-    unit = SimpleNamespace(label="", precision=options.precision)
     if not isinstance(executor, RayExecutor):  # the place is this machine
-        place = Place(device=options.device, threads=options.threads)
-        return _describe_place(unit, place, NoProgress(), lambda: False)
-    (done,) = executor.run(_describe_place, [unit], progress=NoProgress(), stop=lambda: False)
+        executor = SerialExecutor(Place(device=options.device, threads=options.threads))
+    unit = SimpleNamespace(label="", precision=options.precision)
+    (done,) = executor.run(_describe_place, [unit], progress=NoProgress())
     if done.result is None:
-        raise UsageError(f"--executor {executor.kind}: {done.failure}")
+        raise UsageError(f"--executor: {done.failure}")
     return done.result
 
 
@@ -388,10 +370,8 @@ def _describe_place(
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit; failures (a diverged training, too little memory, a defect) are its result.
 
-    A training that is stopped goes on from its checkpoint the next time.
-
-    Returns:
-        ``cost`` and ``cost_failure``, or ``failure`` alone: the rest is in the training's folder.
+    A training that is stopped goes on from its checkpoint the next time. Returned are ``cost`` and
+    ``cost_failure``, or ``failure`` alone: the rest is in the training's folder.
     """
     with threads(place.threads or None):
         if unit.training is None:
@@ -400,12 +380,12 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
         _, failure = _attempt(partial(_train, unit, own, progress, stop), progress)
         failures = [failure] * bool(failure)
-        for each in unit.sets:
+        for name in unit.sets:
             found = unit.stored()
-            if found.iterations is None or each.name in found.scores or stop():
+            if found.iterations is None or name in found.scores or stop():
                 continue
-            _, failure = _attempt(partial(_score, unit, own, found, each, progress), progress)
-            failures += [f"{each.name}: {failure}"] * bool(failure)
+            _, failure = _attempt(partial(_score, unit, own, found, name, progress), progress)
+            failures += [f"{name}: {failure}"] * bool(failure)
         return {"failure": "; ".join(failures)}
 
 
@@ -445,7 +425,7 @@ def _train(unit: Unit, options: TrainOptions, progress: Progress, stop: Callable
 
 
 def _score(
-    unit: Unit, training: TrainOptions, found: SeedResult, measured: MeasuredSet, progress: Progress
+    unit: Unit, training: TrainOptions, found: SeedResult, dataset: str, progress: Progress
 ) -> None:
     """Measure a training on one more set, and store the scores with those that were found."""
     options = EvalOptions(
@@ -455,10 +435,9 @@ def _score(
         costs=False,
         engine=EngineOptions(device=training.device, precision="fp32"),
     )
+    source, key = unit.sets[dataset]
     weights, scales = str(RunFolder(training.out).last), (training.scale,)
-    evaluation = evaluate(
-        [weights], [measured.source], scales=scales, options=options, progress=progress
-    )
+    evaluation = evaluate([weights], [source], scales=scales, options=options, progress=progress)
     for failure in evaluation.failures:
         progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
     levels = (score.bicubic for score in evaluation.scores)
@@ -467,9 +446,9 @@ def _score(
         bicubic=fmean(level for level in levels if level is not None),
         of=evaluation.means()[0].of,
         left_out=tuple(failure.picture for failure in evaluation.failures),
-        key=measured.key,
+        key=key,
     )
-    found = replace(found, scores={**found.scores, measured.name: scores})
+    found = replace(found, scores={**found.scores, dataset: scores})
     write_values(training.out / SCORES, asdict(found))
 
 
