@@ -43,17 +43,13 @@ def test_json_on_stdout_sends_the_rest_to_stderr(srx):
 def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
     targets = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown")}
     files = [part for name, path in targets.items() for part in (f"--{name}", path)]
+    assert "tiles of 32x24" in srx("bench", *QUICK, "-v").out.replace("\n", " ")
     result = srx("bench", *QUICK, *files, "-q")
     assert (result.code, result.out, result.err) == (0, "", "")
     assert json.loads(targets["json"].read_text())["machine"]["threads"] >= 1
     (row,) = csv.DictReader(io.StringIO(targets["csv"].read_text()))
     assert (row["model"], row["lr_width"], row["rounds"]) == ("bicubic", "32", "2")
     assert targets["markdown"].read_text().startswith("### x4, 32x24 to 128x96")
-
-
-def test_verbose_shows_every_round(srx):
-    result = srx("bench", *QUICK, "-v")
-    assert "tiles of 32x24" in result.out.replace("\n", " ")
 
 
 @pytest.mark.parametrize("size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"])

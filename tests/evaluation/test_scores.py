@@ -115,29 +115,6 @@ def test_json_holds_everything_and_no_infinities(written):
     assert [mean["pictures"] for mean in found["means"]] == [3, 2, 2, 1, 1]
 
 
-@pytest.mark.parametrize("count", [5, 14, 100])
-def test_intervals_agree_with_scipy(count):
-    from scipy.stats import bootstrap as reference
-    from scipy.stats import norm, t
-
-    values = np.random.default_rng(7).gamma(2.0, 0.4, size=count)
-    low, high = bootstrap(list(values), resamples=20_000)
-    # as much further out as Student's interval is wider than the normal one
-    ends = t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1))
-    other = reference(
-        (values,),
-        np.mean,
-        n_resamples=20_000,
-        confidence_level=1 - 2 * norm.sf(ends),
-        method="percentile",
-        rng=np.random.default_rng(8),
-    ).confidence_interval
-    tolerance = 0.05 * (other.high - other.low)  # of two sets of 20 000 draws
-    assert low == pytest.approx(other.low, abs=tolerance)
-    assert high == pytest.approx(other.high, abs=tolerance)
-    assert low < values.mean() < high
-
-
 @pytest.mark.parametrize(("values", "resamples"), [([0.3], 1000), ([], 1000), ([0.1, 0.2], 0)])
 def test_no_interval_without_two_pictures_or_draws(values, resamples):
     assert all(math.isnan(end) for end in bootstrap(values, resamples=resamples))

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +27,8 @@ from srcli.pipelines.bench import (
     make_cases,
     real_picture,
     round_lines,
-    time_rounds,
 )
 from srcli.pipelines.upscale.array import upscale
-from srcli.ports.progress import NoTask
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +109,6 @@ def test_a_weights_file_runs_beside_a_name(tmp_path):
         bench([str(path)], BenchOptions(scales=(3,), rounds=1))
 
 
-def test_real_pictures_of_any_size():
-    small, large = real_picture(30, 40), real_picture(700, 1100)
-    assert (small.shape, large.shape) == ((30, 40, 3), (700, 1100, 3))
-    np.testing.assert_array_equal(large[:30, :40], small)
-    np.testing.assert_array_equal(large[512:700, :512], large[511:323:-1, :512])  # mirrored
-
-
 def test_wrong_wishes_are_refused_before_anything_runs():
     with pytest.raises(UsageError, match="give a model"):
         bench([])
@@ -126,44 +116,6 @@ def test_wrong_wishes_are_refused_before_anything_runs():
         bench(["bicubic"], BenchOptions(precisions=("fp16",), engine=EngineOptions(device="cpu")))
     with pytest.raises(UsageError, match="--overlap"):
         bench(["bicubic"], BenchOptions(tile=20, overlap=10))
-
-
-class Runner:
-    """Records when it runs, in place of a case."""
-
-    def __init__(self, name, log):
-        self.title = name
-        self.log = log
-
-    def warm_up(self):
-        self.log.append(f"warm {self.title}")
-
-    def time_round(self):
-        self.log.append(self.title)
-
-
-class Counting(NoTask):
-    """Counts what was done and what was planned."""
-
-    def __init__(self, planned):
-        self.done = 0
-        self.planned = planned
-
-    def advance(self, amount=1.0):
-        self.done += amount
-
-    def grow(self, amount):
-        self.planned += amount
-
-
-@pytest.mark.parametrize(("rounds", "seconds", "times"), [(3, 0, 3), (None, 3600, 100)])
-def test_cases_take_turns_and_every_second_round_goes_backwards(rounds, seconds, times):
-    log: list[str] = []
-    runners: Any = [Runner(name, log) for name in "abc"]
-    task = Counting(12)
-    time_rounds(runners, rounds=rounds, seconds=seconds, task=task)
-    assert log[:12] == ["warm a", "warm b", "warm c", *"abc", *"cba", *"abc"]
-    assert task.done == task.planned == len(log) == 3 * (1 + times)
 
 
 def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size=(8, 8)):

@@ -48,33 +48,6 @@ def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(seam_figure, 
         assert seam_figure(engine, picture, replace(tiling, overlap=0)) > 2 * with_overlap
 
 
-class Stamp:
-    """An engine that leaves a mark on the first row of every tile but the uppermost."""
-
-    scale = 2
-
-    def __init__(self, real):
-        self._real = real
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-    def run(self, tiles, calibration=None, positions=None):
-        marked = tiles.copy()
-        marked[:, :1] += 0.25
-        return self._real.run(marked)
-
-
-def test_the_figure_looks_where_tiles_of_a_balanced_grid_really_meet(seam_figure, large):
-    # 600x400 in tiles of 192 is 4x3 tiles of 150x134: no border lies at a multiple of 192
-    real = make_engine(load_model("bicubic", 2), EngineOptions())
-    clean = seam_figure(real, large, Tiling(tile=192, overlap=0))
-    marked = seam_figure(Stamp(real), large, Tiling(tile=192, overlap=0))
-    # a quarter of the range at 2 of the 5 inner borders, whose lengths are 600 and 400
-    assert clean < 3
-    assert marked > 15
-
-
 def test_a_picture_with_too_few_tiles_is_refused(seam_figure, large):
     engine = make_engine(load_model("bicubic", 2), EngineOptions())
     with pytest.raises(UsageError, match="4x3 tiles"):

@@ -13,7 +13,6 @@ from PIL import Image
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.imaging.resize import resize
-from srcli.inference.engines import EngineOptions
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.crops import cut_crops
@@ -65,42 +64,6 @@ def test_gray_pictures_count_by_their_protocol(folder):
     # as R = G = B a gray picture's Y spans 219 of 255 levels: 1.32 dB
     assert values["y"] - values["rgb"] == pytest.approx(20 * np.log10(255 / 219), abs=0.01)
     assert values["y-classic"] == pytest.approx(values["rgb"], abs=1e-9)
-
-
-def test_tiles_come_close_to_the_whole_picture(folder):
-    tiled = EvalOptions(metrics=("psnr",), costs=False, tile=32)
-    whole = evaluate(["rrlfn"], [str(folder)], scales=[2], options=QUICK)
-    parts = evaluate(["rrlfn"], [str(folder)], scales=[2], options=tiled)
-    assert "tiles of 32" in parts.chain
-    a, b = (result.means()[0].values["psnr"] for result in (whole, parts))
-    assert a != b
-    assert a == pytest.approx(b, abs=0.1)
-
-
-def test_averaging_over_flips_is_another_measurement(folder):
-    flipped = EvalOptions(metrics=("psnr",), costs=False, engine=EngineOptions(tta=True))
-    one = evaluate(["rrlfn"], [str(folder)], scales=[4], options=QUICK)
-    eight = evaluate(["rrlfn"], [str(folder)], scales=[4], options=flipped)
-    assert eight.means()[0].values["psnr"] > one.means()[0].values["psnr"]
-    assert "8 flips" in eight.chain
-
-
-def test_back_projection_is_another_measurement(folder):
-    measured = ("psnr", "consistency")
-    results = [
-        evaluate(
-            ["attentive-gan"],
-            [str(folder)],
-            scales=[4],
-            options=EvalOptions(metrics=measured, costs=False, engine=engine),
-        )
-        for engine in (EngineOptions(), EngineOptions(back_project=True))
-    ]
-    plain, corrected = (result.means()[0].values for result in results)
-    assert corrected["consistency"] > plain["consistency"] + 10
-    assert corrected["psnr"] > plain["psnr"]
-    assert "back-projected" in results[1].chain
-    assert "back-projected" not in results[0].chain
 
 
 def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):

@@ -13,7 +13,6 @@ from srcli.pipelines.evaluate import tables
 from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
 PIPE = re.compile(r"(?<!\\)\|")
-BOLD = re.compile(r"\*\*(.+)\*\*")
 
 
 def plain(text):
@@ -85,13 +84,6 @@ def test_scores_are_the_means_with_pictures_of_pictures(written, found):
         assert psnr.strip("*") == f"{mean.values['psnr']:.3f}"
         assert ssim.strip("*") == f"{mean.values['ssim']:.4f}"
         assert seconds == ("–" if mean.seconds is None else f"{0.0125:.3f}")
-
-
-def test_the_best_of_a_set_is_bold(written, found):
-    table = tables.score_table(written, 4)
-    for row, cells in zip(table.rows, found[0][1:], strict=True):
-        assert bool(BOLD.fullmatch(cells[3])) == ("PSNR dB" in row.best)
-    assert sum(bool(BOLD.fullmatch(cells[3])) for cells in found[0][1:]) == 2
 
 
 def test_published_rows_name_their_source_and_keep_their_digits(found):
