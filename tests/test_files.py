@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -17,7 +16,6 @@ from srcli import files
 from srcli.errors import DataError
 from srcli.files import (
     cache_folder,
-    explain_os_error,
     hidden_name,
     lock_file,
     open_input,
@@ -60,18 +58,6 @@ def test_an_interruption_leaves_nothing_behind(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_former_file_stays_until_the_new_one_is_complete(tmp_path):
-    file = tmp_path / "a.json"
-    file.write_bytes(b"old")
-    with replacing(file) as part:
-        part.write(b"new")
-        assert file.read_bytes() == b"old"
-        (hidden,) = set(tmp_path.iterdir()) - {file}
-        assert hidden.name.startswith(".")
-    assert file.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_links_are_never_written_through(tmp_path, monkeypatch):
@@ -195,28 +181,6 @@ def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
         assert name.name.endswith(".part")
         name.with_name(name.name + ".aux.xml").write_bytes(b"")  # as GDAL may
     assert names[0] != names[1]
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (PermissionError(errno.EACCES, ""), "no permission to write here; take another folder"),
-        (FileNotFoundError(errno.ENOENT, ""), "its folder does not exist; make it first"),
-        (IsADirectoryError(errno.EISDIR, ""), "is a folder; take another name"),
-        (OSError(errno.ENOSPC, ""), "the disk is full; make room and run again, all is kept"),
-        (OSError(errno.EDQUOT, ""), "the disk is full; make room and run again, all is kept"),
-        (OSError(errno.EROFS, ""), "the file system is read-only; take another folder"),
-        (OSError(errno.ENAMETOOLONG, ""), "the name is too long; take a shorter one"),
-    ],
-)
-def test_what_the_system_says_clearly_is_told(tmp_path, error, words):
-    target = tmp_path / "a.tif"
-    assert explain_os_error(target, error, full=", all is kept") == f"{target}: {words}"
-
-
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("no"), OSError("?")])
-def test_what_is_not_clear_is_left_to_the_caller(tmp_path, error):
-    assert explain_os_error(tmp_path, error) is None
 
 
 def test_what_belonged_to_an_earlier_file_goes(tmp_path):

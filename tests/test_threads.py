@@ -132,14 +132,6 @@ def test_a_shared_pool_is_filled_when_told_to_and_left_open():
         assert pool.submit(int).result() == 0
 
 
-def test_an_error_in_one_result_leaves_the_others():
-    for ahead in (0, 2):
-        with ReadAhead(lambda n: 6 // n, [1, 0, 3], ahead=ahead) as reader:
-            found = [future.exception() or future.result() for _, future in reader]
-        assert [found[0], found[2]] == [6, 2]
-        assert isinstance(found[1], ZeroDivisionError)
-
-
 class Slow:
     """A sink that waits to be let through, and breaks where told."""
 
@@ -208,16 +200,6 @@ def test_an_error_is_raised_by_the_next_write_and_by_close():
     with pytest.raises(PictureError, match="disk is full"):
         behind.close()
     assert sink.tops == [0, 1]
-    assert own_threads() == []
-
-
-def test_an_error_of_the_last_rows_is_raised_by_close():
-    sink = Slow(broken=1)
-    behind = WriteBehind(sink.write, 10**6)
-    behind.write(0, rows_of(0))
-    behind.write(1, rows_of(1))
-    with pytest.raises(PictureError, match="disk is full"):
-        behind.close()
     assert own_threads() == []
 
 

@@ -11,7 +11,6 @@ from PIL import Image, ImageCms
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
-from srcli.metrics.fidelity import psnr
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -47,14 +46,6 @@ def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
 def test_pil_images_keep_their_mode(astronaut, mode, expected):
     big = bicubic(Image.fromarray(astronaut[:16, :18]).convert(mode), 3)
     assert (big.mode, big.size) == (expected, (54, 48))
-
-
-def test_depth_and_half_precision_change_little(astronaut):
-    picture = astronaut[:48, :64]
-    exact = srcli.upscale(picture, scale=2, precision="fp32")
-    deep = srcli.upscale(picture.astype(np.uint16) * 257, scale=2)
-    assert np.abs(deep / 257 - exact).max() < 0.51
-    assert psnr(srcli.upscale(picture, scale=2, precision="auto"), exact) > 45
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.2, 0.7), (-50.0, 3000.0), (7.0, 7.0)])
@@ -113,14 +104,6 @@ def test_tensors_are_refused_with_what_to_give():
 
     with pytest.raises(UsageError, match=r"torch tensor; give tensor\.permute\(1, 2, 0\)"):
         bicubic(torch.zeros(3, 8, 8))
-
-
-def test_large_floats_that_fit_are_taken():
-    picture = np.zeros((6, 6))
-    picture[:, 3:] = 3e38
-    big = bicubic(picture)
-    assert np.isfinite(big).all()
-    assert big.max() > 2.9e38
 
 
 @pytest.mark.parametrize(

@@ -86,19 +86,3 @@ def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):
     assert 80 * 60 * 2 * 2 < part.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
     assert "are black to white" in part.details[0]
     assert any("--rgb" in one for one in estimate(source, tmp_path / "out", OPTIONS).warnings)
-
-
-@pytest.mark.parametrize(
-    ("raster", "message"),
-    [
-        (RasterOptions(bands=(9,)), "9"),
-        (RasterOptions(srcwin=(5000, 0, 5, 5)), "outside"),
-        (RasterOptions(max_memory=1), "--max-memory"),
-        (RasterOptions(nodata=-5.0), "uint16"),
-        (RasterOptions(creation={"FOO": "1"}), "--co: GDAL says"),
-        (RasterOptions(creation={"TARGET_SRS": "EPSG:4326"}, cog=True), "change --co"),
-    ],
-)
-def test_what_would_fail_says_why(srx_data, tmp_path, raster, message):
-    source = srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif"
-    assert message in estimate(source, tmp_path / "out", replace(OPTIONS, raster=raster)).error

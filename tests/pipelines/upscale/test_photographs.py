@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,12 +16,10 @@ from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import opening, photographs
 from srcli.pipelines.upscale.opening import VISIBLE, blockiness
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
-from srcli.pipelines.upscale.photographs import memory_budget, photograph_memory, portions
+from srcli.pipelines.upscale.photographs import photograph_memory, portions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import PROGRAM
-from srcli.pipelines.upscale.reporter import OverallProgress
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.ports.progress import NoTask
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 
@@ -82,22 +79,6 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
     ):
         runs = [[one.height for _, one in run] for run in portions(pictures, OPTIONS, processes)]
         assert runs == expected
-
-
-def test_large_results_that_are_written_from_a_file_take_no_memory(tmp_path):
-    sizes = {fmt: needed(tmp_path, 10**8, fmt) for fmt in ("jpg", "png", "tif")}
-    assert set(sizes.values()) == {9 * 10**8}
-    assert needed(tmp_path, 10**8, "webp") > 4 * sizes["jpg"]
-    assert needed(tmp_path, 10**8, "png", has_alpha=True) > 4 * sizes["jpg"]
-
-
-def test_the_budget_is_the_limit_without_the_program_or_half_of_what_is_free(monkeypatch):
-    for limit, expected in ((2**30, 2**30 - PROGRAM), (1, 0)):
-        limited = replace(OPTIONS, raster=RasterOptions(max_memory=limit))
-        assert memory_budget(limited) == expected
-    for free, budget in ((1000, 500), (None, sys.maxsize)):
-        monkeypatch.setattr(photographs, "free_memory", lambda free=free: free)
-        assert memory_budget(OPTIONS) == budget
 
 
 def test_what_is_more_than_allowed_is_refused_as_the_dry_run_says(folder, tmp_path):
@@ -170,30 +151,3 @@ def test_jpegs_with_visible_blocks_get_their_own_model(tmp_path, astronaut, monk
             np.testing.assert_array_equal(np.asarray(Image.open(path)), alone)
     (told,) = notes.messages
     assert "rough.jpg: JPEG blocks show; -m g-idrn-photo is made for such" in told
-
-
-class Shown(NoTask):
-    """Adds up."""
-
-    done = 0.0
-
-    def advance(self, amount=1.0):
-        assert amount > 0
-        self.done += amount
-
-
-def test_pictures_that_were_not_looked_at_count_as_the_others_do():
-    shown = Shown()
-    overall = OverallProgress(shown, 4)
-    overall.grow(10)
-    overall.advance(10)
-    assert shown.done == 25
-    overall.grow(30)  # larger than the first: what is shown waits
-    overall.advance(10)
-    assert shown.done == 25
-    overall.advance(20)
-    assert shown.done == 50
-    overall.drop_file()
-    overall.grow(20)
-    overall.advance(20)
-    assert round(shown.done) == 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -63,12 +62,6 @@ def test_results_inside_are_left_out(tree, tmp_path):
         "in/x/y/b.png": "in/out/x/y/b.png",
     }
     assert plan.notes == []
-
-
-def test_one_picture_may_name_its_output_file_and_format(tree, tmp_path):
-    source = tree("a.jpg")
-    (item,) = make_plan([source], tmp_path / "big.tif", Naming()).items
-    assert (item.source, item.target, item.format) == (source, tmp_path / "big.tif", "tif")
 
 
 def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tree, tmp_path):
@@ -151,12 +144,6 @@ def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
         plan_of(tmp_path, recursive=True)
 
 
-def test_an_unknown_format_lists_the_known(tree, tmp_path):
-    tree("in/a.png")
-    with pytest.raises(UsageError, match="png, jpg"):
-        plan_of(tmp_path, format="heic")
-
-
 @pytest.mark.parametrize(
     ("name", "content", "becomes"),
     [
@@ -177,22 +164,11 @@ def test_files_of_unknown_suffixes_become_what_suits_their_content(
     assert item.target.name == becomes
 
 
-@pytest.mark.parametrize(("name", "format"), [("jpeg", "jpg"), ("TIFF", "tif"), ("png", "png")])
-def test_formats_go_by_all_their_names(tree, tmp_path, name, format):
-    (item,) = make_plan([tree("a.bmp")], tmp_path / "out", Naming(format=name, suffix="_x")).items
-    assert (item.format, item.target.name) == (format, f"a_x.{format}")
-
-
 @pytest.mark.parametrize("suffix", ["/../x", "a\0b"])
 def test_a_suffix_cannot_lead_elsewhere(tree, tmp_path, suffix):
     tree("in/a.png")
     with pytest.raises(UsageError, match="is a part of a name, without folders"):
         plan_of(tmp_path, suffix=suffix)
-
-
-def test_what_lies_on_the_network_is_to_be_fetched_first(tmp_path):
-    with pytest.raises(UsageError, match="download it, or give --allow-remote"):
-        make_plan([Path("https://example.org/a.tif")], tmp_path / "out", Naming())
 
 
 def test_names_that_no_file_can_have_are_told(tree, tmp_path):
