@@ -23,7 +23,7 @@ from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from srcli.pipelines.train.options import TrainResult
     from srcli.ports.progress import Progress
@@ -45,7 +45,7 @@ OPTIONS = f"""
 Recipe:
   -s, --scale [2|3|4]           Scale factor; required but for --resume.
   --budget 40000|25m            Iterations or time (s, m, h, d); the schedule is fitted to it.
-  --init FILE                   Start from these weights, as far as they fit the network.
+  --init NAME|FILE              Start from these weights, as far as they fit the network.
   --set FIELD=VALUE... -> overrides
       Change a field of the recipe: stages.0.batch=8; repeatable.
   --degradation [{"|".join(DEGRADATIONS)}]
@@ -75,6 +75,7 @@ PATH = click.Path(path_type=Path)
 KINDS = {
     "FILE": PATH,
     "FOLDER": PATH,
+    "init": PATH,
     "seed": click.IntRange(min=0),
     "threads": click.IntRange(min=1),
 }
@@ -115,21 +116,30 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         return int(ExitCode.OK)
     show, dry_run, quiet, verbose = map(given.pop, ("show", "dry_run", "quiet", "verbose"))
     folder = _resumed_folder(given)
-    if folder is None:
-        names = ("recipe", "scale", "data", "out")
-        _require(given, names[:1] if show else names[:3] if dry_run else names)
-    if show:
-        click.echo(recipe_text(given["recipe"] or f"{folder}/recipe.json", changes))
+    names = ("recipe", "scale", "data", "out")
+    needed = names[:1] if show else names[:3] if dry_run else names
+    if missing := [name for name in needed if not (folder or given[name])]:
+        shown = ", ".join("RECIPE" if name == "recipe" else f"--{name}" for name in missing)
+        raise UsageError(f"srx train needs {shown}; see srx train --help")
+    if show:  # as a file that gives the same recipe again
+        recipe = apply_overrides(load_recipe(given["recipe"] or f"{folder}/recipe.json"), changes)
+        click.echo(json.dumps(plain_recipe(recipe), indent=2))
         return int(ExitCode.OK)
     given["scale"], given["threads"] = int(given["scale"] or 0), given["threads"] or 0
     given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
     given["overrides"] = changes
-    if dry_run:
-        return _dry_run(folder, given, Console(quiet=quiet, verbose=verbose))
 
     from srcli.pipelines.train import run
-    from srcli.pipelines.train.options import TrainOptions
+    from srcli.pipelines.train.options import TrainOptions, stored_options
 
+    if dry_run:
+        if folder:
+            options = stored_options(folder, _changes(given))
+        else:
+            options = TrainOptions(**{**given, "out": given["out"] or Path()})
+        for line in run.plan_training(options, Console(quiet=quiet, verbose=verbose)):
+            echo(line)
+        return int(ExitCode.OK)
     if folder:
         work = partial(run.resume_training, folder, _changes(given))
     else:
@@ -150,13 +160,6 @@ def _resumed_folder(given: dict[str, Any]) -> Path | None:
     return None
 
 
-def _require(given: Mapping[str, Any], needed: Iterable[str]) -> None:
-    missing = [name for name in needed if not given[name]]
-    if missing:
-        shown = ", ".join("RECIPE" if name == "recipe" else f"--{name}" for name in missing)
-        raise UsageError(f"srx train needs {shown}; see srx train --help")
-
-
 def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given beside ``--resume FOLDER``."""
     source = click.get_current_context().get_parameter_source
@@ -166,24 +169,6 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["overrides"]:
         names.add("overrides")
     return {name: given[name] for name in names - {"resume"}}
-
-
-def _dry_run(folder: Path | None, given: Mapping[str, Any], console: Console) -> int:
-    from srcli.pipelines.train.options import TrainOptions, stored_options
-    from srcli.pipelines.train.run import plan_training
-
-    if folder:
-        options = stored_options(folder, _changes(given))
-    else:
-        options = TrainOptions(**{**given, "out": given["out"] or Path()})
-    for line in plan_training(options, console):
-        echo(line)
-    return int(ExitCode.OK)
-
-
-def recipe_text(recipe: str, changes: Iterable[str]) -> str:
-    """Return a recipe with changed fields as the text of a file that gives the same again."""
-    return json.dumps(plain_recipe(apply_overrides(load_recipe(recipe), changes)), indent=2)
 
 
 def _train(

@@ -141,25 +141,19 @@ HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
 _ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
 
 
-def lr_twins(names: Iterable[str]) -> dict[str, str]:
-    """Return the names that are of an LR picture of another one, each with the other.
+def refuse_twins(where: Path, names: Sequence[str]) -> None:
+    """Refuse LR pictures that lie among HR ones.
 
-    Args:
-        names: Stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
+    By their stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
     """
     known = {name.casefold(): name for name in names}
-    found = {}
+    twins: dict[str, str] = {}
     for name in known.values():
         if ending := _ENDING.fullmatch(name):
             others = (f"{ending[1].casefold()}{suffix}" for suffix in ("", "_hr", "-hr", "hr"))
             if twin := next((known[other] for other in others if other in known), ""):
-                found[name] = twin
-    return found
-
-
-def refuse_twins(where: Path, names: Sequence[str]) -> None:
-    """Refuse LR pictures that lie among HR ones."""
-    if twins := lr_twins(names):
+                twins[name] = twin
+    if twins:
         name, other = next(iter(twins.items()))
         raise DataError(
             f"{where}: {len(twins)} of {len(names)} pictures are by their names LR pictures of "

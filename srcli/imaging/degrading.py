@@ -252,17 +252,12 @@ class JpegFile:
     reach = 2
     """Pixels of the next block on which a pixel depends, as colours are smoothed across edges."""
 
-    def encode(self, picture: Array) -> bytes:
-        """Return the file of a picture (H, W, 3) of any real dtype, rounded to 8 bits."""
-        stream = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(round_levels(picture))).save(
-            stream, "JPEG", quality=self.quality, subsampling=2 if self.subsampled else 0
-        )
-        return stream.getvalue()
-
     def apply(self, picture: Array, _: np.random.Generator | None = None) -> NDArray[np.uint8]:
-        """Return the picture (H, W, 3) as decoded from the file; nothing is random."""
-        with Image.open(io.BytesIO(self.encode(picture))) as image:
+        """Return the picture (H, W, 3), rounded to 8 bits, as decoded from the file."""
+        stream, subsampling = io.BytesIO(), 2 if self.subsampled else 0
+        rounded = Image.fromarray(np.ascontiguousarray(round_levels(picture)))
+        rounded.save(stream, "JPEG", quality=self.quality, subsampling=subsampling)
+        with Image.open(stream) as image:
             return np.asarray(image.convert("RGB"))
 
 

@@ -8,7 +8,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
-from PIL.JpegImagePlugin import get_sampling
 from scipy import ndimage
 
 from srcli.imaging.degrading import (
@@ -21,9 +20,6 @@ from srcli.imaging.degrading import (
     round_levels,
 )
 from srcli.imaging.resize import downscale, resize
-
-LUMINANCE = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55)
-"""First two rows of the table of JPEG's Annex K, which libjpeg scales by the quality."""
 
 
 def source(seed=0):
@@ -93,11 +89,11 @@ def test_photon_noise_grows_with_the_brightness(shot, gray):
 @pytest.mark.parametrize("quality", [50, 75, 90, 97])
 @pytest.mark.parametrize("subsampled", [False, True])
 def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(astronaut, quality, subsampled):
-    encoded = JpegFile(quality=quality, subsampled=subsampled).encode(astronaut)
-    with Image.open(io.BytesIO(encoded)) as image:
-        scaled = [max((each * (200 - 2 * quality) + 50) // 100, 1) for each in LUMINANCE]
-        assert list(image.quantization[0][:16]) == scaled  # type: ignore[attr-defined]
-        assert get_sampling(image) == (2 if subsampled else 0)
+    stream = io.BytesIO()
+    pillow = Image.fromarray(astronaut)
+    pillow.save(stream, "JPEG", quality=quality, subsampling="4:2:0" if subsampled else "4:4:4")
+    made = JpegFile(quality=quality, subsampled=subsampled).apply(astronaut)
+    assert np.array_equal(made, np.asarray(Image.open(stream)))
 
 
 def test_a_jpeg_rounds_what_it_is_given():

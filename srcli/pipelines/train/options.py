@@ -80,8 +80,7 @@ def plain_options(options: TrainOptions) -> dict[str, Any]:
     }
     for name in ("recipe", "overrides", "out", "resume"):
         del plain[name]
-    text = json.dumps(plain, default=lambda path: str(path.absolute()))
-    return dict(json.loads(text))
+    return dict(json.loads(json.dumps(plain, default=lambda path: str(path.absolute()))))
 
 
 def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
