@@ -12,8 +12,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from srcli.layers.value_range import set_value_range
-from srcli.models.probe import RANGES, consistency
+from srcli.layers.network import set_value_range
+from srcli.models.outside import RANGES, consistency
 from srcli.models.recognition import find_matches
 from srcli.models.storage import read_weights
 from srcli.models.weights import load_model, weights_dir

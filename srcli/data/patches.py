@@ -13,7 +13,7 @@ from srcli.data.degrading import degraded_patch, draw
 from srcli.errors import DataError
 from srcli.imaging.colour import Y_BLACK, Y_WHITE
 from srcli.layers.colour import luma
-from srcli.layers.upload import upload
+from srcli.layers.network import upload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

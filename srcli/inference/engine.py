@@ -23,6 +23,7 @@ from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
 from srcli.inference.device import within_memory
 from srcli.layers.colour import as_rgb_network
+from srcli.layers.network import upload
 from srcli.layers.placement import (
     ORIENTATIONS,
     orient,
@@ -32,7 +33,6 @@ from srcli.layers.placement import (
 )
 from srcli.layers.pooling import Calibration, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
-from srcli.layers.upload import upload
 from srcli.ports.image import OutOfMemory
 from srcli.threads import hold_setting
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from srcli.layers.upload import upload
+from srcli.layers.network import upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, network_options, outline_network
+from srcli.models import MODELS, network_class, network_options, outline_network
 from srcli.models.storage import WeightsInfo
 from srcli.recipes import shipped_text
 
@@ -86,9 +86,7 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
 def _read_published(file: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[Named]:
     """Return what fits the network of one of the files that are known, at each scale."""
     name = file["model"]
-    if "prepare" in file:
-        prepare = {"complete_vdsr": complete_vdsr, "fold_ecbsr": fold_ecbsr}[file["prepare"]]
-        tensors = prepare(tensors)
+    tensors = network_class(name).prepare_published(tensors)
     if "shifts" in file:
         tensors = fold_shifts(tensors, *file["shifts"])
     defaults = network_options(name, {})
@@ -145,40 +143,6 @@ def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
     return len({match[1] for key in tensors if (match := re.match(pattern, key))})
 
 
-def complete_vdsr(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Number VDSR's last layer, too, and give all layers the biases that they lack."""
-    last = _count(tensors, r"residual_layer\.(\d+)\.")
-    found = {
-        key.replace("output", f"residual_layer.{last}.conv"): value
-        for key, value in tensors.items()
-    }
-    zeros = {key.replace(".weight", ".bias"): v.new_zeros(len(v)) for key, v in found.items()}
-    return zeros | found
-
-
-def fold_ecbsr(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fold the branches of ECBSR's blocks, by our names of the deployed form."""
-    from srcli.layers.reparameterised import FoldedKernel, behind, fold  # with torch
-
-    found: dict[str, Tensor] = {}
-    for number in range(_count(tensors, r"backbone\.(\d+)\.")):
-        stem = f"backbone.{number}."
-        own = {k.removeprefix(stem): v for k, v in tensors.items() if k.startswith(stem)}
-        kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
-        if "conv1x1_3x3.k0" in own:
-            parts = (own[f"conv1x1_3x3.{part}"] for part in ("k0", "b0", "k1", "b1"))
-            kernels.append(behind(*parts))
-        for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
-            if f"{edge}.k0" in own:
-                weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
-                kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
-        weight, bias = fold(kernels)
-        found |= {f"body.{2 * number}.weight": weight, f"body.{2 * number}.bias": bias}
-        if "act.weight" in own:
-            found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
-    return found
-
-
 def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[str, Tensor]:
     """Fold colour shifts that training has changed into the first and the last convolution.
 
@@ -189,7 +153,7 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     """
     import torch
 
-    from srcli.layers.value_range import DIV2K_MEAN
+    from srcli.layers.network import DIV2K_MEAN
 
     found = dict(tensors)
     shifts = [found.get(f"{n}_mean.{part}") for n in ("sub", "add") for part in ("weight", "bias")]

@@ -131,8 +131,8 @@ def _load_recognised(
 
     Where it enlarges with none, the file is of a relative with other code: spandrel may know it.
     """
-    from srcli.layers.value_range import range_of, set_value_range
-    from srcli.models.probe import FAITHFUL, best_range, consistency
+    from srcli.layers.network import range_of, set_value_range
+    from srcli.models.outside import FAITHFUL, best_range, consistency
 
     network = _build(path, tensors, info).eval()
     top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)

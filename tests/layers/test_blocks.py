@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from srcli.layers.blocks import ShuffleUpsampling, merge_convolutions
-from srcli.layers.network import full_precision
-from srcli.layers.upload import upload
+from srcli.layers.network import full_precision, upload
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from srcli.errors import ModelError
-from srcli.layers.value_range import DIV2K_MEAN, ValueRange
+from srcli.layers.network import DIV2K_MEAN, ValueRange
 from srcli.models import build_network
 from srcli.models.recognition import find_matches, fold_shifts, recognise, unknown_network
 from srcli.models.weights import default_scale, load_model, shipped_scales

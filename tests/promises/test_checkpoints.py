@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from srcli.models.probe import FAITHFUL, best_range
+from srcli.models.outside import FAITHFUL, best_range
 from srcli.models.weights import load_model, weights_dir
 
 BLACK, EXACT = -1.0, 0.0

@@ -18,10 +18,9 @@ from srcli.layers.blocks import (
     convs,
     repeat,
 )
-from srcli.layers.network import Network, SkiplessNetwork
+from srcli.layers.network import DIV2K_MEAN, Network, SkiplessNetwork, ValueRange
 from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
-from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable

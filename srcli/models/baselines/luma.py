@@ -13,17 +13,11 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import STEPS, conv, convs, repeat
 from srcli.layers.network import Network
-from srcli.layers.reparameterised import (
-    FoldedKernel,
-    FoldingConv,
-    TrainedWithBranches,
-    behind,
-    fold,
-)
+from srcli.layers.reparameterised import FoldedKernel, FoldingConv, TrainedWithBranches, fold
 from srcli.layers.resize import BicubicEnlargement, BicubicSkip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 EDGE_FILTERS = (
@@ -132,6 +126,15 @@ class VDSR(LumaNetwork):
         for layer in self.layers:
             out = layer(out) if layer is self.layers[-1] else F.relu_(layer(out))
         return image + out.float()
+
+    @staticmethod
+    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Number the last layer, too, and give all layers the biases that they lack."""
+        last = len({key.split(".")[1] for key in tensors if key.startswith("residual_layer.")})
+        end = f"residual_layer.{last}.conv"
+        found = {key.replace("output", end): value for key, value in tensors.items()}
+        zeros = {key.replace(".weight", ".bias"): v.new_zeros(len(v)) for key, v in found.items()}
+        return zeros | found
 
 
 class DRCN(LumaNetwork):
@@ -381,6 +384,27 @@ class ECBSR(TrainedWithBranches):
         out = self.body(x).float() + x.float()  # the picture itself, at each place of a pixel
         return F.pixel_shuffle(out, self.scale)
 
+    @staticmethod
+    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Fold the branches of the blocks, by our names of the deployed form."""
+        found: dict[str, Tensor] = {}
+        for number in range(sum(key.endswith(".conv3x3.weight") for key in tensors)):
+            stem = f"backbone.{number}."
+            own = {k.removeprefix(stem): v for k, v in tensors.items() if k.startswith(stem)}
+            kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
+            if "conv1x1_3x3.k0" in own:
+                parts = (own[f"conv1x1_3x3.{part}"] for part in ("k0", "b0", "k1", "b1"))
+                kernels.append(behind(*parts))
+            for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
+                if f"{edge}.k0" in own:
+                    weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
+                    kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
+            weight, bias = fold(kernels)
+            found |= {f"body.{2 * number}.weight": weight, f"body.{2 * number}.bias": bias}
+            if "act.weight" in own:
+                found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
+        return found
+
 
 class EdgeOrientedConv(FoldingConv):
     """ECB: a 3x3 convolution, a wider one behind a 1x1, and three learnt filters of edges.
@@ -434,3 +458,19 @@ class EdgeOrientedConv(FoldingConv):
         assert twin.conv.bias is not None
         twin.conv.bias.add_(kernel.bias - now.bias)
         return twin.state_dict()
+
+
+def behind(
+    point: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None
+) -> FoldedKernel:
+    """Return a 3x3 convolution behind a 1x1 one as one kernel.
+
+    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros. ``point`` and
+    ``shift`` are of the 1x1 one: (M, taken, 1, 1) and (M,), before (given, M, 3, 3) and (given,).
+    """
+    assert shift is not None
+    assert bias is not None
+    return FoldedKernel(
+        torch.einsum("omhw,mi->oihw", weight, point[:, :, 0, 0]),
+        bias + torch.einsum("omhw,m->o", weight, shift),
+    )

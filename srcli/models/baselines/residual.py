@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
 from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, convs, repeat
-from srcli.layers.network import Network, SkiplessNetwork
-from srcli.layers.value_range import DIV2K_MEAN, ValueRange
+from srcli.layers.network import DIV2K_MEAN, Network, SkiplessNetwork, ValueRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

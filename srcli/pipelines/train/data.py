@@ -12,7 +12,7 @@ import torch
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import load_training_set
-from srcli.layers.upload import upload
+from srcli.layers.network import upload
 from srcli.metrics.machine import free_memory, processors
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
