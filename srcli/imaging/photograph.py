@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _T = TypeVar("_T")
+NAME = "srx"
 _PIECE = 2**13  # bytes from the middle of an input by which it is known again
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of terabytes)."""
@@ -173,6 +174,44 @@ class SourceMark:
     """Checksum of the names of the file and its folder."""
     content: str = ""
     """Checksum of its size and of a piece from its middle; empty for what is no file on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Software, model and input of an output; without a date, so that outputs can be compared."""
+
+    version: str
+    """Of srx."""
+    model: str
+    """A name of ``srx models``, or the file name of weights."""
+    scale: int
+    weights: str = ""
+    """Start of the SHA-256 of the weights file; empty for models without weights."""
+    auto: bool = False
+    """The model was chosen by ``--model auto``."""
+    options: str = ""
+    """Checksum of the options that pixels and size depend on; empty for none."""
+    source: SourceMark | None = None
+    """None in outputs of earlier versions, which did not record options either."""
+
+    def software(self, earlier: str = "") -> str:
+        """Return the text for a Software entry, behind that of the input."""
+        auto = ", auto" if self.auto else ""
+        options = f", options {self.options}" if self.options else ""
+        weights = f", weights {self.weights}" if self.weights else ""
+        mark = self.source
+        source = f", source {mark.extension} {mark.place} {mark.content}" if mark else ""
+        made_by = f"({self.model} x{self.scale}{auto}{options}{weights}{source})"
+        own = f"{NAME} {self.version} {made_by}"
+        return f"{earlier}; {own}" if earlier else own
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """GDAL metadata items of the default domain."""
+        found = {"VERSION": self.version, "MODEL": self.model, "SCALE": str(self.scale)}
+        if self.weights:
+            found["WEIGHTS"] = self.weights
+        return {f"{NAME.upper()}_{key}": value for key, value in found.items()}
 
 
 def mark_source(path: Path, stream: IO[bytes] | None = None) -> SourceMark:

@@ -6,6 +6,7 @@ file that is cut short is not read by half: whatever libvips or libjpeg warns of
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
@@ -20,9 +21,12 @@ from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
+    NAME,
     Metadata,
     Photograph,
     Picture,
+    Provenance,
+    SourceMark,
     decoding,
     first_able,
     format_of_content,
@@ -43,6 +47,11 @@ _BOXED = frozenset({"avif", "heic"})
 """Formats made of boxes, whose pictures libvips turns upright by itself."""
 _BY_VIPS = frozenset({"jpg", "webp"}) | _BOXED
 _DEEP_JPEG_BITS = 12
+_OWN = re.compile(
+    r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
+    r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
+    r"(?:, source (?P<extension>\w*) (?P<place>[0-9a-f]{8}) (?P<content>[0-9a-f]{8})?)?\)"
+)
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
@@ -312,3 +321,23 @@ def _read_all(name: str, stream: IO[bytes]) -> bytes:
     if name in _BOXED and b"av01" not in unusual.whole_meta(data):
         raise NotImplementedError  # the wheels of libvips decode no HEVC
     return data
+
+
+def read_provenance(path: Path) -> Provenance | None:
+    """Return the provenance that an output records; no pixels are read.
+
+    It is None where the last entry of its Software is not srx's, or it cannot be read.
+    """
+    try:
+        with decoding(path), open_input(path) as stream:
+            metadata = read_header(path, stream).metadata
+    except PictureError:
+        return None
+    text = metadata.software or exif.software(metadata.exif)
+    found = _OWN.fullmatch(text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} "))
+    if found is None:
+        return None
+    own: dict[str, Any] = found.groupdict("")
+    mark = SourceMark(**{key: own.pop(key) for key in ("extension", "place", "content")})
+    own |= {"scale": int(own["scale"]), "auto": bool(own["auto"])}
+    return Provenance(**own, source=mark if mark.place else None)

@@ -12,8 +12,7 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
-from srcli.imaging.photograph import FORMATS
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.photograph import FORMATS, Provenance
 from srcli.imaging.rasters.info import BandInfo, coordinates
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.photograph import mark_source
-from srcli.imaging.provenance import read_provenance
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
-from srcli.imaging.reading import open_picture
+from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
 from srcli.pipelines.upscale.opening import look_for_model, open_photograph
 from srcli.pipelines.upscale.plan import (
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from srcli.imaging.provenance import Provenance
+    from srcli.imaging.photograph import Provenance
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Reporter
 

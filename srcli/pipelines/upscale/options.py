@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import srcli
 from srcli.errors import UsageError
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.photograph import Provenance
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box
