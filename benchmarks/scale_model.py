@@ -75,7 +75,7 @@ def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: 
     job = open_job(Item(source=raster, target=scratch / "again.tif", format="tif"), options)
     side, out = job.window.width, job.output.width
     started = time.perf_counter()
-    with RasterSource(job.info, job.layout, job.window, limit_bytes=1 << 27) as source:
+    with RasterSource(job.info, job.layout, job.window) as source:
         for top in range(0, side, 256):
             source.read(Window(top=top, left=0, height=min(256, side - top), width=side))
     read = side**2 / (time.perf_counter() - started)

@@ -54,7 +54,6 @@ by name may have any."""
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _EXEMPTIONS = ("no_proxy", "NO_PROXY")
-_READING = {"GDAL_CACHEMAX": BLOCK_CACHE, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
 _NETWORK_DRIVERS = frozenset(
     {
@@ -244,6 +243,16 @@ def open_raster(path: Path, *, remote: bool = False) -> DatasetReader:
     return open_with_georeference(path, remote=remote)[0]
 
 
+def keep_blocks(limit_bytes: int) -> None:
+    """Limit what GDAL keeps of decoded blocks, for the whole process.
+
+    As an option of ``rasterio.Env`` it would end with each call, and with it the blocks.
+    """
+    from rasterio._env import set_gdal_config
+
+    set_gdal_config("GDAL_CACHEMAX", limit_bytes)
+
+
 def open_with_georeference(
     path: Path, *, remote: bool = False, confined: bool = False
 ) -> tuple[DatasetReader, bool]:
@@ -277,6 +286,7 @@ def open_with_georeference(
             from rasterio.errors import NotGeoreferencedWarning
             from rasterio.io import DatasetReader
 
+            keep_blocks(BLOCK_CACHE)
             with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 drivers = allowed_drivers(remote=remote, refused=refused)
@@ -353,7 +363,8 @@ def reading_errors(
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.Env(**_READING, **({} if remote else OFFLINE)):
+        options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if remote else OFFLINE)}
+        with rasterio.Env(**options):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error

@@ -23,7 +23,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, hidden_name, lock_file, write_whole
-from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
+from srcli.imaging.rasters.opening import reason_of
 from srcli.imaging.rasters.output import OutputProfile
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class PartWriter:
             threads = str(min(os.cpu_count() or 1, _MOST_THREADS))
         # in memory, because GDAL reports success on a full disk
         with (
-            rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE, GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
             MemoryFile() as memory,
         ):
             with memory.open(

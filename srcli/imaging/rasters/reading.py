@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.rasters.opening import open_raster, reading_errors
+from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Places = NDArray[np.intp]
-Layers = tuple[Array, ...]
 
-_LEAST_ROWS = 64
-"""Least height of a strip: reading single rows would cost more than decoding them."""
-_MARKED_ROWS = 512
-"""Most rows of a strip of marks (validity, alpha), which are small and read by few rows."""
-_PART_PIXELS = 2**23
-"""Pixels decoded at a time where only their marks are kept."""
 _MASKED_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
 _PIECE_COLUMNS = 128
@@ -59,45 +52,29 @@ class DecodedWindow(NamedTuple):
 
 
 class RasterDecoder:
-    """One open handle on a raster, for one thread at a time.
+    """One open handle on the bands of a layout, for one thread at a time.
 
-    Args:
-        info: The file.
-        layout: Bands to read.
-        marks_only: Read only what validity and alpha depend on; ``DecodedWindow.pixels`` may be
-            empty then.
+    GDAL keeps decoded blocks, up to ``cache`` bytes in the whole process.
     """
 
-    def __init__(self, info: RasterInfo, layout: BandLayout, *, marks_only: bool = False) -> None:
+    def __init__(self, info: RasterInfo, layout: BandLayout, cache: int = BLOCK_CACHE) -> None:
         self.info = info
         self.layout = layout
         masked = info.mask in ("dataset", "band")
-        self._nodata = tuple(None if masked else info.bands[b - 1].nodata for b in layout.bands)
-        self._dtype = np.dtype(info.bands[layout.bands[0] - 1].dtype)
-        by_value = self._dtype.kind == "f" or any(one is not None for one in self._nodata)
-        self._bands = layout.bands if by_value or layout.palette or not marks_only else ()
-        self._read = [*self._bands, *([layout.alpha] if layout.alpha is not None else [])]
-        self._masked = list(layout.bands if info.mask == "band" else layout.bands[:1])
-        self._masked = self._masked if masked else []
+        self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
+        self._dtype = info.bands[layout.bands[0] - 1].dtype
+        self._read = [*layout.bands, *([layout.alpha] if layout.alpha is not None else [])]
+        self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
-        self.all_valid = not masked and not layout.has_alpha and not by_value
-        """No pixel of the file can be invalid, and there is no alpha."""
         self._dataset = open_raster(info.path, remote=info.remote)
+        keep_blocks(cache)
 
     def read(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
-        """Read a window in pixels of the file, inside it; arguments as for ``load``."""
-        return self.interpret(*self.load(window, shape))
+        """Read a window in pixels of the file, inside it.
 
-    def load(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[Array, Bools]:
-        """Read the stored values and masks of a window.
-
-        Args:
-            window: In pixels of the file, inside it.
-            shape: (height, width) to subsample it to, by nearest neighbour; None keeps all pixels.
-
-        Returns:
-            (h, w, bands) values, alpha last, and (h, w, masks) bool; either may have no layer.
+        ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps all pixels.
         """
+        info, layout = self.info, self.layout
         height, width = shape or (window.height, window.width)
         bottom, right = window.top + window.height, window.left + window.width
         place = ((window.top, bottom), (window.left, right))
@@ -105,25 +82,20 @@ class RasterDecoder:
         # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
         failure = f"rows {window.top} to {bottom} cannot be read"
-        with reading_errors(self.info.path, failure, remote=self.info.remote):
-            if self._read:
-                # decoded into place, without a second copy by bands
-                self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+        with reading_errors(info.path, failure, remote=info.remote):
+            # decoded into place, without a second copy by bands
+            self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
             if self._masked:
                 self._dataset.read_masks(self._masked, window=place, out=masks)
-        return values, np.moveaxis(masks > 0, 0, 2)
-
-    def interpret(self, values: Array, masks: Bools) -> DecodedWindow:
-        """Turn what ``load`` gives into pixels, validity and alpha."""
-        pixels, valid, alpha = values[:, :, : len(self._bands)], None, None
+        alpha = values[:, :, -1] if layout.alpha is not None else None
         if self._palette is not None:
             colours = self._palette[values[:, :, 0]]
-            pixels = colours[:, :, : self.layout.channels]
-            alpha = colours[:, :, 3] if self.layout.palette_alpha else None
+            pixels, valid = colours[:, :, : layout.channels], None
+            alpha = colours[:, :, 3] if layout.palette_alpha else None
         else:
-            alpha = values[:, :, -1] if self.layout.alpha is not None else None
-            valid = find_valid(pixels, self._nodata) if self._bands else None
-        valid = _both(valid, masks if self._masked else None)
+            pixels = values[:, :, : layout.channels]
+            valid = find_valid(pixels, self._nodata)
+        valid = _both(valid, np.moveaxis(masks > 0, 0, 2) if self._masked else None)
         valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
         return DecodedWindow(pixels, valid, alpha)
 
@@ -131,6 +103,18 @@ class RasterDecoder:
         """Close the file."""
         with reading_errors(self.info.path, "it cannot be closed"):
             self._dataset.close()
+
+
+def cache_for(info: RasterInfo, rows: int) -> int:
+    """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
+
+    Where blocks are as wide as the file each tile would decode complete rows; other files get
+    along with the usual cache.
+    """
+    if info.block_width < info.width:
+        return BLOCK_CACHE
+    row = info.width * sum(np.dtype(band.dtype).itemsize for band in info.bands)
+    return max(BLOCK_CACHE, row * min(rows + 2 * info.block_height, info.height))
 
 
 def _both(one: Bools | None, other: Bools | None) -> Bools | None:
@@ -153,20 +137,18 @@ def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
 class RasterSource:
     """The selected window of a raster; its pixels never depend on earlier reads.
 
-    One thread may call ``read`` while another calls ``marks``: each side has its own
-    handle on the file. Windows and rows count from the selected window's upper left corner.
+    Windows and rows count from its upper left corner. One thread may call ``marks`` while another
+    one reads.
 
     Args:
         info: The file.
         layout: Bands to read.
         window: The part of the file to enlarge, inside it.
-        limit_bytes: Bound on the decoded rows kept; less than two rows of blocks makes reading
-            slower. A file whose blocks are as wide as itself takes one row of tiles, and marks of
-            1024 rows (a bit for each band) are always kept.
+        cache: See ``cache_for``.
     """
 
     def __init__(
-        self, info: RasterInfo, layout: BandLayout, window: Window, *, limit_bytes: int = 2**28
+        self, info: RasterInfo, layout: BandLayout, window: Window, cache: int = BLOCK_CACHE
     ) -> None:
         self.info = info
         self.layout = layout
@@ -175,59 +157,56 @@ class RasterSource:
         self.width = window.width
         self.channels = layout.channels
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
-        self._pixels = RasterDecoder(info, layout)
-        all_valid = self._pixels.all_valid
-        self._marks = self._pixels if all_valid else RasterDecoder(info, layout, marks_only=True)
-        bands = len(layout.bands) + (layout.alpha is not None)
-        row = self.width * bands * (np.dtype(info.bands[layout.bands[0] - 1].dtype).itemsize + 1)
-        strip = info.block_height * -(-_LEAST_ROWS // info.block_height)  # of full blocks
-        marked, most, limit = min(strip, _MARKED_ROWS), 2**31, limit_bytes * 3 // 4
-        if info.block_width >= info.width:
-            # without the cache each tile would decode complete rows
-            strip = min(strip, max(limit // (2 * row), _LEAST_ROWS))
-        else:
-            most = limit // (strip * row)
-        self._pixel_rows = RowCache(self._pixels.load, window, strip=strip, most=most)
-        self._mark_rows = RowCache(self._load_marks, window, strip=marked)
+        self._decoder = RasterDecoder(info, layout, cache)
+        self._marks: deque[_Marks] | None = None
 
     def read(self, window: Window) -> Array | None:
         """Return the pixels (h, w, channels) of a window, filled from the nearest valid ones in it.
 
         None if no pixel is valid in any band.
         """
-        values, masks = self._pixel_rows.read(window)
-        piece = self._pixels.interpret(values, masks)
+        piece = self._decode(window)
         if piece.valid is None:
-            return piece.pixels.copy()  # the cached array must not change
-        if not piece.valid.any():
-            return None
-        return fill_nearest(piece.pixels, piece.valid)
+            return piece.pixels
+        return fill_nearest(piece.pixels, piece.valid) if piece.valid.any() else None
 
     def read_stored(self, top: int, height: int) -> Array:
         """Return rows (height, W, channels) as they are stored, invalid pixels included."""
-        return self._rows(self._pixel_rows, top, height)[0][:, :, : self.channels]
+        return self._decode(Window(top=top, left=0, height=height, width=self.width)).pixels
+
+    def keep_marks(self) -> None:
+        """Keep the marks of what is read from now on, from top to bottom, for ``marks``."""
+        self._marks = deque()
 
     def marks(self, top: int, height: int) -> tuple[Bools | None, Array | None]:
-        """Return which pixels (height, W, channels) of some rows are valid, and their alpha.
+        """Return which pixels (height, W, channels) of rows that were read are valid, their alpha.
 
-        Both may be None: if all pixels are valid, and if the layout has no alpha (height, W).
+        Both may be None: if all pixels are valid, and if the layout has no alpha (height, W). Those
+        of rows above are forgotten.
         """
-        if self._pixels.all_valid:
-            return None, None
-        packed, *rest = self._rows(self._mark_rows, top, height)
-        shape = (height, self.width, self.channels)
-        if bool((packed == packed[0, 0]).all()):  # rows that are valid or empty all over
-            packed = packed[:1, :1]
-        valid = np.unpackbits(packed, axis=2, count=self.channels).view(np.bool_)
-        whole = bool(valid.all())
-        return None if whole else np.broadcast_to(valid, shape), rest[0][:, :, 0] if rest else None
+        kept = self._marks or deque()
+        while kept and kept[0].window.top + kept[0].window.height <= top:
+            kept.popleft()
+        valid = alpha = None
+        for piece in [*kept]:
+            place = piece.window
+            first, last = max(place.top, top), min(place.top + place.height, top + height)
+            target = np.s_[first - top : last - top, place.left : place.left + place.width]
+            rows = slice(first - place.top, last - place.top)
+            if first >= last:
+                continue
+            if piece.packed is not None:
+                if valid is None:
+                    valid = np.ones((height, self.width, self.channels), np.bool_)
+                valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=piece.bands)
+            if piece.alpha is not None:
+                alpha = np.zeros((height, self.width), self.dtype) if alpha is None else alpha
+                alpha[target] = piece.alpha[rows]
+        return None if valid is None or bool(valid.all()) else valid, alpha
 
     def close(self) -> None:
         """Close the file."""
-        self._pixel_rows.held.clear()
-        self._mark_rows.held.clear()
-        self._pixels.close()
-        self._marks.close()
+        self._decoder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -235,70 +214,30 @@ class RasterSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rows(self, cache: RowCache, top: int, height: int) -> Layers:
-        return cache.read(Window(top=top, left=0, height=height, width=self.width))
-
-    def _load_marks(self, window: Window) -> Layers:
-        """Read validity and alpha of a strip, decoding some blocks at a time."""
-        step = _PART_PIXELS // (window.height * self.info.block_width)
-        step = self.info.block_width * max(step, 1)
-        right, parts = window.left + window.width, []
-        for block in range(window.left // step * step, right, step):
-            left = max(block, window.left)
-            width = min(block + step, right) - left
-            place = Window(top=window.top, left=left, height=window.height, width=width)
-            piece = self._marks.read(place)
-            valid = np.True_ if piece.valid is None else piece.valid
-            valid = np.broadcast_to(valid, (window.height, width, self.channels))
-            packed = np.packbits(valid, axis=2)  # a bit for each band, because many rows are kept
-            parts.append((packed,) if piece.alpha is None else (packed, piece.alpha[:, :, None]))
-        return tuple(np.concatenate(layers, axis=1) for layers in zip(*parts, strict=True))
+    def _decode(self, window: Window) -> DecodedWindow:
+        top, left = self.window.top + window.top, self.window.left + window.left
+        piece = self._decoder.read(replace(window, top=top, left=left))
+        if self._marks is not None and not (piece.valid is None and piece.alpha is None):
+            packed = None if piece.valid is None else np.packbits(piece.valid, axis=2)
+            bands = 0 if piece.valid is None else piece.valid.shape[2]
+            self._marks.append(_Marks(window, bands, _compact(packed), _compact(piece.alpha)))
+        return piece
 
 
-@dataclass(eq=False)
-class RowCache:
-    """Cached strips of a part of a file, of its full width, from which windows are cut.
+class _Marks(NamedTuple):
+    """Marks of one window: validity as a bit for each band, and alpha."""
 
-    A grid of tiles is read row by row, and each row of tiles crosses all blocks of some rows of
-    blocks. Strips that a window does not touch are dropped: the pixels of a window never depend on
-    earlier ones.
-    """
+    window: Window
+    bands: int
+    packed: Array | None
+    alpha: Array | None
 
-    load: Callable[[Window], Layers]
-    """Reads a window of the file: a fixed number of arrays (h, w, layers)."""
-    part: Window
-    """The part of the file."""
-    strip: int
-    """Rows of a strip; strips begin at multiples of it in the file, as blocks do."""
-    most: int = 2**31
-    """Most strips to keep; a window that needs more is loaded directly."""
-    held: dict[int, Layers] = field(default_factory=dict)
 
-    def read(self, window: Window) -> Layers:
-        """Return the arrays of a window of the part; they may be views of cached ones."""
-        top, bottom = self.part.top + window.top, self.part.top + window.top + window.height
-        numbers = range(top // self.strip, (bottom - 1) // self.strip + 1)
-        if len(numbers) > self.most:
-            self.held.clear()
-            left = self.part.left + window.left
-            return self.load(Window(top=top, left=left, height=window.height, width=window.width))
-        for number in self.held.keys() - set(numbers):
-            del self.held[number]
-        parts = []
-        columns = slice(window.left, window.left + window.width)
-        for number in numbers:
-            first = max(number * self.strip, self.part.top)
-            if number not in self.held:
-                last = min((number + 1) * self.strip, self.part.top + self.part.height)
-                whole = Window(
-                    top=first, left=self.part.left, height=last - first, width=self.part.width
-                )
-                self.held[number] = self.load(whole)
-            rows = slice(max(top - first, 0), bottom - first)
-            parts.append(tuple(layer[rows, columns] for layer in self.held[number]))
-        if len(parts) == 1:
-            return parts[0]
-        return tuple(np.concatenate(layers) for layers in zip(*parts, strict=True))
+def _compact(layer: Array | None) -> Array | None:
+    """Copy a layer that is kept; one that is the same all over takes no room."""
+    if layer is None or (layer != layer[0, 0]).any():
+        return None if layer is None else layer.copy()
+    return np.broadcast_to(layer[0, 0].copy(), layer.shape)
 
 
 class MaskedSink:
@@ -332,6 +271,7 @@ class MaskedSink:
         self.scale = scale
         self.classes = classes
         self.layout = layout or source.layout
+        source.keep_marks()
         self.has_mask = needs_mask or source.info.mask in ("dataset", "band")
         nodata = source.layout.nodata
         empty = np.nan if source.dtype.kind == "f" else 0.0

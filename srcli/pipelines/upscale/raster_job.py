@@ -14,9 +14,10 @@ import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
-from srcli.imaging.rasters.opening import DatasetName, file_on_disk
+from srcli.imaging.rasters.opening import BLOCK_CACHE, DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import writer_memory
+from srcli.imaging.rasters.reading import cache_for
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.pipelines.upscale.plan import Item
@@ -32,10 +33,8 @@ PROGRAM = 550 << 20
 """Bytes of Python, PyTorch, GDAL with its cache, and the network with a batch of tiles."""
 WAITING = 64 << 20
 """Bytes of finished rows that may wait for the writer, by default."""
-READ_AHEAD = 128 << 20
-"""Bytes of input rows that may be held, by default."""
 SMALLEST = 8 << 20
-"""Least value of both under ``--max-memory``."""
+"""The same at least, under ``--max-memory``."""
 REPEATED = 64 << 20
 """Bytes of the rows that are repeated where no band goes through the network."""
 LEAST_COMPRESSED = 0.4
@@ -76,15 +75,15 @@ class RasterMemory:
     """One row of tiles in the output's values, and the ramps between tiles in float32."""
     blocks: int
     """Blocks of a part that are being filled and compressed."""
-    reading: int
-    """Limit for the rows of the input that are held."""
+    cache: int
+    """Blocks of the input, beyond what GDAL keeps of any."""
     waiting: int
     """Limit for finished rows that wait to be written."""
 
     @property
     def pictures(self) -> int:
         """Everything beside the program itself."""
-        return self.band + self.blocks + self.reading + self.waiting
+        return self.band + self.blocks + self.cache + self.waiting
 
 
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
@@ -140,19 +139,15 @@ def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -
     ramps = (grid.overlap // 2 + 1) * scale
     band = row * (grid.tile_height * scale * size + ramps * 4) or REPEATED
     blocks = writer_memory(job.output)
-    least = PROGRAM + band + blocks + 2 * SMALLEST
-    spare = READ_AHEAD * 2 if limit is None else limit - least
-    if limit is not None and spare < 0:
+    cache = cache_for(job.info, grid.tile_height) - BLOCK_CACHE
+    least = PROGRAM + band + blocks + cache + SMALLEST
+    if limit is not None and limit < least:
         raise UsageError(
             f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
             f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
         )
-    return RasterMemory(
-        band=band,
-        blocks=blocks,
-        reading=min(READ_AHEAD, SMALLEST + spare * 2 // 3),
-        waiting=min(WAITING, SMALLEST + spare // 3),
-    )
+    waiting = WAITING if limit is None else min(WAITING, SMALLEST + limit - least)
+    return RasterMemory(band=band, blocks=blocks, cache=cache, waiting=waiting)
 
 
 def check_disk(job: RasterJob) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from srcli.files import attributes_for
 from srcli.imaging.rasters.copying import try_creation_options
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
-from srcli.imaging.rasters.reading import MaskedSink, RasterSource
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource, cache_for
 from srcli.inference.calibration import calibrate
 from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
@@ -215,9 +215,9 @@ def _prepare(unit: RasterUnit) -> RasterJob:
         "tta": own.tta,
         "back_project": own.back_project,
     }
-    limit = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory).reading
-    layout = job.layout.interpolated()
-    with RasterSource(job.info, layout, job.window, limit_bytes=limit) as source:
+    layout, cache = job.layout.interpolated(), cache_for(job.info, grid.tile_height)
+    plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
+    with RasterSource(job.info, layout, job.window, cache) as source:
         found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
     arrays = found.arrays() if isinstance(found, Calibration) else None
     return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
@@ -234,15 +234,15 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
     started, scale = time.perf_counter(), unit.options.scale
     parts = Parts(unit.item.target, job.output)
-    memory = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
-    share = memory.reading // (1 + bool(job.layout.classes and not job.layout.all_classes))
+    grid = _grid(unit, job)
+    memory = plan_memory(job, grid, scale, unit.options.raster.max_memory)
+    cache = cache_for(job.info, grid.tile_height)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
     timing = Timing()
     with ExitStack() as stack:
 
         def opened(layout: BandLayout) -> RasterSource:
-            source = RasterSource(job.info, layout, job.window, limit_bytes=share)
-            return stack.enter_context(source)
+            return stack.enter_context(RasterSource(job.info, layout, job.window, cache))
 
         if job.layout.all_classes:
             source = opened(job.layout)

@@ -47,6 +47,9 @@ def send():
         window, _ = choose_window(info, srcwin=srcwin)
         with RasterSource(info, choose_layout(info, bands=bands), window) as source:
             sink = MaskedSink(writer, source, scale)
+            for top in range(0, source.height, 5):
+                height = min(8, source.height - top)
+                source.read(Window(top=top, left=0, height=height, width=source.width))
             if image is None:
                 shape = (source.height * scale, source.width * scale, source.channels)
                 image = np.full(shape, 77, source.dtype)

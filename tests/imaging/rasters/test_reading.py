@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters import reading
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.reading import (
     RasterDecoder,
@@ -25,10 +24,9 @@ SOURCE = (
 )
 
 
-def source_of(path, *, bands=None, srcwin=None, **options):
+def source_of(path, *, srcwin=None):
     info = read_info(path)
-    window, _ = choose_window(info, srcwin=srcwin)
-    return RasterSource(info, choose_layout(info, bands=bands), window, **options)
+    return RasterSource(info, choose_layout(info), choose_window(info, srcwin=srcwin)[0])
 
 
 def tiles(source, height=64, width=64, step=48):
@@ -59,14 +57,14 @@ def everything(source):
         ("satellite_rgb_uint16_utm18", (5, 20, 300, 250)),
     ],
 )
-@pytest.mark.parametrize("limit", [2**29, 1])
-def test_tiles_of_real_files(srx_data, name, srcwin, limit):
+def test_tiles_of_real_files(srx_data, name, srcwin):
     path = srx_data / "geotiff" / f"{name}.tif"
     place = Window(left=srcwin[0], top=srcwin[1], width=srcwin[2], height=srcwin[3])
     with rasterio.open(path) as file:
         pixels = cut(np.moveaxis(file.read(), 0, 2), place)
         valid = cut(np.moveaxis(file.read_masks() > 0, 0, 2), place)
-    with source_of(path, srcwin=srcwin, limit_bytes=limit) as source:
+    with source_of(path, srcwin=srcwin) as source:
+        source.keep_marks()
         assert (source.height, source.width, source.channels) == pixels.shape
         assert source.dtype == pixels.dtype
         for window in tiles(source, 128, 160, 110):
@@ -80,20 +78,6 @@ def test_tiles_of_real_files(srx_data, name, srcwin, limit):
         assert found is None or np.array_equal(np.broadcast_to(found, valid.shape), valid)
 
 
-@pytest.fixture
-def loads(monkeypatch):
-    """The windows that are decoded."""
-    found = []
-
-    class Counting(RasterDecoder):
-        def load(self, window, shape=None):
-            found.append(window)
-            return super().load(window, shape)
-
-    monkeypatch.setattr(reading, "RasterDecoder", Counting)
-    return found
-
-
 LAYOUTS = [
     {},
     {"interleave": "band", "blockysize": 7},
@@ -103,25 +87,24 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize("limit", [2**29, 20_000, 1])
 @pytest.mark.parametrize("profile", LAYOUTS)
-def test_any_block_layout_gives_the_selected_window(save, noise, profile, limit):
+def test_any_block_layout_gives_the_selected_window(save, noise, profile):
     pixels = noise((150, 170, 3), "uint16")
     path = save("a.tif", pixels, **profile)
-    with source_of(path, srcwin=(13, 21, 120, 110), limit_bytes=limit) as source:
+    with source_of(path, srcwin=(13, 21, 120, 110)) as source:
+        source.keep_marks()
         assert (source.height, source.width) == (110, 120)
         for window in tiles(source):
             np.testing.assert_array_equal(source.read(window), cut(pixels[21:131, 13:133], window))
         assert source.marks(0, 110) == (None, None)
 
 
-@pytest.mark.parametrize("limit", [2**29, 1])
-def test_windows_do_not_depend_on_the_windows_before(save, noise, limit):
+def test_windows_do_not_depend_on_the_windows_before(save, noise):
     pixels = noise((150, 170, 2), "float32")
     pixels[noise((150, 170), seed=3) > 200] = np.nan
     pixels[40:110, 30:140] = np.nan
     path = save("a.tif", pixels, tiled=True, blockxsize=32, blockysize=32)
-    with source_of(path, limit_bytes=limit) as source:
+    with source_of(path) as source:
         windows = list(tiles(source))
         there = [source.read(window) for window in windows]
         back = [source.read(window) for window in reversed(windows)][::-1]
@@ -130,48 +113,6 @@ def test_windows_do_not_depend_on_the_windows_before(save, noise, limit):
             alone = fresh.read(window)
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, alone)
-
-
-@pytest.mark.parametrize("profile", LAYOUTS[2:4])
-def test_each_block_is_read_once_for_all_tiles(save, noise, loads, profile):
-    pixels = noise((300, 280, 3))
-    path = save("a.tif", pixels, nodata=0, **profile)
-    with source_of(path, srcwin=(5, 10, 270, 280)) as source:
-        for window in tiles(source):
-            source.read(window)
-        assert sum(window.height for window in loads) == 280
-        assert {window.width for window in loads} == {270}
-        block = profile["blockysize"]
-        assert all((window.top % block == 0) or window.top == 10 for window in loads)
-        loads.clear()
-        for top in range(0, 280, 20):
-            source.marks(top, 20)
-        assert sum(window.height for window in loads) == 280
-
-
-def test_blocks_that_do_not_fit_are_read_tile_by_tile(save, noise, loads):
-    pixels = noise((300, 280)) % 9
-    path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=64, blockysize=64)
-    with source_of(path, limit_bytes=20_000) as source:
-        for window in tiles(source):
-            source.read(window)
-        assert {window.width for window in loads} == {64}
-        loads.clear()
-        for top in range(0, 300, 5):
-            source.marks(top, 5)[0]
-        # marks are kept all the same
-        assert sum(window.width * window.height for window in loads) == 300 * 280
-
-
-@pytest.mark.parametrize("height", [300, 16])
-def test_rows_as_wide_as_the_file_are_always_kept(save, noise, loads, height):
-    pixels = noise((300, 280, 3))
-    path = save("a.tif", pixels, blockysize=height, compress="deflate")
-    with source_of(path, limit_bytes=20_000) as source:
-        for window in tiles(source):
-            np.testing.assert_array_equal(source.read(window), cut(pixels, window))
-    assert sum(window.height for window in loads) == 300
-    assert max(window.height for window in loads) == 64
 
 
 @pytest.mark.parametrize(
@@ -188,6 +129,8 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
     pixels = noise((60, 50, 2), dtype)
     pixels[20:, :] = np.nan if nodata is None else nodata
     with source_of(save("a.tif", pixels, nodata=nodata, **profile)) as source:
+        source.keep_marks()
+        source.read(Window(top=0, left=0, height=21, width=50))
         assert source.read(Window(top=20, left=0, height=40, width=50)) is None
         assert source.read(Window(top=30, left=9, height=4, width=5)) is None
         tile = source.read(Window(top=19, left=0, height=4, width=50))
@@ -199,18 +142,6 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
         assert not valid[20:].any()
         assert source.marks(0, 20)[0] is None
         assert source.marks(3, 5)[0] is None
-
-
-def test_marks_are_put_together_from_parts(save, noise, monkeypatch):
-    pixels = noise((70, 300, 2)) % 3
-    pixels[:, :64] = 1
-    path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=32, blockysize=16)
-    with source_of(path, srcwin=(5, 3, 290, 60)) as source:
-        wanted = source.marks(0, 60)[0]
-    monkeypatch.setattr(reading, "_PART_PIXELS", 3000)
-    with source_of(path, srcwin=(5, 3, 290, 60)) as source:
-        np.testing.assert_array_equal(source.marks(0, 60)[0], wanted)
-    np.testing.assert_array_equal(wanted, pixels[3:63, 5:295] != 0)
 
 
 def test_mosaics(save, save_vrt, noise):
@@ -254,26 +185,23 @@ def test_damage_in_the_middle_names_the_file(save, noise):
             source.read(Window(top=330, left=0, height=64, width=64))
 
 
-def test_reading_and_marking_from_two_threads(save, noise):
+def test_marks_of_rows_follow_from_the_tiles_that_were_read(save, noise):
     pixels = noise((600, 200, 3)) % 9
+    pixels[100:300] = 0
     path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=32, blockysize=32, compress="lzw")
-    wrong = []
     with source_of(path) as source:
-
-        def mark():
-            for top in [*range(0, 600, 25)] * 3:
-                valid = source.marks(top, 25)[0]
-                if not np.array_equal(valid, pixels[top : top + 25] != 0):
-                    wrong.append(top)
-
-        thread = threading.Thread(target=mark)
-        thread.start()
-        for window in [*tiles(source)] * 3:
+        source.keep_marks()
+        top, wrong = 0, []
+        for window in tiles(source):
             there = cut(pixels, window)
-            if not np.array_equal(source.read(window), fill_nearest(there, there != 0)):
-                wrong.append(window)
-        thread.join()
-    assert wrong == []
+            filled = source.read(window)
+            if filled is not None:
+                np.testing.assert_array_equal(filled, fill_nearest(there, there != 0))
+            while window.left + 64 == 200 and top + 25 <= window.top + 64:  # a row of tiles ends
+                if not np.array_equal(source.marks(top, 25)[0], pixels[top : top + 25] != 0):
+                    wrong.append(top)
+                top += 25
+    assert (top, wrong) == (600, [])
 
 
 WINDOW = Window(top=5, left=3, height=17, width=11)
@@ -282,15 +210,12 @@ ROWS, COLUMNS = slice(5, 22), slice(3, 14)
 
 @pytest.fixture
 def piece_of():
-    """What the decoder says of ``WINDOW``: ``piece_of(path, bands=None, marks_only=False)``."""
+    """What the decoder says of ``WINDOW``: ``piece_of(path, bands=None)``."""
 
-    def decode(path, *, bands=None, marks_only=False):
+    def decode(path, *, bands=None):
         info = read_info(path)
-        decoder = RasterDecoder(info, choose_layout(info, bands=bands), marks_only=marks_only)
-        try:
+        with closing(RasterDecoder(info, choose_layout(info, bands=bands))) as decoder:
             return decoder.read(WINDOW)
-        finally:
-            decoder.close()
 
     return decode
 
@@ -313,11 +238,10 @@ def test_pixels_are_those_of_the_file(save, noise, piece_of, dtype, profile):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
-@pytest.mark.parametrize("marks_only", [False, True])
-def test_nodata_hides_where_gdal_says_so(save, piece_of, dtype, marks_only):
+def test_nodata_hides_where_gdal_says_so(save, piece_of, dtype):
     pixels = np.random.default_rng(0).integers(0, 4, (30, 20, 2)).astype(dtype)
     path = save("a.tif", pixels, nodata=3)
-    piece = piece_of(path, marks_only=marks_only)
+    piece = piece_of(path)
     with rasterio.open(path) as file:
         wanted = np.moveaxis(file.read_masks() > 0, 0, 2)[ROWS, COLUMNS]
     assert not wanted.all()
@@ -334,29 +258,26 @@ def test_nan_and_infinities_hide(save, piece_of):
 
 @pytest.mark.parametrize("nodata", [None, 9])
 @pytest.mark.parametrize("internal", ["YES", "NO"])
-@pytest.mark.parametrize("marks_only", [False, True])
-def test_masks_of_the_file_decide_alone(save, noise, piece_of, internal, nodata, marks_only):
+def test_masks_of_the_file_decide_alone(save, noise, piece_of, internal, nodata):
     mask = noise((30, 20), seed=5) > 99
     pixels = noise((30, 20, 3)) % 20
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
         path = save("a.tif", pixels, nodata=nodata, then=lambda file: file.write_mask(mask))
     assert (path.parent / "a.tif.msk").exists() == (internal == "NO")
-    piece = piece_of(path, marks_only=marks_only)
+    piece = piece_of(path)
     np.testing.assert_array_equal(piece.valid[..., 0], mask[ROWS, COLUMNS])
     assert piece.valid.shape == (17, 11, 1)
-    assert piece.pixels.shape[2] == (0 if marks_only else 3)
+    assert piece.pixels.shape[2] == 3
 
 
-@pytest.mark.parametrize("marks_only", [False, True])
-def test_alpha_is_apart_and_hides_where_it_is_zero(save, noise, piece_of, marks_only):
+def test_alpha_is_apart_and_hides_where_it_is_zero(save, noise, piece_of):
     pixels = noise((30, 20, 4), "uint16")
     pixels[:, :, 3] %= 3
     path = save("a.tif", pixels, photometric="RGB", alpha="YES")
-    piece = piece_of(path, marks_only=marks_only)
+    piece = piece_of(path)
     np.testing.assert_array_equal(piece.alpha, pixels[ROWS, COLUMNS, 3])
     np.testing.assert_array_equal(piece.valid[..., 0], pixels[ROWS, COLUMNS, 3] > 0)
-    if not marks_only:
-        np.testing.assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS, :3])
+    np.testing.assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS, :3])
     dropped = piece_of(path, bands=(1, 2, 3))
     assert (dropped.alpha, dropped.valid) == (None, None)
 
@@ -371,8 +292,7 @@ def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_o
     assert read_info(path).mask == "band"
     inner = pixels[ROWS, COLUMNS]
     wanted = np.stack([inner[:, :, 0] != 2, inner[:, :, 2] > 0], axis=2)
-    for marks_only in (False, True):
-        np.testing.assert_array_equal(piece_of(path, marks_only=marks_only).valid, wanted)
+    np.testing.assert_array_equal(piece_of(path).valid, wanted)
 
 
 def test_values_that_hide_only_together(save, noise, piece_of):
@@ -404,7 +324,6 @@ def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
         there = indices[ROWS, COLUMNS] != 2
         np.testing.assert_array_equal(piece.valid[..., 0], there)
         np.testing.assert_array_equal(piece.alpha, np.where(there, 255, 0))
-        np.testing.assert_array_equal(piece_of(path, marks_only=True).alpha, piece.alpha)
 
 
 @pytest.mark.parametrize(("kind", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])])
