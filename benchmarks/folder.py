@@ -29,7 +29,7 @@ from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.inference.stream import run_stream
 from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.pipelines.upscale.options import Naming, UpscaleOptions
-from srcli.pipelines.upscale.prepare import Prepared, prepare
+from srcli.pipelines.upscale.photographs import Prepared, prepare
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.report.table import make_table
 

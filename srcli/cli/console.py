@@ -17,6 +17,7 @@ import textwrap
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -110,7 +111,7 @@ class Console:
         to_stdout: bool = False,
     ) -> None:
         self.quiet = quiet
-        self.verbose = verbose
+        self._shown = {"message": not quiet, "warning": not quiet, "detail": verbose, "error": True}
         self._named = named
         self._err = not to_stdout
         context = click.get_current_context(silent=True)
@@ -142,31 +143,15 @@ class Console:
             return _BarTask(self._bars, visible(label), total, unit)
         return _LineTask(self, label, total, unit)
 
-    def message(self, text: str) -> None:
-        """Show a message unless quiet."""
-        if not self.quiet:
-            self._line(text, "message")
-
-    def detail(self, text: str) -> None:
-        """Show a detail if verbose."""
-        if self.verbose:
-            self._line(text, "detail")
-
-    def warn(self, text: str) -> None:
-        """Show a warning unless quiet."""
-        if not self.quiet:
-            self._line(text, "warning")
-
-    def error(self, text: str) -> None:
-        """Show an error, always."""
-        self._line(text, "error")
-
     def write_json(self, level: str, **fields: object) -> None:
         """Write one line of ``--log json`` to stderr."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         click.echo(json.dumps({"time": now, "level": level, **fields}), err=True)
 
-    def _line(self, text: str, level: str) -> None:
+    def line(self, level: str, text: str) -> None:
+        """Show a line of a level: messages and warnings unless quiet, details if verbose."""
+        if not self._shown[level]:
+            return
         text = self._named(text)
         if self.json:
             self.write_json(level, message=text)
@@ -177,6 +162,11 @@ class Console:
             self._bars.console.print(visible(text), markup=False, highlight=False)
         else:
             echo(text, err=self._err)
+
+    message = partialmethod(line, "message")
+    detail = partialmethod(line, "detail")
+    warn = partialmethod(line, "warning")
+    error = partialmethod(line, "error")
 
 
 class _Visible(logging.Formatter):

@@ -11,8 +11,7 @@ import rasterio
 from PIL import Image
 
 from srcli.cli import main
-from srcli.cli.raster_options import raster_settings
-from srcli.cli.upscale import command
+from srcli.cli.upscale import command, raster_settings
 from srcli.errors import UsageError
 from srcli.imaging.rasters.info import coordinates
 

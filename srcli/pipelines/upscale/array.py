@@ -17,7 +17,7 @@ from srcli.imaging.reading import read_photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
 from srcli.models.weights import default_scale
-from srcli.pipelines.upscale.prepare import finish, prepare
+from srcli.pipelines.upscale.photographs import finish, prepare
 from srcli.ports.progress import NoTask
 
 if TYPE_CHECKING:

@@ -13,16 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for, explain_os_error
 from srcli.imaging import exif, mapped
-from srcli.imaging.photograph import FORMATS, Metadata
+from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.fitting import PixelMap, fit_metadata
+from srcli.imaging.mapped import empty_array
+from srcli.imaging.photograph import FORMATS, Metadata, Photograph
 from srcli.imaging.reading import read_frames, read_photograph
-from srcli.imaging.resize import UNBOUNDED
+from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
 from srcli.imaging.writing import (
     LOSSLESS,
     check_writable,
@@ -32,23 +35,134 @@ from srcli.imaging.writing import (
     write_photograph,
 )
 from srcli.inference.engines import EnginePool, choose_tiling
-from srcli.inference.stream import ArraySink, ImageJob, TileTooLargeError, run_stream
+from srcli.inference.stream import (
+    ArraySink,
+    ArraySource,
+    ImageJob,
+    TileTooLargeError,
+    make_job,
+    run_stream,
+)
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.opening import PHOTO_MODEL, choose_model
 from srcli.pipelines.upscale.options import USUAL_MODEL
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk
+from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    from srcli.imaging.photograph import Photograph, Picture
+    from numpy.typing import NDArray
+
+    from srcli.imaging.photograph import Picture
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
+
+    Array = NDArray[Any]
     from srcli.pipelines.upscale.reporter import Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Photograph):
+    """A photograph as the engine takes it: floats in [0, 1] without NaN."""
+
+    value_range: tuple[float, float] | None = None
+    """The file's values of 0 and 1, for float pictures."""
+    holes: Array | None = None
+    """(H, W) bool, True for pixels of float pictures that are not finite."""
+
+    @property
+    def bits(self) -> int:
+        """8, 16 or 32."""
+        return int(self.pixels.dtype.itemsize * 8)
+
+    def work(
+        self, scale: int, tiling: Tiling, name: str, *, folder: Path | None = None, spare: int = 0
+    ) -> tuple[ImageJob, ArraySink]:
+        """Return the picture as work for the engine, and the sink that takes its result.
+
+        Args:
+            scale: The factor.
+            tiling: Tile, overlap and edge.
+            name: Names the picture in errors.
+            folder: Where a large result lies in a file; see ``empty_array``.
+            spare: Further channels held for each pixel of the result; see ``as_image``.
+        """
+        height, width, channels = self.pixels.shape
+        height, width, dtype = height * scale, width * scale, self.pixels.dtype
+        whole = empty_array((height, width, channels + spare), dtype, folder)
+        sink = ArraySink(height, width, channels, dtype, whole[:, :, :channels])
+        work = make_job(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
+        return work, sink
+
+
+def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
+    """Prepare a photograph for a network; return it with warnings."""
+    prepared = Prepared(**vars(photograph))
+    warnings: tuple[str, ...] = ()
+    if prepared.pixels.dtype == np.float32:
+        prepared, warnings = _normalise(prepared)
+    if prepared.alpha is not None:
+        prepared = replace(prepared, pixels=fill_transparent(prepared.pixels, prepared.alpha))
+    return prepared, warnings
+
+
+def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED) -> Photograph:
+    """Return an upscaled picture with alpha, metadata and the file's range of values.
+
+    Args:
+        prepared: The picture before, from ``prepare``.
+        enlarged: (sH, sW, C) from the engine, in the dtype of ``prepared.pixels``.
+        scale: The factor.
+        box: Bounds of the result.
+    """
+    size = box.fitted(*enlarged.shape[:2])
+    enlarged = shrink(enlarged, size)
+    if prepared.value_range is not None:
+        low, high = prepared.value_range
+        enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(np.float32)
+    if prepared.holes is not None:
+        holes = prepared.holes.repeat(scale, axis=0).repeat(scale, axis=1)
+        enlarged[shrink_mask(holes, size)] = np.nan
+    alpha = None
+    if prepared.alpha is not None:
+        alpha = shrink(enlarge_alpha(prepared.alpha, scale), size)
+    pixels = PixelMap(before=prepared.pixels.shape[:2], after=size)
+    metadata, _ = fit_metadata(prepared.metadata, pixels)
+    return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
+
+
+def enlarge_alpha(alpha: Array, scale: int) -> Array:
+    """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
+    if not alpha.size or alpha.min() == alpha.max():
+        return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype)
+    enlarged = resize(alpha, scale)
+    # bicubic overshoots: opaque and clear areas must stay exactly so
+    return np.clip(enlarged, alpha.min(), alpha.max())
+
+
+def _normalise(prepared: Prepared) -> tuple[Prepared, tuple[str, ...]]:
+    """Map a float picture to [0, 1] and mark pixels that are not finite as holes."""
+    pixels = prepared.pixels
+    finite = np.isfinite(pixels)
+    holes: Array | None = None if finite.all() else np.any(~finite, axis=2)
+    warnings = [] if holes is None else ["pixels that are not finite stay so"]
+    values = pixels[finite] if holes is not None else pixels
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    if are_units(low, high):
+        low, high = 0.0, 1.0
+    else:
+        warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
+    span = (high - low) or 1.0
+    unit = (np.where(finite, pixels, low) - low) / span
+    normalised = replace(
+        prepared, pixels=unit.astype(np.float32), value_range=(low, low + span), holes=holes
+    )
+    return normalised, tuple(warnings)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -156,7 +270,7 @@ class PhotographRun:
         tiles = plays = 0
         metadata = picture.metadata
         # beside the output, where there is room for it
-        frames = mapped.empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
+        frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
         def works() -> Iterator[ImageJob]:
             nonlocal plays
