@@ -302,7 +302,10 @@ def _report(
     out = make_console(to_stderr="-" in targets.values())
     for each in sections:
         comparisons = [
-            {"set": dataset, "variant": name, **asdict(own), "verdict": str(own.verdict)}
+            {
+                **{"set": dataset, "variant": name, **asdict(own), "verdict": str(own.verdict)},
+                "found": own.found and own.found._asdict(),
+            }
             for (dataset, name), own in each.judged.items()
         ]
         plain.append({**asdict(each.result), "comparisons": comparisons, "tests": each.tests})

@@ -88,7 +88,7 @@ class MeanScore:
     """Median time of the network alone for a picture."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Difference:
     """Mean difference of a model to the first one, over the pictures measured with both."""
 
@@ -160,11 +160,7 @@ class Evaluation:
         ]
 
     def below_bicubic(self, scale: int) -> list[tuple[str, str, float, float]]:
-        """List models that score worse than bicubic interpolation.
-
-        Returns:
-            Set, model, its mean PSNR and that of bicubic interpolation of the same pictures.
-        """
+        """Return sets and models with a mean PSNR below that of bicubic interpolation, and both."""
         found = []
         for dataset, model in product(self.sets(scale), self.models):
             pairs = [
@@ -186,20 +182,10 @@ class Evaluation:
                 {score.picture: score.values[metric] for score in self.of(scale, dataset, each)}
                 for each in (against, model)
             )
-            count, mean, low, high = paired_mean(first, other, resamples=resamples)
+            count, *found = paired_mean(first, other, resamples=resamples)
             if count:
                 self.differences.append(
-                    Difference(
-                        scale=scale,
-                        dataset=dataset,
-                        model=model,
-                        against=against,
-                        metric=metric,
-                        pictures=count,
-                        mean=mean,
-                        low=low,
-                        high=high,
-                    )
+                    Difference(scale, dataset, model, against, metric, count, *found)
                 )
 
     def as_json(self) -> dict[str, Any]:
@@ -221,8 +207,7 @@ class Evaluation:
 
 
 def _mean(group: Sequence[PictureScore], size: int) -> MeanScore:
-    first = group[0]
-    seconds = [s.seconds for s in group if s.seconds is not None]
+    first, seconds = group[0], [s.seconds for s in group if s.seconds is not None]
     columns = {name: [s.values[name] for s in group] for name in first.values}
     return MeanScore(
         scale=first.scale,
@@ -247,8 +232,8 @@ def paired_mean(
 ) -> tuple[int, float, float, float]:
     """Compare two models' values by picture; those that are not finite are left out.
 
-    Returns:
-        Number of pictures of both, mean of other - first, and its 95 % interval; NaN without any.
+    Returned are the number of pictures of both, the mean of other - first, and its 95 % interval;
+    NaN without any.
     """
     finite = [
         difference

@@ -203,11 +203,9 @@ def _row_sums(values: Floats, window: int) -> Floats:
 def edge_bands(picture: Array) -> list[tuple[Floats, ...]]:
     """Build the sub-bands of orientations 1 and 4 of a steerable pyramid of a picture (H, W).
 
-    Edges are mirrored about the edge sample, which is not repeated (``reflect1``).
-
-    Returns:
-        For every level, finest first, the responses to ``ACROSS_COLUMNS`` and ``ACROSS_ROWS``.
-        Level k, counted from 0, has the size of the picture divided by ``2 ** k``, rounded up.
+    Edges are mirrored about the edge sample, which is not repeated (``reflect1``). Returned are the
+    responses to ``ACROSS_COLUMNS`` and ``ACROSS_ROWS`` for every level, finest first; level k,
+    counted from 0, has the size of the picture divided by ``2 ** k``, rounded up.
     """
     from scipy.ndimage import correlate
 

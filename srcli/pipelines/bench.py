@@ -150,8 +150,12 @@ class BenchCase:
         )
 
     def run(self) -> None:
-        """Enlarge the picture."""
+        """Enlarge the picture, and wait for the device."""
         run_one(self.engine, self.job())
+        if self.engine.device.type == "cuda":
+            torch.cuda.synchronize(self.engine.device)
+        elif self.engine.device.type == "mps":
+            torch.mps.synchronize()
 
     def warm_up(self) -> None:
         """Run once without timing, and measure memory."""
@@ -160,18 +164,9 @@ class BenchCase:
 
     def time_round(self) -> None:
         """Run once and record the seconds."""
-        _synchronize(self.engine.device)
         start = time.perf_counter()
         self.run()
-        _synchronize(self.engine.device)
         self.seconds.append(time.perf_counter() - start)
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,21 +208,54 @@ def bench(
     options, progress = options or BenchOptions(), progress or NoProgress()
     if not models:
         raise UsageError("nothing to measure: give a model")
+    device, load, names = (
+        choose_device(options.engine.device),
+        load_average(),
+        unique_models(models),
+    )
     with threads(options.threads):
-        return _bench(unique_models(models), options, progress)
+        loaded = [
+            (model, label, _load(model, scale, options.engine.value_range, progress))
+            for scale in dict.fromkeys(options.scales)
+            for model, label in zip(names, short_labels(names), strict=True)
+        ]
+        groups = _prepare(loaded, options)
+        task = progress.task("costs", total=len(loaded), unit="models")
+        costs = []
+        for _, label, network in loaded:
+            costs.append(model_cost(network, model=label, device=device))
+            task.advance(1)
+        task.close()
+        planned = sum(map(len, groups)) * (1 + (options.rounds or FEWEST_ROUNDS))
+        task = progress.task("timing", total=planned, unit="pictures")
+        for cases in groups:
+            time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
+        task.close()
+        speeds = tuple(speed for cases in groups for speed in make_speeds(cases))
+        machine = describe_machine(device)
+    published: list[PublishedRow] = []
+    if options.published:
+        wanted = None if options.published == "all" else [cost.model for cost in costs]
+        for scale in dict.fromkeys(options.scales):
+            published += published_costs(scale, wanted)
+        if not published:
+            progress.warn("--published: no paper prints costs of these models at these scales")
+    return Bench(
+        machine=machine,
+        how=METHOD + (PLAIN if options.compare_plain else ""),
+        costs=tuple(costs),
+        speeds=speeds,
+        published=tuple(published),
+        busy=busy_note(load, speeds),
+    )
 
 
-def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> Bench:
-    device = choose_device(options.engine.device)
-    load = load_average()
-    scales = dict.fromkeys(options.scales)
-    loaded = [
-        (model, label, _load(model, scale, options.engine.value_range, progress))
-        for scale in scales
-        for model, label in zip(models, short_labels(models), strict=True)
-    ]
+def _prepare(
+    loaded: Sequence[tuple[str, str, Network]], options: BenchOptions
+) -> list[list[BenchCase]]:
+    """Return all that is timed, in groups that run in turn: one for each scale and size."""
     pictures = [real_picture(*size) for size in dict.fromkeys(options.sizes)]
-    groups: dict[tuple[int, ...], list[BenchCase]] = {}  # cases that run in turn
+    groups: dict[tuple[int, ...], list[BenchCase]] = {}
     for model, label, network in loaded:
         for number, engine in enumerate(dict.fromkeys(options.engines)):
             for case in make_cases(
@@ -241,32 +269,7 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
             ):
                 case.job()  # refuses a tile and overlap that do not fit
                 groups.setdefault((network.scale, *case.picture.shape), []).append(case)
-    task = progress.task("costs", total=len(loaded), unit="models")
-    costs = []
-    for _, label, network in loaded:
-        costs.append(model_cost(network, model=label, device=device))
-        task.advance(1)
-    task.close()
-    planned = sum(map(len, groups.values())) * (1 + (options.rounds or FEWEST_ROUNDS))
-    task = progress.task("timing", total=planned, unit="pictures")
-    for cases in groups.values():
-        time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
-    task.close()
-    speeds = tuple(speed for cases in groups.values() for speed in make_speeds(cases))
-    published: tuple[PublishedRow, ...] = ()
-    if options.published:
-        wanted = None if options.published == "all" else [cost.model for cost in costs]
-        published = tuple(row for scale in scales for row in published_costs(scale, wanted))
-        if not published:
-            progress.warn("--published: no paper prints costs of these models at these scales")
-    return Bench(
-        machine=describe_machine(device),
-        how=METHOD + (PLAIN if options.compare_plain else ""),
-        costs=tuple(costs),
-        speeds=speeds,
-        published=published,
-        busy=busy_note(load, speeds),
-    )
+    return list(groups.values())
 
 
 def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
@@ -420,14 +423,13 @@ def _speed_table(group: Sequence[Speed]) -> Table:
     compared = ["x plain"] if any(speed["plain"] for speed in group) else []
     rows = []
     for speed in group:
-        ends = (speed["fastest_seconds"], speed["slowest_seconds"])
+        kinds = ("median_seconds", "fastest_seconds", "slowest_seconds")
+        middle, *ends = (significant(speed[kind] * 1000) for kind in kinds)
         cells: list[Cell] = [
-            speed["model"],
-            speed["format"],
-            speed["tiles"],
+            *(speed[key] for key in ("model", "format", "tiles")),
             _giga(speed["conv_macs"], significant),
-            significant(speed["median_seconds"] * 1000),
-            "–".join(significant(seconds * 1000) for seconds in ends),
+            middle,
+            "–".join(ends),
             significant(speed["sr_megapixels_per_second"]),
             _mebibytes(speed["peak_memory"]),
         ]

@@ -166,11 +166,7 @@ def changes_text(changes: Mapping[str, object]) -> list[str]:
 def select_ablations(names: Iterable[str]) -> list[Ablation]:
     """Return the ablations that are asked for, in that order, each once.
 
-    Args:
-        names: Names of the table, names of networks (all of their ablations), or ``.toml`` files.
-
-    Raises:
-        RecipeError: If one does not exist, its file is damaged, or two files use one name.
+    ``names`` are those of the table, of networks (all of their ablations), or ``.toml`` files.
     """
     found: dict[str, Ablation] = {}
     for name in names:
@@ -190,11 +186,7 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
 def load_ablations(path: Path) -> tuple[Ablation, ...]:
     """Read ablations from a file in the form of the table's own, ``srcli/recipes/ablations.toml``.
 
-    The path of a recipe file is relative to this file.
-
-    Raises:
-        RecipeError: If the file is missing or damaged, has an unknown key or a wrong value, or
-            names an ablation that is in the table. The message names the file and the key.
+    The path of a recipe file is relative to this file. Messages name the file and the key.
     """
     try:
         text = read_input(path).decode()
@@ -244,15 +236,9 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
 
     Options of networks and losses are checked when these are built, as with ``srx train --set``.
 
-    Args:
-        ablation: The ablation.
-        variant: One of its variants.
-        settings: ``path=value`` for all variants, applied before the changes of the ablation, so
-            that they hold for stages which those add by copying.
-
-    Raises:
-        RecipeError: If a field does not exist or a value does not fit; or if the ablation changes
-            the field of a setting itself. The message names the variant or the setting.
+    ``settings`` (``path=value``) are for all variants, and applied before the changes of the
+    ablation, so that they hold for stages which those add by copying. They may not be of fields
+    that the ablation changes itself.
     """
     changed = {path for each in ablation.variants for path in each.changes}
     for path in (setting.partition("=")[0].strip() for setting in settings):

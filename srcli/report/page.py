@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from srcli.report.table import ends_text, number, printable, visible
+from srcli.report.table import interval_text, printable, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
-
-    from srcli.report.table import MeanInterval
 
 TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""
@@ -113,28 +111,25 @@ def chart_name(text: str) -> str:
     return " " + (text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…")
 
 
-def interval_chart(rows: Sequence[tuple[str, MeanInterval]], heading: str, digits: int) -> Markup:
+def interval_chart(
+    rows: Sequence[tuple[str, float, float, float]], heading: str, digits: int
+) -> Markup:
     """Draw means with their 95 % intervals below each other; a hollow dot decides nothing.
 
-    Args:
-        rows: Name and mean of each; at least one.
-        heading: Of the axis.
-        digits: Behind the point, in the text for those who do not see it.
+    ``rows`` have a name, the mean, and both ends, NaN where there are none; ``digits`` are those of
+    the text for those who do not see the chart.
     """
 
     def draw(axes: Axes) -> None:
         axes.axvline(0, color="gray", lw=1)
-        for place, (_, each) in enumerate(rows):
-            clear = each.low > 0 or each.high < 0
-            if math.isfinite(each.low + each.high):
-                axes.hlines(place, each.low, each.high, color="C0")
-            if math.isfinite(each.mean):
-                axes.plot(each.mean, place, "o", color="C0", mfc="C0" if clear else "white")
-        axes.set_yticks(range(len(rows)), [chart_name(name) for name, _ in rows])
+        for place, (_, mean, low, high) in enumerate(rows):
+            clear = low > 0 or high < 0
+            if math.isfinite(low + high):
+                axes.hlines(place, low, high, color="C0")
+            if math.isfinite(mean):
+                axes.plot(mean, place, "o", color="C0", mfc="C0" if clear else "white")
+        axes.set_yticks(range(len(rows)), [chart_name(name) for name, *_ in rows])
         axes.set(xlabel=heading, ylim=(len(rows) - 0.5, -0.5))
 
-    told = (
-        f"{name}: {number(each.mean, digits, sign=True)} {ends_text(each, digits)}".strip()
-        for name, each in rows
-    )
+    told = (f"{row[0]}: {interval_text(*row[1:], digits)}" for row in rows)
     return draw_chart(draw, f"{heading}: {'; '.join(told)}", height=0.8 + 0.3 * len(rows))

@@ -10,7 +10,7 @@ import io
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -122,22 +122,6 @@ def make_table(
     return Table(title=title, columns=columns_of(labels, numbers), rows=lines, notes=notes)
 
 
-class MeanInterval(Protocol):
-    """A mean of differences with the ends of its 95 % interval, NaN where there is none."""
-
-    @property
-    def mean(self) -> float:
-        """The mean."""
-
-    @property
-    def low(self) -> float:
-        """Lower end."""
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-
-
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     """Return a value in fixed digits; ``inf`` for infinity, a dash for None and NaN."""
     if value is None or math.isnan(value):
@@ -145,17 +129,16 @@ def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else '-'}z.{digits}f}"
 
 
-def ends_text(found: MeanInterval, digits: int) -> str:
-    """Return an interval as text; empty where there is none."""
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+def ends_text(low: float, high: float, digits: int) -> str:
+    """Return an interval as text; empty where there is none (NaN)."""
+    if not math.isfinite(low + high):
         return ""
-    low, high = (number(end, digits, sign=True) for end in (found.low, found.high))
-    return f"[{low}, {high}]"
+    return f"[{number(low, digits, sign=True)}, {number(high, digits, sign=True)}]"
 
 
-def interval_text(found: MeanInterval, digits: int) -> str:
+def interval_text(mean: float, low: float, high: float, digits: int) -> str:
     """Return a mean with its interval behind it, if there is one."""
-    return f"{number(found.mean, digits, sign=True)} {ends_text(found, digits)}".strip()
+    return f"{number(mean, digits, sign=True)} {ends_text(low, high, digits)}".strip()
 
 
 def significant(value: float) -> str:
@@ -202,7 +185,7 @@ def printed_cost_table(
     lines = []
     for row in (each for each in rows if each.scale == scale):
         here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))
-        cells: list[Cell] = [
+        cells: tuple[Cell, ...] = (
             row.method,
             f"{row.parameters:,.0f}" if row.parameters else None,
             None if here is None else f"{here / 1e3:,.0f}",
@@ -210,8 +193,8 @@ def printed_cost_table(
             None if flops is None else f"{flops / 1e9:.2f}",
             f"{row.milliseconds:g}" if row.milliseconds else None,
             "; ".join(filter(None, (row.source, row.timed_on, row.note))),
-        ]
-        lines.append(Row(cells=tuple(cells)))
+        )
+        lines.append(Row(cells=cells))
     numbers = ("K", "K here", "GFLOPs", "GFLOPs here", "ms")
     return Table(
         title=f"x{scale}, printed costs",
@@ -229,11 +212,11 @@ def plural(count: int, word: str) -> str:
 def markdown_table(table: Table) -> Iterator[str]:
     """Yield the lines of a table, and an empty one; best values are bold."""
     group = [table.group_heading] if table.group_heading else []
-    yield _line([*group, *table.headings])
     rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
-    yield _line(["---"] * len(group) + rules)
-    for row in table.rows:
-        yield _line([escape(row.group)] * len(group) + _cells(table, row))
+    lines = [[*group, *table.headings], ["---"] * len(group) + rules]
+    lines += [[escape(row.group)] * len(group) + _cells(table, row) for row in table.rows]
+    for cells in lines:
+        yield f"| {' | '.join(cells)} |"
     yield ""
 
 
@@ -253,10 +236,6 @@ def _cells(table: Table, row: Row) -> list[str]:
     if row.source:
         cells[0] += f", as printed in {escape(row.source)}"
     return cells
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def escape(text: str) -> str:

@@ -158,7 +158,7 @@ def score_table(result: AblationResult, judged: Judged) -> Table:
                 count if dataset in result.conditions.sets else None,
                 _mean_text(means[name], digits),
                 _mean_text(each.means(dataset, "ssim"), METRICS["ssim"].digits),
-                interval_text(own.found, digits) if own.found else None,
+                interval_text(*own.found[:3], digits) if own.found else None,
                 number(printed[name], longest),
                 number(own.printed, decimals(values, LEAST_DIGITS), sign=True),
                 str(own.verdict),
@@ -316,6 +316,6 @@ def difference_chart(section: Section) -> str:
     for (dataset, name), own in section.judged.items():
         if own.found is not None:
             sizes = f"{plural(own.found.seeds, 'seed')}, {plural(own.found.pictures, 'picture')}"
-            rows.append((f"{dataset}, {sizes}: {name}", own.found))
+            rows.append((f"{dataset}, {sizes}: {name}", *own.found[:3]))
     heading = f"PSNR dB against {section.own.base}"
     return interval_chart(rows, heading, METRICS["psnr"].digits) if rows else ""

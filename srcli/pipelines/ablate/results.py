@@ -206,11 +206,7 @@ class AblationResult:
 
 
 def read_values(file: Path, kind: type) -> Any:  # noqa: ANN401 - of the kind that is asked for
-    """Return the dataclass that a JSON file holds, or None if there is no such file.
-
-    Raises:
-        DataError: If it is damaged, or of another version; the message says how to start over.
-    """
+    """Return the dataclass that a JSON file holds, or None if there is no such file."""
     try:
         return convert(parse_text(file.read_text(encoding="utf-8")), kind, "it")
     except FileNotFoundError:

@@ -284,12 +284,7 @@ def _refuse_others(units: Sequence[Unit], former: Conditions, now: Conditions, o
 def checked_recipes(
     ablation: Ablation, settings: Sequence[str] = (), budget: str | None = None
 ) -> list[TrainRecipe]:
-    """Return the recipes of all variants after building what a training builds before it begins.
-
-    Raises:
-        RecipeError: If a change does not fit the recipe, a loss or the budget.
-        ModelError: If a change does not fit the network.
-    """
+    """Return the recipes of all variants after building what a training builds before it begins."""
     recipes = []
     for variant in ablation.variants:
         recipe = resolve(ablation, variant, settings)

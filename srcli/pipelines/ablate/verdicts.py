@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,7 @@ MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairedDifference:
+class PairedDifference(NamedTuple):
     """A variant minus the base, over the seeds and pictures that both have."""
 
     mean: float
@@ -63,10 +62,8 @@ def difference(result: AblationResult, name: str, dataset: str) -> PairedDiffere
     if not pictures:
         return None
     values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
-    low, high, p = crossed_interval(values)
-    return PairedDifference(
-        mean=float(values.mean()), low=low, high=high, p=p, seeds=len(pairs), pictures=len(pictures)
-    )
+    interval = crossed_interval(values)
+    return PairedDifference(float(values.mean()), *interval, len(pairs), len(pictures))
 
 
 def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:

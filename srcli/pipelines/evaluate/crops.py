@@ -149,10 +149,7 @@ def find_window(
 
     With one model, or several that agree in every pixel, it is the window where they are farthest
     from HR. Pictures are (H, W, 3) uint8; place and size of the window are multiples of the scale,
-    and its edge is less where the picture is smaller.
-
-    Returns:
-        Top, left, height, width.
+    and its edge is less where the picture is smaller. Returned are top, left, height, width.
     """
     layers = [each.astype(np.float32).mean(axis=2) for each in sr.values()]
     if all(np.array_equal(layers[0], each) for each in layers[1:]):
@@ -223,11 +220,7 @@ def write_figure(
 def make_card_picture(
     model: str, scales: Sequence[int], engine: EngineOptions
 ) -> tuple[Array, list[str]]:
-    """Enlarge photographs and put crops of them side by side, a row for each scale.
-
-    Returns:
-        (H, W, 3) uint8, and a caption for each row: its crops from left to right.
-    """
+    """Put crops of enlarged photographs side by side, a row with a caption for each scale."""
     models = list(dict.fromkeys((BASELINE, model)))
     options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, engine=engine)
     rows, captions = [], []

@@ -54,7 +54,7 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         ],
         failures=[(tables.failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
-        intervals=any(ends_text(each, 0) for each in evaluation.differences),
+        intervals=any(ends_text(each.low, each.high, 0) for each in evaluation.differences),
     )
 
 
@@ -83,7 +83,10 @@ def _difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
     """Draw the differences to the first model with their intervals, a chart for each metric."""
     for name in evaluation.metrics:
         own = [d for d in evaluation.differences if (d.scale, d.metric) == (scale, name)]
-        rows = [(f"{d.dataset}, {plural(d.pictures, 'picture')}: {d.model}", d) for d in own]
+        rows = [
+            (f"{d.dataset}, {plural(d.pictures, 'picture')}: {d.model}", d.mean, d.low, d.high)
+            for d in own
+        ]
         if rows:
             heading = f"{METRICS[name].heading} against {evaluation.models[0]}"
             yield interval_chart(rows, heading, METRICS[name].digits)

@@ -95,7 +95,7 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
         if each.scale == scale:
             metric = METRICS[each.metric]
             mean = number(each.mean, metric.digits, sign=True)
-            ends = ends_text(each, metric.digits) or NOTHING
+            ends = ends_text(each.low, each.high, metric.digits) or NOTHING
             cells = (each.model, metric.heading, each.pictures, mean, ends)
             rows.append(Row(cells=cells, group=each.dataset))
     headings = ("metric", "pictures", "difference", "95 % interval")
