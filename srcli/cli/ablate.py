@@ -303,7 +303,10 @@ def _report(
     for each in sections:
         comparisons = [
             {
-                **{"set": dataset, "variant": name, **asdict(own), "verdict": str(own.verdict)},
+                "set": dataset,
+                "variant": name,
+                **asdict(own),
+                "verdict": str(own.verdict),
                 "found": own.found and own.found._asdict(),
             }
             for (dataset, name), own in each.judged.items()
