@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW_SIDE = 28
 """Edge of a window, input pixels. Many small ones are better than few, down to this: their margins
-(``srcli.layers.pooling.MARGIN``) are lost."""
+(``srcli.layers.tiles.MARGIN``) are lost."""
 MAX_WINDOWS = 84
 """Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
 MAX_SHARE = 0.33

@@ -24,15 +24,17 @@ from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narr
 from srcli.inference.device import within_memory
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import upload
-from srcli.layers.placement import (
+from srcli.layers.resize import bicubic_resize
+from srcli.layers.tiles import (
     ORIENTATIONS,
+    Calibration,
     orient,
     orient_positions,
+    record_calibration,
     undo_orientation,
+    use_calibration,
     use_positions,
 )
-from srcli.layers.pooling import Calibration, record_calibration, use_calibration
-from srcli.layers.resize import bicubic_resize
 from srcli.ports.image import OutOfMemory
 from srcli.threads import hold_setting
 
@@ -256,7 +258,7 @@ class _TileBatch:
     """Largest value of the integers that the pixels were read from; None for floats."""
     calibration: Calibration | None
     positions: Tensor | None
-    """(N, 4), see ``srcli.layers.placement``; None where every tile is a whole picture."""
+    """(N, 4), see ``srcli.layers.tiles``; None where every tile is a whole picture."""
 
     def rows(self, chosen: Tensor) -> _TileBatch:
         """Return some of the tiles: a boolean (N,)."""

@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from srcli.errors import InferenceError
 from srcli.files import cache_folder, write_whole
 from srcli.inference.engine import TorchEngine
-from srcli.layers.placement import StretchedMap, stretched_maps
-from srcli.layers.pooling import MARGIN, GlobalPool, global_pools, record_calibration
+from srcli.layers.tiles import MARGIN, GlobalPool, StretchedMap, modules_of, record_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +69,7 @@ class OpenVINOEngine(TorchEngine):
         super().__init__(network, **options)
         self._smallest = smallest
         self._threads = torch.get_num_threads()
-        self._pools = list(global_pools(self.network).values())
+        self._pools = list(modules_of(self.network, GlobalPool).values())
         self._compiled: dict[tuple[str, ...], _Compiled | None] = {}
 
     def _wanted(self, pixels: int) -> int:
@@ -131,7 +130,7 @@ class OpenVINOEngine(TorchEngine):
         """Return the side that networks are traced on; None where only whole inputs will do."""
         if not self.network.traced_small:
             return None
-        shortest = [each.minimum for each in stretched_maps(self.network).values()]
+        shortest = [each.minimum for each in modules_of(self.network, StretchedMap).values()]
         return self.network.padded(max([EXAMPLE_SIDE, *shortest]))
 
     def _compile(

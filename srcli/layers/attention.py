@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.network import full_precision
-from srcli.layers.placement import StretchedMap
-from srcli.layers.pooling import GlobalPool
+from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
 class ChannelAttention(nn.Module):
@@ -84,7 +83,7 @@ class EnhancedSpatialAttention(nn.Module):
 
     Every value is gated by a strongly shrunk map of its surroundings: a strided
     convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly. Tiles whose
-    places are held (``srcli.layers.placement``) are resized as parts of their pictures.
+    places are held (``srcli.layers.tiles``) are resized as parts of their pictures.
 
     Args:
         width: Channels inside.

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
-from srcli.layers.placement import ORIENTATIONS, orient, undo_orientation
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.tiles import ORIENTATIONS, orient, undo_orientation
 from srcli.losses import WeightedLoss
 from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
 from srcli.models.discriminators import build_discriminator

@@ -25,7 +25,7 @@ from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
 from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
-from srcli.layers.pooling import MARGIN, GlobalPool
+from srcli.layers.tiles import MARGIN, GlobalPool
 from srcli.ports.image import OutOfMemory, Values
 
 CPU = torch.device("cpu")

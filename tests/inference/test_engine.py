@@ -21,7 +21,7 @@ from srcli.inference.engine import RasterEngine, TorchEngine, back_projected
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
-from srcli.layers.placement import StretchedMap
+from srcli.layers.tiles import StretchedMap
 from srcli.ports.image import Values
 from srcli.threads import hold_setting
 

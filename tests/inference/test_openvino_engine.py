@@ -24,8 +24,7 @@ from srcli.inference.openvino import SMALLEST_TILE, OpenVINOEngine, import_openv
 from srcli.inference.tiling import Tiling
 from srcli.layers.attention import AsymmetricNonLocal
 from srcli.layers.network import Network, full_precision
-from srcli.layers.placement import StretchedMap
-from srcli.layers.pooling import GlobalPool
+from srcli.layers.tiles import GlobalPool, StretchedMap
 from srcli.metrics.fidelity import psnr
 from srcli.models import MODELS
 from srcli.models.weights import load_model, weights_path

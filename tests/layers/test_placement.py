@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.layers.placement import (
+from srcli.layers.tiles import (
     ORIENTATIONS,
     StretchedMap,
     orient,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention
-from srcli.layers.pooling import (
+from srcli.layers.tiles import (
     Calibration,
     GlobalPool,
     contrast,

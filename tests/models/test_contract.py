@@ -18,8 +18,8 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array, run_one
 from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.layers.network import Network
-from srcli.layers.pooling import GlobalPool, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.tiles import GlobalPool, record_calibration, use_calibration
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights

@@ -19,8 +19,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.network import DIV2K_MEAN, Network, SkiplessNetwork, ValueRange
-from srcli.layers.placement import StretchedMap
-from srcli.layers.pooling import GlobalPool
+from srcli.layers.tiles import GlobalPool, StretchedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

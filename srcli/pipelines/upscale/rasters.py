@@ -23,7 +23,7 @@ from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
 from srcli.inference.stream import PaddedSource, TileTooLargeError, Timing, make_job
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
-from srcli.layers.pooling import Calibration
+from srcli.layers.tiles import Calibration
 from srcli.metrics.machine import threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.options import UpscaleOptions
