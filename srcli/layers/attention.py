@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from srcli.layers.network import full_precision
 from srcli.layers.tiles import GlobalPool, StretchedMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ChannelAttention(nn.Module):
@@ -160,23 +164,47 @@ class AsymmetricNonLocal(nn.Module):
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:
             return maps.flatten(2)
-        pool = grid_means if torch.onnx.is_in_onnx_export() else F.adaptive_avg_pool2d
-        return torch.cat([pool(maps, b).flatten(2) for b in self.bins], dim=2)
+        exporting = torch.onnx.is_in_onnx_export()
+        if maps.device.type != "cpu" or exporting:
+            return grid_means(maps, self.bins, _grid_shares if exporting else _kept_grid_shares)
+        return torch.cat([F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2)
 
 
-def grid_means(maps: Tensor, bins: int) -> Tensor:
-    """Average maps over a grid, as ``F.adaptive_avg_pool2d`` does, by operators that ONNX has.
+def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return the share of an axis' pixels in each mean of grids, (sum of bins, length)."""
+    rows = []
+    with torch.inference_mode(mode=False):  # what is kept serves trainings, too
+        for count in bins:
+            cells = torch.arange(count, device=device)[:, None]
+            pixels = torch.arange(length, device=device)
+            first, last = cells * length // count, ((cells + 1) * length + count - 1) // count
+            inside = ((pixels >= first) & (pixels < last)).float()
+            rows.append(inside / inside.sum(dim=1, keepdim=True))
+        return torch.cat(rows)
 
-    Gives (N, C, bins, bins); neighbours overlap where that does not divide a side.
+
+_kept_grid_shares = lru_cache(maxsize=64)(_grid_shares)
+
+
+def grid_means(
+    maps: Tensor,
+    bins: tuple[int, ...],
+    shares: Callable[[int, tuple[int, ...], torch.device], Tensor] = _grid_shares,
+) -> Tensor:
+    """Average maps over grids, as ``F.adaptive_avg_pool2d`` does, by two products of matrices.
+
+    ONNX has no such pool for sides that do not divide by a grid, nor has Metal, and CUDA's walks
+    through each window on its own. Gives (N, C, sum of bins squared) in the order of ``bins``.
     """
-
-    def shares(length: int) -> Tensor:  # (bins, length), of an axis' pixels in each mean
-        cells, pixels = torch.arange(bins)[:, None], torch.arange(length)
-        first, last = cells * length // bins, ((cells + 1) * length + bins - 1) // bins
-        inside = ((pixels >= first) & (pixels < last)).float()
-        return (inside / inside.sum(dim=1, keepdim=True)).to(maps)
-
-    return shares(maps.shape[2]) @ maps @ shares(maps.shape[3]).transpose(0, 1)
+    down, across = (shares(length, bins, maps.device) for length in maps.shape[2:])
+    with full_precision(maps.device):
+        means = down @ maps.float() @ across.transpose(0, 1)
+    blocks, place = [], 0
+    for count in bins:
+        own = slice(place, place + count)
+        blocks.append(means[:, :, own, own].flatten(2))
+        place += count
+    return torch.cat(blocks, dim=2).to(maps.dtype)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

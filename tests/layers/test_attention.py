@@ -71,7 +71,24 @@ def test_queries_in_parts_change_nothing_and_bound_what_is_held(monkeypatch, bin
         torch.testing.assert_close(layer(x), whole)
 
 
-@pytest.mark.parametrize("bins", [1, 3, 8])
-def test_means_of_a_grid_are_those_of_adaptive_pooling(bins):
-    x = torch.rand(2, 3, 13, 7)
-    torch.testing.assert_close(grid_means(x, bins), F.adaptive_avg_pool2d(x, bins))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_means_of_grids_are_those_of_adaptive_pooling(dtype):
+    x = torch.rand(2, 3, 13, 7).to(dtype)
+    found = grid_means(x, (1, 3, 8))
+    pools = [F.adaptive_avg_pool2d(x.float(), bins).flatten(2) for bins in (1, 3, 8)]
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, torch.cat(pools, dim=2).to(dtype))
+
+
+def test_devices_without_a_good_pool_get_the_same_means_and_gradients(monkeypatch):
+    layer = AsymmetricNonLocal(channels=5)
+    x = torch.rand(2, 5, 26, 31)
+    outs = []
+    for pool in (None, grid_means):
+        if pool:
+            monkeypatch.setattr(layer, "_pyramid", lambda maps: grid_means(maps, layer.bins))
+        own = x.clone().requires_grad_()
+        out = layer(own)
+        out.square().sum().backward()
+        outs.append((out, own.grad))
+    torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
