@@ -17,6 +17,7 @@ from torch import Tensor
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.device import within_memory
 from srcli.inference.tiling import TRIM, axis_weights, ramp
+from srcli.layers.upload import upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -185,7 +186,7 @@ class TorchBand:
             start, core = (place - origin for place in ramp(starts, index - 1, **own))
         if index + 1 < len(starts):
             end, stop = (place - origin for place in ramp(starts, index, **own))
-        weights = torch.from_numpy(axis_weights(starts, index, **own)).to(self.device)
+        weights = upload(axis_weights(starts, index, **own), self.device)
         return _Part(origin, start, core, end, stop, weights[start:core], weights[end:stop])
 
 

@@ -1,0 +1,84 @@
+"""The engine on a GPU, from tiles to blended rows: one copy there a batch, kernels a tile."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from srcli.inference.band import PixelEncoder, TorchBand
+from srcli.inference.engine import RasterEngine, TorchEngine
+from srcli.inference.stream import ArraySource, ImageJob, run_stream
+from srcli.inference.tiling import Tiling
+from srcli.layers.pooling import Calibration
+from srcli.models import build_network
+from srcli.ports.image import Values
+from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
+
+pytestmark = pytest.mark.fakecuda
+MOST = {"uint8": 26, "uint16": 30, "float32": 17}
+"""Kernels that blending starts for each tile, at most; to be lowered where they fall."""
+
+
+class NoCopies:
+    """In the place of copies to the host, which need a GPU."""
+
+    def __init__(self, device):
+        self.pieces = []
+
+    def start(self, pieces):
+        self.pieces += pieces
+        return []
+
+    def finish(self):
+        return []
+
+
+@pytest.mark.parametrize("half", [None, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("name", ["g-idrn", "rrlfn", "ddsr"])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, bands, monkeypatch):
+    monkeypatch.setattr("srcli.inference.band.HostCopies", NoCopies)
+    monkeypatch.setattr(Calibration, "finite", True)
+    monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: [True] * len(tensor))
+    network = build_network(name, scale=4).for_inference()
+    source = ArraySource(np.zeros((80, 120, bands), dtype))
+    grid = Tiling(tile=48, overlap=8, step=network.tile_step).grid(80, 120)
+    job = ImageJob(name="a", source=source, sink=mock.Mock(), grid=grid)
+    with fake_cuda():
+        torch_engine = TorchEngine(network, device=GPU, half=half, batch=6)
+        engine: TorchEngine | RasterEngine = torch_engine
+        if bands == 4:
+            values = Values(dtype=np.dtype(dtype), low=0, high=200)
+            engine = RasterEngine(torch_engine, groups=((0, 1, 2), (3,)), values=values)
+        with Watch() as watch:
+            (done,) = run_stream(engine, [job])
+    if done.error:
+        raise done.error
+    assert done.complete
+    assert not watch.waits
+    assert set(watch.copies) == {"cpu to cuda"}
+    assert watch.copies.total() <= 8  # tiles, windows, weights of three columns and of two rows
+
+
+@pytest.mark.parametrize("dtype", MOST)
+def test_blending_starts_few_kernels(dtype, monkeypatch):
+    monkeypatch.setattr("srcli.inference.band.HostCopies", NoCopies)
+    grid = Tiling(tile=192, overlap=8).grid(192 * 4, 192 * 12)
+    with fake_cuda():
+        band = TorchBand(
+            grid, scale=4, channels=3, encoder=PixelEncoder(np.dtype(dtype)), device=GPU
+        )
+        tile = torch.zeros(3, grid.tile_height * 4, grid.tile_width * 4, device=GPU)
+        columns = range(len(grid.lefts))
+        for column in columns:
+            band.add(tile, row=0, column=column)
+        with Watch() as watch:
+            for column in columns:
+                band.add(tile, row=1, column=column)
+    found = watch.kernels.total() / len(columns)
+    assert 0.9 * MOST[dtype] <= found <= MOST[dtype]
