@@ -17,7 +17,7 @@ from torch import Tensor
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.device import within_memory
 from srcli.inference.tiling import TRIM, axis_weights, ramp
-from srcli.layers.upload import upload
+from srcli.layers.network import upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
