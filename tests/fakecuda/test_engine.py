@@ -13,7 +13,7 @@ from srcli.inference.band import PixelEncoder, TorchBand
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
-from srcli.layers.pooling import Calibration
+from srcli.layers.tiles import Calibration
 from srcli.models import build_network
 from srcli.ports.image import Values
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
