@@ -193,25 +193,16 @@ def test_a_picture_is_written_beside_the_card(srx, monkeypatch, tmp_path):
         (["--picture", "a.png"], "--picture: name the model"),
         (["ddsr", "--picture", "a.jpg"], "give a name that ends in .png"),
         (["ddsr", "--picture", "no/a.png"], "--picture no/a.png: cannot be written"),
+        (["ddsr", "--picture", "a.png"], "there are no weights of ddsr yet"),
+        (["bicubic", "--picture", "pipe.png"], "pipe.png: is a pipe or a device"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused(srx, monkeypatch, tmp_path, arguments, message):
+def test_a_picture_that_cannot_be_is_refused(
+    srx, few, no_weights, monkeypatch, tmp_path, arguments, message
+):
     monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.png")
     result = srx("models", *arguments)
     assert result.code == 2
     assert message in result.err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_picture_does_not_replace_a_pipe(srx, tmp_path):
-    os.mkfifo(tmp_path / "a.png")
-    result = srx("models", "bicubic", "--picture", tmp_path / "a.png")
-    assert result.code == 2
-    assert "a.png: is a pipe or a device" in result.err
-    assert (tmp_path / "a.png").is_fifo()
-
-
-def test_a_model_without_weights_has_no_picture(srx, few, no_weights, tmp_path):
-    result = srx("models", "ddsr", "--picture", tmp_path / "a.png")
-    assert result.code == 2
-    assert "there are no weights of ddsr yet" in result.err
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]

@@ -18,9 +18,13 @@ from PIL import Image
 
 from srcli.cli.train import summary
 from srcli.errors import PeerError
+from srcli.metrics.efficiency import count_parameters
+from srcli.models import build_network
 from srcli.pipelines.train import data as training_data
+from srcli.pipelines.train import run
 from srcli.pipelines.train.options import TrainResult
 from srcli.recipes.files import RECIPES, read_recipe
+from srcli.training.parallel import Team
 
 TINY = [
     *("--set", "network.channels=16", "--set", "network.num_blocks=2"),
@@ -104,6 +108,8 @@ def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tm
         ("--degradation foto", "photo"),
         ("--tensorboard events", "pip install tensorboard"),
         ("--resume a --out b", "give one of the two folders"),
+        ("--dry-run --set network.chanels=8", "did you mean 'channels'"),
+        ("--dry-run --set stages.0.losses.0.name=huber", "huber"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path, monkeypatch, words, told):
@@ -187,23 +193,29 @@ def test_what_a_training_needs_is_named_at_once(srx):
     assert (nothing.code, "--resume runs/a: holds no training" in nothing.err) == (2, True)
 
 
-def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_path):
+def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
-    tried = srx("train", "g-idrn-short", "--data", pictures, "--dry-run", *TINY, "--budget", "1h")
+    words = ("train", "g-idrn-short", "--data", pictures, "--dry-run", *TINY)
+    tried = srx(*words, "--budget", "1h")
     assert tried.code == 0, tried.err
-    assert "g-idrn x2: " in tried.out
+    options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
+    parameters = count_parameters(build_network("g-idrn", scale=2, options=options))
+    assert f"g-idrn x2: {parameters:,} parameters" in tried.out
     assert "pictures: 5 to train on, 1 to validate on" in tried.out
     assert "stage 1: 1 h, batch 2 of 16x16 LR pixels" in tried.out
+    assert "stage 1: 12,000 iterations, batch 2 of" in srx(*words).out
+    monkeypatch.setattr(run, "find_team", lambda: Team(connected=True, size=2))
+    assert "without torchrun" in srx(*words).err
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pictures, tmp_path):
-    run = srx(
+    done = srx(
         *("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY),
         *("--budget", "5", "--validate", pictures, "--tensorboard", tmp_path / "events"),
     )
-    assert run.code == 0, run.err
-    assert ", pictures " in run.err.splitlines()[-1]
+    assert done.code == 0, done.err
+    assert ", pictures " in done.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
 
 
@@ -212,23 +224,23 @@ def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, 
         assert progress.quiet
         raise PeerError("told by the first")
 
-    monkeypatch.setattr("srcli.pipelines.train.run.train", failing)
+    monkeypatch.setattr(run, "train", failing)
     rank = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
     for name, value in rank.items():
         monkeypatch.setenv(name, value)
-    run = srx("train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run")
-    assert (run.code, run.out, run.err) == (1, "", "")
+    done = srx("train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run")
+    assert (done.code, done.out, done.err) == (1, "", "")
 
 
 def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
     srx, pictures, tmp_path, monkeypatch
 ):
-    def weights(run):
+    def weights(out):
         result = srx(
-            "train", "ddsr-short", "--data", pictures, "--out", run, *TINY[6:], "--budget", "4"
+            "train", "ddsr-short", "--data", pictures, "--out", out, *TINY[6:], "--budget", "4"
         )
         assert result.code == 0, result.err
-        return result.err.replace("\n", " "), (run / "last.safetensors").read_bytes()
+        return result.err.replace("\n", " "), (out / "last.safetensors").read_bytes()
 
     said, expected = weights(tmp_path / "plain")
     assert "lie in files" not in said
@@ -236,4 +248,4 @@ def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
     said, got = weights(tmp_path / "tight")
     assert re.search(r"of pictures lie in files in \S*cache until the end", said)
     assert got == expected
-    assert not list((tmp_path / "cache").glob("srx-pictures-*"))
+    assert not list((tmp_path / "cache").glob("srx-*"))

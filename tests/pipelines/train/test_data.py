@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import replace
 
@@ -17,7 +16,6 @@ from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataSelection
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, make_sampler
-from srcli.pipelines.train.options import TrainOptions
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
 from tests.fixtures.progress import Notes
@@ -62,27 +60,6 @@ def test_degraded_batches_are_read_ahead_for_another_device(options, device, kin
     assert (lr.device.type, hr.device.type) == (device, device)
     assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
     assert "smaller than a patch of 24x24" in notes.warnings[0]
-
-
-def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_data, "free_memory", lambda: 100_000)
-    asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=options.data, hold_out=("b",))
-    plain, notes = Notes(), Notes()
-    tight = load_data(asked, 2, BICUBIC, notes, folder=tmp_path / "cache")
-    monkeypatch.undo()
-    whole = load_data(options, 2, BICUBIC, plain)
-    assert notes.messages[-1] == plain.messages[-1]
-    found = re.search(r"^(\d+) MiB of (\d+) MiB of pictures lie in files in", notes.messages[0])
-    assert found, notes.messages
-    assert tight.digest == whole.digest
-    batches = [
-        make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="rgb", progress=Notes()).batch(
-            0, Stage(batch=9, patch=16)
-        )
-        for data in (tight, whole)
-    ]
-    for a, b in zip(*batches, strict=True):
-        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(("free", "kind"), [(10**5, PrefetchSampler), (10**9, None)])

