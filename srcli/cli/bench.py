@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,7 @@ from srcli.cli.options import (
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from srcli.pipelines.bench import Bench, BenchOptions
+    from srcli.pipelines.bench import BenchOptions
 
 EXAMPLES = """
 \b
@@ -81,17 +82,21 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
     from srcli.cli.console import Console
-    from srcli.pipelines.bench import bench, bench_csv, bench_markdown
+    from srcli.pipelines.bench import bench, bench_csv, bench_markdown, bench_notes, bench_tables
 
     targets = table_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
     if not options["quiet"]:
-        _show(result, to_stderr="-" in targets.values(), rounds=options["verbose"])
+        out = make_console(to_stderr="-" in targets.values())
+        for table in bench_tables(result):
+            print_table(out, table)
+        for line in bench_notes(result):
+            out.print(line)
     write_formats(
         targets,
         {
-            "--json": lambda: json_text(result.as_json()),
+            "--json": lambda: json_text(asdict(result)),
             "--csv": lambda: bench_csv(result),
             "--markdown": lambda: bench_markdown(result),
         },
@@ -112,13 +117,3 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
         published=options["published"],
         **pick(options, *names),
     )
-
-
-def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
-    from srcli.pipelines.bench import bench_notes, bench_tables, round_lines
-
-    out = make_console(to_stderr=to_stderr)
-    for table in bench_tables(result):
-        print_table(out, table)
-    for line in [*bench_notes(result), *(round_lines(result) if rounds else ())]:
-        out.print(line)

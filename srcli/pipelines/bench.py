@@ -6,6 +6,8 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,11 +70,6 @@ BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
 above which the machine was busy with something else."""
 Speed = dict[str, Any]
 """Speed of one model in one number format on one picture, as JSON has it (``make_speeds``)."""
-SPEED_COLUMNS = (
-    *("overlap", "batch", "rounds", "median_seconds", "fastest_seconds", "slowest_seconds"),
-    *("sr_megapixels_per_second", "times_plain", "peak_memory", "conv_macs"),
-)
-"""Figures of a speed that CSV has under the same names as JSON."""
 PRECISIONS: dict[torch.dtype | None, Precision] = {
     None: "fp32",
     torch.bfloat16: "bf16",
@@ -127,27 +124,15 @@ class BenchCase:
     @property
     def format(self) -> str:
         """``plain``, or the number format, with the engine before it if it is not PyTorch."""
-        precision = PRECISIONS[self.engine.half]
-        if self.plain:
-            return "plain"
-        return precision if self.engine.name == "torch" else f"{self.engine.name} {precision}"
-
-    @property
-    def title(self) -> str:
-        """Label, scale and number format, for progress."""
-        return f"{self.label} x{self.engine.scale} {self.format}"
+        engine = "" if self.engine.name == "torch" else f"{self.engine.name} "
+        return "plain" if self.plain else engine + PRECISIONS[self.engine.half]
 
     def job(self) -> ImageJob:
         """Cut the picture into tiles, as ``srx upscale`` does."""
         scale = self.engine.scale
         height, width = (length * scale for length in self.picture.shape[:2])
-        return make_job(
-            ArraySource(self.picture),
-            ArraySink(height, width, 3, self.picture.dtype),
-            name="picture",
-            scale=scale,
-            tiling=self.tiling,
-        )
+        source, sink = ArraySource(self.picture), ArraySink(height, width, 3, self.picture.dtype)
+        return make_job(source, sink, name="picture", scale=scale, tiling=self.tiling)
 
     def run(self) -> None:
         """Enlarge the picture, and wait for the device."""
@@ -183,10 +168,6 @@ class Bench:
     """Costs printed in papers, to show beside these."""
     busy: str | None = None
     """Note that something else ran meanwhile; None where nothing shows it."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all figures as JSON values."""
-        return asdict(self)
 
 
 def bench(
@@ -332,7 +313,7 @@ def time_rounds(
     rounds as many are run as fit into ``seconds`` for all cases together, from 3 to 100.
     """
     for case in cases:
-        task.describe(case.title)
+        task.describe(f"{case.label} x{case.engine.scale} {case.format}")
         case.warm_up()
         task.advance(1)
     planned = rounds or FEWEST_ROUNDS
@@ -393,24 +374,17 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     signs = []
     if load is not None and load > BUSY_LOAD * processors():
         signs.append(f"load average {load:.1f} on {processors()} processors at the start")
-    spread = max(
-        (speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds), default=1.0
-    )
+    spread = max(speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds)
     if spread > BUSY_SPREAD:
         signs.append(f"slowest round {spread:.1f} times the median")
-    if not signs:
-        return None
-    return f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
+    note = f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
+    return note if signs else None
 
 
 def bench_tables(bench: Bench) -> list[Table]:
     """Return all tables: speeds by scale and size, costs, printed costs."""
-    groups: dict[tuple[int, tuple[int, int]], list[Speed]] = {}
-    for speed in bench.speeds:
-        groups.setdefault((speed["scale"], speed["size"]), []).append(speed)
-    found = [_speed_table(group) for group in groups.values()]
-    if bench.costs:
-        found.append(_cost_table(bench.costs))
+    groups = groupby(bench.speeds, key=itemgetter("scale", "size"))
+    found = [*(_speed_table(list(group)) for _, group in groups), _cost_table(bench.costs)]
     for scale in dict.fromkeys(row.scale for row in bench.published):
         own = {c.model: (c.parameters, c.challenge_flops) for c in bench.costs if c.scale == scale}
         found.append(printed_cost_table(bench.published, own, scale))
@@ -474,20 +448,6 @@ def bench_notes(bench: Bench) -> list[str]:
     return [*filter(None, [bench.busy]), f"Machine: {bench.machine}.", bench.how, COSTS]
 
 
-def round_lines(bench: Bench) -> list[str]:
-    """Return how each speed came about: tiles, batch and all rounds, a line each."""
-    found = []
-    for speed in bench.speeds:
-        (height, width), (tile_height, tile_width) = speed["size"], speed["tile"]
-        times = " ".join(significant(value * 1000) for value in speed["seconds"])
-        found.append(
-            f"{speed['model']} x{speed['scale']} {width}x{height} {speed['format']}: tiles of "
-            f"{tile_width}x{tile_height}, overlap {speed['overlap']}, batch {speed['batch']}; "
-            f"ms: {times}"
-        )
-    return found
-
-
 def bench_markdown(bench: Bench) -> str:
     """Return tables and notes as GitHub Markdown."""
     lines = [line for table in bench_tables(bench) for line in markdown_section(table)]
@@ -505,20 +465,14 @@ def bench_csv(bench: Bench) -> str:
     rows = []
     for speed in bench.speeds:
         cost = costs[speed["scale"], speed["model"]]
-        rows.append(
-            {
-                **{key: speed[key] for key in ("scale", "model", "format")},
-                "lr_width": speed["size"][1],
-                "lr_height": speed["size"][0],
-                "tiles": speed["tiles"],
-                "tile_width": speed["tile"][1],
-                "tile_height": speed["tile"][0],
-                **{key: speed[key] for key in SPEED_COLUMNS},
-                "parameters": cost.parameters,
-                "challenge_flops_256x256": cost.challenge_flops,
-                "conv_macs_1280x720": cost.hd_conv_macs,
-                "forward_memory_256x256": cost.peak_memory,
-                **asdict(bench.machine),
-            }
-        )
+        row = {key: speed[key] for key in speed if key not in ("size", "tile", "seconds")}
+        row["lr_height"], row["lr_width"] = speed["size"]
+        row["tile_height"], row["tile_width"] = speed["tile"]
+        row |= {
+            "parameters": cost.parameters,
+            "challenge_flops_256x256": cost.challenge_flops,
+            "conv_macs_1280x720": cost.hd_conv_macs,
+            "forward_memory_256x256": cost.peak_memory,
+        }
+        rows.append(row | asdict(bench.machine))
     return csv_text(rows[0], (list(row.values()) for row in rows))
