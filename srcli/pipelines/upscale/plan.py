@@ -26,7 +26,7 @@ from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.options import Naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
@@ -379,70 +379,48 @@ def _find_pictures(plan: Plan, folder: Path) -> list[tuple[Path, bool]]:
         except OSError as error:
             plan.fail(Path(place), f"{place}: cannot be looked into ({error.strerror})")
             continue
-        files = [
-            entry
-            for entry in shown
-            if not (inside and entry.is_symlink() and _is_within(entry.path, inside))
-        ]
-        pictures += _sort_files(files, shown, plan.others, notes)
+        companions = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
+        found: defaultdict[str, list[Path]] = defaultdict(list)
+        for entry in shown:
+            if not (inside and entry.is_symlink() and _is_within(entry.path, inside)):
+                found[_kind(entry)].append(Path(entry.path))
+        for path in found["picture"]:
+            stem = path.stem.lower()
+            nearest = bisect_left(companions, stem)
+            pictures.append(
+                (path, nearest < len(companions) and companions[nearest].startswith(stem))
+            )
+        plan.others += found["other"]
+        notes += [f"{one}: made of other files, left out; name it itself" for one in found["vrt"]]
         if plan.naming.recursive:
-            waiting += _sort_folders(filter(_is_folder, shown), notes)
+            notes += [f"{one}: a link to a folder, not followed" for one in found["link"]]
+            products = [one for one in found["folder"] if product_header(one) is not None]
+            notes += [f"{one}: a Sentinel product, left out; name it itself" for one in products]
+            waiting += [str(one) for one in found["folder"] if one not in products]
     plan.notes += sorted(notes)
     return sorted(pictures, key=lambda one: one[0].parts)  # the order of paths, but fast
 
 
-def _sort_folders(folders: Iterable[os.DirEntry[str]], notes: list[str]) -> Iterator[str]:
-    """Yield the folders that are searched; note the others."""
-    for entry in folders:
-        if product_header(Path(entry.path)) is not None:
-            notes.append(f"{entry.path}: a Sentinel product, left out; name it itself")
-        elif entry.is_symlink():
-            notes.append(f"{entry.path}: a link to a folder, not followed")
-        else:
-            yield entry.path
-
-
-def _sort_files(
-    files: Iterable[os.DirEntry[str]],
-    shown: Iterable[os.DirEntry[str]],
-    others: list[Path],
-    notes: list[str],
-) -> Iterator[tuple[Path, bool]]:
-    """Yield the pictures of one folder; add those of other formats to ``others``."""
-    companions = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
-    for entry in files:
-        suffix = _suffix(entry)
-        if suffix in INDIRECT_SUFFIXES and not _is_folder(entry):
-            notes.append(f"{entry.path}: made of other files, left out; name it itself")
-        if suffix not in SUFFIXES | _OTHER_PICTURES or not _is_file(entry):
-            continue
-        path = Path(entry.path)
-        if suffix in SUFFIXES:
-            stem = path.stem.lower()
-            nearest = bisect_left(companions, stem)
-            yield path, nearest < len(companions) and companions[nearest].startswith(stem)
-        else:
-            others.append(path)
+def _kind(entry: os.DirEntry[str]) -> str:
+    """Tell folders, links to folders, pictures, those of other formats, and mosaics."""
+    try:
+        if entry.is_dir():
+            return "link" if entry.is_symlink() else "folder"
+        # no pipe, as reading one would wait for ever; reading a link that leads nowhere gives the
+        # reason
+        is_file = entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
+    except OSError:  # a link that leads in a circle
+        is_file = True
+    suffix = _suffix(entry)
+    if suffix in INDIRECT_SUFFIXES:
+        return "vrt"
+    if not is_file:
+        return ""
+    return "picture" if suffix in SUFFIXES else "other" if suffix in _OTHER_PICTURES else ""
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:
     return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - paths are slow to make
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads in a circle
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Return False for pipes and devices, as reading one would wait for ever."""
-    try:
-        # reading a link that leads nowhere gives the reason
-        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
-    except OSError:
-        return True
 
 
 @cache
