@@ -51,11 +51,7 @@ class Streams:
         return replace(file, source=source, target=target, error=self.named(file.error))
 
     def send(self) -> None:
-        """Copy the finished picture to standard output.
-
-        Raises:
-            PictureError: If nobody reads it.
-        """
+        """Copy the finished picture to standard output."""
         if any(path != self.output for path in self.output.parent.iterdir()):
             echo(
                 "warning: standard output: georeference or tags that this format keeps in files "
@@ -74,11 +70,7 @@ class Streams:
 
 @contextmanager
 def open_streams(inputs: Sequence[Path], output: Path, naming: Naming) -> Iterator[Streams]:
-    """Yield inputs and output as files; ``-`` among them becomes a temporary one.
-
-    Raises:
-        UsageError: If more than one picture would be read or written, or a terminal is in the way.
-    """
+    """Yield inputs and output as files; ``-`` among them becomes a temporary one."""
     if STREAM not in (*inputs, output):
         yield Streams(inputs=list(inputs), output=output)
         return
@@ -152,31 +144,39 @@ def _name_output(source: Path, folder: Path, naming: Naming) -> Path:
 def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
     """Yield a function that writes one line per file at once; without a path it does nothing.
 
+    Names of pictures and files that are no report are refused, as opening the report empties it.
     If writing fails later, one warning is printed and the run goes on.
-
-    Raises:
-        UsageError: If the file cannot be written, has the name of a picture, or holds anything but
-            an earlier report.
     """
+    from srcli.pipelines.upscale.plan import SUFFIXES
+
     if path is None:
         yield lambda file: None
         return
+    # all outputs and nearly all inputs have such a suffix; others are recognised by content
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"--report {path}: is the name of a picture; give another, such as report.jsonl"
+        )
     try:
-        _refuse_other_files(path)
+        if path.is_file():
+            with path.open("rb") as former:
+                if former.read(1) not in (b"", b"{"):
+                    raise UsageError(
+                        f"--report {path}: exists and is no report; give another name, or remove it"
+                    )
         stream = path.open("w", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--report {path}: cannot be written ({error.strerror})") from error
-    failed = False
 
     def write(file: FileReport) -> None:
-        nonlocal failed
-        if failed:
+        if stream.closed:
             return
         try:
-            stream.write(line_of(file))
+            stream.write(_line_of(file))
             stream.flush()
         except OSError as error:
-            failed = True
+            with suppress(OSError):  # writes the rest once more
+                stream.close()
             echo(
                 f"warning: --report {path}: cannot be written ({error.strerror}); the report ends "
                 f"before {file.source}, upscaling goes on",
@@ -186,16 +186,17 @@ def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
     try:
         yield write
     finally:
-        with suppress(OSError):  # writes the rest once more; that failure was told already
+        with suppress(OSError):
             stream.close()
 
 
-def line_of(file: FileReport) -> str:
-    r"""Return a report as a line of JSON that UTF-8 can encode.
+def _line_of(file: FileReport) -> str:
+    r"""Return a report as a line of JSON.
 
     Bytes of file names that are not UTF-8 stand as ``\udcXX``, which ``json.loads`` and
     ``os.fsencode`` turn into the same name again.
     """
+    height, width = file.size or (None, None)
     plain = {
         "source": str(file.source),
         "target": str(file.target),
@@ -203,27 +204,10 @@ def line_of(file: FileReport) -> str:
         "seconds": round(file.seconds, 3),
         "model": file.model or None,
         "tiles": file.tiles,
-        "height": file.size[0] if file.size else None,
-        "width": file.size[1] if file.size else None,
-        "warnings": list(file.warnings),
+        "height": height,
+        "width": width,
+        "warnings": file.warnings,
         "error": file.error or None,
     }
     line = json.dumps(plain, ensure_ascii=False)
     return (line if line.isprintable() else json.dumps(plain)) + "\n"
-
-
-def _refuse_other_files(path: Path) -> None:
-    """Refuse names of pictures and files that are no report, as opening the report empties it."""
-    from srcli.pipelines.upscale.plan import SUFFIXES
-
-    # all outputs and nearly all inputs have such a suffix; others are recognised by content
-    if path.suffix.lower() in SUFFIXES:
-        raise UsageError(
-            f"--report {path}: is the name of a picture; give another, such as report.jsonl"
-        )
-    if path.is_file():
-        with path.open("rb") as stream:
-            if stream.read(1) not in (b"", b"{"):
-                raise UsageError(
-                    f"--report {path}: exists and is no report; give another name, or remove it"
-                )

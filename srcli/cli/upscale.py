@@ -335,8 +335,7 @@ def split_paths(
 ) -> tuple[list[Path], Path]:
     """Tell inputs from the output, which is ``-o`` or else the last path.
 
-    Raises:
-        UsageError: If no output is given, or it is a file that must not be overwritten by accident.
+    A file that exists is refused where it may be meant as an input.
     """
     if output is not None:
         if not overwrite and len(paths) == 1 and output.is_file() and _same(output, paths[0]):
@@ -383,11 +382,7 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
 
 
 def raster_settings(given: Mapping[str, Any]) -> RasterOptions:
-    """Return the options of rasters.
-
-    Raises:
-        UsageError: If several windows are given, or the corners of ``-projwin`` are no rectangle.
-    """
+    """Return the options of rasters; refuse several windows, and corners that are no rectangle."""
     from srcli.pipelines.upscale.options import RasterOptions
 
     windows = {"--srcwin": "srcwin", "--bounds (-te)": "bounds", "-projwin": "projwin"}

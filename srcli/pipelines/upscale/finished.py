@@ -58,19 +58,11 @@ class _Verdict(NamedTuple):
 def find_due(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, *, in_folder: bool
 ) -> tuple[list[Item], list[Item]]:
-    """Look at the outputs that exist and decide which are to be made.
+    """Return the inputs whose outputs are to be made, in the order given, and those finished.
 
-    Args:
-        items: Inputs and outputs.
-        options: All options; with ``overwrite`` all are made.
-        reporter: Receives the others that are not finished: those that cannot be looked at, and
-            outputs that are not known to be srx's enlargements of these inputs.
-        in_folder: The user has named a folder and not the output itself. What is there by the name
-            of an output may be that of an input with another extension: the new one is named by
-            its extension then.
-
-    Returns:
-        The inputs whose outputs are to be made, in the order given; and those that are finished.
+    The others are reported: those that cannot be looked at, and outputs that are not known to be
+    srx's enlargements of these inputs. Where the user has named a folder (``in_folder``), one that
+    is there may be that of an input with another extension: the new one is named by its own then.
     """
     due: list[Item] = []
     finished: list[Item] = []
@@ -132,11 +124,7 @@ def _changed(source: Path) -> int:
 
 
 def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
-    """Compare what an output records with what is asked for.
-
-    Raises:
-        PictureError: If the output is a folder.
-    """
+    """Compare what an output records with what is asked for."""
     try:
         state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
     except (OSError, ValueError):

@@ -39,10 +39,7 @@ _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 def open_photographs(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, rasters: list[Item]
 ) -> Iterator[tuple[Item, Picture]]:
-    """Open inputs one by one, when they are asked for; yield those that are photographs.
-
-    ``rasters`` receives those that are read by windows, ``reporter`` those that cannot be opened.
-    """
+    """Open inputs when they are asked for; yield photographs, put the others into ``rasters``."""
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
@@ -60,9 +57,8 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
     always a photograph, as windows on disk cannot be rotated.
 
-    Raises:
-        PictureError: If it cannot be opened; if raster options are given for a photograph rotated
-            by EXIF, or ``--fit`` for a file that is read by windows.
+    A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster options, and
+    with ``--fit`` for a file that is read by windows.
     """
     asked = bool(options.raster.asked_for)
     try:

@@ -85,12 +85,8 @@ class Prepared(Photograph):
     ) -> tuple[ImageJob, ArraySink]:
         """Return the picture as work for the engine, and the sink that takes its result.
 
-        Args:
-            scale: The factor.
-            tiling: Tile, overlap and edge.
-            name: Names the picture in errors.
-            folder: Where a large result lies in a file; see ``empty_array``.
-            spare: Further channels held for each pixel of the result; see ``as_image``.
+        Errors call it by ``name``. A large result lies in a file in ``folder``, see
+        ``empty_array``, with ``spare`` channels more for each pixel, see ``as_image``.
         """
         height, width, channels = self.pixels.shape
         height, width, dtype = height * scale, width * scale, self.pixels.dtype
@@ -112,13 +108,9 @@ def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
 
 
 def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED) -> Photograph:
-    """Return an upscaled picture with alpha, metadata and the file's range of values.
+    """Return an upscaled picture, at most as large as ``box``, as it is to be written.
 
-    Args:
-        prepared: The picture before, from ``prepare``.
-        enlarged: (sH, sW, C) from the engine, in the dtype of ``prepared.pixels``.
-        scale: The factor.
-        box: Bounds of the result.
+    ``enlarged`` is what the engine made of it: (sH, sW, C) in the dtype of ``prepared.pixels``.
     """
     size = box.fitted(*enlarged.shape[:2])
     enlarged = shrink(enlarged, size)
@@ -261,8 +253,7 @@ class PhotographRun:
     def _upscale_frames(self, item: Item, picture: Picture, size: tuple[int, int]) -> int | None:
         """Upscale frame by frame: one at a time is in memory, beside a batch of tiles.
 
-        Returns:
-            The number of tiles; None after running out of memory, when tiles have become smaller.
+        Return the number of tiles; None after running out of memory, when they have become smaller.
         """
         options, tiling = self.options, self.tilings[self.options.model]
         running: dict[ImageJob, tuple[int, Prepared, ArraySink]] = {}
@@ -447,16 +438,12 @@ def kept_metadata(
 def check_output(
     item: Item, picture: Picture, options: UpscaleOptions, free: int | None
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """Check by an input's header that its result can be written and fits into memory.
+    """Check by an input's header that format, memory and disk can hold its result.
 
     ``free`` are the bytes of memory that are free; None if unknown.
 
     Returns:
         The output's (height, width), and warnings of what will be lost.
-
-    Raises:
-        PictureError: If the output's format, ``--max-memory``, the free memory or, for an
-            animation, the disk cannot hold the result.
     """
     scale = options.scale
     height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
@@ -498,10 +485,7 @@ def _check_memory(item: Item, picture: Picture, options: UpscaleOptions, free: i
 
 
 def memory_budget(options: UpscaleOptions) -> int:
-    """Return the bytes that all photographs that are held at once may take.
-
-    That is ``--max-memory`` without the program itself, or half of what is free.
-    """
+    """Return the bytes that photographs may take at once: the limit, or half of what is free."""
     limit = options.raster.max_memory
     if limit is not None:
         return max(limit - PROGRAM, 0)

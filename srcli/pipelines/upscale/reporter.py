@@ -109,12 +109,9 @@ class OverallProgress:
 
 
 class Reporter:
-    """Collects the reports of a run and drives its progress display.
+    """Collects the reports of a run, gives each to ``on_file``, and drives the progress display.
 
-    Args:
-        progress: Shows files, tiles and warnings.
-        on_file: Called with each report as soon as it is known.
-        model: Of reports that name none.
+    ``model`` is that of reports that name none.
     """
 
     def __init__(
