@@ -80,12 +80,7 @@ class PeerError(SrxError):
 
 
 class DefectError(SrxError):
-    """An exception on one file that nobody foresaw; the others are done.
-
-    Args:
-        name: The file.
-        error: The exception.
-    """
+    """An exception on one file that nobody foresaw; the others are done."""
 
     exit_code = ExitCode.PARTIAL
 
@@ -108,12 +103,8 @@ class DefectError(SrxError):
 def one_file(name: object) -> Iterator[None]:
     """Turn whatever is raised while one file is worked on into that file's own failure.
 
-    Args:
-        name: The file, for the message.
-
-    Raises:
-        SrxError: As it was raised, or a DefectError in the place of any other exception; whoever
-            works on many files reports it and goes on. Interruptions pass through.
+    An ``SrxError`` stays; any other exception becomes a ``DefectError`` that names the file.
+    Whoever works on many files reports it and goes on. Interruptions pass through.
     """
     try:
         yield
@@ -124,15 +115,7 @@ def one_file(name: object) -> Iterator[None]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean NAME?)`` with the known name nearest to a wrong one.
-
-    Args:
-        name: The name that does not exist, in any case.
-        known: Those that do.
-
-    Returns:
-        The hint, to follow the wrong name in a message; empty if no known name is near.
-    """
+    """Return `` (did you mean NAME?)`` with the known name nearest to a wrong one, if any is."""
     names = {each.casefold(): each for each in known}
     near = get_close_matches(name.casefold(), names, n=1)
     return f" (did you mean {names[near[0]]}?)" if near else ""

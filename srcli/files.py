@@ -56,11 +56,7 @@ class FileAttributes:
     """Of access and modification, in nanoseconds; None for the present."""
 
     def apply(self, path: Path) -> None:
-        """Take rights away from a new file, and set its times.
-
-        Raises:
-            OSError: If the disk fails.
-        """
+        """Take rights away from a new file, and set its times."""
         path.chmod(path.stat().st_mode & (~0o666 | self.mode))
         if self.times is not None:
             os.utime(path, ns=self.times)
@@ -148,11 +144,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def open_input(path: Path) -> BufferedReader:
-    """Open a file for reading, but no pipe or device: reading one may never end.
-
-    Raises:
-        OSError: If it cannot be opened, or is no regular file.
-    """
+    """Open a file for reading, but no pipe or device: reading one may never end."""
     kind = path.stat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder, the system's error is clear
         raise OSError(errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path))
@@ -166,11 +158,7 @@ def read_input(path: Path) -> bytes:
 
 
 def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # noqa: ANN401
-    """Parse JSON or TOML.
-
-    Raises:
-        ValueError: If it is damaged, or nested so deeply that Python's parsers give up.
-    """
+    """Parse JSON or TOML; nesting that Python's parsers give up on is a ``ValueError``, too."""
     try:
         return parse(text)
     except RecursionError:
@@ -192,9 +180,6 @@ def lock_stream(stream: IO[bytes]) -> bool:
 
     The system releases the lock however the process ends, ``kill -9`` included. Where there are no
     locks (Windows, some network file systems) the answer is always true.
-
-    Raises:
-        OSError: If the disk fails.
     """
     return _try_lock(stream) is not False
 
@@ -224,19 +209,10 @@ def is_still_at(path: Path, stream: IO[bytes]) -> bool:
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[bool]:
-    """Lock a file for this process until the block ends; see ``lock_stream``.
+    """Lock a file, which is made if missing, until the block ends; see ``lock_stream``.
 
-    A file that was left behind is not locked. The holder may remove the file: a process that opened
-    it before does not get the lock.
-
-    Args:
-        path: The file, used for nothing else; made if missing.
-
-    Yields:
-        False if another process holds the lock.
-
-    Raises:
-        DataError: If the file cannot be written.
+    Yield False if another process holds the lock. A file that was left behind is not locked. The
+    holder may remove the file: a process that opened it before does not get the lock.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

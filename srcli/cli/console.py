@@ -399,9 +399,6 @@ def write_text(target: str, text: str) -> None:
 
     A new or regular file is written whole or not at all; pipes and devices are written to directly.
     Characters that UTF-8 cannot encode, such as odd bytes of a file's name, are escaped.
-
-    Raises:
-        UsageError: If the file cannot be written.
     """
     if target in STANDARD:
         escape_names()
@@ -428,9 +425,6 @@ def is_replaceable(file: Path) -> bool:
     """Return True if a name is free or a regular file, so that a new file may take its place.
 
     Pipes, devices and the names of standard output and error are not.
-
-    Raises:
-        OSError: If the name cannot be looked up.
     """
     try:
         return stat.S_ISREG(file.stat().st_mode) and str(file) not in STANDARD

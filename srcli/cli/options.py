@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import MappingProxyType
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     Option = Callable[[Command], Command]
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
-flag = partial(click.option, is_flag=True)
 LONGEST_SIDE = 8192
 PLAIN_OPTIONS = "Options"
 SHARED = {
@@ -225,11 +223,6 @@ def combine(*options: Option) -> Option:
     return decorate
 
 
-def keep_log_format(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Tell the console the format of messages."""
-    ctx.meta[LOG_KEY] = value
-
-
 def parse_executor(text: str) -> str:
     """Check the name of an executor."""
     if text in ("local", "ray") or text.startswith("ray://"):
@@ -238,13 +231,15 @@ def parse_executor(text: str) -> str:
 
 
 verbosity = combine(
-    flag("-v", "--verbose", help="Show details."),
-    flag("-q", "--quiet", help="Show errors only."),
+    option_text("""
+  -v, --verbose                 Show details.
+  -q, --quiet                   Show errors only.
+"""),
     click.option(
         "--log",
         type=click.Choice(["text", "json"]),
         expose_value=False,
-        callback=keep_log_format,
+        callback=lambda ctx, param, value: ctx.meta.update({LOG_KEY: value}),
         help="json: messages and progress as lines of JSON, for other programs.",
     ),
 )
@@ -314,11 +309,7 @@ def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict
 
 
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
-    """Refuse output files that cannot be written, before anything is computed.
-
-    Raises:
-        UsageError: If one cannot be written, or two are the same.
-    """
+    """Refuse output files that cannot be written, or are the same, before anything is computed."""
     given = {option: str(target) for option, target in targets.items() if target}
     if list(given.values()).count("-") > 1:
         raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
@@ -357,10 +348,6 @@ def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tup
 
     Returns:
         Names, None if the option was not given and empty for ``none``; then those of files.
-
-    Raises:
-        UsageError: If a file of names is empty, or ``none`` is given with names.
-        DataError: If it cannot be read.
     """
     if not values:
         return None, ()

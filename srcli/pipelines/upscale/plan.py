@@ -115,14 +115,9 @@ def make_plan(
 ) -> Plan:
     """Pair every input picture with its output file.
 
-    Args:
-        inputs: Pictures and folders, and names as for ``as_input``.
-        output: A folder, or a file name when there is one input picture.
-        naming: Format, suffix, recursion.
-        remote: Inputs may be on the network.
-
-    Raises:
-        UsageError: If inputs and output do not fit each other, or nothing is left to be done.
+    Inputs are pictures, folders and names as for ``as_input``, on the network too if ``remote``;
+    the output is a folder, or a file name for one picture. A ``UsageError`` says where they do not
+    fit each other, or nothing is left to be done.
     """
     _forget_paths()
     plan = Plan(output=output, naming=_check_naming(naming))
