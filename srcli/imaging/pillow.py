@@ -55,8 +55,6 @@ _EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin
 _LOCK = threading.RLock()
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "F"})
 _ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
-# Modes that differ only in how they are stored, and what they are turned into.
-_PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
@@ -214,17 +212,15 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
         Pixels (H, W, C) with C 1 or 3, and alpha (H, W) or None.
     """
     load(image)
-    plain = image
     if image.mode in _DESCRIBED:
         plain = _to_srgb(image, icc)
-    elif "transparency" in image.info:
-        if image.mode == "1":
-            plain = image.convert("L")
-        plain = plain.convert("LA" if plain.mode == "L" else "RGBA")
-    elif image.mode in _PLAIN:
-        plain = image.convert(_PLAIN[image.mode])
-    if plain.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise ValueError(f"pixels of kind {plain.mode} are not known")
+    elif image.mode[0] in "IF":
+        raise ValueError(f"pixels of kind {image.mode} are not known")
+    else:
+        plain = image.convert("L") if image.mode == "1" else image
+        has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
+        wanted = ("L" if image.mode in _GRAY_MODES else "RGB") + "A" * has_alpha
+        plain = plain if plain.mode == wanted else plain.convert(wanted)
     (width, height), channels = plain.size, len(plain.getbands())
     colours = 1 if channels < 3 else 3
     pixels = np.empty((height, width, colours), np.uint8)

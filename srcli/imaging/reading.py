@@ -270,39 +270,28 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
 
 def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     """Decode a file that the format's first reader refuses; errors as of ``_header_by_vips``."""
-    turned = picture.orientation > 4 and picture.format not in _BOXED
-    size = (picture.width, picture.height) if turned else (picture.height, picture.width)
+    boxed = picture.format in _BOXED
+    orientation = 1 if boxed else picture.orientation
     if picture.format == "jpg" and _is_deep_jpeg(stream):
+        size = (picture.height, picture.width)
+        size = size[::-1] if orientation > 4 else size
         values, *_ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        values = tiff.scaled(values, _DEEP_JPEG_BITS, np.uint16)
-    else:
-        values = _values_by_vips(picture, _read_all(picture.format, stream), size)
+        return tiff.scaled(values, _DEEP_JPEG_BITS, np.uint16), None, orientation
+    image = vips.open_image(picture.format, data := _read_all(picture.format, stream))
+    values = vips.decode(image)
+    if image.interpretation == "cmyk":
+        values = pillow.to_srgb(values, picture.metadata.icc, "CMYK")
     if picture.bits == 8 and values.dtype == np.uint16:
         values = tiff.scaled(values, 16, np.uint8)
-    orientation = 1 if picture.format in _BOXED else picture.orientation
     if not picture.has_alpha:
         return values, None, orientation
     pixels, alpha = values[:, :, :-1], values[:, :, -1].copy()
-    if picture.format in _BOXED and alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
+    if boxed and alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
         # 16 to 235 may be meant for the whole range, which libheif does not tell
         raise kind_not_read(picture.path, "AVIF (alpha of unknown range)")
-    if picture.format in _BOXED and b"prem" in unusual.whole_meta(
-        _read_all(picture.format, stream)
-    ):
+    if boxed and b"prem" in unusual.whole_meta(data):
         pixels = tiff.unmultiplied(pixels, alpha)
     return pixels.copy(), alpha, orientation
-
-
-def _values_by_vips(picture: Picture, data: bytes, size: tuple[int, int]) -> Array:
-    image = vips.open_image(picture.format, data)
-    if (image.height, image.width) != size or image.hasalpha() != picture.has_alpha:
-        raise ValueError("readers see different pictures in it")
-    values = vips.decode(image)
-    if image.interpretation == "cmyk":
-        return pillow.to_srgb(values, picture.metadata.icc, "CMYK")
-    if values.shape[2] - picture.has_alpha != picture.channels:
-        raise ValueError(f"{values.shape[2]} channels")
-    return values
 
 
 def _is_deep_jpeg(stream: IO[bytes]) -> bool:

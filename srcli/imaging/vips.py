@@ -28,14 +28,7 @@ _WORDS = {
     "uint16": ("ushort", "grey16", "rgb16"),
     "float32": ("float", "b-w", "scrgb"),
 }
-# whatever is warned of counts as damage, but for PNG, whose chunks are read elsewhere
-_LOADERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "png": ("pngload_buffer", {"fail_on": "truncated", "unlimited": True}),
-    "jpg": ("jpegload_buffer", {"fail_on": "warning"}),
-    "webp": ("webpload_buffer", {"fail_on": "warning"}),
-    "avif": ("heifload_buffer", {"fail_on": "warning"}),
-    "heic": ("heifload_buffer", {"fail_on": "warning"}),
-}
+_LOADERS = {"png": "png", "jpg": "jpeg", "webp": "webp", "avif": "heif", "heic": "heif"}
 
 
 def open_image(name: str, data: bytes) -> Any:  # noqa: ANN401 - of an untyped module
@@ -45,9 +38,13 @@ def open_image(name: str, data: bytes) -> Any:  # noqa: ANN401 - of an untyped m
     RGB, transparent colours alpha.
     """
     vips = _import_pyvips()
-    loader, options = _LOADERS[name]
+    # whatever is warned of counts as damage, but for PNG, whose chunks are read elsewhere
+    options: dict[str, Any] = {"fail_on": "warning"}
+    if name == "png":
+        options = {"fail_on": "truncated", "unlimited": True}
+    load = getattr(vips.Image, f"{_LOADERS[name]}load_buffer")
     try:
-        image = getattr(vips.Image, loader)(data, access="sequential", **options)
+        image = load(data, access="sequential", **options)
     except vips.Error as error:
         raise ValueError(_reason(error)) from None
     if image.format not in ("uchar", "ushort"):
