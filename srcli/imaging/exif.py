@@ -191,8 +191,7 @@ def pack(
 ) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
-    The result will stand at an even offset. Values are in the byte order of the structure; empty
-    parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
+    The result will stand at an even offset. Empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
 
     Returns:
         It, and the offset of the main directory.
@@ -202,7 +201,8 @@ def pack(
     for tag, part in parts.items():
         if part:
             start = edit_directory(data, None, {entry.tag: entry for entry in part}, layout, at)
-            entries[tag] = Entry(tag, kind, struct.pack(layout.offset, start))
+            pointer = struct.pack(layout.offset, start)
+            entries[tag] = Entry(tag, kind, pointer, layout.order)
     start = edit_directory(data, None, entries, layout, at)
     return bytes(data), start
 
@@ -293,6 +293,7 @@ def edit_directory(
     for tag, entry in changes.items():
         rows.pop(tag, None)
         if entry is not None:
+            entry = entry.reordered(layout.order)
             field = entry.value.ljust(layout.inline, b"\0")
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
                 field = struct.pack(layout.offset, shift + len(tiff))

@@ -6,7 +6,6 @@ In XMP, RDF writes a property as an attribute or as an element: both are nodes o
 from __future__ import annotations
 
 import re
-import struct
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -171,9 +170,7 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
     tiff = _without_thumbnail(old, thumbnail if thumbnail > start else 0, layout)
     changes = _changed(main, pixels)
     if any(entry.tag == exif.ORIENTATION for entry in main):
-        changes[exif.ORIENTATION] = exif.Entry(
-            exif.ORIENTATION, exif.SHORT, struct.pack(layout.order + "H", 1)
-        )
+        changes[exif.ORIENTATION] = exif.Entry(exif.ORIENTATION, exif.SHORT, b"\1\0")
     exif.edit_directory(tiff, start, changes, layout)
     for entry in main:
         if entry.tag == exif.EXIF_IFD:

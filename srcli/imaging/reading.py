@@ -112,14 +112,7 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         second = partial(tiff.read_by_gdal, picture, stream)
     elif picture.format in _BY_VIPS:
         second = partial(_decode_by_vips, picture, stream)
-    elif picture.format == "bmp":
-        second = partial(_decode_unusual_bmp, stream)
     return first_able(first, second)
-
-
-def _decode_unusual_bmp(stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    stream.seek(0)
-    return *pillow.pixels_of(unusual.open_unusual_bmp(stream.read())), 1
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:

@@ -209,16 +209,13 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         tiff = metadata.exif.removeprefix(exif.PREFIX)
         own, first = read_start(tiff)
         described, _ = read_directory(tiff, first, own)
-        parts = {
-            tag: [entry.reordered(layout.order) for entry in part]
-            for tag, part in exif.read_parts(tiff, described, own).items()
-        }
-        tags |= {e.tag: e.reordered(layout.order) for e in described if e.tag in _DESCRIPTIVE}
+        parts = exif.read_parts(tiff, described, own)
+        tags |= {entry.tag: entry for entry in described if entry.tag in _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
-            tags[tag] = Entry(tag, 5, struct.pack(layout.order + "II", *ratio))
-        tags[_UNIT] = Entry(_UNIT, 3, struct.pack(layout.order + "H", _INCH))
+            tags[tag] = Entry(tag, 5, struct.pack("<II", *ratio))
+        tags[_UNIT] = Entry(_UNIT, exif.SHORT, struct.pack("<H", _INCH))
     if metadata.xmp:
         tags[_XMP] = Entry(_XMP, 1, metadata.xmp)
     if metadata.icc:
