@@ -1,31 +1,53 @@
-"""Merge the parts of a raster into its final file: format, overviews, sidecars, name."""
+"""Merge the parts of a raster into its final file: GDAL copies a VRT over them to any format.
+
+The VRT holds the metadata; a trial of a few pixels refuses wrong options before hours of work.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
+import tempfile
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
-from srcli.errors import PictureError
+from srcli.errors import PictureError, UsageError
 from srcli.files import NEW_FILE, FileAttributes, remove_stale
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.copying import check_shape, copy_file, georeference_sidecars, write_vrt
-from srcli.imaging.rasters.opening import BLOCK_CACHE
-from srcli.imaging.rasters.parts import writing_errors
+from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
+from srcli.imaging.rasters.parts import part_blocks, writing_errors
 
-if TYPE_CHECKING:
-    from pathlib import Path
+if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+    from collections.abc import Mapping
+
+    from rasterio.io import DatasetWriter
 
     from srcli.imaging.rasters.output import OutputProfile
     from srcli.imaging.rasters.parts import Parts
 
 log = logging.getLogger(__name__)
 
+_COPY_SETTINGS = {
+    "GDAL_CACHEMAX": 2**26,
+    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of them
+    "GDAL_MAX_DATASET_POOL_SIZE": 16,
+    "GDAL_TIFF_INTERNAL_MASK": True,
+}
+# Parts of GDAL's warnings of wrong creation options, which it then ignores.
+_COMPLAINTS = ("creation option", "value not recognised")
+_SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
+_PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
+"""What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
+# Keys that collide with the arguments of rasterio's update_tags.
+_RESERVED = frozenset({"bidx", "ns"})
+_WORLD_SUFFIXES = {"png": "*.pgw", "jpg": "*.jgw"}
 _OVERVIEW_BLOCK = 256
 _WAIT_SECONDS = 0.1
 _PROBE = 2**22
@@ -46,14 +68,14 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             shutil.rmtree(folder, ignore_errors=True)  # of a worker that was lost while it merged
             folder.mkdir()
             vrt, done = parts.folder / "parts.vrt", folder / target.name
-            write_vrt(vrt, output, parts)
+            _write_vrt(vrt, output, parts)
             _copy_interruptibly(vrt, done, output)
             if output.overviews and not output.cog:
                 _build_overviews(done, output)
             _check_room(done)
             if check_shape(done, target, output) < len(output.overviews) and not output.cog:
                 raise PictureError(f"{target}: its overviews are missing; run again")
-            for key, data in georeference_sidecars(output).items():
+            for key, data in _georeference_sidecars(output).items():
                 name = target.stem + key[1:] if key.startswith("*") else target.name + key
                 (folder / name).write_bytes(data)
             for file in folder.iterdir():
@@ -83,6 +105,148 @@ def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
     while not wait([copied], timeout=_WAIT_SECONDS).done:
         pass
     copied.result()
+
+
+def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
+    """Copy a VRT to the format and options of an output; errors are those of rasterio."""
+    import rasterio
+    import rasterio.shutil
+
+    with rasterio.Env(**_COPY_SETTINGS):
+        with quiet_pillow():
+            dataset = rasterio.open(source, "r+")
+        with dataset:
+            # complete documents, such as XMP, have other white space in a VRT
+            documents = {name: tags for name, tags in output.tags.items() if set(tags) == {name}}
+            _set_tags(dataset, 0, documents)
+            # GDAL 3.10 copies either the tags of bands or those of all namespaces
+            tagged = any(band.tags.get("") for band in output.bands)
+            options = {} if tagged else {"COPY_SRC_MDD": "YES"}
+            rasterio.shutil.copy(dataset, done, driver=output.driver, **options, **output.creation)
+        if tagged and output.driver == "GTiff" and set(output.tags) - {""}:
+            with rasterio.open(done, "r+") as dataset:
+                _set_all_tags(dataset, output)
+
+
+def _write_vrt(
+    path: Path, output: OutputProfile, parts: Parts | None = None, size: tuple[int, int] = (0, 0)
+) -> None:
+    """Write a VRT with the metadata of an output; errors are those of rasterio.
+
+    It lies in the folder of the parts; without them it is empty, of a ``size`` (height, width).
+    """
+    import rasterio
+    from rasterio.dtypes import dtype_rev, typename_fwd
+    from rasterio.enums import ColorInterp
+
+    height, width = (output.height, output.width) if parts else size
+    georeference = {} if output.transform is None else {"transform": output.transform}
+    with quiet_pillow():  # rasterio warns of files without a transform
+        dataset = rasterio.open(
+            path,
+            "w",
+            driver="VRT",
+            height=height,
+            width=width,
+            count=len(output.bands),
+            dtype=output.dtype,
+            nodata=output.nodata,
+            crs=output.crs,
+            **georeference,
+        )
+    with dataset:
+        known = ColorInterp.__members__
+        names = [band.interpretation for band in output.bands]
+        dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
+        # documents follow with the copy; their XML may be damaged
+        _set_all_tags(dataset, output, documents=False)
+        for place, band in enumerate(output.bands, 1):
+            if band.description:
+                dataset.set_band_description(place, band.description)
+            if band.unit:
+                dataset.set_band_unit(place, band.unit)
+        if any(band.scale != 1 or band.offset != 0 for band in output.bands):
+            dataset.scales = [band.scale for band in output.bands]
+            dataset.offsets = [band.offset for band in output.bands]
+        if output.gcps:
+            dataset.gcps = (output.gcps, output.gcps_crs)
+        if output.rpcs is not None:
+            dataset.rpcs = output.rpcs
+    tree = ET.fromstring(path.read_bytes())
+    places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
+    for (element, _), band in zip(places, output.bands, strict=True):
+        element.extend(ET.fromstring(f"<legend>{band.legend}</legend>"))
+    if output.mask:
+        mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
+        places.append((mask, "mask,1"))
+    found = [(parts.span(n), file) for n, file in sorted(parts.found().items())] if parts else []
+    for span, file in found:
+        sides = zip(("BlockYSize", "BlockXSize"), part_blocks(output, len(span)), strict=True)
+        known = {"RasterXSize": width, "RasterYSize": len(span), **dict(sides)}
+        for element, stored in places:
+            source = vrt_source(
+                "SimpleSource", Path(file.name), stored, (len(span), width), (span.start, 0)
+            )
+            kind = "Byte" if stored == "mask,1" else typename_fwd[dtype_rev[output.dtype]]
+            # by which GDAL opens a part only when it reads it
+            properties = {"DataType": kind, **{key: str(one) for key, one in known.items()}}
+            ET.SubElement(source, "SourceProperties", properties)
+            element.append(source)
+    path.write_bytes(ET.tostring(tree))
+
+
+def vrt_source(
+    kind: str, file: Path, band: str, size: tuple[int, int], place: tuple[float, float]
+) -> ET.Element:
+    """Return the XML that places a band of a file in a VRT, (height, width) at (top, left).
+
+    The file's name is absolute, or that of a file beside the VRT.
+    """
+    source = ET.Element(kind)
+    ET.SubElement(source, "SourceFilename", relativeToVRT=f"{not file.is_absolute():d}").text = str(
+        file
+    )
+    ET.SubElement(source, "SourceBand").text = band
+    for name, (top, left) in (("SrcRect", (0, 0)), ("DstRect", place)):
+        box = {"xOff": left, "yOff": top, "xSize": size[1], "ySize": size[0]}
+        ET.SubElement(source, name, {key: str(value) for key, value in box.items()})
+    return source
+
+
+def _set_all_tags(dataset: DatasetWriter, output: OutputProfile, *, documents: bool = True) -> None:
+    whole = {name: tags for name, tags in output.tags.items() if documents or set(tags) != {name}}
+    for place, tags in enumerate([whole, *(band.tags for band in output.bands)]):
+        _set_tags(dataset, place, tags)
+
+
+def _set_tags(dataset: DatasetWriter, band: int, found: Mapping[str, Mapping[str, str]]) -> None:
+    """Set the tags of a band, or of the file if it is 0, by their namespaces."""
+    for namespace, tags in found.items():
+        settable = {key: value for key, value in tags.items() if key not in _RESERVED}
+        if set(tags) == {namespace}:
+            # a complete document: rasterio reads it under the name of its namespace, but writes
+            # "key=value"
+            key, sign, value = tags[namespace].partition("=")
+            settable = {key: value} if sign else {}
+        dataset.update_tags(band, ns=namespace or None, **settable)
+
+
+def _georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
+    """Make the world file and .prj of a PNG or JPEG, by what is put after their stem's ``*``."""
+    if output.format not in _WORLD_SUFFIXES or output.transform is None:
+        return {}
+    from affine import dumpsw
+
+    found = {_WORLD_SUFFIXES[output.format]: dumpsw(output.transform).encode("ascii")}
+    if output.crs:
+        from rasterio.errors import CRSError
+
+        try:
+            text = output.crs.to_wkt(version="WKT1_ESRI")
+        except CRSError:
+            return found  # not expressible in Esri's WKT; .aux.xml has it
+        found["*.prj"] = text.encode("utf-8")
+    return found
 
 
 def _build_overviews(file: Path, output: OutputProfile) -> None:
@@ -142,3 +306,102 @@ def _move_sidecars(folder: Path, target: Path) -> None:
                 log.warning("%s: is left as it is, other files may rely on it", place)
             continue
         file.replace(place)
+
+
+def try_creation_options(target: Path, output: OutputProfile) -> None:
+    """Let GDAL write a small file with the metadata and options of an output.
+
+    A UsageError tells of an unknown creation option or value, else a PictureError of the reason.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
+    width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
+    listener, failure = _Listener(), ""
+    logger = logging.getLogger("rasterio._env")
+    level = logger.level
+    logger.addFilter(listener)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
+    try:
+        with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
+            small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
+            _write_vrt(small, output, size=(height, width))
+            copy_file(small, copy, output)
+            check_shape(copy, target, output, size=(height, width))
+    except (RasterioError, CPLE_BaseError) as error:
+        failure = reason_of(error)
+    except (ValueError, OSError) as error:
+        failure = (listener.errors or [str(error)])[-1]
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(listener)
+    if listener.complaints:
+        raise UsageError(
+            f"{target}: --co: GDAL says: {listener.complaints[0]}; "
+            f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
+        )
+    if failure:
+        name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
+        reason = _PREFIX.sub("", failure)
+        raise PictureError(
+            f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
+        )
+
+
+def check_shape(
+    file: Path, target: Path, output: OutputProfile, *, size: tuple[int, int] | None = None
+) -> int:
+    """Check what GDAL has written: size, bands, last block; return the number of its overviews.
+
+    A last block that is missing or damaged raises errors of the system and of rasterio.
+    """
+    import rasterio
+    from rasterio.windows import Window
+
+    height, width = size or (output.height, output.width)
+    with quiet_pillow():
+        dataset = rasterio.open(file)
+    with dataset:
+        count: int = dataset.count
+        if output.cog and output.alpha and count == output.channels:
+            # GDAL turns the alpha band of a COG with JPEG compression into a mask
+            count += all(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[0])
+        if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
+            raise PictureError(
+                f"{target}: with these options GDAL writes {dataset.count} band(s) of "
+                f"{dataset.width}x{dataset.height} pixels instead of {len(output.bands)} of "
+                f"{width}x{height}{_options(output)}; change --co"
+            )
+        dataset.read(1, window=Window(width - 1, height - 1, 1, 1))
+        block_height, block_width = dataset.block_shapes[0]
+        block = f"{(width - 1) // block_width}_{(height - 1) // block_height}"
+        sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
+        if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
+            raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
+        return len(dataset.overviews(1))
+
+
+def _options(output: OutputProfile) -> str:
+    key_options = ("COMPRESS", "PHOTOMETRIC", "TILING_SCHEME", "TARGET_SRS")
+    words = [f"{name}={output.creation[name]}" for name in key_options if name in output.creation]
+    return f" ({', '.join(words)})" if words else ""
+
+
+class _Listener(logging.Filter):
+    """Collects GDAL's errors and its warnings of creation options, and hides them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.complaints: list[str] = []
+        self.errors: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = " ".join(record.getMessage().split())
+        if found := _SIGNALLED.search(text):
+            self.errors.append(found[2])
+            return False
+        if not any(words in text for words in _COMPLAINTS):
+            return True
+        self.complaints.append(text.partition(" in ")[2] or text)
+        return False

@@ -20,6 +20,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.merging import vrt_source
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
@@ -246,13 +247,8 @@ def _copy_bands(source: DatasetReader, target: Any) -> None:  # noqa: ANN401 - a
 
 
 def _source(tile: Tile, band: str, number: int) -> ET.Element:
-    source = ET.Element("ComplexSource")
-    file = ET.SubElement(source, "SourceFilename", relativeToVRT="0")
-    file.text = str(tile.item.source.absolute())
-    ET.SubElement(source, "SourceBand").text = band
-    for name, left, top in (("SrcRect", 0, 0), ("DstRect", tile.left, tile.top)):
-        box = {"xOff": left, "yOff": top, "xSize": tile.width, "ySize": tile.height}
-        ET.SubElement(source, name, {key: str(value) for key, value in box.items()})
+    file, size = tile.item.source.absolute(), (tile.height, tile.width)
+    source = vrt_source("ComplexSource", file, band, size, (tile.top, tile.left))
     if tile.palette:
         ET.SubElement(source, "ColorTableComponent").text = str(number + 1)
     return source

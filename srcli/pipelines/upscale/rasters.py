@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
-from srcli.imaging.rasters.copying import try_creation_options
-from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
 from srcli.imaging.rasters.reading import MaskedSink, RasterSource, cache_for
 from srcli.inference.calibration import calibrate

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.copying import try_creation_options
+from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept
 from srcli.inference.device import choose_device

@@ -59,8 +59,8 @@ def test_any_name_is_a_file_and_no_address(save, noise, name):
             assert file.shape == (6, 7)
 
 
-def test_the_block_cache_is_bounded(tmp_path):
-    with reading_errors(tmp_path, "nothing"):
+def test_the_block_cache_is_bounded(save, noise):
+    with open_raster(save("a.tif", noise((6, 7)))):
         assert get_gdal_config("GDAL_CACHEMAX") == BLOCK_CACHE
 
 

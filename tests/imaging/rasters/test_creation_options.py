@@ -13,16 +13,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.copying import (
-    check_shape,
-    georeference_sidecars,
-    set_metadata,
-    try_creation_options,
-)
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.output import make_output
-from srcli.imaging.rasters.selection import choose_layout
-from srcli.ports.image import Window
+from srcli.imaging.rasters.merging import check_shape, try_creation_options
 
 TARGET = Path("out.tif")
 PIXELS = np.zeros((40, 50, 3), np.uint8)
@@ -99,50 +91,27 @@ def test_a_file_with_fewer_bands_is_refused(save, plan, tmp_path, noise):
 
 
 @pytest.mark.parametrize("namespace", ["xml:XMP", "xml:OTHER"])
-def test_whole_documents_stay_whole(save, plan, namespace):
+def test_whole_documents_stay_whole(save, plan, write, tmp_path, namespace):
     text = "<?xml version='1.0'?><a b='c=d'>=</a>"
-
-    def tag(file):
-        key, _, value = text.partition("=")
-        file.update_tags(ns=namespace, **{key: value})
-
-    out = plan(save("a.tif", ONE, then=tag))
-    again = save("b.tif", ONE, then=lambda file: set_metadata(file, out))
-    assert read_info(again).tags[namespace] == {namespace: text}
+    key, _, value = text.partition("=")
+    out = plan(save("a.tif", ONE, then=lambda f: f.update_tags(ns=namespace, **{key: value})))
+    write(tmp_path / "b.tif", out, ONE)
+    assert read_info(tmp_path / "b.tif").tags[namespace] == {namespace: text}
 
 
-def test_tags_that_rasterio_cannot_set_do_no_harm(save):
-    info = read_info(save("a.tif", ONE))
-    info = replace(info, tags={"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}})
-    out = make_output(info, choose_layout(info), Window(top=0, left=0, height=4, width=5), 1)
-    found = read_info(save("b.tif", ONE, then=lambda file: set_metadata(file, out))).tags
-    assert found == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
-
-
-def test_a_world_file_is_read_back_exactly_by_gdal(save, plan, tmp_path):
-    transform = Affine(0.3, 0.02, -7, -0.01, -0.7, 48)
-    with rasterio.open(
-        tmp_path / "a.png",
-        "w",
-        driver="PNG",
-        height=2,
-        width=3,
-        count=1,
-        dtype="uint8",
-        transform=Affine.scale(2, 3),
-    ) as file:
-        file.write(np.zeros((1, 2, 3), np.uint8))
-    (tmp_path / "a.png.aux.xml").unlink()
-    output = replace(plan(save("map.tif", ONE), format="png"), transform=transform)
-    (tmp_path / "a.pgw").write_bytes(georeference_sidecars(output)["*.pgw"])
-    with rasterio.open(tmp_path / "a.png") as file:
-        assert tuple(file.transform) == pytest.approx(tuple(transform), abs=1e-13)
+def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path):
+    tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
+    write(tmp_path / "b.tif", replace(plan(save("a.tif", ONE)), tags=tags), ONE)
+    assert read_info(tmp_path / "b.tif").tags == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
 
 
 @pytest.mark.parametrize(("fmt", "suffix"), [("png", "pgw"), ("jpg", "jgw")])
-def test_the_place_on_the_map(save, plan, fmt, suffix):
-    found = georeference_sidecars(plan(save("a.tif", ONE), 2, format=fmt))
-    assert set(found) == {f"*.{suffix}", "*.prj"}
-    numbers = [float(line) for line in found[f"*.{suffix}"].split()]
-    assert numbers == [0.25, 0, 0, -0.25, 600_000.125, 5_099_999.875]  # of the first centre
-    assert rasterio.CRS.from_wkt(found["*.prj"].decode()).to_dict()["zone"] == 33
+def test_the_place_on_the_map(save, plan, write, tmp_path, fmt, suffix):
+    transform = Affine(0.3, 0.02, -7, -0.01, -0.7, 48)
+    path = tmp_path / f"map.{fmt}"
+    write(path, replace(plan(save("a.tif", ONE), format=fmt), transform=transform), ONE)
+    assert rasterio.CRS.from_wkt(path.with_suffix(".prj").read_text()).to_dict()["zone"] == 33
+    path.with_name(f"{path.name}.aux.xml").unlink()
+    assert path.with_suffix(f".{suffix}").exists()
+    with rasterio.open(path) as file:
+        assert tuple(file.transform) == pytest.approx(tuple(transform), abs=1e-13)
