@@ -112,14 +112,27 @@ class TorchBand:
         return self._copies.finish()
 
     def _blend(self, tile: Tensor | None, column: int) -> None:
-        """Blend in a tile of the current row, beside the one before it."""
-        block, part = self._block(tile), self._columns[column]
+        """Blend in a tile of the current row: beside the one before it, below the row above."""
+        block, part, row = self._block(tile), self._columns[column], self._row
+        assert row is not None
+        own = block[:, :, part.core :]
         if part.core > part.start:
             assert self._beside is not None
             joined = self._beside + block[:, :, part.start : part.core] * part.rise
-            self._complete(joined, part.origin + part.start)
-        self._complete(block[:, :, part.core : part.end], part.origin + part.core)
-        self._beside = block[:, :, part.end : part.stop] * part.fall
+            own = torch.cat([joined, own], dim=2)
+        end = part.end - part.start
+        self._beside = own[:, :, end : part.stop - part.start] * part.fall
+        block, left = own[:, :, :end], part.origin + part.start
+        done = block[:, row.core : row.end]
+        if row.core > row.start:
+            above = self._above[:, : row.core - row.start, left : left + end]
+            joined = above + block[:, row.start : row.core] * row.rise[:, None]
+            done = torch.cat([joined, done], dim=1)
+        if row.stop > row.end:
+            # The same memory: of these columns, what was above is used by now.
+            below = self._above[:, : row.stop - row.end, left : left + end]
+            below.copy_(block[:, row.end : row.stop] * row.fall[:, None])
+        self._put(done, row.origin + row.start, left)
 
     def _block(self, tile: Tensor | None) -> Tensor:
         grid = self.grid
@@ -150,22 +163,6 @@ class TorchBand:
             shape = (min(height, last - top), width, self.channels)
             piece = torch.empty(shape, dtype=encoder.storage, device=self.device)
             self._pieces.append((top, piece))
-
-    def _complete(self, block: Tensor, left: int) -> None:
-        """Take columns that no other tile of this row touches, from output column ``left`` on."""
-        part, width = self._row, block.shape[2]
-        assert part is not None
-        if not width:
-            return
-        if part.core > part.start:
-            above = self._above[:, : part.core - part.start, left : left + width]
-            joined = above + block[:, part.start : part.core] * part.rise[:, None]
-            self._put(joined, part.origin + part.start, left)
-        self._put(block[:, part.core : part.end], part.origin + part.core, left)
-        if part.stop > part.end:
-            # The same memory: of these columns, what was above is used by now.
-            below = self._above[:, : part.stop - part.end, left : left + width]
-            below.copy_(block[:, part.end : part.stop] * part.fall[:, None])
 
     def _put(self, block: Tensor, top: int, left: int) -> None:
         """Store (C, h, w) as it came from the network at output place (top, left)."""

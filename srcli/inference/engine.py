@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import sys
 import weakref
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
     from srcli.ports.image import TileGrid, TilePosition, Values
 
+log = logging.getLogger(__name__)
 CPU_BATCH_PIXELS = 48 * 1024
 """Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
 GPU_BATCH_PIXELS = 64 * 192 * 192
@@ -101,6 +103,7 @@ class TorchEngine:
         self.tta = tta
         self.back_project = back_project
         self._batch = batch
+        self._failures = 0
         self._fitting = sys.maxsize
         """Input pixels of a batch that fits into memory, as far as is known."""
         # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
@@ -185,7 +188,15 @@ class TorchEngine:
                 out = out.clone()
                 out[~finite] = self._enlarge(batch.rows(~finite), exact=True)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
+                self._count_failure()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
+
+    def _count_failure(self) -> None:
+        """Stay in fp32 after the second batch that fp16 cannot hold, which some cards do badly."""
+        self._failures += 1
+        if self._failures == 2 and self.half == torch.float16:
+            self.half = None
+            log.warning("fp16 gives values that are not finite: goes on in fp32")
 
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:

@@ -135,6 +135,21 @@ def test_what_is_not_finite_in_half_precision_is_done_again_in_fp32(photo):
     np.testing.assert_array_equal(enlarge_array(engine, photo), photo)
 
 
+def test_a_card_that_cannot_do_fp16_is_given_it_twice(photo, caplog):
+    halves = []
+
+    class Watched(Fragile):
+        def forward(self, x):
+            halves.append(torch.is_autocast_enabled(x.device.type))
+            return super().forward(x)
+
+    engine = TorchEngine(Watched(), device=CPU, half=torch.float16)
+    for _ in range(4):
+        np.testing.assert_array_equal(enlarge_array(engine, photo), photo)
+    assert halves == [True, False, True, False, False, False]
+    assert len(caplog.records) == 1
+
+
 def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
     engine = TorchEngine(Fragile(always=True), device=CPU, half=torch.bfloat16)
     with pytest.raises(InferenceError, match="not finite"):
