@@ -50,16 +50,17 @@ LEGEND = (
 )
 
 
-@click.command(
-    cls=GroupedCommand, groups={"Model": "value_range", "Results": "every picture"}, epilog=EXAMPLES
-)
+OPTIONS = """
+Model:
+  value_range
+Results:
+  --all -> every                Also list networks that have no weights here.
+  --picture FILE                Write a PNG of crops side by side: LR, bicubic, the model, HR.
+"""
+
+
+@click.command(cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]", type=ModelType())
-@click.option(
-    "--picture",
-    metavar="FILE",
-    help="Write a PNG of crops side by side: LR, bicubic, the model, HR.",
-)
-@click.option("--all", "every", is_flag=True, help="Also list networks that have no weights here.")
 @value_range
 @json_output
 def command(

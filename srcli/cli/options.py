@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
-PLAIN_OPTIONS = "Options"
 SHARED = {
     "Device and speed": "processes device executor precision precisions engine engines threads "
     "compile",
@@ -61,7 +60,7 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
     Yields:
         Heading, names, and settings of ``click.Option``; a parameter from elsewhere has none.
     """
-    heading = PLAIN_OPTIONS
+    heading = ""
     for entry in _ENTRY.finditer(text):
         heading = entry["heading"] or heading
         if entry["elsewhere"]:
@@ -92,11 +91,9 @@ def option_text(text: str, kinds: Kinds = MappingProxyType({})) -> Option:
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows its options in groups.
+    """A command whose help shows its options in groups, ``SHARED`` last.
 
     Args:
-        groups: Headings, and the names of parameters below each, in the order shown. Options that
-            are neither here nor in ``SHARED`` come first.
         options: Options in groups, as for ``read_options``.
         kinds: Of those.
         others: All others, as for ``click.Command``.
@@ -105,21 +102,19 @@ class GroupedCommand(click.Command):
     def __init__(
         self,
         *others: Any,  # noqa: ANN401 - those of click
-        groups: Mapping[str, str] | None = None,
         options: str = "",
         kinds: Kinds = MappingProxyType({}),
         **named: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*others, **named)
-        self.groups = {PLAIN_OPTIONS: "", **(groups or {})}
+        self.groups: dict[str, list[str]] = {}
         for heading, names, settings in read_options(options, kinds):
-            name: str | None = names[0]
             if settings:
                 self.params.append(click.Option(names, **settings))
-                name = self.params[-1].name
-            self.groups[heading] = f"{self.groups.get(heading, '')} {name}"
+            name = self.params[-1].name if settings else names[0]
+            self.groups.setdefault(heading, []).append(name or "")
         for heading, shared in SHARED.items():
-            self.groups[heading] = f"{self.groups.get(heading, '')} {shared}"
+            self.groups.setdefault(heading, []).extend(shared.split())
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group below its heading."""
@@ -128,11 +123,8 @@ class GroupedCommand(click.Command):
             for param in self.get_params(ctx)
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
         }
-        listed = " ".join(self.groups.values()).split()
-        others = [name for name in shown if name and name not in listed]
         for heading, names in self.groups.items():
-            ordered = dict.fromkeys(names.split() if heading != PLAIN_OPTIONS else others)
-            if records := [record for name in ordered if (record := shown.get(name))]:
+            if records := [shown[name] for name in dict.fromkeys(names) if name in shown]:
                 with formatter.section(heading):
                     formatter.write_dl(records, col_max=min(30, formatter.width // 3))
 

@@ -111,16 +111,17 @@ def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[A
 def test_help_has_groups_of_options_in_one_line_each_and_examples_last(srx, words, command):
     assert isinstance(command, GroupedCommand)
     context = click.Context(command, help_option_names=["-h", "--help"])
+    shown = srx(*words, "--help").out
     for option in command.get_params(context):
         assert len(getattr(option, "help", None) or "") <= 76, option
-    head, _, tail = srx(*words, "--help").out.partition("  -h, --help")
+        assert isinstance(option, click.Argument) or option.opts[0] in shown
+    head, _, tail = shown.partition("  -h, --help")
     headings = re.findall(r"^(\S.*):$", head, re.MULTILINE)
-    assert "Options" not in headings
     assert headings[-1] == "Messages"
     if command.epilog:
         assert "\n  Examples:\n" in tail
-        shown = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
-        assert max(map(len, shown)) <= 78  # with two blanks before, they fit 80 columns
+        examples = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
+        assert max(map(len, examples)) <= 78  # with two blanks before, they fit 80 columns
 
 
 def test_help_and_errors_fit_narrow_terminals():
