@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 import warnings
-from collections import Counter
 from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from srcli.models.storage import WeightsInfo
 from srcli.recipes import shipped_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     Named = tuple[Mapping[str, Tensor], WeightsInfo]
     Shapes = dict[str, tuple[int, ...]]
 
-LIKE = 0.5
-"""Share of common names or shapes from which a network counts as like a file."""
 FIXED = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
 PUBLISHED: Mapping[str, Any] = tomllib.loads(shipped_text("published.toml", "srcli.models"))
@@ -67,20 +64,25 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
             with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
                 if found := _read_published(file, tensors):
                     return found
-    for name in _networks():
-        scales = MODELS[name].scales
-        names = set().union(*(own for _, own in _forms(name, scales[0])))
-        if len(names & tensors.keys()) < LIKE * len(tensors):
-            continue
-        own = [
-            WeightsInfo(model=name, scale=scale, network=options)
-            for scale in scales
-            for options, own in _forms(name, scale)
-            if own == shapes
-        ]
-        if own:
-            return [(tensors, info) for info in own]
+    classes = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
+    for name in reversed(classes.values()):
+        for deployed in (False, True) if "deployed" in network_options(name, {}) else (False,):
+            scales = MODELS[name].scales
+            if len(_outline(name, scales[0], deployed).keys() & tensors.keys()) * 2 < len(tensors):
+                continue  # names differ a little from scale to scale
+            options = {"deployed": True} if deployed else {}
+            fitting = [scale for scale in scales if _outline(name, scale, deployed) == shapes]
+            if fitting:
+                infos = (WeightsInfo(model=name, scale=s, network=options) for s in fitting)
+                return [(tensors, info) for info in infos]
     return []
+
+
+@cache
+def _outline(name: str, scale: int, deployed: bool) -> Shapes:
+    """Return the shapes of a network's tensors, as trained or deployed."""
+    options = {"deployed": True} if deployed else {}
+    return _shapes(outline_network(name, scale=scale, options=options).state_dict())
 
 
 def _read_published(file: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[Named]:
@@ -135,12 +137,8 @@ def _option(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
     if "(" not in value:
         return len(tensors[value])
     pattern, _, less = value.partition(" - ")
-    return _count(tensors, pattern) - int(less or 0)
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """Return how many different values the group of an expression has among the names."""
-    return len({match[1] for key in tensors if (match := re.match(pattern, key))})
+    found = {match[1] for key in tensors if (match := re.match(pattern, key))}
+    return len(found) - int(less or 0)
 
 
 def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[str, Tensor]:
@@ -175,46 +173,13 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     }
 
 
-def unknown_network(
-    origin: str | Path, tensors: Mapping[str, Tensor], hint: str = ""
-) -> ModelError:
-    """Return the error for a file of no network of the table; it names the nearest one."""
+def unknown_network(origin: str | Path, tensors: Mapping[str, Tensor], hint: str) -> ModelError:
+    """Return the error for a file of no network of the table."""
     size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
-    own = Counter(_shapes(tensors).values())
-
-    def likeness(name: str, scale: int) -> float:
-        forms = [Counter(shapes.values()) for _, shapes in _forms(name, scale)]
-        return max((own & one).total() / max(own.total(), one.total()) for one in forms)
-
-    nearest = max(_networks(), key=lambda name: likeness(name, MODELS[name].scales[0]))
-    share, scale = max((likeness(nearest, scale), scale) for scale in MODELS[nearest].scales)
-    if share == 1:
-        size += f": {nearest} x{scale} under other names?"
-    elif share >= LIKE:
-        size += f"; the nearest is {nearest} x{scale}"
     return ModelError(
         f"{origin}: does not say which network it belongs to, and none has such tensors "
-        f"({size}); {hint}{hint and '; '}srx train NAME --init takes over those that fit"
+        f"({size}); {hint}; srx train NAME --init takes over those that fit"
     )
-
-
-@cache
-def _networks() -> tuple[str, ...]:
-    """Names of the networks that have weights, each class once."""
-    first = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
-    return tuple(reversed(first.values()))
-
-
-@cache
-def _forms(name: str, scale: int) -> list[tuple[dict[str, Any], Shapes]]:
-    """Return options and shapes of a network's tensors: as trained, and deployed if they differ."""
-    found: list[tuple[dict[str, Any], Shapes]] = []
-    both: Iterable[dict[str, Any]] = ({}, {"deployed": True})
-    for options in both if "deployed" in network_options(name, {}) else [{}]:
-        shapes = _shapes(outline_network(name, scale=scale, options=options).state_dict())
-        if not found or shapes != found[0][1]:
-            found.append((options, shapes))
-    return found
 
 
 def _fits(tensors: Mapping[str, Tensor], info: WeightsInfo) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN, ValueRange
 from srcli.models import build_network
-from srcli.models.recognition import find_matches, fold_shifts, recognise, unknown_network
+from srcli.models.recognition import find_matches, fold_shifts
 from srcli.models.weights import default_scale, load_model, shipped_scales
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
@@ -114,16 +113,3 @@ def test_the_scale_of_a_file_is_the_default(tmp_path, monkeypatch):
     assert torch.equal(loaded.state_dict()["up.weight"], expected)
     with pytest.raises(ModelError, match=r"no weights for scale 2; it has: 3 .*SRX_WEIGHTS"):
         load_model("imdn", 2)
-
-
-def test_wrong_files_name_the_nearest_network():
-    state = build_network("imdn", scale=4).state_dict()
-    renamed = {f"x{number}": value for number, value in enumerate(state.values())}
-    words = r"\(92 tensors, 715,176 parameters: imdn x4 under other names\?\)"
-    assert recognise("a.pth", renamed) is None
-    assert re.search(words, str(unknown_network("a.pth", renamed)))
-    renamed.popitem()
-    words = r"715,\d+ parameters; the nearest is imdn x4\)"
-    assert re.search(words, str(unknown_network("a.pth", renamed)))
-    words = r"\(1 tensors, 3 parameters\)"
-    assert re.search(words, str(unknown_network("a.pth", {"x": torch.zeros(3)})))
