@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from srcli.recipes.training import Adversarial
 
 
 def reconstruction_error(rebuilt: Tensor, images: Tensor) -> Tensor:
@@ -33,31 +36,16 @@ class BeganLoss(nn.Module):
     """BEGAN: an auto-encoder as discriminator, and k_t to hold both networks in balance.
 
     L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the surplus s = gamma
-    l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks get better.
-
-    Args:
-        gamma: Target ratio of the generator's quantity to l(HR).
-        rate: lambda_k, how fast k_t moves.
-        start: k_0.
-        balance_on: The generator's quantity: its whole loss L_G (``generator``, the text of the
-            attentive GAN) or l(SR) (``reconstruction``, BEGAN itself).
+    l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks get better. Instead of the
+    generator's whole loss L_G, as in the text of the attentive GAN, BEGAN itself has l(SR).
     """
 
     balance: Tensor
 
-    def __init__(
-        self,
-        *,
-        gamma: float = 0.5,
-        rate: float = 0.001,
-        start: float = 0.0,
-        balance_on: Literal["generator", "reconstruction"] = "generator",
-    ) -> None:
+    def __init__(self, settings: Adversarial) -> None:
         super().__init__()
-        self.gamma = gamma
-        self.rate = rate
-        self.balance_on = balance_on
-        self.register_buffer("balance", torch.tensor(float(start)))
+        self.settings = settings
+        self.register_buffer("balance", torch.tensor(float(settings.balance_start)))
 
     def forward(
         self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
@@ -80,10 +68,11 @@ class BeganLoss(nn.Module):
 
         The generator's loss is the whole one, with the weighted adversarial term.
         """
-        quantity = generator_loss if self.balance_on == "generator" else scores.fake
-        surplus = self.gamma * scores.real - quantity
+        own = self.settings
+        quantity = generator_loss if own.balance_on == "generator" else scores.fake
+        surplus = own.gamma * scores.real - quantity
         # A new tensor: the log still holds the former one.
-        self.balance = (self.balance + self.rate * surplus).clamp(0, 1)
+        self.balance = (self.balance + own.balance_rate * surplus).clamp(0, 1)
         return {"k_t": self.balance, "M": scores.real + surplus.abs()}
 
 

@@ -203,14 +203,8 @@ class AdversarialStep(SupervisedStep):
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
-        loss: BeganLoss | ClassificationLoss = ClassificationLoss()
-        if settings.discriminator == "ae":
-            loss = BeganLoss(
-                gamma=settings.gamma,
-                rate=settings.balance_rate,
-                start=settings.balance_start,
-                balance_on=settings.balance_on,
-            )
+        autoencoder = settings.discriminator == "ae"
+        loss = BeganLoss(settings) if autoencoder else ClassificationLoss()
         self.adversarial_loss = loss.to(self.numerics.device)
         jitter = settings.jitter
         if jitter and self._multiple(size - jitter) < self.discriminator.minimum:

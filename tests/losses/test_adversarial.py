@@ -13,6 +13,7 @@ from srcli.losses.adversarial import (
     DiscriminatorScores,
     classification_error,
 )
+from srcli.recipes.training import Adversarial
 
 
 def pictures(*values):
@@ -29,7 +30,9 @@ def after(balance, surplus):
     """What is logged after an update with l(real) = 0.3 and a surplus gamma * 0.3 - l(fake)."""
     real, fake = torch.tensor(0.3), torch.tensor(0.15 - surplus)
     scores = DiscriminatorScores(discriminator=real, generator=fake, real=real, fake=fake)
-    loss = BeganLoss(gamma=0.5, rate=0.5, start=balance, balance_on="reconstruction")
+    loss = BeganLoss(
+        Adversarial(balance_rate=0.5, balance_start=balance, balance_on="reconstruction")
+    )
     return loss.update(scores, real)
 
 
@@ -42,7 +45,7 @@ def test_the_balance_follows_the_surplus_and_is_clipped(balance, surplus, expect
 
 
 def test_began_weighs_the_made_pictures_by_the_balance():
-    scores = BeganLoss(start=0.4)(REAL, FAKE)
+    scores = BeganLoss(Adversarial(balance_start=0.4))(REAL, FAKE)
     assert float(scores.discriminator) == pytest.approx(0.3 - 0.4 * 0.05)
     assert float(scores.generator) == float(scores.fake) == pytest.approx(0.05)
     assert float(scores.real) == pytest.approx(0.3)
@@ -57,11 +60,11 @@ def test_began_weighs_the_made_pictures_by_the_balance():
     ],
 )
 def test_began_settles_on_the_loss_or_on_the_error(balance_on, balance, measure):
-    loss = BeganLoss(gamma=0.5, rate=0.02, start=0.4, balance_on=balance_on)
+    loss = BeganLoss(Adversarial(balance_rate=0.02, balance_start=0.4, balance_on=balance_on))
     logged = loss.update(loss(REAL, FAKE), torch.tensor(0.25))
     assert {k: float(v) for k, v in logged.items()} == pytest.approx({"k_t": balance, "M": measure})
     assert float(loss.balance) == pytest.approx(balance)
-    other = BeganLoss()
+    other = BeganLoss(Adversarial())
     other.load_state_dict(loss.state_dict())
     assert torch.equal(other.balance, loss.balance)
 

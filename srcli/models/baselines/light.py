@@ -192,18 +192,6 @@ class PAN(Network):
         return out.float() + image
 
 
-class PixelAttention(nn.Module):
-    """Scale every value by a gate that a 1x1 convolution computes from its pixel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gate = conv(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gated (N, C, H, W)."""
-        return x * torch.sigmoid(self.gate(x))
-
-
 class SelfCalibratedBlock(nn.Module):
     """SC-PA: two branches of half the channels, one with pixel attention; the input is added."""
 
@@ -227,12 +215,12 @@ class SelfCalibratedBlock(nn.Module):
 
 
 class AttentiveUpsampling(nn.Module):
-    """U-PA: nearest-neighbour enlargement, convolution, pixel attention, convolution."""
+    """U-PA: nearest-neighbour enlargement, convolution, a gate for every value, convolution."""
 
     def __init__(self, taken: int, given: int, factor: int, slope: float) -> None:
         super().__init__()
         self.first = conv(taken, given)
-        self.attention = PixelAttention(given)
+        self.attention = nn.ModuleDict({"gate": conv(given, given, 1)})
         self.second = conv(given, given)
         self.factor = float(factor)
         self.slope = slope
@@ -240,7 +228,8 @@ class AttentiveUpsampling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) by the factor."""
         out = self.first(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
-        out = F.leaky_relu(self.attention(out), self.slope)
+        out = out * torch.sigmoid(self.attention["gate"](out))
+        out = F.leaky_relu(out, self.slope)
         return F.leaky_relu(self.second(out), self.slope)
 
 
