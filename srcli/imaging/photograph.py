@@ -291,6 +291,12 @@ DAMAGE = (
 
 
 _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
+_PLAIN_REASONS: dict[type[Exception], str] = {
+    FileNotFoundError: "no such file",
+    IsADirectoryError: "is a folder, not a picture",
+    PermissionError: "no permission to read it; check its access rights",
+    MemoryError: "does not fit into memory; cut it or use a GeoTIFF",
+}
 
 
 @contextmanager
@@ -298,14 +304,9 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn errors of readers on a bad file into a PictureError that names the file."""
     try:
         yield
-    except FileNotFoundError:
-        raise PictureError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise PictureError(f"{path}: is a folder, not a picture") from None
-    except PermissionError:
-        raise PictureError(f"{path}: no permission to read it; check its access rights") from None
-    except MemoryError:
-        raise PictureError(f"{path}: does not fit into memory; cut it or use a GeoTIFF") from None
+    except tuple(_PLAIN_REASONS) as error:
+        reason = next(text for kind, text in _PLAIN_REASONS.items() if isinstance(error, kind))
+        raise PictureError(f"{path}: {reason}") from None
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error

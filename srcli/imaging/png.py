@@ -51,27 +51,36 @@ _LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for ever
 
 Chunk = tuple[bytes, bytes]
 """Type and content of a chunk."""
-_Chunks = dict[bytes, list[bytes]]
-"""Contents of the chunks of a file, all but its pixels, by type."""
+_Chunks = dict[bytes, bytes]
+"""Content of the first chunk of each type, but for pixels and texts."""
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a PNG file."""
     chunks: _Chunks = {}
+    texts: list[Chunk] = []
     notes: list[str] = []
+    frames = 0
     stream.seek(len(SIGNATURE))
     for kind, content, sound in walk(stream):
-        if sound:
-            chunks.setdefault(kind, []).append(content)
-        else:
+        if not sound:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
-    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", _first(chunks, b"IHDR"))
+        elif kind in TEXTS:
+            texts.append((kind, content))
+        else:
+            chunks.setdefault(kind, content)
+            frames += kind == b"fcTL"
+    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks.get(b"IHDR", b""))
     channels = 1 if colour in (0, 4) else 3
-    metadata = read_texts(((kind, one) for kind in TEXTS for one in chunks.get(kind, ())), notes)
+    metadata = read_texts(texts, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
-    exif, dpi = _first(chunks, b"eXIf") or metadata.exif, _resolution(_first(chunks, b"pHYs"))
+    exif, dpi = chunks.get(b"eXIf") or metadata.exif, _resolution(chunks.get(b"pHYs", b""))
     metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
-    frames = _count_frames(chunks, notes)
+    stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
+    if stated > _MOST_FRAMES:
+        frames = 1  # readers are to take the first picture then, and do
+    if stated > frames:
+        notes.append(f"an animation of {stated} pictures by its header: {frames} can be read")
     return Picture(
         path=path,
         format="png",
@@ -80,7 +89,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         channels=channels,
         has_alpha=colour in _ALPHA or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
-        frames=frames,
+        frames=max(min(stated, frames), 1),
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),
@@ -181,21 +190,6 @@ def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, by
         yield kind, content, sound
 
 
-def _count_frames(chunks: _Chunks, notes: list[str]) -> int:
-    """Return how many pictures of an animation are there, whatever its header says."""
-    stated, there = int.from_bytes(_first(chunks, b"acTL")[:4]), len(chunks.get(b"fcTL", ()))
-    if stated > _MOST_FRAMES:
-        there = 1  # readers are to take the first picture then, and do
-    if stated > there:
-        notes.append(f"an animation of {stated} pictures by its header: {there} can be read")
-    return max(min(stated, there), 1)
-
-
-def _first(chunks: _Chunks, kind: bytes) -> bytes:
-    """Return the content of the first chunk of a type, b"" if there is none."""
-    return chunks.get(kind, [b""])[0]
-
-
 def _resolution(density: bytes) -> tuple[float, float] | None:
     if len(density) != 9 or density[8] != 1:
         return None
@@ -214,15 +208,15 @@ def _read_colours(
     icc = None
     if b"iCCP" in chunks:
         try:
-            icc = inflate(_first(chunks, b"iCCP").split(b"\0", 1)[1][1:])
+            icc = inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
     icc = icc or (None if b"sRGB" in chunks else raw_icc)
-    kept = tuple((kind, _first(chunks, kind)) for kind in _COLOURS if kind in chunks)
-    cicp, gamma, points = (_first(chunks, kind) for kind in (b"cICP", b"gAMA", b"cHRM"))
+    kept = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
+    cicp, gamma, points = (chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM"))
     if cicp:
         fits = icc is not None and labels.profile_fits(icc, channels)
-        profile = [(b"iCCP", one) for one in chunks.get(b"iCCP", ())[:1] if fits]
+        profile = [(b"iCCP", chunks[b"iCCP"])] if fits and b"iCCP" in chunks else []
         if label := labels.from_cicp(cicp, channels, notes, (*kept, *profile)):
             return None, label
     if icc is not None or b"sRGB" in chunks:

@@ -86,7 +86,7 @@ def check_writable(
     fmt: str, height: int, width: int, *, has_alpha: bool, bits: int
 ) -> tuple[str, ...]:
     """Check that a format can hold a picture; return what is lost, in words for the user."""
-    known = _known(fmt)
+    known = FORMATS[fmt]
     if max(height, width) > known.largest_side or height * width > known.largest_area:
         limit = f"{known.largest_side:,} pixels a side"
         if max(height, width) <= known.largest_side:
@@ -110,7 +110,7 @@ def check_writable(
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
     words = {"exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
-    known = _known(fmt)
+    known = FORMATS[fmt]
     held, profile = known.metadata, metadata.profile
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
@@ -154,7 +154,7 @@ def write_photograph(
     The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1 to 100 for
     jpg, webp (100 is lossless) and avif, the format's own by default.
     """
-    known = _known(fmt)
+    known = FORMATS[fmt]
     pixels = photograph.pixels
     bits, has_alpha = pixels.dtype.itemsize * 8, photograph.alpha is not None
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
@@ -180,12 +180,6 @@ def write_photograph(
                 encode(plain)
                 log.warning("%s: EXIF or resolution are malformed: left out", path)
         remove_stale(path)
-
-
-def _known(fmt: str) -> Format:
-    if fmt not in FORMATS:
-        raise PictureError(f"no format {fmt!r} here; take one of {', '.join(FORMATS)}")
-    return FORMATS[fmt]
 
 
 def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
@@ -248,7 +242,7 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
 
 def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     """Return the metadata as a format holds them: PNG has texts, others what EXIF knows of them."""
-    known = _known(fmt)
+    known = FORMATS[fmt]
     if known.name == "png" or "exif" not in known.metadata:
         return metadata
     block, software = metadata.exif, {}
@@ -271,14 +265,12 @@ def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: 
     if metadata.icc is not None and not profile_fits(metadata.icc, channels):
         log.warning("%s: the colour profile is for another kind of picture: left out", path)
         metadata = replace(metadata, icc=None)
-    if known.name == "jpg":
-        for part, limit in _JPEG_LIMITS.items():
-            block = getattr(metadata, part)
-            if block is not None and len(block) > limit:
-                log.warning("%s: its %s is too long for jpg: left out", path, part.upper())
-                without: dict[str, Any] = {part: None}
-                metadata = replace(metadata, **without)
-    return metadata
+    without: dict[str, Any] = {}
+    for part, limit in _JPEG_LIMITS.items():
+        if known.name == "jpg" and len(getattr(metadata, part) or b"") > limit:
+            log.warning("%s: its %s is too long for jpg: left out", path, part.upper())
+            without[part] = None
+    return replace(metadata, **without)
 
 
 def _encode(
