@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from srcli.models.weights import load_model as load_model
-    from srcli.pipelines.upscale.array import upscale as upscale
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "upscale"]

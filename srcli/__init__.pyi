@@ -1,0 +1,5 @@
+from srcli.models.weights import load_model as load_model
+from srcli.pipelines.upscale.array import upscale as upscale
+
+__version__: str
+__all__ = ["__version__", "load_model", "upscale"]
