@@ -31,16 +31,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 48 * 1024 * 1024
 """Rows come in pieces of about this size, so that memory shrinks while they are written: blocks
 above 32 MiB go back to the system as soon as they are freed."""
-_STORAGE: dict[str, torch.dtype] = {
-    "uint8": torch.uint8,
-    "int8": torch.int8,
-    "uint16": torch.uint16,
-    "int16": torch.int16,
-    "uint32": torch.uint32,
-    "int32": torch.int32,
-    "float32": torch.float32,
-    "float64": torch.float64,
-}
+_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 class TorchBand:
@@ -74,7 +65,6 @@ class TorchBand:
             self._part(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
         ]
         self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
-        self._next: tuple[int, int] | None = None
         self._row: _Part | None = None
         self._pieces: list[tuple[int, Tensor]] = []
         """Finished pixels (h, W, C) of the row of tiles, each with its first output row."""
@@ -90,21 +80,13 @@ class TorchBand:
     def add(self, tile: object, *, row: int, column: int) -> list[Rows]:
         """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
         assert tile is None or isinstance(tile, torch.Tensor)
-        if self._next is None and column == 0:
-            self._begin(row)
-        if (row, column) != self._next:
-            raise ValueError(f"expected tile {self._next or 'of column 0'}, got {(row, column)}")
         if column == 0:
-            self._make_room()
+            self._begin(row)
         self._blend(tile, column)
         if column + 1 < len(self._columns):
-            self._next = (row, column + 1)
             return []
         done = self._copies.start(self._pieces)
         self._pieces, self._beside = [], None
-        self._next = (len(self.grid.tops), 0)
-        if row + 1 < len(self.grid.tops):
-            self._begin(row + 1)
         return done
 
     def finish(self) -> list[Rows]:
@@ -147,15 +129,11 @@ class TorchBand:
         return block
 
     def _begin(self, row: int) -> None:
-        part = self._part(self.grid.tops, row, self.grid.tile_height)
-        if self._next is None:  # what the row above would have to give is not there
+        """Make room for the rows that a row of tiles completes."""
+        part, encoder = self._part(self.grid.tops, row, self.grid.tile_height), self.encoder
+        if self._row is None:  # what the row above would have to give is not there
             part = part._replace(start=part.core, rise=part.rise[:0])
-        self._next, self._row = (row, 0), part
-
-    def _make_room(self) -> None:
-        """Make room for the rows that this row of tiles completes."""
-        part, encoder = self._row, self.encoder
-        assert part is not None
+        self._row = part
         width = self.grid.width * self.scale
         height = max(1, PIECE_BYTES // (width * self.channels * encoder.dtype.itemsize))
         last = part.origin + part.end
@@ -270,12 +248,12 @@ class PixelEncoder:
     """
 
     def __init__(self, dtype: np.dtype[Any], values: Values | None = None) -> None:
-        if dtype.name not in _STORAGE:
-            raise ValueError(f"expected one of {', '.join(_STORAGE)}, got {dtype}")
+        if dtype.name not in _DTYPES:
+            raise ValueError(f"expected one of {', '.join(_DTYPES)}, got {dtype}")
         if values is None and dtype not in (np.uint8, np.uint16, np.float32):
             raise ValueError(f"expected values for pixels of {dtype}")
         self.dtype = dtype
-        self.storage = _STORAGE[dtype.name]
+        self.storage: torch.dtype = getattr(torch, dtype.name)
         """Dtype of tensors of finished pixels."""
         self.copies = values is None and dtype.kind == "f"
         """True if pixels are the network's output, neither scaled nor clipped."""

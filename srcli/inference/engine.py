@@ -373,12 +373,13 @@ class RasterEngine:
     def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
-        found = [
-            self.engine.calibrate(units[:, :, :, group], extremes=extremes)
-            for group in self._inputs
-        ]
-        rows = [each for each in found if each is not None]
-        return Calibration.join(rows) if len(rows) == len(found) else None
+        rows: list[Calibration] = []
+        for group in self._inputs:
+            found = self.engine.calibrate(units[:, :, :, group], extremes=extremes)
+            if found is None:
+                return None
+            rows.append(found)
+        return Calibration.join(rows)
 
     @within_memory
     def run(
@@ -392,8 +393,6 @@ class RasterEngine:
         Returns:
             (C, scale H, scale W) a tile, in units of the range, not clipped; or None.
         """
-        if tiles.dtype != self.values.dtype or tiles.shape[3] != self.channels:
-            raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Calibration)
         enlarged = self._enlarge(units, calibration, positions)
@@ -406,10 +405,7 @@ class RasterEngine:
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
-        if channels != self.channels or dtype != self.values.dtype:
-            raise ValueError(
-                f"expected {self.channels} bands of {self.values.dtype}, got {channels} of {dtype}"
-            )
+        assert (channels, dtype) == (self.channels, self.values.dtype)
         return TorchBand(
             grid,
             scale=self.scale,

@@ -165,18 +165,12 @@ class _Compiled:
         self._requests: dict[int, list[Any]] = {}
 
     def run(self, inputs: Sequence[Tensor], out: Tensor) -> None:
-        """Compute every item of a batch.
-
-        Args:
-            inputs: (N or 1, ...): of each item, or one for all.
-            out: Takes (N, C, H, W).
-        """
+        """Compute every item of a batch from inputs (N or 1, ...) into (N, C, H, W)."""
         count = len(out)
         last = count % self._threads
-        alone = range(count - last, count) if last * 2 <= self._threads else range(0)
-        for streams, items in ((self._threads, range(count - len(alone))), (1, alone)):
-            if items:
-                self._run_items(streams, inputs, items, out.numpy())
+        alone = last if last * 2 <= self._threads else 0
+        self._run_items(self._threads, inputs, range(count - alone), out.numpy())
+        self._run_items(1, inputs, range(count - alone, count), out.numpy())
 
     def _run_items(
         self, streams: int, inputs: Sequence[Tensor], items: range, out: NDArray[np.float32]
@@ -186,23 +180,24 @@ class _Compiled:
         They are waited for in order, without callbacks: threads of OpenVINO that call Python can
         outlive what they call.
         """
-        requests = self._make_requests(streams)
+        requests = self._make_requests(streams) if items else []
         running: deque[tuple[Any, int]] = deque()
 
-        def take(request: Any, item: int) -> None:  # noqa: ANN401
+        def take() -> None:
+            request, item = running.popleft()
             request.wait()
             out[item] = request.get_output_tensor(0).data[0]
 
         try:
             for item in items:
                 if len(running) == len(requests):
-                    take(*running.popleft())
+                    take()
                 request = requests[item % len(requests)]
                 own = [each[item % len(each)][None].contiguous().numpy() for each in inputs]
                 request.start_async(own)
                 running.append((request, item))
             while running:
-                take(*running.popleft())
+                take()
         finally:  # after Ctrl-C none still writes
             for request, _ in running:
                 request.wait()

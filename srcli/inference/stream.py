@@ -246,7 +246,7 @@ class _Batcher:
             self.waiting = [tile for tile in self.waiting if tile.job is not job]
         yield from done
         if job.error is not None or job.complete:
-            yield from _report(job)
+            yield from self._report(job)
 
     def _tiles(self, job: ImageJob) -> Iterator[_Tile]:
         """Yield the tiles of an image until it fails; read ahead where it goes by rows."""
@@ -275,7 +275,7 @@ class _Batcher:
                     self._blend(tile, out)
             if job.error is not None or job.complete:
                 job.band = None
-                yield from _report(job)
+                yield from self._report(job)
 
     def _take(self, tile: _Tile) -> Iterator[ImageJob]:
         """Add a tile to those that wait, and enlarge them when it is time."""
@@ -321,10 +321,11 @@ class _Batcher:
         except SrxError as failure:
             error = failure
         if found:
-            yield from (
-                _not_finite(tile.job.name) if out is None else out
-                for tile, out in zip(part, found, strict=True)
-            )
+            for tile, out in zip(part, found, strict=True):
+                reason = (
+                    f"{tile.job.name}: the network gave values that are not finite, in fp32 too"
+                )
+                yield InferenceError(reason, advice="try another model") if out is None else out
         elif len(part) > 1:
             # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
             most = len(part) // 2 if error is None else 1
@@ -336,6 +337,12 @@ class _Batcher:
             height, width = pixels[0].shape[:2]
             reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
             yield error or TileTooLargeError(reason, advice="use a smaller --tile")
+
+    def _report(self, job: ImageJob) -> Iterator[ImageJob]:
+        if not job.reported:
+            job.reported = True
+            job.timing.total = time.perf_counter() - job.started
+            yield job
 
     def _limit(self, tile: _Tile) -> int:
         assert tile.pixels is not None
@@ -369,17 +376,3 @@ def _failing(job: ImageJob) -> Iterator[None]:
                 raise TileTooLargeError(reason, advice="use a smaller --tile") from None
     except SrxError as error:
         job.error = error
-
-
-def _report(job: ImageJob) -> Iterator[ImageJob]:
-    if not job.reported:
-        job.reported = True
-        job.timing.total = time.perf_counter() - job.started
-        yield job
-
-
-def _not_finite(name: str) -> InferenceError:
-    return InferenceError(
-        f"{name}: the network gave values that are not finite, in fp32 too",
-        advice="try another model",
-    )
