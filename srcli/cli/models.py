@@ -16,13 +16,7 @@ from srcli.cli.console import (
     print_table,
     write_json,
 )
-from srcli.cli.options import (
-    GroupedCommand,
-    ModelType,
-    check_targets,
-    json_output,
-    value_range,
-)
+from srcli.cli.options import GroupedCommand, ModelType, check_targets, json_output, value_range
 from srcli.errors import UsageError
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
 

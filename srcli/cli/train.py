@@ -11,13 +11,7 @@ import click
 from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
-from srcli.cli.options import (
-    GroupedCommand,
-    device,
-    held_out_names,
-    training_pictures,
-    verbosity,
-)
+from srcli.cli.options import GroupedCommand, device, held_out_names, training_pictures, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe

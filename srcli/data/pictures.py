@@ -260,11 +260,7 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def read_pictures(
-    refs: Sequence[PictureRef],
-    use: Callable[[Picture], T],
-    *,
-    workers: int = 4,
-    smallest: int = 1,
+    refs: Sequence[PictureRef], use: Callable[[Picture], T], *, workers: int = 4, smallest: int = 1
 ) -> Iterator[tuple[T, list[str]] | SrxError]:
     """Decode pictures in threads; give, in their order, what is made of each or its error.
 

@@ -264,8 +264,5 @@ def load_training_set(
             f"{folder} until the end, to leave memory free"
         )
     return TrainingSet(
-        train=train,
-        held_out=held_out if held_out.hr else None,
-        split=split,
-        skipped=len(problems),
+        train=train, held_out=held_out if held_out.hr else None, split=split, skipped=len(problems)
     )

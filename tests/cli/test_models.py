@@ -98,12 +98,7 @@ def test_a_model_shows_costs_training_and_measured_table(srx):
     result = srx("models", "g-idrn")
     assert result.code == 0
     text = " ".join(result.out.split())
-    words = [
-        "553,638 564,513 579,738",
-        "36.182",
-        "Acta Automatica Sinica 2024",
-        "num_blocks=9",
-    ]
+    words = ["553,638 564,513 579,738", "36.182", "Acta Automatica Sinica 2024", "num_blocks=9"]
     words += ["192x192 input pixels, neighbours share 8", "recipes g-idrn, g-idrn-short"]
     cards = [tomllib.loads(card_of("g-idrn", scale).read_text()) for scale in (2, 3, 4)]
     for name, metric, label in (("Set5", "psnr", "PSNR dB"), ("Set14", "ssim", "SSIM")):

@@ -12,22 +12,9 @@ from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler, turned
 from srcli.errors import RecipeError
-from srcli.imaging.degrading import (
-    DegradationChain,
-    GaussianBlur,
-    JpegFile,
-    SensorNoise,
-    filtered,
-)
+from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise, filtered
 from srcli.imaging.resize import downscale
-from srcli.recipes.degradation import (
-    BICUBIC,
-    DEGRADATIONS,
-    Blur,
-    Degradation,
-    Jpeg,
-    Noise,
-)
+from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise
 from srcli.recipes.training import Stage
 
 AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]

@@ -9,13 +9,7 @@ import pytest
 import torch
 
 from srcli.data.pairs import Pairs, make_pairs
-from srcli.data.patches import (
-    DeviceAtlas,
-    HostAtlas,
-    PatchSampler,
-    recoloured,
-    set_levels,
-)
+from srcli.data.patches import DeviceAtlas, HostAtlas, PatchSampler, recoloured, set_levels
 from srcli.data.patches import turned as turned_patch
 from srcli.errors import DataError
 from srcli.imaging.colour import luma

@@ -193,10 +193,7 @@ def test_bicubic_is_the_matlab_compatible_one(astronaut):
 
 @pytest.mark.parametrize(
     ("name", "filter_"),
-    [
-        ("bicubic-pillow", Image.Resampling.BICUBIC),
-        ("lanczos", Image.Resampling.LANCZOS),
-    ],
+    [("bicubic-pillow", Image.Resampling.BICUBIC), ("lanczos", Image.Resampling.LANCZOS)],
 )
 def test_pillows_kernels_are_what_pillow_does_to_the_whole_picture(name, filter_, astronaut):
     whole = Image.fromarray(astronaut).resize((80, 64), filter_)

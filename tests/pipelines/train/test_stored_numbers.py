@@ -48,10 +48,7 @@ CASES = {
         "stages.1.attention_weight=0.1",
         'stages.1.adversarial.options={"widths": [8, 16], "strides": [1, 2], "decoder": [8]}',
     ),
-    "attentive-gan-adversarial": (
-        "x4",
-        'stages.0.adversarial.options={"widths": [8, 16]}',
-    ),
+    "attentive-gan-adversarial": ("x4", 'stages.0.adversarial.options={"widths": [8, 16]}'),
     "nested-attn": (
         "x2",
         "stages.0.optimizer.kind=adamw",

@@ -46,9 +46,7 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     network = build_network(model, scale=scale, options=options)
     file = tmp_path / "w.safetensors"
     save_weights(
-        file,
-        network.state_dict(),
-        WeightsInfo(model=model, scale=scale, network=options, notes={}),
+        file, network.state_dict(), WeightsInfo(model=model, scale=scale, network=options, notes={})
     )
     validate = validator(validation_sets(None, [str(folder)], scale, NoProgress()), FP32)
     assert validate is not None
