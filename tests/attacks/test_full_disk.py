@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from safetensors.numpy import load
 
-from tests.attacks.conftest import ALONE, TINY
+from tests.attacks.conftest import ALONE, TINY, write_all
 from tests.fixtures.ablations import ABLATION_FILE
 
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
@@ -23,6 +23,8 @@ LARGE = 256 << 20
 SPACES = (0.0, 0.2, 0.5, 0.8, 0.98, 1.3, 2.0, 4.0)
 """Sizes of the disk as shares of all that a run leaves on it; while it runs it may take more."""
 PAGE = 4096
+FULL = ("disk is full", "No space left", "room on the disk", "are free")
+"""Words of lines that name the disk as the cause."""
 
 
 class Disk:
@@ -96,12 +98,7 @@ def is_whole(name: str, content: bytes) -> bool:
 def attack(srx, disk, command, *, resume=(), clocks=()):
     """Run a command on disks that are too small, then with room; return how often it failed.
 
-    Args:
-        srx: Runs a command.
-        disk: Takes the output.
-        command: The words; all outputs are on the disk.
-        resume: Further words when it is run again, once there are outputs.
-        clocks: Suffixes of files that no two runs write alike, or that later ones replace.
+    ``resume`` are further words when it is run again, once there are outputs.
     """
     first = srx(*command)
     assert first.code == 0, first.err
@@ -117,7 +114,7 @@ def attack(srx, disk, command, *, resume=(), clocks=()):
             assert done.code in (1, 2), done.err  # 1 where some pictures were done
             lines = [line for line in done.err.splitlines() if "error: " in line]
             assert lines, done.err
-            assert all(is_clear(line) for line in lines), done.err
+            assert all(any(each in line for each in FULL) for line in lines), done.err
             for name, content in disk.contents().items():
                 hidden = any(each[0] == "." for each in Path(name).parts)
                 changing = name.endswith(clocks) if clocks else False
@@ -136,74 +133,49 @@ def attack(srx, disk, command, *, resume=(), clocks=()):
     return failures
 
 
-def is_clear(line: str) -> bool:
-    """Return true if a line names the disk as the cause."""
-    words = ("disk is full", "No space left", "room on the disk", "are free")
-    return any(each in line for each in words)
+RASTER = ["upscale", "{scene}", "-m", "bicubic", "-s", "3", "-q", "-o"]
+TRAIN = ["--data", "{pictures}", *TINY, *ALONE]
+EVAL = ["eval", "-m", "bicubic", "-s", "2", "--data", "{pictures}", "-q", "--metrics", "psnr"]
+EXPORT = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite"]
+CHANGING = (".safetensors", ".json", ".html")
+COMMANDS = {
+    "photographs": (["upscale", "{folder}", "-m", "bicubic", "-s", "2", "-q", "-o", "{disk}"], ()),
+    "rasters": ([*RASTER, "{disk}/a.tif"], (".json",)),
+    "COGs": ([*RASTER, "{disk}/a.tif", "--cog"], (".json",)),
+    "overviews": ([*RASTER, "{disk}/a.tif", "--overviews", "-co", "COMPRESS=NONE"], (".json",)),
+    "rasters as PNG": ([*RASTER, "{disk}/a.png"], (".json",)),
+    "trainings": (
+        ["train", "ddsr-short", "-s", "2", *TRAIN, "--budget", "3", "--out", "{disk}/run",
+         "--checkpoint-every", "0.01s"], CHANGING,
+    ),
+    "ablations": (
+        ["ablate", "run", "{ablation}", *TRAIN, "--sets", "{pictures}", "--budget", "2",
+         "--out", "{disk}/out"], CHANGING,
+    ),
+    "pages": ([*EVAL, "--no-cost", "--html", "{disk}/a.html"], (".html",)),
+    "figures": ([*EVAL, "--no-cost", "--figure", "{disk}/a.png"], ()),
+    "torchscript": ([*EXPORT, "{disk}/a.pt"], (".pt", ".xml")),
+    "onnx": ([*EXPORT, "{disk}/a.onnx"], ()),
+    "openvino": ([*EXPORT, "{disk}/a.xml"], (".xml",)),
+}  # fmt: skip
+"""Commands, and suffixes of files that no two runs write alike, or that later ones replace."""
 
 
-def test_photographs(srx, tmp_path, disk, originals, tell):
-    source = tmp_path / "in"
-    source.mkdir()
-    for suffix in (".png", ".jpg", ".webp", ".avif", ".bmp", ".tif", ".gif"):
-        (source / f"{suffix[1:]}_{suffix}").write_bytes(originals[suffix])
-    words = ["upscale", source, "-m", "bicubic", "-s", "2", "-q", "-o", disk.folder / "out"]
-    failures = attack(srx, disk, words)
-    tell(f"full disks, photographs: {failures} runs failed in a line each; the next did the rest")
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("a.tif", []),
-        ("a.tif", ["--cog"]),
-        ("a.tif", ["--overviews", "-co", "COMPRESS=NONE"]),
-        ("a.png", []),
-    ],
-    ids=lambda value: "".join(value),
-)
-def test_rasters(srx, disk, scene, name, options, tell, monkeypatch):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands(srx, tmp_path, disk, scene, pictures, originals, tell, monkeypatch, name):
+    if name in ("onnx", "openvino"):
+        pytest.importorskip(name)
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)  # four parts
-    words = ["upscale", scene, "-m", "bicubic", "-s", "3", "-q", *options]
-    words += ["-o", disk.folder / name]
-    failures = attack(srx, disk, words, clocks=(".json",))
-    kind = " ".join([Path(name).suffix, *options])
-    tell(f"full disks, rasters ({kind}): {failures} runs failed in a line; the next went on")
-
-
-def test_trainings(srx, disk, pictures, tell):
-    words = ["train", "ddsr-short", "-s", "2", "--data", pictures, *TINY, *ALONE]
-    words += ["--checkpoint-every", "0.01s", "--budget", "3", "--out", disk.folder / "run"]
-    failures = attack(
-        srx, disk, words, resume=["--resume"], clocks=(".safetensors", ".json", ".html")
-    )
-    tell(f"full disks, trainings: {failures} failed in a line, and went on with --resume")
-
-
-def test_ablations(srx, tmp_path, disk, pictures, tell):
-    file = tmp_path / "mine.toml"
-    file.write_text(ABLATION_FILE)
-    words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "2"]
-    words += [*TINY, *ALONE, "--out", disk.folder / "out"]
-    failures = attack(srx, disk, words, clocks=(".safetensors", ".json", ".html"))
-    tell(f"full disks, ablations: {failures} runs failed in a line; the next did the rest")
-
-
-@pytest.mark.parametrize("option", ["--html", "--figure"])
-def test_tables(srx, disk, pictures, option, tell):
-    words = ["eval", "-m", "bicubic", "-s", "2", "--data", pictures, "-q", "--metrics", "psnr"]
-    name = {"--html": "a.html", "--figure": "a.png"}[option]
-    words += ["--no-cost", option, disk.folder / name]
-    failures = attack(srx, disk, words, clocks=(".html",))
-    tell(f"full disks, srx eval {option}: {failures} runs failed in a line, without a half file")
-
-
-@pytest.mark.parametrize("suffix", [".pt", ".onnx", ".xml"])
-def test_exports(srx, disk, suffix, tell):
-    pytest.importorskip({".onnx": "onnx", ".xml": "openvino"}.get(suffix, "torch"))
-    words = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite", disk.folder / f"a{suffix}"]
-    failures = attack(srx, disk, words, clocks=(".pt", ".xml"))
-    tell(f"full disks, srx export to {suffix}: {failures} runs failed in a line, without a file")
+    photographs = (".png", ".jpg", ".webp", ".avif", ".bmp", ".tif", ".gif")
+    write_all(tmp_path / "in", {f"{each[1:]}_{each}": originals[each] for each in photographs})
+    ablation = tmp_path / "mine.toml"
+    ablation.write_text(ABLATION_FILE)
+    places = {"scene": scene, "pictures": pictures, "folder": tmp_path / "in"}
+    words, clocks = COMMANDS[name]
+    words = [word.format(**places, disk=disk.folder, ablation=ablation) for word in words]
+    resume = ["--resume"] if name == "trainings" else []
+    failures = attack(srx, disk, words, resume=resume, clocks=clocks)
+    tell(f"full disks, {name}: {failures} runs failed in a line each; the next did the rest")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

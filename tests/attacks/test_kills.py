@@ -59,18 +59,18 @@ def without_clock(path):
     return re.sub(rb'elapsed\\": [^,]+', b"", content[8:end]).rstrip() + content[end:]
 
 
-def attack(fork, run, folder, command, kills, *, resume=(), grows=False):
+def attack(fork, run, folder, command, kills):
     """Kill runs, three into one folder, and compare what the next gives with a run left alone.
 
     Args:
         fork: Runs a command in a process of its own.
         run: The same, to its end.
         folder: For two folders of outputs.
-        command: Returns the command for one of them.
+        command: Returns the command for one of them; files in it may be replaced until it ends.
         kills: How often.
-        resume: Further words once there are outputs.
-        grows: Outputs are replaced until the run ends.
     """
+    resume = ("--resume",) if "train" in command(folder) else ()
+    grows = bool({"train", "ablate"} & set(command(folder)))
     run(command(folder / "first"))  # takes longer than all others
     start = time.monotonic()
     run(command(folder / "whole"))
@@ -102,44 +102,28 @@ def test_six_runs_are_killed_and_go_on(tmp_path, mixed, fork, run):
 
 
 @pytest.mark.attack
-def test_upscale(tmp_path, mixed, fork, run, tell):
-    words = ["upscale", mixed, "-m", "g-idrn", "-s", "2", "-q", "--device", "cpu", "-o"]
-    killed = attack(fork, run, tmp_path, lambda out: [*words, out], KILLS["upscale"])
-    tell(f"kills of srx upscale: {killed}; all outputs equal those of a run left alone")
-
-
-@pytest.mark.attack
-def test_train(tmp_path, pictures, fork, run, tell):
-    often = ["--checkpoint-every", "0.2s", "--budget", "25"]
-    words = ["train", "ddsr-short", "-s", "2", "--data", pictures, *TINY, *ALONE, *often, "--out"]
-    killed = attack(
-        fork, run, tmp_path, lambda out: [*words, out], KILLS["train"],
-        resume=["--resume"], grows=True,
-    )  # fmt: skip
-    tell(f"kills of srx train: {killed}; resumed weights equal those of a run left alone")
-
-
-@pytest.mark.attack
-def test_ablate(tmp_path, pictures, fork, run, tell):
+@pytest.mark.parametrize("name", ["upscale", "train", "ablate", "export"])
+def test_commands(tmp_path, mixed, pictures, fork, run, tell, name):
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE)
-    words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "4"]
-    words += [*TINY, *ALONE, "--out"]
-    killed = attack(
-        fork, run, tmp_path, lambda out: [*words, out], KILLS["ablate"], grows=True
-    )  # fmt: skip
-    tell(f"kills of srx ablate run: {killed}; all weights equal those of a run left alone")
+    small, often = [*TINY, *ALONE], ["--checkpoint-every", "0.2s", "--budget", "25"]
+    words = {
+        "upscale": [mixed, "-m", "g-idrn", "-s", "2", "-q", "--device", "cpu", "-o"],
+        "train": ["ddsr-short", "-s", "2", "--data", pictures, *small, *often, "--out"],
+        "ablate": [
+            "run", file, "--data", pictures, "--sets", pictures, "--budget", "4", *small, "--out",
+        ],
+        "export": ["-m", "rrlfn", "-s", "2", "-q", "--overwrite"],
+    }[name]  # fmt: skip
 
-
-@pytest.mark.attack
-def test_export(tmp_path, fork, run, tell):
     def command(out):
+        if name != "export":
+            return [name, *words, out]
         out.mkdir(exist_ok=True)
-        words = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite"]
-        return [*words, out / "a.pt"]
+        return [name, *words, out / "a.pt"]
 
-    killed = attack(fork, run, tmp_path, command, KILLS["export"])
-    tell(f"kills of srx export: {killed}; the file is whole or missing, nothing is left")
+    killed = attack(fork, run, tmp_path, command, KILLS[name])
+    tell(f"kills of srx {name}: {killed}; all outputs equal those of a run left alone")
 
 
 @pytest.mark.attack
