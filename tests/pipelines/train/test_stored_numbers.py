@@ -21,45 +21,30 @@ SMALL = {
     "attentive-gan": ("channels=16", "steps=2", "num_rdb=1", "mapping_depth=2"),
     "nested-attn": ("channels=16", "levels=2"),
 }
+TURNED, AVERAGED = "stages.0.augmentation=d8", "ema_decay=0.999"
 CASES = {
     "g-idrn-short": ("x2",),
     "g-idrn-muon": ("x3", "stages.0.distillation=bicubic"),
     "rrlfn": (
-        "x2",
-        "stages.0.vary_levels=0.5",
-        "ema_decay=0.999",
-        *(f"stages.{i}.augmentation=d8" for i in range(3)),
+        "x2", "stages.0.vary_levels=0.5", AVERAGED, TURNED, "stages.1.augmentation=d8",
+        "stages.2.augmentation=d8",
     ),
     "ddsr": (
-        "x2",
-        "stages.0.optimizer.kind=sgd",
-        "stages.0.optimizer.nesterov=true",
-        "stages.0.optimizer.clip_norm=0.1",
-        "stages.0.vary_levels=0.5",
-        "stages.0.augmentation=d8",
-        "stages.0.patch_stride=1",
-        "ema_decay=0.999",
+        "x2", "stages.0.optimizer.kind=sgd", "stages.0.optimizer.nesterov=true",
+        "stages.0.optimizer.clip_norm=0.1", "stages.0.vary_levels=0.5", TURNED,
+        "stages.0.patch_stride=1", AVERAGED,
     ),
     "attentive-gan": (
-        "x4",
-        "start_from_bicubic=true",
-        "ema_decay=0.999",
-        *(f"stages.{i}.augmentation=d8" for i in range(2)),
+        "x4", "start_from_bicubic=true", AVERAGED, TURNED, "stages.1.augmentation=d8",
         "stages.1.attention_weight=0.1",
         'stages.1.adversarial.options={"widths": [8, 16], "strides": [1, 2], "decoder": [8]}',
     ),
     "attentive-gan-adversarial": ("x4", 'stages.0.adversarial.options={"widths": [8, 16]}'),
     "nested-attn": (
-        "x2",
-        "stages.0.optimizer.kind=adamw",
-        "degradation=photo",
-        "start_from_bicubic=true",
-        "ema_decay=0.999",
-        "stages.0.augmentation=d8",
+        "x2", "stages.0.optimizer.kind=adamw", "degradation=photo", "start_from_bicubic=true",
+        AVERAGED, TURNED,
     ),
-}
-
-
+}  # fmt: skip
 STORED = {  # losses by stage, best PSNR, then mean, deviation and one value of an SR picture
     "g-idrn-short": [0.035641, 36.759367, 0.452506, 0.247016, 0.287052],
     "g-idrn-muon": [0.029806, 44.60266, 0.450873, 0.244387, 0.172707],
