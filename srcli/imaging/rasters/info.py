@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,17 +40,10 @@ _STRUCTURE = frozenset(
     }
 )  # fmt: skip
 _OUTDATED = (  # once the pixels change
-    "STATISTICS_",
-    "EXIF_PixelXDimension",
-    "EXIF_PixelYDimension",
-    "EXIF_SubjectArea",
-    "EXIF_SubjectLocation",
-    "EXIF_FocalPlane",
-    "OVR_",
-    "TIFFTAG_MINSAMPLEVALUE",
-    "TIFFTAG_MAXSAMPLEVALUE",
-    "NODATA_VALUES",
-)
+    "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
+    "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
+    "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
+)  # fmt: skip
 _EXACT = 2**53
 _BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>')
 _LEGEND = re.compile(r"<(ColorTable|CategoryNames|GDALRasterAttributeTable)\b.*?</\1>", re.DOTALL)
@@ -118,8 +109,8 @@ class RasterInfo:
     """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews within the file or beside it."""
-    icc: bytes | None = None
-    """Colour profile."""
+    icc: str = ""
+    """Colour profile in base64; empty without one."""
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
@@ -130,11 +121,7 @@ class RasterInfo:
 
 
 def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
-    """Read the metadata of any file that GDAL opens, without decoding pixels.
-
-    Raises:
-        PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
-    """
+    """Read the metadata of any file with bands of real numbers, without decoding pixels."""
     dataset, georeferenced = open_with_georeference(path, remote=remote)
     with dataset, reading_errors(path, "its header cannot be read", remote=remote):
         _check(path, dataset)
@@ -147,15 +134,12 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             )
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
-        bands = tuple(_bands(dataset, notes))
+        bands = _bands(dataset, notes)
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         points, points_crs = dataset.gcps
         transform = dataset.transform if georeferenced else type(dataset.transform).identity()
         block_height, block_width = dataset.block_shapes[0]
-        icc, palette = None, None
-        if text := dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE"):
-            with suppress(binascii.Error):
-                icc = base64.b64decode(text)
+        profile, palette = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""), None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
@@ -184,7 +168,7 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             # "YCbCr JPEG" is JPEG
             compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             overviews=tuple(dataset.overviews(1)),
-            icc=icc,
+            icc=profile,
             notes=tuple(notes),
         )
 
@@ -214,24 +198,23 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
 
 
 def _check(path: Path, dataset: DatasetReader) -> None:
-    if not dataset.count:
-        names = _subdatasets(path, dataset)
-        if not names:
-            raise PictureError(f"{path}: holds no bands; give a raster that has pixels")
-        raise PictureError(
-            f"{path}: holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
+    problem, names = "", [] if dataset.count else _subdatasets(path, dataset)
+    if names:
+        problem = f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
+    elif not dataset.count:
+        problem = "holds no bands; give a raster that has pixels"
+    elif dataset.count > MOST_BANDS:
+        problem = (
+            f"has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some to a "
+            "file of their own, with gdal_translate -b"
         )
-    if dataset.count > MOST_BANDS:
-        raise PictureError(
-            f"{path}: has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some "
-            "to a file of their own, with gdal_translate -b"
+    elif unknown := sorted({one for one in dataset.dtypes if one.startswith("complex")}):
+        problem = (
+            f"values of type {', '.join(unknown)} are not supported; convert them to integers of "
+            "up to 32 bits, or to floats"
         )
-    unknown = sorted({one for one in dataset.dtypes if one.startswith("complex")})
-    if unknown:
-        raise PictureError(
-            f"{path}: values of type {', '.join(unknown)} are not supported; convert them "
-            "to integers of up to 32 bits, or to floats"
-        )
+    if problem:
+        raise PictureError(f"{path}: {problem}")
 
 
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
@@ -241,8 +224,8 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
 
 
-def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
-    legends = _legends(dataset)
+def _bands(dataset: DatasetReader, notes: list[str]) -> tuple[BandInfo, ...]:
+    legends, bands = _legends(dataset), []
     # each of these goes through all bands
     values = zip(
         dataset.indexes,
@@ -261,7 +244,7 @@ def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
             notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
         bits = int(text) if text.isdecimal() else 0
-        yield BandInfo(
+        one = BandInfo(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
@@ -273,6 +256,8 @@ def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
             bits=bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None,
             legend=legends.get(band, ""),
         )
+        bands.append(one)
+    return tuple(bands)
 
 
 def _legends(dataset: DatasetReader) -> dict[int, str]:

@@ -214,7 +214,7 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     ``OFFLINE`` leaves out servers that the environment exempts from proxies, and libraries that
     make requests of their own.
     """
-    before = {name: os.environ.get(name) for name in (*_PROXIES, *_EXEMPTIONS)}
+    before = dict(os.environ)
     if not allowed:
         os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
         for name in _EXEMPTIONS:
@@ -222,10 +222,9 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name in (*_PROXIES, *_EXEMPTIONS):
             os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.update(before)
 
 
 @cache
@@ -259,16 +258,8 @@ def open_with_georeference(
     """Open a raster and tell if it has a transform, control points or RPCs.
 
     In rasterio's handle an identity transform and none at all look alike (and for some formats it
-    is arbitrary); only the warning given on opening distinguishes them.
-
-    Args:
-        path: A file, or a ``DatasetName``.
-        remote: The network may be used.
-        confined: The file may lead to no other one.
-
-    Raises:
-        PictureError: If the file is missing, GDAL cannot open it, it would read what it may not, or
-            rasterio is not installed.
+    is arbitrary); only the warning given on opening distinguishes them. ``remote`` files may be on
+    the network, ``confined`` ones lead to no other file.
     """
     name, advice = str(path.absolute()), _DAMAGED
     refused = _INDIRECT_DRIVERS if confined else frozenset()
@@ -314,20 +305,16 @@ def _check_mosaic(path: Path, dataset: DatasetReader, *, remote: bool) -> None:
     except ET.ParseError as error:
         raise PictureError(f"{path}: its XML is damaged ({error}); export it again") from None
     for source in root.iter("SourceFilename"):
-        if not remote and is_remote(source.text or ""):
+        name = source.text or ""
+        if not remote and is_remote(name):
             raise PictureError(
-                f"{path}: reads {source.text!r} from the network; --allow-remote permits that"
+                f"{path}: reads {name!r} from the network; --allow-remote permits it"
             )
-    for band in root.iter("VRTRasterBand"):
-        raw = band.iter("SourceFilename") if band.get("subClass") == "VRTRawRasterBand" else ()
-        for source in raw:
-            name = source.text or ""
-            beside = {key.lower(): value for key, value in source.items()}.get("relativetovrt")
-            file = Path(os.path.realpath(folder / name if beside == "1" else name))
-            if isinstance(path, DatasetName) or not file.is_relative_to(folder):
-                raise PictureError(
-                    f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs"
-                )
+        beside = {key.lower(): value for key, value in source.items()}.get("relativetovrt")
+        file = Path(os.path.realpath(folder / name if beside == "1" else name))
+        inside = file.is_relative_to(folder) and not isinstance(path, DatasetName)
+        if "VRTRawRasterBand" in text and not inside:
+            raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
 
 
 def dataset_files(dataset: DatasetReader, *, remote: bool = False) -> tuple[str, ...]:
@@ -385,22 +372,25 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
     """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters."""
     try:
         with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
-            reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
-            bands, kinds = dataset.count, dataset.dtypes or ("uint8",)  # a container has no bands
-            bits = np.dtype(kinds[0]).itemsize * 8
+            kinds = dataset.dtypes or ("uint8",)  # a container has no bands
+            return Picture(
+                path=path,
+                format="",
+                height=dataset.height,
+                width=dataset.width,
+                channels=dataset.count,
+                bits=np.dtype(kinds[0]).itemsize * 8,
+                raster=f"a format of GDAL ({dataset.driver})",
+            )
     except PictureError as error:
         told = not isinstance(error.__cause__, Exception)  # refused by srx, not by GDAL
-        if told or isinstance(path, DatasetName) or _explain(path):
-            raise
-        if path.suffix.lower() not in RASTER_SUFFIXES:
-            return None
-        if confined:
+        raster = path.suffix.lower() in RASTER_SUFFIXES
+        if told or isinstance(path, DatasetName) or _explain(path) or (raster and confined):
             raise
         # GDAL's error explains more than that it is no photograph
-        reason, height, width, bands, bits = "a suffix of rasters", 0, 0, 0, 0
-    return Picture(
-        path=path, format="", height=height, width=width, channels=bands, bits=bits, raster=reason
-    )
+        why = "a suffix of rasters"
+        nothing = Picture(path=path, format="", height=0, width=0, channels=0, bits=0, raster=why)
+        return nothing if raster else None
 
 
 def companion_reason(picture: Picture) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -129,14 +131,10 @@ def make_output(
     scale: int,
     options: OutputOptions | None = None,
 ) -> OutputProfile:
-    """Derive the profile of the enlarged raster.
+    """Derive the profile of the enlarged raster, or refuse a format that cannot hold it.
 
     Georeference, tags, names, units, scales and interpretations of bands, nodata, mask, alpha and
     the colour profile are kept; statistics, which would be wrong, are not.
-
-    Raises:
-        UsageError: If the options contradict each other.
-        PictureError: If the format cannot hold the result.
     """
     options = options or OutputOptions()
     has_transform = info.has_transform
@@ -171,12 +169,14 @@ def make_output(
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
         notes += lost
-    if info.icc is not None:
-        wanted = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(info.icc[16:20])
-        if wanted is not None and layout.interpretations[: len(wanted)] == wanted:
-            profile = base64.b64encode(info.icc).decode("ascii")
-            tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
-        else:
+    if info.icc:
+        tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
+        space = b""
+        with suppress(binascii.Error):
+            space = base64.b64decode(info.icc)[16:20]
+        wanted = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(space)
+        if wanted is None or layout.interpretations[: len(wanted)] != wanted:
+            del tags["COLOR_PROFILE"]
             notes.append("colour profile left out: it is for other bands than the output has")
     if has_transform and info.gcps:
         notes.append("ground control points left out: the transform says the same")
@@ -209,8 +209,14 @@ def _with_marks(
 ) -> OutputProfile:
     """Choose how the output marks its empty pixels: nodata, mask or alpha."""
     bands, alpha, mask, nodata = out.bands, out.alpha, out.mask, out.nodata
-    if nodata is not None:
-        notes += _nodata_notes(info, layout, nodata)
+    # compared as text, because NaN differs from itself
+    others = [b for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
+    if nodata is not None and others:
+        notes.append(
+            f"one nodata value is kept: {nodata:g} stands for no data in band"
+            f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} "
+            "there are moved to the one beside it, those of classes stay"
+        )
     bits = options.creation.get("NBITS", "")
     whole = out.format == "tif" and out.dtype.startswith("uint") and bits.isdecimal()
     if whole and int(bits) < np.iinfo(out.dtype).bits:
@@ -261,19 +267,6 @@ def _tags(
     repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
     nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
     return {**info.tags, "": {**own, **software, **options.provenance.tags, **nearest}}
-
-
-def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
-    """Explain the change of bands whose nodata value differs from the output's."""
-    # compared as text, because NaN differs from itself
-    others = [b for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
-    if not others:
-        return []
-    return [
-        f"one nodata value is kept: {nodata:g} stands for no data in band"
-        f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} there "
-        "are moved to the one beside it, those of classes stay"
-    ]
 
 
 def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:

@@ -61,19 +61,14 @@ class Parts:
         return parts_folder(self.target)
 
     @property
-    def rows(self) -> int:
-        """Rows of a part; the last one may have fewer."""
-        return part_rows(self.output)
-
-    @property
     def count(self) -> int:
         """Number of parts."""
-        return -(-self.output.height // self.rows)
+        return -(-self.output.height // part_rows(self.output))
 
     def span(self, number: int) -> range:
-        """Return the output rows of a part, numbered from 0."""
-        top = number * self.rows
-        return range(top, min(top + self.rows, self.output.height))
+        """Return the output rows of a part, numbered from 0; the last one may have fewer."""
+        rows = part_rows(self.output)
+        return range(number * rows, min((number + 1) * rows, self.output.height))
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
@@ -104,6 +99,7 @@ class PartWriter:
     def __init__(self, parts: Parts, numbers: range) -> None:
         self._parts = parts
         self._output = output = parts.output
+        self.has_mask = output.mask
         self._numbers = numbers
         self._next_row = parts.span(numbers.start).start
         rows = len(parts.span(numbers.start))
@@ -195,11 +191,8 @@ def part_rows(output: OutputProfile) -> int:
 
 def part_blocks(output: OutputProfile, height: int) -> tuple[int, int]:
     """Return the (height, width) of the blocks of a part of some height."""
-
-    def side(length: int, longest: int) -> int:
-        return min(longest, -(-length // _MULTIPLE) * _MULTIPLE)
-
-    return side(height, _BLOCK_HEIGHT), side(output.width, _BLOCK_WIDTH)
+    rows, columns = (-(-length // _MULTIPLE) * _MULTIPLE for length in (height, output.width))
+    return min(_BLOCK_HEIGHT, rows), min(_BLOCK_WIDTH, columns)
 
 
 def writer_memory(output: OutputProfile) -> int:
@@ -243,17 +236,9 @@ def open_parts(
 ) -> Iterator[tuple[Parts, tuple[str, ...]]]:
     """Open the parts of an output, those of an interrupted run included, for one process.
 
-    The folder is removed at the end of the block if the output is finished or no part is complete.
-
-    Args:
-        target: The final name. Its folder must exist.
-        output: What the file is to hold.
-        fingerprint: Everything that the pixels depend on (input, model, options): plain values by
-            names for messages. Parts with another one are removed.
-        resume: Keep the parts of an interrupted run.
-
-    Yields:
-        The parts, and messages for the user on earlier work that is not used.
+    Parts with another fingerprint are removed: it has everything that the pixels depend on (input,
+    model, options), by names for messages. The folder is removed at the end of the block if the
+    output is finished or no part is complete. Yields messages on earlier work that is not used too.
     """
     parts = Parts(target, output)
     with writing_errors(target):

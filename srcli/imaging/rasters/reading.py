@@ -245,15 +245,15 @@ class MaskedSink:
 
     Empty pixels become nodata (without such a value: NaN in floats, else 0); valid pixels that the
     network happened to make equal to nodata move to the next value. Bands of classes, mask and
-    alpha are enlarged by nearest neighbour. The mask is passed on if the file has one.
+    alpha are enlarged by nearest neighbour. A mask of
+    the file, or one that the output needs, is passed on.
 
     Args:
         writer: Receives the rows, possibly in smaller parts.
         source: The input, as the network sees it; all of it if no band goes through the network.
         scale: Output pixels per input pixel.
-        needs_mask: Pass on a mask also if the input has only nodata.
+        layout: Of all bands; that of the source by default.
         classes: The bands of classes of the input, where others go through the network.
-        layout: Of all bands, where there are ``classes``.
     """
 
     def __init__(
@@ -261,10 +261,8 @@ class MaskedSink:
         writer: PartWriter,
         source: RasterSource,
         scale: int,
-        *,
-        needs_mask: bool = False,
-        classes: RasterSource | None = None,
         layout: BandLayout | None = None,
+        classes: RasterSource | None = None,
     ) -> None:
         self.writer = writer
         self.source = source
@@ -272,7 +270,7 @@ class MaskedSink:
         self.classes = classes
         self.layout = layout or source.layout
         source.keep_marks()
-        self.has_mask = needs_mask or source.info.mask in ("dataset", "band")
+        self.has_mask = writer.has_mask or source.info.mask in ("dataset", "band")
         nodata = source.layout.nodata
         empty = np.nan if source.dtype.kind == "f" else 0.0
         self._empty = source.dtype.type(empty if nodata is None else nodata)

@@ -113,8 +113,6 @@ def choose_bands(
 ) -> BandLayout:
     """Choose the bands of the output by ``choose_layout``, after finding those of classes.
 
-    The values of classes are names, not quantities.
-
     Sure signs are a palette, one bit a pixel, category names, flags or a thematic layer in the
     metadata, and a word such as SCL, QA_PIXEL or landcover in the name of a band, or of a file of
     one band (whose pixels must not contradict it). Red, green and blue are never classes.
@@ -339,17 +337,8 @@ def choose_value_range(
 
     ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats in this range, otherwise the range of
     nearly all valid pixels: of red, green and blue together and of every other band alone, so that
-    heights in metres do not swamp an index of -1 to 1.
-
-    Args:
-        info: The file.
-        layout: Bands to enlarge.
-        window: The part to enlarge.
-        spec: ``auto``; ``dtype`` for the full range of the dtype (0 to 1 for floats); or the lowest
-            and the highest value, finite.
-
-    Returns:
-        The values, and a note for the user; empty if the range was not found from pixels.
+    heights in metres do not swamp an index of -1 to 1. ``dtype`` is the full range of the dtype (0
+    to 1 for floats). A note for the user is empty if the range was not found from pixels.
     """
     dtype = np.dtype(layout.dtype)
     if dtype.kind != "f" and dtype.itemsize > 4:

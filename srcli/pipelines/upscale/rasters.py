@@ -9,14 +9,14 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
+from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
-from srcli.imaging.rasters.reading import MaskedSink, RasterSource, cache_for
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource
 from srcli.inference.calibration import calibrate
 from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
@@ -171,8 +171,7 @@ def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]
 def do_raster_unit(unit: RasterUnit, place: Place, progress: Progress) -> JsonDict:
     """Do a unit of a raster, here or in a worker.
 
-    Returns:
-        Of "prepare": ``job``; of "make": ``timing``; of each that failed: ``error``.
+    "prepare" gives a ``job``, "make" a ``timing``, each that failed an ``error``.
     """
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     unit, source = replace(unit, options=options), unit.item.source
@@ -214,8 +213,8 @@ def _prepare(unit: RasterUnit) -> RasterJob:
         "tta": own.tta,
         "back_project": own.back_project,
     }
-    layout, cache = job.layout.interpolated(), cache_for(job.info, grid.tile_height)
-    plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
+    memory = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
+    layout, cache = job.layout.interpolated(), BLOCK_CACHE + memory.cache
     with RasterSource(job.info, layout, job.window, cache) as source:
         found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
     arrays = found.arrays() if isinstance(found, Calibration) else None
@@ -233,40 +232,29 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
     started, scale = time.perf_counter(), unit.options.scale
     parts = Parts(unit.item.target, job.output)
-    grid = _grid(unit, job)
-    memory = plan_memory(job, grid, scale, unit.options.raster.max_memory)
-    cache = cache_for(job.info, grid.tile_height)
+    memory = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
+    cache = BLOCK_CACHE + memory.cache
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
-    timing = Timing()
+    timing, layout = Timing(), job.layout
     with ExitStack() as stack:
 
         def opened(layout: BandLayout) -> RasterSource:
             return stack.enter_context(RasterSource(job.info, layout, job.window, cache))
 
-        if job.layout.all_classes:
-            source = opened(job.layout)
-            for number in chain.from_iterable(runs):
-                writer = PartWriter(parts, range(number, number + 1))
-                sink = MaskedSink(writer, source, scale, needs_mask=parts.output.mask)
-                sink.repeat(parts.span(number))
-                task.advance(1)
+        if layout.all_classes:
+            source = opened(layout)
+            for run in runs:
+                sink = MaskedSink(PartWriter(parts, run), source, scale, layout)
+                for number in run:
+                    sink.repeat(parts.span(number))
+                    task.advance(1)
             return Timing(total=time.perf_counter() - started)
-        engine = _engine(unit, job)
-        source = opened(job.layout.interpolated())
-        classes = opened(job.layout.repeated()) if job.layout.classes else None
-        calibration = job.calibration and Calibration.of_arrays(
-            job.calibration, engine.engine.device
-        )
+        engine, source = _engine(unit, job), opened(layout.interpolated())
+        classes = opened(layout.repeated()) if layout.classes else None
+        arrays, device = job.calibration, engine.engine.device
         for run in runs:
-            masked = MaskedSink(
-                PartWriter(parts, run),
-                source,
-                scale,
-                needs_mask=parts.output.mask,
-                classes=classes,
-                layout=job.layout,
-            )
-            with WriteBehind(masked.write, memory.waiting) as rows:
+            sink = MaskedSink(PartWriter(parts, run), source, scale, layout, classes)
+            with WriteBehind(sink.write, memory.waiting) as rows:
                 work = make_job(
                     source,
                     rows,
@@ -275,7 +263,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
                     tiling=unit.tiling,
                     tile_rows=_tile_rows(unit, job, run),
                 )
-                work.calibration = calibration or None
+                work.calibration = Calibration.of_arrays(arrays, device) if arrays else None
                 run_one(engine, work, task=task)
             timing += work.timing
     return timing

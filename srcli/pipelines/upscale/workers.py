@@ -44,8 +44,8 @@ class UpscaleShare:
 class _RasterUnderWay:
     steps: RasterSteps
     results: list[JsonDict] = field(default_factory=list)
-    """Of its present step, as far as they are there."""
-    left: int = 0
+    """Those of its present step, as far as they are there."""
+    units: int = 0
 
 
 @dataclass
@@ -79,7 +79,7 @@ class _RasterQueue:
             return
         failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
         raster.results.append(failed if done.result is None else done.result)
-        if len(raster.results) == raster.left:
+        if len(raster.results) == raster.units:
             self._go_on(raster)
         self.add([])
 
@@ -94,7 +94,7 @@ class _RasterQueue:
                 units = raster.steps.send(raster.results or None)
         except StopIteration:
             return
-        raster.results, raster.left = [], len(units)
+        raster.results, raster.units = [], len(units)
         self.owners |= {len(self.units) + i: raster for i in range(len(units))}
         self.units += units
 
@@ -114,13 +114,8 @@ def run_on_workers(
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 
-    Args:
-        items: Inputs, of which some may prove to be rasters.
-        rasters: Inputs that are known to be rasters.
-        tiling: Of rasters.
-        options: All options; the executor chooses the device.
-        reporter: Receives the reports.
-        executor: Runs the units; engines let this process do so.
+    Some of the items may prove to be rasters; ``tiling`` is theirs. The executor chooses the
+    device; engines let this process do all.
     """
     pool = None
     if isinstance(executor, EnginePool):
@@ -159,11 +154,10 @@ def run_on_workers(
 def upscale_unit(
     unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    """Do a unit in a worker.
+    """Do a unit in a worker; for rasters see ``do_raster_unit``.
 
-    Returns:
-        For photographs ``files``, the reports of all that were done or failed, and ``rasters``,
-        the other inputs; for rasters see ``do_raster_unit``.
+    Photographs give ``files``, the reports of all that were done or failed, and ``rasters``, the
+    other inputs.
     """
     if isinstance(unit, RasterUnit):
         return do_raster_unit(unit, place, progress)

@@ -15,6 +15,8 @@ from srcli.ports.image import Window
 class Rows(PartWriter):
     """A writer that keeps everything."""
 
+    has_mask = False
+
     def __init__(self):
         self.tops, self.pixels, self.alphas, self.masks = [], [], [], []
 
