@@ -143,11 +143,8 @@ class Evaluation:
 
     def of(self, scale: int, dataset: str, model: str | None = None) -> list[PictureScore]:
         """Return the scores of one set at one scale, of all models or one."""
-        return [
-            s
-            for s in self.scores
-            if (s.scale, s.dataset) == (scale, dataset) and model in (None, s.model)
-        ]
+        own = [each for each in self.scores if (each.scale, each.dataset) == (scale, dataset)]
+        return [each for each in own if model in (None, each.model)]
 
     def means(self, scale: int | None = None, dataset: str | None = None) -> list[MeanScore]:
         """Return means by scale, set and model, in the order of measuring."""

@@ -7,7 +7,7 @@ import gc
 import math
 import os
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -52,7 +52,7 @@ class Counts(NamedTuple):
     """Output elements of all ReLUs, leaky or parametric too."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Efficiency:
     """Figures to compare networks by."""
 
@@ -66,7 +66,7 @@ class Efficiency:
     """Of the convolutions, for an output of 1280x720 (its LR size rounded down)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ModelCost:
     """Parameters, work and memory of a model at a stated LR size."""
 
@@ -119,10 +119,8 @@ def _count(network: Network, size: tuple[int, int], device: torch.device) -> Cou
     with torch.no_grad(), counter:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
     found = counter.get_flop_counts().get("Global", {})
-    return Counts(
-        conv_macs=found.get(_CONVOLUTION, 0) // 2,  # of it, a product and a sum are two
-        activations=sum(found.get(name, 0) for name in _RELUS),
-    )
+    # Of it, a product and a sum are two.
+    return Counts(found.get(_CONVOLUTION, 0) // 2, sum(found.get(name, 0) for name in _RELUS))
 
 
 def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
@@ -132,14 +130,9 @@ def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> in
 
 def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:
     """Count parameters, and work at an LR size (height, width) and for an output of 1280x720."""
-    work = count_macs(network, *size)
+    macs, activations = count_macs(network, *size)
     hd = count_macs(network, *(side // network.scale for side in HD_SIZE))
-    return Efficiency(
-        parameters=count_parameters(network),
-        conv_macs=work.conv_macs,
-        challenge_flops=work.conv_macs + work.activations,
-        hd_conv_macs=hd.conv_macs,
-    )
+    return Efficiency(count_parameters(network), macs, macs + activations, hd.conv_macs)
 
 
 def model_cost(
@@ -155,20 +148,12 @@ def model_cost(
     device keeps no account, or has too little, and the work if it cannot be counted. The network
     itself is not changed. The LR size (height, width) is padded to the next that it takes.
     """
-    work = None
+    macs = flops = hd = None
     with suppress(ModelError):
-        work = measure_efficiency(network, size)
-    return ModelCost(
-        scale=network.scale,
-        model=model,
-        size=size,
-        parameters=count_parameters(network),
-        conv_macs=work.conv_macs if work else None,
-        challenge_flops=work.challenge_flops if work else None,
-        hd_conv_macs=work.hd_conv_macs if work else None,
-        peak_memory=forward_memory(network, size, device),
-        memory_of="host" if device.type == "cpu" else "device",
-    )
+        _, macs, flops, hd = astuple(measure_efficiency(network, size))
+    memory, place = forward_memory(network, size, device), "host" if device == CPU else "device"
+    parameters = count_parameters(network)
+    return ModelCost(network.scale, model, size, parameters, macs, flops, hd, memory, place)
 
 
 def forward_memory(

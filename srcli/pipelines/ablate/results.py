@@ -185,14 +185,14 @@ class AblationResult:
     @property
     def left_out(self) -> list[str]:
         """Pictures left out of the scores, in words, each set once."""
-        found = {
+        found = (
             f"{dataset}: {len(own.pictures)} of {own.of} pictures could be read; left out: "
-            f"{', '.join(own.left_out)}": None
+            f"{', '.join(own.left_out)}"
             for dataset in self.conditions.sets
             for own in self.scores(dataset)
             if own.left_out
-        }
-        return list(found)
+        )
+        return list(dict.fromkeys(found))
 
     @property
     def failures(self) -> list[str]:

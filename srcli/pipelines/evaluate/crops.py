@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -81,14 +81,15 @@ class Comparison:
     """Of the whole picture, by model, under the protocol."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CropPlace:
-    """A part of a picture that is to be shown."""
+class CropPlace(NamedTuple):
+    """A part of a picture that is to be shown, in HR pixels."""
 
     picture: str
     """Name of the picture in tables."""
-    window: tuple[int, int, int, int]
-    """Left, top, width, height in HR pixels."""
+    left: int
+    top: int
+    width: int
+    height: int
 
     @classmethod
     def parse(cls, text: str) -> CropPlace:
@@ -97,14 +98,13 @@ class CropPlace:
         parts = numbers.split(",")
         if not colon or len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
             raise UsageError(f"--crop {text}: give IMG:X,Y,W,H, such as bird:100,60,80,80")
-        left, top, width, height = map(int, parts)
-        if min(width, height) < 1:
+        if min(map(int, parts[2:])) < 1:
             raise UsageError(f"--crop {text}: width and height must be above 0")
-        return cls(picture=picture, window=(left, top, width, height))
+        return cls(picture, *map(int, parts))
 
     def inside(self, hr: Array, scale: int) -> tuple[int, int, int, int]:
         """Return top, left, height and width, widened to multiples of the scale."""
-        left, top, width, height = self.window
+        _, left, top, width, height = self
         bottom, right = (-(-end // scale) * scale for end in (top + height, left + width))
         top, left = top // scale * scale, left // scale * scale
         if bottom > hr.shape[0] or right > hr.shape[1]:
@@ -113,6 +113,12 @@ class CropPlace:
                 f"{hr.shape[1]}x{hr.shape[0]} pixels at x{scale}"
             )
         return top, left, bottom - top, right - left
+
+
+def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Comparison]:
+    """Cut the crops at the places in a picture; without any place, where the models differ most."""
+    own = [place for place in places if place.picture == result.pair.name]
+    return [cut_crops(result, place) for place in (own if places else [None])]
 
 
 def cut_crops(result: EnlargedPicture, place: CropPlace | None = None) -> Comparison:
@@ -168,12 +174,6 @@ def find_window(
     )
     row, column = np.unravel_index(int(total.argmax()), total.shape)
     return int(tops[row]), int(lefts[column]), height, width
-
-
-def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Comparison]:
-    """Cut the crops at the places in a picture; without any place, where the models differ most."""
-    own = [place for place in places if place.picture == result.pair.name]
-    return [cut_crops(result, place) for place in (own if places else [None])]
 
 
 def write_figure(
