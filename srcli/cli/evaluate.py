@@ -113,10 +113,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     """
     from srcli.cli.console import Console
     from srcli.models.weights import default_scale
+    from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.crops import CropPlace, cut_places, save_pictures, write_figure
-    from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
-    from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
     targets = table_targets(given, **{"--html": given["html"], "--figure": given["figure"]})
     if given["crops"] and not given["figure"]:
@@ -155,9 +154,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         targets,
         {
             "--json": lambda: json_text(result.as_json()),
-            "--csv": lambda: evaluation_csv(result),
-            "--markdown": lambda: evaluation_markdown(result),
-            "--html": lambda: evaluation_page(result, crops),
+            "--csv": lambda: report.evaluation_csv(result),
+            "--markdown": lambda: report.evaluation_markdown(result),
+            "--html": lambda: report.evaluation_page(result, crops),
         },
     )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
@@ -194,7 +193,7 @@ def _options(given: dict[str, Any]) -> EvalOptions:
 
 def _show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
     """Print the tables; with ``verbose`` one line for every picture as well."""
-    from srcli.pipelines.evaluate import tables
+    from srcli.pipelines.evaluate import report as tables
 
     out = make_console(to_stderr=to_stderr)
     for scale in result.scales:

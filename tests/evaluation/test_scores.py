@@ -18,7 +18,7 @@ from srcli.evaluation.scores import (
     paired_mean,
 )
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.pipelines.evaluate.tables import score_table
+from srcli.pipelines.evaluate.report import score_table
 
 
 def make(values, *, of=2, metrics=("psnr",)):

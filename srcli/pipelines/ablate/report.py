@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.pipelines.ablate.results import AblationResult
-from srcli.pipelines.ablate.verdicts import (
+from srcli.pipelines.ablate.results import (
     LEAST_GAIN,
     PRINTED_SHARE,
+    AblationResult,
     Judged,
     Verdict,
     count_tests,

@@ -1,12 +1,19 @@
-"""Options and results of ablations as plain values, and the files that keep results."""
+"""Options and results of ablations, the files that keep them, and verdicts on what was printed.
+
+Variants are compared with their base in pairs, by seed and picture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from statistics import fmean
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
 
 from srcli.data.training_set import DataSelection
 from srcli.errors import DataError, RecipeError, UsageError
@@ -14,11 +21,23 @@ from srcli.files import parse_text
 from srcli.inference.device import Precision
 from srcli.recipes.ablations import METRICS, Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
-from srcli.recipes.files import write_json
+from srcli.recipes.files import load_recipe, write_json
+from srcli.recipes.published import name_key, published_rows
 from srcli.training.budget import parse_budget
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RESULT = "ablation.json"
 """File of a result in the folder of its ablation."""
+LEVEL = 0.05
+"""Chance of any false verdict among all tests of a report."""
+LEAST_GAIN = 1.0
+"""Decibels above bicubic below which a network is too little trained to judge."""
+PRINTED_SHARE = 0.5
+"""Share of the printed gain over bicubic below which a network is too little trained to judge."""
+MOST_FREEDOM = 10_000.0
+"""Beyond so many degrees of freedom Student's t is normal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,3 +255,206 @@ def stored_names(out: Path) -> list[str]:
     """Return the names of all ablations with a result in the folder."""
     files = (*out.glob(f"*/{RESULT}"), *out.glob(f"*/*/{RESULT}"))
     return sorted(file.parent.relative_to(out).as_posix() for file in files)
+
+
+class PairedDifference(NamedTuple):
+    """A variant minus the base, over the seeds and pictures that both have."""
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval of the mean; NaN where there is none."""
+    high: float
+    p: float
+    """Two-sided p-value of no difference; NaN where there is none."""
+    seeds: int
+    pictures: int
+
+
+def difference(result: AblationResult, name: str, dataset: str) -> PairedDifference | None:
+    """Return the difference in PSNR, in dB, of a variant to the base on a set.
+
+    None for the base, and where both share no training and picture.
+    """
+    if name == result.ablation.base:
+        return None
+    base, other = result.base.measured(dataset), result.of(name).measured(dataset)
+    pairs = [(base[seed].pictures, other[seed].pictures) for seed in base if seed in other]
+    pictures = [
+        picture
+        for picture in (pairs[0][0] if pairs else ())
+        if all(picture in t and math.isfinite(t[picture]["psnr"]) for pair in pairs for t in pair)
+    ]
+    if not pictures:
+        return None
+    values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
+    interval = crossed_interval(values)
+    return PairedDifference(float(values.mean()), *interval, len(pairs), len(pictures))
+
+
+def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
+
+    The differences of one training, or of one picture, are correlated. Their variances are
+    separated as in a two-way table of random effects, and the interval is Student's with the
+    degrees of freedom of Satterthwaite (1946); a percentile bootstrap over three seeds or five
+    pictures is too short. With one seed it is the paired t interval over pictures, which does not
+    cover other trainings.
+
+    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper end, and
+    the two-sided p-value; NaN with one seed and one picture.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    seeds, pictures = differences.shape
+    if seeds * pictures < 2:
+        return math.nan, math.nan, math.nan
+    mean = float(differences.mean())
+    if min(seeds, pictures) == 1:
+        square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
+    else:
+        by_seed = differences.mean(axis=1, keepdims=True) - mean
+        by_picture = differences.mean(axis=0, keepdims=True) - mean
+        rest = differences - mean - by_seed - by_picture
+        parts = [
+            (pictures * float((by_seed**2).sum()), seeds - 1),
+            (seeds * float((by_picture**2).sum()), pictures - 1),
+            (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
+        ]
+        of_seeds, of_pictures, left = (total / own for total, own in parts)
+        # Never below either effect alone: chance can make the rest larger than both.
+        square = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
+        spread = sum((total / own) ** 2 / own for total, own in parts)
+        freedom = square**2 / spread if spread > 0 else MOST_FREEDOM
+        freedom = min(max(freedom, 1.0), MOST_FREEDOM)
+    error = math.sqrt(square / (seeds * pictures))
+    half = float(stdtrit(freedom, 0.975)) * error
+    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+    return mean - half, mean + half, p
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number, in the order given (Holm 1979).
+
+    One below 0.05 is significant while the chance of any false one among all stays below 5 %.
+    """
+    values = np.array(p_values, dtype=np.float64)
+    order, adjusted = np.argsort(values, kind="stable"), np.empty_like(values)
+    factors = np.arange(len(values), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
+    return [float(p) for p in adjusted]
+
+
+class Verdict(StrEnum):
+    """Verdict of a measured difference on the printed one; those after the third are none."""
+
+    SAME = "same sign"
+    """The difference is significant and has the sign of the printed one."""
+    OPPOSITE = "opposite sign"
+    UNDECIDED = "undecided"
+    """The difference is not significant after the correction."""
+    BASE = "base"
+    ONE_SEED = "none: one seed"
+    """Its interval is over pictures alone; another seed may well give the other sign."""
+    UNTRAINED = "none: too near bicubic"
+    """Base or variant is too little trained to ask."""
+    UNPRINTED = "none: no sign printed"
+    FAILED = "failed"
+    UNKNOWN = "–"
+    """It has not been measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedDifference:
+    """A variant beside its base on one set."""
+
+    found: PairedDifference | None
+    """None for the base, and where it was not measured."""
+    printed: float | None
+    """The difference that the paper printed, in dB; None if it printed none."""
+    verdict: Verdict
+    p: float | None = None
+    """P-value adjusted for all tests of the report; None where there is no test."""
+
+
+Judged = Mapping[tuple[str, str], JudgedDifference]
+"""The comparisons of one ablation, by set and name of the variant."""
+
+
+def judge(results: Sequence[AblationResult]) -> list[Judged]:
+    """Compare all variants with their bases, and adjust the p-values for all tests together.
+
+    A test is a printed difference with a sign, of variants with two seeds or more that both are
+    trained well above bicubic. ``results`` are everything that one report shows.
+    """
+    judged = [
+        {
+            (dataset, each.variant.name): _compare(result, each, dataset)
+            for dataset in sets_of(result)
+            for each in result.variants
+        }
+        for result in results
+    ]
+    tests = [(own, key, each) for own in judged for key, each in own.items() if each.p is not None]
+    for (own, key, each), p in zip(tests, holm([each.p or 0.0 for *_, each in tests]), strict=True):
+        verdict = Verdict.UNDECIDED
+        if each.found and each.printed and p < LEVEL:
+            same = (each.found.mean > 0) == (each.printed > 0)
+            verdict = Verdict.SAME if same else Verdict.OPPOSITE
+        own[key] = replace(each, verdict=verdict, p=p)
+    return list[Judged](judged)
+
+
+def count_tests(judged: Sequence[Judged]) -> int:
+    """Return the number of tests that the p-values are adjusted for."""
+    return sum(each.p is not None for own in judged for each in own.values())
+
+
+def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
+    """Compare a variant with the base; a verdict of ``UNDECIDED`` is a test, with its plain p."""
+    name = each.variant.name
+    found = difference(result, name, dataset)
+    printed = result.ablation.printed_difference(name, dataset)
+    failed = [seed.failure for seed in each.seeds if seed.failure]
+    p = None
+    if name == result.ablation.base:
+        verdict = Verdict.FAILED if failed and len(failed) == len(each.seeds) else Verdict.BASE
+    elif found is None:
+        verdict = Verdict.FAILED if failed and not each.measured(dataset) else Verdict.UNKNOWN
+    elif not printed:
+        verdict = Verdict.UNPRINTED
+    elif found.seeds == 1:
+        verdict = Verdict.ONE_SEED
+    elif not all(_is_trained(result, own, dataset) for own in (result.base, each)):
+        verdict = Verdict.UNTRAINED
+    else:
+        verdict, p = Verdict.UNDECIDED, found.p
+    return JudgedDifference(found=found, printed=printed, verdict=verdict, p=p)
+
+
+def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
+    """Return whether a variant is far enough above bicubic on a set for a verdict.
+
+    That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain that is printed for it, or else for
+    the final network, over our bicubic.
+    """
+    level, ablation = result.scores(dataset)[0].bicubic, result.ablation
+    printed = ablation.printed(each.variant.name, dataset)
+    if printed is None:
+        try:
+            models = [load_recipe(ablation.recipe).model]
+        except RecipeError:  # a file that is gone since
+            models = []
+        rows = published_rows(ablation.scale, dataset, models=models)
+        printed = rows[0].values["psnr"] if rows else level
+    least = max(LEAST_GAIN, PRINTED_SHARE * (printed - level))
+    return fmean(each.means(dataset)) - level >= least
+
+
+def sets_of(result: AblationResult) -> list[str]:
+    """Return the sets that were measured, then those that only the paper has."""
+    measured = list(result.conditions.sets)
+    known = {name_key(name) for name in measured}
+    keys = [key.split(".") for each in result.variants for key in each.variant.published]
+    costs = ("parameters", "gflops", "memory", "training")
+    printed = dict.fromkeys(name for name, *_ in keys if name not in costs)
+    return measured + [name for name in printed if name_key(name) not in known]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from srcli.pipelines.ablate.results import SetScores
-from srcli.pipelines.ablate.verdicts import (
+from srcli.pipelines.ablate.results import (
+    SetScores,
     Verdict,
     count_tests,
     crossed_interval,

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import srcli
-from srcli.pipelines.evaluate.page import evaluation_page
+from srcli.pipelines.evaluate.report import evaluation_page
 
 
 @pytest.fixture(scope="module")

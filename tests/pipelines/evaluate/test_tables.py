@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.pipelines.evaluate import tables
-from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
+from srcli.pipelines.evaluate import report as tables
+from srcli.pipelines.evaluate.report import evaluation_csv, evaluation_markdown
 
 PIPE = re.compile(r"(?<!\\)\|")
 
