@@ -37,14 +37,8 @@ _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "fl
 class TorchBand:
     """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
 
-    That row is held as pixels. In floats there is only the ramp to the next row of tiles.
-
-    Args:
-        grid: How the image was cut.
-        scale: Output pixels per input pixel.
-        channels: That come out. Where it is 1, tiles of three channels are reduced to luma.
-        encoder: Turns the network's output into pixels.
-        device: Where the tiles come from.
+    That row is held as pixels. In floats there is only the ramp to the next row of tiles. Where one
+    channel is to come out, tiles of three are reduced to luma.
     """
 
     def __init__(
@@ -239,12 +233,10 @@ def is_full_range(values: Values) -> bool:
 
 
 class PixelEncoder:
-    """Turn enlarged tiles into the pixels of a file.
+    """Turn enlarged tiles into the pixels of a file, of a dtype and range of values.
 
-    Args:
-        dtype: Of the pixels.
-        values: Their range. None is for photographs: uint8 and uint16 have their full range,
-            float32 comes as the network gives it.
+    None is for photographs: uint8 and uint16 have their full range, float32 comes as the network
+    gives it.
     """
 
     def __init__(self, dtype: np.dtype[Any], values: Values | None = None) -> None:
@@ -271,11 +263,7 @@ class PixelEncoder:
         self._range = self._of_bands([high - low for low, high in ranges])
 
     def encode(self, block: Tensor) -> Tensor:
-        """Scale, round and clip.
-
-        Args:
-            block: (C, h, w) as the network gave it, in units of the range.
-        """
+        """Scale, round and clip (C, h, w), as the network gave it in units of the range."""
         if self.copies:
             return block
         # A tensor of our own: what follows works in place, and tiles are not ours to change.

@@ -104,12 +104,9 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
 
     By default large tensors are mapped, zeroed page by page and unmapped again: measured for g-idrn
     on one core, a tile then takes 1.4 to 1.6 times as long. The process stays at its peak of
-    memory instead of shrinking between tiles.
-
-    Args:
-        whole_pictures: Tensors of whole pictures stay as well, which glibc maps whatever the
-            threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all sizes then share one heap,
-            whose gaps take a quarter more memory where large rasters are put together.
+    memory instead of shrinking between tiles. With ``whole_pictures`` tensors of these stay as
+    well, which glibc maps whatever the threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of
+    all sizes then share one heap, whose gaps take a quarter more memory with large rasters.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -316,14 +316,10 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def back_projected(sr_image: Tensor, lr_image: Tensor) -> Tensor:
-    """Correct an SR picture until, downscaled, it is nearer to its LR picture.
+    """Correct an SR picture (N, C, sH, sW) until, downscaled, it is nearer to its LR picture.
 
     Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both ways, the one
-    that LR pictures of training and benchmarks are made by.
-
-    Args:
-        sr_image: (N, C, sH, sW), fp32.
-        lr_image: (N, C, H, W) in the same range of values.
+    that LR pictures of training and benchmarks are made by. Both are fp32, in the same range.
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
     for _ in range(BACK_PROJECTIONS):
@@ -470,14 +466,9 @@ def normalise(
 ) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     """Map the values of a file to [0, 1].
 
-    Args:
-        tiles: Of the dtype of ``values``; the last axis are bands where these have ranges of their
-            own, else any shape. Numbers that are not finite become 0 or 1.
-        values: Their range.
-
-    Returns:
-        The tiles clipped to [0, 1], and what clipping took away, in units of the range: float32 or
-        float64, None where nothing lies outside.
+    The last axis are bands where these have ranges of their own; NaN becomes 0. Returned are the
+    tiles clipped, and what clipping took away, in units of the range: float32 or float64, None
+    where nothing lies outside.
     """
     # Differences of integers of 16 bits are exact in float32; floats may lie close together, far
     # from 0, and must not leave the range by rounding.

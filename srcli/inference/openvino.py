@@ -283,12 +283,9 @@ class RecordingNetwork(nn.Module):
 
 
 def read_model(network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[list[int]]) -> Any:  # noqa: ANN401
-    """Read a converted network from the cache, or convert it and write it there.
+    """Read one of these networks, converted, from the cache, or convert it and write it there.
 
-    Args:
-        network: One of the above.
-        inputs: An example.
-        shapes: What inputs are taken; -1 for any length.
+    ``inputs`` are an example; ``shapes`` say what is taken, with -1 for any length.
     """
     path = cache_folder() / "openvino" / f"{_digest(network, shapes)}.xml"
     core = import_openvino().Core()

@@ -39,12 +39,9 @@ class Tiling:
     need neither overlap nor calibration."""
 
     def grid(self, height: int, width: int, *, offset: int = 0) -> TileGrid:
-        """Cut an image into tiles, as short as their number allows.
+        """Cut an image, counted with its edge, into tiles as short as their number allows.
 
-        Args:
-            height: Rows of the image with its edge, at least 1.
-            width: Columns of the image with its edge, at least 1.
-            offset: Moves the inner tile borders by this many pixels up and left, to measure seams.
+        ``offset`` moves the inner tile borders by so many pixels up and left, to measure seams.
         """
         tile, overlap, step = self.tile, self.overlap, self.step
         if tile < 1:
@@ -127,20 +124,11 @@ TRIM = 0.25
 def axis_weights(
     starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
 ) -> NDArray[np.float32]:
-    """Return the weights of tile ``index`` along one axis.
+    """Return the weights of tile ``index`` along one axis, (tile * scale,) in [0, 1].
 
     Between neighbours the weight moves along a smoothstep curve in the middle of what they share,
     no wider than ``overlap``; so a tile shifted inwards changes no weight far from the border.
-
-    Args:
-        starts: First input pixels of all tiles of the axis, increasing.
-        index: Number of the tile.
-        tile: Length of all tiles, input pixels, as ``overlap``.
-        overlap: Nominal overlap.
-        scale: Output pixels per input pixel.
-
-    Returns:
-        (tile * scale,) in [0, 1].
+    ``starts`` are the first input pixels of all tiles of the axis, increasing.
     """
     centres = starts[index] + (np.arange(tile * scale) + 0.5) / scale
     weights = np.ones(tile * scale)

@@ -246,10 +246,9 @@ class Trainer:
         return stopped
 
     def _report(self, values: Mapping[str, Tensor], task: Task) -> tuple[bool, float, bool]:
-        """Log and show an iteration on rank 0; return what is due, which the others leave to it.
+        """Log and show an iteration on rank 0, and return what is due there.
 
-        Returns:
-            True to validate, seconds spent in this stage, true to save.
+        That is true to validate, the seconds spent in this stage, and true to save.
         """
         if self.team.rank:
             return False, 0.0, False
@@ -334,12 +333,7 @@ class Trainer:
             self.checkpoint()  # after a kill, a worse one must not replace the best
 
     def checkpoint(self) -> None:
-        """Write the state and the last weights.
-
-        Raises:
-            InferenceError: If a weight is no finite number; the former files stay.
-            OSError: If they cannot be written.
-        """
+        """Write the state and the last weights; the former files stay if one is not finite."""
         self._require_finite()
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}

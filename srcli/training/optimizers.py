@@ -223,8 +223,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: Tensor) -> Tensor:
     """Bring the singular values of matrices (B, H, W) near one by a Newton-Schulz iteration.
 
-    Returns:
-        The same shape; singular values between about 0.7 and 1.2, and 0 where they are 0.
+    They are between about 0.7 and 1.2 then, and 0 where they are 0.
     """
     a, b, c = _COEFFICIENTS
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT

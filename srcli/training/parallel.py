@@ -92,12 +92,8 @@ class Team:
     def gather(self, work: Callable[[], Result]) -> list[Result]:
         """Call a function on every rank; where it fails on one, it fails on all.
 
-        Args:
-            work: Returns what can be pickled; must not use the team.
-
-        Raises:
-            SrxError: The reason, on rank 0.
-            PeerError: On the other ranks.
+        It returns what can be pickled, and must not use the team. Rank 0 raises the reason, the
+        others a PeerError.
         """
         if not self.connected:
             return [work()]

@@ -135,15 +135,11 @@ class SupervisedStep:
             self._teacher = Teacher(stage.distillation, network, self.numerics)
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
-        """Change the weights by one batch.
+        """Change the weights by one batch: LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1].
 
-        Args:
-            lr_image: (N, 3, P, P) in [0, 1]; of several processes, the share of this one.
-            hr_image: (N, 3, sP, sP) in [0, 1].
-            done: Fraction of the stage that is done, for the learning rate.
-
-        Returns:
-            Scalars for log and progress, ``loss`` first; on a GPU they may not be computed yet.
+        Of several processes, each has its share; ``done`` is the fraction of the stage that is
+        done, for the learning rate. Returned are scalars for log and progress, ``loss`` first; on a
+        GPU they may not be computed yet.
         """
         _, loss = self.predict(lr_image, hr_image)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -249,13 +245,14 @@ class AdversarialStep(SupervisedStep):
 
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
-        own = {
-            "discriminator": self.discriminator.state_dict(),
-            "second": optimizer_tensors(self._second),
-            "adversarial_loss": self.adversarial_loss.state_dict(),
-            "jitter": {"calls": torch.tensor(self._calls, device=self.numerics.device)},
-        }
-        return super().state() | {f"{name}.{k}": v for name in own for k, v in own[name].items()}
+        own = super().state()
+        for name, tensors in (
+            ("discriminator", self.discriminator.state_dict()),
+            ("second", optimizer_tensors(self._second)),
+            ("adversarial_loss", self.adversarial_loss.state_dict()),
+        ):
+            own |= {f"{name}.{key}": value for key, value in tensors.items()}
+        return own | {"jitter.calls": torch.tensor(self._calls, device=self.numerics.device)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
@@ -331,14 +328,7 @@ def interpolation_error(lr_image: Tensor, hr_image: Tensor) -> Tensor:
     """Return the error of bicubic enlargement, the target of attention maps.
 
     ``|HR - bicubic(LR)|``, averaged over the channels and over the area of each LR pixel, divided
-    by the largest value of its picture.
-
-    Args:
-        lr_image: (N, C, H, W).
-        hr_image: (N, C, sH, sW).
-
-    Returns:
-        (N, 1, H, W) in [0, 1]; zeros where a picture has no error at all.
+    by the largest value of its picture: (N, 1, H, W) in [0, 1]; zeros where there is no error.
     """
     scale = hr_image.shape[-1] // lr_image.shape[-1]
     error = (hr_image - bicubic_resize(lr_image, scale)).abs().mean(dim=1, keepdim=True)
@@ -351,14 +341,8 @@ def attention_loss(
 ) -> Tensor:
     """Return the sum of ``decay^(T - t) * MSE(A_t, M)``, as in DeRaindrop (Qian et al. 2018).
 
-    Args:
-        maps: A_1 .. A_T, each (N, 1, H, W).
-        lr_image: (N, C, H, W).
-        hr_image: (N, C, sH, sW).
-        decay: Weight of each earlier map relative to the next.
+    The maps A_1 to A_T are (N, 1, H, W), as M is, the ``interpolation_error``.
     """
-    if not maps:
-        raise ValueError("expected at least one attention map, got none")
     target = interpolation_error(lr_image, hr_image)
     errors = [(each.float() - target).square().mean() for each in reversed(maps)]
     return sum((decay**age * errors[age] for age in range(1, len(errors))), errors[0])
