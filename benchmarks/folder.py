@@ -28,7 +28,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.inference.stream import run_stream
 from srcli.metrics.machine import describe_machine, load_average, processors, threads
-from srcli.pipelines.upscale.options import Naming, UpscaleOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import Prepared, prepare
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.report.table import make_table
@@ -111,7 +111,7 @@ def main() -> None:
         machine = EngineOptions(device="cpu", engine=given.engine)
         pool = EnginePool(given.model, given.scale, machine)
         options = UpscaleOptions(
-            model=given.model, scale=given.scale, engine=machine, naming=Naming(overwrite=True)
+            model=given.model, scale=given.scale, engine=machine, overwrite=True
         )
 
         def end_to_end() -> None:

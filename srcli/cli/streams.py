@@ -19,7 +19,7 @@ from srcli.errors import PictureError, SrxError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from srcli.pipelines.upscale.options import Naming
+    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport
 
 STREAM = Path("-")
@@ -69,7 +69,9 @@ class Streams:
 
 
 @contextmanager
-def open_streams(inputs: Sequence[Path], output: Path, naming: Naming) -> Iterator[Streams]:
+def open_streams(
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions
+) -> Iterator[Streams]:
     """Yield inputs and output as files; ``-`` among them becomes a temporary one."""
     if STREAM not in (*inputs, output):
         yield Streams(inputs=list(inputs), output=output)
@@ -82,7 +84,7 @@ def open_streams(inputs: Sequence[Path], output: Path, naming: Naming) -> Iterat
             source = _receive(Path(folder) / "stdin")
             names.append((str(source), "standard input"))
         if output == STREAM:
-            target = _name_output(source, Path(folder) / "stdout", naming)
+            target = _name_output(source, Path(folder) / "stdout", options)
             names.append((str(target), "standard output"))
         streams = Streams(
             inputs=[source], output=target, to_stdout=output == STREAM, names=tuple(names)
@@ -131,11 +133,11 @@ def _receive(folder: Path) -> Path:
     return path
 
 
-def _name_output(source: Path, folder: Path, naming: Naming) -> Path:
+def _name_output(source: Path, folder: Path, options: UpscaleOptions) -> Path:
     """Return a name for what goes to standard output, of ``--format`` or that of the input."""
     from srcli.pipelines.upscale.plan import name_in_folder
 
-    fmt = name_in_folder(source, folder, naming).format
+    fmt = name_in_folder(source, folder, options).format
     folder.mkdir()
     return folder / f"standard output.{fmt}"
 

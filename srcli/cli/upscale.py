@@ -289,10 +289,10 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     settings = _settings(options | {"device": own_device})
     with (
         network_access(allowed=options["allow_remote"]),
-        open_streams(inputs, output, settings.naming) as streams,
+        open_streams(inputs, output, settings) as streams,
     ):
         if streams.to_stdout:
-            settings = replace(settings, naming=replace(settings.naming, suffix=""))
+            settings = replace(settings, suffix="")
         dry_run, quiet = options["dry_run"], options["quiet"]
         from srcli.pipelines.upscale.run import upscale_files
 
@@ -360,19 +360,17 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
     from srcli.imaging.resize import UNBOUNDED
     from srcli.inference.engines import EngineOptions
     from srcli.models.weights import default_scale
-    from srcli.pipelines.upscale.options import Naming, UpscaleOptions
+    from srcli.pipelines.upscale.options import UpscaleOptions
 
     fmt = options["format"].lower().lstrip(".")
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
         **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),
+        **pick(options, "recursive", "overwrite"),
         scale=int(options["scale"] or default_scale([options["model"]])),
         fit=options["fit"] or UNBOUNDED,
-        naming=Naming(
-            format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
-            suffix=options["suffix"] or "",
-            **pick(options, "recursive", "overwrite"),
-        ),
+        format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
+        suffix=options["suffix"] or "",
         raster=raster_settings(options),
         engine=EngineOptions(
             **pick(options, "device", "precision", "engine", "batch", "tta", "back_project"),

@@ -82,7 +82,7 @@ def find_due(
         for first, found in zip(items, pool.map(judge, items), strict=True):
             item, verdict = first, found
             if in_folder and found.kind == "another":
-                new = named_by_extension(first, options.naming)
+                new = named_by_extension(first, options.suffix)
                 if real_path(new.target) not in taken():
                     taken().add(real_path(new.target))
                     item, verdict = new, judge(new)
@@ -131,7 +131,7 @@ def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
         return _Verdict("due")
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
-    if options.naming.overwrite:
+    if options.overwrite:
         return _Verdict("due")
     record = read_provenance(item.target)
     newer = _changed(item.source) - state.st_mtime_ns
@@ -215,6 +215,6 @@ def _has_rival(item: Item, options: UpscaleOptions) -> bool:
         path = source.with_suffix(suffix)
         if not path.is_file() or path.samefile(source) or real_path(path) == real_path(target):
             continue
-        if name_in_folder(path, target.parent, options.naming).target == target:
+        if name_in_folder(path, target.parent, options).target == target:
             return True
     return False

@@ -25,7 +25,6 @@ from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.finished import find_due
-from srcli.pipelines.upscale.options import Naming
 from srcli.pipelines.upscale.photographs import kept_metadata
 from srcli.pipelines.upscale.plan import Item, make_plan
 
@@ -80,7 +79,7 @@ def upscale_mosaic(
     """
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
-    plan = make_plan(inputs, output, replace(options.naming, recursive=True))
+    plan = make_plan(inputs, output, replace(options, recursive=True))
     for item, reason in plan.failures:
         reporter.fail(item, reason)
     new, finished = find_due(plan.items, options, reporter, in_folder=True)
@@ -102,7 +101,9 @@ def upscale_mosaic(
         work.mkdir(parents=True, exist_ok=True)
         vrt, result = work / f"{name}.vrt", work / "enlarged.tif"
         _write_vrt(vrt, tiles)
-        own = replace(options, mosaic=False, keep_dates=False, naming=Naming())
+        own = replace(
+            options, mosaic=False, keep_dates=False, format="auto", suffix="", overwrite=False
+        )
         if failure := upscale(vrt, result, own):
             for tile in tiles:
                 reporter.fail(tile.item, f"{tile.item.source}: {failure}")

@@ -26,18 +26,6 @@ AUTO, USUAL_MODEL = "auto", "g-idrn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Naming:
-    """Names and formats of outputs."""
-
-    format: str = "auto"
-    """``auto`` keeps the input's format, else a key of ``FORMATS``."""
-    suffix: str = ""
-    """Appended to the stem of every output."""
-    recursive: bool = False
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class RasterOptions(OutputOptions):
     """Bands, values, window and output of rasters, in the words of GDAL and rasterio."""
 
@@ -106,7 +94,12 @@ class UpscaleOptions:
     """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
-    naming: Naming = field(default_factory=Naming)
+    format: str = "auto"
+    """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
+    suffix: str = ""
+    """Appended to the stem of every output."""
+    recursive: bool = False
+    overwrite: bool = False
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
 

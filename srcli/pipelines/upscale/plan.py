@@ -23,10 +23,11 @@ from srcli.imaging.rasters.opening import (
     product_header,
 )
 from srcli.imaging.reading import open_picture
-from srcli.pipelines.upscale.options import Naming
+from srcli.pipelines.upscale.options import UpscaleOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
@@ -87,7 +88,7 @@ class Plan:
     """All inputs in order, with what the user should know before work starts."""
 
     output: Path
-    naming: Naming
+    options: UpscaleOptions
     items: list[Item] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[tuple[Item, str]] = field(default_factory=list)
@@ -110,20 +111,18 @@ class Plan:
         raise UsageError(self.failures[0][1] + (f" (and {more} more)" if more else ""))
 
 
-def make_plan(
-    inputs: Sequence[Path], output: Path, naming: Naming, *, remote: bool = False
-) -> Plan:
+def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> Plan:
     """Pair every input picture with its output file.
 
-    Inputs are pictures, folders and names as for ``as_input``, on the network too if ``remote``;
+    Inputs are pictures, folders and names as for ``as_input``, on the network if that is allowed;
     the output is a folder, or a file name for one picture. A ``UsageError`` says where they do not
     fit each other, or nothing is left to be done.
     """
     _forget_paths()
-    plan = Plan(output=output, naming=_check_naming(naming))
+    plan = Plan(output=output, options=_check_naming(options))
     found: list[Path] = []
     for path in map(as_input, inputs):
-        if reason := _obstacle(path, remote=remote):
+        if reason := _obstacle(path, remote=options.allow_remote):
             plan.fail(path, reason)
         else:
             found.append(path)
@@ -131,13 +130,13 @@ def make_plan(
         plan.check()
     _check_output(output)
     if len(inputs) == 1 and not found[0].is_dir() and not is_folder(output):
-        plan.items = [_name_file(found[0], output, plan.naming)]
+        plan.items = [_name_file(found[0], output, plan.options)]
     elif not is_folder(output) or output.is_file():
         raise UsageError(f"{output}: is a file; folders and several inputs need a folder as output")
     else:
         _add_inputs(plan, found)
     if not plan.items:
-        plan.check(_nothing_found(found, recursive=naming.recursive))
+        plan.check(_nothing_found(found, recursive=options.recursive))
     # the same file named twice is one file
     items = {(real_path(one.source), str(one.target)): one for one in plan.items}
     plan.items = [*items.values()]
@@ -161,41 +160,41 @@ def is_folder(output: Path) -> bool:
     return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
 
-def name_in_folder(source: Path, folder: Path, naming: Naming) -> Item:
+def name_in_folder(source: Path, folder: Path, options: UpscaleOptions) -> Item:
     """Pair an input with its output in a folder, of the same name."""
     own = format_of_suffix(source.suffix)
     if isinstance(source, DatasetName) and own not in ("tif", "png", "jpg"):
         own = None  # photographs in archives are read by GDAL, as rasters
-    fmt = naming.format
+    fmt = options.format
     if fmt == "auto":
         if own == "gif" and not _is_animation(source):
             own = None  # of 256 colours, which the enlargement has not
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
-    target = folder / f"{source.stem}{naming.suffix}{extension}"
+    target = folder / f"{source.stem}{options.suffix}{extension}"
     return Item(source=source, target=target, format=fmt)
 
 
-def named_by_extension(item: Item, naming: Naming) -> Item:
+def named_by_extension(item: Item, suffix: str) -> Item:
     """Return an item whose output's name holds the extension of the input: ``a_jpg.png``."""
     extension = item.source.suffix.lower().lstrip(".")
-    name = f"{item.source.stem}_{extension}{naming.suffix}{item.target.suffix}"
+    name = f"{item.source.stem}_{extension}{suffix}{item.target.suffix}"
     return replace(item, target=item.target.with_name(name))
 
 
-def _check_naming(naming: Naming) -> Naming:
+def _check_naming(options: UpscaleOptions) -> UpscaleOptions:
     """Return the options with the format's own name: jpeg is jpg."""
-    if any(sign in naming.suffix for sign in ("/", os.sep, "\0")):
-        raise UsageError(f"--suffix {naming.suffix}: is a part of a name, without folders")
-    if naming.format == "auto":
-        return naming
-    known = format_of_suffix(naming.format)
+    if any(sign in options.suffix for sign in ("/", os.sep, "\0")):
+        raise UsageError(f"--suffix {options.suffix}: is a part of a name, without folders")
+    if options.format == "auto":
+        return options
+    known = format_of_suffix(options.format)
     if known is None:
-        hint = did_you_mean(naming.format, FORMATS)
+        hint = did_you_mean(options.format, FORMATS)
         raise UsageError(
-            f"--format {naming.format}{hint}: give auto or one of {', '.join(FORMATS)}"
+            f"--format {options.format}{hint}: give auto or one of {', '.join(FORMATS)}"
         )
-    return replace(naming, format=known)
+    return replace(options, format=known)
 
 
 def _obstacle(path: Path, *, remote: bool) -> str:
@@ -230,35 +229,35 @@ def _check_output(output: Path) -> None:
         )
 
 
-def _name_file(source: Path, output: Path, naming: Naming) -> Item:
+def _name_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
     fmt = format_of_suffix(output.suffix)
     assert fmt is not None
-    if naming.format not in ("auto", fmt):
-        raise UsageError(f"{output}: its extension contradicts --format {naming.format}")
-    target = output.with_name(f"{output.stem}{naming.suffix}{output.suffix}")
+    if options.format not in ("auto", fmt):
+        raise UsageError(f"{output}: its extension contradicts --format {options.format}")
+    target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
     return Item(source=source, target=target, format=fmt)
 
 
 def _add_inputs(plan: Plan, inputs: Sequence[Path]) -> None:
     """Pair files, and all pictures of folders, with outputs in a folder."""
-    naming, results = plan.naming, 0
+    options, results = plan.options, 0
     for path in inputs:
         if not path.is_dir():
-            plan.items.append(name_in_folder(path, plan.output, naming))
+            plan.items.append(name_in_folder(path, plan.output, options))
             continue
         pictures = _find_pictures(plan, path)
         for parent, neighbours in groupby(pictures, key=lambda one: one[0].parent):
             folder = plan.output / parent.relative_to(path)
-            beside = bool(naming.suffix) and same_file(folder, parent)
+            beside = bool(options.suffix) and same_file(folder, parent)
             for picture, companions in neighbours:
-                if beside and picture.stem.endswith(naming.suffix):  # of an earlier run
+                if beside and picture.stem.endswith(options.suffix):  # of an earlier run
                     results += 1
                     continue
-                item = name_in_folder(picture, folder, naming)
+                item = name_in_folder(picture, folder, options)
                 plan.items.append(replace(item, from_folder=True, companions=companions))
     if results:
         plan.notes.append(
-            f"{results} pictures whose names end in {naming.suffix!r} left out as results"
+            f"{results} pictures whose names end in {options.suffix!r} left out as results"
         )
     if plan.others:
         suffixes = ", ".join(sorted({path.suffix.lower() for path in plan.others}))
@@ -322,7 +321,9 @@ def _name_by_extension(plan: Plan) -> None:
     renamed: dict[Path, Item] = {}
     for group in _by_output(plan.items).values():
         if len({item.source.suffix.lower() for item in group}) > 1:
-            renamed |= {item.source: named_by_extension(item, plan.naming) for item in group}
+            renamed |= {
+                item.source: named_by_extension(item, plan.options.suffix) for item in group
+            }
     if renamed:
         plan.notes.append(
             f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
@@ -338,7 +339,7 @@ def _find_collisions(plan: Plan) -> dict[Item, str]:
     found: dict[Item, str] = {}
     for target, group in _by_output(plan.items).items():
         for item in group:
-            meant = plan.naming.overwrite and target == real_path(item.source)
+            meant = plan.options.overwrite and target == real_path(item.source)
             if target in sources and not meant:
                 found[item] = (
                     f"{item.target}: is itself an input and would be overwritten; "
@@ -387,7 +388,7 @@ def _find_pictures(plan: Plan, folder: Path) -> list[tuple[Path, bool]]:
             )
         plan.others += found["other"]
         notes += [f"{one}: made of other files, left out; name it itself" for one in found["vrt"]]
-        if plan.naming.recursive:
+        if plan.options.recursive:
             notes += [f"{one}: a link to a folder, not followed" for one in found["link"]]
             products = [one for one in found["folder"] if product_header(one) is not None]
             notes += [f"{one}: a Sentinel product, left out; name it itself" for one in products]

@@ -102,12 +102,12 @@ def _find_items(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> list[Item]:
     """Return the items whose outputs are to be made; report the others."""
-    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
+    plan = make_plan(inputs, output, options)
     for note in plan.notes:
         reporter.progress.message(note)
     for item, reason in plan.failures:
         reporter.fail(item, reason)
-    due, finished = find_due(plan.items, options, reporter, in_folder=is_folder(output))
+    due, finished = find_due(plan.items, plan.options, reporter, in_folder=is_folder(output))
     for item in finished:
         reporter.add(item, "skipped")
     return due

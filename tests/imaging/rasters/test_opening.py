@@ -30,7 +30,7 @@ from srcli.imaging.rasters.opening import (
 )
 from srcli.imaging.reading import open_picture
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.upscale.options import Naming, UpscaleOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
 
@@ -293,7 +293,7 @@ def test_the_longest_names_are_photographs_too(tmp_path):
 
 
 def enlarge(source, out, **options):
-    given = UpscaleOptions(model="bicubic", scale=2, naming=Naming(recursive=True), **options)
+    given = UpscaleOptions(model="bicubic", scale=2, recursive=True, **options)
     return upscale_files([source], out, given).files
 
 

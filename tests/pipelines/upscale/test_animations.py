@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from srcli.inference.engine import TorchEngine
-from srcli.pipelines.upscale.options import Naming, UpscaleOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
 
@@ -15,9 +15,7 @@ COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
 
 
 def options(fmt="auto"):
-    return UpscaleOptions(
-        model="bicubic", scale=2, tile=16, overlap=4, naming=Naming(format=fmt, overwrite=True)
-    )
+    return UpscaleOptions(model="bicubic", scale=2, tile=16, overlap=4, format=fmt, overwrite=True)
 
 
 def animation(path):

@@ -15,7 +15,7 @@ from srcli.imaging import mapped
 from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import opening, photographs
 from srcli.pipelines.upscale.opening import VISIBLE, blockiness
-from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import photograph_memory, portions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import PROGRAM
@@ -47,7 +47,7 @@ def folder(tmp_path, astronaut):
 
 @pytest.mark.parametrize("fmt", ["auto", "jpg"])
 def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt):
-    options = replace(OPTIONS, naming=Naming(format=fmt))
+    options = replace(OPTIONS, format=fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.count("done") == len(list(folder.iterdir()))
     monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 1000)

@@ -8,7 +8,7 @@ import pytest
 
 from srcli.errors import UsageError
 from srcli.pipelines.upscale.finished import find_due
-from srcli.pipelines.upscale.options import Naming, UpscaleOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.reporter import Reporter
 from srcli.ports.progress import NoProgress
@@ -33,7 +33,7 @@ def names(plan, root):
 
 
 def plan_of(root, output="out", **naming):
-    return make_plan([root / "in"], root / output, Naming(**naming))
+    return make_plan([root / "in"], root / output, UpscaleOptions(**naming))
 
 
 def test_a_folder_keeps_names_and_formats(tree, tmp_path):
@@ -79,7 +79,7 @@ def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tree, tmp_
 def test_two_inputs_of_one_name_are_refused_with_both(tree, tmp_path):
     inputs = [tree("x/a.png"), tree("y/a.png")]
     with pytest.raises(UsageError, match=r"x/a\.png and .*y/a\.png"):
-        make_plan(inputs, tmp_path / "out", Naming())
+        make_plan(inputs, tmp_path / "out", UpscaleOptions())
 
 
 def test_writing_over_the_inputs_is_refused_unless_meant(tree, tmp_path):
@@ -121,14 +121,14 @@ def test_folders_may_be_named_as_files_are(tree, tmp_path):
     source = tree("a.png")
     (tmp_path / "b.jp2").mkdir()
     for folder in ("b.jp2", "v1.2"):
-        (item,) = make_plan([source], tmp_path / folder, Naming()).items
+        (item,) = make_plan([source], tmp_path / folder, UpscaleOptions()).items
         assert item.target == tmp_path / folder / "a.png"
 
 
 def test_a_file_named_twice_is_one_file(tree, tmp_path):
     source = tree("in/a.png")
     inputs = [tmp_path / "in" / ".." / "in" / "a.png", source, source, tmp_path / "in"]
-    plan = make_plan(inputs, tmp_path / "out", Naming())
+    plan = make_plan(inputs, tmp_path / "out", UpscaleOptions())
     assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
 
 
@@ -160,7 +160,7 @@ def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
 def test_files_of_unknown_suffixes_become_what_suits_their_content(
     tree, tmp_path, name, content, becomes
 ):
-    (item,) = make_plan([tree(name, content=content)], tmp_path / "out", Naming()).items
+    (item,) = make_plan([tree(name, content=content)], tmp_path / "out", UpscaleOptions()).items
     assert item.target.name == becomes
 
 
@@ -174,8 +174,8 @@ def test_a_suffix_cannot_lead_elsewhere(tree, tmp_path, suffix):
 def test_names_that_no_file_can_have_are_told(tree, tmp_path):
     long = tmp_path / ("n" * 300 + ".png")
     with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
-        make_plan([long], tmp_path / "out", Naming())
-    plan = make_plan([tree("a.png")], long, Naming())
+        make_plan([long], tmp_path / "out", UpscaleOptions())
+    plan = make_plan([tree("a.png")], long, UpscaleOptions())
     reporter = Reporter(NoProgress())
     found = find_due(plan.items, UpscaleOptions(), reporter, in_folder=False)
     assert found == (plan.items, [])
@@ -202,7 +202,7 @@ def test_links_and_closed_folders_are_told_and_circles_end(tree, tmp_path, monke
     assert item.source == folder / "sub"
     assert line == f"{item.source}: cannot be looked into (Permission denied)"
     with pytest.raises(UsageError, match="sub: cannot be looked into"):
-        make_plan([folder / "sub"], tmp_path / "out", Naming(recursive=True))
+        make_plan([folder / "sub"], tmp_path / "out", UpscaleOptions(recursive=True))
     assert plan_of(tmp_path).notes == []
 
 
@@ -211,7 +211,7 @@ def test_outputs_by_two_spellings_of_one_folder_are_one(tree, tmp_path):
     (tmp_path / "x/b").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "x")
     with pytest.raises(UsageError, match="is itself an input"):
-        make_plan(inputs[1:] + inputs[:1], tmp_path / "link", Naming())
+        make_plan(inputs[1:] + inputs[:1], tmp_path / "link", UpscaleOptions())
 
 
 def test_pictures_with_files_of_their_name_beside_them_may_be_rasters(tree, tmp_path):

@@ -15,7 +15,7 @@ import srcli
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.resize import resize
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.progress import NoProgress
 
@@ -304,7 +304,7 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
 
 def test_a_raster_becomes_a_jpeg_with_a_world_file(part, tmp_path):
     source = part(NAIP, 0, 0, 100, 90)
-    options = replace(BICUBIC, naming=Naming(format="jpg"))
+    options = replace(BICUBIC, format="jpg")
     report = enlarge(source, tmp_path / "out", options, bands=(1, 2, 3))
     assert report.state == "done", report.error
     assert report.target.suffix == ".jpg"
@@ -382,12 +382,12 @@ def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
     before = source.read_bytes()
     mosaic = source.with_suffix(".vrt")
     rasterio.shutil.copy(source, mosaic, driver="VRT")
-    over = replace(BICUBIC, naming=Naming(overwrite=True))
+    over = replace(BICUBIC, overwrite=True)
     report = enlarge(mosaic, tmp_path, over)
     assert report.state == "failed"
     assert f"{source} is a part of it and would be overwritten" in report.error
     assert source.read_bytes() == before
-    assert enlarge(mosaic, tmp_path, replace(BICUBIC, naming=Naming(suffix="_x2"))).state == "done"
+    assert enlarge(mosaic, tmp_path, replace(BICUBIC, suffix="_x2")).state == "done"
 
 
 def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monkeypatch):
@@ -416,12 +416,12 @@ def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(MERGE, _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
+            enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     notes = Notes()
     (report,) = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes).files
     assert report.state == "skipped"
     assert any("has left work beside it; --overwrite goes on" in text for text in notes.messages)
-    assert enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
+    assert enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     assert leftovers(tmp_path / "out") == []
 
 

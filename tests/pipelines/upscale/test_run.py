@@ -16,7 +16,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale import opening
 from srcli.pipelines.upscale.opening import open_photograph
-from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
@@ -115,7 +115,7 @@ def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_
 
 def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut, notes):
     Image.fromarray(astronaut[:30, :30]).convert("CMYK").save(tmp_path / "print.jpg")
-    options = UpscaleOptions(model="bicubic", scale=2, naming=Naming(format="png"))
+    options = UpscaleOptions(model="bicubic", scale=2, format="png")
     summary = upscale_files([tmp_path / "print.jpg"], tmp_path / "out", options, progress=notes)
     assert any("CMYK" in w for w in summary.files[0].warnings)
     assert any("print.jpg" in w for w in notes.warnings)
