@@ -52,18 +52,7 @@ def _shifted(x: Tensor, offsets: NDArray[Any]) -> Tensor:
     return torch.stack(planes, dim=1)
 
 
-class _LumaNetwork(Network):
-    """A network on RGB around one on Y, for pictures of the same sizes."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-        self.scale = network.scale
-        self.multiple_of = network.multiple_of
-        self.minimum = network.minimum
-
-
-class LumaOnRgb(_LumaNetwork):
+class LumaOnRgb(Network):
     """Enlarge RGB by a network that takes and gives Y.
 
     Y is not rounded on the way. Cb and Cr are enlarged by MATLAB-compatible bicubic interpolation
@@ -71,6 +60,13 @@ class LumaOnRgb(_LumaNetwork):
     network then sees it in the range 16..235 of 255 that it was trained on, and gray files come
     out as their RGB copies do.
     """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = network.scale
+        self.multiple_of = network.multiple_of
+        self.minimum = network.minimum
 
     def _enlarge(self, x: Tensor) -> Tensor:
         # Only the network itself may run in half precision: colours keep their 8-bit steps.
@@ -82,7 +78,7 @@ class LumaOnRgb(_LumaNetwork):
             return ycbcr_to_rgb(torch.cat([y.float(), chroma], dim=1))
 
 
-class LumaOnGray(_LumaNetwork):
+class LumaOnGray(LumaOnRgb):
     """Enlarge pictures that hold Y in each channel by a network that takes and gives Y."""
 
     def _enlarge(self, x: Tensor) -> Tensor:

@@ -65,15 +65,10 @@ def entry_of(network: Network) -> tuple[str, NetworkEntry] | None:
 
 
 def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = None) -> Network:
-    """Build an untrained network.
+    """Build an untrained network of ``MODELS`` at one of its scales.
 
-    Args:
-        name: A key of ``MODELS``.
-        scale: One of the entry's scales.
-        options: Keyword arguments of its constructor that differ from the defaults.
-
-    Raises:
-        ModelError: If the name, the scale or an option does not fit.
+    Options are keyword arguments of its constructor that differ from the defaults. ModelError if
+    the name, the scale or an option does not fit.
     """
     where, kind = f"model {name}", network_class(name, scale)
     options = dict(options or {})

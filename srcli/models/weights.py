@@ -82,8 +82,7 @@ def load_network(
     ModelError if the file cannot be read, fits no network or not the scale, or does not enlarge.
     """
     stored = read_weights(path)
-    if stored.info is not None:
-        info = stored.info
+    if info := stored.info:
         _check_scale(path, info, scale)
         network = _build(path, stored.tensors, info)
     elif found := recognise(path, stored.tensors, scale):

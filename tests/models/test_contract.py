@@ -355,16 +355,6 @@ def test_any_size_grows_by_the_scale(name, options):
             assert torch.isfinite(out).all()
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_the_engine_gives_pictures_of_any_size(name):
-    network = small(name)
-    engine = TorchEngine(network, device=CPU)
-    for size in ((1, 1), (1, 9), (33, 7)):
-        pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-        out = enlarge_array(engine, pixels)
-        assert out.shape == (network.scale * size[0], network.scale * size[1], 3)
-
-
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_gradients_reach_every_parameter(name, options):
     network = small(name, **options).train()
