@@ -159,30 +159,13 @@ def _phase_taps(scale: int) -> NDArray[np.float64]:
     return cubic(offsets[:, None] - np.arange(-2.0, 3.0))
 
 
-class _Bicubic(nn.Module):
-    """The numbers of ``bicubic_resize`` by an integer factor, without parameters.
-
-    Nothing is read from the host while it runs.
-    """
+class BicubicEnlargement(nn.Module):
+    """``bicubic_resize`` by an integer factor; nothing is read from the host while it runs."""
 
     def __init__(self, *, scale: int) -> None:
         super().__init__()
         self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
-    def enlarge(self, x: Tensor) -> Tensor:
-        """Enlarge (N, C, H, W) to (N, C, scale H, scale W) in fp32."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32 whatever ``x`` is of."""
         return _enlarge_axis(_enlarge_axis(x.float(), 2, self.phases), 3, self.phases)
-
-
-class BicubicEnlargement(_Bicubic):
-    """Enlarge by bicubic interpolation, for networks that work at full size."""
-
-    forward = _Bicubic.enlarge
-
-
-class BicubicSkip(_Bicubic):
-    """Add the bicubic enlargement of a network's input to its output."""
-
-    def forward(self, out: Tensor, x: Tensor) -> Tensor:
-        """Add enlarged ``x`` (N, C, H, W) to ``out`` (N, C, scale H, scale W), in fp32."""
-        return out.float() + self.enlarge(x)

@@ -11,38 +11,14 @@ from torch import Tensor, nn
 from srcli.layers.resize import bicubic_resize
 
 
-class RandomFeatures(nn.Module):
-    """Features of a random, frozen network: 3x3 convolution, tanh, 3x3 convolution.
-
-    Weights are drawn from He's normal distribution; biases are zero.
-    """
-
-    first: Tensor
-    second: Tensor
-
-    def __init__(self, *, channels: tuple[int, ...] = (64, 64), seed: int = 0) -> None:
-        super().__init__()
-        if len(channels) != 2 or min(channels) < 1:
-            raise ValueError(f"channels must be two numbers above 0, got {channels}")
-        random = torch.Generator().manual_seed(seed)
-        widths = (3, *channels)
-        for name, before, after in zip(("first", "second"), widths, widths[1:], strict=False):
-            weight = torch.randn(after, before, 3, 3, generator=random)
-            # Buffers, not parameters: they move with the loss to a device and are never trained.
-            self.register_buffer(name, weight * math.sqrt(2 / (9 * before)))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs of both convolutions for (N, 3, H, W): (N, C, H, W) each."""
-        first = F.conv2d(images, self.first, padding=1)
-        return first, F.conv2d(torch.tanh(first), self.second, padding=1)
-
-
 class ContrastiveLoss(nn.Module):
-    """Sum over both feature maps of d(SR, HR) / (d(SR, bicubic) + eps), d the mean of |a - b|.
+    """Sum over two feature maps of d(SR, HR) / (d(SR, bicubic) + eps), d the mean of |a - b|.
 
-    The paper gives the form of the loss and of the features; RLFN (Kong et al. 2022) has the
-    bicubic picture as the one to be unlike. All other values are inferred. It is very large where
-    SR is still nearly bicubic: for networks that have been trained.
+    The maps are those of a random, frozen network: 3x3 convolution, tanh, 3x3 convolution, with
+    weights from He's normal distribution and without biases. The paper gives the form of the loss
+    and of the features; RLFN (Kong et al. 2022) has the bicubic picture as the one to be unlike.
+    All other values are inferred. It is very large where SR is still nearly bicubic: for networks
+    that have been trained.
 
     Args:
         channels: Of the feature network's two convolutions.
@@ -50,6 +26,9 @@ class ContrastiveLoss(nn.Module):
         epsilon: Keeps the ratios finite.
         seed: Of the feature network.
     """
+
+    first: Tensor
+    second: Tensor
 
     def __init__(
         self,
@@ -60,6 +39,8 @@ class ContrastiveLoss(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if len(channels) != 2 or min(channels) < 1:
+            raise ValueError(f"channels must be two numbers above 0, got {channels}")
         if len(weights) != 2 or min(weights) < 0 or epsilon <= 0:
             raise ValueError(
                 f"expected two weights of at least 0 and an epsilon above 0, got {weights}, "
@@ -67,7 +48,17 @@ class ContrastiveLoss(nn.Module):
             )
         self.weights = tuple(weights)
         self.epsilon = epsilon
-        self.features = RandomFeatures(channels=tuple(channels), seed=seed)
+        random = torch.Generator().manual_seed(seed)
+        widths = (3, *channels)
+        for name, before, after in zip(("first", "second"), widths, widths[1:], strict=False):
+            weight = torch.randn(after, before, 3, 3, generator=random)
+            # Buffers, not parameters: they move with the loss to a device and are never trained.
+            self.register_buffer(name, weight * math.sqrt(2 / (9 * before)))
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of both convolutions for (N, 3, H, W): (N, C, H, W) each."""
+        first = F.conv2d(images, self.first, padding=1)
+        return first, F.conv2d(torch.tanh(first), self.second, padding=1)
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor) -> Tensor:
         """Compare (N, 3, sH, sW) with HR of that shape and with bicubic of LR (N, 3, H, W)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import conv, convs, damp
 from srcli.layers.network import Network
-from srcli.layers.resize import CORNERS, BicubicSkip, carry_by_corners
+from srcli.layers.resize import CORNERS, BicubicEnlargement, carry_by_corners
 
 
 class AttentiveGenerator(Network):
@@ -60,9 +60,7 @@ class AttentiveGenerator(Network):
         self.mapping_input = mapping_input
 
         def block() -> nn.Module:
-            if rdb == "plain":
-                return ResidualPlainBlock(channels, depth=rdb_depth)
-            return ResidualDenseBlock(channels, growth=growth, depth=rdb_depth)
+            return ResidualDenseBlock(channels, rdb_depth, growth if rdb == "dense" else 0)
 
         self.head = conv(3, channels)
         self.shallow = conv(channels, channels)
@@ -72,7 +70,7 @@ class AttentiveGenerator(Network):
         inputs = channels + 1 if steps and mapping_input == "map" else channels
         self.mapping = convs([(inputs, channels), *[(channels, channels)] * (mapping_depth - 1)])
         self.up = conv(channels, 3 * scale * scale)
-        self.skip = BicubicSkip(scale=scale) if image_skip else None
+        self.skip = BicubicEnlargement(scale=scale) if image_skip else None
 
     def _enlarge(self, x: Tensor) -> Tensor:
         return self.attend(x)[0]
@@ -98,7 +96,7 @@ class AttentiveGenerator(Network):
             mapped = F.relu(layer(mapped))
         out = F.pixel_shuffle(self.up(mapped + features), self.scale)
         if self.skip is not None:
-            out = self.skip(out, x)
+            out = out.float() + self.skip(x)
         return out, maps[1:]
 
     def for_inference(self) -> Self:
@@ -181,31 +179,21 @@ class ConvGRU(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """RDB of RDN (Zhang et al. 2018): each convolution sees all before it; a 1x1 fuses them."""
+    """RDB of RDN (Zhang et al. 2018): each convolution sees all before it; a 1x1 fuses them.
 
-    def __init__(self, channels: int, *, growth: int, depth: int) -> None:
+    With a ``growth`` of 0 the convolutions stand in a row instead, without a 1x1.
+    """
+
+    def __init__(self, channels: int, depth: int, growth: int) -> None:
         super().__init__()
-        self.convolutions = convs((channels + i * growth, growth) for i in range(depth))
-        self.fuse = conv(channels + depth * growth, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        seen = x
-        for convolution in self.convolutions:
-            seen = torch.cat([seen, F.relu(convolution(seen))], dim=1)
-        return torch.add(x, self.fuse(seen))
-
-
-class ResidualPlainBlock(nn.Module):
-    """Convolutions 3x3 + ReLU in a row, and the input added: an RDB without its dense wiring."""
-
-    def __init__(self, channels: int, *, depth: int) -> None:
-        super().__init__()
-        self.convolutions = convs([(channels, channels)] * depth)
+        dense = [(channels + i * growth, growth) for i in range(depth)]
+        self.convolutions = convs(dense if growth else [(channels, channels)] * depth)
+        self.fuse = conv(channels + depth * growth, channels, 1) if growth else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         out = x
         for convolution in self.convolutions:
-            out = F.relu(convolution(out))
-        return out + x
+            new = F.relu(convolution(out))
+            out = torch.cat([out, new], dim=1) if self.fuse is not None else new
+        return torch.add(x, out if self.fuse is None else self.fuse(out))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from srcli.layers.attention import PooledChannelAttention
 from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, damp, merge_convolutions
 from srcli.layers.network import Network
-from srcli.layers.resize import BicubicSkip
+from srcli.layers.resize import BicubicEnlargement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,13 +81,12 @@ class NestedAttention(Network):
         self.up = nn.Sequential(*up)
         self.act = act()
         self.last = conv(channels, 3)
-        self.skip = BicubicSkip(scale=scale)
+        self.skip = BicubicEnlargement(scale=scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
         # The image path carries the picture itself and stays in fp32, whatever the rest does.
-        joined: Tensor = self.skip(out, x)
-        return joined
+        return torch.add(out.float(), self.skip(x))
 
     def for_inference(self) -> Self:
         """Return the network with its upsampling in one convolution, a tenth of the products."""

@@ -24,7 +24,7 @@ def pictures():
 def test_it_is_the_formula(pictures):
     sr, hr, lr = pictures
     loss = ContrastiveLoss(channels=(4, 5), weights=(0.5, 2.0), epsilon=0.125, seed=3)
-    first, second = loss.features.first, loss.features.second
+    first, second = loss.first, loss.second
 
     def features(x):
         one = F.conv2d(F.pad(x, (1, 1, 1, 1)), first)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srcli.layers.blocks import STEPS, conv, convs, repeat
 from srcli.layers.network import Network
 from srcli.layers.reparameterised import FoldedKernel, FoldingConv, TrainedWithBranches, fold
-from srcli.layers.resize import BicubicEnlargement, BicubicSkip
+from srcli.layers.resize import BicubicEnlargement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -272,14 +272,13 @@ class IDN(LumaNetwork):
         self.up = nn.ConvTranspose2d(
             channels, 1, 17, stride=scale, padding=8, output_padding=scale - 1
         )
-        self.skip = BicubicSkip(scale=scale)
+        self.skip = BicubicEnlargement(scale=scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         features = x
         for layer in self.head:
             features = F.leaky_relu(layer(features), self.slope)
-        out: Tensor = self.skip(self.up(self.body(features)), x)
-        return out
+        return torch.add(self.up(self.body(features)).float(), self.skip(x))
 
 
 class EnhancementBlock(nn.Module):
