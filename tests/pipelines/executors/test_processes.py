@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from srcli.cli.options import several_workers
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.processes import (
@@ -186,6 +187,15 @@ def test_one_process_is_this_one_and_several_share_the_processor():
     assert make_executor("cpu, cpu,cpu", threads=4) == three
     with pytest.raises(UsageError, match=r"--device tpu: give auto, cpu, cuda, cuda:N"):
         make_executor("cpu,tpu")
+
+
+def test_one_device_needs_no_executor():
+    local = {"executor": "local"}
+    assert several_workers(local | {"device": "auto"}) == (None, "auto")
+    assert several_workers(local | {"device": "cpu"}, processes=1, fresh=True) == (None, "cpu")
+    executor, first = several_workers(local | {"device": "cpu,cpu"}, threads=3)
+    assert executor == ProcessExecutor([Place(device="cpu", threads=3)] * 2)
+    assert first == "cpu"
 
 
 @pytest.mark.usefixtures("_two_gpus")
