@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zipfile
 
@@ -17,7 +18,7 @@ from srcli.models import build_network
 from srcli.models.weights import load_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.recipes.files import RECIPES, load_recipe, plain_recipe, write_json
+from srcli.recipes.files import RECIPES, load_recipe, plain_recipe
 from tests.attacks.conftest import mutate, write_all
 
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
@@ -69,28 +70,34 @@ def attempts(content, suffix, tmp_path, use):
     return taken
 
 
-def test_weights(tmp_path, tell):
+def weights():
     torch.manual_seed(0)
     options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
     state = build_network("g-idrn", scale=2, options=options).state_dict()
-    named = '{"channels": 16, "num_blocks": 2, "num_groups": 1}'
-    metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2", "network": named}
+    metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2", "network": json.dumps(options)}
+    yield ".safetensors", save(state, metadata=metadata)
     stream = io.BytesIO()
     torch.save(load_model("ddsr", 2).state_dict(), stream)  # trained: others are refused
-    for suffix, content in {
-        ".safetensors": save(state, metadata=metadata),
-        ".pth": stream.getvalue(),
-    }.items():
-        taken = attempts(content, suffix, tmp_path, lambda path: load_model(str(path), 2))
-        tell(f"mutated weights ({suffix}): {OTHERS}; {taken} loaded, {OTHERS - taken} refused")
+    yield ".pth", stream.getvalue()
 
 
-def test_recipes(tmp_path, tell):
-    write_json(tmp_path / "a", plain_recipe(RECIPES["g-idrn"]))
+def recipes():
+    yield ".json", json.dumps(plain_recipe(RECIPES["g-idrn"])).encode()
     toml = b'model = "g-idrn"\n[[stages]]\nbatch = 8\npatch = 48\n[[stages.losses]]\nname = "l1"\n'
-    for suffix, content in {".json": (tmp_path / "a").read_bytes(), ".toml": toml}.items():
-        taken = attempts(content, suffix, tmp_path, lambda path: load_recipe(str(path)))
-        tell(f"mutated recipes ({suffix}): {OTHERS}; {taken} read, {OTHERS - taken} refused")
+    yield ".toml", toml
+
+
+@pytest.mark.parametrize(
+    ("make", "use"),
+    [
+        (weights, lambda path: load_model(str(path), 2)),
+        (recipes, lambda path: load_recipe(str(path))),
+    ],
+)
+def test_weights_and_recipes(tmp_path, tell, make, use):
+    for suffix, content in make():
+        taken = attempts(content, suffix, tmp_path, use)
+        tell(f"mutated {make.__name__} ({suffix}): {OTHERS}; {taken} read, the others refused")
 
 
 def test_zips(tmp_path, originals, tell):

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.attacks.conftest import TINY, write_all
+
 pytestmark = pytest.mark.attack
 
 
@@ -34,17 +36,11 @@ def trap(monkeypatch):
 
 def commands(folder, originals):
     """Return a run of every command."""
-    source = folder / "in"
-    source.mkdir(parents=True)
-    for suffix, content in originals.items():
-        (source / f"a{suffix}").write_bytes(content)
-    (source / "source.tif").write_bytes(originals[".geo.tif"])
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    for i in range(4):
-        (pictures / f"{i}.png").write_bytes(originals[".png"])
-    tiny = ["--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--device", "cpu"]
-    tiny += ["--budget", "1", "--hold-out", "none"]
+    source, pictures = folder / "in", folder / "pictures"
+    files = {f"a{suffix}": content for suffix, content in originals.items()}
+    write_all(source, {**files, "source.tif": originals[".geo.tif"]})
+    write_all(pictures, {f"{i}.png": originals[".png"] for i in range(4)})
+    tiny = [*TINY, "--device", "cpu", "--budget", "1"]
     quick = ["--no-cost", "--metrics", "psnr"]
     return [
         ["upscale", source, folder / "out", "-m", "g-idrn", "-s", "2"],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import pickle
+import pkgutil
 import re
 import struct
 from pathlib import Path
@@ -67,25 +67,23 @@ KINDS = {
     "raster": (".tif", write_raster),
 }
 OPENING = UPSCALE + "opening.open_picture"
+PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "rasters."
+PHOTOGRAPH = {
+    "open": OPENING,
+    "plan": PHOTOGRAPHS + "check_output",
+    "read": PHOTOGRAPHS + "read_photograph",
+    "write": PHOTOGRAPHS + "write_photograph",
+}
+ANIMATION = {"read": PHOTOGRAPHS + "read_frames", "write": PHOTOGRAPHS + "write_animation"}
 SEAMS = {
-    "photograph": {
-        "open": OPENING,
-        "plan": UPSCALE + "photographs.check_output",
-        "read": UPSCALE + "photographs.read_photograph",
-        "write": UPSCALE + "photographs.write_photograph",
-    },
-    "animation": {
-        "open": OPENING,
-        "plan": UPSCALE + "photographs.check_output",
-        "read": UPSCALE + "photographs.read_frames",
-        "write": UPSCALE + "photographs.write_animation",
-    },
+    "photograph": PHOTOGRAPH,
+    "animation": PHOTOGRAPH | ANIMATION,
     "raster": {
         "open": OPENING,
-        "plan": UPSCALE + "rasters.open_job",
+        "plan": RASTERS + "open_job",
         "read": "srcli.imaging.rasters.reading.RasterSource.read",
         "write": "srcli.imaging.rasters.parts.PartWriter.write",
-        "merge": UPSCALE + "rasters.merge_parts",
+        "merge": RASTERS + "merge_parts",
     },
 }
 
@@ -96,11 +94,7 @@ def break_at(monkeypatch):
 
     def patch(name):
         place, _, attribute = name.rpartition(".")
-        try:
-            owner = importlib.import_module(place)
-        except ModuleNotFoundError:  # a class
-            module, _, kind = place.rpartition(".")
-            owner = getattr(importlib.import_module(module), kind)
+        owner = pkgutil.resolve_name(place)
         real = getattr(owner, attribute)
 
         def breaking(*values, **keywords):
