@@ -254,14 +254,6 @@ def test_what_is_not_finite_becomes_the_end_of_the_range():
     assert excess is None
 
 
-@pytest.mark.parametrize("dtype", ["int64", "complex64", "bool", "float16"])
-def test_other_dtypes_are_refused(dtype):
-    with pytest.raises(ValueError, match=f"got {dtype}"):
-        PixelEncoder(np.dtype(dtype), values_of(dtype, 0, 1))
-    with pytest.raises(ValueError, match=f"got {dtype}"):
-        PixelEncoder(np.dtype(dtype))
-
-
 def test_what_needs_float64_is_not_computed_on_metal():
     metal, cpu = torch.device("mps"), torch.device("cpu")
     assert PixelEncoder(np.dtype(np.uint8)).blending_device(metal) == metal

@@ -21,7 +21,6 @@ from srcli.inference.stream import (
     ArraySource,
     ImageJob,
     PaddedSource,
-    TileTooLargeError,
     run_stream,
 )
 from srcli.inference.stream import make_job as make_padded_job
@@ -126,22 +125,6 @@ def test_small_images_of_one_size_share_a_batch():
     works = [make_job(8, 8, name=str(i)) for i in range(4)]
     list(run_stream(engine, works))
     assert engine.batches == [(4, 8, 8, 3)]
-
-
-def test_out_of_memory_halves_the_batch_and_goes_on():
-    engine = Repeat(batch=16, most=3)
-    work = make_job(40, 61)
-    assert list(run_stream(engine, [work])) == [work]
-    assert work.error is None
-    assert is_right(work)
-    assert max(shape[0] for shape in engine.batches) <= 3
-
-
-def test_a_tile_that_never_fits_fails_its_image_with_a_hint():
-    work = make_job(20, 20)
-    (done,) = run_stream(Repeat(most=0), [work])
-    assert isinstance(done.error, TileTooLargeError)
-    assert "--tile" in str(done.error)
 
 
 class Holes(ArraySource):

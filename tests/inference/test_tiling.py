@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from srcli.errors import UsageError
 from srcli.inference.tiling import Tiling, axis_weights, balanced, ramp, split_axis
@@ -108,16 +107,3 @@ def test_any_tiles_have_one_size_lie_inside_the_image_and_cover_it(tiled):
     assert covered.all()
     assert grid.tile_height <= tiling.tile
     assert grid.tile_width <= tiling.tile
-
-
-@given(tiled_lengths(), st.integers(1, 4))
-def test_any_weights_sum_to_one(tiled, scale):
-    tiling, _, length, offset = tiled
-    grid = tiling.grid(1, length, offset=offset)
-    total = np.zeros(length * scale)
-    for index, left in enumerate(grid.lefts):
-        own = {"tile": grid.tile_width, "overlap": tiling.overlap, "scale": scale}
-        weights = axis_weights(grid.lefts, index, **own)
-        assert weights.min() >= 0
-        total[left * scale : (left + grid.tile_width) * scale] += weights
-    np.testing.assert_allclose(total, 1.0, atol=1e-6)

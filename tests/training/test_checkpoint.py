@@ -162,19 +162,6 @@ def test_one_picture_that_swings_does_not_decide(tmp_path):
     ]
 
 
-def test_an_iteration_is_validated_once(tmp_path):
-    called = []
-
-    def validate(network):
-        called.append(1)
-        return {"a": [1.0]}
-
-    trainer = make(tmp_path, Hooks(validate=validate))
-    trainer.validate()
-    trainer.validate()
-    assert called == [1]
-
-
 def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
     trainer = make(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
     trainer.checkpoint()

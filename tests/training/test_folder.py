@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.files import RECIPES
-from srcli.training.checkpoint import Position, rewind, write_entry
+from srcli.training.checkpoint import Position, write_entry
 from srcli.training.folder import EventFiles, RunFolder, RunRecord
 
 G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
@@ -207,17 +207,6 @@ def test_a_place_that_is_lost_on_the_way_is_named(tmp_path):
     (tmp_path / "events").touch()
     with pytest.raises(DataError, match=r"--tensorboard .*events: cannot be written \("):
         events.write(train(50, 0.5))
-
-
-def test_rewinding_drops_later_and_broken_lines(tmp_path):
-    log = tmp_path / "log.jsonl"
-    rewind(log, 3)  # nothing there: nothing to do
-    for total in range(1, 6):
-        write_entry(log, {"total": total})
-    with log.open("ab") as file:
-        file.write(b'{"total": 2, "loss": 0.')
-    rewind(log, 3)
-    assert [json.loads(line)["total"] for line in log.read_text().splitlines()] == [1, 2, 3]
 
 
 def test_the_log_stays_valid_json_whatever_comes(tmp_path):
