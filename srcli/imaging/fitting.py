@@ -29,13 +29,16 @@ _FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
 _CHANGING = frozenset({*_AREAS, *_FOCAL_PLANE, *_RESOLUTION})
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 
+_Named = dict[tuple[str, str], list[Any]]
+"""Elements and attributes of XMP by namespace and name."""
+
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
 
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""")
 _NUMBER = re.compile(r"\s*([-+]?\d[\d.]*(?:/\d+)?)\s*")
-_LARGEST = 2**22  # bytes of a packet that is edited
+_LARGEST = 2**20  # bytes of a packet that is edited
 _AMPERSAND = "\ue000"
 """Stands for ``&`` in a document, so that references stay as they are written."""
 
@@ -249,54 +252,58 @@ def _text_of(document: minidom.Document) -> str:
 
 
 def _nodes(scope: Any) -> list[Any]:  # noqa: ANN401 - minidom has no types for what is common
-    """Return an element with all that is in it: elements and attributes."""
+    """Return an element with all that is in it: elements and attributes that have a namespace."""
     elements = [scope, *scope.getElementsByTagName("*")]
-    return [node for one in elements for node in (one, *(one.attributes or {}).values())]
+    nodes = (node for one in elements for node in (one, *(one.attributes or {}).values()))
+    return [node for node in nodes if node.namespaceURI]
 
 
-def _find(scope: Any, namespace: str, name: str) -> list[Any]:  # noqa: ANN401
-    nodes = _nodes(scope)
-    return [one for one in nodes if (one.namespaceURI, one.localName) == (namespace, name)]
+def _by_name(scope: Any) -> _Named:  # noqa: ANN401
+    found: _Named = {}
+    for node in _nodes(scope):
+        found.setdefault((node.namespaceURI, node.localName), []).append(node)
+    return found
 
 
 def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
     """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
     notes: list[str] = []
-    for start, name, told, note in _COMPANIONS:
-        for node in _nodes(document):
+    for node in _nodes(document):
+        uri, found = node.namespaceURI, []
+        for start, name, told, note in _COMPANIONS:
             # of all properties of a namespace, those of the ones that begin with it as well
-            uri = node.namespaceURI or ""
-            if not (uri == start or (not name and uri.startswith(start))):
-                continue
-            if not re.match(name, node.localName):
-                continue
-            if node.nodeType == node.ATTRIBUTE_NODE:
-                written = f'{node.name}="{node.value}"'
-                node.ownerElement.removeAttributeNode(node)
-            else:
-                written = node.toxml()
-                node.parentNode.removeChild(node)
-            notes += [note] * bool(re.search(told, written))
+            if uri == start or (not name and uri.startswith(start)):
+                found += [(told, note)] * bool(re.match(name, node.localName))
+        if not found:
+            continue
+        if node.nodeType == node.ATTRIBUTE_NODE:
+            written = f'{node.name}="{node.value}"'
+            node.ownerElement.removeAttributeNode(node)
+        else:
+            written = node.toxml()
+            node.parentNode.removeChild(node)
+        notes += [note for told, note in found if re.search(told, written)]
     return tuple(dict.fromkeys(notes))
 
 
 def _move(document: minidom.Document, pixels: PixelMap) -> None:
     """Let regions, places and sizes follow the pixels; numbers that are none stay as they are."""
-    faces = _map_of_regions(document, pixels)
-    for scope in _find(document, _MWG, "AppliedToDimensions"):
-        _move_size(scope, (_DIMENSIONS, "w", "h"), faces)
+    named = _by_name(document)
+    faces = _map_of_regions(named, pixels)
+    for scope in named.get((_MWG, "AppliedToDimensions"), ()):
+        _move_size(_by_name(scope), (_DIMENSIONS, "w", "h"), faces)
     for names in _SIZES:
-        _move_size(document, names, pixels)
+        _move_size(named, names, pixels)
     for name in ("SubjectArea", "SubjectLocation"):
-        for scope in _find(document, _EXIF, name):
-            items = _numbers(scope, _RDF, "li")
+        for scope in named.get((_EXIF, name), ()):
+            items = _numbers(_by_name(scope), _RDF, "li")
             if len(items) in (2, 3, 4):
                 _write(items, pixels.area([value for _, value in items]))
-    for scope in _find(document, _MWG, "Area"):
+    for scope in named.get((_MWG, "Area"), ()):
         _move_region(scope, _AREA, "xywh", faces)
-    for scope in _find(document, _IPTC, "RegionBoundary"):
+    for scope in named.get((_IPTC, "RegionBoundary"), ()):
         _move_region(scope, _IPTC, ("rbX", "rbY", "rbW", "rbH", "rbRx"), pixels)
-    for node in _find(document, _MICROSOFT, "Rectangle") if faces.orientation != 1 else ():
+    for node in named.get((_MICROSOFT, "Rectangle"), ()) if faces.orientation != 1 else ():
         text = _holder(node)
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
@@ -310,9 +317,9 @@ def _holder(node: Any) -> Any:  # noqa: ANN401
     return node if simple else node.firstChild
 
 
-def _numbers(scope: Any, namespace: str, name: str) -> list[tuple[Any, float]]:  # noqa: ANN401
+def _numbers(named: _Named, namespace: str, name: str) -> list[tuple[Any, float]]:
     """Return the nodes and numbers of a property; none if one of them cannot be read."""
-    found = [_holder(node) for node in _find(scope, namespace, name)]
+    found = [_holder(node) for node in named.get((namespace, name), ())]
     texts = [(one, _NUMBER.fullmatch(one.nodeValue or "")) for one in found]
     try:
         return [(one, float(Fraction(text[1]))) for one, text in texts if text]
@@ -337,15 +344,13 @@ def _decimal(value: float) -> str:
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
-def _move_size(scope: Any, names: tuple[str, str, str], pixels: PixelMap) -> None:  # noqa: ANN401
-    namespace, across, down = names
-    for pair in zip(
-        _numbers(scope, namespace, across), _numbers(scope, namespace, down), strict=False
-    ):
+def _move_size(named: _Named, names: tuple[str, str, str], pixels: PixelMap) -> None:
+    sides = (_numbers(named, names[0], side) for side in names[1:])
+    for pair in zip(*sides, strict=False):
         _write(pair, pixels.size(pair[0][1], pair[1][1]))
 
 
-def _map_of_regions(document: minidom.Document, pixels: PixelMap) -> PixelMap:
+def _map_of_regions(named: _Named, pixels: PixelMap) -> PixelMap:
     """Return how regions of faces move.
 
     They belong to the stored picture (MWG guidelines, 5.9), unless the size that they state is that
@@ -353,7 +358,7 @@ def _map_of_regions(document: minidom.Document, pixels: PixelMap) -> PixelMap:
     """
     height, width = pixels.turned
     with suppress(LookupError):  # none is stated
-        applied = _find(document, _MWG, "AppliedToDimensions")[0]
+        applied = _by_name(named[_MWG, "AppliedToDimensions"][0])
         w, h = (_numbers(applied, _DIMENSIONS, side)[0][1] for side in "wh")
         if pixels.swaps and (h - w) * (height - width) > 0:
             return replace(pixels, before=pixels.turned, orientation=1)
@@ -365,7 +370,8 @@ def _move_region(scope: Any, namespace: str, names: Sequence[str], pixels: Pixel
     in_pixels = re.search(r"[uU]nit\W+pixel\b", scope.toxml()) is not None
     if not in_pixels and pixels.orientation == 1:
         return
-    x, y, w, h, *radius = (_numbers(scope, namespace, name) for name in names)
+    named = _by_name(scope)
+    x, y, w, h, *radius = (_numbers(named, namespace, name) for name in names)
     middle = 0 if radius else 0.5
     for sides in zip(x, y, *((w, h) if w and h else ()), strict=False):
         left, top, width, height = [*(value for _, value in sides), 0.0, 0.0][:4]
