@@ -64,13 +64,12 @@ def read_photograph(source: Path | Picture) -> Photograph:
     path = source.path if isinstance(source, Picture) else source
     with decoding(path), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
-        size = f"{picture.width}x{picture.height}"
         if picture.refusal is not None:
             raise PictureError(picture.refusal)
         if picture.height * picture.width > LARGEST_AREA:
             raise PictureError(
-                f"{path}: a picture of {size} pixels cannot be read as a photograph; cut it, or "
-                "convert it to a GeoTIFF"
+                f"{path}: a picture of {picture.width}x{picture.height} pixels cannot be read as a "
+                "photograph; cut it, or convert it to a GeoTIFF"
             )
         pixels, alpha, orientation = _decode(picture, stream)
         pixels = upright(pixels, orientation)

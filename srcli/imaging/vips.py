@@ -39,12 +39,10 @@ def open_image(name: str, data: bytes) -> Any:  # noqa: ANN401 - of an untyped m
     """
     vips = _import_pyvips()
     # whatever is warned of counts as damage, but for PNG, whose chunks are read elsewhere
-    options: dict[str, Any] = {"fail_on": "warning"}
-    if name == "png":
-        options = {"fail_on": "truncated", "unlimited": True}
+    options = {"unlimited": True, "fail_on": "truncated"} if name == "png" else {}
     load = getattr(vips.Image, f"{_LOADERS[name]}load_buffer")
     try:
-        image = load(data, access="sequential", **options)
+        image = load(data, access="sequential", **({"fail_on": "warning"} | options))
     except vips.Error as error:
         raise ValueError(_reason(error)) from None
     if image.format not in ("uchar", "ushort"):

@@ -136,9 +136,7 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
 
 def _holds_label(fmt: str, label: ColourLabel) -> bool:
     """Return True if a format describes colours as a label does, without a profile."""
-    if label.cicp is not None:
-        return fmt in ("png", "avif")
-    return fmt == "png" and bool(label.chunks)
+    return fmt == "png" if label.cicp is None else fmt in ("png", "avif")
 
 
 def write_photograph(
@@ -381,26 +379,25 @@ def _write_apng(
     metadata: Metadata,
 ) -> None:
     """Write an APNG; its frames are compressed one after another."""
-    stream.write(png.SIGNATURE)
     number = 0  # of the chunks that belong to animation
     for index, frame in enumerate(frames):
-        encoded = io.BytesIO()
-        png.write(encoded, frame, Metadata() if index else metadata)
+        png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
+        encoded.seek(len(png.SIGNATURE))
+        chunks = [(kind, content) for kind, content, _ in png.walk(encoded, pixels=True)]
+        if not index:
+            header, *others = [one for one in chunks if one[0] != b"IDAT"]
+            counts = b"acTL", struct.pack(">II", len(milliseconds), plays)
+            stream.write(png.SIGNATURE)
+            stream.writelines(png.chunk(*one) for one in (header, counts, *others))
         delay = min(milliseconds[index], 2**16 - 1)
         height, width = frame.shape[:2]
         control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
-        encoded.seek(len(png.SIGNATURE))
-        for kind, content, _ in png.walk(encoded, pixels=True):
-            if kind == b"IDAT":
-                if control:
-                    stream.write(png.chunk(b"fcTL", control))
-                    control, number = b"", number + 1
-                if index:
-                    kind, content = b"fdAT", struct.pack(">I", number) + content
-                    number += 1
-                stream.write(png.chunk(kind, content))
-            elif not index:
-                stream.write(png.chunk(kind, content))
-                if kind == b"IHDR":
-                    stream.write(png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays)))
+        stream.write(png.chunk(b"fcTL", control))
+        number += 1
+        for content in (content for kind, content in chunks if kind == b"IDAT"):
+            if index:
+                stream.write(png.chunk(b"fdAT", struct.pack(">I", number) + content))
+                number += 1
+            else:
+                stream.write(png.chunk(b"IDAT", content))
     stream.write(png.chunk(b"IEND", b""))
