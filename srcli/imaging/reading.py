@@ -73,10 +73,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
             )
         pixels, alpha, orientation = _decode(picture, stream)
         pixels = upright(pixels, orientation)
-        if (*pixels.shape, alpha is not None) != (
-            *(picture.height, picture.width, picture.channels),
-            picture.has_alpha,
-        ):
+        stated = picture.height, picture.width, picture.channels
+        if pixels.shape != stated or (alpha is not None) != picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
     metadata, warnings, icc = picture.metadata, picture.warnings, picture.metadata.icc
     if picture.frames > 1:

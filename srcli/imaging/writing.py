@@ -136,7 +136,8 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
 
 def _holds_label(fmt: str, label: ColourLabel) -> bool:
     """Return True if a format describes colours as a label does, without a profile."""
-    return fmt == "png" if label.cicp is None else fmt in ("png", "avif")
+    by_code = fmt == "avif" and label.cicp is not None
+    return by_code or (fmt == "png" and (label.cicp is not None or bool(label.chunks)))
 
 
 def write_photograph(
