@@ -35,28 +35,16 @@ OWN = {
 }
 EVERY = [(a, v) for a in ABLATIONS.values() for v in a.variants]
 COUNTS = {
-    ("g-idrn/blocks", "G-IDB+dual+DS+ANRB"): 383_223,
-    ("g-idrn/groups", "4"): 486_426,
-    ("g-idrn/groups", "12"): 673_050,
-    ("g-idrn/groups", "24"): 952_986,
-    ("g-idrn/groups", "72"): 2_072_730,
-    ("g-idrn/peers", "RFDN-L"): 642_846,
-    ("g-idrn/peers", "IDRN"): 2_072_730,
-    ("rrlfn/reparam", "3x3+1x1"): 454_620,
-    ("rrlfn/reparam", "3x3+1x1, BN"): 454_620,
-    ("ddsr/deconv-kernel", "3x3"): 630_145,
-    ("ddsr/deconv-kernel", "5x5"): 631_169,
-    ("ddsr/deconv-kernel", "7x7"): 632_705,
-    ("ddsr/depth", "DDSR-6"): 186_241,
-    ("ddsr/depth", "DDSR-12"): 408_193,
-    ("ddsr/depth", "DDSR-18"): 630_145,
-    ("attentive-gan/parts", "published"): 1_046_385,
-    ("nested-attn/depth", "2"): 654_191,
-    ("nested-attn/depth", "3"): 1_777_395,
-    ("nested-attn/depth", "4"): 6_270_211,
-    ("nested-attn/channel-attention", "without"): 1_768_003,
-    ("nested-attn/pooling", "max"): 1_777_347,
-    ("nested-attn/pooling", "avg"): 1_777_347,
+    "g-idrn/blocks": {"G-IDB+dual+DS+ANRB": 383_223},
+    "g-idrn/groups": {"4": 486_426, "12": 673_050, "24": 952_986, "72": 2_072_730},
+    "g-idrn/peers": {"RFDN-L": 642_846, "IDRN": 2_072_730},
+    "rrlfn/reparam": {"3x3+1x1": 454_620, "3x3+1x1, BN": 454_620},
+    "ddsr/deconv-kernel": {"3x3": 630_145, "5x5": 631_169, "7x7": 632_705},
+    "ddsr/depth": {"DDSR-6": 186_241, "DDSR-12": 408_193, "DDSR-18": 630_145},
+    "attentive-gan/parts": {"published": 1_046_385},
+    "nested-attn/depth": {"2": 654_191, "3": 1_777_395, "4": 6_270_211},
+    "nested-attn/channel-attention": {"without": 1_768_003},
+    "nested-attn/pooling": {"max": 1_777_347, "avg": 1_777_347},
 }
 """Parameters of the form that runs, counted by hand from the papers' layers; others are printed."""
 
@@ -159,7 +147,7 @@ def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
 
 @pytest.mark.parametrize(
     ("ablation", "variant"),
-    [(a, v) for a, v in EVERY if (a.name, v.name) in COUNTS or "parameters" in v.published],
+    [(a, v) for a, v in EVERY if v.name in COUNTS.get(a.name, ()) or "parameters" in v.published],
     ids=lambda each: each.name,
 )
 def test_variants_have_the_published_number_of_parameters(ablation, variant):
@@ -167,7 +155,7 @@ def test_variants_have_the_published_number_of_parameters(ablation, variant):
     with torch.device("meta"):
         network = build_network(recipe.model, scale=ablation.scale, options=recipe.network).deploy()
     count = sum(parameter.numel() for parameter in network.parameters())
-    assert count == COUNTS.get((ablation.name, variant.name), count)
+    assert count == COUNTS.get(ablation.name, {}).get(variant.name, count)
     printed = variant.published.get("parameters")
     scale, other = MISPRINTS.get((ablation.name, variant.name), (ablation.scale, count))
     if scale != ablation.scale:

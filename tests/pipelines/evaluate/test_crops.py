@@ -31,22 +31,13 @@ from srcli.pipelines.evaluate.set_run import EnlargedPicture
 from tests.fixtures.pictures import shifted
 
 
-def small(hr, scale):
-    """LR of a photograph."""
-    return resize(hr, 1 / scale)
-
-
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_crops_are_of_one_place(photograph, scale):
     hr = mod_crop(photograph, scale)
-    lr = small(hr, scale)
+    lr = resize(hr, 1 / scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2])
-    found = cut_crops(
-        EnlargedPicture(
-            scale=scale, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr={"a": 30.0}
-        )
-    )
+    found = cut_crops(EnlargedPicture(scale, "set", pair, CHAINS["rgb8"], sr, {"a": 30.0}))
     top, left, high, wide = found.window
     assert np.array_equal(found.hr, hr[top : top + high, left : left + wide])
     assert np.array_equal(found.sr["b"], sr["b"][top : top + high, left : left + wide])
@@ -135,9 +126,7 @@ def enlarged(astronaut):
     pair = Pair(name="face", hr=hr, lr=hr[::4, ::4], gray=False, full_size=hr.shape[:2])
     sr = {"a": hr, "b": hr // 2}
     psnr = {"a": float("inf"), "b": 12.0}
-    return EnlargedPicture(
-        scale=4, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr=psnr
-    )
+    return EnlargedPicture(4, "set", pair, CHAINS["rgb8"], sr, psnr)
 
 
 @pytest.mark.parametrize("text", ["face", "face:1,2,3", "face:1,2,3,x", "face:1,2,0,4", "1,2,3,4"])
