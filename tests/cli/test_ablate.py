@@ -76,14 +76,8 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
     for name, each in ABLATIONS.items():
         assert starts[name].split()[-2:] == [f"x{each.scale}", str(len(each.variants))]
     assert starts["g-idrn/hp-sigma"].split()[-4:-2] == ["our", "own"]
-
-
-def test_the_list_as_json_holds_the_definitions(srx):
-    result = srx("ablate", "list", "--json", "-")
-    assert result.code == 0
-    plain = json.loads(result.out)
+    plain = json.loads(srx("ablate", "list", "--json", "-").out)
     assert [each["name"] for each in plain] == list(ABLATIONS)
-    assert plain[0]["variants"][0]["changes"]["network.block"] == "rfdb"
     assert plain[0]["variants"][0]["published"] == {"parameters": 534.0, "Set5.psnr": 37.893}
 
 
@@ -126,13 +120,18 @@ def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
 def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     files = [tmp_path / name for name in ("a.html", "a.md", "a.json")]
     targets = ["--html", files[0], "--markdown", files[1], "--json", files[2]]
-    result = srx("ablate", "run", mine, "--no-train", "--out", tmp_path / "out", *targets)
+    other = mine.with_name("other.toml")
+    other.write_text(MINE.replace('"mine"', '"yours/own"'))
+    result = srx("ablate", "run", mine, other, "--no-train", "--out", tmp_path / "out", *targets)
     assert result.code == 0, result.err
+    assert "yours/own: cost" in result.out
+    assert "Summary" in result.out
+    assert (tmp_path / "out/yours/own/ablation.json").is_file()
     # head, 1 or 2 blocks, the loop's two convolutions, two steps up, the last: by hand, 16 channels
     block = 2 * (16 * 16 * 9 + 16) + (2 * 3 + 1) + (16 + 1) + (16 + 16)
     rest = (3 * 16 * 9 + 16) + 2 * (16 * 64 * 9 + 64) + (16 * 3 * 9 + 3) + (16 * 16 * 9 + 16)
     counts = [n * block + 16 * 16 * (n + 1) + 16 + rest for n in (1, 2)]
-    (plain,) = json.loads(files[2].read_text())
+    plain, _ = json.loads(files[2].read_text())
     assert [each["cost"]["parameters"] for each in plain["variants"]] == counts
     assert all(each["cost"]["memory"]["16x24"] > 0 for each in plain["variants"])
     for count in counts:
@@ -216,16 +215,6 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     refused = srx(*command_of(mine, pictures))
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert f"remove {pictures / 'out/mine'} to start over" in refused.err
-
-
-def test_two_ablations_at_once_have_a_summary(srx, mine, pictures):
-    other = mine.with_name("other.toml")
-    other.write_text(MINE.replace('"mine"', '"yours/own"'))
-    result = srx("ablate", "run", mine, other, "--no-train", "--out", pictures / "out")
-    assert result.code == 0, result.err
-    assert "yours/own: cost" in result.out
-    assert "Summary" in result.out
-    assert (pictures / "out/yours/own/ablation.json").is_file()
 
 
 def test_two_processes_come_to_the_same(srx, mine, pictures):

@@ -112,8 +112,6 @@ def test_wrong_wishes_are_refused_before_anything_runs():
         bench([])
     with pytest.raises(UsageError, match="fp16 needs a GPU"):
         bench(["bicubic"], BenchOptions(precisions=("fp16",), engine=EngineOptions(device="cpu")))
-    with pytest.raises(UsageError, match="--overlap"):
-        bench(["bicubic"], BenchOptions(tile=20, overlap=10))
 
 
 def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size=(8, 8)):

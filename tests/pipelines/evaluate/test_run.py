@@ -15,7 +15,6 @@ from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.imaging.resize import resize
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.evaluate.crops import cut_crops
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 
@@ -40,19 +39,6 @@ def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
         (str(folder), 2),
         (str(other), 1),
     ]
-
-
-def test_on_picture_gets_every_picture(folder):
-    pictures: list[Any] = []
-    found = evaluate(
-        ["bicubic"], [str(folder)], scales=[2], options=QUICK, on_picture=[pictures.append]
-    )
-    crops = [cut_crops(each) for each in pictures]
-    assert [each.picture for each in crops] == ["a", "grau-höhe"]
-    first = crops[0]
-    assert first.sr["bicubic"].shape == first.hr.shape == (120, 120, 3)
-    assert first.lr.shape == (60, 60, 3)
-    assert first.psnr["bicubic"] == found.scores[0].values["psnr"]
 
 
 def test_gray_pictures_count_by_their_protocol(folder):
