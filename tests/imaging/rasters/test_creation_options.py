@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import ColorInterp
-from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.info import read_info
@@ -103,15 +102,3 @@ def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path):
     tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
     write(tmp_path / "b.tif", replace(plan(save("a.tif", ONE)), tags=tags), ONE)
     assert read_info(tmp_path / "b.tif").tags == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
-
-
-@pytest.mark.parametrize(("fmt", "suffix"), [("png", "pgw"), ("jpg", "jgw")])
-def test_the_place_on_the_map(save, plan, write, tmp_path, fmt, suffix):
-    transform = Affine(0.3, 0.02, -7, -0.01, -0.7, 48)
-    path = tmp_path / f"map.{fmt}"
-    write(path, replace(plan(save("a.tif", ONE), format=fmt), transform=transform), ONE)
-    assert rasterio.CRS.from_wkt(path.with_suffix(".prj").read_text()).to_dict()["zone"] == 33
-    path.with_name(f"{path.name}.aux.xml").unlink()
-    assert path.with_suffix(f".{suffix}").exists()
-    with rasterio.open(path) as file:
-        assert tuple(file.transform) == pytest.approx(tuple(transform), abs=1e-13)

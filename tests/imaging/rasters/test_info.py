@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image, ImageCms
-from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError
@@ -46,25 +45,16 @@ def test_real_files_are_told_as_rasterio_tells_them(srx_data, name, size, bands,
     assert set(info.tags) == {""}
 
 
-def test_what_bands_say_is_kept_and_statistics_are_not(save, noise):
+def test_statistics_are_not_kept(save, noise):
     def describe(file):
-        file.descriptions = ("height", "")
-        file.units = ("m", "")
-        file.scales, file.offsets = (0.1, 1.0), (5.0, 0.0)
         file.update_tags(1, STATISTICS_MEAN="3", kind="model")
         file.update_tags(
             TIFFTAG_SOFTWARE="a program", TIFFTAG_MINSAMPLEVALUE="1", AREA_OR_POINT="Point"
         )
-        file.update_tags(ns="mine", a="b")
 
-    info = read_info(save("a.tif", noise((9, 7, 2), np.int16), then=describe, nodata=-32768))
-    first, second = info.bands
-    assert (first.description, first.unit, first.scale, first.offset) == ("height", "m", 0.1, 5.0)
-    assert (second.description, second.unit, second.scale, second.offset) == (None, None, 1.0, 0.0)
-    assert first.tags == {"": {"kind": "model"}}
-    assert info.tags["mine"] == {"a": "b"}
-    assert info.tags[""] == {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}
-    assert first.nodata == second.nodata == -32768
+    info = read_info(save("a.tif", noise((9, 7, 2), np.int16), then=describe))
+    assert info.bands[0].tags == {"": {"kind": "model"}}
+    assert info.tags == {"": {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}}
 
 
 @pytest.mark.parametrize(
@@ -95,26 +85,6 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     assert stated.has_transform
     assert stated.transform == Affine.identity()
     assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
-
-
-def test_sensor_models(save, noise):
-    ones = [1.0, *[0.0] * 19]
-    rpcs = RPC(
-        height_off=1.0, height_scale=2.0, lat_off=3.0, lat_scale=4.0, line_den_coeff=ones,
-        line_num_coeff=ones, line_off=5.0, line_scale=6.0, long_off=7.0, long_scale=8.0,
-        samp_den_coeff=ones, samp_num_coeff=ones, samp_off=9.0, samp_scale=10.0,
-    )  # fmt: skip
-    path = save(
-        "a.tif",
-        noise((5, 6)),
-        crs=None,
-        transform=None,
-        then=lambda file: setattr(file, "rpcs", rpcs),
-    )
-    info = read_info(path)
-    assert info.rpcs is not None
-    assert (info.rpcs.line_off, info.rpcs.samp_scale) == (5.0, 10.0)
-    assert "RPC" not in info.tags
 
 
 def test_every_kind_of_mask_is_told(save, save_vrt, noise):

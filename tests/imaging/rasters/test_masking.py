@@ -123,18 +123,6 @@ def test_masks_are_enlarged_and_handed_on(save, noise, send):
     )
 
 
-def test_rows_without_valid_pixels_are_views_of_one(save, noise, send):
-    there = np.arange(40)[:, None] < np.full(30, 13)
-    pixels = np.dstack([noise((40, 30)), there * 255, there * 0]).astype(np.uint8)
-    with_alpha = save("a.tif", pixels[:, :, :2], photometric="MINISBLACK", alpha="YES")
-    masked = save("b.tif", pixels, then=lambda file: file.write_mask(there))
-    for path in (with_alpha, masked):
-        out = send(path, rows=16)
-        arrays = zip(out.pixels, out.masks if out.masks[0] is not None else out.alphas, strict=True)
-        views = [[not any(array.strides) for array in pair] for pair in arrays]
-        assert views == [[False, True]] + [[False, False]] + 3 * [[True, True]]
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_alpha_is_enlarged_and_handed_on(save, noise, send, dtype):
     pixels = noise((21, 17, 4), dtype)

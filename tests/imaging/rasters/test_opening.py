@@ -17,7 +17,7 @@ from rasterio.errors import RasterioIOError
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
-from srcli.imaging.photograph import FORMATS, READABLE_SUFFIXES, Metadata, Photograph
+from srcli.imaging.photograph import FORMATS, Metadata, Photograph
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
     BLOCK_CACHE,
@@ -270,11 +270,6 @@ def test_sizes_beyond_photographs(tmp_path, monkeypatch):
     assert raster_reason(path) is None
     monkeypatch.setattr(tiff_module, "LARGEST_AREA", 1999)
     assert raster_reason(path) == "more pixels than a photograph"
-
-
-def test_suffixes_of_rasters_are_new_ones():
-    assert not RASTER_SUFFIXES & READABLE_SUFFIXES
-    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in RASTER_SUFFIXES)
 
 
 def test_a_damaged_raster_is_left_to_gdal_which_knows_why(tmp_path):

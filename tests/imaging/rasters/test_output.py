@@ -21,7 +21,6 @@ from srcli.imaging.rasters.output import (
     OutputProfile,
     creation_options,
     disk_needed,
-    is_lossy,
     make_output,
     scaled_points,
     scaled_rpcs,
@@ -73,37 +72,6 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
     assert out.tags[""] == {"TITLE": "field", "AREA_OR_POINT": "Point"}
 
 
-def test_size_and_place(save):
-    out = plan(save("a.tif", PIXELS, nodata=7), scale=3)
-    assert (out.height, out.width, out.channels, out.dtype) == (60, 90, 3, "uint8")
-    assert out.transform is not None
-    assert tuple(out.transform)[:6] == (0.5 / 3, 0, 600_003.0, 0, -0.5 / 3, 5_099_998.0)
-    assert out.crs == rasterio.CRS.from_epsg(32633)
-    assert out.nodata == 7
-
-
-def test_control_points_go_with_their_coordinate_system(save):
-    points = [GroundControlPoint(row=r, col=c, x=c, y=-r) for r, c in ((4, 6), (4, 36), (24, 6))]
-
-    def place(file):
-        file.gcps = (points, rasterio.CRS.from_epsg(4326))
-
-    out = plan(save("a.tif", PIXELS, transform=None, crs=None, then=place))
-    assert [(p.row, p.col) for p in out.gcps] == [(0, 0), (0, 60), (40, 0)]
-    assert out.gcps_crs == rasterio.CRS.from_epsg(4326)
-    assert out.transform is None
-
-
-def test_alpha_is_last_and_called_so(save):
-    pixels = np.zeros((30, 40, 4), np.uint16)
-    path = save("a.tif", pixels, photometric="RGB", alpha="unspecified")
-    with rasterio.open(path, "r+") as file:
-        file.colorinterp = [*file.colorinterp[:3], ColorInterp.alpha]
-    out = plan(path)
-    assert out.alpha
-    assert (out.channels, out.bands[-1].interpretation, out.mask) == (3, "alpha", False)
-
-
 def test_a_palette_becomes_three_bands_without_its_words(save):
     def describe(file):
         file.write_colormap(1, {0: (1, 2, 3, 255), 1: (4, 5, 6, 255)})
@@ -124,17 +92,6 @@ def test_white_stays_the_least_value_where_the_format_can_say_so(save):
     usual = save("b.tif", PIXELS[:, :, :1])
     assert plan(usual).creation["PHOTOMETRIC"] == "MINISBLACK"
     assert plan(usual, cog=True).cog
-
-
-def test_a_mask_is_kept_in_a_tif_and_is_alpha_in_a_png(save):
-    def mask(file):
-        file.write_mask(np.eye(30, 40, dtype=bool))
-
-    path = save("a.tif", PIXELS, then=mask)
-    assert (plan(path).mask, plan(path).alpha) == (True, False)
-    png = plan(path, format="png")
-    assert (png.mask, png.alpha, len(png.bands)) == (False, True, 4)
-    assert plan(path, format="jpg").mask
 
 
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
@@ -213,6 +170,14 @@ def test_a_transform_counts_for_more_than_control_points(save):
         ({"creation": {"COMPRESS": "WEBP"}}, True),
         ({"creation": {"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}}, False),
         ({"creation": {"COMPRESS": "ZSTD"}}, False),
+        ({"creation": {"NBITS": "12"}}, False),
+        ({"creation": {"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": "5"}}, True),
+        ({"creation": {"COMPRESS": "LERC", "MAX_Z_ERROR": "0.0"}}, False),
+        ({"creation": {"COMPRESS": "DEFLATE", "MAX_Z_ERROR": "5"}}, False),
+        ({"creation": {"DISCARD_LSB": "2,2,2"}}, True),
+        ({"creation": {"DISCARD_LSB": "0"}}, False),
+        ({"creation": {"COMPRESS": "JXL"}, "cog": True}, False),
+        ({"creation": {"COMPRESS": "JXL", "JXL_LOSSLESS": "NO"}}, True),
         ({"format": "png"}, False),
         ({}, False),
     ],
@@ -417,25 +382,3 @@ def test_sizes_of_blocks_are_numbers(creation):
 def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
     options = creation_options(RGB, OutputOptions(cog=True, creation={"LEVEL": "9"}), "ZSTD")
     assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("ZSTD", "YES", "9")
-
-
-@pytest.mark.parametrize(
-    ("creation", "dtype", "wanted"),
-    [
-        ({"NBITS": "16"}, "float32", True),
-        ({"NBITS": "12"}, "uint16", False),
-        ({"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": "5"}, "uint8", True),
-        ({"COMPRESS": "LERC", "MAX_Z_ERROR": "0.0"}, "uint8", False),
-        ({"COMPRESS": "DEFLATE", "MAX_Z_ERROR": "5"}, "uint8", False),
-        ({"DISCARD_LSB": "2,2,2"}, "uint8", True),
-        ({"DISCARD_LSB": "0"}, "uint8", False),
-        ({"COMPRESS": "DEFLATE"}, "uint8", False),
-        ({"COMPRESS": "JPEG"}, "uint8", True),
-        ({"COMPRESS": "WEBP"}, "uint8", True),
-        ({"COMPRESS": "JXL"}, "uint8", False),
-        ({"COMPRESS": "JXL", "JXL_LOSSLESS": "NO"}, "uint8", True),
-    ],
-)
-@pytest.mark.parametrize("cog", [False, True])
-def test_options_that_round_values_are_lossy(creation, dtype, wanted, cog):
-    assert is_lossy(OutputOptions(creation=creation, cog=cog), dtype) is wanted

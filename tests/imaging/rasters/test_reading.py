@@ -99,22 +99,6 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile):
         assert source.marks(0, 110) == (None, None)
 
 
-def test_windows_do_not_depend_on_the_windows_before(save, noise):
-    pixels = noise((150, 170, 2), "float32")
-    pixels[noise((150, 170), seed=3) > 200] = np.nan
-    pixels[40:110, 30:140] = np.nan
-    path = save("a.tif", pixels, tiled=True, blockxsize=32, blockysize=32)
-    with source_of(path) as source:
-        windows = list(tiles(source))
-        there = [source.read(window) for window in windows]
-        back = [source.read(window) for window in reversed(windows)][::-1]
-    for window, one, other in zip(windows, there, back, strict=True):
-        with source_of(path) as fresh:
-            alone = fresh.read(window)
-        np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(one, alone)
-
-
 @pytest.mark.parametrize(
     ("dtype", "nodata", "profile"),
     [
@@ -218,23 +202,6 @@ def piece_of():
             return decoder.read(WINDOW)
 
     return decode
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float64"])
-@pytest.mark.parametrize(
-    "profile",
-    [
-        {"interleave": "pixel"},
-        {"interleave": "band", "compress": "deflate"},
-        {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "lzw"},
-    ],
-)
-def test_pixels_are_those_of_the_file(save, noise, piece_of, dtype, profile):
-    pixels = noise((30, 20, 4), dtype)
-    piece = piece_of(save("a.tif", pixels, **profile), bands=(3, 1))
-    np.testing.assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS][:, :, [2, 0]])
-    assert piece.pixels.dtype == dtype
-    assert (piece.valid, piece.alpha) == (None, None)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])

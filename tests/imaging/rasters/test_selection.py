@@ -104,35 +104,6 @@ def test_wrong_choices_are_refused(info_of, options, error, words):
         choose_layout(info, **options)
 
 
-@pytest.mark.parametrize(
-    ("colours", "nodata", "alpha"),
-    [({0: (1, 2, 3, 255)}, None, False), ({0: (1, 2, 3, 255)}, 5, True)],
-)
-def test_palettes_become_rgb(save, colours, nodata, alpha):
-    path = save(
-        "a.tif",
-        np.zeros((4, 5), np.uint8),
-        then=lambda file: file.write_colormap(1, colours),
-        photometric="palette",
-        nodata=nodata,
-    )
-    layout = choose_layout(read_info(path))
-    assert layout.palette
-    assert (layout.bands, layout.groups, layout.channels) == ((1,), ((0, 1, 2),), 3)
-    assert layout.interpretations == ("red", "green", "blue")
-    assert (layout.alpha, layout.has_alpha, layout.nodata) == (None, alpha, None)
-    assert "palette" in layout.notes[0]
-
-
-def test_a_palette_of_grays_becomes_one_band(save):
-    pixels = np.zeros((4, 5), np.uint8)
-    layout = choose_layout(read_info(save("a.tif", pixels, nbits=1, photometric="MINISWHITE")))
-    assert layout.palette
-    assert (layout.groups, layout.channels, layout.interpretations) == (((0,),), 1, ("gray",))
-    assert not layout.has_alpha
-    assert "gray" in layout.notes[0]
-
-
 def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
     source = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcli.errors import PictureError
 from srcli.imaging.rasters import values as module
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.reading import RasterDecoder
@@ -74,17 +73,6 @@ def test_outliers_and_nodata_do_not_stretch_the_range(save, dtype):
     assert 1280 < values.high < 1500
 
 
-@pytest.mark.parametrize(
-    ("dtype", "value"),
-    [("uint16", 0), ("uint16", 65535), ("int16", -5), ("float32", -3.5), ("float64", 1e30)],
-)
-def test_equal_pixels_leave_a_range(save, dtype, value):
-    values, _ = find(save("a.tif", np.full((30, 20), value, dtype)))
-    assert np.isfinite([values.low, values.high]).all()
-    assert values.low <= value <= values.high
-    assert values.high > values.low
-
-
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 7), ("float32", None)])
 def test_empty_files_say_so(save, dtype, nodata):
     empty = 7 if nodata else np.nan
@@ -150,13 +138,6 @@ def test_large_files_are_sampled(save, monkeypatch, way):
     assert sampled.high == pytest.approx(whole.high, abs=100)
 
 
-def test_damage_names_the_file(save, noise):
-    path = save("a.tif", noise((300, 200), "uint16"), compress="deflate")
-    path.write_bytes(path.read_bytes()[:60_000])
-    with pytest.raises(PictureError, match=r"a\.tif: rows 0 to 300 cannot be read"):
-        find(path)
-
-
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
@@ -206,7 +187,7 @@ def test_small_fractions_have_their_own_range(save, most):
 
 @pytest.mark.parametrize(
     ("dtype", "value", "width"),
-    [("uint16", 30000, 1), ("float32", 2000.0, 2e-3), ("float64", 0, 1)],
+    [("uint16", 30000, 1), ("uint16", 65535, 1), ("float32", 2000.0, 2e-3), ("float64", 0, 1)],
 )
 def test_the_range_of_an_even_picture_is_narrow(save, dtype, value, width):
     values, _ = find(save("a.tif", np.full((30, 20), value, dtype)))

@@ -343,16 +343,6 @@ class _Disk:
     free = 1000
 
 
-def test_a_truncated_raster_fails_and_the_others_go_on(part, tmp_path):
-    good = part(NAIP, 0, 0, 100, 90)
-    bad = tmp_path / "bad.tif"
-    bad.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    summary = upscale_files([bad, good], tmp_path / "out", BICUBIC)
-    states = {report.source: report.state for report in summary.files}
-    assert states == {bad: "failed", good: "done"}
-    assert not (tmp_path / "out" / "bad.tif").exists()
-
-
 def test_nodata_can_be_given_and_taken_away(part, tmp_path):
     source = part(LANDSAT, 0, 0, 120, 120)
     report = enlarge(source, tmp_path / "none", nodata="none")
