@@ -67,25 +67,6 @@ class RasterJob:
         return 8 if self.layout.dtype == "uint8" else 32
 
 
-@dataclass(frozen=True, kw_only=True)
-class RasterMemory:
-    """Bytes by purpose."""
-
-    band: int
-    """One row of tiles in the output's values, and the ramps between tiles in float32."""
-    blocks: int
-    """Blocks of a part that are being filled and compressed."""
-    cache: int
-    """Blocks of the input, beyond what GDAL keeps of any."""
-    waiting: int
-    """Limit for finished rows that wait to be written."""
-
-    @property
-    def pictures(self) -> int:
-        """Everything beside the program itself."""
-        return self.band + self.blocks + self.cache + self.waiting
-
-
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output."""
     asked = options.raster
@@ -132,22 +113,24 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     )
 
 
-def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> RasterMemory:
-    """Work out the memory that a raster needs, within a limit; its height does not count."""
+def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> tuple[int, int]:
+    """Work out the memory that a raster needs, which its height does not change, within a limit.
+
+    Returns:
+        Bytes of GDAL's cache of blocks, and of finished rows that may wait to be written.
+    """
     channels, size = job.layout.interpolated().channels, np.dtype(job.layout.dtype).itemsize
-    row = grid.width * scale * channels
-    ramps = (grid.overlap // 2 + 1) * scale
-    band = row * (grid.tile_height * scale * size + ramps * 4) or REPEATED
-    blocks = writer_memory(job.output)
-    cache = cache_for(job.info, grid.tile_height) - BLOCK_CACHE
-    least = PROGRAM + band + blocks + cache + SMALLEST
+    ramps = (grid.overlap // 2 + 1) * scale  # between tiles, in float32
+    band = grid.width * scale * channels * (grid.tile_height * scale * size + ramps * 4)
+    cache = cache_for(job.info, grid.tile_height)
+    blocks = cache - BLOCK_CACHE + writer_memory(job.output)
+    least = PROGRAM + (band or REPEATED) + blocks + SMALLEST
     if limit is not None and limit < least:
         raise UsageError(
             f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
             f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
         )
-    waiting = WAITING if limit is None else min(WAITING, SMALLEST + limit - least)
-    return RasterMemory(band=band, blocks=blocks, cache=cache, waiting=waiting)
+    return cache, WAITING if limit is None else min(WAITING, SMALLEST + limit - least)
 
 
 def check_disk(job: RasterJob) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
 from srcli.imaging.rasters.reading import MaskedSink, RasterSource
 from srcli.inference.calibration import calibrate
@@ -213,9 +212,8 @@ def _prepare(unit: RasterUnit) -> RasterJob:
         "tta": own.tta,
         "back_project": own.back_project,
     }
-    memory = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
-    layout, cache = job.layout.interpolated(), BLOCK_CACHE + memory.cache
-    with RasterSource(job.info, layout, job.window, cache) as source:
+    cache, _ = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
+    with RasterSource(job.info, job.layout.interpolated(), job.window, cache) as source:
         found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
     arrays = found.arrays() if isinstance(found, Calibration) else None
     return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
@@ -232,8 +230,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
     started, scale = time.perf_counter(), unit.options.scale
     parts = Parts(unit.item.target, job.output)
-    memory = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
-    cache = BLOCK_CACHE + memory.cache
+    cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
     timing, layout = Timing(), job.layout
     with ExitStack() as stack:
@@ -254,7 +251,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
         arrays, device = job.calibration, engine.engine.device
         for run in runs:
             sink = MaskedSink(PartWriter(parts, run), source, scale, layout, classes)
-            with WriteBehind(sink.write, memory.waiting) as rows:
+            with WriteBehind(sink.write, waiting) as rows:
                 work = make_job(
                     source,
                     rows,
