@@ -1,34 +1,56 @@
-"""Upscale inputs by an executor: shares of photographs, and the units of work of rasters."""
+"""Upscale inputs by units of work, which are done here or by several workers.
+
+A unit is a share of the photographs, or a piece of a raster's steps: prepare it, make its parts,
+merge them.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from srcli.errors import PictureError
-from srcli.inference.engines import EnginePool, cached_pool
-from srcli.inference.stream import TileTooLargeError
+from srcli.errors import PictureError, SrxError, one_file
+from srcli.files import attributes_for
+from srcli.imaging.rasters.merging import merge_parts, try_creation_options
+from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource
+from srcli.inference.calibration import calibrate
+from srcli.inference.engine import RasterEngine
+from srcli.inference.engines import EnginePool, cached_pool, run_one
+from srcli.inference.stream import PaddedSource, TileTooLargeError, Timing, make_job
+from srcli.inference.tiling import Tiling, padded_grid, tile_rows
+from srcli.layers.tiles import Calibration
 from srcli.metrics.machine import processors, threads
+from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor, run_units, shares
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.rasters import (
-    RasterSteps,
-    RasterUnit,
-    do_raster_unit,
-    upscale_raster,
-)
+from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import Reporter
+from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from srcli.inference.tiling import Tiling
+    from collections.abc import Iterator
+
+    from srcli.imaging.rasters.selection import BandLayout
     from srcli.pipelines.executors.processes import Executor, UnitResult
-    from srcli.ports.progress import Progress
+    from srcli.ports.image import TileGrid
+    from srcli.ports.progress import Progress, Task
+
+
+LARGE = 100_000_000
+"""Output pixels that take some seconds to write."""
+LEAST_TILE_ROWS = 20
+"""Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of these."""
+FEWEST_TILE_ROWS = 4
+"""Of a run, where longer ones would leave workers without work."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,238 @@ class UpscaleShare:
     items: Sequence[Item]
     options: UpscaleOptions
     label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterUnit:
+    """A unit of work of one raster."""
+
+    step: Literal["prepare", "make", "merge"]
+    item: Item
+    options: UpscaleOptions
+    tiling: Tiling
+    job: RasterJob | None = None
+    """None until the raster is prepared."""
+    runs: tuple[range, ...] = ()
+    """Runs of consecutive parts to make."""
+    pool: EnginePool | None = None
+    """Engines of this process; None takes those of the worker."""
+    again: bool = False
+    """The worker that did it before was lost."""
+    label: str = ""
+
+
+RasterSteps = Generator[Sequence[RasterUnit], Sequence[Any] | None, None]
+"""Gives the units of one step after the other, and takes their results."""
+
+
+def upscale_raster(
+    item: Item,
+    tiling: Tiling,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    slots: int,
+    pool: EnginePool | None = None,
+) -> RasterSteps:
+    """Upscale a raster and report it, a failure too; tiles are halved after running out of memory.
+
+    ``slots`` units can be done at once. With engines (``pool``) this process does all of them.
+    """
+    started = time.monotonic()
+    unit = RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool)
+    while True:
+        smaller = unit.tiling.halved()
+        try:
+            with one_file(item.source):
+                yield from _steps(unit, reporter, slots, started, told=unit.tiling != tiling)
+        except SrxError as error:
+            if isinstance(error, TileTooLargeError) and smaller is not None:
+                reporter.progress.warn(
+                    f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
+                )
+                unit = replace(unit, tiling=smaller)
+                continue
+            reporter.fail(item, error, started)
+        return
+
+
+def _steps(
+    unit: RasterUnit, reporter: Reporter, slots: int, started: float, *, told: bool
+) -> RasterSteps:
+    """Do all steps once; ``told``: the user knows of the choices."""
+    item, options = unit.item, unit.options
+
+    def tell(text: str) -> None:
+        reporter.progress.message(f"{item.source}: {text}")
+
+    prepared = yield [unit]
+    assert prepared is not None
+    job: RasterJob = prepared[0]["job"]
+    for remark in job.remarks if not told else ():
+        tell(remark)
+    item.make_folder()
+    try_creation_options(item.target, job.output)
+    resume, timing = options.raster.resume, Timing()
+    with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
+        for note in notes:
+            tell(note)
+        grid = _grid(unit, job)
+        total, across, what = grid.count, len(grid.lefts), "tiles"
+        if job.layout.all_classes:
+            total, across, what = parts.count, 1, "parts"
+        missing = parts.missing()
+        count = sum(len(_tile_rows(unit, job, run)) for run in missing)
+        if (kept := total - count * across) > 0:
+            tell(f"{kept} of {total} {what} are kept from an earlier run")
+        shares = [[run] for run in cut_runs(missing, count, slots)]
+        if slots == 1:  # no row of tiles is computed twice
+            shares = [missing] if missing else []
+        tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
+        reporter.tiles.grow(tiles)
+        if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
+            for made in (yield units) or ():
+                timing += made["timing"]
+        if job.output.height * job.output.width >= LARGE:
+            tell(f"the tiles are done; writing {item.target.name}")
+        yield [replace(unit, step="merge", job=job)]
+    waited = (
+        f"the network waited for reading {timing.reading:.1f} s and for writing "
+        f"{timing.writing:.1f} s of {timing.total:.1f} s"
+    )
+    reporter.add(
+        item,
+        started=started,
+        tiles=tiles,
+        size=(job.output.height, job.output.width),
+        warnings=job.notes,
+        details=() if job.layout.all_classes else (waited,),
+    )
+
+
+def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
+    """Cut runs of parts, of so many rows of tiles in all, into shorter ones for several workers.
+
+    There is a run for each worker, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more
+    where that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
+    """
+    wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
+    count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
+    length = max(-(-sum(map(len, missing)) // count), 1)
+    for run in missing:
+        for start in range(run.start, run.stop, length):
+            yield range(start, min(start + length, run.stop))
+
+
+def do_raster_unit(unit: RasterUnit, place: Place, progress: Progress) -> JsonDict:
+    """Do a unit of a raster, here or in a worker.
+
+    "prepare" gives a ``job``, "make" a ``timing``, each that failed an ``error``.
+    """
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    unit, source = replace(unit, options=options), unit.item.source
+    try:
+        with one_file(source), threads(place.threads or None):
+            try:
+                if unit.step == "prepare":
+                    return {"job": _prepare(unit)}
+                assert unit.job is not None
+                if unit.step == "make":
+                    return {"timing": _make(unit, unit.job, progress.task("tiles"))}
+                target = unit.item.target
+                attributes = attributes_for(target, source, dates=options.keep_dates)
+                merge_parts(Parts(target, unit.job.output), attributes)
+                return {}
+            except MemoryError as error:
+                short = "out of memory; --max-memory says early what does not fit"
+                raise PictureError(f"{source}: {short}") from error
+    except SrxError as error:
+        return {"error": error}
+
+
+def _prepare(unit: RasterUnit) -> RasterJob:
+    """Look at a raster, and measure it for networks that need that."""
+    job = open_job(unit.item, unit.options)
+    # a header may claim more pixels than fit into memory as a grid
+    job = replace(job, notes=(*job.notes, *check_disk(job)))
+    if job.layout.all_classes:
+        return job
+    engine, grid = _engine(unit, job), _grid(unit, job)
+    own = engine.engine
+    network = {
+        "model": f"{unit.options.model} {network_digest(own.network)[:16]}",
+        "tile": [grid.tile_height, grid.tile_width, grid.overlap],
+        "batch": own.batch_size(grid.tile_height, grid.tile_width),
+        "precision": str(own.half or "fp32"),
+        "device": own.device.type,
+        "engine": own.name,
+        "tta": own.tta,
+        "back_project": own.back_project,
+    }
+    cache, _ = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
+    with RasterSource(job.info, job.layout.interpolated(), job.window, cache) as source:
+        found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
+    arrays = found.arrays() if isinstance(found, Calibration) else None
+    return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
+
+
+def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
+    options = unit.options
+    pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
+    groups = job.layout.interpolated().groups
+    return RasterEngine(pool.engine(job.bits), groups=groups, values=job.values)
+
+
+def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
+    """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
+    started, scale = time.perf_counter(), unit.options.scale
+    parts = Parts(unit.item.target, job.output)
+    cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
+    runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
+    timing, layout = Timing(), job.layout
+    with ExitStack() as stack:
+
+        def opened(layout: BandLayout) -> RasterSource:
+            return stack.enter_context(RasterSource(job.info, layout, job.window, cache))
+
+        if layout.all_classes:
+            source = opened(layout)
+            for run in runs:
+                sink = MaskedSink(PartWriter(parts, run), source, scale, layout)
+                for number in run:
+                    sink.repeat(parts.span(number))
+                    task.advance(1)
+            return Timing(total=time.perf_counter() - started)
+        engine, source = _engine(unit, job), opened(layout.interpolated())
+        classes = opened(layout.repeated()) if layout.classes else None
+        arrays, device = job.calibration, engine.engine.device
+        for run in runs:
+            sink = MaskedSink(PartWriter(parts, run), source, scale, layout, classes)
+            with WriteBehind(sink.write, waiting) as rows:
+                work = make_job(
+                    source,
+                    rows,
+                    name=str(unit.item.source),
+                    scale=scale,
+                    tiling=unit.tiling,
+                    tile_rows=_tile_rows(unit, job, run),
+                )
+                work.calibration = Calibration.of_arrays(arrays, device) if arrays else None
+                run_one(engine, work, task=task)
+            timing += work.timing
+    return timing
+
+
+def _grid(unit: RasterUnit, job: RasterJob) -> TileGrid:
+    return padded_grid(job.window.height, job.window.width, unit.tiling)
+
+
+def _tile_rows(unit: RasterUnit, job: RasterJob, run: range) -> range:
+    """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
+    if job.layout.all_classes:
+        return run
+    parts = Parts(unit.item.target, job.output)
+    rows = range(parts.span(run.start).start, parts.span(run.stop - 1).stop)
+    return tile_rows(_grid(unit, job), rows, unit.options.scale, unit.tiling.edge)
 
 
 @dataclass(eq=False)

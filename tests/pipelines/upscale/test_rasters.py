@@ -34,7 +34,7 @@ class Notes(NoProgress):
 
 
 BICUBIC = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
-MERGE = "srcli.pipelines.upscale.rasters.merge_parts"
+MERGE = "srcli.pipelines.upscale.workers.merge_parts"
 BLOCKS = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
 LANDSAT = "landsat_rgb_uint8_nodata_utm18.tif"
 NAIP = "naip_rgbn_uint8_utm14.tif"

@@ -18,9 +18,8 @@ from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.rasters import cut_runs
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
+from srcli.pipelines.upscale.workers import UpscaleShare, cut_runs, upscale_unit
 from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
