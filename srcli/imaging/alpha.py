@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from srcli.imaging.resize import to_dtype
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+    from srcli.imaging.photograph import Array
+
     Floats = NDArray[np.float32]
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more

@@ -24,6 +24,7 @@ from srcli.imaging.unusual import rare_kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+Array = NDArray[Any]
 _T = TypeVar("_T")
 NAME = "srx"
 _PIECE = 2**13  # bytes from the middle of an input by which it is known again
@@ -272,9 +273,9 @@ class Picture:
 class Photograph:
     """Pixels the right way up, with their metadata."""
 
-    pixels: NDArray[Any]
+    pixels: Array
     """(H, W, C), C = 1 (gray) or 3 (RGB); uint8, uint16 or float32 (in the file's own values)."""
-    alpha: NDArray[Any] | None
+    alpha: Array | None
     """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum (1.0 for
     floats) is opaque."""
     metadata: Metadata

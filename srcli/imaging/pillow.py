@@ -22,19 +22,16 @@ from srcli.errors import PictureError
 from srcli.imaging import labels, unusual
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
-from srcli.imaging.photograph import DAMAGE, Metadata, Picture, first_able
+from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture, first_able
 from srcli.imaging.png import comment_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from PIL import ImageFile
 
     from srcli.imaging.labels import ColourLabel
-
-    Array = NDArray[Any]
 
 _READERS = {
     "jpg": "PIL.JpegImagePlugin:JpegImageFile",

@@ -11,20 +11,16 @@ import re
 import struct
 import zlib
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from srcli.imaging import labels, vips
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.labels import ColourLabel
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photograph import Array, Metadata, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254

@@ -22,6 +22,7 @@ from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
     NAME,
+    Array,
     Metadata,
     Photograph,
     Picture,
@@ -38,10 +39,6 @@ from srcli.imaging.unusual import jpeg_frame
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _BOXED = frozenset({"avif", "heic"})
 """Formats made of boxes, whose pictures libvips turns upright by itself."""

@@ -20,14 +20,10 @@ import numpy as np
 
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,9 +14,7 @@ from srcli.imaging.labels import SRGB, ColourLabel, from_primaries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from srcli.imaging.photograph import Array
 
 _SEGMENTS = 2000  # a damaged file may have no end of them
 _COLOURS = b"nclx"

@@ -17,9 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from srcli.imaging.photograph import Array
 
 _LOCK = threading.Lock()
 # libvips' words for dtypes, and for the channels of gray and of RGB in them.

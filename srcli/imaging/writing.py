@@ -18,7 +18,7 @@ from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.labels import hdr_of, profile_fits
 from srcli.imaging.mapped import release
-from srcli.imaging.photograph import FORMATS, Format, Metadata
+from srcli.imaging.photograph import FORMATS, Array, Format, Metadata
 from srcli.imaging.resize import to_dtype
 from srcli.imaging.unusual import with_code_points
 
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from _typeshed import ReadableBuffer
-    from numpy.typing import NDArray
 
     from srcli.imaging.labels import ColourLabel
     from srcli.imaging.photograph import Photograph, Picture
 
-    Array = NDArray[Any]
 
 log = logging.getLogger(__name__)
 
