@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from srcli.layers.network import set_value_range
 from srcli.models.outside import RANGES, consistency
 from srcli.models.recognition import find_matches
 from srcli.models.storage import read_weights
@@ -28,7 +27,7 @@ def main() -> None:
             found = []
             for white in RANGES:
                 network = load_model(str(path), scale, value_range=1)
-                set_value_range(network, white)
+                network.white = white
                 found.append(f"{consistency(network):.2f}")
             print(f"{path.name}, x{scale}: {', '.join(found)}")
     if len(sys.argv) == 1:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""Mean RGB of DIV2K's training pictures, which EDSR and its descendants subtract."""
+"""Mean RGB of DIV2K's training pictures."""
 
 
 class Network(nn.Module):
@@ -60,16 +60,35 @@ class Network(nn.Module):
     """What was decided when its weights were read, for the user."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
+    white: float = 1.0
+    """White within ``_enlarge``: pictures in [0, 1] less ``mean`` are multiplied by it."""
+    mean: Tensor | None
+    """A colour, (1, C, 1, 1) in [0, 1]; None for black."""
 
     def __init__(self, scale: int | None = None) -> None:
         super().__init__()
+        self.register_buffer("mean", None, persistent=False)
         if scale is not None:
             self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W), not clipped."""
         self.check_input(x)
-        return self._enlarge(x)
+        if self.mean is None and self.white == 1:
+            return self._enlarge(x)
+        mean = 0.0 if self.mean is None else self.mean
+        out = self._enlarge((x - mean) * self.white)
+        # in fp32 at least: half precision would cost 8-bit steps
+        return out.to(torch.promote_types(out.dtype, torch.float32)) / self.white + mean
+
+    def subtract_mean(self, white: float) -> None:
+        """Work on pictures less the mean colour of DIV2K, as EDSR and its descendants do."""
+        self.white = white
+        self.mean = torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1)
+
+    def extra_repr(self) -> str:
+        """Return what belongs to the settings that a network's digest covers."""
+        return f"white={self.white:g}" if self.white != 1 else ""
 
     def _enlarge(self, x: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} neither has forward nor _enlarge")
@@ -162,54 +181,3 @@ def upload(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
         return host.to(device)
     with torch.cuda.device(device):  # else pinned memory would take room on the first GPU
         return host.pin_memory().to(device, non_blocking=True)
-
-
-class ValueRange(nn.Module):
-    """Subtract a mean RGB in [0, 1] from pictures in [0, 1] and multiply by ``top``; or undo it."""
-
-    mean: Tensor
-
-    def __init__(self, *, top: float = 255.0, mean: tuple[float, ...] = (0.0, 0.0, 0.0)) -> None:
-        super().__init__()
-        self.top = top
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-
-    def extra_repr(self) -> str:
-        """Return the range, which belongs to the settings that a network's digest covers."""
-        return f"top={self.top:g}"
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shift and scale (N, C, H, W)."""
-        return (x - self.mean) * self.top
-
-    def undo(self, x: Tensor) -> Tensor:
-        """Bring (N, C, H, W) back, in fp32 at least: half precision would cost 8-bit steps."""
-        return x.to(torch.promote_types(x.dtype, torch.float32)) / self.top + self.mean
-
-
-def range_of(network: nn.Module) -> float:
-    """Return the value that white has inside a network, 1 unless it declares another."""
-    tops = [each.top for each in network.modules() if isinstance(each, ValueRange)]
-    return tops[0] if tops else 1.0
-
-
-def set_value_range(network: nn.Module, top: float) -> None:
-    """Let a network see pictures in [0, 1] as 0..``top``, and give them back in [0, 1]."""
-    if range_of(network) == top:
-        return
-    declared = [each for each in network.modules() if isinstance(each, ValueRange)]
-    for each in declared:
-        each.top = top
-    if not declared:
-        network.add_module("value_range", ValueRange(top=top, mean=(0.0,)))
-        network.register_forward_pre_hook(_enter)
-        network.register_forward_hook(_leave)
-
-
-def _enter(network: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ANN401
-    return network.value_range(given[0]), *given[1:]
-
-
-def _leave(network: Any, given: tuple[Tensor, ...], out: Tensor) -> Tensor:  # noqa: ANN401
-    undone: Tensor = network.value_range.undo(out)
-    return undone

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from srcli.errors import ModelError
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.network import Network, range_of, set_value_range
+from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.models.recognition import unknown_network
 
@@ -59,12 +59,11 @@ def best_range(network: Network) -> tuple[float, float]:
     Returns the value of white, which is that of the network unless another one of ``RANGES`` is
     clearly better; and the ``consistency`` with it.
     """
-    own = range_of(network)
-    best, most = own, consistency(network)
+    best, most = network.white, consistency(network)
     for top in RANGES:
-        if top != own:
+        if top != network.white:
             other = copy.deepcopy(network)
-            set_value_range(other, top)
+            other.white = top
             found = consistency(other)
             if found > most + CLEARLY:
                 best, most = top, found

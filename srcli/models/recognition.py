@@ -145,9 +145,9 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     """Fold colour shifts that training has changed into the first and the last convolution.
 
     EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution, and add it
-    by another. Some trained these, too, by mistake; ``ValueRange`` has the fixed ones. Outputs are
-    equal but near borders: the zeros around a picture stand for another colour then. The last
-    convolution gives RGB, or what a shuffle makes RGB of.
+    by another. Some trained these, too, by mistake; the fixed ones are ``Network.subtract_mean``.
+    Outputs are equal but near borders: the zeros around a picture stand for another colour then.
+    The last convolution gives RGB, or what a shuffle makes RGB of.
     """
     import torch
 

@@ -130,15 +130,14 @@ def _load_recognised(
 
     Where it enlarges with none, the file is of a relative with other code: spandrel may know it.
     """
-    from srcli.layers.network import range_of, set_value_range
     from srcli.models.outside import FAITHFUL, best_range, consistency
 
     network = _build(path, tensors, info).eval()
     top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)
     if psnr >= FAITHFUL:
         notes = [f"{path}: {stored.note}"] if stored.note else []
-        if top != (usual := range_of(network)):
-            set_value_range(network, top)
+        if top != (usual := network.white):
+            network.white = top
             notes.append(
                 f"{path}: a network like {info.model} that takes values from 0 to {top:g}, not to "
                 f"{usual:g}" + ", as a test picture shows" * (value_range is None)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from srcli.errors import ModelError
-from srcli.layers.network import DIV2K_MEAN, ValueRange
+from srcli.layers.network import DIV2K_MEAN
 from srcli.models import build_network
 from srcli.models.recognition import find_matches, fold_shifts
 from srcli.models.weights import default_scale, load_model, shipped_scales
@@ -87,10 +87,11 @@ def test_colour_shifts_that_were_trained_are_folded():
         hidden = F.conv2d(x, tensors["a.weight"], tensors["a.bias"]).relu()
         return F.pixel_shuffle(F.conv2d(hidden, tensors["b.weight"], tensors["b.bias"]), 2)
 
-    x, own = torch.rand(1, 3, 8, 9), ValueRange(mean=DIV2K_MEAN)
+    x = torch.rand(1, 3, 8, 9)
     theirs = enlarge(F.conv2d(x * 255, trained["sub_mean.weight"], trained["sub_mean.bias"]), found)
     theirs = F.conv2d(theirs, trained["add_mean.weight"], trained["add_mean.bias"]) / 255
-    ours = own.undo(enlarge(own(x), fold_shifts(found | trained, "a", "b")))
+    own, colour = fold_shifts(found | trained, "a", "b"), mean.view(3, 1, 1)
+    ours = (enlarge(x * 255 - colour, own) + colour) / 255
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 

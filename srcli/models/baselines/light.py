@@ -18,7 +18,7 @@ from srcli.layers.blocks import (
     convs,
     repeat,
 )
-from srcli.layers.network import DIV2K_MEAN, Network, SkiplessNetwork, ValueRange
+from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ class DistillationNetwork(SkiplessNetwork):
         self, scale: int, channels: int, make_body: Callable[[], nn.Module], top: float
     ) -> None:
         super().__init__(scale)
-        self.range = ValueRange(top=top)
+        self.white = top
         self.head = conv(3, channels)
         self.body = make_body()
         self.tail = conv(channels, channels)
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(self.range(x))
+        head: Tensor = self.head(x)
         out: Tensor = self.up(self.tail(self.body(head)) + head)
-        return self.range.undo(F.pixel_shuffle(out, self.scale))
+        return F.pixel_shuffle(out, self.scale)
 
 
 class IMDN(DistillationNetwork):
@@ -253,7 +253,7 @@ class LatticeNet(SkiplessNetwork):
         slope: float = 0.05,
     ) -> None:
         super().__init__(scale)
-        self.range = ValueRange(mean=DIV2K_MEAN)
+        self.subtract_mean(white=255.0)
         self.head = nn.Sequential(conv(3, channels), conv(channels, channels))
         self.body = nn.ModuleList(
             LatticeBlock(channels, inner, reduction, slope) for _ in range(num_blocks)
@@ -265,7 +265,7 @@ class LatticeNet(SkiplessNetwork):
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(self.range(x))
+        head: Tensor = self.head(x)
         outputs = [head]
         for block in self.body:
             outputs.append(block(outputs[-1]))
@@ -273,7 +273,7 @@ class LatticeNet(SkiplessNetwork):
         for deep, shallow in zip(self.deep, self.shallow, strict=True):  # backwards
             fused = F.relu_(torch.cat([deep(fused), shallow(outputs.pop())], dim=1))
         out: Tensor = self.up(self.tail(fused + head))
-        return self.range.undo(F.pixel_shuffle(out, self.scale))
+        return F.pixel_shuffle(out, self.scale)
 
 
 class LatticeBlock(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
 from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, convs, repeat
-from srcli.layers.network import DIV2K_MEAN, Network, SkiplessNetwork, ValueRange
+from srcli.layers.network import Network, SkiplessNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class LongSkip(SkiplessNetwork):
 
     def __init__(self, scale: int, channels: int, make_body: Callable[[], nn.Module]) -> None:
         super().__init__(scale)
-        self.range = ValueRange(mean=DIV2K_MEAN)
+        self.subtract_mean(white=255.0)
         self.head = conv(3, channels)
         self.body = make_body()
         self.tail = conv(channels, channels)
@@ -29,8 +29,9 @@ class LongSkip(SkiplessNetwork):
         self.last = conv(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(self.range(x))
-        return self.range.undo(self.last(self.up(head + self.tail(self.body(head)))))
+        head: Tensor = self.head(x)
+        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
+        return out
 
 
 class EDSR(LongSkip):
@@ -192,7 +193,7 @@ class CARN(SkiplessNetwork):
             blocks = [CascadedResidual(channels, groups, mobile) for _ in range(different)]
             return Cascade(blocks, channels)
 
-        self.range = ValueRange(top=1.0, mean=DIV2K_MEAN)
+        self.subtract_mean(white=1.0)
         self.head = conv(3, channels)
         self.body = Cascade([cascade() for _ in range(3)], channels)
         # The ReLU stands before the shuffle in the authors' code: it is the same behind it.
@@ -202,7 +203,8 @@ class CARN(SkiplessNetwork):
         self.last = conv(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        return self.range.undo(self.last(self.up(self.body(self.head(self.range(x))))))
+        out: Tensor = self.last(self.up(self.body(self.head(x))))
+        return out
 
 
 class Cascade(nn.Module):
@@ -257,7 +259,7 @@ class CFSRCNN(Network):
         def plain(taken: int, given: int = channels, kernel: int = 3) -> nn.Conv2d:
             return conv(taken, given, kernel, bias=False)
 
-        self.range = ValueRange(top=1.0, mean=DIV2K_MEAN)
+        self.subtract_mean(white=1.0)
         self.head = plain(3)
         self.squeeze = nn.ModuleList(
             plain(2 * channels if number else channels, kernel=1) for number in range(num_blocks)
@@ -270,7 +272,7 @@ class CFSRCNN(Network):
         self.last = plain(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head = F.relu(self.head(self.range(x)))
+        head = F.relu(self.head(x))
         outputs, joined = [head], head
         for squeeze, extract in zip(self.squeeze, self.extract, strict=True):
             outputs.append(extract(F.relu_(squeeze(joined))))
@@ -281,4 +283,5 @@ class CFSRCNN(Network):
         features = F.relu_(self.up(features) + self.up(head))
         for layer in self.refine:
             features = F.relu_(layer(features))
-        return self.range.undo(self.last(features))
+        out: Tensor = self.last(features)
+        return out
