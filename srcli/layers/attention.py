@@ -164,26 +164,28 @@ class AsymmetricNonLocal(nn.Module):
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:
             return maps.flatten(2)
-        exporting = torch.onnx.is_in_onnx_export()
-        if maps.device.type != "cpu" or exporting:
-            return grid_means(maps, self.bins, _grid_shares if exporting else _kept_grid_shares)
+        if maps.device.type != "cpu" or torch.onnx.is_in_onnx_export():
+            traced = torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+            return grid_means(maps, self.bins, _grid_shares if traced else _kept_grid_shares)
         return torch.cat([F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2)
 
 
 def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
     """Return the share of an axis' pixels in each mean of grids, (sum of bins, length)."""
     rows = []
-    with torch.inference_mode(mode=False):  # what is kept serves trainings, too
-        for count in bins:
-            cells = torch.arange(count, device=device)[:, None]
-            pixels = torch.arange(length, device=device)
-            first, last = cells * length // count, ((cells + 1) * length + count - 1) // count
-            inside = ((pixels >= first) & (pixels < last)).float()
-            rows.append(inside / inside.sum(dim=1, keepdim=True))
-        return torch.cat(rows)
+    for count in bins:
+        cells = torch.arange(count, device=device)[:, None]
+        pixels = torch.arange(length, device=device)
+        first, last = cells * length // count, ((cells + 1) * length + count - 1) // count
+        inside = ((pixels >= first) & (pixels < last)).float()
+        rows.append(inside / inside.sum(dim=1, keepdim=True))
+    return torch.cat(rows)
 
 
-_kept_grid_shares = lru_cache(maxsize=64)(_grid_shares)
+@lru_cache(maxsize=64)
+def _kept_grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):  # trainings use them, too
+        return _grid_shares(length, bins, device)
 
 
 def grid_means(
