@@ -22,13 +22,9 @@ from srcli.cli.console import (
 from srcli.cli.options import (
     GroupedCommand,
     check_targets,
-    devices,
     held_out_names,
-    json_output,
     pick,
     several_workers,
-    training_pictures,
-    verbosity,
 )
 from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import NOTHING, Table, decimals, make_table, number
@@ -86,11 +82,13 @@ Results:
   --markdown FILE               Write Markdown; '-' is standard output.
   json_file
 """
+SHOW_OPTIONS = f"""{RESULTS}
+Messages:
+  -q, --quiet                   Print no tables.
+"""
 RUN_OPTIONS = f"""
 Training:
-  data
-  hold_out
-  exclude
+  data hold_out exclude
   --budget 5000|20m
       Iterations or time (s, m, h, d) of each training. [default: the recipe's]
   --seeds N = 1                 Trainings of each variant; verdicts need two or more.
@@ -103,11 +101,12 @@ Measurement:
 {RESULTS}
 Device and speed:
   --processes N                 Trainings at once. [default: one for each device]
-  device
-  executor
+  device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format of trainings; quality is measured in fp32.
   --threads N                   Threads of each training. [default: its share]
+Messages:
+  verbose quiet log
 """
 KINDS = {
     "N": click.IntRange(min=1),
@@ -127,8 +126,7 @@ def command() -> None:
     """
 
 
-@command.command("list", cls=GroupedCommand)
-@json_output
+@command.command("list", cls=GroupedCommand, options="Results:\n  json_file\n")
 def list_command(json_file: str | None) -> None:
     """List the ablations with their questions and sources."""
     from srcli.recipes.ablations import ABLATIONS
@@ -147,10 +145,8 @@ def list_command(json_file: str | None) -> None:
         out.print("'srx ablate show NAME' shows the variants and what was printed and measured.")
 
 
-@command.command("show", cls=GroupedCommand, options=RESULTS, kinds=KINDS)
+@command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
-@json_output
-@click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
 def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """Show the variants, printed figures and results of ablations; nothing is trained.
 
@@ -186,10 +182,6 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
 
 @command.command("run", cls=GroupedCommand, options=RUN_OPTIONS, kinds=KINDS, epilog=RUN_EXAMPLES)
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
-@training_pictures
-@json_output
-@devices
-@verbosity
 def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train and measure all variants alike, and print the differences.
 

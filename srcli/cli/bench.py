@@ -10,16 +10,10 @@ import click
 from srcli.cli.console import json_text, make_console, print_table, write_formats
 from srcli.cli.options import (
     GroupedCommand,
-    device,
     parse_size,
     pick,
     published,
-    several_models,
-    several_scales,
-    table_files,
     table_targets,
-    value_range,
-    verbosity,
 )
 from srcli.errors import ExitCode
 
@@ -39,9 +33,7 @@ something did.
 """
 OPTIONS = """
 Models:
-  models
-  value_range
-  scales
+  models value_range scales
   --size WIDTHxHEIGHT... = 256x256 -> sizes
       Width and height of the LR picture in pixels; repeatable.
   -t, --tile N                  Size of the tiles in input pixels. [default: the model's]
@@ -52,12 +44,17 @@ Measurement:
   --compare [plain]             Also time plain PyTorch: fp32, one tile after the other.
   published
 Device and speed:
-  device
+  --device auto|cpu|cuda|cuda:N|mps = auto
+      Device to compute on.
   --precision [auto|fp32|bf16|fp16]... = auto -> precisions
       Number format; auto: as 'srx upscale' does; repeatable.
   --engine [auto|torch|openvino]... = auto -> engines
       What runs the network; auto: as 'srx upscale' does; repeatable.
   --threads N                   Processor threads. [default: PyTorch's choice]
+Results:
+  json_file csv_file markdown_file
+Messages:
+  verbose quiet log
 """
 KINDS = {
     "size": parse_size,
@@ -69,13 +66,7 @@ KINDS = {
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-@several_models
-@value_range
-@several_scales
 @published
-@table_files
-@device
-@verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure speed, memory and work of models, side by side.
 

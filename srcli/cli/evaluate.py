@@ -11,16 +11,10 @@ import click
 from srcli.cli.console import json_text, make_console, print_table, write_formats
 from srcli.cli.options import (
     GroupedCommand,
-    devices,
     pick,
     published,
-    several_models,
-    several_scales,
     several_workers,
-    table_files,
     table_targets,
-    value_range,
-    verbosity,
 )
 from srcli.errors import ExitCode, UsageError
 
@@ -49,9 +43,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
 
 OPTIONS = """
 Models and pictures:
-  models
-  value_range
-  scales
+  models value_range scales
   --data, --hr NAME|DIR... -> datasets
       Set of pictures; repeatable. [default: photographs of scikit-image]
   --lr DIRECTORY                Folder of LR pictures, where --data has none of its own.
@@ -72,21 +64,20 @@ Measurement:
   published
   --no-cost                     Do not measure MACs and memory.
 Results:
-  json_file
-  csv_file
-  markdown_file
+  json_file csv_file markdown_file
   --html FILE                   Write a page with tables, charts and crops, to open offline.
   --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
   --crop IMG:X,Y,W,H... -> crops
       Crop for --figure, in HR pixels; repeatable. [default: chosen]
   --save-images DIRECTORY       Write every SR picture as PNG.
 Device and speed:
-  device
-  executor
+  device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto is fp32, as hundredths of a dB matter.
   --engine [auto|torch|openvino] = auto
       What runs the network; auto is torch: equal figures everywhere.
+Messages:
+  verbose quiet log
 """
 KINDS = {
     "N": click.INT,
@@ -98,13 +89,7 @@ KINDS = {
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-@several_models
-@value_range
-@several_scales
 @published
-@table_files
-@devices
-@verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, by the protocols of the papers.
 

@@ -12,10 +12,7 @@ from srcli.cli.options import (
     GroupedCommand,
     ModelType,
     check_targets,
-    json_output,
     parse_size,
-    value_range,
-    verbosity,
 )
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes
@@ -46,15 +43,16 @@ Output:
       Kind of file. [default: by the name of OUT: .onnx, .xml, .pt]
   --size WIDTHxHEIGHT           Fix the size of the inputs, in pixels. [default: any size]
   --overwrite                   Replace a file that exists.
+Results:
+  json_file
+Messages:
+  verbose quiet log
 """
 KINDS = {"model": ModelType(), "size": parse_size}
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-@value_range
-@json_output
-@verbosity
 def command(
     file: Path,
     model: str,

@@ -25,7 +25,7 @@ from srcli.cli.console import (
     text_width,
     write_json,
 )
-from srcli.cli.options import GroupedCommand, check_targets, json_output
+from srcli.cli.options import GroupedCommand, check_targets
 from srcli.errors import DefectError, ExitCode, SrxError
 from srcli.files import NO_SPACE
 
@@ -111,13 +111,13 @@ def group() -> None:
 
 @click.command(
     cls=GroupedCommand,
+    options="Results:\n  json_file\n",
     epilog="""\b
 Examples:
   srx doctor                    paste this into a bug report
   srx doctor --json doctor.json
 """,
 )
-@json_output
 def doctor(json_file: str | None) -> None:
     """Show what a bug report needs: versions, devices, engines, memory, weights and data."""
     from srcli.pipelines.doctor import describe_installation

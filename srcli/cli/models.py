@@ -16,7 +16,7 @@ from srcli.cli.console import (
     print_table,
     write_json,
 )
-from srcli.cli.options import GroupedCommand, ModelType, check_targets, json_output, value_range
+from srcli.cli.options import GroupedCommand, ModelType, check_targets
 from srcli.errors import UsageError
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
 
@@ -50,13 +50,12 @@ Model:
 Results:
   --all -> every                Also list networks that have no weights here.
   --picture FILE                Write a PNG of crops side by side: LR, bicubic, the model, HR.
+  json_file
 """
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]", type=ModelType())
-@value_range
-@json_output
 def command(
     name: str | None,
     picture: str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import MappingProxyType
@@ -22,22 +23,36 @@ if TYPE_CHECKING:
 
     from srcli.pipelines.executors.processes import Executor
 
-    Command = Callable[..., Any]
-    Option = Callable[[Command], Command]
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
-SHARED = {
-    "Device and speed": "processes device executor precision precisions engine engines threads "
-    "compile",
-    "Results": "store json_file csv_file markdown_file report",
-    "Messages": "verbose quiet log _click_default_help",
-}
-"""Headings of options that several commands have, and the names of their parameters."""
+SHARED = """
+  -m, --model NAME|FILE... -> models
+      Name from 'srx models' or weights file; repeatable. [default: g-idrn]
+  --value-range [1|255]
+      White in the network of a weights file of others. [default: tried out]
+  -s, --scale [2|3|4]... -> scales
+      Scale factor; repeatable. [default: 4, or that of a weights file]
+  --data PATH...                Folder, zip or picture to train on; repeatable.
+  --hold-out NAME|FILE...       Photograph to validate on, a file of names, or none; repeatable.
+  --exclude PREFIX...           Leave out pictures whose names begin with this; repeatable.
+  --device, --devices auto|cpu|cuda|cuda:N|mps|all = auto -> device
+      Where to compute; cuda:0,cuda:1 or all use several GPUs.
+  --executor local|ray|ray://HOST:PORT = local
+      ray: on a Ray cluster (pip install 'ray[client]').
+  --json FILE -> json_file      Write the result as JSON; '-' is standard output.
+  --csv FILE -> csv_file        Write CSV, a row for every value; '-' is standard output.
+  --markdown FILE -> markdown_file
+      Write the tables as Markdown; '-' is standard output.
+  -v, --verbose                 Show details.
+  -q, --quiet                   Show errors only.
+  --log [text|json]             json: messages and progress as lines of JSON, for other programs.
+"""
+"""Options of several commands, which are named in their texts by their parameters."""
 
 T = TypeVar("T")
 _ENTRY = re.compile(
-    r"^(?P<heading>\S.*):$|^ {2}(?P<elsewhere>\w+)$|"
+    r"^(?P<heading>\S.*):$|^ {2}(?P<parameters>\w+(?: \w+)*)$|"
     r"^ {2}(?P<names>-[^\s,]+(?:, -[^\s,]+)*)(?: (?P<value>\S.*?))??(?P<many>\.{3})?"
     r"(?: = (?P<default>\S+))?(?: -> (?P<parameter>\w+))?\s{2,}(?P<help>.+\n(?: {6}.+\n)*)",
     re.MULTILINE,
@@ -51,7 +66,7 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
     which may go on in the next lines. Without a value it is a flag; several words are several
     values. ``[2|3|4]`` is a choice; with ``...`` behind the value the option may be repeated;
     ``= 4`` gives the default, ``-> scales`` another name to the parameter. A line at the margin is
-    a heading; a word alone is the parameter of an option that is defined elsewhere.
+    a heading; words alone are the parameters of options in ``SHARED``, or defined elsewhere.
 
     Args:
         text: The options.
@@ -60,21 +75,22 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
     Yields:
         Heading, names, and settings of ``click.Option``; a parameter from elsewhere has none.
     """
+    assert not _ENTRY.sub("", text).strip(), text  # a line that says nothing would be lost
     heading = ""
     for entry in _ENTRY.finditer(text):
         heading = entry["heading"] or heading
-        if entry["elsewhere"]:
-            yield heading, [entry["elsewhere"]], {}
+        for parameter in (entry["parameters"] or "").split():
+            yield heading, *_shared().get(parameter, ([parameter], {}))
         if not entry["names"]:
             continue
         names, value = entry["names"].split(", "), entry["value"]
         settings: dict[str, Any] = {"help": " ".join(entry["help"].split())}
+        kind = kinds.get(names[-1].lstrip("-")) or kinds.get(value or "", str)
         if value is None:
             settings["is_flag"] = True
-        elif value.startswith("["):
+        elif value.startswith("[") and kind is str:
             settings["type"] = click.Choice(value[1:-1].split("|"))
         else:
-            kind = kinds.get(names[-1].lstrip("-")) or kinds.get(value, str)
             parsed = kind is str or isinstance(kind, click.ParamType)
             settings["type"] = kind if parsed else ParsedType(value, kind)
             settings |= {"metavar": value, "nargs": len(value.split())}
@@ -85,13 +101,22 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
         yield heading, [*names, *filter(None, [entry["parameter"]])], settings
 
 
-def option_text(text: str, kinds: Kinds = MappingProxyType({})) -> Option:
-    """Return a decorator that adds the options of a text; see ``read_options``."""
-    return combine(*(click.option(*names, **more) for _, names, more in read_options(text, kinds)))
+@cache
+def _shared() -> dict[str, tuple[list[str], dict[str, Any]]]:
+    kinds: Kinds = {
+        "model": ModelType(),
+        "data": click.Path(path_type=Path),
+        "value-range": parse_white,
+        "executor": parse_executor,
+    }
+    options = [(names, settings) for _, names, settings in read_options(SHARED, kinds)]
+    return {
+        str(click.Option(names, **settings).name): (names, settings) for names, settings in options
+    }
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows its options in groups, ``SHARED`` last.
+    """A command whose help shows its options in groups.
 
     Args:
         options: Options in groups, as for ``read_options``.
@@ -107,14 +132,18 @@ class GroupedCommand(click.Command):
         **named: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*others, **named)
-        self.groups: dict[str, list[str]] = {}
+        self.groups: dict[str, list[str | None]] = {}
         for heading, names, settings in read_options(options, kinds):
             if settings:
                 self.params.append(click.Option(names, **settings))
             name = self.params[-1].name if settings else names[0]
-            self.groups.setdefault(heading, []).append(name or "")
-        for heading, shared in SHARED.items():
-            self.groups.setdefault(heading, []).extend(shared.split())
+            self.groups.setdefault(heading, []).append(name)
+        self.groups.setdefault("Messages", []).append("_click_default_help")
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - what the command returns
+        """Run the command; the console knows the format of messages."""
+        ctx.meta[LOG_KEY] = ctx.params.pop("log", None)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group below its heading."""
@@ -204,15 +233,11 @@ def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names}
 
 
-def combine(*options: Option) -> Option:
-    """Return a decorator that adds several options, shown in this order."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+def parse_white(text: str) -> int:
+    """Read the value of white in a network."""
+    if text not in ("1", "255"):
+        raise ValueError(f"{text!r} is not one of '1', '255'")
+    return int(text)
 
 
 def parse_executor(text: str) -> str:
@@ -222,25 +247,6 @@ def parse_executor(text: str) -> str:
     raise ValueError(f"{text!r} is not local, ray or ray://HOST:PORT")
 
 
-verbosity = combine(
-    option_text("""
-  -v, --verbose                 Show details.
-  -q, --quiet                   Show errors only.
-"""),
-    click.option(
-        "--log",
-        type=click.Choice(["text", "json"]),
-        expose_value=False,
-        callback=lambda ctx, param, value: ctx.meta.update({LOG_KEY: value}),
-        help="json: messages and progress as lines of JSON, for other programs.",
-    ),
-)
-value_range = click.option(
-    "--value-range",
-    type=click.Choice(["1", "255"]),
-    callback=lambda ctx, param, value: value and int(value),
-    help="White in the network of a weights file of others. [default: tried out]",
-)
 published = click.option(
     "--published",
     is_flag=False,
@@ -248,52 +254,10 @@ published = click.option(
     type=click.Choice(["models", "all"]),
     help="Add figures printed in papers: of these models, or all.",
 )
-several_models = option_text(
-    """
-  -m, --model NAME|FILE... -> models
-      Name from 'srx models' or weights file; repeatable. [default: g-idrn]
-""",
-    {"NAME|FILE": ModelType()},
-)
-several_scales = option_text("""
-  -s, --scale [2|3|4]... -> scales
-      Scale factor; repeatable. [default: 4, or that of a weights file]
-""")
-training_pictures = option_text(
-    """
-  --data PATH...                Folder, zip or picture to train on; repeatable.
-  --hold-out NAME|FILE...       Photograph to validate on, a file of names, or none; repeatable.
-  --exclude PREFIX...           Leave out pictures whose names begin with this; repeatable.
-""",
-    {"PATH": click.Path(path_type=Path)},
-)
-json_output = option_text("""
-  --json FILE -> json_file      Write the result as JSON; '-' is standard output.
-""")
-table_files = combine(
-    json_output,
-    option_text("""
-  --csv FILE -> csv_file        Write CSV, a row for every value; '-' is standard output.
-  --markdown FILE -> markdown_file
-      Write the tables as Markdown; '-' is standard output.
-"""),
-)
-devices = option_text(
-    """
-  --device, --devices auto|cpu|cuda|cuda:N|mps|all = auto -> device
-      Where to compute; cuda:0,cuda:1 or all use several GPUs.
-  --executor local|ray|ray://HOST:PORT = local
-      ray: on a Ray cluster (pip install 'ray[client]').
-""",
-    {"executor": parse_executor},
-)
-device = click.option(
-    "--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on."
-)
 
 
 def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:
-    """Return the files of ``table_files`` by option, after ``check_targets``."""
+    """Return the files of a table by option, after ``check_targets``."""
     found = {f"--{name}": given[f"{name}_file"] for name in ("json", "csv", "markdown")}
     found |= {option: None if file is None else str(file) for option, file in others.items()}
     check_targets(found)
@@ -368,7 +332,7 @@ def several_workers(
     given: Mapping[str, Any],
     **settings: Any,  # noqa: ANN401 - handed on
 ) -> tuple[Executor | None, str]:
-    """Return the executor that ``devices`` asks for, and the device of this process.
+    """Return the executor that is asked for, and the device of this process.
 
     There is none where one device of this machine does all. Settings are for ``make_executor``.
     """

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
-from srcli.cli.options import GroupedCommand, device, held_out_names, training_pictures, verbosity
+from srcli.cli.options import GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
@@ -46,9 +46,7 @@ Recipe:
       How LR is made: bicubic alone, as cameras do, as drones do.
   --seed N = 0                  Seed of all randomness.
 Data:
-  data
-  exclude
-  hold_out
+  data exclude hold_out
   --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
 Run:
   --out FOLDER                  Folder for weights, checkpoint, recipe and log; required likewise.
@@ -59,11 +57,14 @@ Run:
   --dry-run
       Check recipe, network and pictures; show their sizes; write nothing.
 Device and speed:
-  device
+  --device auto|cpu|cuda|cuda:N|mps = auto
+      Device to compute on.
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto: half precision where that is fast.
   --threads N                   Processor threads. [default: all]
   --compile                     Compile the network: starts slowly, then faster on GPUs.
+Messages:
+  verbose quiet log
 """
 PATH = click.Path(path_type=Path)
 KINDS = {
@@ -77,7 +78,6 @@ KINDS = {
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("recipe", required=False)
-@training_pictures
 @click.option(
     "--resume",
     is_flag=False,
@@ -85,8 +85,6 @@ KINDS = {
     metavar="[FOLDER]",
     help="Continue the training in FOLDER by its stored options, or that in --out.",
 )
-@device
-@verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network by RECIPE: a name such as g-idrn-muon, or a recipe file.
 

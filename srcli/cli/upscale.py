@@ -18,11 +18,8 @@ from srcli.cli.options import (
     GroupedCommand,
     ModelType,
     auto_or_int,
-    devices,
     pick,
     several_workers,
-    value_range,
-    verbosity,
 )
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
@@ -101,8 +98,7 @@ Device and speed:
   -j, --workers N = 2           Threads that read and write files.
   --max-memory SIZE
       Use at most this much memory, such as 2G. [photographs: half of the free]
-  device
-  executor
+  device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto: half precision where that is fast.
   --engine [auto|torch|openvino] = auto
@@ -110,6 +106,8 @@ Device and speed:
 Results:
   --dry-run                     Only print names, sizes, disk and problems.
   --report FILE                 Write a JSON line for every file.
+Messages:
+  verbose quiet log
 """
 
 
@@ -271,9 +269,6 @@ KINDS = {
 
 @click.command(cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=InputPath())
-@value_range
-@devices
-@verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
 
