@@ -6,6 +6,7 @@ the formats that hold only those; PNG and AVIF keep the label itself.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ _BRADFORD = np.array(
 )
 _KINDS = {1: b"GRAY", 3: b"RGB "}
 _ICC_HEADER, _ICC_TAG = 128, 12  # bytes
-_CICP = b"cicp"
+_CICP_OF_PROFILE = re.compile(rb"cicp\0{4}(..)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def hdr_of(label: ColourLabel | None, icc: bytes | None) -> str | None:
     """Return ``"PQ"`` or ``"HLG"`` if a label or a profile says that a picture is HDR."""
     cicp = label.cicp if label is not None else None
     if cicp is None or cicp[1] not in _HDR:
-        cicp = _cicp_of(icc or b"")
+        found = _CICP_OF_PROFILE.search(icc or b"")
+        cicp = found[1] if found else None
     return _HDR.get(cicp[1]) if cicp else None
 
 
@@ -168,16 +170,6 @@ def _curve(transfer: int) -> Curve | None:
     return toned
 
 
-def _cicp_of(icc: bytes) -> bytes | None:
-    """Return the code points that a profile holds beside its curves, if any."""
-    ends = _ICC_HEADER + 4, min(_ICC_HEADER + 4 + 100 * _ICC_TAG, len(icc))
-    for at in range(*ends, _ICC_TAG):
-        if icc[at : at + 4] == _CICP:
-            start = int.from_bytes(icc[at + 4 : at + 8]) + 8
-            return icc[start : start + 4] if start + 4 <= len(icc) else None
-    return None
-
-
 def _make_profile(
     name: str,
     primaries: Sequence[float],
@@ -201,7 +193,7 @@ def _make_profile(
             tags[colour + b"XYZ"] = _xyz(matrix[:, index])
             tags[colour + b"TRC"] = _pack_curve(curves[index % len(curves)])
     if cicp is not None:
-        tags[_CICP] = b"cicp\0\0\0\0" + cicp
+        tags[b"cicp"] = b"cicp\0\0\0\0" + cicp
     return _pack(tags, _KINDS[channels])
 
 

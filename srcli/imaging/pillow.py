@@ -281,7 +281,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     elif icc is not None and space == icc[16:20]:
         source = io.BytesIO(icc)
     if source is not None:
-        try:
+        with suppress(ImageCms.PyCMSError):
             converted = ImageCms.profileToProfile(
                 image,
                 source,
@@ -290,10 +290,8 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
                 outputMode="RGB",
                 flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
-        except ImageCms.PyCMSError:
-            converted = None
-        if converted is not None:
-            return converted
+            if converted is not None:
+                return converted
     return image.convert("RGB")
 
 

@@ -13,8 +13,17 @@ from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
 from srcli.errors import PictureError
 from srcli.imaging import mapped, tiff
+from srcli.imaging.exif import SOFTWARE, read_main, software, with_texts
+from srcli.imaging.fitting import PixelMap, fit_exif
 from srcli.imaging.mapped import empty_array, release
-from srcli.imaging.photograph import FORMATS, Metadata, Photograph
+from srcli.imaging.photograph import (
+    FORMATS,
+    READABLE_SUFFIXES,
+    Metadata,
+    Photograph,
+    format_of_content,
+    format_of_suffix,
+)
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
@@ -59,16 +68,10 @@ def stacked(photograph):
 
 @pytest.mark.parametrize("shape", [(20, 30), (1, 1), (1, 40), (301, 211)])
 @pytest.mark.parametrize(
-    ("fmt", "dtype"),
-    [
-        ("png", np.uint8),
-        ("png", np.uint16),
-        ("tif", np.uint8),
-        ("tif", np.uint16),
-        ("tif", np.float32),
-    ],
+    "kind", ["png uint8", "png uint16", "tif uint8", "tif uint16", "tif float32"]
 )
-def test_lossless_formats_as_gdal_reads_them(tmp_path, fmt, dtype, shape):
+def test_lossless_formats_as_gdal_reads_them(tmp_path, kind, shape):
+    fmt, dtype = kind.split()
     for channels, alpha in ((1, False), (1, True), (3, False), (3, True)):
         photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
         path = tmp_path / f"a.{fmt}"
@@ -507,7 +510,75 @@ def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
     np.testing.assert_array_equal(large, values)
 
 
-def test_a_missing_folder_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 0)
-    with pytest.raises(FileNotFoundError):
-        empty_array((3, 3), np.uint8, tmp_path / "none")
+# --- Names and contents of formats --------------------------------------------------------------
+
+
+def test_suffixes():
+    for name, known in FORMATS.items():
+        assert {format_of_suffix(suffix.upper()) for suffix in known.suffixes} == {name}
+        assert set(known.suffixes) <= READABLE_SUFFIXES
+    assert [format_of_suffix(one) for one in ("jpg", ".txt", "", ".")] == ["jpg", None, None, None]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_content_tells_the_format(name):
+    stream = io.BytesIO()
+    image = Image.fromarray(np.zeros((4, 5, 3), dtype=np.uint8))
+    image.save(stream, {"jpg": "JPEG", "tif": "TIFF"}.get(name, name.upper()))
+    assert format_of_content(stream.getvalue()[:64]) == name
+
+
+@pytest.mark.parametrize("content", [b"", b"II", b"RIFF0000WAVE", b"%PDF-1.7", b"P6 1 1 255 abc"])
+def test_other_content_has_no_format(content):
+    assert format_of_content(content) is None
+
+
+def test_heic_is_not_taken_for_avif():
+    assert format_of_content(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic") == "heic"
+
+
+# --- A Software entry in EXIF, beside makers' notes ---------------------------------------------
+
+
+UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
+
+
+def with_software(exif, text):
+    return with_texts(exif, {SOFTWARE: text}, overwrite=True)
+
+
+def block(order, *, earlier):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0132], exif[0x8298] = "Maker", "2024:05:06 07:08:09", "(c) Someone"
+    if earlier:
+        exif[0x0131] = "Camera"
+    exif.get_ifd(0x8769)[0x927C] = b"note" * 5
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_the_software_entry_is_set_and_all_else_stays_in_place(order, earlier):
+    before = block(order, earlier=earlier)
+    after = with_software(before, "Müller 2.0")
+    assert software(after) == "Müller 2.0"
+    assert software(before) == ("Camera" if earlier else "")
+    number = int.from_bytes(before[14:16], "little" if order == "<" else "big")
+    values = 14 + 2 + 12 * number + 4
+    assert after[values : len(before)] == before[values:]
+    exif = Image.Exif()
+    exif.load(fit_exif(after, UNCHANGED))
+    tags = list(read_main(after))[::-1]
+    assert tags == sorted(tags)
+    assert (exif[0x010F], exif[0x8298]) == ("Maker", "(c) Someone")
+    assert exif.get_ifd(0x8769)[0x927C] == b"note" * 5
+
+
+def test_a_new_block_and_damaged_ones():
+    exif = Image.Exif()
+    exif.load(with_software(None, "srx"))
+    assert dict(exif) == {0x0131: "srx"}
+    assert software(b"damaged") == software(None) == ""
+    with pytest.raises(ValueError, match="no TIFF structure"):
+        with_software(b"damaged", "srx")
