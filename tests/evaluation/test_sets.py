@@ -62,28 +62,23 @@ def test_a_plain_folder_of_lr_is_taken(tmp_path):
     assert find_set(str(tmp_path), 4).lr_folder == tmp_path / "LR/X4"
 
 
-def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path):
-    folder = tmp_path / "Urban" / "image_SRF_4"
-    for name in ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png", "img_002_SRF_4_HR.png"):
-        put(folder / name)
+@pytest.mark.parametrize(
+    ("folder", "hr", "lr"),
+    [("image_SRF_4", "{}_SRF_4_HR.png", "{}_SRF_4_LR.png"), (".", "{}_HR.png", "{}_LR4.png")],
+    ids=["SelfExSR", "RealSR"],
+)
+def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path, folder, hr, lr):
+    place = tmp_path / "Urban" / folder
+    for file in (hr.format("img_001"), lr.format("img_001"), hr.format("img_002")):
+        put(place / file)
     found = find_set(str(tmp_path / "Urban"), 4)
-    assert [item.name for item in found.items] == ["img_001"]
+    assert [(item.name, item.lr) for item in found.items] == [
+        ("img_001", place / lr.format("img_001"))
+    ]
     assert found.size == 2
     ((name, reason),) = found.missing
     assert name == "img_002"
-    assert "img_002_SRF_4_LR.png" in reason
-
-
-def test_realsr_is_paired_as_it_is_distributed(tmp_path):
-    for name in ("Canon_001_HR.png", "Canon_001_LR4.png", "Nikon_002_HR.png"):
-        put(tmp_path / name)
-    found = find_set(str(tmp_path), 4)
-    ((item,),) = (found.items,)
-    assert item.name == "Canon_001"
-    assert item.lr == tmp_path / "Canon_001_LR4.png"
-    ((name, reason),) = found.missing
-    assert name == "Nikon_002"
-    assert "Nikon_002_LR4.png" in reason
+    assert lr.format("img_002") in reason
 
 
 def test_what_has_no_partner_is_named_on_both_sides(tmp_path):
@@ -103,16 +98,10 @@ def test_lr_pictures_may_lie_anywhere(tmp_path):
     assert item.lr == tmp_path / "there/a_x3.png"
 
 
-def test_pictures_of_one_stem_keep_their_whole_names(tmp_path):
-    for file in ("a.png", "a.jpg", "b.png"):
+def test_pictures_of_one_stem_keep_their_whole_names_and_hidden_files_are_none(tmp_path):
+    for file in ("a.png", "a.jpg", "b.png", "._b.png"):
         put(tmp_path / file)
     assert [i.name for i in find_set(str(tmp_path), 2).items] == ["a.jpg", "a.png", "b"]
-
-
-def test_hidden_files_are_no_pictures(tmp_path):
-    put(tmp_path / "a.png")
-    shutil.copy(tmp_path / "a.png", tmp_path / "._a.png")
-    assert len(find_set(str(tmp_path), 2).items) == 1
 
 
 def test_a_name_is_looked_up_among_the_benchmarks(tmp_path, monkeypatch):

@@ -209,16 +209,11 @@ def test_a_browser_shows_it_without_complaint(browse, written, bare, width, dark
 def test_markdown_has_every_table_and_text_stays_text(written):
     text = markdown_of([written])
     assert text == markdown_of([written])
-    found = [
-        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        for line in text.splitlines()
-        if line.startswith("| ")
-    ]
     scores, costs = scores_of(written), cost_table(written)
-    assert ["set", *scores.headings] in found
-    assert list(costs.headings) in found
-    assert len(found) == 4 + len(scores.rows) + len(costs.rows)
-    assert {len(row) for row in found[: 2 + len(scores.rows)]} == {1 + len(scores.headings)}
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 4 + len(scores.rows) + len(costs.rows)
+    assert " | ".join(("| set", *scores.headings)) in text
+    assert " | ".join(costs.headings) in text
     (best,) = [row for row in scores.rows if row.best and row.group == "Set5"]
     assert f"**{best.cells[2]}**" in text
     assert "<script>" not in text
