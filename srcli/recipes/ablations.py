@@ -15,13 +15,7 @@ from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input
 from srcli.recipes import shipped_text
 from srcli.recipes.fields import Checked, Range, convert, unknown
-from srcli.recipes.files import (
-    RECIPES,
-    SUFFIXES,
-    apply_changes,
-    apply_overrides,
-    load_recipe,
-)
+from srcli.recipes.files import RECIPES, SUFFIXES, apply_changes, apply_overrides, load_recipe
 from srcli.recipes.published import name_key
 
 if TYPE_CHECKING:
@@ -39,6 +33,7 @@ _KEY = re.compile(
     r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
     r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
 )
+_FIGURES = Range(f"figures by {KEYS}", lambda found: all(map(_KEY.fullmatch, found)))
 _ABLATION = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 _VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
 _SIZES = Range(
@@ -59,7 +54,7 @@ class Variant(Checked):
     A stage one past the last is a copy of the last one."""
     sentence: str
     """Description, a sentence without a full stop."""
-    published: Mapping[str, float] = field(default_factory=dict)
+    published: Annotated[Mapping[str, float], _FIGURES] = field(default_factory=dict)
     """Printed figures by a key of ``KEYS``: ``parameters`` in thousands, of the form that runs
     (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as efficient-SR challenges
     count them, ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
@@ -67,14 +62,6 @@ class Variant(Checked):
     difference to the base, where no value is printed."""
     note: str = ""
     """Doubts about a printed figure; empty for most."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in self.published:
-            if not _KEY.fullmatch(key):
-                raise RecipeError(
-                    f"{self.name}: no published figure {key!r}; the forms are: {KEYS}"
-                )
 
     @property
     def owner(self) -> str:
@@ -119,10 +106,9 @@ class Ablation(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         names = [variant.name for variant in self.variants]
+        _refuse_twins(names, f"{self.name}: variant")
         if len(names) < 2:
             raise RecipeError(f"{self.name}: an ablation needs at least two variants")
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise RecipeError(f"{self.name}: variant {twice[0]!r} is there twice")
         if self.base not in names:
             have = ", ".join(names)
             raise RecipeError(f"{self.name}: base {self.base!r} is none of the variants: {have}")
@@ -170,11 +156,9 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
     """
     found: dict[str, Ablation] = {}
     for name in names:
-        own: Sequence[Ablation]
+        own = [each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")]
         if Path(name).suffix.lower() == ".toml":
-            own = load_ablations(Path(name))
-        else:
-            own = [each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")]
+            own = [*load_ablations(Path(name))]
         if not own:
             raise unknown("ablation", name, "the table", ABLATIONS)
         for each in own:
@@ -222,13 +206,15 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
             raise unknown("table", key, "the file", ("ablation",))
     found: tuple[Ablation, ...]
     found = convert(plain.get("ablation", []), tuple[Ablation, ...], "ablation")
-    names = [ablation.name for ablation in found]
-    if not names:
+    if not found:
         raise RecipeError("the file holds no [[ablation]]")
-    for name in names:
-        if names.count(name) > 1:
-            raise RecipeError(f"ablation {name!r} is there twice")
+    _refuse_twins([ablation.name for ablation in found], "ablation")
     return found
+
+
+def _refuse_twins(names: Sequence[str], what: str) -> None:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RecipeError(f"{what} {twice[0]!r} is there twice")
 
 
 def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:

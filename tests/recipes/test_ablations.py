@@ -324,7 +324,7 @@ def printing(key):
         (FILE.replace('"mine"', '"Mine"'), "small letters"),
         (FILE.replace('"mine"', '"../a"'), "small letters"),
         *((FILE.replace('name = "6"', f"name = {n!r}"), "digits, blanks") for n in REFUSED_NAMES),
-        *((printing(key), r"no published figure .*memory\.HEIGHTxWIDTH") for key in REFUSED_KEYS),
+        *((printing(key), r"must be figures by .*memory\.HEIGHTxWIDTH") for key in REFUSED_KEYS),
     ],
 )
 def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message):
