@@ -114,14 +114,10 @@ class PartWriter:
         alpha: Array | None = None,
         mask: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Write rows, from top to bottom; those outside the run are left out.
+        """Write rows (h, W, C) from output row ``top`` down; those outside the run are left out.
 
-        Args:
-            top: Output row of the first one.
-            pixels: (h, W, C) of the output's dtype.
-            alpha: (h, W) of the same dtype; opaque if None and the output has alpha.
-            mask: (h, W), True where valid; all valid if None. Becomes alpha if the output has
-                alpha but no mask, and none is given.
+        Without ``alpha`` (h, W) an alpha band is opaque where ``mask`` (h, W) is True; without
+        that one all pixels are valid.
         """
         while self._numbers and self._next_row < top + len(pixels):
             part = self._parts.span(self._numbers.start)
@@ -283,27 +279,21 @@ def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) ->
         before = {}
     now = json.loads(plan)  # tuples are lists there
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    kept = {} if changed else parts.found()
-    if before and changed and parts.found():
-        names = ", ".join(changed)
-        notes.append(f"earlier work on {parts.target.name} is not continued: changed: {names}")
+    found, work = [*parts.found().values()], f"earlier work on {parts.target.name} is"
+    if before and changed and found:
+        notes.append(f"{work} not continued: changed: {', '.join(changed)}")
+    # nothing else would notice that the disk has lost a part; reading is faster than computing
+    sums = ((file, f"{zlib.crc32(file.read_bytes()):08x}") for file in found if not changed)
+    intact = {file for file, checksum in sums if file.stem.endswith(checksum)}
+    if not changed and len(intact) < len(found):
+        damaged = len(found) - len(intact)
+        notes.append(f"{work} damaged: {damaged} of {len(found)} parts are made again")
     for file in parts.folder.iterdir():
         if file.is_dir() and not file.is_symlink():
             shutil.rmtree(file)
-        elif file.name != _LOCK and file not in kept.values():
+        elif file.name != _LOCK and file not in intact:
             file.unlink()
     write_whole(plan_file, plan.encode())
-    # nothing else would notice that the disk has lost a part; reading is faster than computing
-    damaged = [
-        file for file in kept.values() if file.stem[-8:] != f"{zlib.crc32(file.read_bytes()):08x}"
-    ]
-    for file in damaged:
-        file.unlink()
-    if damaged:
-        notes.append(
-            f"earlier work on {parts.target.name} is damaged: {len(damaged)} of {len(kept)} parts "
-            "are made again"
-        )
     return tuple(notes)
 
 

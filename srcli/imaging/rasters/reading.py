@@ -113,8 +113,10 @@ def cache_for(info: RasterInfo, rows: int) -> int:
     """
     if info.block_width < info.width:
         return BLOCK_CACHE
-    row = info.width * sum(np.dtype(band.dtype).itemsize for band in info.bands)
-    return max(BLOCK_CACHE, row * min(rows + 2 * info.block_height, info.height))
+    masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
+    row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
+    # GDAL counts a little more for each block
+    return max(BLOCK_CACHE, row * min(rows + 2 * info.block_height, info.height) * 17 // 16)
 
 
 def _both(one: Bools | None, other: Bools | None) -> Bools | None:
@@ -356,12 +358,9 @@ class MaskedSink:
 
 
 def spread_windows(window: Window, *, side: int, along: int) -> Iterator[Window]:
-    """Yield windows to sample a raster by: spread evenly, all of a small one.
+    """Yield windows of ``side`` pixels to sample a raster by, at most ``along`` on each axis.
 
-    Args:
-        window: The part of the raster.
-        side: Their side in pixels.
-        along: Most of them along each axis.
+    They are spread evenly, and cover all of a small one.
     """
     height, width = min(window.height, side), min(window.width, side)
     for top in _spread_starts(window.height, height, along):
@@ -426,14 +425,10 @@ def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
 
 
 def fill_nearest(pixels: Array, valid: Bools) -> Array:
-    """Replace invalid pixels by the nearest valid ones, each band on its own.
+    """Replace invalid pixels (h, w, C) by the nearest valid ones, each band on its own.
 
     A band without any valid pixel copies the nearest band that has some, filled likewise; without
-    any valid pixel in any band, all become 0.
-
-    Args:
-        pixels: (h, w, C), any real dtype; returned as they are if all are valid.
-        valid: (h, w, C), or (h, w, 1) for all bands.
+    any valid pixel in any band, all become 0. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
     """
     if valid.all():
         return pixels

@@ -18,33 +18,6 @@ SOURCE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "bands", "block", "overviews"),
-    [
-        ("landsat_rgb_uint8_nodata_utm18", (718, 791), 3, (3, 791), ()),
-        ("naip_rgbn_uint8_utm14", (723, 934), 4, (512, 512), (2,)),
-        ("satellite_rgb_uint16_utm18", (790, 779), 3, (256, 256), (2, 4)),
-    ],
-)
-def test_real_files_are_told_as_rasterio_tells_them(srx_data, name, size, bands, block, overviews):
-    path = srx_data / "geotiff" / f"{name}.tif"
-    info = read_info(path)
-    assert (info.height, info.width, len(info.bands)) == (*size, bands)
-    assert (info.block_height, info.block_width) == block
-    assert info.overviews == overviews
-    assert info.mask == "nodata"
-    with rasterio.open(path) as file:
-        assert info.crs == file.crs
-        assert info.transform == file.transform
-        assert info.has_transform
-        assert [band.dtype for band in info.bands] == list(file.dtypes)
-        assert [band.nodata for band in info.bands] == list(file.nodatavals)
-        assert [band.interpretation for band in info.bands] == [c.name for c in file.colorinterp]
-    assert info.tags[""]["AREA_OR_POINT"] == "Area"
-    assert not [key for key in info.tags[""] if key.startswith("OVR_")]
-    assert set(info.tags) == {""}
-
-
 def test_statistics_are_not_kept(save, noise):
     def describe(file):
         file.update_tags(1, STATISTICS_MEAN="3", kind="model")

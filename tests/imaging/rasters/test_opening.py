@@ -13,7 +13,6 @@ import rasterio
 import tifffile
 from PIL import Image
 from rasterio.env import get_gdal_config
-from rasterio.errors import RasterioIOError
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
@@ -62,25 +61,6 @@ def test_any_name_is_a_file_and_no_address(save, noise, name):
 def test_the_block_cache_is_bounded(save, noise):
     with open_raster(save("a.tif", noise((6, 7)))):
         assert get_gdal_config("GDAL_CACHEMAX") == BLOCK_CACHE
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (RasterioIOError("Read failed.\nSee\n  there"), r"\(Read failed. See there\); .*copy"),
-        (ValueError(""), r"\(ValueError\)"),
-        (OSError("x" * 900), r"\(x{200}\)"),
-        (MemoryError(), "does not fit into memory"),
-    ],
-)
-def test_failures_are_told_in_one_line(tmp_path, error, words):
-    with (
-        pytest.raises(PictureError, match=words) as caught,
-        reading_errors(tmp_path / "a.tif", "no luck"),
-    ):
-        raise error
-    assert str(caught.value).startswith(f"{tmp_path / 'a.tif'}: no luck (")
-    assert "\n" not in str(caught.value)
 
 
 def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,25 +76,6 @@ def test_rows_outside_a_run_are_left_out(begin, pixels):
         writer.write(390, pixels[390:])
         assert parts.missing() == [range(1), range(3, 5)]
         np.testing.assert_array_equal(read(parts), pixels[256:768])
-
-
-def test_a_disk_that_is_full_keeps_what_is_done(save, plan, write_parts, target, noise):
-    pixels = noise((1100, 200, 3))
-    with open_parts(target, plan(save("in.tif", pixels)), {}) as (parts, _):
-        writer = PartWriter(parts, range(5))
-        writer.write(0, pixels[:512])
-        old = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, old[1]))
-        try:
-            with pytest.raises(PictureError, match=r"out.tif: .*(room|raise the limit)"):
-                writer.write(512, pixels[512:])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        assert parts.missing() == [range(2, 5)]
-        with pytest.raises(PictureError, match="3 parts of it have got lost; run again"):
-            merge_parts(parts)
-        write_parts(parts, pixels)
-        np.testing.assert_array_equal(read(parts), pixels)
 
 
 def test_complete_parts_are_kept_and_all_else_is_removed(begin, folder):

@@ -215,14 +215,6 @@ def test_nodata_hides_where_gdal_says_so(save, piece_of, dtype):
     np.testing.assert_array_equal(piece.valid, wanted)
 
 
-def test_nan_and_infinities_hide(save, piece_of):
-    pixels = np.ones((30, 20), np.float32)
-    pixels[6:9, 4] = np.nan, np.inf, -np.inf
-    for nodata in (None, np.nan, -9999):
-        piece = piece_of(save("a.tif", pixels, nodata=nodata))
-        assert np.argwhere(~piece.valid[..., 0]).tolist() == [[1, 1], [2, 1], [3, 1]]
-
-
 @pytest.mark.parametrize("nodata", [None, 9])
 @pytest.mark.parametrize("internal", ["YES", "NO"])
 def test_masks_of_the_file_decide_alone(save, noise, piece_of, internal, nodata):
