@@ -67,7 +67,7 @@ KINDS = {
     "raster": (".tif", write_raster),
 }
 OPENING = UPSCALE + "opening.open_picture"
-PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "rasters."
+PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "workers."
 PHOTOGRAPH = {
     "open": OPENING,
     "plan": PHOTOGRAPHS + "check_output",
@@ -175,7 +175,7 @@ def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam
 def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
     for kind in KINDS:
         make_files(tmp_path / "in", kind)
-    for name in (UPSCALE + "photographs.prepare", UPSCALE + "rasters.check_disk"):
+    for name in (UPSCALE + "photographs.prepare", UPSCALE + "workers.check_disk"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "photographs.read_frames")
