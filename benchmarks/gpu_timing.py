@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from skimage import data
 
-from srcli.data.pairs import Pairs
+from srcli.data.training_set import Pairs
 from srcli.imaging.resize import downscale
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, run_one

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.pictures import decode, find_pictures
+from srcli.data.training_set import make_pairs
 from srcli.recipes.training import Stage
 
 BATCH, PATCH, ROUNDS = 16, 48, 50

@@ -33,9 +33,8 @@ from flat_colours import HARMLESS_LEVELS, card_line, largest_shift
 
 from srcli.cli.options import held_out_names
 from srcli.data.degrading import degrade_pairs
-from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode
-from srcli.data.training_set import DataSelection, find_split
+from srcli.data.training_set import DataSelection, find_split, make_pairs
 from srcli.models import MODELS
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, weights_dir, weights_path

@@ -19,7 +19,7 @@ from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_rec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from srcli.pipelines.train.options import TrainResult
+    from srcli.pipelines.train.run import TrainResult
     from srcli.ports.progress import Progress
 
 EXAMPLES = """\b
@@ -122,20 +122,19 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     given["overrides"] = changes
 
     from srcli.pipelines.train import run
-    from srcli.pipelines.train.options import TrainOptions, stored_options
 
     if dry_run:
         if folder:
-            options = stored_options(folder, _changes(given))
+            options = run.stored_options(folder, _changes(given))
         else:
-            options = TrainOptions(**{**given, "out": given["out"] or Path()})
+            options = run.TrainOptions(**{**given, "out": given["out"] or Path()})
         for line in run.plan_training(options, Console(quiet=quiet, verbose=verbose)):
             echo(line)
         return int(ExitCode.OK)
     if folder:
         work = partial(run.resume_training, folder, _changes(given))
     else:
-        work = partial(run.train, TrainOptions(**given))
+        work = partial(run.train, run.TrainOptions(**given))
     return _train(work, quiet=quiet, verbose=verbose)
 
 

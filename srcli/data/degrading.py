@@ -15,7 +15,7 @@ from srcli.recipes.degradation import Blur, Degradation, Noise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.data.pairs import Pairs
+    from srcli.data.training_set import Pairs
     from srcli.imaging.degrading import DegradationStep
     from srcli.recipes.degradation import Piece
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.data.pairs import Pairs
+    from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
 

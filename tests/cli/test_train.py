@@ -22,7 +22,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models import build_network
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train import run
-from srcli.pipelines.train.options import TrainResult
+from srcli.pipelines.train.run import TrainResult
 from srcli.recipes.files import RECIPES, read_recipe
 from srcli.training.parallel import Team
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
-from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler, turned
+from srcli.data.training_set import make_pairs
 from srcli.errors import RecipeError
 from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise, filtered
 from srcli.imaging.resize import downscale

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.patches import DeviceAtlas, HostAtlas, PatchSampler, recoloured, set_levels
 from srcli.data.patches import turned as turned_patch
+from srcli.data.training_set import Pairs, make_pairs
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale

@@ -54,8 +54,7 @@ from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import train
+from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import NoProgress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from srcli.data.pairs import Pairs
-    from srcli.data.training_set import DataSelection, TrainingSet
+    from srcli.data.training_set import DataSelection, Pairs, TrainingSet
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage, TrainRecipe

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.data.training_set import find_split
-from srcli.errors import DataError, UsageError
-from srcli.files import cache_folder
+from srcli.data.training_set import DataSelection, find_split
+from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
+from srcli.files import cache_folder, parse_text
+from srcli.inference.device import Precision
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler
@@ -21,12 +25,12 @@ from srcli.pipelines.train.network import (
     load_initial_weights,
     weights_writer,
 )
-from srcli.pipelines.train.options import TrainOptions, TrainResult, plain_options, stored_options
 from srcli.pipelines.train.report import ReportPage
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
-from srcli.recipes.files import apply_overrides, load_recipe
+from srcli.recipes.fields import convert
+from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.checkpoint import read_position
 from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
@@ -35,14 +39,68 @@ from srcli.training.parallel import Team, find_team, process_group, require_divi
 from srcli.training.steps import StepContext, teachers_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
     from srcli.layers.network import Network
     from srcli.training.steps import Numerics
 
 _STORED_BYTES = 24
 """For each parameter: best and last weights; network, average and two moments in the state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(DataSelection):
+    """Recipe, data and settings of a training."""
+
+    recipe: str
+    """A name of the table, or a recipe file."""
+    scale: int
+    out: Path
+    """Folder of weights, state, recipe and log."""
+    name: str = ""
+    """Name of the recipe in the metadata of weights; empty for that of ``recipe``."""
+    overrides: tuple[str, ...] = ()
+    """Changed fields of the recipe, ``path=value``."""
+    seed: int = 0
+    budget: str | None = None
+    """Iterations or time; None for the recipe's iterations."""
+    resume: bool = False
+    init: Path | None = None
+    """Weights to start from, of any scale."""
+    validate: tuple[str, ...] = ()
+    """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
+    tensorboard: Path | None = None
+    """Folder for event files of TensorBoard."""
+    checkpoint_every: str = "5m"
+    device: str = "auto"
+    precision: Precision = "auto"
+    compile: bool = False
+    threads: int = 0
+    """Threads of the processor; 0 leaves PyTorch's choice."""
+
+    @property
+    def recipe_name(self) -> str:
+        """Name of the recipe in the metadata of weights."""
+        return self.name or recipe_name(self.recipe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """The end of a training, or of one run of it."""
+
+    finished: bool
+    """True if the budget is used up; else it was stopped and can be resumed."""
+    weights: Path
+    """The best weights, or the last ones if nothing was validated or finished."""
+    iterations: int
+    """Number of iterations in this and all former runs."""
+    new_iterations: int
+    """Number of iterations in this run."""
+    best: float | None
+    """Mean PSNR-Y of the best validation in dB; None without validation."""
+    best_iteration: int = 0
+    at_best: Mapping[str, float] = field(default_factory=dict)
+    """Mean PSNR-Y in dB of every set at that iteration; the first of them decided."""
 
 
 def train(
@@ -301,3 +359,40 @@ class _TrainingRun:
             best_iteration=position.best_total,
             at_best=position.at_best,
         )
+
+
+def plain_options(options: TrainOptions) -> dict[str, Any]:
+    """Return the options that ``stored_options`` reads, as values of JSON; paths are absolute."""
+    plain = vars(options) | {
+        "name": options.recipe_name,
+        "validate": [str(Path(n).absolute()) if Path(n).exists() else n for n in options.validate],
+    }
+    for name in ("recipe", "overrides", "out", "resume"):
+        del plain[name]
+    return dict(json.loads(json.dumps(plain, default=lambda path: str(path.absolute()))))
+
+
+def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
+    """Return the options to go on with the training in a folder, with changed fields.
+
+    Changes of what decides the outcome, other than the budget, are refused later.
+    """
+    own = RunFolder(folder)
+    if not own.options.is_file():
+        raise UsageError(
+            f"--resume {folder}: holds no training (no {own.options.name}); give RECIPE, --scale, "
+            "--data and --out to begin one"
+        )
+    try:
+        stored = parse_text(own.options.read_text(encoding="utf-8"))
+        for ended in ("samples", "wandb", "curve_only"):  # options of earlier versions
+            stored.pop(ended, None)
+        if own.state.is_file():
+            stored["init"] = None  # the state came from there; the file may be gone
+        fixed = {"recipe": str(own.recipe), "out": str(folder), "resume": True}
+        options: TrainOptions = convert(stored | fixed, TrainOptions, str(own.options))
+    except (OSError, ValueError, TypeError, RecipeError) as error:
+        raise CheckpointError(
+            f"{own.options}: cannot be read ({error})", advice="repeat all options with --resume"
+        ) from error
+    return replace(options, **changes)

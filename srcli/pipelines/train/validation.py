@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from srcli.data.pairs import Pairs
+from srcli.data.training_set import Pairs
 from srcli.errors import DataError, UsageError, one_file
 from srcli.evaluation.pairs import CHAINS, read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name

@@ -15,8 +15,7 @@ from srcli.pipelines.ablate.run import Unit, checked_recipes, measure_cost, run_
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import resume_training, train
+from srcli.pipelines.train.run import TrainOptions, resume_training, train
 from srcli.recipes.ablations import ABLATIONS, METRICS
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 

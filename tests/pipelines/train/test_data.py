@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 
 from srcli.data.degrading import degrade_pairs
-from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataSelection
+from srcli.data.training_set import DataSelection, make_pairs
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, make_sampler
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS

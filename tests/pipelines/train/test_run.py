@@ -28,8 +28,7 @@ from srcli.errors import (
 )
 from srcli.models.storage import read_weights
 from srcli.models.weights import load_model
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import resume_training, train
+from srcli.pipelines.train.run import TrainOptions, resume_training, train
 from srcli.training.checkpoint import read_position
 from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import entries, equal, stop_after

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from srcli.models.weights import load_model
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import train
+from srcli.pipelines.train.run import TrainOptions, train
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 
 SMALL = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.data.pairs import make_pairs
+from srcli.data.training_set import make_pairs
 from srcli.errors import DataError, PictureError, UsageError
 from srcli.imaging.resize import downscale
 from srcli.models import build_network
