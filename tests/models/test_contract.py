@@ -1,6 +1,6 @@
 """What every network of the table must do; a new one needs a case here, and no tests of this kind.
 
-Its own file holds what is special: wiring, counts of variants, stored output values.
+test_own_networks.py holds what is special: wiring, counts of variants, stored output values.
 """
 
 from __future__ import annotations

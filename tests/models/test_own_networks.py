@@ -1,0 +1,181 @@
+"""What is special in each of our networks; test_contract.py has what all of them must do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from srcli.errors import ModelError
+from srcli.metrics.efficiency import count_parameters
+from srcli.models.attentive_gan import AttentiveGenerator
+from srcli.models.ddsr import DDSR
+from srcli.models.g_idrn import GIDRN
+from srcli.models.nested_attn import NestedAttention
+from srcli.models.rrlfn import RRLFN
+
+
+def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns():
+    torch.manual_seed(0)
+    network: Any = GIDRN(scale=2, channels=16, num_blocks=4, num_groups=2)
+    network.start_from_bicubic()
+    features = torch.rand(1, 16, 7, 9)
+    torch.testing.assert_close(network.non_local(features), features)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        network(torch.rand(1, 3, 12, 9)).square().mean().backward()
+        optimizer.step()
+    moved = [p.grad is not None and bool(p.grad.any()) for p in network.non_local.parameters()]
+    # A softmax does not feel a constant added to all its scores: the key's bias has no gradient.
+    assert sum(moved) >= len(moved) - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"channels": 20}, "group_width"),
+        ({"num_blocks": 5}, "num_groups"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        GIDRN(**options)
+
+
+RRLFN_SMALL = {"channels": 16, "num_blocks": 2, "esa_channels": 4}
+
+
+def small_rrlfn(scale=2, **options):
+    """A network of little work."""
+    torch.manual_seed(0)
+    return RRLFN(scale=scale, **(RRLFN_SMALL | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"channels": 52, "deployed": True}, 526_856),  # RLFN
+        ({"num_blocks": 5, "deployed": True}, 383_404),
+        ({"pointwise_branch": False}, 454_620),
+        ({"identity_branch": True}, 496_956),
+        # Normalised, the convolutions of 18 units have no bias: 48 and 48 less, 96 and 96 more.
+        ({"bn": True}, 496_956 + 18 * 96),
+        ({"bn": True, "identity_branch": True}, 496_956 + 18 * 192),
+    ],
+)
+def test_variants_have_their_parameters(options, count):
+    with torch.device("meta"):
+        assert count_parameters(RRLFN(scale=2, **options)) == count
+
+
+def test_small_pictures_are_continued_by_their_outermost_pixels():
+    network = small_rrlfn().eval()
+    x = torch.rand(1, 3, 4, 6)
+    rows = torch.arange(15).clamp(max=3)
+    columns = torch.arange(15).clamp(max=5)
+    with torch.no_grad():
+        expected = network(x[:, :, rows][:, :, :, columns])[:, :, :8, :12]
+        assert torch.equal(network(x), expected)
+
+
+def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
+    network = small_rrlfn()
+    tail = network.tail.weight.detach().clone()
+    network.start_from_bicubic()
+    torch.testing.assert_close(network.tail.weight.detach(), tail * 0.1)
+    assert count_parameters(network) == count_parameters(small_rrlfn())
+    with pytest.raises(ModelError, match="12 channels"):
+        small_rrlfn(channels=11).start_from_bicubic()
+
+
+DDSR_SMALL = {"depth": 4, "channels": 12}
+
+
+def small_ddsr(scale=2, **options):
+    """A network of little work."""
+    torch.manual_seed(0)
+    return DDSR(scale=scale, **(DDSR_SMALL | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 4, "depth": 6}, "8 layers or more, not 6"),
+        ({"scale": 4, "depth": 18, "channels": 35}, "36 channels or more, not 35"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(options, words):
+    with pytest.raises(ModelError, match=words):
+        DDSR(**options).start_from_bicubic()
+
+
+def test_half_precision_keeps_what_passes_the_mapping_exact():
+    network = small_ddsr().eval()
+    with torch.no_grad():
+        for layer in network.body:
+            layer.weight.zero_()  # the mapping gives nothing: all comes from F1
+        network.last.weight.mul_(100)
+        x = torch.rand(1, 1, 9, 9)
+        exact = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(x)
+    assert half.dtype == torch.float32
+    assert exact.std() > 0.01
+    torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
+
+
+GENERATOR_SMALL = {
+    "channels": 12,
+    "steps": 2,
+    "num_rdb": 1,
+    "growth": 4,
+    "rdb_depth": 2,
+    "mapping_depth": 2,
+}
+
+
+def small_generator(**options):
+    """A network of little work."""
+    torch.manual_seed(0)
+    return AttentiveGenerator(**(GENERATOR_SMALL | options))
+
+
+@pytest.mark.parametrize("options", [{}, {"steps": 0}, {"image_skip": True}])
+def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
+    network = small_generator(**options)
+    network.start_from_bicubic()
+    network(torch.rand(2, 3, 12, 9)).square().mean().backward()
+    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert dead == []
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_there_is_one_map_a_step_of_lr_s_size_between_0_and_1(steps, astronaut):
+    network = small_generator(steps=steps).eval()
+    x = torch.from_numpy(astronaut[:20, :31].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        sr_image, maps = network.attend(x)
+        assert torch.equal(sr_image, network(x))
+    assert len(maps) == steps == network.num_maps
+    for each in maps:
+        assert each.shape == (1, 1, 20, 31)
+        assert 0 <= float(each.min()) < float(each.max()) <= 1
+
+
+def test_too_few_channels_cannot_carry_the_picture():
+    with pytest.raises(ModelError, match="12 channels or more"):
+        small_generator(channels=8).start_from_bicubic()
+    small_generator(channels=8, image_skip=True).start_from_bicubic()  # has no need to
+
+
+def test_relus_stand_behind_every_convolution_but_those_that_end_a_branch():
+    plain, rectified = NestedAttention(levels=2), NestedAttention(levels=2, activations="all")
+    counts = [sum(isinstance(m, nn.ReLU) for m in each.modules()) for each in (plain, rectified)]
+    assert counts[1] - counts[0] == 1 + 1 + 2  # the first, the loop's 1x1, two steps of x2
+    rectified.load_state_dict({k.replace("up.2", "up.3"): v for k, v in plain.state_dict().items()})
+    x = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert not torch.equal(plain(x), rectified(x))
