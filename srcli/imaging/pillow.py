@@ -361,11 +361,8 @@ def _has_gain_map(image: Image.Image) -> bool:
 
 def _has_samsung_video(stream: IO[bytes]) -> bool:
     """Return True if a directory at the file's end lists the video of a motion photo."""
-    end = stream.seek(0, io.SEEK_END)
-    stream.seek(max(end - 8, 0))
-    length, mark = struct.unpack("<I4s", stream.read(8).rjust(8))
-    if mark != b"SEFT" or not 12 <= length <= min(end - 8, _LONGEST_DIRECTORY):
-        return False
-    stream.seek(end - 8 - length)
-    entries = stream.read(length)[12:]  # of 12 bytes: type, offset and length
+    stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))
+    directory = stream.read().rpartition(b"SEFH")[2]
+    # behind its version and count: entries of 12 bytes (type, offset and length), length and end
+    entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
     return any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
