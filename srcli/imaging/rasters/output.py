@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -270,10 +271,7 @@ def _tags(
 
 
 def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
-    """Return the transform of an enlarged window; its upper left corner stays in place.
-
-    The raster may be rotated, south-up or have oblong pixels.
-    """
+    """Return the transform of an enlarged window, of any raster; its upper left corner stays."""
     x, y = coordinates(transform, window.left, window.top)
     a, b, _, d, e, _ = transform[:6]
     return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
@@ -282,10 +280,9 @@ def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
 def scaled_points(
     points: Sequence[GroundControlPoint], window: Window, scale: float
 ) -> tuple[GroundControlPoint, ...]:
-    """Return the ground control points of an enlarged window; see ``scaled_transform``.
+    """Return the ground control points of an enlarged window, those outside it included.
 
-    Like GDAL's, they count from the corner of the first pixel, not from its centre. Points outside
-    the window are kept: they locate the others as well.
+    Like GDAL's, they count from the corner of the first pixel, not from its centre.
     """
     scaled = tuple(map(copy.copy, points))
     for point in scaled:
@@ -310,13 +307,10 @@ def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
 def disk_needed(output: OutputProfile) -> int:
     """Estimate the bytes on disk without compression: the parts and the result copied from them."""
     # blocks at the lower and right edge are full-sized
-    block_height, block_width = (
-        int(output.creation.get(key, "1")) for key in ("BLOCKYSIZE", "BLOCKXSIZE")
-    )
-    height = -(-output.height // block_height) * block_height
-    width = -(-output.width // block_width) * block_width
-    pixels = height * width * len(output.bands) * np.dtype(output.dtype).itemsize
-    pixels += height * width // 8 * output.mask
+    sides = {"BLOCKYSIZE": output.height, "BLOCKXSIZE": output.width}
+    blocks = ((length, int(output.creation.get(key, "1"))) for key, length in sides.items())
+    area = math.prod(-(-length // side) * side for length, side in blocks)
+    pixels = area * len(output.bands) * np.dtype(output.dtype).itemsize + area // 8 * output.mask
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
     overviews = total * 7 // 20 if output.overviews else 0  # a third, plus edges
     # a COG's are made in a file of their own first

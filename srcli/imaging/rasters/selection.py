@@ -102,14 +102,10 @@ def choose_layout(
 ) -> BandLayout:
     """Choose the bands of the output and group those that are R, G and B.
 
-    Args:
-        info: The file.
-        bands: Bands to keep, from 1, in the order of the output; None keeps all. Alpha is kept if
-            it is among them.
-        rgb: The three bands, numbered as in the file, that are R, G and B; None takes those that
-            the file interprets so, else the first three of a file of three or four bands, else
-            none.
-        classes: Bands of the file, from 1, that hold classes; see ``choose_bands``.
+    All bands are numbered from 1, as in the file. ``bands`` are kept in this order, alpha if it is
+    among them; None keeps all. ``rgb`` are red, green and blue; None takes those that the file
+    interprets so, else the first three of three or four bands, else none. See ``choose_bands`` for
+    ``classes``.
     """
     wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
     _check_numbers(info, "--bidx", wanted)
@@ -131,11 +127,8 @@ def choose_layout(
         for place, colour in zip(places, _COLOURS, strict=True):
             names[place] = colour
     repeated = tuple(place for place, band in enumerate(kept) if band in classes)
-    groups = [
-        (place,) if place not in places else places
-        for place in range(len(kept))
-        if place not in repeated and (place not in places or place == min(places))
-    ]
+    alone = [(place,) for place in range(len(kept)) if place not in (*repeated, *places)]
+    groups = sorted([*alone, *([places] if places else [])], key=min)
     dtype, class_dtype = _dtypes(info, smooth, tuple(kept[place] for place in repeated), alpha)
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
     return BandLayout(
@@ -237,16 +230,11 @@ def choose_window(
     srcwin: Sequence[int] | None = None,
     bounds: Sequence[float] | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin or --bounds into a window of a file, the entire file if neither is given.
+    """Turn --srcwin or --bounds into a window of a file and notes; the entire file without them.
 
-    Args:
-        info: The file.
-        srcwin: (column, row, width, height) in pixels from its upper left corner.
-        bounds: (left, bottom, right, top) in its coordinate system; all pixels that they touch
-            are taken, also of rotated rasters.
-
-    Returns:
-        The window, clipped to the file, and notes for the user.
+    ``srcwin`` is (column, row, width, height) in pixels from the upper left corner, ``bounds``
+    (left, bottom, right, top) in the file's coordinate system: all pixels that they touch are
+    taken, also of rotated rasters. What lies beyond the file is cut.
     """
     if srcwin is not None and bounds is not None:
         raise UsageError("--srcwin and --bounds: give only one of them")

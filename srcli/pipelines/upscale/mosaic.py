@@ -73,9 +73,6 @@ def upscale_mosaic(
     """Upscale the tiles of a folder as one raster for each zoom level, or for all sheets.
 
     The output folder gets files of the same names; a damaged tile is a hole in the mosaic.
-
-    Raises:
-        UsageError: If the input is not one folder, or holds no pictures.
     """
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
