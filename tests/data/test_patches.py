@@ -210,7 +210,7 @@ def test_black_and_white_come_to_their_levels_and_middle_gray_between(colour):
 
 @pytest.mark.parametrize("colour", ["rgb", "y"])
 def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronaut, colour):
-    pairs = Pairs(scale=2, hr=[astronaut], lr=[downscale(astronaut, 2)], digest="")
+    pairs = make_pairs([astronaut], 2)
     sampler = PatchSampler(pairs, device=torch.device("cpu"), seed=1, colour=colour)
     plain = sampler.batch(3, Stage(batch=40, patch=8))
     varied = sampler.batch(3, Stage(batch=40, patch=8, vary_levels=0.5))
@@ -228,7 +228,7 @@ def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronau
 
 @pytest.mark.parametrize("colour", ["rgb", "y"])
 def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(astronaut, colour):
-    pairs = Pairs(scale=2, hr=[astronaut], lr=[downscale(astronaut, 2)], digest="")
+    pairs = make_pairs([astronaut], 2)
     sampler = PatchSampler(pairs, device=CPU, seed=1, colour=colour)
     plain = sampler.batch(3, Stage(batch=40, patch=8))
     changed = sampler.batch(3, Stage(batch=40, patch=8, recolour=0.5))
