@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.candidates import short_labels, unique_models
+from srcli.evaluation.candidates import FolderCandidate, short_labels, unique_models
 from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import BUILT_IN, PictureSet, SetPicture, find_set, resolve_set_name
 from srcli.inference.device import choose_device
@@ -86,6 +86,7 @@ def evaluate(
     device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
     task = progress.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
     network_names: set[str] = set()
+    folders: dict[tuple[int, str], list[FolderCandidate]] = {}
     pool = ThreadPoolExecutor(WORKERS)
     try:
         for scale in scales:
@@ -96,7 +97,8 @@ def evaluate(
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                folders = make_folders(labels, scale, each, own, result.failures)
+                place = scale, each.name
+                folders[place] = make_folders(labels, scale, each, own, result.failures)
                 result.failures += [
                     Failure(scale, each.name, name, None, reason)
                     for name, reason in (*each.missing, *each.orphans)
@@ -106,7 +108,7 @@ def evaluate(
                     SetRun(
                         scale=scale,
                         pictures=each,
-                        candidates=[*networks, *folders],
+                        candidates=[*networks, *folders[place]],
                         options=own,
                         result=result,
                         pool=pool,
@@ -118,7 +120,16 @@ def evaluate(
                     model_cost(each.network, model=each.label, device=device) for each in networks
                 ]
         if executor is not None:
-            _score_on_workers(executor, sets, labels, own, result, on_picture, progress, task)
+            pictures = [(scale, each.name, p) for scale, each in sets for p in each.items]
+            whole = EvalShare(
+                items=[_Item(i, *picture) for i, picture in enumerate(pictures)],
+                folders=folders,
+                result=result,
+                labels=labels,
+                options=own,
+                want_pictures=bool(on_picture),
+            )
+            _score_on_workers(executor, whole, on_picture, progress, task)
     finally:
         pool.shutdown(cancel_futures=True)
         task.close()
@@ -185,10 +196,10 @@ class EvalShare:
     """A unit of work: some of the pictures."""
 
     items: Sequence[_Item]
-    sets: Mapping[tuple[int, str], PictureSet]
-    """Whole sets by scale and name, with which folders of SR pictures are matched."""
+    folders: Mapping[tuple[int, str], Sequence[FolderCandidate]]
+    """Folders of SR pictures by scale and set."""
     result: Evaluation
-    """Without scores."""
+    """Without scores in a worker."""
     labels: Mapping[str, str]
     """Names in tables by model."""
     options: EvalOptions
@@ -199,30 +210,16 @@ class EvalShare:
 
 def _score_on_workers(
     executor: Executor,
-    sets: Sequence[tuple[int, PictureSet]],
-    labels: Mapping[str, str],
-    options: EvalOptions,
-    result: Evaluation,
+    whole: EvalShare,
     on_picture: Sequence[Callable[[EnlargedPicture], None]],
     progress: Progress,
     task: Task,
 ) -> None:
     """Score all pictures of sets at their scales, with the results of one process in its order."""
-    items: list[_Item] = []
-    for scale, each in sets:
-        items += [_Item(len(items) + i, scale, each.name, p) for i, p in enumerate(each.items)]
-    models = [Path(model) for model in labels]
-    folders = any(model.is_dir() for model in models)
-    whole = EvalShare(
-        items=items,
-        sets={(scale, each.name): each for scale, each in sets} if folders else {},
-        result=replace(result, scores=[], failures=[]),
-        labels=labels,
-        options=options,
-        want_pictures=bool(on_picture),
-    )
-    units = [replace(whole, items=share) for share in shares(items, executor.slots)]
-    seen = [path for path in (items[0].picture.hr, *models) if path]
+    result = whole.result
+    part = replace(whole, result=replace(result, scores=[], failures=[]))
+    units = [replace(part, items=share) for share in shares(whole.items, executor.slots)]
+    seen = [path for path in (whole.items[0].picture.hr, *map(Path, whole.labels)) if path]
     done_ahead: dict[int, tuple[Sequence[_Item], Mapping[str, Any]]] = {}
     number = 0
     for unit, done in run_units(
@@ -254,13 +251,11 @@ def score_share(
     result = replace(unit.result, scores=[], failures=[])
     with threads(place.threads or None), ThreadPoolExecutor(WORKERS) as pool:
         for (scale, dataset), items in groupby(unit.items, key=lambda item: item[1:3]):
-            whole = unit.sets.get((scale, dataset), PictureSet(name=dataset, items=()))
             networks = _networks(tuple(unit.labels.items()), scale, options)
-            folders = make_folders(unit.labels, scale, whole, options, [])
             SetRun(
                 scale=scale,
                 pictures=PictureSet(name=dataset, items=tuple(item.picture for item in items)),
-                candidates=[*networks, *folders],
+                candidates=[*networks, *unit.folders[scale, dataset]],
                 options=options,
                 result=result,
                 pool=pool,
