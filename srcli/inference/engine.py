@@ -293,7 +293,7 @@ def bytes_per_pixel(network: Network, side: int = 96) -> float:
             twin(torch.empty(1, 3, side, side, device="meta"))
     except Exception:  # noqa: BLE001 - a library's network may raise anything
         return UNKNOWN_BYTES
-    return float(seen.peak / side**2)
+    return max(float(seen.peak / side**2), 1.0)
 
 
 class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
