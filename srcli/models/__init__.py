@@ -72,11 +72,9 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     """
     where, kind = f"model {name}", network_class(name, scale)
     options = dict(options or {})
-    if name.startswith("g-idrn") and not (
-        options.get("edge_branches") and "deployed" not in options
-    ):
-        options.pop("edge_branches", None)  # it is gone; files of former versions had it off ...
-        options.pop("deployed", None)  # ... or folded
+    if name.startswith("g-idrn") and (options.get("deployed") or not options.get("edge_branches")):
+        # Files of former versions name branches for edges that were off, or are folded.
+        options = {k: v for k, v in options.items() if k not in ("deployed", "edge_branches")}
     if "scale" in options:
         raise ModelError(f"{where}: the scale is no option of the network; give it by --scale")
     try:

@@ -10,6 +10,7 @@ from torch import nn
 
 from srcli.errors import ModelError
 from srcli.metrics.efficiency import count_parameters
+from srcli.models import build_network
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.ddsr import DDSR
 from srcli.models.g_idrn import GIDRN
@@ -43,6 +44,13 @@ def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns
 def test_what_does_not_fit_together_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         GIDRN(**options)
+
+
+def test_files_that_name_branches_which_are_gone_load_where_these_were_off_or_folded():
+    for options in ({"edge_branches": False}, {"edge_branches": True, "deployed": True}):
+        assert build_network("g-idrn", scale=2, options=options).scale == 2
+    with pytest.raises(ModelError, match="no option 'edge_branches'"):
+        build_network("g-idrn", scale=2, options={"edge_branches": True})
 
 
 RRLFN_SMALL = {"channels": 16, "num_blocks": 2, "esa_channels": 4}
