@@ -69,19 +69,11 @@ def echo(*lines: str, err: bool = False) -> None:
     Names of files in them cannot steer the terminal or forge lines.
     """
     columns = _columns(sys.stderr if err else sys.stdout)
-    shown = [_broken(line, columns) if columns else line for line in map(visible, lines)]
-    click.echo("\n".join(shown), err=err)
-
-
-def _broken(line: str, columns: int) -> str:
-    return textwrap.fill(
-        line,
-        columns,
-        subsequent_indent=" " * (len(line) - len(line.lstrip())),
-        replace_whitespace=False,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    whole: Any = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    for line in map(visible, lines):
+        indent = " " * (len(line) - len(line.lstrip()))
+        broken = columns and textwrap.fill(line, columns, subsequent_indent=indent, **whole)
+        click.echo(broken or line, err=err)
 
 
 def _columns(stream: TextIO) -> int:

@@ -76,6 +76,8 @@ def open_streams(
     if STREAM not in (*inputs, output):
         yield Streams(inputs=list(inputs), output=output)
         return
+    from srcli.pipelines.upscale.plan import name_in_folder
+
     _check_streams(inputs, output)
     with TemporaryDirectory(prefix="srx-") as folder:
         source, target, names = inputs[0], output, []
@@ -84,7 +86,9 @@ def open_streams(
             source = _receive(Path(folder) / "stdin")
             names.append((str(source), "standard input"))
         if output == STREAM:
-            target = _name_output(source, Path(folder) / "stdout", options)
+            place = Path(folder) / "stdout"
+            place.mkdir()
+            target = place / f"standard output.{name_in_folder(source, place, options).format}"
             names.append((str(target), "standard output"))
         streams = Streams(
             inputs=[source], output=target, to_stdout=output == STREAM, names=tuple(names)
@@ -131,15 +135,6 @@ def _receive(folder: Path) -> Path:
             times = state.st_atime_ns, state.st_mtime_ns
     os.utime(path, ns=times)
     return path
-
-
-def _name_output(source: Path, folder: Path, options: UpscaleOptions) -> Path:
-    """Return a name for what goes to standard output, of ``--format`` or that of the input."""
-    from srcli.pipelines.upscale.plan import name_in_folder
-
-    fmt = name_in_folder(source, folder, options).format
-    folder.mkdir()
-    return folder / f"standard output.{fmt}"
 
 
 @contextmanager

@@ -106,10 +106,8 @@ class UpscaleOptions:
     def checksum(self, *, photograph: bool = False) -> str:
         """Return that of the options which decide on pixels, beside model and scale; maybe empty.
 
-        Outputs record it: one that was made with others is not finished.
-
-        Args:
-            photograph: Leave out the options of rasters.
+        Outputs record it: one that was made with others is not finished. For a ``photograph``
+        options of rasters do not count.
         """
         raster, engine = RasterOptions() if photograph else self.raster, self.engine
         given = {

@@ -273,15 +273,10 @@ def _count(pictures: int) -> str:
 
 def _nothing_found(inputs: Sequence[Path], *, recursive: bool) -> str:
     where = ", ".join(map(str, inputs))
-    if not recursive and any(map(_has_subfolders, inputs)):
+    below = (entry for folder in inputs if folder.is_dir() for entry in folder.iterdir())
+    if not recursive and any(one.is_dir() and not one.name.startswith(".") for one in below):
         return f"{where}: add -r to search its subfolders; the folder itself holds no pictures"
     return f"{where}: no pictures found ({' '.join(sorted(SUFFIXES))})"
-
-
-def _has_subfolders(path: Path) -> bool:
-    return path.is_dir() and any(
-        entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir()
-    )
 
 
 def _is_animation(source: Path) -> bool:

@@ -129,7 +129,12 @@ def _upscale(
     if options.raster.asked_for:
         opened = list(opened)
         items = [item for item, _ in opened]
-        _warn_ignored_raster_options(len(opened), options, reporter)
+        if opened:
+            who = "1 photograph is" if len(opened) == 1 else f"{len(opened)} photographs are"
+            reporter.progress.message(
+                f"{who} upscaled without {', '.join(options.raster.asked_for)}, which apply to "
+                "rasters; a photograph that is named itself is upscaled as a raster"
+            )
     if executor is None:
         PhotographRun(pool, options, reporter).upscale(opened)
         items = []
@@ -137,16 +142,6 @@ def _upscale(
         from srcli.pipelines.upscale.workers import run_on_workers  # and with it torch
 
         run_on_workers(items, rasters, tiling, options, reporter, executor or pool)
-
-
-def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:
-    if count:
-        names = ", ".join(options.raster.asked_for)
-        who = "1 photograph is" if count == 1 else f"{count} photographs are"
-        reporter.progress.message(
-            f"{who} upscaled without {names}, which apply to rasters; a photograph that is named "
-            "itself is upscaled as a raster"
-        )
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
