@@ -87,11 +87,8 @@ class EnhancedSpatialAttention(nn.Module):
 
     Every value is gated by a strongly shrunk map of its surroundings: a strided
     convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly. Tiles whose
-    places are held (``srcli.layers.tiles``) are resized as parts of their pictures.
-
-    Args:
-        width: Channels inside.
-        depth: 3x3 convolutions of the shrunk map, ReLU between them: 3 in RFANet, 1 in RLFN.
+    places are held (``srcli.layers.tiles``) are resized as parts of their pictures. Inside are
+    ``width`` channels; RFANet has 3 convolutions of the shrunk map (``depth``), RLFN 1.
     """
 
     MINIMUM = 15

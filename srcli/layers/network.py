@@ -145,7 +145,7 @@ class Network(nn.Module):
 
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Prepare a file of the network's authors for what ``published.toml`` says of it."""
+        """Prepare a file of the network's authors for what ``published_files.toml`` says of it."""
         return tensors
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FIXED = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
-PUBLISHED: Mapping[str, Any] = tomllib.loads(shipped_text("published.toml", "srcli.models"))
+PUBLISHED: Mapping[str, Any] = tomllib.loads(shipped_text("published_files.toml", "srcli.models"))
 """The files of authors that are known, by the names of their tensors."""
 
 

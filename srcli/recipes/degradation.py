@@ -89,11 +89,7 @@ class Degradation(Checked):
 
     @classmethod
     def named(cls, name: str) -> Degradation:
-        """Return the degradation of the table; recipes may give a name instead of the fields.
-
-        Raises:
-            RecipeError: If there is none of that name; the message names the nearest, or all.
-        """
+        """Return the one of the table; recipes may give a name instead of the fields."""
         if name not in DEGRADATIONS:
             raise unknown("degradation", name, "the table", DEGRADATIONS)
         return DEGRADATIONS[name]

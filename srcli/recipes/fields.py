@@ -89,11 +89,8 @@ def no_field(
 ) -> RecipeError:
     """Return the error for a path that leads nowhere, with a field of about that name.
 
-    Args:
-        parts: The path.
-        hint: Type of what it starts from.
-        where: Name of that in messages.
-        otherwise: The message if no field further inside is near.
+    The path starts from what is of type ``hint`` and called ``where``; ``otherwise`` is the message
+    if no field further inside is near.
     """
     inner = {path.rpartition(".")[2]: path for path in reversed([*_paths(hint)])}
     near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), inner, n=1)
