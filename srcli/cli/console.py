@@ -117,7 +117,20 @@ class Console:
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.setFormatter(_Visible(self._named))
         if self._err and not self.quiet and not self.json and sys.stderr.isatty():
-            self._bars = _make_bars()
+            from rich import progress
+            from rich.console import Console as RichConsole
+
+            self._bars = progress.Progress(
+                progress.TextColumn("{task.description}", markup=False),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[unit]}"),
+                progress.TextColumn("{task.fields[text]}", markup=False),
+                progress.TimeRemainingColumn(),
+                speed_estimate_period=120,
+                console=RichConsole(stderr=True, emoji=False),
+                transient=True,
+            )
             self._bars.start()
         return self
 
@@ -168,23 +181,6 @@ class _Visible(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(self._named(super().format(record)))
-
-
-def _make_bars() -> rich.progress.Progress:
-    from rich import progress
-    from rich.console import Console as RichConsole
-
-    return progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[unit]}"),
-        progress.TextColumn("{task.fields[text]}", markup=False),
-        progress.TimeRemainingColumn(),
-        speed_estimate_period=120,
-        console=RichConsole(stderr=True, emoji=False),
-        transient=True,
-    )
 
 
 class _BarTask:
