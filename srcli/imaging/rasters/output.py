@@ -17,6 +17,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
 from srcli.imaging.rasters.info import BandInfo, coordinates
+from srcli.imaging.rasters.selection import COLOURS
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from pathlib import Path
@@ -30,10 +31,9 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
 
-_COLOURS = ("red", "green", "blue")
 _SMALLEST_OVERVIEW = 256
 _XMP = "xml:XMP"
-_DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
 """Tags that GDAL's drivers write as the Software entry of a format."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
@@ -112,7 +112,7 @@ class OutputProfile:
     @property
     def driver(self) -> str:
         """GDAL's name of the format."""
-        return "COG" if self.cog else _DRIVERS[self.format]
+        return "COG" if self.cog else DRIVERS[self.format]
 
     @property
     def colours(self) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ def make_output(
         space = b""
         with suppress(binascii.Error):
             space = base64.b64decode(info.icc)[16:20]
-        wanted = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(space)
+        wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space)
         if wanted is None or layout.interpretations[: len(wanted)] != wanted:
             del tags["COLOR_PROFILE"]
             notes.append("colour profile left out: it is for other bands than the output has")
@@ -321,7 +321,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
     """Refuse formats that cannot hold the raster, and what would change classes."""
     fmt = out.format
     problem, advice = "", "take --format tif"
-    if fmt not in _DRIVERS:
+    if fmt not in DRIVERS:
         problem = f"rasters are written as tif, png or jpg, not as {fmt}"
     elif out.classes and is_lossy(options, out.dtype):
         problem = f"{'jpg' if fmt == 'jpg' else 'lossy compression'} would change its classes"
@@ -377,7 +377,7 @@ def creation_options(
     for name in ("BLOCKXSIZE", "BLOCKYSIZE"):  # needed here; GDAL checks all others
         if not wanted.get(name, "16").isdecimal() or wanted.get(name) == "0":
             raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
-    rgb = out.colours == _COLOURS
+    rgb = out.colours == COLOURS
     ours["INTERLEAVE"] = "PIXEL"
     ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else "MINISBLACK"
     if out.inverted:

@@ -191,13 +191,6 @@ def part_blocks(output: OutputProfile, height: int) -> tuple[int, int]:
     return min(_BLOCK_HEIGHT, rows), min(_BLOCK_WIDTH, columns)
 
 
-def writer_memory(output: OutputProfile) -> int:
-    """Estimate the most bytes that rows take until they are written."""
-    row = output.width * (len(output.bands) * np.dtype(output.dtype).itemsize + output.mask)
-    # the rows of a part, and the file made of them
-    return min(part_rows(output), output.height) * row * 2
-
-
 def parts_folder(target: Path) -> Path:
     """Return the hidden folder of the parts of an output."""
     return hidden_name(target, ".parts")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.rasters.info import RasterInfo
 
-_COLOURS = ("red", "green", "blue")
+COLOURS = ("red", "green", "blue")
 _SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because printed coordinates are rounded."""
 
@@ -123,8 +123,8 @@ def choose_layout(
     names = [info.bands[band - 1].interpretation for band in kept]
     if places and (rgb is not None or bands is not None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
-        names = ["undefined" if name in _COLOURS else name for name in names]
-        for place, colour in zip(places, _COLOURS, strict=True):
+        names = ["undefined" if name in COLOURS else name for name in names]
+        for place, colour in zip(places, COLOURS, strict=True):
             names[place] = colour
     repeated = tuple(place for place, band in enumerate(kept) if band in classes)
     alone = [(place,) for place in range(len(kept)) if place not in (*repeated, *places)]
@@ -153,7 +153,7 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
         bands=(1,),
         groups=((0,),) if gray else ((0, 1, 2),),
         palette=True,
-        interpretations=("gray",) if gray else _COLOURS,
+        interpretations=("gray",) if gray else COLOURS,
         notes=(f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",),
         dtype="uint8",
         palette_alpha=clear,
@@ -163,8 +163,8 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
 def _find_rgb(info: RasterInfo, kept: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
     names = [info.bands[band - 1].interpretation for band in kept]
-    if all(names.count(colour) == 1 for colour in _COLOURS):
-        return tuple(kept[names.index(colour)] for colour in _COLOURS), ""
+    if all(names.count(colour) == 1 for colour in COLOURS):
+        return tuple(kept[names.index(colour)] for colour in COLOURS), ""
     if len(kept) in (3, 4):
         first = kept[:3]
         return first, f"bands {_list(first)} are taken for red, green, blue; --rgb names others"

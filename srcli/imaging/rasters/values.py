@@ -16,7 +16,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.reading import RasterDecoder, spread_windows
-from srcli.imaging.rasters.selection import BandLayout, choose_layout
+from srcli.imaging.rasters.selection import COLOURS, BandLayout, choose_layout
 from srcli.ports.image import Values, are_units
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ _QUANTITIES = frozenset(
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced
-_COLOURS = frozenset({"red", "green", "blue"})
 _REPEATED = "taken for classes, enlarged by nearest neighbour"
 _PICTURE = "taken for a picture; --classes yes if not"
 _NO = "--classes no interpolates"
@@ -173,7 +172,7 @@ def choose_bands(
 def _sign(info: RasterInfo, number: int) -> str:
     """Return what the file says of a band that makes it one of classes; empty without."""
     band = info.bands[number - 1]
-    if band.interpretation in _COLOURS:
+    if band.interpretation in COLOURS:
         return ""
     is_picture = info.driver in _PICTURES and not info.is_georeferenced
     if band.bits == 1 and not is_picture:

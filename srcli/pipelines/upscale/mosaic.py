@@ -22,6 +22,7 @@ from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.merging import vrt_source
 from srcli.imaging.rasters.opening import open_raster, reading_errors
+from srcli.imaging.rasters.output import DRIVERS
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.finished import find_due
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     Upscale = Callable[[Path, Path, UpscaleOptions], str]
     """Upscales a raster into a file; returns why it failed, or nothing."""
 
-_SHEET_DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SHADES = ("red", "green", "blue", "alpha")
 
 
@@ -165,7 +165,7 @@ def _read_map_tile(item: Item) -> Tile:
 
 
 def _read_sheet(item: Item) -> Tile:
-    if item.format not in _SHEET_DRIVERS:
+    if item.format not in DRIVERS:
         raise PictureError(f"{item.target}: sheets of a mosaic are written as tif, png or jpg")
     with (
         open_raster(item.source) as dataset,
@@ -310,7 +310,7 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: Upscale
                 sheet.write_mask(mask)
         if item.format != "tif":
             made = work / f"made.{item.format}"
-            copy(part, made, driver=_SHEET_DRIVERS[item.format], WORLDFILE="YES")
+            copy(part, made, driver=DRIVERS[item.format], WORLDFILE="YES")
             part.unlink()
             made.rename(part)
     attributes_for(item.target, item.source).apply(part)

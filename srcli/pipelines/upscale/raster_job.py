@@ -16,7 +16,7 @@ from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.opening import BLOCK_CACHE, DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.parts import writer_memory
+from srcli.imaging.rasters.parts import part_rows
 from srcli.imaging.rasters.reading import cache_for
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
@@ -123,8 +123,10 @@ def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -
     ramps = (grid.overlap // 2 + 1) * scale  # between tiles, in float32
     band = grid.width * scale * channels * (grid.tile_height * scale * size + ramps * 4)
     cache = cache_for(job.info, grid.tile_height)
-    blocks = cache - BLOCK_CACHE + writer_memory(job.output)
-    least = PROGRAM + (band or REPEATED) + blocks + SMALLEST
+    out = job.output
+    row = out.width * (len(out.bands) * np.dtype(out.dtype).itemsize + out.mask)
+    parts = min(part_rows(out), out.height) * row * 2  # the rows of one, and the file of them
+    least = PROGRAM + (band or REPEATED) + cache - BLOCK_CACHE + parts + SMALLEST
     if limit is not None and limit < least:
         raise UsageError(
             f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "

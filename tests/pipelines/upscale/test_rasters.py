@@ -17,21 +17,6 @@ from srcli.imaging.resize import resize
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.ports.progress import NoProgress
-
-
-class Notes(NoProgress):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def warn(self, text: str) -> None:
-        self.messages.append(text)
-
 
 BICUBIC = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
 MERGE = "srcli.pipelines.upscale.workers.merge_parts"
@@ -232,7 +217,7 @@ def _low_parts(monkeypatch):
 
 @pytest.mark.usefixtures("_low_parts")
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch, stop):
+def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch, stop, notes):
     source = part(SATELLITE, 200, 0, 128, 512)
     whole = enlarge(source, tmp_path / "whole", creation=BLOCKS)
     add, left = Parts.add, [3]
@@ -253,7 +238,6 @@ def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch
     monkeypatch.setattr(Parts, "add", add)
     assert not (out / source.name).exists()
     assert leftovers(out) != []
-    notes = Notes()
     given = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
     (report,) = upscale_files([source], out, given, progress=notes).files
     assert report.tiles < whole.tiles
@@ -380,7 +364,7 @@ def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
     assert enlarge(mosaic, tmp_path, replace(BICUBIC, suffix="_x2")).state == "done"
 
 
-def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monkeypatch):
+def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monkeypatch, notes):
     source = part(NAIP, 0, 0, 120, 140)
     middle, top = tmp_path / "middle.vrt", tmp_path / "top.vrt"
     rasterio.shutil.copy(source, middle, driver="VRT")
@@ -391,7 +375,6 @@ def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monk
             enlarge(top, tmp_path / "out")
     with rasterio.open(source, "r+") as file:
         file.write(255 - file.read())
-    notes = Notes()
     upscale_files([top], tmp_path / "out", BICUBIC, progress=notes)
     assert any("changed: input" in message for message in notes.messages)
     enlarge(top, tmp_path / "again")
@@ -400,17 +383,16 @@ def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monk
     )
 
 
-def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypatch):
+def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypatch, notes):
     source = part(NAIP, 0, 0, 120, 140)
     assert enlarge(source, tmp_path / "out").state == "done"
     with monkeypatch.context() as patch:
         patch.setattr(MERGE, _interrupt)
         with pytest.raises(KeyboardInterrupt):
             enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
-    notes = Notes()
     (report,) = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes).files
     assert report.state == "skipped"
-    assert any("has left work beside it; --overwrite goes on" in text for text in notes.messages)
+    assert any("has left work beside it; --overwrite goes on" in text for text in notes.warnings)
     assert enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     assert leftovers(tmp_path / "out") == []
 
