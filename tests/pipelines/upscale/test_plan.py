@@ -76,12 +76,6 @@ def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tree, tmp_
     assert "a_jpg_x4.png" in plan.notes[0]
 
 
-def test_two_inputs_of_one_name_are_refused_with_both(tree, tmp_path):
-    inputs = [tree("x/a.png"), tree("y/a.png")]
-    with pytest.raises(UsageError, match=r"x/a\.png and .*y/a\.png"):
-        make_plan(inputs, tmp_path / "out", UpscaleOptions())
-
-
 def test_writing_over_the_inputs_is_refused_unless_meant(tree, tmp_path):
     source = tree("in/a.jpg")
     with pytest.raises(UsageError, match="itself an input"):
@@ -102,7 +96,6 @@ def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tree, t
 @pytest.mark.parametrize(
     ("make", "output", "message"),
     [
-        ("other", "out", "no such file"),
         ("in/sub/a.png", "out", "add -r"),
         ("in/a.png", "in/a.png", "is a file"),
         ("in/a.png", "out.png", "need a folder as output"),
