@@ -15,6 +15,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -163,6 +164,11 @@ def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # n
         return parse(text)
     except RecursionError:
         raise ValueError("its tables are nested too deeply") from None
+
+
+def shipped_text(name: str, package: str = "srcli.recipes") -> str:
+    """Return the text of a file of a package."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def write_whole(

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.recipes import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:

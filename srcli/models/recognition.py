@@ -10,9 +10,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
+from srcli.files import shipped_text
 from srcli.models import MODELS, network_class, network_options, outline_network
 from srcli.models.storage import WeightsInfo
-from srcli.recipes import shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

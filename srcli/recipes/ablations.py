@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from srcli.errors import RecipeError
-from srcli.files import parse_text, read_input
-from srcli.recipes import shipped_text
+from srcli.files import parse_text, read_input, shipped_text
 from srcli.recipes.fields import Checked, Range, convert, unknown
 from srcli.recipes.files import RECIPES, SUFFIXES, apply_changes, apply_overrides, load_recipe
 from srcli.recipes.published import name_key

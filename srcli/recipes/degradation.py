@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from srcli.recipes import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import FRACTION, Checked, Range, convert, unknown
 
 

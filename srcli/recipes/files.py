@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from srcli.errors import RecipeError, did_you_mean
-from srcli.files import parse_text, read_input, write_whole
-from srcli.recipes import shipped_text
+from srcli.files import parse_text, read_input, shipped_text, write_whole
 from srcli.recipes.fields import ROOT, convert, field_types, no_field, read_text
 from srcli.recipes.training import TrainRecipe
 

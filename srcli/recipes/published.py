@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from srcli.recipes import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import convert
 
 if TYPE_CHECKING:
