@@ -21,8 +21,8 @@ from srcli.imaging.resize import downscale
 from srcli.metrics.efficiency import count_parameters, measure_efficiency
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.report import evaluation_markdown
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.evaluate.tables import evaluation_markdown
 
 MODEL, SCALE = "rrlfn", 2
 

@@ -1,4 +1,7 @@
-"""Discriminators: an auto-encoder, as of the attentive GAN's paper, and a classifier of patches."""
+"""Discriminators: an auto-encoder, a classifier, and a classifier of patches.
+
+The first two are the ways in which the attentive GAN's paper can be read.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ from srcli.recipes.fields import construct, unknown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+WIDTHS = (64, 64, 128, 128, 256, 256, 256)
+STRIDES = (1, 2, 1, 2, 1, 2, 1)
+
 
 class AutoEncoder(Network):
-    """Rebuild a picture through a narrow middle; as the paper's equations (BEGAN) ask for.
+    """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
 
     Args:
         size: Edge of the pictures in training, which must divide by the product of the strides;
@@ -34,14 +40,12 @@ class AutoEncoder(Network):
         self,
         *,
         size: int = 96,
-        widths: tuple[int, ...] = (64, 64, 128, 128, 256, 256, 256),
-        strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2, 1),
+        widths: tuple[int, ...] = WIDTHS,
+        strides: tuple[int, ...] = STRIDES,
         decoder: tuple[int, ...] = (128, 64, 64),
         slope: float = 0.2,
     ) -> None:
         super().__init__()
-        if len(widths) != len(strides) or not widths:
-            raise ValueError(f"expected as many widths as strides, got {widths} and {strides}")
         if 2 ** len(decoder) != prod(strides):
             raise ValueError(
                 f"decoder={decoder} enlarges by {2 ** len(decoder)}, "
@@ -50,10 +54,7 @@ class AutoEncoder(Network):
         self.multiple_of = prod(strides)
         self.slope = slope
         self.check_input(torch.empty(1, 3, size, size, device="meta"))
-        self.encoder = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=stride, padding=1)
-            for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)
-        )
+        self.encoder = _encoder(widths, strides)
         self.decoder = convs(
             (before, 4 * after) for before, after in pairwise((widths[-1], *decoder))
         )
@@ -64,6 +65,52 @@ class AutoEncoder(Network):
             x = F.leaky_relu(layer(x), self.slope)
         for layer in self.decoder:
             x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), self.slope)
+        out: Tensor = self.last(x)
+        return out
+
+
+class Classifier(Network):
+    """Tell real pictures from made ones: convolutions, then fully connected layers.
+
+    The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
+
+    Args:
+        size: Edge of the pictures; it takes no other.
+        hidden: Width of the first of two fully connected layers; 0 for one layer alone, as in the
+            paper's text.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 96,
+        widths: tuple[int, ...] = WIDTHS,
+        strides: tuple[int, ...] = STRIDES,
+        hidden: int = 1024,
+        slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.slope = slope
+        self.encoder = _encoder(widths, strides)
+        edge = size
+        for stride in strides:
+            edge = -(-edge // stride)
+        flat = widths[-1] * edge * edge
+        self.hidden = nn.Linear(flat, hidden) if hidden else None
+        self.last = nn.Linear(hidden or flat, 1)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        """Logits (N, 1) of (N, 3, size, size) being real."""
+        if x.shape[2:] != (self.size, self.size):
+            raise ValueError(
+                f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
+            )
+        for layer in self.encoder:
+            x = F.leaky_relu(layer(x), self.slope)
+        x = x.flatten(1)
+        if self.hidden is not None:
+            x = F.leaky_relu(self.hidden(x), self.slope)
         out: Tensor = self.last(x)
         return out
 
@@ -105,7 +152,11 @@ class PatchClassifier(Network):
         return out
 
 
-DISCRIMINATORS: dict[str, type[Network]] = {"ae": AutoEncoder, "patch": PatchClassifier}
+DISCRIMINATORS: dict[str, type[Network]] = {
+    "ae": AutoEncoder,
+    "fc": Classifier,
+    "patch": PatchClassifier,
+}
 
 
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
@@ -119,3 +170,12 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
     if "size" in options:
         raise RecipeError(f"{where}: the size is that of the patches; leave it out")
     return construct(DISCRIMINATORS[name], options, where, size=size)
+
+
+def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:
+    if len(widths) != len(strides) or not widths:
+        raise ValueError(f"expected as many widths as strides, got {widths} and {strides}")
+    return nn.ModuleList(
+        nn.Conv2d(before, after, 3, stride=stride, padding=1)
+        for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)
+    )

@@ -203,6 +203,8 @@ class AdversarialStep(SupervisedStep):
         loss = BeganLoss(settings) if autoencoder else ClassificationLoss()
         self.adversarial_loss = loss.to(self.numerics.device)
         jitter = settings.jitter
+        if jitter and settings.discriminator == "fc":
+            raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
         if jitter and self._multiple(size - jitter) < self.discriminator.minimum:
             raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
         self._second = make_optimizer(self.discriminator, settings.optimizer)

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from srcli.errors import RecipeError
 from srcli.metrics.efficiency import count_parameters
-from srcli.models.discriminators import AutoEncoder, PatchClassifier, build_discriminator
+from srcli.models.discriminators import (
+    AutoEncoder,
+    Classifier,
+    PatchClassifier,
+    build_discriminator,
+)
 
 WIDTHS = (4, 4, 6, 6, 8, 8, 8)
 
 
 def test_the_auto_encoder_has_the_derived_parameters():
     assert count_parameters(AutoEncoder()) == 3_360_259
+
+
+def test_the_classifier_has_the_derived_parameters():
+    with torch.device("meta"):
+        assert count_parameters(Classifier(size=96)) == 39_486_273
 
 
 @pytest.mark.parametrize("size", [(8, 8), (16, 40)])
@@ -23,6 +34,17 @@ def test_the_auto_encoder_gives_back_pictures_of_any_fitting_size(size):
     x = torch.rand(2, 3, *size)
     out = network(x)
     assert out.shape == x.shape
+    out.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("size", "hidden"), [(16, 5), (20, 5), (20, 0)])
+def test_the_classifier_gives_one_number_a_picture(size, hidden):
+    torch.manual_seed(0)
+    network = Classifier(size=size, widths=WIDTHS, hidden=hidden)
+    assert len([m for m in network.modules() if isinstance(m, nn.Linear)]) == (2 if hidden else 1)
+    out = network(torch.rand(3, 3, size, size))
+    assert out.shape == (3, 1)
     out.square().mean().backward()
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
 
@@ -55,14 +77,14 @@ def test_the_classifier_of_patches_is_normalised_by_its_largest_singular_values(
 @pytest.mark.parametrize(
     ("name", "size", "options", "words"),
     [
-        ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, patch"),
+        ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, fc, patch"),
         ("ae", 92, {}, "divide by 8, got 92x92"),
         ("ae", 96, {"decoder": [8, 8]}, "enlarges by 4"),
         ("ae", 96, {"hidden": 3}, "no option 'hidden' in discriminator ae"),
-        ("ae", 96, {"widths": [8, 8]}, "as many widths as strides"),
-        ("ae", 96, {"decodr": 3}, "did you mean 'decoder'"),
-        ("ae", 96, {"slope": "x"}, "slope of discriminator ae must be a number"),
-        ("ae", 96, {"size": 32}, "leave it out"),
+        ("fc", 96, {"widths": [8, 8]}, "as many widths as strides"),
+        ("fc", 96, {"hiden": 3}, "did you mean 'hidden'"),
+        ("fc", 96, {"slope": "x"}, "slope of discriminator fc must be a number"),
+        ("fc", 96, {"size": 32}, "leave it out"),
         ("patch", 12, {"widths": [4, 4, 4, 4]}, "at least 16 pixels a side, got 12x12"),
         ("patch", 96, {"widths": []}, "at least one width"),
         ("patch", 96, {"hidden": 3}, "no option 'hidden' in discriminator patch"),

@@ -78,7 +78,7 @@ sentence = "a third of the layers"
 
 
 def test_every_ablation_is_there_with_its_variants():
-    assert (len(ABLATIONS), len(EVERY)) == (21, 94)
+    assert (len(ABLATIONS), len(EVERY)) == (21, 95)
     assert {name for name, each in ABLATIONS.items() if each.own} == OWN
     for each in ABLATIONS.values():
         assert each.own is not bool(each.source)

@@ -88,7 +88,7 @@ STAGES = '{"model": "m", "stages": [%s]}'
         ("a.json", STAGES % '{"bach": 4}', r"no field 'bach' in stages\.0; did you mean 'batch'"),
         ("a.json", STAGES % '{"losses": [{}]}', r"stages\.0\.losses\.0: missing 'name'"),
         ("a.json", STAGES % '{"adversarial": {"gama": 1}}', r"in stages\.0\.adversarial; did you"),
-        ("a.json", STAGES % '{"adversarial": {"discriminator": "x"}}', r"one of ae, patch"),
+        ("a.json", STAGES % '{"adversarial": {"discriminator": "x"}}', r"one of ae, fc"),
     ],
 )
 def test_damaged_files_are_refused_with_their_name(tmp_path, name, text, words):
@@ -197,11 +197,11 @@ def test_the_first_difference_is_named(a, b, words):
 def test_the_discriminator_of_a_stage_changes_or_goes():
     gan = RECIPES["attentive-gan"]
     changed = apply_overrides(
-        gan, ["stages.1.adversarial.discriminator=patch", "stages.1.adversarial.options.slope=0.5"]
+        gan, ["stages.1.adversarial.discriminator=fc", "stages.1.adversarial.options.hidden=8"]
     )
     was, now = gan.stages[1].adversarial, changed.stages[1].adversarial
     assert was is not None
-    assert now == replace(was, discriminator="patch", options={"slope": 0.5})
+    assert now == replace(was, discriminator="fc", options={"hidden": 8})
     assert apply_overrides(gan, ["stages.1.adversarial=null"]).stages[1].adversarial is None
     for setting, made in {
         'stages.0.adversarial={"weight": 0}': Adversarial(weight=0.0),

@@ -26,6 +26,7 @@ AE = Adversarial(
     gamma=0.9,
 )
 JITTERED = replace(AE, jitter=8)
+FC = Adversarial(discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5)
 PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5, jitter=6)
 STAGE = Stage(steps=5, batch=2, patch=4, optimizer=Optimizer(learning_rate=1e-3))
 CPU = Numerics(device=torch.device("cpu"))
@@ -61,7 +62,7 @@ def gradients(network, loss):
     return torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
 
 
-@pytest.mark.parametrize("settings", [AE, replace(PATCH, jitter=0), replace(AE, weight=0.0)])
+@pytest.mark.parametrize("settings", [AE, FC, replace(PATCH, jitter=0), replace(AE, weight=0.0)])
 def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     """The step runs the discriminator once over the output; plain autograd runs it twice."""
     network = generator()
@@ -129,6 +130,7 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monk
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (replace(FC, jitter=4), "pictures of one size only"),
         (replace(AE, jitter=12), "leaves nothing of patches of 16"),
         (replace(PATCH, jitter=13), "leaves nothing of patches of 16"),
     ],
@@ -147,7 +149,7 @@ def test_the_discriminator_follows_the_seed_and_leaves_the_random_numbers_alone(
     assert not equal(one.discriminator.state_dict(), other.discriminator.state_dict())
 
 
-@pytest.mark.parametrize("settings", [JITTERED, PATCH])
+@pytest.mark.parametrize("settings", [FC, JITTERED, PATCH])
 @pytest.mark.parametrize("cut", [4, 7])
 def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     """Pre-training, then the adversarial stage: stopped in either, or between them."""
@@ -192,7 +194,7 @@ def test_a_discriminator_that_is_lost_ends_it_and_is_never_saved(tmp_path):
 
 def test_the_state_of_another_discriminator_is_refused(tmp_path):
     make(tmp_path, (replace(STAGE, adversarial=AE),), stop=stop_after(2)).run()
-    for other in (PATCH, replace(AE, options={})):
+    for other in (FC, replace(AE, options={})):
         with pytest.raises(DataError, match="cannot be resumed"):
             make(tmp_path, (replace(STAGE, adversarial=other),)).resume()
 
@@ -202,7 +204,7 @@ def test_the_state_of_another_discriminator_is_refused(tmp_path):
     [
         (replace(STAGE, patch=5, adversarial=AE), "divide by 8, got 20x20"),
         (replace(STAGE, adversarial=replace(AE, options={"hidden": 3})), "no option 'hidden'"),
-        (replace(STAGE, adversarial=PATCH, losses=(LossTerm(name="l3"),)), "no loss 'l3'"),
+        (replace(STAGE, adversarial=FC, losses=(LossTerm(name="l3"),)), "no loss 'l3'"),
     ],
 )
 def test_what_does_not_fit_in_the_last_stage_shows_at_once(tmp_path, stage, words):

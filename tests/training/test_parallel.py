@@ -161,6 +161,7 @@ CPU = Numerics(device=torch.device("cpu"))
 SGD = replace(STAGE, optimizer=Optimizer(kind="sgd", nesterov=True, learning_rate=0.1))
 WIDTHS = {"widths": (4, 4, 4, 4, 6, 6, 6)}
 AE = Adversarial(options={**WIDTHS, "decoder": (6, 4, 4)}, weight=0.5, balance_rate=0.5)
+FC = Adversarial(discriminator="fc", options={**WIDTHS, "hidden": 5}, weight=0.5)
 PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5)
 
 
@@ -201,9 +202,10 @@ def curve(folder):
     [
         (STAGE, SGD),
         (STAGE, replace(STAGE, adversarial=AE)),
+        (replace(STAGE, adversarial=FC),),
         (replace(STAGE, adversarial=PATCH),),
     ],
-    ids=["supervised", "auto-encoder", "classifier of patches"],
+    ids=["supervised", "auto-encoder", "classifier", "classifier of patches"],
 )
 def test_several_processes_learn_what_one_with_the_whole_batch_does(tmp_path, monkeypatch, stages):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
