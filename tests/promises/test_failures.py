@@ -66,7 +66,7 @@ KINDS = {
     "animation": (".gif", write_animation),
     "raster": (".tif", write_raster),
 }
-OPENING = UPSCALE + "opening.open_picture"
+OPENING = UPSCALE + "inputs.open_picture"
 PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "workers."
 PHOTOGRAPH = {
     "open": OPENING,

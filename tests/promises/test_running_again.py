@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from srcli.imaging.resize import resize
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.upscale import finished
+from srcli.pipelines.upscale import inputs as upscale_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,7 +161,9 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astron
     assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
     (tmp_path / "out" / "fine.jpg").unlink()
     assert "1 done (1 by g-idrn), 1 skipped" in srx(*asked, "auto").out
-    monkeypatch.setattr(finished, "look_for_model", lambda *_: pytest.fail("it has chosen before"))
+    monkeypatch.setattr(
+        upscale_inputs, "look_for_model", lambda *_: pytest.fail("it has chosen before")
+    )
     assert "2 skipped" in srx(*asked, "auto").out
 
 
@@ -171,7 +173,7 @@ def test_finished_outputs_are_known_by_their_headers(srx, tmp_path, monkeypatch)
     asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
     assert "5 done" in srx(*asked).out
     for name in ("open_picture", "open_photograph", "read_info"):
-        monkeypatch.setattr(finished, name, lambda *_, **__: pytest.fail("was opened"))
+        monkeypatch.setattr(upscale_inputs, name, lambda *_, **__: pytest.fail("was opened"))
     assert "5 skipped" in srx(*asked).out
     assert srx(*asked, "--dry-run").out.count("(skip, exists)") == 5
 

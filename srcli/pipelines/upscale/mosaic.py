@@ -25,7 +25,7 @@ from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.upscale.finished import find_due
+from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata
 from srcli.pipelines.upscale.plan import Item, make_plan
 

@@ -44,7 +44,7 @@ from srcli.inference.stream import (
     run_stream,
 )
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.opening import PHOTO_MODEL, choose_model
+from srcli.pipelines.upscale.inputs import PHOTO_MODEL, choose_model
 from srcli.pipelines.upscale.options import USUAL_MODEL
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk

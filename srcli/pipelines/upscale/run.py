@@ -15,8 +15,7 @@ from srcli.inference.tiling import padded_grid
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.finished import find_due
-from srcli.pipelines.upscale.opening import open_photograph, open_photographs
+from srcli.pipelines.upscale.inputs import find_due, open_photograph, open_photographs
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output
 from srcli.pipelines.upscale.plan import is_folder, make_plan

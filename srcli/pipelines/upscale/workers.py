@@ -28,7 +28,7 @@ from srcli.layers.tiles import Calibration
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor, run_units, shares
-from srcli.pipelines.upscale.opening import open_photographs
+from srcli.pipelines.upscale.inputs import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item

@@ -13,8 +13,9 @@ from PIL import Image
 
 from srcli.imaging import mapped
 from srcli.imaging.photograph import Picture
-from srcli.pipelines.upscale import opening, photographs
-from srcli.pipelines.upscale.opening import VISIBLE, blockiness
+from srcli.pipelines.upscale import inputs as upscale_inputs
+from srcli.pipelines.upscale import photographs
+from srcli.pipelines.upscale.inputs import VISIBLE, blockiness
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import photograph_memory, portions
 from srcli.pipelines.upscale.plan import Item
@@ -133,7 +134,7 @@ def test_only_compression_shows_blocks(astronaut):
 
 
 def test_jpegs_with_visible_blocks_get_their_own_model(tmp_path, astronaut, monkeypatch, notes):
-    monkeypatch.setattr(opening, "VISIBLE", 1.5)  # so small a picture is measured roughly
+    monkeypatch.setattr(upscale_inputs, "VISIBLE", 1.5)  # so small a picture is measured roughly
     image = Image.fromarray(astronaut[:64, :64])
     for name, quality in (("fine.jpg", 98), ("rough.jpg", 30)):
         image.save(tmp_path / name, quality=quality)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from srcli.errors import UsageError
-from srcli.pipelines.upscale.finished import find_due
+from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.reporter import Reporter

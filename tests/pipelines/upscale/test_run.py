@@ -14,8 +14,8 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale import opening
-from srcli.pipelines.upscale.opening import open_photograph
+from srcli.pipelines.upscale import inputs as upscale_inputs
+from srcli.pipelines.upscale.inputs import open_photograph
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
@@ -187,9 +187,9 @@ def test_what_goes_by_windows(srx_data, picture, astronaut, monkeypatch):
         bounded = replace(BICUBIC, raster=RasterOptions(max_memory=1 << 30, resume=False))
         assert not is_raster(item(path), bounded)
     pixels = 128 * 160 * 4
-    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", pixels)
+    monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", pixels)
     assert not is_raster(item(picture), BICUBIC)
-    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", pixels - 1)
+    monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", pixels - 1)
     assert is_raster(item(picture), BICUBIC)
     assert not is_raster(item(turned(picture)), BICUBIC)
 
@@ -238,7 +238,7 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkey
     placed = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
     with pytest.raises(PictureError, match=r"landsat.*is a raster \(.+\), and --fit"):
         is_raster(item(placed), fitting)
-    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", 1000)
+    monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", 1000)
     with pytest.raises(PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"):
         is_raster(item(picture), fitting)
     with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):
