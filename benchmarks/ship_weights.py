@@ -40,7 +40,7 @@ from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, weights_dir, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.train.validation import validator
+from srcli.pipelines.train.data import validator
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.published import PAPERS, load_published

@@ -16,7 +16,13 @@ from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
-from srcli.pipelines.train.data import load_data, make_sampler
+from srcli.pipelines.train.data import (
+    deciding_set,
+    load_data,
+    make_sampler,
+    validation_sets,
+    validator,
+)
 from srcli.pipelines.train.network import (
     build_training,
     choose_numerics,
@@ -26,7 +32,6 @@ from srcli.pipelines.train.network import (
     weights_writer,
 )
 from srcli.pipelines.train.report import ReportPage
-from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.fields import convert

@@ -17,7 +17,7 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
+from srcli.pipelines.train.data import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress
 from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
