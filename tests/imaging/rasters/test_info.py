@@ -88,17 +88,8 @@ def test_every_kind_of_mask_is_told(save, save_vrt, noise):
 
 
 def test_compression_layout_and_profile(tmp_path, save, noise):
-    planar = read_info(
-        save(
-            "a.tif",
-            noise((64, 64, 3)),
-            compress="lzw",
-            interleave="band",
-            tiled=True,
-            blockxsize=32,
-            blockysize=16,
-        )
-    )
+    blocks = {"interleave": "band", "tiled": True, "blockxsize": 32, "blockysize": 16}
+    planar = read_info(save("a.tif", noise((64, 64, 3)), compress="lzw", **blocks))
     assert planar.compression == "LZW"
     assert (planar.block_height, planar.block_width) == (16, 32)
     plain = read_info(save("b.tif", noise((64, 64, 3))))
@@ -107,11 +98,8 @@ def test_compression_layout_and_profile(tmp_path, save, noise):
     Image.fromarray(noise((8, 8, 3))).save(tmp_path / "c.jpg", icc_profile=profile)
     jpeg = read_info(tmp_path / "c.jpg")
     assert (jpeg.compression, base64.b64decode(jpeg.icc)) == ("JPEG", profile)
-    with rasterio.open(
-        save("d.tif", noise((8, 8, 3)), photometric="ycbcr", compress="jpeg")
-    ) as file:
-        assert "YCbCr" in file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"]
-    assert read_info(tmp_path / "d.tif").compression == "JPEG"
+    ycbcr = save("d.tif", noise((8, 8, 3)), photometric="ycbcr", compress="jpeg")
+    assert read_info(ycbcr).compression == "JPEG"
     text = base64.b64encode(profile).decode()
     assert read_info(save("e.tif", noise((8, 8, 3)), source_icc_profile=text)).icc == text
 

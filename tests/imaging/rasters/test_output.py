@@ -213,23 +213,12 @@ TRANSFORMS = {
     "degrees": Affine(1 / 3600, 0, -75.123456789, 0, -1 / 1200, 18.987654321),
 }
 RPCS = RPC(
-    height_off=100.0,
-    height_scale=500.0,
-    lat_off=48.0,
-    lat_scale=0.1,
-    line_den_coeff=[1.0] + [0.0] * 19,
-    line_num_coeff=[0.001, 0.02, -1.01, 0.003] + [0.0] * 16,
-    line_off=2049.5,
-    line_scale=2050.0,
-    long_off=11.0,
-    long_scale=0.1,
-    samp_den_coeff=[1.0, 0.0001] + [0.0] * 18,
+    height_off=100.0, height_scale=500.0, lat_off=48.0, lat_scale=0.1, long_off=11.0,
+    long_scale=0.1, line_off=2049.5, line_scale=2050.0, samp_off=1999.5, samp_scale=2000.0,
+    line_num_coeff=[0.001, 0.02, -1.01, 0.003] + [0.0] * 16, line_den_coeff=[1.0] + [0.0] * 19,
     samp_num_coeff=[0.002, 0.99, 0.01, 0.002] + [0.0] * 16,
-    samp_off=1999.5,
-    samp_scale=2000.0,
-    err_bias=1.5,
-    err_rand=0.25,
-)
+    samp_den_coeff=[1.0, 0.0001] + [0.0] * 18, err_bias=1.5, err_rand=0.25,
+)  # fmt: skip
 
 
 def place(transform, column, row):
@@ -318,16 +307,10 @@ def chosen(shape=RGB, compression=None, **creation):
 
 def test_a_photograph_gets_tiles_deflate_and_differences():
     assert chosen() == {
-        "COMPRESS": "DEFLATE",
-        "INTERLEAVE": "PIXEL",
-        "PHOTOMETRIC": "RGB",
-        "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS",
-        "PREDICTOR": "2",
-        "TILED": "YES",
-        "BLOCKXSIZE": "512",
+        "COMPRESS": "DEFLATE", "INTERLEAVE": "PIXEL", "PHOTOMETRIC": "RGB", "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": "ALL_CPUS", "PREDICTOR": "2", "TILED": "YES", "BLOCKXSIZE": "512",
         "BLOCKYSIZE": "512",
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

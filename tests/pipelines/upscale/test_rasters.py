@@ -187,17 +187,11 @@ def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
     values = astronaut[:80, :90].mean(axis=2).astype(np.float32) * 10 - 500
     values[20:40, 30:50] = np.nan
     source = tmp_path / "heights.tif"
-    profile = {
-        "driver": "GTiff",
-        "width": 90,
-        "height": 80,
-        "count": 1,
-        "dtype": "float32",
-        "nodata": np.nan,
-        "crs": "EPSG:32632",
-        "transform": Affine(0.5, 0.1, 5e5, 0.1, -0.5, 5e6),
-    }
-    with rasterio.open(source, "w", **profile) as dataset:
+    profile = {"driver": "GTiff", "width": 90, "height": 80, "count": 1, "dtype": "float32"}
+    place = Affine(0.5, 0.1, 5e5, 0.1, -0.5, 5e6)
+    with rasterio.open(
+        source, "w", nodata=np.nan, crs="EPSG:32632", transform=place, **profile
+    ) as dataset:
         dataset.write(values, 1)
     report = enlarge(source, tmp_path / "out")
     (found,) = pixels_of(report.target)
