@@ -370,15 +370,6 @@ def test_damaged_exif_is_left_out_and_said(tmp_path):
     assert "damaged EXIF left out" in photograph.warnings
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "BMP"])
-def test_profile_and_resolution(tmp_path, name):
-    options = {} if name == "BMP" else {"icc_profile": SRGB}
-    Image.new("RGB", (6, 4)).save(tmp_path / "a", name, dpi=(300, 150), **options)
-    metadata = read_photograph(tmp_path / "a").metadata
-    assert metadata.icc == (None if name == "BMP" else SRGB)
-    assert metadata.dpi == pytest.approx((300, 150), abs=0.02)
-
-
 def test_tiff_resolution_in_centimetres(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", DEEP[:, :, 0], resolution=(100, 50), resolutionunit=3, metadata=None
@@ -572,14 +563,6 @@ def test_upscale_opens_a_file_at_most_twice(srx, tmp_path):
     assert done.code == 0, done.err
     # 16-bit TIFF is decoded by GDAL, whose own opening Python does not see
     assert opened == dict.fromkeys(names, 2)
-
-
-def test_many_bands_are_counted_with_their_bits(tmp_path):
-    path = tmp_path / "a.tif"
-    values = np.zeros((5, 6, 200), np.uint16)
-    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig", metadata=None)
-    reason = "200 band(s) of 16 bits, of a kind that photographs have not"
-    assert open_picture(path).raster == reason
 
 
 def test_damaged_exif_costs_a_tiff_nothing_else(tmp_path):

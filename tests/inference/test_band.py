@@ -89,30 +89,6 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
     assert np.abs(got - expected.clip(0, 1) * 255).max() <= 0.5001
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "uint32", "int32", "float32", "f8"])
-def test_rows_come_in_the_values_of_the_file(dtype):
-    grid = make((40, 61, 16, 4, 0))
-    tiles = make_tiles(grid, 2, channels=2)
-    values = Values(dtype=np.dtype(dtype), low=-20.0, high=90.0)
-    _, got = run(make_band(grid, 2, channels=2, dtype=dtype, values=values), tiles)
-    expected = blended(grid, tiles, 2) * 110 - 20
-    if got.dtype.kind == "u":
-        expected = expected.clip(0)
-    assert got.dtype == dtype
-    assert np.abs(got - expected).max() <= (0.501 if got.dtype.kind in "ui" else 1e-4)
-
-
-@pytest.mark.parametrize("numbers", GRIDS)
-def test_a_band_may_begin_at_any_row_of_tiles(numbers):
-    grid = make(numbers)
-    tiles = make_tiles(grid, 3)
-    _, whole = run(make_band(grid, 3), tiles)
-    for first in range(len(grid.tops)):
-        top, got = run(make_band(grid, 3), tiles, first)
-        assert top == 0 if first == 0 else grid.tops[first] * 3 <= top < grid.tops[first] * 3 + 24
-        np.testing.assert_array_equal(got, whole[top:])
-
-
 @pytest.mark.parametrize("first_row", [0, 1, 2])
 @pytest.mark.parametrize(
     "empty",
@@ -161,25 +137,6 @@ def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
     pixels, ramp = across * (grid.tile_height - 8) * 4, across * 4 * (8 // 2 * 4 + 1)
     # The first row of tiles is a ramp taller; weights, and the ramp beside, are small.
     assert pixels < most < 1.15 * (pixels + ramp)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "float32", "f8"])
-def test_the_gpu_blends_as_the_cpu_does(dtype):
-    grid = make((40, 61, 16, 7, 0))
-    tiles = make_tiles(grid, 3)
-    encoder = PixelEncoder(np.dtype(dtype), Values(dtype=np.dtype(dtype), low=3.0, high=200.0))
-    got = []
-    for device in ("cpu", "cuda"):
-        band = TorchBand(grid, scale=3, channels=3, encoder=encoder, device=torch.device(device))
-        rows = []
-        for (row, column), tile in tiles.items():
-            done = band.add(torch.from_numpy(tile).to(device), row=row, column=column)
-            rows += [piece for _, piece in done]
-        rows += [piece for _, piece in band.finish()]
-        got.append(np.concatenate(rows).astype(float))
-    assert np.abs(got[0] - got[1]).max() <= (1 if np.dtype(dtype).kind in "ui" else 1e-3)
-    assert (got[0] != got[1]).mean() < 0.01
 
 
 def test_rows_of_a_gpu_come_back_with_the_next_ones(monkeypatch):

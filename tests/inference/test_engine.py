@@ -18,7 +18,7 @@ from torch import nn
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
 from srcli.inference.engine import RasterEngine, TorchEngine, back_projected
-from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
@@ -85,20 +85,6 @@ def test_gray_goes_in_and_out_as_one_channel(photo):
     assert out.shape == (gray.shape[0] * 2, gray.shape[1] * 2, 1)
     expected = colour @ [0.299, 0.587, 0.114]
     assert np.abs(out[:, :, 0] - expected).max() <= 1.0
-
-
-def test_sizes_that_a_network_cannot_take_are_padded(photo):
-    class Picky(Convolutions):
-        multiple_of = 8
-        minimum = 32
-
-        def forward(self, x):
-            assert x.shape[2] % 8 == 0
-            assert min(x.shape[2:]) >= 32
-            return super().forward(x)
-
-    out = enlarge_array(TorchEngine(Picky(), device=CPU), photo[:13, :45])
-    assert out.shape == (26, 90, 3)
 
 
 def test_self_ensemble_is_the_mean_over_flips_and_rotations():
@@ -170,13 +156,6 @@ def test_networks_run_without_tf32_and_the_setting_is_put_back(photo, chosen):
     assert seen == ["ieee"] * 3
 
 
-@pytest.mark.gpu
-def test_the_gpu_gives_what_the_cpu_gives(photo):
-    on_cpu = enlarge_array(TorchEngine(Convolutions(), device=CPU), photo)
-    on_gpu = enlarge_array(TorchEngine(Convolutions(), device=torch.device("cuda")), photo)
-    assert np.abs(on_cpu.astype(int) - on_gpu).max() <= 1
-
-
 STEP = 4
 
 
@@ -233,26 +212,6 @@ def test_every_group_of_bands_has_its_tile_s_place():
         whole = enlarge_array(engine, pixels).astype(int)
         tiled = enlarge_array(engine, pixels, placed_grid()).astype(int)
         assert np.abs(tiled - whole).max() <= 1  # gray is rounded
-
-
-def test_tiles_of_rrlfn_come_out_as_the_whole_picture():
-    from skimage import data
-
-    pixels = np.ascontiguousarray(data.coffee()[:200, :250]).astype(np.float32) / np.float32(255)
-    pool = EnginePool("rrlfn", 2, EngineOptions(precision="fp32"))
-    engine = pool.engine(8)
-    tiling = choose_tiling("rrlfn", pool.network, 100)
-    assert tiling == Tiling(tile=100, overlap=16, edge=4, step=6)
-    whole = enlarge_array(engine, pixels).clip(0, 1)
-    levels = {
-        each: np.abs(enlarge_array(engine, pixels, cut).clip(0, 1) - whole).mean() * 255
-        for each, cut in {
-            "placed": tiling.grid(200, 250),
-            "alone": Tiling(tile=100, overlap=16).grid(200, 250),
-        }.items()
-    }
-    assert levels["placed"] < 0.05
-    assert levels["alone"] > 2 * levels["placed"]
 
 
 @pytest.fixture(scope="module")

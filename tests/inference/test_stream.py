@@ -10,8 +10,6 @@ import threading
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from srcli.errors import PictureError
@@ -24,10 +22,9 @@ from srcli.inference.stream import (
     run_stream,
 )
 from srcli.inference.stream import make_job as make_padded_job
-from srcli.inference.tiling import Tiling, padded_grid, tile_rows
+from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.ports.image import OutOfMemory, Window
-from tests.fixtures.tilings import tilings
 
 SCALE = 2
 
@@ -300,57 +297,3 @@ def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
     assert done.error is None
     assert bool((sink.pixels == 200).all()) is clean
-
-
-class Rows:
-    """A sink that keeps what it gets, and checks the order."""
-
-    def __init__(self):
-        self.top, self.parts, self.height = None, [], 0
-
-    def write(self, top, rows):
-        self.top = top if self.top is None else self.top
-        assert top == self.top + self.height
-        self.height += len(rows)
-        self.parts.append(rows)
-
-    @property
-    def pixels(self):
-        return np.concatenate(self.parts)
-
-
-class Inside(ArraySource):
-    """An image of which nothing outside is read."""
-
-    def read(self, window):
-        assert 0 <= window.top < window.top + window.height <= self.height
-        assert 0 <= window.left < window.left + window.width <= self.width
-        return super().read(window)
-
-
-def enlarge(pixels, tiling, rows=None):
-    sink = Rows()
-    work = make_padded_job(
-        Inside(pixels), sink, name="a.tif", scale=2, tiling=tiling, tile_rows=rows
-    )
-    (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu"), batch=2), [work])
-    assert done.error is None
-    return sink
-
-
-@settings(max_examples=10)
-@given(tilings(largest=24, edge=6), st.integers(1, 60), st.integers(1, 30), st.integers(1, 50))
-def test_parts_of_any_height_are_those_of_the_whole(tiling, height, width, rows):
-    random = np.random.default_rng(height)
-    pixels = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
-    grid = padded_grid(height, width, tiling)
-    whole = enlarge(pixels, tiling).pixels
-    for top in range(0, 2 * height, rows):
-        part = range(top, min(top + rows, 2 * height))
-        found = tile_rows(grid, part, scale=2, edge=tiling.edge)
-        assert 0 <= found.start < found.stop <= len(grid.tops)
-        sink = enlarge(pixels, tiling, found)
-        first = top - sink.top
-        np.testing.assert_array_equal(
-            sink.pixels[first : first + len(part)], whole[part.start : part.stop]
-        )

@@ -82,19 +82,6 @@ def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(options
         torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", EVERY, ids=str)
-def test_a_kernel_is_taken_apart_again_with_extra_convolutions_at_zero(options):
-    unit = make(**options)
-    wanted = make(pointwise=False)
-    kept = {key: value.clone() for key, value in unit.state_dict().items()}
-    state = unit.unfolded(wanted.kernel())
-    assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
-    unit.load_state_dict(state)
-    x = torch.rand(2, 6, 8, 5) * 2 - 1
-    torch.testing.assert_close(unit(x), wanted(x), atol=1e-5, rtol=0)
-    assert unit.point is None or not unit.point.weight.any()
-
-
 class Row(nn.Sequential, TrainedWithBranches):
     """Modules in a row as a network."""
 

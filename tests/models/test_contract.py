@@ -88,6 +88,7 @@ CASES = {
             {"bn": True, "identity_branch": True, "act": "lrelu"},
             {"deployed": True},
         ),
+        others=(({"channels": 52}, {2: 526_856}), ({"num_blocks": 5}, {2: 383_404})),
     ),
     "ddsr": Case(
         parameters={2: 630_145, 3: 630_145, 4: 630_145},

@@ -42,23 +42,6 @@ def make(folder, hooks=None, *, steps=0, position=None):
     return trainer
 
 
-def test_network_averages_moments_and_position_come_back(tmp_path):
-    position = Position(stage=1, step=2, total=9, elapsed=1.5, best=30.25, best_total=8)
-    state = make(tmp_path, steps=3, position=position)
-    state.checkpoint()
-    other = make(tmp_path)
-    other.resume()
-    assert other.position == position == read_position(other.state_file)
-    network, fresh = state.network, other.network
-    assert torch.equal(fresh.weight, network.weight)
-    averages = state.ema.averages
-    assert all(torch.equal(other.ema.averages[key], averages[key]) for key in averages)
-    was = state.step.optimizer.state[network.weight]
-    now = other.step.optimizer.state[fresh.weight]
-    assert was.keys() == now.keys()
-    assert all(torch.equal(was[key], now[key]) for key in was)
-
-
 def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
     state = make(tmp_path, position=Position(total=1))
     state.checkpoint()

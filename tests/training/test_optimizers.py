@@ -54,22 +54,6 @@ def test_the_whole_gradient_is_clipped(clip_norm, share):
     torch.testing.assert_close(moment, torch.full((3, 2), 0.5 * share), rtol=1e-4, atol=0)
 
 
-def test_what_is_remembered_comes_back_and_goes_on_alike():
-    torch.manual_seed(0)
-    one, two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
-    first, second = (make_optimizer(n, SETTINGS) for n in (one, two))
-    for _ in range(3):
-        pushed(one, first)
-    two.load_state_dict(one.state_dict())
-    two.weight.data = two.weight.data.contiguous(memory_format=torch.channels_last)
-    kept = {name: value.clone() for name, value in optimizer_tensors(first).items()}
-    restore_optimizer(second, kept)
-    assert second.state[two.weight]["exp_avg"].stride() == two.weight.stride()
-    for network, optimizer in ((one, first), (two, second)):
-        pushed(network, optimizer)
-    assert torch.equal(one.weight, two.weight)
-
-
 def test_gradient_descent_with_momentum_by_hand():
     network = nn.Linear(1, 1, bias=False)
     optimizer = make_optimizer(network, Optimizer(kind="sgd", momentum=0.5))
@@ -209,21 +193,6 @@ def test_momentum_looks_ahead_by_hand():
     expected = -0.2 * 4**0.5 * orthogonal(ahead[None])[0]
     torch.testing.assert_close(change[..., 0, 0], expected)
     assert change[1, 1] > 0 > change[0, 0]
-
-
-def test_it_goes_on_from_what_is_remembered():
-    one, two = (nn.Conv2d(8, 8, 3, groups=2) for _ in range(2))
-    first, second = Muon(one, lr=0.1), Muon(two, lr=0.1)
-    given_gradients(one)
-    first.step()
-    two.load_state_dict(one.state_dict())
-    two.weight.data = two.weight.data.contiguous(memory_format=torch.channels_last)
-    restore_optimizer(second, {k: v.clone() for k, v in optimizer_tensors(first).items()})
-    for network, optimizer in ((one, first), (two, second)):
-        given_gradients(network, 1)
-        optimizer.step()
-    torch.testing.assert_close(two.weight, one.weight)
-    torch.testing.assert_close(two.bias, one.bias)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "muon"])

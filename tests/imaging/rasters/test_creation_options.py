@@ -51,22 +51,6 @@ def test_unknown_options_are_wrong_usage(check, options, words, caplog):
     assert not caplog.records  # GDAL's own words stay off the screen
 
 
-@pytest.mark.parametrize(
-    ("pixels", "options", "words"),
-    [
-        (PIXELS.astype(np.float32), {"creation": {"COMPRESS": "JPEG"}}, "GeoTIFF .*JPEG"),
-        (PIXELS, {"creation": {"BLOCKXSIZE": "100"}}, 'Bad value 100 for "TileWidth"'),
-        (PIXELS, {"creation": {"PREDICTOR": "3"}}, "PREDICTOR=3 is only supported with Float32"),
-        (PIXELS, {"creation": {"TARGET_SRS": "EPSG:4326"}, "cog": True}, "TARGET_SRS=EPSG:4326"),
-        (PIXELS, {"creation": {"ZLEVEL": "20"}, "format": "png"}, "PNG: .*ZLEVEL"),
-    ],
-)
-def test_options_that_do_not_fit_this_raster_name_it(check, pixels, options, words):
-    with pytest.raises(PictureError, match=f"^out.tif: .*{words}") as error:
-        check(pixels, **options)
-    assert "\n" not in str(error.value)
-
-
 def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(save, plan, write, tmp_path, noise):
     def rgba(file):
         names = ("red", "green", "blue", "alpha")

@@ -4,7 +4,6 @@ import base64
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image, ImageCms
 from rasterio.transform import Affine
 
@@ -30,19 +29,6 @@ def test_statistics_are_not_kept(save, noise):
     assert info.tags == {"": {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}}
 
 
-@pytest.mark.parametrize(
-    "transform",
-    [
-        Affine(0.4, 0.3, 10.0, 0.3, -0.4, 20.0),  # rotated
-        Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0),
-    ],
-)
-def test_transforms_of_all_kinds(save, noise, transform):
-    info = read_info(save("a.tif", noise((5, 6)), transform=transform))
-    assert info.transform.almost_equals(transform)
-    assert info.has_transform
-
-
 def test_a_file_without_a_place_gives_no_warning(save, noise):
     info = read_info(save("a.tif", noise((5, 6)), crs=None, transform=None))
     assert not info.has_transform
@@ -58,33 +44,6 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     assert stated.has_transform
     assert stated.transform == Affine.identity()
     assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
-
-
-def test_every_kind_of_mask_is_told(save, save_vrt, noise):
-    rgb = noise((30, 20, 3))
-    internal = save("internal.tif", rgb, then=lambda file: file.write_mask(rgb[:, :, 0] > 9))
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="NO"):
-        beside = save("beside.tif", rgb, then=lambda file: file.write_mask(rgb[:, :, 0] > 9))
-    assert (beside.parent / "beside.tif.msk").exists()
-    alpha = save("alpha.tif", noise((30, 20, 4)), photometric="RGB", alpha="YES")
-    both = save("both.tif", noise((30, 20, 4)), photometric="RGB", alpha="YES", nodata=3)
-    values = save("values.tif", rgb, then=lambda file: file.update_tags(NODATA_VALUES="1 2 3"))
-    source = SOURCE.format(name="internal.tif", band=1)
-    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
-    band = save_vrt("band.vrt", 20, 30, [("Byte", source + mask), ("Byte", source)])
-    found = {
-        path.name: read_info(path).mask for path in (internal, beside, alpha, both, values, band)
-    }
-    assert found == {
-        "internal.tif": "dataset",
-        "beside.tif": "dataset",
-        "alpha.tif": "alpha",
-        "both.tif": "nodata",
-        "values.tif": "dataset",
-        "band.vrt": "band",
-    }
-    assert read_info(save("none.tif", rgb)).mask == "none"
-    assert "NODATA_VALUES" not in read_info(values).tags.get("", {})
 
 
 def test_compression_layout_and_profile(tmp_path, save, noise):

@@ -16,19 +16,15 @@ from rasterio.env import get_gdal_config
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
-from srcli.imaging.photograph import FORMATS, Metadata, Photograph
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
     BLOCK_CACHE,
     OFFLINE,
     RASTER_SUFFIXES,
-    DatasetName,
-    as_input,
     open_raster,
     reading_errors,
 )
 from srcli.imaging.reading import open_picture
-from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
@@ -75,15 +71,6 @@ def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("kind", "words"), [("missing", "no such file"), ("folder", "a folder")])
-def test_what_is_not_there(tmp_path, kind, words):
-    path = tmp_path / "a.tif"
-    if kind == "folder":
-        path.mkdir()
-    with pytest.raises(PictureError, match=words):
-        open_raster(path)
-
-
 def test_rasterio_is_needed_by_rasters_only(save, noise, tmp_path):
     path = save("a.tif", noise((6, 7)))
     (tmp_path / "photographs").mkdir()
@@ -118,20 +105,6 @@ def test_a_mosaic_of_mosaics_names_all_files_once(tmp_path):
     assert files == ["top.vrt", "mid.vrt", "leaf.tif"]
     vrt(tmp_path / "mid.vrt", name="top.vrt", **source)  # a circle
     assert {Path(name).name for name in read_info(top).files} == {"top.vrt", "mid.vrt"}
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("fmt", sorted(FORMATS))
-def test_what_srx_writes_are_photographs(tmp_path, noise, fmt, channels, dtype):
-    path = tmp_path / f"a{FORMATS[fmt].suffixes[0]}"
-    photograph = Photograph(
-        pixels=noise((6, 7, channels), dtype).clip(0),
-        alpha=noise((6, 7), dtype),
-        metadata=Metadata(dpi=(72, 72)),
-    )
-    write_photograph(path, photograph, fmt=fmt)
-    assert raster_reason(path) is None
 
 
 @pytest.mark.parametrize(
@@ -288,22 +261,6 @@ def test_nothing_is_requested_unless_it_is_allowed(tmp_path, web, srx):
     assert web.requests == []
 
 
-def test_remote_files_are_read_by_windows_where_that_is_allowed(tmp_path, web):
-    url = web.url
-    tiff(web.folder / "web.tif")
-    (file,) = enlarge(Path(f"{url}/web.tif"), tmp_path / "a.tif", allow_remote=True)
-    assert (file.state, file.error) == ("done", "")
-    place = "<GeoTransform>0, 2, 0, 0, 0, -2</GeoTransform>"
-    source = vrt(tmp_path / "m.vrt", SIMPLE, name=f"/vsicurl/{url}/web.tif", head=place)
-    (file,) = enlarge(source, tmp_path / "m.tif", allow_remote=True)
-    assert file.state == "done"
-    with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "m.tif") as two:
-        assert (one.read() == 7).all()
-        assert one.shape == two.shape == (16, 16)
-        assert (two.read() == 7).all()
-    assert web.requests
-
-
 def test_gdal_itself_makes_no_request(tmp_path, web):
     """Where a name is overlooked, GDAL's options hold it back; but see ``no_proxy``."""
     url = web.url
@@ -354,18 +311,3 @@ def test_named_mosaics_may_lie_anywhere_but_copy_no_bytes_from_there(tmp_path, n
     assert (
         read_info(vrt(folder / "b.vrt", RAW, name="beside.tif", **raw | {"place": 1})).height == 8
     )
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ("https:/h/a.tif", "/vsicurl/https://h/a.tif"),
-        ("/vsicurl/http:/h/a.tif", "/vsicurl/http://h/a.tif"),
-        ("/vsis3/bucket/a.tif", "/vsis3/bucket/a.tif"),
-        ("/vsizip/vsicurl/https:/h/a.zip", "/vsizip/vsicurl/https://h/a.zip"),
-    ],
-)
-def test_paths_get_the_slashes_of_urls_back(given, name):
-    found = as_input(Path(given))
-    assert isinstance(found, DatasetName)
-    assert found.gdal == name

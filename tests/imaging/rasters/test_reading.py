@@ -257,6 +257,7 @@ def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_o
 def test_values_that_hide_only_together(save, noise, piece_of):
     pixels = noise((30, 20, 3)) % 3
     path = save("a.tif", pixels, then=lambda file: file.update_tags(NODATA_VALUES="1 2 0"))
+    assert read_info(path).tags == {"": {"AREA_OR_POINT": "Area"}}
     wanted = (pixels != [1, 2, 0]).any(axis=2)[ROWS, COLUMNS]
     assert not wanted.all()
     np.testing.assert_array_equal(piece_of(path).valid[..., 0], wanted)
