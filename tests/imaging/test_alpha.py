@@ -22,13 +22,6 @@ def test_visible_pixels_stay_and_garbage_goes(astronaut):
     assert not np.any(np.all(filled[30:70, 40:90] == (255, 0, 255), axis=2))
 
 
-def test_the_fill_does_not_depend_on_the_garbage(astronaut):
-    alpha = np.where(np.random.default_rng(1).random(astronaut.shape[:2]) < 0.7, 0, 255)
-    alpha = alpha.astype(np.uint8)
-    black = np.where(alpha[:, :, None] == 0, 0, astronaut).astype(np.uint8)
-    assert np.array_equal(fill_transparent(astronaut, alpha), fill_transparent(black, alpha))
-
-
 def test_a_hole_takes_the_colours_beside_it():
     pixels = np.zeros((64, 64, 3), dtype=np.uint8)
     pixels[:, :32] = (200, 10, 10)

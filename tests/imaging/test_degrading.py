@@ -106,16 +106,6 @@ def test_a_margin_is_cut_from_the_plain_downscale(astronaut):
     assert np.array_equal(inner, downscale(astronaut, 4)[2:-2, 2:-2])
 
 
-def test_values_are_rounded_once_at_the_end():
-    chain = DegradationChain(scale=2, before=(GaussianBlur(sigma=0.5),))
-    picture = np.zeros((32, 32, 3), np.uint8)
-    picture[:, 16:] = 255
-    made = chain.apply(picture, source())
-    assert made.dtype == np.uint8
-    assert made.min() == 0
-    assert made.max() == 255
-
-
 CHAIN = {
     "before": (GaussianBlur(sigma=1.7, aspect=0.7, angle=40),),
     "after": (SensorNoise(sigma=3, shot=0.5), JpegFile(quality=80, subsampled=True)),

@@ -63,7 +63,7 @@ class Highest(Network):
         return self.pool(x).expand(x.shape)
 
 
-class Counting:
+class Counting(TorchEngine):
     """An engine that calibrates; remembers how many windows it was shown, and of which kind."""
 
     calibrates = True
@@ -71,16 +71,6 @@ class Counting:
     def __init__(self, most=99, seeks_extremes=False):
         self.most, self.seeks_extremes = most, seeks_extremes
         self.shown, self.chosen = [], []
-        self.scale = 1
-
-    def batch_size(self, height, width):
-        raise AssertionError("not asked for here")
-
-    def run(self, tiles, calibration=None, positions=None):
-        raise AssertionError("not asked for here")
-
-    def band(self, grid, *, channels, dtype):
-        raise AssertionError("not asked for here")
 
     def calibrate(self, windows, *, extremes=0):
         self.shown.append(len(windows))

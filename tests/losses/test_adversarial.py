@@ -9,7 +9,6 @@ import torch
 
 from srcli.losses.adversarial import (
     BeganLoss,
-    ClassificationLoss,
     DiscriminatorScores,
     classification_error,
 )
@@ -44,13 +43,6 @@ def test_the_balance_follows_the_surplus_and_is_clipped(balance, surplus, expect
     assert float(after(balance, surplus)["k_t"]) == pytest.approx(expected, abs=1e-7)
 
 
-def test_began_weighs_the_made_pictures_by_the_balance():
-    scores = BeganLoss(Adversarial(balance_start=0.4))(REAL, FAKE)
-    assert float(scores.discriminator) == pytest.approx(0.3 - 0.4 * 0.05)
-    assert float(scores.generator) == float(scores.fake) == pytest.approx(0.05)
-    assert float(scores.real) == pytest.approx(0.3)
-
-
 @pytest.mark.parametrize(
     ("balance_on", "balance", "measure"),
     [
@@ -81,15 +73,3 @@ def test_began_settles_on_the_loss_or_on_the_error(balance_on, balance, measure)
 def test_the_cross_entropy(logits, truth, expected):
     found = classification_error(torch.tensor(logits)[:, None], truth)
     assert float(found) == pytest.approx(expected)
-
-
-def test_the_classifier_s_loss():
-    real, fake = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
-    scores = ClassificationLoss()((real, real), (fake, fake))
-    on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(-1))
-    assert float(scores.real) == pytest.approx(on_real)
-    assert float(scores.fake) == pytest.approx(on_fake)
-    assert float(scores.discriminator) == pytest.approx(on_real + on_fake)
-    assert float(scores.generator) == pytest.approx(math.log1p(math.exp(1)))
-    assert ClassificationLoss().update(scores, torch.tensor(1.0)) == {}
-    assert ClassificationLoss().state_dict() == {}

@@ -10,7 +10,7 @@ from srcli.errors import RecipeError
 from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
 from srcli.losses.contrastive import ContrastiveLoss
-from srcli.recipes.training import LossTerm, Value
+from srcli.recipes.training import LossTerm
 
 
 @pytest.fixture
@@ -48,16 +48,6 @@ def test_it_draws_towards_hr_and_away_from_bicubic(pictures):
     assert ways[0] == 0
     assert ways == sorted(ways)
     assert ways[2] == pytest.approx(2.0, rel=0.05)  # half way both distances are equal
-
-
-def test_it_joins_others_as_a_weighted_term(pictures):
-    sr, hr, lr = pictures
-    options: dict[str, Value] = {"channels": (8, 8), "weights": (1.0, 0.5), "epsilon": 1e-6}
-    term = LossTerm(name="contrastive", weight=0.002, options=options | {"seed": 4})
-    total = WeightedLoss([LossTerm(name="l1"), term])(sr, hr, lr)
-    alone = ContrastiveLoss(channels=(8, 8), weights=(1.0, 0.5), epsilon=1e-6, seed=4)
-    expected = F.l1_loss(sr, hr) + 0.002 * alone(sr, hr, lr)
-    torch.testing.assert_close(total, expected)
 
 
 @pytest.mark.parametrize(

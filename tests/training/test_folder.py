@@ -29,15 +29,6 @@ def test_a_begun_folder_holds_recipe_and_record_and_no_old_log(tmp_path):
     folder.check(resume=False)  # no weights and no state: may be begun again
 
 
-@pytest.mark.parametrize("name", ["state", "best", "last"])
-def test_a_folder_with_a_training_is_only_resumed(tmp_path, name):
-    folder = RunFolder(tmp_path)
-    getattr(folder, name).touch()
-    with pytest.raises(UsageError, match="--resume"):
-        folder.check(resume=False)
-    folder.check(resume=True)
-
-
 def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, replace(RECORD, init="w"))
@@ -67,21 +58,6 @@ def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
         assert f"the budget was {was} and is {other} now: the schedule is stretched" in note
 
 
-@pytest.mark.parametrize("change", [{"scale": 3}, {"seed": 1}, {"data": "e"}, {"init": "v"}])
-def test_another_training_is_not_joined(tmp_path, change):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, RECORD)
-    with pytest.raises(CheckpointError, match="holds another training"):
-        folder.resume(G_IDRN, replace(RECORD, **change))
-
-
-def test_another_recipe_is_not_joined_and_the_field_is_named(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, RECORD)
-    with pytest.raises(CheckpointError, match=r"stages\.0\.losses|stages\.0\.optimizer"):
-        folder.resume(G_IDRN_SHORT, RECORD)
-
-
 def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, RECORD)
@@ -95,17 +71,6 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
         folder.resume(G_IDRN, RECORD)
 
 
-def test_the_set_that_chooses_the_best_weights_stays(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, RECORD)
-    chosen = replace(RECORD, best_by="Set5 (abc)")
-    folder.resume(G_IDRN, chosen)  # nothing chose before
-    for other in (RECORD, replace(RECORD, best_by="Set14 (def)")):
-        with pytest.raises(CheckpointError, match=r"Set5 \(abc\).*--validate"):
-            folder.resume(G_IDRN, other)
-    assert folder.resume(G_IDRN, chosen)[1] == []
-
-
 @pytest.mark.parametrize("text", ["", "[]", '{"scale": 2}'])
 def test_a_damaged_record_is_refused(tmp_path, text):
     folder = RunFolder(tmp_path)
@@ -113,18 +78,6 @@ def test_a_damaged_record_is_refused(tmp_path, text):
     folder.run.write_text(text)
     with pytest.raises(DataError, match=r"run\.json"):
         folder.resume(G_IDRN, RECORD)
-
-
-def test_one_training_at_a_time_writes_there(tmp_path):
-    folder, same = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
-    with folder.locked():
-        with pytest.raises(UsageError, match="another training writes there; wait for it"):
-            same.locked().__enter__()
-        folder.begin(G_IDRN, RECORD)
-    with same.locked():  # free again, though the file of the lock is there
-        assert same.lock.is_file()
-        same.check(resume=False)  # a lock is no training
-        assert not same.check(resume=True)
 
 
 def test_a_claim_that_nothing_was_written_under_leaves_nothing(tmp_path):
@@ -153,10 +106,6 @@ def train(total, loss):
     return {"event": "train", "total": total, "loss": loss, "rate": 1e-3, "iterations": 50, **PLACE}
 
 
-def validation(total, **sets):
-    return {"event": "validation", "total": total, "psnr": 30.0, "sets": sets, **PLACE}
-
-
 def read(folder):
     """Values by tag: pairs of iteration and value."""
     found = EventAccumulator(str(folder))
@@ -165,20 +114,6 @@ def read(folder):
         tag: [(event.step, event.value) for event in found.Scalars(tag)]
         for tag in found.Tags()["scalars"]
     }
-
-
-def test_entries_become_curves_by_name_and_iteration(tmp_path):
-    events = EventFiles(tmp_path / "events")
-    events.write(train(50, 0.5))
-    events.write(train(100, 0.25))
-    events.write(validation(100, **{"held-out": 30.5, "Set5": 32.25}))
-    events.close()
-    found = read(tmp_path / "events")
-    assert found["train/loss"] == [(50, 0.5), (100, 0.25)]
-    assert found["train/rate"] == [(50, pytest.approx(1e-3)), (100, pytest.approx(1e-3))]
-    assert found["validation/held-out"] == [(100, 30.5)]
-    assert found["validation/Set5"] == [(100, 32.25)]
-    assert len(found) == 4
 
 
 def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):

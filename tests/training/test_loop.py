@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from srcli.errors import DataError, InferenceError
-from srcli.ports.progress import NoProgress
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
 from srcli.training.checkpoint import Position, read_position
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.steps import Numerics, StepContext
+from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import Batches, Net, entries, equal, stop_after
 
 FIRST = Stage(
@@ -210,28 +210,6 @@ def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
         assert equal(whole.network.state_dict(), rest.network.state_dict())
 
 
-class Shown(NoProgress):
-    """Progress and its only task."""
-
-    def __init__(self):
-        self.done, self.texts, self.closed = 0.0, [], False
-
-    def task(self, label, *, total=None, unit=""):
-        return self
-
-    def advance(self, amount=1.0):
-        self.done += amount
-
-    def grow(self, amount):
-        pytest.fail("a budget does not grow")
-
-    def describe(self, text):
-        self.texts.append(text)
-
-    def close(self):
-        self.closed = True
-
-
 class Time:
     """A clock that goes on when told to."""
 
@@ -250,10 +228,10 @@ def clock(monkeypatch):
 
 
 def watched(folder, clock, budget, losses, *, seconds=1.0, position=None, stop=None, every=1e9):
-    """Run a trainer whose iterations take some seconds; return it, its progress and its saves."""
-    shown, saved = Shown(), []
+    """Run a trainer whose iterations take some seconds; return it, its task and its saves."""
+    notes, saved = Notes(), []
     hooks = Hooks(
-        progress=shown,
+        progress=notes,
         stop=stop or (lambda: False),
         save_last=lambda tensors, position: saved.append(position.total),
     )
@@ -268,18 +246,19 @@ def watched(folder, clock, budget, losses, *, seconds=1.0, position=None, stop=N
 
     trainer.train_on_batch = iterate
     trainer.run()
-    return trainer, shown, saved
+    ((_, done, texts),) = notes.closed
+    return trainer, (done, texts), saved
 
 
 def test_the_log_has_the_mean_of_its_span_whatever_was_shown_between(tmp_path, clock, monkeypatch):
     monkeypatch.setattr(module, "LOG_STEPS", 4)
     losses = (1.0, 2.0, 3.0, 6.0)
-    _, shown, _ = watched(tmp_path, clock, "4", losses, seconds=1.5)
+    _, (_, texts), _ = watched(tmp_path, clock, "4", losses, seconds=1.5)
     (entry,) = entries(tmp_path)
     assert entry["loss"] == 3.0
     assert entry["per_second"] == pytest.approx(4 / 6, abs=1e-3)
     assert entry["iterations"] == 4
-    assert [text.split("  ")[0] for text in shown.texts] == ["loss 1.50000", "loss 4.50000"]
+    assert [text.split("  ")[0] for text in texts] == ["loss 1.50000", "loss 4.50000"]
 
 
 def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_has_one(
@@ -293,7 +272,7 @@ def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_h
 
 
 def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock):
-    trainer, shown, _ = watched(
+    trainer, (done, _), _ = watched(
         tmp_path,
         clock,
         "60s",
@@ -303,8 +282,7 @@ def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock)
         stop=stop_after(1),
     )
     assert trainer.position.elapsed == 12.5
-    assert shown.done == 12.5
-    assert shown.closed
+    assert done == 12.5
 
 
 def test_checkpoints_come_by_the_clock_and_at_a_stop(tmp_path, clock):

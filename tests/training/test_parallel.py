@@ -117,16 +117,7 @@ class Threads(Team):
             tensor.detach().copy_(value)
 
     def on_rank_zero(self, work):
-        result = error = None
-        if self.rank == 0:
-            try:
-                result = work()
-            except SrxError as caught:
-                error = caught
-        result, error = self._exchange((result, error))[0]
-        if error is None:
-            return copy.deepcopy(result)
-        raise error if self.rank == 0 else PeerError
+        return copy.deepcopy(self.gather(work if self.rank == 0 else lambda: None)[0])
 
     def gather(self, work):
         result = error = None

@@ -384,19 +384,6 @@ def test_a_full_disk_loses_nothing(save, tmp_path, plan, write, write_parts, opt
     assert not folder.exists()
 
 
-def test_nothing_gets_the_final_name_that_gdal_cannot_read(save, tmp_path, monkeypatch, copy):
-    def fails(*_args):
-        raise RasterioIOError("block 7 is odd")
-
-    source = save("in.tif", PHOTO[:40, :50])
-    target = tmp_path / "out.tif"
-    target.write_bytes(b"the old file")
-    monkeypatch.setattr(merging, "check_shape", fails)
-    with pytest.raises(PictureError, match=r"out.tif: cannot be written \(block 7 is odd\)"):
-        copy(source, target)
-    assert target.read_bytes() == b"the old file"
-
-
 def test_files_beside_an_earlier_output_that_may_be_of_others_stay(save, tmp_path, copy, caplog):
     source, target = save("in.tif", PHOTO[:40, :50]), tmp_path / "a.png"
     (tmp_path / "a.prj").write_bytes(b"of a shapefile")
@@ -412,23 +399,28 @@ def test_files_beside_an_earlier_output_that_may_be_of_others_stay(save, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("step", "error", "words"),
     [
-        (OSError(errno.ENOSPC, "x"), "the disk is full; make room and run again"),
-        (OSError(errno.EIO, "bad\nsector"), r"cannot be written \(.*bad sector\)"),
-        (PermissionError(errno.EACCES, "x"), "no permission to write here"),
-        (RasterioIOError("write failed"), "cannot be written .write failed"),
+        ("copy_file", OSError(errno.ENOSPC, "x"), "the disk is full; make room and run again"),
+        ("copy_file", OSError(errno.EIO, "bad\nsector"), r"cannot be written \(.*bad sector\)"),
+        ("copy_file", PermissionError(errno.EACCES, "x"), "no permission to write here"),
+        ("check_shape", RasterioIOError("block 7 is odd"), "cannot be written .block 7 is odd"),
     ],
 )
-def test_failures_are_one_line_that_names_the_file(save, tmp_path, copy, monkeypatch, error, words):
+def test_failures_keep_the_old_file_and_are_one_line(
+    save, tmp_path, copy, monkeypatch, step, error, words
+):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(merging, "copy_file", fail)
+    target = tmp_path / "a.tif"
+    target.write_bytes(b"the old file")
+    monkeypatch.setattr(merging, step, fail)
     with pytest.raises(PictureError, match=words) as caught:
-        copy(save("in.tif", PHOTO[:40, :50]), tmp_path / "a.tif")
-    assert str(caught.value).startswith(f"{tmp_path / 'a.tif'}: ")
+        copy(save("in.tif", PHOTO[:40, :50]), target)
+    assert str(caught.value).startswith(f"{target}: ")
     assert "\n" not in str(caught.value)
+    assert target.read_bytes() == b"the old file"
 
 
 def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):

@@ -350,20 +350,6 @@ def test_the_value_beside_is_valid_for_gdal_too(save, dtype, nodata):
         assert (file.read_masks(1) > 0).tolist() == [[True, False]]
 
 
-@pytest.mark.parametrize(
-    ("dtype", "nodata", "value"),
-    [
-        ("uint8", 0, 1), ("uint8", 255, 254), ("uint8", 100, 101), ("uint8", 200, 199),
-        ("int8", -128, -127), ("int16", -9999, -9998), ("int16", 32767, 32766),
-        ("int16", -32768, -32767), ("uint16", 65535, 65534), ("int32", -2147483648, -2147483647),
-        ("uint32", 4294967295, 4294967294), ("uint32", 0, 1), ("int8", 0, 1), ("int16", 0, 1),
-    ],
-)  # fmt: skip
-def test_whole_numbers_move_one_step_inwards(dtype, nodata, value):
-    assert nearest_other_value(np.dtype(dtype), nodata) == value
-    assert is_nodata(np.array([nodata, value], dtype), nodata).tolist() == [True, False]
-
-
 def distance_to_source(valid, pixels, filled):
     """For each hole: squared distances to the valid pixels, and where its value stands."""
     rows, columns = np.nonzero(valid)
