@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from srcli import upscale
+from srcli.inference.engines import choose_tiling
 from srcli.models.outside import FAITHFUL, best_range
-from srcli.models.weights import load_model, weights_dir
+from srcli.models.weights import default_scale, load_model, weights_dir
 
 BLACK, EXACT = -1.0, 0.0
 
@@ -177,6 +179,13 @@ class Odd(Outside):
         return super().forward(x)
 
 
+class UnknownLoader:
+    """As spandrel's where it knows no network of such tensors."""
+
+    def load_from_state_dict(self, state):
+        raise ValueError("unsupported")
+
+
 @pytest.fixture
 def spandrel(monkeypatch):
     """The library, as far as it is called: it builds what ``network`` is."""
@@ -212,6 +221,46 @@ def test_spandrel_gets_its_try_before_a_relative_is_refused(enlarge, picture, sp
     result, pixels = enlarge(srvgg(BLACK))
     assert (result.code, pixels) == (2, None)
     assert "spandrel does not read it, either" in result.err
+
+
+def test_the_needs_of_a_network_of_spandrel_are_respected(spandrel, picture, tmp_path, monkeypatch):
+    path = str(tmp_path / "w.pth")
+    torch.save({"x": zeros(2)}, path)
+    needs = SimpleNamespace(minimum=24, multiple_of=16, square=False)
+    monkeypatch.setattr(spandrel.ImageModelDescriptor, "size_requirements", needs)
+    monkeypatch.setattr(
+        spandrel.ImageModelDescriptor, "tiling", SimpleNamespace(name="DISCOURAGED")
+    )
+    network = load_model(path)
+    assert default_scale([path]) == network.scale == 2
+    assert choose_tiling(path, network).tile > 100_000
+    assert choose_tiling(path, network, 64).tile == 64
+    seen = []
+    spandrel.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    upscaled = upscale(np.asarray(Image.open(picture[0])), path, 2, precision="bf16")
+    assert np.array_equal(upscaled, picture[1])
+    assert {(*x.shape, x.dtype) for x in seen} == {(1, 3, 32, 32, torch.float32)}
+
+
+@pytest.mark.parametrize(
+    ("loads", "words", "changes"),
+    [
+        (True, "is for scale 2, not 3", {}),
+        (True, "is of Fake, which does not turn RGB into RGB", {"input_channels": 1}),
+        (False, r"w\.pth: does not say .*spandrel knows none, either", {}),
+        (None, "pip install 'spandrel' reads", {}),
+    ],
+)
+def test_what_spandrel_cannot_give_is_told(enlarge, spandrel, monkeypatch, loads, words, changes):
+    for name, value in changes.items():
+        monkeypatch.setattr(spandrel.ImageModelDescriptor, name, value)
+    if not loads:
+        monkeypatch.setattr(spandrel, "ModelLoader", UnknownLoader)
+    if loads is None:
+        monkeypatch.setitem(sys.modules, "spandrel", None)
+    result, pixels = enlarge({"x": zeros(2)}, *(["-s", "3"] if loads and not changes else []))
+    assert (result.code, pixels) == (2, None)
+    assert re.search(words, result.err)
 
 
 @pytest.mark.parametrize(
