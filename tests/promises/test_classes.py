@@ -14,6 +14,8 @@ from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
+from tests.fixtures.photographs import write_by_gdal
+
 PLACE = {"crs": "EPSG:32632", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
 COLOURS = {0: (0, 0, 0, 255), 1: (200, 0, 0, 255), 4: (0, 90, 0, 255), 11: (9, 8, 7, 255)}
 LINE = "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
@@ -25,18 +27,16 @@ def save(tmp_path):
     """Write (H, W) or (C, H, W) values as a georeferenced GeoTIFF, and return its path."""
 
     def write(name, pixels, *, names=(), colours=None, then=None, **profile):
-        bands = np.atleast_3d(pixels.T).T
-        shape = dict(zip(("count", "height", "width"), bands.shape, strict=True))
-        options = {"driver": "GTiff", "dtype": bands.dtype, **shape, **PLACE, **profile}
-        with rasterio.open(tmp_path / name, "w", **options) as file:
-            file.write(bands)
+        def describe(file):
             if colours:
                 file.write_colormap(1, colours)
             for band, text in enumerate(names, 1):
                 file.set_band_description(band, text)
             if then:
                 then(file)
-        return tmp_path / name
+
+        bands = pixels if pixels.ndim == 2 else np.moveaxis(pixels, 0, 2)
+        return write_by_gdal(tmp_path / name, bands, then=describe, **PLACE, **profile)
 
     return write
 

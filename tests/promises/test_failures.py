@@ -22,6 +22,7 @@ from srcli.pipelines.executors.processes import Place, SerialExecutor
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.ablations import ABLATION_FILE
+from tests.fixtures.photographs import write_by_gdal
 
 
 class OddError(Exception):
@@ -55,10 +56,9 @@ def write_animation(path, level):
 
 
 def write_raster(path, level):
-    profile = {"driver": "GTiff", "height": 16, "width": 18, "count": 3, "dtype": "uint8"}
     where = rasterio.transform.from_origin(500_000, 5_200_000, 0.2, 0.2)
-    with rasterio.open(path, "w", crs="EPSG:25832", transform=where, **profile) as file:
-        file.write(np.full((3, 16, 18), [[[level]], [[30]], [[30]]], np.uint8))
+    pixels = np.full((16, 18, 3), (level, 30, 30), np.uint8)
+    write_by_gdal(path, pixels, crs="EPSG:25832", transform=where)
 
 
 KINDS = {

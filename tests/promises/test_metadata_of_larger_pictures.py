@@ -9,8 +9,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
+
+from tests.fixtures.photographs import write_by_gdal
 
 WIDTH, HEIGHT = 40, 24
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -364,14 +367,14 @@ def test_what_xmp_does_not_name_is_told(srx, tmp_path, suffix, content, what):
 
 
 def test_xmp_of_a_georeferenced_raster_is_that_of_the_output(srx, tmp_path):
-    rasterio = pytest.importorskip("rasterio")
     xmp = packet(PANORAMA + 'hdrgm:Version="1.0"', regions())
-    profile = {"driver": "GTiff", "width": WIDTH, "height": HEIGHT, "count": 3, "dtype": "uint8"}
-    place = rasterio.Affine(0.5, 0, 600_000, 0, -0.5, 5_100_000)
-    with rasterio.open(tmp_path / "a.tif", "w", transform=place, **profile) as file:
-        file.write(np.asarray(marked()).transpose(2, 0, 1))
-        key, _, value = xmp.decode().partition("=")
-        file.update_tags(ns="xml:XMP", **{key: value})
+    key, _, value = xmp.decode().partition("=")
+    write_by_gdal(
+        tmp_path / "a.tif",
+        np.asarray(marked()),
+        transform=rasterio.Affine(0.5, 0, 600_000, 0, -0.5, 5_100_000),
+        then=lambda file: file.update_tags(ns="xml:XMP", **{key: value}),
+    )
     done = upscale(srx, tmp_path / "a.tif", tmp_path / "b.tif", "-s", "2")
     assert "HDR gain map left out" in done.err
     with rasterio.open(tmp_path / "b.tif") as file:

@@ -12,6 +12,7 @@ from rasterio.transform import from_origin
 from skimage import data
 
 import srcli
+from tests.fixtures.photographs import write_by_gdal
 
 SIDE = 64
 ROWS, COLUMNS = 2, 3
@@ -131,12 +132,7 @@ def test_tiles_of_different_modes(srx, tiles, tmp_path):
 
 def save_sheet(path, pixels, x, y, crs="EPSG:32632"):
     """Write (H, W, 3) as a GeoTIFF of 20 m a pixel."""
-    height, width, count = pixels.shape
-    profile = {"height": height, "width": width, "count": count, "dtype": "uint8", "crs": crs}
-    with rasterio.open(
-        path, "w", driver="GTiff", transform=from_origin(x, y, 20, 20), **profile
-    ) as out:
-        out.write(pixels.transpose(2, 0, 1))
+    write_by_gdal(path, pixels, crs=crs, transform=from_origin(x, y, 20, 20))
 
 
 def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import shlex
-import warnings
 import zipfile
 
 import numpy as np
@@ -16,6 +15,7 @@ from scipy.io import netcdf_file
 
 from srcli.cli.main import run
 from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
+from tests.fixtures.photographs import read_by_gdal, write_by_gdal
 
 PRODUCT = "S2A_MSIL1C_20170102T111442_N0204_R137_T32TQR_20170102T111441"
 GRANULE = "GRANULE/L1C_T32TQR_A007999_20170102T111441"
@@ -49,10 +49,7 @@ def upscale(srx):
 
 
 def pixels(path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of rasters without a place on the map
-        with rasterio.open(path) as file:
-            return file.read()
+    return np.moveaxis(read_by_gdal(path), 2, 0)
 
 
 def netcdf(path, **variables):
@@ -316,11 +313,9 @@ def test_a_missing_driver_is_named(here, upscale, monkeypatch, name, options):
     ],
 )
 def test_gdal_says_its_reason_in_our_line_only(here, capfd, options, reason):
-    with rasterio.open(
-        "a.tif", "w", driver="GTiff", height=8, width=8, count=1, dtype="uint16", crs="EPSG:3857",
-        transform=rasterio.Affine(2, 0, 0, 0, -2, 0),
-    ) as file:  # fmt: skip
-        file.write(np.arange(64, dtype=np.uint16).reshape(1, 8, 8))
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    place = rasterio.Affine(2, 0, 0, 0, -2, 0)
+    write_by_gdal("a.tif", values, crs="EPSG:3857", transform=place)
     words = ["upscale", "a.tif", "out", "-m", "bicubic", "-s", "2", "-q", *options]
     capfd.readouterr()
     code = run(words)

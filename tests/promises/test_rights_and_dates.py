@@ -12,6 +12,8 @@ import pytest
 import rasterio
 from PIL import Image
 
+from tests.fixtures.photographs import write_by_gdal
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,10 +37,8 @@ def make(path: Path, kind: str) -> Path:
     elif kind == "animation":
         images[0].save(path, save_all=True, append_images=images[1:])
     else:
-        place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)}
-        size = {"height": 12, "width": 14, "count": 3, "dtype": "uint8"}
-        with rasterio.open(path, "w", **size, **place) as file:
-            file.write(values[0].transpose(2, 0, 1))
+        place = rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)
+        write_by_gdal(path, values[0], crs="EPSG:32632", transform=place)
     os.utime(path, ns=(THEN, THEN))
     return path
 

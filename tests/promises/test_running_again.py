@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -17,6 +18,7 @@ from srcli.imaging.resize import resize
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.upscale import inputs as upscale_inputs
+from tests.fixtures.photographs import write_by_gdal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,13 +34,15 @@ def picture(path: Path, seed: int = 0, size: tuple[int, int] = (18, 14), **optio
     return path
 
 
-def raster(path: Path, seed: int = 0, size: int = 16) -> Path:
-    values = np.random.default_rng(seed).integers(0, 256, (3, size, size), np.uint8)
-    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)}
-    profile = {"width": size, "height": size, "count": 3, "dtype": "uint8", **place}
-    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
-        file.write(values)
-        file.update_tags(TIFFTAG_SOFTWARE="Mosaic 3")
+def raster(path: Path, seed: int = 0) -> Path:
+    values = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+    write_by_gdal(
+        path,
+        values,
+        then=lambda file: file.update_tags(TIFFTAG_SOFTWARE="Mosaic 3"),
+        crs="EPSG:32632",
+        transform=rasterio.Affine(1, 0, 5e5, 0, -1, 52e5),
+    )
     aged(path, 100)
     return path
 
@@ -274,15 +278,7 @@ def test_one_picture_after_another_as_find_gives_them(srx, tmp_path, words):
 
 def test_a_mosaic_is_as_new_as_its_newest_part(srx, tmp_path):
     part = raster(tmp_path / "part.tif")
-    with rasterio.open(part) as file, rasterio.open(
-        tmp_path / "all.vrt", "w", driver="VRT", width=16, height=16, count=1, dtype="uint8",
-        crs=file.crs, transform=file.transform,
-    ) as mosaic:  # fmt: skip
-        xml = (
-            '<SimpleSource><SourceFilename relativeToVRT="1">part.tif</SourceFilename>'
-            "<SourceBand>1</SourceBand></SimpleSource>"
-        )
-        mosaic.update_tags(1, ns="new_vrt_sources", source_0=xml)
+    rasterio.shutil.copy(part, tmp_path / "all.vrt", driver="VRT")
     aged(tmp_path / "all.vrt", 100)
     asked = ("upscale", tmp_path / "all.vrt", tmp_path / "out.tif", *SMALL)
     assert srx(*asked).code == 0

@@ -14,6 +14,7 @@ from PIL import Image
 
 from srcli.cli.main import run
 from srcli.imaging.resize import resize
+from tests.fixtures.photographs import write_by_gdal
 
 SMALL = ("-m", "bicubic", "-s", "2")
 
@@ -87,9 +88,7 @@ def test_a_file_on_one_side(pipe, tmp_path, values):
 
 def test_a_raster_keeps_its_place(pipe, tmp_path, values):
     place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)}
-    size = {"height": 14, "width": 18, "count": 3, "dtype": "uint8"}
-    with rasterio.open("in.tif", "w", **size, **place) as file:
-        file.write(values.transpose(2, 0, 1))
+    write_by_gdal("in.tif", values, **place)
     data = (tmp_path / "in.tif").read_bytes()
     code, out, err = pipe(data, "-", "-")
     assert code == 0, err

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from srcli.imaging.rasters.info import read_info
@@ -16,6 +12,7 @@ from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.parts import PartWriter, open_parts
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
+from tests.fixtures.photographs import write_by_gdal
 
 PLACE = Affine(0.5, 0.0, 600_000.0, 0.0, -0.5, 5_100_000.0)
 
@@ -24,21 +21,10 @@ PLACE = Affine(0.5, 0.0, 600_000.0, 0.0, -0.5, 5_100_000.0)
 def save(tmp_path):
     """Write a raster: ``save("a.tif", pixels (H, W, C), then=what to do with the file, ...)``."""
 
-    def write(name, pixels, *, then=None, **profile):
-        path = tmp_path / name
-        pixels = np.atleast_3d(pixels)
-        height, width, bands = pixels.shape
-        defaults = {"driver": "GTiff", "crs": "EPSG:32633", "transform": PLACE}
-        profile = {"dtype": pixels.dtype.name, **defaults, **profile}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(
-                path, "w", height=height, width=width, count=bands, **profile
-            ) as file:
-                file.write(np.moveaxis(pixels, 2, 0))
-                if then is not None:
-                    then(file)
-        return path
+    def write(name, pixels, **options):
+        return write_by_gdal(
+            tmp_path / name, pixels, **{"crs": "EPSG:32633", "transform": PLACE, **options}
+        )
 
     return write
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import ImageCms
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
@@ -28,6 +27,7 @@ from srcli.imaging.rasters.output import (
 )
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
+from tests.fixtures.photographs import write_by_gdal
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PIXELS = np.zeros((30, 40, 3), np.uint8)
@@ -144,11 +144,8 @@ def test_disk_needed_is_an_upper_bound(save):
 @pytest.mark.parametrize("creation", [{}, {"TILED": "NO"}, {"BLOCKXSIZE": "512"}], ids=str)
 def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path, creation):
     out = plan(save("a.tif", PIXELS), 33, creation={"COMPRESS": "NONE", **creation})
-    with rasterio.open(
-        tmp_path / "b.tif", "w", driver="GTiff", height=out.height, width=out.width, count=3,
-        dtype="uint8", transform=out.transform, **out.creation,
-    ) as file:  # fmt: skip
-        file.write(np.ones((3, out.height, out.width), np.uint8))
+    ones = np.ones((out.height, out.width, 3), np.uint8)
+    write_by_gdal(tmp_path / "b.tif", ones, transform=out.transform, **out.creation)
     assert (tmp_path / "b.tif").stat().st_size <= disk_needed(out)
 
 
