@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,9 +30,6 @@ from srcli.imaging.rasters import merging
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import open_parts, parts_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PHOTO = astronaut()  # 512 x 512 RGB
 SRGB = base64.b64encode(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()).decode()
@@ -459,10 +456,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from srcli.imaging.rasters import merging, parts as all_parts
-from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.output import OutputOptions, make_output
-from srcli.imaging.rasters.selection import choose_layout
-from srcli.ports.image import Window
+from tests.imaging.rasters.conftest import plan, write_parts
 
 folder, step, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 pixels = np.load(folder / "pixels.npy")
@@ -470,15 +464,10 @@ all_parts._LEAST_PIXELS = 1
 target = folder / ("out." + options.get("format", "tif"))
 
 def attempt():
-    info = read_info(folder / "in.tif")
-    whole = Window(top=0, left=0, height=info.height, width=info.width)
-    out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
+    out = plan(folder / "in.tif", **options)
     with all_parts.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
         assert notes == (), notes
-        for run in parts.missing():
-            writer = all_parts.PartWriter(parts, run)
-            for top in range(parts.span(run.start).start, parts.span(run.stop - 1).stop, 50):
-                writer.write(top, pixels[top : top + 50])
+        write_parts(parts, pixels)
         merging.merge_parts(parts)
 
 def forked(work):
@@ -490,9 +479,6 @@ def forked(work):
             print("failed:", repr(error), flush=True)
             os._exit(1)
         os._exit(0)
-    return child
-
-def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 def check():
@@ -517,27 +503,23 @@ def count_down(steps):
                     result = real(*args, **kwargs)
             return result
         setattr(owner, name, guarded)
-    guard(os, "fsync")
-    guard(Path, "replace")
-    guard(Path, "unlink")
-    guard(Path, "write_bytes")
-    guard(Path, "mkdir")
-    guard(Path, "rmdir")
-    guard(os, "rmdir")
-    guard(os, "unlink")
-    guard(merging, "copy_file")
-    guard(merging, "_build_overviews")
+    for name in ("replace", "unlink", "write_bytes", "mkdir", "rmdir"):
+        guard(Path, name)
+    for name in ("fsync", "rmdir", "unlink"):
+        guard(os, name)
+    for name in ("copy_file", "_build_overviews"):
+        guard(merging, name)
 
 kills = 0
 for steps in range(1, 999, int(step)):
-    code = ended(forked(lambda: (count_down(steps), attempt())))
+    code = forked(lambda: (count_down(steps), attempt()))
     if code == 0:
         break
     assert code == -signal.SIGKILL, code
     kills += 1
-    assert ended(forked(attempt)) == 0
-    assert ended(forked(check)) == 0
-assert ended(forked(check)) == 0
+    assert forked(attempt) == 0
+    assert forked(check) == 0
+assert forked(check) == 0
 print("kills", kills)
 """
 
@@ -549,6 +531,7 @@ def kill(folder, step, options):
         text=True,
         check=False,
         timeout=120,
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "TMPDIR": str(folder)},  # what is killed leaves small files there
     )
     assert done.returncode == 0, done.stdout + done.stderr
