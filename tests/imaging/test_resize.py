@@ -14,7 +14,6 @@ from PIL import Image
 
 from srcli.imaging.resize import (
     downscale,
-    mirrored,
     mod_crop,
     parse_box,
     resize,
@@ -128,14 +127,6 @@ def test_strips_meet_as_in_the_whole(monkeypatch, astronaut):
             with monkeypatch.context() as patch:
                 patch.setattr("srcli.imaging.resize.STRIP", 1000)
                 np.testing.assert_array_equal(resize(image, scale), whole)
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 17])
-@pytest.mark.parametrize("beyond", [0, 1, 4, 40])
-def test_positions_are_those_of_symmetric_padding(length, beyond):
-    positions = np.arange(-beyond, length + beyond)
-    expected = np.pad(np.arange(length), beyond, mode="symmetric")
-    np.testing.assert_array_equal(mirrored(positions, length), expected)
 
 
 @pytest.mark.parametrize("text", ["", "x", "3840", "0x5", "-3x5", "3.5x2", "50%", "5x5x5", "a x b"])

@@ -16,7 +16,7 @@ from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
-from srcli.ports.image import OutOfMemory, Values
+from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
@@ -148,21 +148,6 @@ def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, naip)
     # Inside the range the network's fp32 has 24 bits.
     exact = (0.51 if dtype[0] in "ui" else 0) + (high - low) * 3e-7
     assert np.abs(got - expected).max() <= exact
-
-
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
-    class Small(TorchEngine):
-        def run(self, tiles, calibration=None, positions=None):
-            if len(tiles) > most:
-                raise OutOfMemory
-            return super().run(tiles, calibration, positions)
-
-    groups = tuple((band,) for band in range(4))
-    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
-    engine = RasterEngine(Small(Turn(), device=CPU, batch=16), groups=groups, values=values)
-    _, got = enlarge(engine, naip)
-    np.testing.assert_array_equal(got, naip.repeat(2, 0).repeat(2, 1))
 
 
 def test_one_group_that_is_not_finite_fails_the_tile(naip):

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.errors import PictureError
 from srcli.inference.engine import TorchEngine
 from srcli.inference.stream import (
     ArraySink,
@@ -189,38 +188,6 @@ def test_a_part_of_an_image_makes_the_same_batches(rows):
     wanted = whole[2 * rows.start : 2 * rows.stop]
     for a, b in zip(wanted, resumed, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def raising(error):
-    def call(*_, **__):
-        raise error
-
-    return call
-
-
-@pytest.mark.parametrize("error", [PictureError("c.tif: disk full"), KeyError(), MemoryError()])
-@pytest.mark.parametrize("seam", ["source", "sink", "engine"])
-@pytest.mark.parametrize("by_rows", [False, True])
-@pytest.mark.parametrize("batch", [1, 100])
-def test_an_image_at_which_something_breaks_fails_alone(by_rows, batch, seam, error):
-    class Breaking(Repeat):
-        def run(self, tiles, calibration=None, positions=None):
-            if tiles.max() == 255:  # of any picture in the batch
-                raise error
-            return super().run(tiles, calibration, positions)
-
-    works = [make_job(20, 20), make_job(20, 20, value=255, name="c.tif"), make_job(20, 20)]
-    works[1].tile_rows = range(len(works[1].grid.tops)) if by_rows else None
-    if seam == "sink":
-        works[1].sink.write = raising(error)
-    elif seam == "source":
-        works[1].source.read = raising(error)
-    done = list(run_stream((Breaking if seam == "engine" else Repeat)(batch), works))
-    assert sorted(map(id, done)) == sorted(map(id, works))
-    assert [work.error is None for work in works] == [True, False, True]
-    assert str(works[1].error).startswith("c.tif: ")
-    assert is_right(works[0])
-    assert is_right(works[2])
 
 
 def test_threads_end_where_the_engine_is_interrupted():

@@ -73,15 +73,6 @@ def test_a_file_with_fewer_bands_is_refused(save, plan, tmp_path, noise):
         check_shape(other, tmp_path / "c.tif", out)
 
 
-@pytest.mark.parametrize("namespace", ["xml:XMP", "xml:OTHER"])
-def test_whole_documents_stay_whole(save, plan, write, tmp_path, namespace):
-    text = "<?xml version='1.0'?><a b='c=d'>=</a>"
-    key, _, value = text.partition("=")
-    out = plan(save("a.tif", ONE, then=lambda f: f.update_tags(ns=namespace, **{key: value})))
-    write(tmp_path / "b.tif", out, ONE)
-    assert read_info(tmp_path / "b.tif").tags[namespace] == {namespace: text}
-
-
 def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path):
     tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
     write(tmp_path / "b.tif", replace(plan(save("a.tif", ONE)), tags=tags), ONE)

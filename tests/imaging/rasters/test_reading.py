@@ -49,35 +49,6 @@ def everything(source):
     return source.read(Window(top=0, left=0, height=source.height, width=source.width))
 
 
-@pytest.mark.parametrize(
-    ("name", "srcwin"),
-    [
-        ("landsat_rgb_uint8_nodata_utm18", (5, 20, 300, 250)),
-        ("naip_rgbn_uint8_utm14", (400, 400, 300, 250)),
-        ("satellite_rgb_uint16_utm18", (5, 20, 300, 250)),
-    ],
-)
-def test_tiles_of_real_files(srx_data, name, srcwin):
-    path = srx_data / "geotiff" / f"{name}.tif"
-    place = Window(left=srcwin[0], top=srcwin[1], width=srcwin[2], height=srcwin[3])
-    with rasterio.open(path) as file:
-        pixels = cut(np.moveaxis(file.read(), 0, 2), place)
-        valid = cut(np.moveaxis(file.read_masks() > 0, 0, 2), place)
-    with source_of(path, srcwin=srcwin) as source:
-        source.keep_marks()
-        assert (source.height, source.width, source.channels) == pixels.shape
-        assert source.dtype == pixels.dtype
-        for window in tiles(source, 128, 160, 110):
-            tile, there = source.read(window), cut(valid, window)
-            if not there.any():
-                assert tile is None
-                continue
-            np.testing.assert_array_equal(tile, fill_nearest(cut(pixels, window), there))
-        found = source.marks(0, source.height)[0]
-        assert (found is None) == valid.all() == name.startswith("naip")
-        assert found is None or np.array_equal(np.broadcast_to(found, valid.shape), valid)
-
-
 LAYOUTS = [
     {},
     {"interleave": "band", "blockysize": 7},

@@ -4,8 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import rasterio
-import rasterio.windows
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
@@ -145,21 +143,6 @@ def test_what_reaches_beyond_is_cut_and_told(info, srcwin, window, words):
     assert found == window
     assert len(notes) == (words is not None)
     assert words is None or words in notes[0]
-
-
-@pytest.mark.parametrize(
-    ("bounds", "told"),
-    [((110, 450, 130, 480), []), ((110.3, 450.1, 129.9, 479.5), ["110,450,130,480"])],
-)
-def test_bounds_on_a_north_up_file_are_rasterios_window(info, bounds, told):
-    found, notes = choose_window(info, bounds=bounds)
-    with rasterio.open(info.path) as file:
-        wanted = rasterio.windows.from_bounds(*bounds, file.transform)
-    assert (found.left, found.top) == (np.floor(wanted.col_off), np.floor(wanted.row_off))
-    assert found.left + found.width == np.ceil(wanted.col_off + wanted.width)
-    assert found.top + found.height == np.ceil(wanted.row_off + wanted.height)
-    start = "--bounds snapped outwards to whole pixels:"
-    assert notes == tuple(f"{start} {numbers} (left,bottom,right,top)" for numbers in told)
 
 
 def test_rounded_coordinates_take_no_pixel_more(info):
