@@ -31,6 +31,8 @@ def test_every_entry_describes_itself_and_its_tiles(name):
         ("g-idrn", 2, {"block": "x"}, "one of g-idb, rfdb"),
         ("g-idrn", 2, {"scale": 2}, "no option of the network"),
         ("g-idrn", 2, {"group_width": 0}, "model g-idrn: "),
+        ("g-idrn", 2, {"channels": 20}, "group_width"),
+        ("g-idrn", 2, {"num_blocks": 5}, "num_groups"),
         ("bicubic", 2, {"channels": 8}, "no option 'channels'"),
     ],
 )

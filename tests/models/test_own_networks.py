@@ -11,11 +11,9 @@ from torch import nn
 from srcli.errors import ModelError
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import build_network
-from srcli.models.attentive_gan import AttentiveGenerator
-from srcli.models.ddsr import DDSR
 from srcli.models.g_idrn import GIDRN
 from srcli.models.nested_attn import NestedAttention
-from srcli.models.rrlfn import RRLFN
+from tests.models.test_contract import small
 
 
 def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns():
@@ -34,18 +32,6 @@ def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns
     assert sum(moved) >= len(moved) - 1
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"channels": 20}, "group_width"),
-        ({"num_blocks": 5}, "num_groups"),
-    ],
-)
-def test_what_does_not_fit_together_is_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        GIDRN(**options)
-
-
 def test_files_that_name_branches_which_are_gone_load_where_these_were_off_or_folded():
     for options in ({"edge_branches": False}, {"edge_branches": True, "deployed": True}):
         assert build_network("g-idrn", scale=2, options=options).scale == 2
@@ -53,17 +39,26 @@ def test_files_that_name_branches_which_are_gone_load_where_these_were_off_or_fo
         build_network("g-idrn", scale=2, options={"edge_branches": True})
 
 
-RRLFN_SMALL = {"channels": 16, "num_blocks": 2, "esa_channels": 4}
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("rrlfn", {"channels": 11}, "12 channels"),
+        ("ddsr", {"scale": 4, "depth": 6}, "8 layers or more, not 6"),
+        ("ddsr", {"scale": 4, "depth": 18, "channels": 35}, "36 channels or more, not 35"),
+        ("attentive-gan", {"channels": 8}, "12 channels or more"),
+    ],
+)
+def test_a_bicubic_start_that_does_not_fit_is_refused(name, options, words):
+    with pytest.raises(ModelError, match=words):
+        small(name, **options).start_from_bicubic()
 
 
-def small_rrlfn(scale=2, **options):
-    """A network of little work."""
-    torch.manual_seed(0)
-    return RRLFN(scale=scale, **(RRLFN_SMALL | options))
+def test_a_bicubic_start_beside_the_network_has_no_need_of_channels():
+    small("attentive-gan", channels=8, image_skip=True).start_from_bicubic()
 
 
 def test_small_pictures_are_continued_by_their_outermost_pixels():
-    network = small_rrlfn().eval()
+    network = small("rrlfn")
     x = torch.rand(1, 3, 4, 6)
     rows = torch.arange(15).clamp(max=3)
     columns = torch.arange(15).clamp(max=5)
@@ -73,38 +68,15 @@ def test_small_pictures_are_continued_by_their_outermost_pixels():
 
 
 def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
-    network = small_rrlfn()
+    network: Any = small("rrlfn")
     tail = network.tail.weight.detach().clone()
     network.start_from_bicubic()
     torch.testing.assert_close(network.tail.weight.detach(), tail * 0.1)
-    assert count_parameters(network) == count_parameters(small_rrlfn())
-    with pytest.raises(ModelError, match="12 channels"):
-        small_rrlfn(channels=11).start_from_bicubic()
-
-
-DDSR_SMALL = {"depth": 4, "channels": 12}
-
-
-def small_ddsr(scale=2, **options):
-    """A network of little work."""
-    torch.manual_seed(0)
-    return DDSR(scale=scale, **(DDSR_SMALL | options))
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"scale": 4, "depth": 6}, "8 layers or more, not 6"),
-        ({"scale": 4, "depth": 18, "channels": 35}, "36 channels or more, not 35"),
-    ],
-)
-def test_a_start_that_does_not_fit_is_refused(options, words):
-    with pytest.raises(ModelError, match=words):
-        DDSR(**options).start_from_bicubic()
+    assert count_parameters(network) == count_parameters(small("rrlfn"))
 
 
 def test_half_precision_keeps_what_passes_the_mapping_exact():
-    network = small_ddsr().eval()
+    network: Any = small("ddsr")
     with torch.no_grad():
         for layer in network.body:
             layer.weight.zero_()  # the mapping gives nothing: all comes from F1
@@ -118,25 +90,9 @@ def test_half_precision_keeps_what_passes_the_mapping_exact():
     torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
 
 
-GENERATOR_SMALL = {
-    "channels": 12,
-    "steps": 2,
-    "num_rdb": 1,
-    "growth": 4,
-    "rdb_depth": 2,
-    "mapping_depth": 2,
-}
-
-
-def small_generator(**options):
-    """A network of little work."""
-    torch.manual_seed(0)
-    return AttentiveGenerator(**(GENERATOR_SMALL | options))
-
-
 @pytest.mark.parametrize("options", [{}, {"steps": 0}, {"image_skip": True}])
 def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
-    network = small_generator(**options)
+    network = small("attentive-gan", **options).train()
     network.start_from_bicubic()
     network(torch.rand(2, 3, 12, 9)).square().mean().backward()
     dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
@@ -145,7 +101,7 @@ def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_there_is_one_map_a_step_of_lr_s_size_between_0_and_1(steps, astronaut):
-    network = small_generator(steps=steps).eval()
+    network: Any = small("attentive-gan", steps=steps)
     x = torch.from_numpy(astronaut[:20, :31].copy()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         sr_image, maps = network.attend(x)
@@ -154,12 +110,6 @@ def test_there_is_one_map_a_step_of_lr_s_size_between_0_and_1(steps, astronaut):
     for each in maps:
         assert each.shape == (1, 1, 20, 31)
         assert 0 <= float(each.min()) < float(each.max()) <= 1
-
-
-def test_too_few_channels_cannot_carry_the_picture():
-    with pytest.raises(ModelError, match="12 channels or more"):
-        small_generator(channels=8).start_from_bicubic()
-    small_generator(channels=8, image_skip=True).start_from_bicubic()  # has no need to
 
 
 def test_relus_stand_behind_every_convolution_but_those_that_end_a_branch():

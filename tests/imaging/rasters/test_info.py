@@ -10,11 +10,9 @@ from rasterio.transform import Affine
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import cast_nodata, read_info
 from srcli.imaging.rasters.opening import as_input
+from tests.fixtures.mosaics import SIMPLE
 
-SOURCE = (
-    '<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
-    "<SourceBand>{band}</SourceBand></SimpleSource>"
-)
+SOURCE = SIMPLE.format(name="a.tif", place=1)
 
 
 def test_statistics_are_not_kept(save, noise):
@@ -37,13 +35,12 @@ def test_a_file_without_a_place_gives_no_warning(save, noise):
 
 
 def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
-    picture = save("a.tif", noise((5, 6)), crs=None, transform=None)
-    source = SOURCE.format(name=picture.name, band=1)
+    save("a.tif", noise((5, 6)), crs=None, transform=None)
     place = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
-    stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", source)], place))
+    stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", SOURCE)], place))
     assert stated.has_transform
     assert stated.transform == Affine.identity()
-    assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
+    assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).has_transform
 
 
 def test_compression_layout_and_profile(tmp_path, save, noise):
@@ -67,7 +64,7 @@ def test_compression_layout_and_profile(tmp_path, save, noise):
 def test_kinds_of_numbers_that_are_not_read(save_vrt, save, noise, dtype):
     save("a.tif", noise((4, 5)))
     names = {"complex64": "CFloat32", "complex_int16": "CInt16"}
-    path = save_vrt("a.vrt", 5, 4, [(names[dtype], SOURCE.format(name="a.tif", band=1))])
+    path = save_vrt("a.vrt", 5, 4, [(names[dtype], SOURCE)])
     with pytest.raises(PictureError, match=rf"a\.vrt: .*{dtype}.*convert"):
         read_info(path)
 
@@ -102,7 +99,7 @@ def test_nodata_as_the_dtype_holds_it(dtype, stated, held):
 
 def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
-    source = "<NoDataValue>1.5</NoDataValue>" + SOURCE.format(name="a.tif", band=1)
+    source = "<NoDataValue>1.5</NoDataValue>" + SOURCE
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source)]))
     assert info.bands[0].nodata is None
     assert info.notes == ("band 1: nodata value 1.5 cannot occur in uint8: ignored",)

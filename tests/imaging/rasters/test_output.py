@@ -27,6 +27,7 @@ from srcli.imaging.rasters.output import (
 )
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
+from tests.fixtures.mosaics import SIMPLE
 from tests.fixtures.photographs import write_by_gdal
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -96,7 +97,7 @@ def test_white_stays_the_least_value_where_the_format_can_say_so(save):
 
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     save("a.tif", PIXELS)
-    source = "<SimpleSource><SourceFilename relativeToVRT='1'>a.tif</SourceFilename></SimpleSource>"
+    source = SIMPLE.format(name="a.tif", place=1)
     bands = [("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (0, 0, 7)]
     path = save_vrt("a.vrt", 40, 30, [*bands, ("Byte", source)])
     (note,) = [note for note in plan(path).notes if "nodata" in note]
@@ -187,16 +188,10 @@ def test_nodata_becomes_a_mask_where_values_change(save, options, lossy):
 
 def test_masks_of_single_bands_are_told(save, save_vrt):
     save("a.tif", PIXELS[:, :, :2])
-    source = (
-        '<ComplexSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
-        "<SourceBand>{band}</SourceBand></ComplexSource>"
-    )
-    mask = (
-        '<MaskBand><VRTRasterBand dataType="Byte">'
-        '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
-        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></MaskBand>"
-    )
-    bands = [("Byte", source.format(band=band) + mask) for band in (1, 2)]
+    source = SIMPLE.format(name="a.tif", place=1)
+    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
+    other = source.replace("<SourceBand>1", "<SourceBand>2")
+    bands = [("Byte", source + mask), ("Byte", other + mask)]
     out = plan(save_vrt("a.vrt", 40, 30, bands))
     assert out.mask
     assert any("empty in some bands only" in note for note in out.notes)

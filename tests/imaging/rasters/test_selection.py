@@ -12,6 +12,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
+from tests.fixtures.mosaics import SIMPLE
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_wrong_choices_are_refused(info_of, options, error, words):
 
 def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
-    source = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'
+    source = SIMPLE.format(name="a.tif", place=1)
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)]))
     with pytest.raises(PictureError, match=r"float32, uint8.*--bidx"):
         choose_layout(info)
@@ -113,7 +114,7 @@ def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_
 
 def test_nodata_of_the_output_is_that_of_the_bands_chosen(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
-    source = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'
+    source = SIMPLE.format(name="a.tif", place=1)
     bands = [("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (7, 9)]
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), *bands]))
     assert [band.nodata for band in info.bands] == [None, 7.0, 9.0]
