@@ -42,21 +42,6 @@ def make(folder, hooks=None, *, steps=0, position=None):
     return trainer
 
 
-def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
-    state = make(tmp_path, position=Position(total=1))
-    state.checkpoint()
-
-    def full(number):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    state.position = Position(total=2)
-    with pytest.raises(OSError, match="No space"):
-        state.checkpoint()
-    assert read_position(state.state_file).total == 1
-    assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
-
-
 class Holder(nn.Module):
     """One weight and one counter."""
 
