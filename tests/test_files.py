@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tomllib
@@ -125,27 +124,6 @@ def test_one_at_a_time(tmp_path):
             assert other
     with lock_file(file) as again:
         assert again
-
-
-@needs_locks
-def test_a_killed_process_leaves_nothing_that_matters(tmp_path):
-    file = tmp_path / "key.lock"
-    code = (
-        "import sys, time; from pathlib import Path\n"
-        "from srcli.files import lock_file\n"
-        "with lock_file(Path(sys.argv[1])) as own:\n"
-        "    print(own, flush=True); time.sleep(60)\n"
-    )
-    command = [sys.executable, "-c", code, str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "True\n"
-        with lock_file(file) as own:
-            assert not own
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        with lock_file(file) as own:
-            assert own
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path):

@@ -65,19 +65,9 @@ def test_every_window_shows_the_same_land(picture, whole, window):
     assert np.array_equal(seen, whole[y - 400 :, x + 300 :][:height, :width])
 
 
-def test_a_fresh_scene_is_the_same(picture, whole):
-    picture.tiles_of.cache_clear()
-    assert np.array_equal(picture.render(SEED, (-90, 480, 150, 90), 4), whole[80:170, 210:360])
-
-
 def test_three_bands_are_the_first_of_four(picture, whole):
     seen = picture.render(SEED, (-50, 500, 100, 60), 3)
     assert np.array_equal(seen, whole[100:160, 250:350, :3])
-
-
-def test_another_seed_is_another_land(picture, whole):
-    other = picture.render(SEED + 1, (0, 512, 64, 64), 3)
-    assert np.abs(other.astype(int) - whole[112:176, 300:364, :3]).mean() > 5
 
 
 def test_tiles_leave_no_seam(picture):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,17 +118,6 @@ def test_the_thread_ends_where_the_user_stops_early(error):
     assert reads < GRID.count
     time.sleep(0.01)
     assert source.reads == reads
-
-
-def test_a_shared_pool_is_filled_when_told_to_and_left_open():
-    with ThreadPoolExecutor(2) as pool:
-        seen = []
-        with ReadAhead(lambda n: n * n, range(9), ahead=3, pool=pool) as reader:
-            for item, future in reader:
-                reader.fill()
-                seen.append((item, future.result()))
-        assert seen == [(n, n * n) for n in range(9)]
-        assert pool.submit(int).result() == 0
 
 
 class Slow:

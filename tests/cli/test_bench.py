@@ -65,8 +65,6 @@ def test_wrong_sizes_are_refused_in_one_line(srx, size):
     [
         (("-m", "gidrn"), "g-idrn"),
         (("-m", "bicubic", "--json", "nowhere/out.json"), "nowhere"),
-        (("-m", "bicubic", "--markdown", "nowhere/out.md"), "nowhere"),
-        (("-m", "bicubic", "--json", "."), "is a folder"),
         (("-m", "bicubic", "--json", "-", "--csv", "-"), "only one"),
         (("-m", "bicubic", "--tile", 20, "--overlap", 10), "--overlap"),
         (("-m", "bicubic", "--device", "tpu"), "--device"),

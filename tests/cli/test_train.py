@@ -9,20 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from srcli.cli.train import summary
 from srcli.errors import PeerError
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import build_network
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train import run
-from srcli.pipelines.train.run import TrainResult
 from srcli.recipes.files import RECIPES, read_recipe
 from srcli.training.parallel import Team
 
@@ -145,25 +141,6 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     resumed = srx(*arguments, "--resume", "--budget", "1")  # already spent: ends at once
     assert resumed.code == 0, resumed.err
     assert "resumed at iteration" in resumed.err
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        (
-            {"best": 30.5, "best_iteration": 8, "at_best": {"held-out": 30.5, "Set5": 32.25}},
-            "trained 9 iterations; best validation 30.500 dB, Set5 32.250 dB (iteration 8)",
-        ),
-        ({"finished": False}, "stopped at iteration 9; go on with --resume run"),
-        ({"iterations": 1}, "trained 1 iteration"),
-        ({"iterations": 1, "new_iterations": 0}, "already finished after 1 iteration"),
-    ],
-)
-def test_the_last_line_tells_how_it_ended(changes, line):
-    ended = TrainResult(
-        finished=True, weights=Path("run/w"), iterations=9, new_iterations=9, best=None
-    )
-    assert summary(replace(ended, **changes)) == f"{line}; weights: run/w"
 
 
 @pytest.mark.parametrize("name", RECIPES)

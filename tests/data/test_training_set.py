@@ -34,18 +34,6 @@ def folder(tmp_path, astronaut):
     return tmp_path
 
 
-def test_pictures_are_divided_decoded_and_paired(folder):
-    data = load_training_set(DataSelection(data=(folder,)), 2, NoProgress())
-    assert data.held_out is not None
-    assert (len(data.train.hr), len(data.held_out.hr)) == (4, 2)
-    assert data.train.lr[0].shape == (20, 24, 3)
-    assert data.skipped == 0
-    assert "a-1" in data.split.reason
-    none = load_training_set(DataSelection(data=(folder,), hold_out=()), 2, NoProgress())
-    assert none.held_out is None
-    assert len(none.train.hr) == 6
-
-
 def test_the_digest_follows_both_parts_and_not_the_place(folder, tmp_path):
     def named(**options):
         return load_training_set(DataSelection(data=(folder,), **options), 2, NoProgress()).digest

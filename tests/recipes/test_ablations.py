@@ -245,15 +245,6 @@ def test_what_an_ablation_changes_itself_cannot_be_set(name, path):
         resolve(each, each.variant(each.base), (f"{path}={value}",))
 
 
-def test_the_text_null_takes_a_discriminator_away():
-    each = ABLATIONS["attentive-gan/parts"]
-    without = resolve(each, each.variant("no discriminator"))
-    assert without.stages[1].adversarial is None
-    kept = resolve(each, each.variant("weight 0")).stages[1].adversarial
-    assert kept is not None
-    assert kept.weight == 0
-
-
 def test_ablations_are_selected_by_name_by_network_and_from_files(tmp_path):
     file = tmp_path / "my.toml"
     file.write_text(FILE)
@@ -334,12 +325,6 @@ def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message
         load_ablations(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert "\n" not in str(caught.value)
-
-
-def test_printed_figures_have_known_keys():
-    for key in ("parameters", "training.seconds", "memory.128x128", "My set.seconds", "a.ssim"):
-        (mine,) = parse_ablations(printing(key))
-        assert mine.variants[0].published == {key: 3.0}
 
 
 def test_a_printed_difference_is_that_of_the_values_or_printed_itself():

@@ -18,11 +18,9 @@ from srcli.cli.options import several_workers
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.processes import (
-    LARGEST_SHARE,
     Place,
     ProcessExecutor,
     SerialExecutor,
-    shares,
 )
 
 HERE = Place(device="cpu", threads=1)
@@ -107,6 +105,8 @@ def test_units_run_in_order_until_stopped(notes):
     done = []
 
     def work(unit, place, progress, stop):
+        progress.task("stage 1", total=3)
+        progress.message("7 pictures to train on")
         progress.warn("heard")
         done.append(unit.value)
         return {"value": unit.value}
@@ -114,7 +114,8 @@ def test_units_run_in_order_until_stopped(notes):
     units = [Unit(label=f"u{i}", value=i) for i in range(4)]
     running = SerialExecutor(HERE).run(work, units, progress=notes, stop=lambda: len(done) >= 2)
     assert [(each.index, each.result) for each in running] == [(0, {"value": 0}), (1, {"value": 1})]
-    assert notes.warnings == ["u0: heard"]
+    assert [label for label, _, _ in notes.tasks] == ["u0: stage 1", "u1: stage 1"]
+    assert (notes.messages, notes.warnings) == ([], ["u0: heard"])
 
 
 PARENT = """
@@ -154,20 +155,6 @@ def test_everything_arrives_in_the_parent(work, notes):
         ("u: pictures", 0.0, ["cat", "grown by 4"]),
     ]
     assert (notes.messages, notes.warnings) == ([], ["u: careful"])
-
-
-def test_units_carry_their_names_and_warn_once(notes):
-    def work(unit, place, progress, stop):
-        progress.task("stage 1", total=3)
-        progress.message("7 pictures to train on")
-        progress.warn("left out: x.png")
-        return {}
-
-    units = [Unit(label="a"), Unit(label="b")]
-    list(SerialExecutor(HERE).run(work, units, progress=notes))
-    assert [label for label, _, _ in notes.tasks] == ["a: stage 1", "b: stage 1"]
-    assert notes.messages == []
-    assert notes.warnings == ["a: left out: x.png"]
 
 
 @pytest.fixture
@@ -214,14 +201,3 @@ def test_processes_take_gpus_in_turn(devices, processes, places):
     assert [place.device for place in found] == places
     with pytest.raises(UsageError, match="this machine has 2 CUDA devices"):
         make_executor("cuda:2", processes=2)
-
-
-@pytest.mark.parametrize(("count", "slots"), [(0, 2), (1, 8), (40, 2), (1000, 3), (5, 0)])
-def test_shares_hold_every_item_once_and_become_shorter(count, slots):
-    found = shares(range(count), slots)
-    assert [item for share in found for item in share] == list(range(count))
-    sizes = [len(share) for share in found]
-    assert sizes == sorted(sizes, reverse=True)
-    if count:
-        assert sizes[-1] == 1
-        assert sizes[0] <= min(LARGEST_SHARE, max(1, count // max(slots, 1)))

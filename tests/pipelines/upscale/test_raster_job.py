@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import rasterio
 
-from srcli.errors import PictureError, UsageError
+from srcli.errors import UsageError
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.inference.tiling import Tiling, padded_grid
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -14,7 +14,6 @@ from srcli.pipelines.upscale.raster_job import (
     PROGRAM,
     SMALLEST,
     WAITING,
-    check_disk,
     open_job,
     plan_memory,
 )
@@ -63,22 +62,3 @@ def test_a_limit_shrinks_what_may_shrink(plan):
     limit = least(plan, 4000, 1000) + 1 << 20
     assert plan(4000, 1000, limit=limit)[1] in range(SMALLEST, SMALLEST + 2**21)
     assert plan(4000, 1000, limit=1 << 40) == plan(4000, 1000)
-
-
-def test_disk_that_cannot_hold_the_result_is_refused(plan, monkeypatch, tmp_path):
-    plan(2000, 1000)
-    path = tmp_path / "2000x1000.tif"
-    job = open_job(Item(source=path, target=tmp_path / "new" / "out.tif", format="tif"), OPTIONS)
-
-    class Disk:
-        free = 0
-
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: Disk)
-    size = 8000 * 4000 * 3 * 2  # parts and result
-    for free, found in ((10 * size, None), (size // 2, "are free")):
-        Disk.free = free
-        told = check_disk(job)
-        assert "".join(told).endswith(f"in {tmp_path}") == (found is not None)
-    Disk.free = size // 10
-    with pytest.raises(PictureError, match="make room, take another folder or a part"):
-        check_disk(job)

@@ -19,7 +19,7 @@ from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResul
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.pipelines.upscale.workers import UpscaleShare, cut_runs, upscale_unit
+from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
 from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
@@ -211,21 +211,3 @@ def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
     states = {file.source.name: file.state for file in summary.files}
     assert states == {"scene.tif": "done", "broken.tif": "failed"}
     assert len(summary.files) == 2
-
-
-@pytest.mark.parametrize(
-    ("missing", "rows", "slots", "lengths"),
-    [
-        ([range(100)], 100, 1, [20] * 5),
-        ([range(100)], 100, 2, [25] * 4),  # two for each worker
-        ([range(100)], 46, 2, [50, 50]),
-        ([range(100)], 46, 8, [13] * 7 + [9]),  # short, so that all have one
-        ([range(10)], 10, 8, [5, 5]),  # no shorter than four rows of tiles
-        ([range(3), range(7, 8)], 3, 4, [3, 1]),
-        ([], 0, 4, []),
-    ],
-)
-def test_runs_are_long_and_as_many_as_workers(missing, rows, slots, lengths):
-    cut = list(cut_runs(missing, rows, slots))
-    assert [len(run) for run in cut] == lengths
-    assert [part for run in cut for part in run] == [part for run in missing for part in run]
