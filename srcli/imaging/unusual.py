@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,9 @@ from srcli.imaging.labels import SRGB, ColourLabel, from_primaries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from srcli.imaging.photograph import Array
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 _SEGMENTS = 2000  # a damaged file may have no end of them
 _COLOURS = b"nclx"
