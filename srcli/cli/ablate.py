@@ -24,6 +24,7 @@ from srcli.cli.options import (
     check_targets,
     held_out_names,
     pick,
+    result_targets,
     several_workers,
 )
 from srcli.errors import DataError, ExitCode, UsageError
@@ -156,7 +157,7 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     from srcli.pipelines.ablate.results import read_result, stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
-    targets, stored = _targets(given), stored_names(given["out"])
+    targets, stored = result_targets(given), stored_names(given["out"])
     known = [name for name in given["names"] if name in stored]  # perhaps once from a file
     ablations = select_ablations([name for name in given["names"] if name not in known])
     wanted = [*known, *(each.name for each in ablations)] if given["names"] else stored
@@ -191,7 +192,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     from srcli.pipelines.ablate.run import run_ablations
     from srcli.recipes.ablations import select_ablations
 
-    targets = _targets(given)
+    targets = result_targets(given)
     ablations = select_ablations(given["names"])
     executor, device = several_workers(given, **pick(given, "processes", "threads"), fresh=True)
     named, listed = held_out_names(given["hold_out"])
@@ -219,14 +220,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         return int(ExitCode.INTERRUPTED)
     partial = any(result.failures or result.left_out for result in results)
     return int(ExitCode.PARTIAL if partial else ExitCode.OK)
-
-
-def _targets(given: dict[str, Any]) -> dict[str, str | None]:
-    """Return the files of ``written`` by option, after checking them."""
-    targets = {"--json": given["json_file"]}
-    targets |= {f"--{name}": given[name] for name in ("markdown", "html")}
-    check_targets(targets)
-    return targets
 
 
 def whole_names(table: Table) -> Table:

@@ -13,7 +13,7 @@ from srcli.cli.options import (
     parse_size,
     pick,
     published,
-    table_targets,
+    result_targets,
 )
 from srcli.errors import ExitCode
 
@@ -73,23 +73,25 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
     from srcli.cli.console import Console
-    from srcli.pipelines.bench import bench, bench_csv, bench_markdown, bench_notes, bench_tables
+    from srcli.pipelines.bench import bench, bench_csv, bench_report
+    from srcli.report.table import Table, markdown
 
-    targets = table_targets(options)
+    targets = result_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
-    if not options["quiet"]:
-        out = make_console(to_stderr="-" in targets.values())
-        for table in bench_tables(result):
-            print_table(out, table)
-        for line in bench_notes(result):
-            out.print(line)
+    report = bench_report(result)
+    out = make_console(to_stderr="-" in targets.values())
+    for each in report if not options["quiet"] else ():
+        if isinstance(each, Table):
+            print_table(out, each)
+        else:
+            out.print(each)
     write_formats(
         targets,
         {
             "--json": lambda: json_text(asdict(result)),
             "--csv": lambda: bench_csv(result),
-            "--markdown": lambda: bench_markdown(result),
+            "--markdown": lambda: markdown(report),
         },
     )
     return int(ExitCode.OK)

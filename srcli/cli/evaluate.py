@@ -13,8 +13,8 @@ from srcli.cli.options import (
     GroupedCommand,
     pick,
     published,
+    result_targets,
     several_workers,
-    table_targets,
 )
 from srcli.errors import ExitCode, UsageError
 
@@ -102,7 +102,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluate.crops import CropPlace, cut_places, save_pictures, write_figure
     from srcli.pipelines.evaluate.run import evaluate
 
-    targets = table_targets(given, **{"--html": given["html"], "--figure": given["figure"]})
+    targets = result_targets(given)
     if given["crops"] and not given["figure"]:
         raise UsageError("--crop: give --figure FILE as well")
     places = [CropPlace.parse(text) for text in given["crops"]]
@@ -182,14 +182,13 @@ def _show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
 
     out = make_console(to_stderr=to_stderr)
     for scale in result.scales:
-        scores = tables.score_table(result, scale)
+        scores, *others = tables.scale_tables(result, scale)
         sources = dict.fromkeys(part for r in scores.rows for part in r.source.split("; ") if part)
         note = "* best of a set over all its pictures. " if any(r.best for r in scores.rows) else ""
         note += f"Printed rows: {'; '.join(sources)}." if sources else ""
         print_table(out, scores, note=note)
         if verbose:
             print_table(out, tables.picture_table(result, scale))
-        print_table(out, tables.difference_table(result, scale))
-        print_table(out, tables.cost_table(result, scale))
-        print_table(out, tables.published_costs_table(result, scale))
+        for table in others:
+            print_table(out, table)
     out.print(result.chain, soft_wrap=True)

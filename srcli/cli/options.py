@@ -256,10 +256,12 @@ published = click.option(
 )
 
 
-def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:
-    """Return the files of a table by option, after ``check_targets``."""
-    found = {f"--{name}": given[f"{name}_file"] for name in ("json", "csv", "markdown")}
-    found |= {option: None if file is None else str(file) for option, file in others.items()}
+def result_targets(given: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the files of a command's results by option, after ``check_targets``."""
+    found: dict[str, str | None] = {}
+    for name in ("json", "csv", "markdown", "html", "figure"):
+        if (key := f"{name}_file") in given or (key := name) in given:
+            found[f"--{name}"] = None if given[key] is None else str(given[key])
     check_targets(found)
     return found
 

@@ -39,9 +39,7 @@ from srcli.report.table import (
     Cell,
     Table,
     csv_text,
-    escape,
     make_table,
-    markdown_section,
     printed_cost_table,
     significant,
 )
@@ -381,14 +379,20 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     return note if signs else None
 
 
-def bench_tables(bench: Bench) -> list[Table]:
-    """Return all tables: speeds by scale and size, costs, printed costs."""
+def bench_report(bench: Bench) -> list[Table | str]:
+    """Return speeds by scale and size, costs, printed costs; then conditions and explanations."""
     groups = groupby(bench.speeds, key=itemgetter("scale", "size"))
-    found = [*(_speed_table(list(group)) for _, group in groups), _cost_table(bench.costs)]
-    for scale in dict.fromkeys(row.scale for row in bench.published):
-        own = {c.model: (c.parameters, c.challenge_flops) for c in bench.costs if c.scale == scale}
-        found.append(printed_cost_table(bench.published, own, scale))
-    return found
+    counted = {(c.scale, c.model): (c.parameters, c.challenge_flops) for c in bench.costs}
+    printed = dict.fromkeys(row.scale for row in bench.published)
+    return [
+        *(_speed_table(list(group)) for _, group in groups),
+        _cost_table(bench.costs),
+        *(printed_cost_table(bench.published, counted, scale) for scale in printed),
+        *filter(None, [bench.busy]),
+        f"Machine: {bench.machine}.",
+        bench.how,
+        COSTS,
+    ]
 
 
 def _speed_table(group: Sequence[Speed]) -> Table:
@@ -441,19 +445,6 @@ def _giga(count: int | None, shown: Callable[[float], str]) -> str | None:
 
 def _mebibytes(size: int | None) -> str | None:
     return None if size is None else significant(size / 2**20)
-
-
-def bench_notes(bench: Bench) -> list[str]:
-    """Return the conditions and the meaning of the figures, a paragraph each."""
-    return [*filter(None, [bench.busy]), f"Machine: {bench.machine}.", bench.how, COSTS]
-
-
-def bench_markdown(bench: Bench) -> str:
-    """Return tables and notes as GitHub Markdown."""
-    lines = [line for table in bench_tables(bench) for line in markdown_section(table)]
-    for note in bench_notes(bench):
-        lines += [escape(note), ""]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def bench_csv(bench: Bench) -> str:

@@ -174,17 +174,22 @@ def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -
 
 
 def printed_cost_table(
-    rows: Iterable[PublishedRow], counted: Mapping[str, tuple[int, int | None]], scale: int
+    rows: Iterable[PublishedRow],
+    counted: Mapping[tuple[int, str], tuple[int, int | None]],
+    scale: int,
 ) -> Table:
     """Tabulate the costs that papers print for a scale, beside those of the same networks here.
 
-    ``counted`` holds parameters and challenge FLOPs by model, at LR pictures of 256x256.
+    ``counted`` holds parameters and challenge FLOPs (LR pictures of 256x256) by scale and model.
     """
     from srcli.recipes.published import is_of  # reads files that a help text does not need
 
     lines = []
     for row in (each for each in rows if each.scale == scale):
-        here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))
+        here, flops = next(
+            (own for (x, model), own in counted.items() if x == scale and is_of(row, [model])),
+            (None, None),
+        )
         cells: tuple[Cell, ...] = (
             row.method,
             f"{row.parameters:,.0f}" if row.parameters else None,
@@ -226,6 +231,14 @@ def markdown_section(table: Table) -> list[str]:
         return []
     notes = (line for note in table.notes for line in (escape(note), ""))
     return [f"### {escape(table.title)}", "", *markdown_table(table), *notes]
+
+
+def markdown(blocks: Iterable[Table | str]) -> str:
+    """Return tables and paragraphs as GitHub Markdown."""
+    lines: list[str] = []
+    for each in blocks:
+        lines += [escape(each), ""] if isinstance(each, str) else markdown_section(each)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _cells(table: Table, row: Row) -> list[str]:

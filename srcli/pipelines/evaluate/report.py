@@ -144,11 +144,11 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
     return make_table(rows, ("model",), headings, title=title, notes=(COST_NOTE,))
 
 
-def published_costs_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate costs printed in papers beside those measured here."""
-    own = [cost for cost in evaluation.costs if cost.scale == scale]
-    counted = {cost.model: (cost.parameters, cost.challenge_flops) for cost in own}
-    return printed_cost_table(evaluation.published_costs, counted, scale)
+def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
+    """Return the tables of one scale: scores, differences, costs, printed costs."""
+    own = [tabulate(evaluation, scale) for tabulate in (score_table, difference_table, cost_table)]
+    counted = {(c.scale, c.model): (c.parameters, c.challenge_flops) for c in evaluation.costs}
+    return [*own, printed_cost_table(evaluation.published_costs, counted, scale)]
 
 
 def picture_table(evaluation: Evaluation, scale: int) -> Table:
@@ -204,8 +204,8 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
     """
     lines: list[str] = []
     for scale in evaluation.scales:
-        for tabulate in (score_table, difference_table, cost_table, published_costs_table):
-            lines += markdown_section(tabulate(evaluation, scale))
+        for table in scale_tables(evaluation, scale):
+            lines += markdown_section(table)
         lines += ["<details>", f"<summary>x{scale}: every picture, and medians</summary>", ""]
         lines += [*markdown_table(picture_table(evaluation, scale)), "</details>", ""]
     lines += [escape(evaluation.chain), ""]
@@ -286,12 +286,12 @@ def _scale(evaluation: Evaluation, scale: int, cards: list[Values]) -> Values:
     }
     pictures = picture_table(evaluation, scale)
     rows = tuple(replace(row, group=links.get(row.group, row.group)) for row in pictures.rows)
+    tables = zip(
+        ("scores", "differences", "costs", "printed"), scale_tables(evaluation, scale), strict=True
+    )
     return {
         "factor": scale,
-        "scores": score_table(evaluation, scale),
-        "differences": difference_table(evaluation, scale),
-        "costs": cost_table(evaluation, scale),
-        "printed": published_costs_table(evaluation, scale),
+        **dict(tables),
         "pictures": replace(pictures, rows=rows),
         "difference_charts": list(_difference_charts(evaluation, scale)),
         "cost_charts": list(_cost_charts(evaluation, scale)),

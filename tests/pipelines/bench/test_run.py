@@ -21,13 +21,13 @@ from srcli.pipelines.bench import (
     BenchOptions,
     bench,
     bench_csv,
-    bench_markdown,
-    bench_tables,
+    bench_report,
     busy_note,
     make_cases,
     real_picture,
 )
 from srcli.pipelines.upscale.array import upscale
+from srcli.report.table import Table, markdown
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_everything_of_a_run_is_in_its_result(found):
 
 
 def test_tables_markdown_and_csv_tell_it(found):
-    first, second, costs = bench_tables(found)
+    first, second, costs = (each for each in bench_report(found) if isinstance(each, Table))
     assert (first.title, second.title) == (
         "x2, 32x24 to 64x48, 2 rounds",
         "x2, 16x20 to 32x40, 2 rounds",
@@ -72,7 +72,7 @@ def test_tables_markdown_and_csv_tell_it(found):
     assert (cells[:2], cells[-1], first.headings[-1]) == (("bicubic", "plain"), None, "x plain")
     assert costs.rows[0].cells[:3] == ("bicubic", "x2", "0")
     hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
-    rows = [line for line in bench_markdown(hostile).splitlines() if line.startswith("|")]
+    rows = [line for line in markdown(bench_report(hostile)).splitlines() if line.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in rows} == {10, 8}
     for row, speed in zip(csv.DictReader(io.StringIO(bench_csv(found))), found.speeds, strict=True):
         assert float(row["median_seconds"]) == speed["median_seconds"]
