@@ -73,6 +73,14 @@ def test_no_modules_import_each_other_in_a_circle():
         pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
 
 
+def said_by(*arguments):
+    """Run Python, which must succeed and warn of nothing; return what it printed."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -94,10 +102,7 @@ def test_help_imports_nothing_heavy(arguments):
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
         "print('loaded:', loaded, 'code:', code)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.splitlines()[-1] == "loaded: [] code: 0"
+    assert said_by("-c", code).splitlines()[-1] == "loaded: [] code: 0"
 
 
 def test_importing_the_package_is_cheap_and_names_its_functions():
@@ -106,10 +111,7 @@ def test_importing_the_package_is_cheap_and_names_its_functions():
         f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
         "print(callable(srcli.upscale), callable(srcli.load_model))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.split("\n")[:2] == ["[]", "True True"]
+    assert said_by("-c", code).split("\n")[:2] == ["[]", "True True"]
 
 
 def test_training_and_inference_import_without_rasterio():
@@ -120,30 +122,10 @@ def test_training_and_inference_import_without_rasterio():
         "import srcli.cli.upscale, srcli.pipelines.train.run, srcli.pipelines.upscale.run\n"
         "print('fine')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.stdout.strip() == "fine", done.stderr
+    assert said_by("-c", code) == "fine\n"
 
 
-def test_the_module_runs_as_a_program():
-    done = subprocess.run(
-        [sys.executable, "-m", "srcli", "--version"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout.startswith("srx, version ")
-
-
-def test_a_benchmark_of_files_says_what_it_wants():
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "patches.py", "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: patches.py [-h] [pictures ...]")
+def test_programs_run():
+    assert said_by("-m", "srcli", "--version").startswith("srx, version ")
+    said = said_by(ROOT / "benchmarks" / "patches.py", "--help")
+    assert said.startswith("usage: patches.py [-h] [pictures ...]")
