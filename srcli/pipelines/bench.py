@@ -382,12 +382,15 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
 def bench_report(bench: Bench) -> list[Table | str]:
     """Return speeds by scale and size, costs, printed costs; then conditions and explanations."""
     groups = groupby(bench.speeds, key=itemgetter("scale", "size"))
-    counted = {(c.scale, c.model): (c.parameters, c.challenge_flops) for c in bench.costs}
+    counted: dict[int, dict[str, tuple[int, int | None]]] = {}
+    for cost in bench.costs:
+        own = counted.setdefault(cost.scale, {})
+        own[cost.model] = cost.parameters, cost.challenge_flops
     printed = dict.fromkeys(row.scale for row in bench.published)
     return [
         *(_speed_table(list(group)) for _, group in groups),
         _cost_table(bench.costs),
-        *(printed_cost_table(bench.published, counted, scale) for scale in printed),
+        *(printed_cost_table(bench.published, counted[scale], scale) for scale in printed),
         *filter(None, [bench.busy]),
         f"Machine: {bench.machine}.",
         bench.how,

@@ -174,22 +174,17 @@ def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -
 
 
 def printed_cost_table(
-    rows: Iterable[PublishedRow],
-    counted: Mapping[tuple[int, str], tuple[int, int | None]],
-    scale: int,
+    rows: Iterable[PublishedRow], counted: Mapping[str, tuple[int, int | None]], scale: int
 ) -> Table:
     """Tabulate the costs that papers print for a scale, beside those of the same networks here.
 
-    ``counted`` holds parameters and challenge FLOPs (LR pictures of 256x256) by scale and model.
+    ``counted`` holds parameters and challenge FLOPs by model, at LR pictures of 256x256.
     """
     from srcli.recipes.published import is_of  # reads files that a help text does not need
 
     lines = []
     for row in (each for each in rows if each.scale == scale):
-        here, flops = next(
-            (own for (x, model), own in counted.items() if x == scale and is_of(row, [model])),
-            (None, None),
-        )
+        here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))
         cells: tuple[Cell, ...] = (
             row.method,
             f"{row.parameters:,.0f}" if row.parameters else None,

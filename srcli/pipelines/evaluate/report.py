@@ -147,7 +147,8 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
 def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     """Return the tables of one scale: scores, differences, costs, printed costs."""
     own = [tabulate(evaluation, scale) for tabulate in (score_table, difference_table, cost_table)]
-    counted = {(c.scale, c.model): (c.parameters, c.challenge_flops) for c in evaluation.costs}
+    costs = (cost for cost in evaluation.costs if cost.scale == scale)
+    counted = {cost.model: (cost.parameters, cost.challenge_flops) for cost in costs}
     return [*own, printed_cost_table(evaluation.published_costs, counted, scale)]
 
 
