@@ -187,11 +187,8 @@ def bench(
     options, progress = options or BenchOptions(), progress or NoProgress()
     if not models:
         raise UsageError("nothing to measure: give a model")
-    device, load, names = (
-        choose_device(options.engine.device),
-        load_average(),
-        unique_models(models),
-    )
+    device, load = choose_device(options.engine.device), load_average()
+    names = unique_models(models)
     with threads(options.threads):
         loaded = [
             (model, label, _load(model, scale, options.engine.value_range, progress))
