@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections import deque
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -213,7 +213,6 @@ class _Compiled:
     def _make_requests(self, streams: int) -> list[Any]:
         """Compile the network at the first call; return two requests for each stream."""
         if streams not in self._requests:
-            openvino = import_openvino()
             options: dict[str, Any] = {
                 "INFERENCE_PRECISION_HINT": self._precision,
                 "INFERENCE_NUM_THREADS": self._threads,
@@ -223,7 +222,7 @@ class _Compiled:
             folder = cache_folder() / "openvino"
             if os.access(folder, os.W_OK):  # 0.15 s instead of 0.45 s for g-idrn
                 options["CACHE_DIR"] = str(folder)
-            compiled = openvino.Core().compile_model(self._model, "CPU", options)
+            compiled = openvino_core().compile_model(self._model, "CPU", options)
             count = 2 * streams  # one waits for each that runs: a stream begins it at once
             self._requests[streams] = [compiled.create_infer_request() for _ in range(count)]
         return self._requests[streams]
@@ -236,6 +235,16 @@ def import_openvino() -> Any:  # noqa: ANN401
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_module("openvino")
+
+
+@cache
+def openvino_core() -> Any:  # noqa: ANN401
+    """Return OpenVINO's runtime, the only one of the process.
+
+    Each puts up memory for handling signals, and of two that end in the order in which they began
+    the second puts up what the first has freed: Ctrl-C would crash the process afterwards.
+    """
+    return import_openvino().Core()
 
 
 def picture_values(network: nn.Module) -> dict[str, Tensor]:
@@ -288,7 +297,7 @@ def read_model(network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[li
     ``inputs`` are an example; ``shapes`` say what is taken, with -1 for any length.
     """
     path = cache_folder() / "openvino" / f"{_digest(network, shapes)}.xml"
-    core = import_openvino().Core()
+    core = openvino_core()
     if path.is_file():
         return core.read_model(path)
     xml, weights = convert(network, inputs, shapes)

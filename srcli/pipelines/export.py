@@ -24,7 +24,7 @@ from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.files import explain_os_error, replacing
 from srcli.inference.engines import choose_tiling
-from srcli.inference.openvino import TileNetwork, convert, import_openvino
+from srcli.inference.openvino import TileNetwork, convert, openvino_core
 from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import find_weights, load_model, network_digest
 
@@ -288,7 +288,7 @@ def write_openvino(
     file.with_suffix(".bin").write_bytes(weights)
     file.write_bytes(ET.tostring(root))
     precision = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = import_openvino().compile_model(file, "CPU", precision)
+    compiled = openvino_core().compile_model(file, "CPU", precision)
     return lambda picture: np.asarray(compiled(picture)[0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import sys
 
 import numpy as np
@@ -234,3 +236,16 @@ def test_trained_networks_lose_nothing_that_counts(name, srx_data):
         assert psnr(got, hr_image) > psnr(exact, hr_image) - limit
         flat = enlarge_array(engine, np.full((100, 110, 3), 137 / 255, np.float32))
         assert np.ptp(flat[40:-40, 40:-40], axis=(0, 1)).max() < 1.5 / 255
+
+
+def test_ctrl_c_is_seen_after_several_engines_have_ended(photo):
+    """OpenVINO's runtimes put up memory for signals, and the last to end one that is freed."""
+    engines = [OpenVINOEngine(Tiny(), device=CPU, half=half) for half in (None, torch.bfloat16)]
+    for engine in engines:
+        enlarge_array(engine, photo)
+    while engines:
+        engine = engines.pop(0)  # they end in the order in which they began
+    del engine
+    gc.collect()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

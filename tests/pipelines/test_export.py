@@ -11,7 +11,7 @@ import torch
 
 from srcli.cli import export as command
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
-from srcli.inference.openvino import import_openvino
+from srcli.inference.openvino import openvino_core
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines import export as run
@@ -45,7 +45,7 @@ def read_metadata(target, file):
         facts = {"srx.json": ""}
         torch.jit.load(file, _extra_files=facts)
         return json.loads(facts["srx.json"])
-    return import_openvino().Core().read_model(file).get_rt_info(["srx"]).astype(dict)
+    return openvino_core().read_model(file).get_rt_info(["srx"]).astype(dict)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
