@@ -423,8 +423,8 @@ class RasterEngine:
         inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
         stack = inputs.reshape(count * len(self.groups), height, width, -1)
         done: list[Tensor | None] = []
-        limit = self.engine.batch_size(height, width)
         while len(done) < len(stack):
+            limit = self.engine.batch_size(height, width)  # less after what did not fit
             part = stack[len(done) : len(done) + limit]
             indices = range(len(done), len(done) + len(part))
             groups = [i % len(self.groups) for i in indices]
@@ -435,7 +435,6 @@ class RasterEngine:
                 # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
                 if count > 1 or len(part) == 1:
                     raise
-                limit = len(part) // 2
         return done
 
     def _join(self, parts: Sequence[Tensor | None]) -> Tensor | None:
