@@ -200,6 +200,7 @@ def _line_of(file: FileReport) -> str:
         "state": file.state,
         "seconds": round(file.seconds, 3),
         "model": file.model or None,
+        "condition": file.condition or None,
         "tiles": file.tiles,
         "height": height,
         "width": width,

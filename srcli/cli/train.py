@@ -13,7 +13,6 @@ from click.core import ParameterSource
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.options import GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
-from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
@@ -35,15 +34,15 @@ Examples:
   torchrun --standalone --nproc-per-node 2 -m srcli \\
       train g-idrn -s 2 --data photos/ --out runs/x2
 """
-OPTIONS = f"""
+OPTIONS = """
 Recipe:
   -s, --scale [2|3|4]           Scale factor; required but for --resume.
   --budget 40000|25m            Iterations or time (s, m, h, d); the schedule is fitted to it.
   --init NAME|FILE              Start from these weights, as far as they fit the network.
   --set FIELD=VALUE... -> overrides
       Change a field of the recipe: stages.0.batch=8; repeatable.
-  --degradation [{"|".join(DEGRADATIONS)}]
-      How LR is made: bicubic alone, as cameras do, as drones do.
+  --degradation NAME
+      How LR is made: bicubic alone, photo, aerial or, of worn files, restore.
   --seed N = 0                  Seed of all randomness.
 Data:
   data exclude hold_out

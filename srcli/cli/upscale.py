@@ -56,8 +56,8 @@ is never replaced without --overwrite.
 """
 OPTIONS = """
 Model:
-  -m, --model NAME|FILE = g-idrn
-      Name from 'srx models', weights file, or auto (photo model for JPEGs).
+  -m, --model NAME|FILE = auto
+      Name from 'srx models', weights file, or auto: by what each picture needs.
   value_range
   -s, --scale [2|3|4]           How many times larger. [default: 4, or that of a weights file]
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
@@ -401,7 +401,8 @@ def _show(console: Console, file: FileReport) -> None:
     if file.state == "failed":
         console.error(file.error)
     elif file.state == "done":
-        console.detail(f"{file.source} -> {file.target} ({file.model}, {file.seconds:.1f} s)")
+        why = f" as {file.condition}" if file.condition else ""
+        console.detail(f"{file.source} -> {file.target} ({file.model}{why}, {file.seconds:.1f} s)")
     else:
         console.detail(f"{file.target}: exists, skipped")
     for line in file.details:
@@ -430,7 +431,7 @@ def _closing_estimate(summary: Summary) -> str:
 
 def _closing(summary: Summary, *, auto: bool) -> str:
     done, skipped, failed = (summary.count(s) for s in ("done", "skipped", "failed"))
-    models = Counter(file.model for file in summary.files if file.state == "done" and file.model)
+    models = Counter(file.model for file in summary.files if file.condition)
     parts = [f"{done} done"]
     if auto and models:
         parts[0] += f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"

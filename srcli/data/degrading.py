@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.imaging.degrading import MCU, DegradationChain, GaussianBlur, JpegFile, SensorNoise
+from srcli.imaging.degrading import (
+    MCU,
+    ColourBlotches,
+    DegradationChain,
+    GaussianBlur,
+    JpegFile,
+    Resampling,
+    SensorNoise,
+    UnsharpMask,
+)
 from srcli.imaging.resize import mirrored
-from srcli.recipes.degradation import Blur, Degradation, Noise
+from srcli.recipes.degradation import Blur, ColourNoise, Degradation, Noise, Resize, Sharpen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from srcli.data.training_set import Pairs
@@ -31,12 +42,19 @@ def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> D
     after = [_draw_piece(piece, random, 1) for piece in degradation.after]
     return DegradationChain(
         scale=scale,
-        before=tuple(step for step in before if step is not None),
+        before=tuple(step for step in before if step and not isinstance(step, Resampling)),
         after=tuple(step for step in after if step is not None),
+        filter=_one_of(degradation.filters, random),
     )
 
 
-def _draw_piece(piece: Piece, random: np.random.Generator, pixels: int) -> DegradationStep | None:
+def _one_of(names: Sequence[str], random: np.random.Generator) -> str:
+    return names[0] if len(names) == 1 else names[int(random.integers(len(names)))]
+
+
+def _draw_piece(
+    piece: Piece, random: np.random.Generator, pixels: int
+) -> DegradationStep | Resampling | None:
     """Draw one piece, or none; ``pixels`` are the picture's pixels per LR pixel."""
     if random.random() >= piece.probability:
         return None
@@ -51,6 +69,16 @@ def _draw_piece(piece: Piece, random: np.random.Generator, pixels: int) -> Degra
             sigma=random.uniform(*piece.sigma),
             shot=random.uniform(*piece.shot),
             gray=random.random() < piece.gray,
+        )
+    if isinstance(piece, ColourNoise):
+        return ColourBlotches(sigma=random.uniform(*piece.sigma), size=random.uniform(*piece.size))
+    if isinstance(piece, Sharpen):
+        return UnsharpMask(
+            sigma=pixels * random.uniform(*piece.sigma), amount=random.uniform(*piece.amount)
+        )
+    if isinstance(piece, Resize):
+        return Resampling(
+            factor=random.uniform(*piece.factor), filter=_one_of(piece.filters, random)
         )
     low, high = piece.quality
     return JpegFile(

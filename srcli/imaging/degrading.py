@@ -37,6 +37,8 @@ REACH_SIGMAS = 4.0
 """Radius of a Gaussian kernel in standard deviations."""
 MCU = 16
 """Pixels after which the blocks of a 4:2:0 JPEG repeat, luma and chroma together."""
+FARTHEST = 12
+"""LR pixels around a patch beyond which nothing is computed for it."""
 NEGLIGIBLE = 1e-3
 """Share of a kernel's singular values that is left out: about 0.1 levels of 255 at edges."""
 BLOCK = 8
@@ -109,6 +111,24 @@ KERNELS = {
 """By name; nearly every published table uses ``bicubic``."""
 
 
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+"""Antialiased filters of Pillow for any change of size."""
+
+
+def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.float32]:
+    """Resize (H, W, C) of any real dtype to (height, width) by one of ``FILTERS``, not rounded."""
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((size[1], size[0]), FILTERS[name]))
+        for plane in picture.transpose(2, 0, 1).astype(np.float32, order="C")
+    ]
+    return np.stack(planes, axis=2)
+
+
 def filtered(
     picture: Array, kernel: NDArray[np.float64], scale: int = 1, *, margin: int = 0
 ) -> NDArray[np.float32]:
@@ -129,10 +149,7 @@ def filtered(
     offsets = indices[8] - 8 * scale
     dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
     dense[offsets - offsets[0]] = weights[8]
-    left, values, right = np.linalg.svd(kernel)
-    kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
-    columns = [np.convolve(dense, column) for column in (left[:, :kept] * values[:kept]).T]
-    rows = [np.convolve(dense, row) for row in right[:kept]]
+    columns, rows = ([np.convolve(dense, part) for part in parts] for parts in factors(kernel))
 
     start = scale * margin - kernel.shape[0] // 2 + int(offsets[0])
     height, width = (side // scale - 2 * margin for side in picture.shape[:2])
@@ -156,6 +173,16 @@ def filtered(
             for part in parts:
                 out[part, made] += lines[part, read] @ band.T
     return out.reshape(height, -1, width).transpose(0, 2, 1)
+
+
+def factors(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return columns (N, K) and rows (N, K) whose products add up to a kernel, but for a trace."""
+    column, row = kernel.sum(axis=1), kernel.sum(axis=0)
+    if np.abs(np.outer(column, row) - kernel).max() < NEGLIGIBLE * kernel.max() / 100:
+        return column[None], row[None]  # a round Gaussian, without the time of a decomposition
+    left, values, right = np.linalg.svd(kernel)
+    kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
+    return (left[:, :kept] * values[:kept]).T, right[:kept]
 
 
 def _products(
@@ -261,17 +288,77 @@ class JpegFile:
             return np.asarray(image.convert("RGB"))
 
 
-DegradationStep = GaussianBlur | SensorNoise | JpegFile
-"""One operation on one picture, all random numbers drawn."""
+@dataclass(frozen=True, kw_only=True)
+class ColourBlotches:
+    """Noise that is smooth over some pixels, in the colours alone: its mean over R, G, B is 0."""
+
+    sigma: float
+    """Standard deviation in the middles of the blotches, in levels of 255."""
+    size: float
+    """Distance of the middles of two blotches, in pixels."""
+
+    reach = 0
+
+    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
+        """Return the picture (H, W, 3) with blotches, not rounded."""
+        height, width = (max(round(side / self.size), 1) for side in picture.shape[:2])
+        noise = self.sigma * random.standard_normal((height, width, 3), dtype=np.float32)
+        noise -= noise.mean(axis=2, keepdims=True)
+        return picture.astype(np.float32) + resampled(
+            noise, (picture.shape[0], picture.shape[1]), "bicubic"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsharpMask:
+    """Sharpening as cameras and programs do it, without a threshold."""
+
+    sigma: float
+    """Standard deviation of the blur, in pixels."""
+    amount: float
+    """Times that the difference from the blurred picture is added."""
+
+    @property
+    def reach(self) -> int:
+        """Radius of the filter in pixels."""
+        return GaussianBlur(sigma=self.sigma).reach
+
+    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
+        """Return the sharpened picture (H, W, 3), not rounded."""
+        values = picture.astype(np.float32)
+        return values + self.amount * (
+            values - GaussianBlur(sigma=self.sigma).apply(values, random)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """A change of size between two steps."""
+
+    factor: float
+    """Pixels that one pixel becomes along an axis."""
+    filter: str
+    """A name of ``FILTERS``."""
+
+    @property
+    def reach(self) -> int:
+        """Radius of the filter in pixels of the result, of the widest filter."""
+        return math.ceil(3 * max(self.factor, 1))
+
+
+DegradationStep = GaussianBlur | SensorNoise | JpegFile | ColourBlotches | UnsharpMask
+"""One operation on one picture that keeps its size, all random numbers drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationChain:
-    """Steps before and after a downscale by MATLAB's bicubic."""
+    """Steps before and after a downscale."""
 
     scale: int
     before: tuple[DegradationStep, ...] = ()
-    after: tuple[DegradationStep, ...] = ()
+    after: tuple[DegradationStep | Resampling, ...] = ()
+    filter: str = "bicubic"
+    """Of the downscale: a name of ``FILTERS``; ``bicubic`` is MATLAB's."""
 
     @property
     def margin(self) -> int:
@@ -280,8 +367,24 @@ class DegradationChain:
 
     @property
     def halo(self) -> int:
-        """LR pixels around a patch on which the steps on LR depend, beside the blocks of a JPEG."""
-        return _context(self.after, whole_blocks=True)
+        """LR pixels around a patch on which the steps on LR depend, beside the blocks of a JPEG.
+
+        Files saved one after another depend on whole blocks of each other; these are cut off
+        ``FARTHEST`` pixels from the patch, as a picture's own border cuts them off.
+        """
+        return min(_context(self.after, whole_blocks=True), FARTHEST)
+
+    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Return the sizes (height, width) after the downscale and after each change of size.
+
+        The last one is that of LR, which is given.
+        """
+        found, factor = [(height, width)], 1.0
+        for step in reversed(self.after):
+            if isinstance(step, Resampling):
+                factor *= step.factor
+                found.append((max(round(height / factor), 1), max(round(width / factor), 1)))
+        return found[::-1]
 
     def apply(
         self, picture: NDArray[np.uint8], random: np.random.Generator, *, margin: int = 0
@@ -294,23 +397,31 @@ class DegradationChain:
         values: Array = mod_crop(picture, self.scale)
         if min(values.shape[:2]) <= 2 * margin * self.scale:
             raise ValueError(f"a picture of shape {picture.shape} has no room for the margin")
-        if self.before or self.after:
+        size, *later = self.sizes(*(side // self.scale - 2 * margin for side in values.shape[:2]))
+        if self != DegradationChain(scale=self.scale):
             # A blur at the end of the steps on HR is merged into the downscale.
             steps, kernel = self.before, np.ones((1, 1))
             if steps and isinstance(blur := steps[-1], GaussianBlur):
                 steps, kernel = steps[:-1], blur.kernel()
             for step in steps:
                 values = step.apply(values, random)
-            values = filtered(values, kernel, self.scale, margin=margin)
+            if self.filter == "bicubic" and not later:
+                values = filtered(values, kernel, self.scale, margin=margin)
+            else:
+                soft = filtered(values, kernel, margin=margin * self.scale)
+                values = resampled(soft, size, self.filter)
         else:
             small = resize(values, Fraction(1, self.scale))  # rounds after each pass, as MATLAB
             values = small[margin : small.shape[0] - margin, margin : small.shape[1] - margin]
-        for step in self.after:
-            values = step.apply(values, random)
+        for change in self.after:
+            if isinstance(change, Resampling):
+                values = resampled(values, later.pop(0), change.filter)
+            else:
+                values = change.apply(values, random)
         return round_levels(values)
 
 
-def _context(steps: Iterable[DegradationStep], *, whole_blocks: bool) -> int:
+def _context(steps: Iterable[DegradationStep | Resampling], *, whole_blocks: bool) -> int:
     """Count the pixels around a patch, perhaps of whole blocks of a JPEG, on which it depends."""
     total = 0
     for step in steps:

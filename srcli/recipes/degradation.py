@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from srcli.errors import RecipeError
 from srcli.files import shipped_text
 from srcli.recipes.fields import FRACTION, Checked, Range, convert, unknown
 
@@ -17,6 +18,11 @@ def _within(low: float, high: float) -> Range:
         return len(value) == 2 and low <= value[0] <= value[1] <= high
 
     return Range(f"two numbers, low and high, in {low}..{high}", holds)
+
+
+Filter = Literal["bicubic", "bilinear", "box", "lanczos"]
+"""Antialiased filters by which programs make pictures smaller."""
+SOME = Range("at least one of them", lambda names: len(names) > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +74,64 @@ class Jpeg(_Piece):
     """Probability of colours at half the resolution (4:2:0); else they are 4:4:4."""
 
 
-Piece = Blur | Noise | Jpeg
+@dataclass(frozen=True, kw_only=True)
+class ColourNoise(_Piece):
+    """Blotches of colour that a phone's noise reduction leaves; the mean of R, G, B has none."""
+
+    kind: Literal["colour-noise"] = "colour-noise"
+    sigma: Annotated[tuple[float, float], _within(0, 100)]
+    """Lowest and highest standard deviation in the middles of the blotches, in levels of 255."""
+    size: Annotated[tuple[float, float], _within(1, 64)] = (1.0, 4.0)
+    """Smallest and largest distance of the middles of two blotches, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpen(_Piece):
+    """Unsharp masking, which leaves bright and dark halos along edges."""
+
+    kind: Literal["sharpen"] = "sharpen"
+    sigma: Annotated[tuple[float, float], _within(0, 10)]
+    """Standard deviation of the Gaussian whose difference is added, in LR pixels."""
+    amount: Annotated[tuple[float, float], _within(0, 5)]
+    """Times that the difference is added."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize(_Piece):
+    """A picture resized after it was saved; only after the downscale.
+
+    The pieces before it work on a picture that is so many times smaller, or larger, that its result
+    has the size of LR.
+    """
+
+    kind: Literal["resize"] = "resize"
+    factor: Annotated[tuple[float, float], _within(0.25, 4)]
+    """Lowest and highest number of pixels that one pixel becomes along an axis."""
+    filters: Annotated[tuple[Filter, ...], SOME] = ("bicubic",)
+    """One of them is drawn."""
+
+
+Piece = Blur | Noise | Jpeg | ColourNoise | Sharpen | Resize
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation(Checked):
-    """From HR to LR: pieces, the downscale by MATLAB's bicubic, more pieces."""
+    """From HR to LR: pieces, the downscale, more pieces."""
 
     before: tuple[Piece, ...] = ()
     """Applied to HR, in this order."""
     after: tuple[Piece, ...] = ()
     """Applied to LR, in this order."""
     clean: Annotated[float, FRACTION] = 0.0
-    """Probability that no piece is applied, so that clean pictures are learned as well."""
+    """Probability that the downscale is MATLAB's bicubic and no piece is applied, so that clean
+    pictures are learned as well."""
+    filters: Annotated[tuple[Filter, ...], SOME] = ("bicubic",)
+    """Filters of the downscale, one of which is drawn; ``bicubic`` is MATLAB's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(isinstance(piece, Resize) for piece in self.before):
+            raise RecipeError("before: a resize has its place after the downscale, in 'after'")
 
     @property
     def owner(self) -> str:
@@ -102,7 +153,7 @@ class Degradation(Checked):
     @property
     def is_clean(self) -> bool:
         """True if LR is the downscaled HR and no more."""
-        return self.clean == 1 or not (self.before or self.after)
+        return self.clean == 1 or not (self.before or self.after or self.filters != ("bicubic",))
 
 
 BICUBIC = Degradation()

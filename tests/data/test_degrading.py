@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,30 @@ from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
 from srcli.data.patches import PatchSampler, turned
 from srcli.data.training_set import make_pairs
 from srcli.errors import RecipeError
-from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise, filtered
+from srcli.imaging.degrading import (
+    FILTERS,
+    ColourBlotches,
+    DegradationChain,
+    GaussianBlur,
+    JpegFile,
+    Resampling,
+    SensorNoise,
+    UnsharpMask,
+    filtered,
+)
 from srcli.imaging.resize import downscale
-from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise
+from srcli.recipes.degradation import (
+    BICUBIC,
+    DEGRADATIONS,
+    Blur,
+    Degradation,
+    Jpeg,
+    Noise,
+    Resize,
+)
 from srcli.recipes.training import Stage
 
-AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
+AERIAL, PHOTO, RESTORE = (DEGRADATIONS[name] for name in ("aerial", "photo", "restore"))
 DRAWS = 400
 
 
@@ -64,6 +83,57 @@ def test_all_draws_keep_to_the_ranges_and_use_them(name, scale):
     assert share(len(files), spoilt * jpeg.probability)
     assert {step.quality for step in files} == set(range(jpeg.quality[0], jpeg.quality[1] + 1))
     assert 0.4 < np.mean([step.subsampled for step in files]) < 0.6
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_draws_of_files_that_went_through_hands_keep_to_their_ranges_and_use_them(scale):
+    random = source()
+    chains: list[Any] = [draw(RESTORE, scale, random) for _ in range(DRAWS)]
+    after: Any = RESTORE.after
+    noise, colour, sharpen, first, resize, second = after
+    spoilt = 1 - RESTORE.clean
+
+    def all_of(kind):
+        return [step for chain in chains for step in chain.after if isinstance(step, kind)]
+
+    for kind, pieces in {
+        SensorNoise: (noise,),
+        ColourBlotches: (colour,),
+        UnsharpMask: (sharpen,),
+        JpegFile: (first, second),
+        Resampling: (resize,),
+    }.items():
+        expected = spoilt * sum(piece.probability for piece in pieces)
+        assert len(all_of(kind)) == pytest.approx(DRAWS * expected, abs=4 * np.sqrt(DRAWS / 4))
+    assert within([step.sigma for step in all_of(ColourBlotches)], *colour.sigma)
+    assert within([step.size for step in all_of(ColourBlotches)], *colour.size)
+    assert within([step.sigma for step in all_of(UnsharpMask)], *sharpen.sigma)
+    assert within([step.amount for step in all_of(UnsharpMask)], *sharpen.amount)
+    assert within([step.factor for step in all_of(Resampling)], *resize.factor)
+    assert {step.filter for step in all_of(Resampling)} == set(FILTERS)
+    assert {chain.filter for chain in chains} == set(FILTERS)
+    assert within([chain.before[0].sigma / scale for chain in chains if chain.before], 0.1, 1.5)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_patches_of_such_files_have_their_size_and_lie_where_hr_does(astronaut, scale):
+    picture = np.tile(astronaut, (2, 2, 1))
+    clean = downscale(picture, scale).astype(float)
+    for seed, (top, left) in enumerate([(0, 0), (3, 9), (16, 2), (0, 30)] * 6):
+        chain = draw(RESTORE, scale, source(seed))
+        patch = degraded_patch(picture, (top, left), 24, chain, source(seed))
+        assert patch.shape == (24, 24, 3)
+
+        def distance(down, right, top=top, left=left, patch=patch):
+            moved = clean[top + down : top + down + 24, left + right : left + right + 24]
+            return np.abs(moved - patch).mean()
+
+        assert distance(0, 0) < min(distance(2, 0), distance(0, 2))
+
+
+def test_a_resize_before_the_downscale_is_refused():
+    with pytest.raises(RecipeError, match="after the downscale"):
+        Degradation(before=(Resize(factor=(0.5, 0.5)),))
 
 
 def test_pieces_are_applied_in_their_order():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from PIL import Image
 from scipy import ndimage
 
 from srcli.imaging.degrading import (
+    FILTERS,
     KERNELS,
+    ColourBlotches,
     DegradationChain,
     GaussianBlur,
     JpegFile,
+    Resampling,
     SensorNoise,
+    UnsharpMask,
     filtered,
     round_levels,
 )
@@ -106,20 +111,35 @@ def test_a_margin_is_cut_from_the_plain_downscale(astronaut):
     assert np.array_equal(inner, downscale(astronaut, 4)[2:-2, 2:-2])
 
 
-CHAIN = {
+CHAIN: dict[str, Any] = {
     "before": (GaussianBlur(sigma=1.7, aspect=0.7, angle=40),),
     "after": (SensorNoise(sigma=3, shot=0.5), JpegFile(quality=80, subsampled=True)),
 }
 
 
+TWICE: dict[str, Any] = {
+    "before": (GaussianBlur(sigma=1.7),),
+    "after": (
+        ColourBlotches(sigma=4, size=2.5),
+        JpegFile(quality=80),
+        Resampling(factor=1.3, filter="bilinear"),
+        UnsharpMask(sigma=1.0, amount=0.7),
+        Resampling(factor=0.7, filter="lanczos"),
+        JpegFile(quality=80),
+    ),
+    "filter": "box",
+}
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_an_edge_stays_where_it_is(scale, axis):
+@pytest.mark.parametrize("chain", [CHAIN, TWICE])
+def test_an_edge_stays_where_it_is(scale, axis, chain):
     # The edge lies between pixels 72 and 73 of HR: at 73 / scale of LR, counted from its border.
     picture = np.full((60 * scale, 60 * scale, 3), 60, np.uint8)
     picture[73:] = 190
     picture = picture if axis == 0 else picture.swapaxes(0, 1)
-    made = DegradationChain(scale=scale, **CHAIN).apply(picture, source()).astype(float)
+    made = DegradationChain(scale=scale, **chain).apply(picture, source()).astype(float)
     profile = made.mean(axis=(1 - axis, 2))
     steps = np.diff(profile)
     near = slice(73 // scale - 6, 73 // scale + 5)
@@ -135,13 +155,45 @@ def test_the_source_decides_everything(astronaut):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale):
-    chain = DegradationChain(scale=scale, **CHAIN)
+@pytest.mark.parametrize("steps", [CHAIN, TWICE])
+def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
+    chain = DegradationChain(scale=scale, **steps)
     for height, width in ((61, 47), (scale, scale + 1), (17, 128)):
         made = chain.apply(astronaut[:height, :width], source())
         assert made.shape == (height // scale, width // scale, 3)
     with pytest.raises(ValueError, match="smaller than the scale"):
         chain.apply(astronaut[: scale - 1], source())
+
+
+def test_colour_blotches_leave_the_brightness_alone_and_are_as_wide_as_asked():
+    fine = ColourBlotches(sigma=6, size=1).apply(flat(128), source()) - 128
+    assert np.abs(fine.mean(axis=2)).max() < 1e-4
+    assert fine.std() == pytest.approx(6 * np.sqrt(2 / 3), rel=0.02)  # two of three are free
+    assert np.abs(np.asarray(np.corrcoef(fine[:, 1:, 0].flat, fine[:, :-1, 0].flat))[0, 1]) < 0.02
+    wide = ColourBlotches(sigma=6, size=4).apply(flat(128), source()) - 128
+    assert np.abs(wide.mean(axis=2)).max() < 1e-4
+    assert np.corrcoef(wide[:, 1:, 0].flat, wide[:, :-1, 0].flat)[0, 1] > 0.9
+
+
+def test_unsharp_masking_is_that_of_scikit_image(astronaut):
+    from skimage.filters import unsharp_mask
+
+    reference = unsharp_mask(
+        astronaut.astype(float), radius=1.2, amount=0.8, channel_axis=2, preserve_range=True
+    )
+    made = UnsharpMask(sigma=1.2, amount=0.8).apply(astronaut, source())
+    assert np.abs(made - reference)[8:-8, 8:-8].max() < 0.5  # its kernel ends at 4 sigma, too
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_downscale_by_a_filter_is_pillow_s(astronaut, name):
+    chain = DegradationChain(scale=4, filter=name)
+    size = (astronaut.shape[1] // 4, astronaut.shape[0] // 4)
+    wanted = np.asarray(Image.fromarray(astronaut).resize(size, FILTERS[name])).astype(int)
+    # Pillow rounds and clips after each axis, "bicubic" is MATLAB's: inside, little differs.
+    difference = np.abs(chain.apply(astronaut, source()) - wanted)[2:-2, 2:-2]
+    assert difference.max() <= 4
+    assert difference.mean() < 0.5
 
 
 # --- Kernels of the literature, and any small kernel ----------------------------------------------

@@ -156,7 +156,7 @@ def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
 def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astronaut, monkeypatch):
     for name, quality in (("fine.jpg", 100), ("blocks.jpg", 30)):
         (tmp_path / "in").mkdir(exist_ok=True)
-        Image.fromarray(astronaut[:80, :80]).save(tmp_path / "in" / name, quality=quality)
+        Image.fromarray(astronaut).save(tmp_path / "in" / name, quality=quality)
         aged(tmp_path / "in" / name, 100)
     asked = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m")
     assert "2 done" in srx(*asked, "g-idrn").out

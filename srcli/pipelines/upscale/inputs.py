@@ -1,4 +1,4 @@
-"""Look at inputs and their outputs: what is a photograph, a JPEG whose blocks show, or finished.
+"""Look at inputs and their outputs: what is a photograph, which model suits it, what is finished.
 
 An output is finished if it records the model, scale and options that are asked for, and an input
 that has not changed since. A newer srx, or newer weights of the same model, change nothing.
@@ -12,11 +12,10 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from srcli.errors import PictureError, SrxError, one_file
+from srcli.imaging.condition import judge
 from srcli.imaging.photograph import LARGEST_AREA, mark_source
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from srcli.imaging.photograph import Photograph, Picture, Provenance
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Reporter
@@ -48,14 +45,7 @@ LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do not depend on
 the machine."""
 PHOTO_MODEL = "g-idrn-photo"
-"""Is trained on JPEGs whose blocks show."""
-VISIBLE = 1.2
-"""Blockiness from which blocks show: Set5 and Set14 have 1.11 at most as they are, but for five
-pictures that were compressed before, and 1.18 at least as JPEGs of quality 85 (EXPERIMENTS.md)."""
-_BLOCK = 8
-_LARGEST_SIDE = 512  # pixels that are measured, from the middle
-_SMOOTH = 4  # levels: a step beside one that is larger belongs to the picture
-_LEAST_STEP = 0.05  # levels; flat drawings have hardly any
+"""Is trained on pictures with blocks of JPEG, blur and noise."""
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
@@ -131,10 +121,12 @@ def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
     return asked or (large and not turned and picture.format != "gif")
 
 
-def choose_model(picture: Picture, photograph: Photograph, options: UpscaleOptions) -> str:
-    """Return ``PHOTO_MODEL`` for a JPEG whose blocks show, else the usual model."""
-    suits = picture.format == "jpg" and weights_path(PHOTO_MODEL, options.scale).is_file()
-    return PHOTO_MODEL if suits and blockiness(photograph.pixels) >= VISIBLE else options.model
+def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, str]:
+    """Return the model for a photograph by what it has gone through, and that in one word."""
+    if not weights_path(PHOTO_MODEL, options.scale).is_file():
+        return options.model, ""
+    condition = judge(photograph.pixels)
+    return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
@@ -142,41 +134,11 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
     try:
         with one_file(item.source):
             picture = open_photograph(item, options)
-            if picture is None or picture.format != "jpg":
+            if picture is None or picture.frames > 1:
                 return options.model
-            return choose_model(picture, read_photograph(picture), options)
+            return choose_model(read_photograph(picture), options)[0]
     except SrxError:
         return options.model
-
-
-def blockiness(pixels: NDArray[Any]) -> float:
-    """Compare the steps across the borders of 8x8 blocks with those elsewhere, in smooth places.
-
-    Args:
-        pixels: (H, W, C) uint8; blocks may begin anywhere, as they do after turning or cropping.
-
-    Returns:
-        The ratio, about 1 without blocks; 1 for pictures of fewer than 64 pixels a side.
-    """
-    top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
-    middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
-    gray = middle.mean(axis=2, dtype=np.float32)
-    if min(gray.shape) < 8 * _BLOCK:
-        return 1.0
-    return float(np.mean([_along_rows(gray), _along_rows(gray.T)]))
-
-
-def _along_rows(gray: NDArray[np.float32]) -> float:
-    steps = np.abs(np.diff(gray, axis=1))
-    inner = steps[:, 1:-1]
-    smooth = (steps[:, :-2] < _SMOOTH) & (steps[:, 2:] < _SMOOTH)
-    means = np.ones(_BLOCK)
-    for phase in range(_BLOCK):
-        places = smooth[:, phase::_BLOCK]
-        if places.any():
-            means[phase] = inner[:, phase::_BLOCK][places].mean()
-    highest = int(means.argmax())
-    return float(means[highest] / max(np.delete(means, highest).mean(), _LEAST_STEP))
 
 
 class _Verdict(NamedTuple):

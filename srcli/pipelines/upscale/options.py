@@ -73,7 +73,8 @@ class UpscaleOptions:
     model: str = USUAL_MODEL
     """Name or file, or ``auto``."""
     auto: bool = False
-    """JPEGs whose blocks show get a model that is trained on them; ``model`` is that of others."""
+    """Photographs with blocks, blur or noise get a model that is trained on them; ``model`` is that
+    of all others."""
     scale: int = 4
     tile: int | None = None
     """Input pixels; None takes the model's, as for ``overlap``."""

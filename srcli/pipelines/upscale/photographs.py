@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,8 +43,7 @@ from srcli.inference.stream import (
     run_stream,
 )
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.inputs import PHOTO_MODEL, choose_model
-from srcli.pipelines.upscale.options import USUAL_MODEL
+from srcli.pipelines.upscale.inputs import choose_model
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk
 from srcli.ports.image import are_units
@@ -163,6 +161,8 @@ class PhotographJob:
 
     item: Item
     model: str
+    condition: str
+    """Why the model was chosen for it, as in ``FileReport``."""
     lossless: bool
     """The input is stored without losses."""
     prepared: Prepared
@@ -175,7 +175,7 @@ class PhotographJob:
 class PhotographRun:
     """Upscales pictures that fit into memory, which ``processes`` of this machine share.
 
-    ``pool`` runs the model of the options; that for JPEGs is loaded when one needs it.
+    ``pool`` runs the model of the options; that for degraded ones is loaded when one needs it.
     """
 
     def __init__(
@@ -194,8 +194,6 @@ class PhotographRun:
         self.processes = processes
         self.writers: ThreadPoolExecutor
         self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
-        self.recommended = Event()
-        """Set when the user was told of another model."""
 
     def _add(self, model: str, pool: EnginePool) -> None:
         tile, overlap = self.options.tile, self.options.overlap
@@ -319,7 +317,9 @@ class PhotographRun:
         with name_errors(item):
             _, unwritable = check_output(item, picture, self.options, free_memory())
             photograph = read_photograph(picture)
-            model = self._choose_model(item, picture, photograph)
+            model, condition = self.options.model, ""
+            if self.options.auto:
+                model, condition = choose_model(photograph, self.options)
             metadata = kept_metadata(photograph.metadata, picture, self.options, model)
             photograph = replace(photograph, metadata=metadata)
             prepared, warnings = prepare(photograph)
@@ -327,27 +327,11 @@ class PhotographRun:
             return PhotographJob(
                 item=item,
                 model=model,
+                condition=condition,
                 lossless=picture.lossless,
                 prepared=prepared,
                 warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
             )
-
-    def _choose_model(self, item: Item, picture: Picture, photograph: Photograph) -> str:
-        """Choose the model, or say once in a run that another is made for such a picture."""
-        options = self.options
-        if options.auto:
-            return choose_model(picture, photograph, options)
-        if (
-            options.model == USUAL_MODEL
-            and not self.recommended.is_set()
-            and choose_model(picture, photograph, options) != options.model
-        ):
-            self.recommended.set()
-            self.reporter.progress.message(
-                f"{item.source}: JPEG blocks show; -m {PHOTO_MODEL} is made for such pictures, and "
-                "-m auto chooses for each"
-            )
-        return options.model
 
     def _run_jobs(self, model: str, bits: int, jobs: Iterable[PhotographJob]) -> None:
         running: dict[ImageJob, PhotographJob] = {}
@@ -416,6 +400,7 @@ class PhotographRun:
                 job.item,
                 started=job.started,
                 model=job.model,
+                condition=job.condition,
                 tiles=job.work.tiles,
                 size=self.options.fit.fitted(*job.sink.pixels.shape[:2]),
                 warnings=job.warnings,

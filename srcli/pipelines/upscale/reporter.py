@@ -30,6 +30,8 @@ class FileReport:
     seconds: float = 0.0
     model: str = ""
     """Name of the model, as ``--model auto`` chose it or the user gave it."""
+    condition: str = ""
+    """What a photograph has gone through, by which ``auto`` chose, as ``condition.judge`` says."""
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
+from skimage import data
 
 from srcli.imaging import mapped
 from srcli.imaging.photograph import Picture
-from srcli.pipelines.upscale import inputs as upscale_inputs
 from srcli.pipelines.upscale import photographs
-from srcli.pipelines.upscale.inputs import VISIBLE, blockiness
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import photograph_memory, portions
 from srcli.pipelines.upscale.plan import Item
@@ -115,40 +113,42 @@ def test_a_disk_without_room_fails_the_picture_alone(folder, tmp_path, monkeypat
     assert "disk is full" in errors[inputs[1]]
 
 
-def as_jpeg(pixels, quality):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
-    return np.asarray(Image.open(stream))
-
-
-def test_only_compression_shows_blocks(astronaut):
-    assert blockiness(astronaut) < 1.15
-    assert blockiness(as_jpeg(astronaut, 98)) < VISIBLE
-    figures = [blockiness(as_jpeg(astronaut, quality)) for quality in (85, 75, 50)]
-    assert VISIBLE < figures[0] < figures[1] < figures[2]
-    pixels = as_jpeg(astronaut, 60)  # wherever they begin
-    assert blockiness(pixels[3:, 5:]) == pytest.approx(blockiness(pixels), rel=0.1)
-    assert blockiness(pixels[::-1, ::-1]) == pytest.approx(blockiness(pixels), rel=0.1)
-    assert blockiness(np.zeros((63, 99, 3), np.uint8)) == 1
-    assert blockiness(np.zeros((80, 80, 1), np.uint8)) < VISIBLE
-
-
-def test_jpegs_with_visible_blocks_get_their_own_model(tmp_path, astronaut, monkeypatch, notes):
-    monkeypatch.setattr(upscale_inputs, "VISIBLE", 1.5)  # so small a picture is measured roughly
-    image = Image.fromarray(astronaut[:64, :64])
-    for name, quality in (("fine.jpg", 98), ("rough.jpg", 30)):
-        image.save(tmp_path / name, quality=quality)
+def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
+    astronaut = data.astronaut()[80:208, 160:288]
+    image = Image.fromarray(astronaut)
     image.save(tmp_path / "clean.png")
+    image.save(tmp_path / "fine.jpg", quality=98)
+    image.save(tmp_path / "rough.jpg", quality=30)
+    with Image.open(tmp_path / "rough.jpg") as rough:
+        rough.save(tmp_path / "disguised.png")
+    image.filter(ImageFilter.GaussianBlur(1.2)).save(tmp_path / "soft.png")
+    noise = np.random.default_rng(0).normal(0, 8, astronaut.shape)
+    noisy = np.clip(astronaut + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "noisy.png")
+    image.quantize(4).convert("RGB").filter(ImageFilter.ModeFilter(5)).save(tmp_path / "drawn.png")
     inputs = sorted(tmp_path.iterdir())
     options = UpscaleOptions(model="auto", scale=2)
-    files = upscale_files(inputs, tmp_path / "out", options).files
-    expected = {"clean.png": "g-idrn", "fine.jpg": "g-idrn", "rough.jpg": "g-idrn-photo"}
-    assert {file.source.name: file.model for file in files} == expected
+    files = upscale_files(inputs, tmp_path / "out", options, progress=notes).files
+    assert {file.source.name: (file.condition, file.model) for file in files} == {
+        "clean.png": ("clean", "g-idrn"),
+        "disguised.png": ("blocks", "g-idrn-photo"),
+        "drawn.png": ("drawing", "g-idrn"),
+        "fine.jpg": ("clean", "g-idrn"),
+        "noisy.png": ("noise", "g-idrn-photo"),
+        "rough.jpg": ("blocks", "g-idrn-photo"),
+        "soft.png": ("soft", "g-idrn-photo"),
+    }
+    assert notes.messages == []
     for name in ("g-idrn", "g-idrn-photo"):  # each is made as by its model alone
         options = replace(options, model=name)
-        upscale_files(inputs, tmp_path / name, options, progress=notes)
+        upscale_files(inputs, tmp_path / name, options)
         for path in (file.target for file in files if file.model == name):
             alone = np.asarray(Image.open(tmp_path / name / path.name))
             np.testing.assert_array_equal(np.asarray(Image.open(path)), alone)
-    (told,) = notes.messages
-    assert "rough.jpg: JPEG blocks show; -m g-idrn-photo is made for such" in told
+
+
+def test_without_weights_for_degraded_pictures_all_get_the_usual_model(tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / "rough.jpg", quality=30)
+    options = UpscaleOptions(model="auto", scale=3)
+    (file,) = upscale_files([tmp_path / "rough.jpg"], tmp_path / "out", options).files
+    assert (file.condition, file.model) == ("", "g-idrn")

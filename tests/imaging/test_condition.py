@@ -1,0 +1,87 @@
+"""What a photograph has gone through is found in its pixels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from srcli.imaging.condition import VISIBLE, blockiness, judge, noise_level, sharpness
+from srcli.imaging.degrading import GaussianBlur, SensorNoise, round_levels
+from srcli.imaging.resize import downscale
+
+
+def source():
+    return np.random.default_rng(0)
+
+
+def as_jpeg(pixels, quality):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def gray(pixels):
+    return pixels.mean(axis=2, dtype=np.float32)
+
+
+@pytest.fixture
+def picture():
+    return downscale(data.astronaut(), 2)
+
+
+def test_only_compression_shows_blocks_wherever_they_begin(picture):
+    assert blockiness(gray(picture)) < 1.15
+    assert blockiness(gray(as_jpeg(picture, 98))) < VISIBLE
+    figures = [blockiness(gray(as_jpeg(picture, quality))) for quality in (85, 75, 50)]
+    assert VISIBLE < figures[0] < figures[1] < figures[2]
+    pixels = gray(as_jpeg(picture, 60))
+    assert blockiness(pixels[3:, 5:]) == pytest.approx(blockiness(pixels), rel=0.1)
+    assert blockiness(pixels[::-1, ::-1]) == pytest.approx(blockiness(pixels), rel=0.1)
+    assert blockiness(np.zeros((80, 80), np.float32)) < VISIBLE
+
+
+def test_blur_takes_sharpness_and_noise_does_not(picture):
+    blurred = [GaussianBlur(sigma=sigma).apply(picture, source()) for sigma in (0.6, 0.9, 1.4)]
+    figures = [sharpness(gray(each)) for each in (picture, *blurred)]
+    assert figures == sorted(figures, reverse=True)
+    noisy = SensorNoise(sigma=5).apply(picture, source())
+    assert sharpness(gray(noisy)) == pytest.approx(figures[0], abs=0.05)
+    steps = np.repeat(np.repeat(np.eye(16, dtype=np.float32) * 200, 8, axis=0), 8, axis=1)
+    assert sharpness(steps) == pytest.approx(1)
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.float32), (64, 1))
+    assert sharpness(ramp) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])
+def test_noise_is_measured_and_texture_is_none(sigma):
+    smooth = GaussianBlur(sigma=12).apply(data.astronaut(), source())
+    noisy = SensorNoise(sigma=sigma, gray=True).apply(smooth, source())
+    assert noise_level(gray(noisy)) == pytest.approx(sigma, rel=0.25)
+    assert noise_level(gray(smooth)) < 0.5
+    assert noise_level(np.full((80, 80), 255, np.float32)) == 0
+
+
+@pytest.mark.parametrize("kind", ["gray", "16 bits", "large"])
+def test_one_word_for_every_kind_of_picture(picture, kind):
+    def stored(pixels):
+        pixels = round_levels(pixels)
+        if kind == "gray":
+            return pixels[..., :1]
+        if kind == "large":
+            return np.pad(pixels, ((400, 400), (520, 520), (0, 0)), mode="symmetric")
+        return pixels.astype(np.uint16) * 257
+
+    assert judge(stored(picture)) == "clean"
+    assert judge(stored(as_jpeg(picture, 50))) == "blocks"
+    assert judge(stored(GaussianBlur(sigma=1.2).apply(picture, source()))) == "soft"
+    assert judge(stored(SensorNoise(sigma=8, gray=True).apply(picture, source()))) == "noise"
+    assert judge(stored(picture // 64 * 64)) == "drawing"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (63, 99), (64, 64)])
+def test_tiny_and_flat_pictures_need_nothing(size):
+    assert judge(np.zeros((*size, 3), np.uint8)) in {"clean", "drawing"}
