@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import json_text, make_console, print_table, write_formats
-from srcli.cli.options import (
-    GroupedCommand,
-    parse_size,
-    pick,
-    published,
-    result_targets,
-)
+from srcli.cli.options import GroupedCommand, parse_size, pick, published, result_targets
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:

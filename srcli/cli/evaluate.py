@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import json_text, make_console, print_table, write_formats
-from srcli.cli.options import (
-    GroupedCommand,
-    pick,
-    published,
-    result_targets,
-    several_workers,
-)
+from srcli.cli.options import GroupedCommand, pick, published, result_targets, several_workers
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

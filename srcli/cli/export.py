@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli.cli.console import echo, write_json
-from srcli.cli.options import (
-    GroupedCommand,
-    ModelType,
-    check_targets,
-    parse_size,
-)
+from srcli.cli.options import GroupedCommand, ModelType, check_targets, parse_size
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 

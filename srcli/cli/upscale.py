@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import (
-    GroupedCommand,
-    ModelType,
-    auto_or_int,
-    pick,
-    several_workers,
-)
+from srcli.cli.options import GroupedCommand, ModelType, auto_or_int, pick, several_workers
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 

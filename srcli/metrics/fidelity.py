@@ -157,9 +157,7 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
 """By name; tables since about 2018 print ``y``."""
 
 LUMA_FLOAT = EvaluationProtocol(
-    name="luma-float",
-    description="rounded BT.601 Y alone, gray taken as luma",
-    channel="luma",
+    name="luma-float", description="rounded BT.601 Y alone, gray taken as luma", channel="luma"
 )
 """Protocol of the chain that published rows of bicubic were computed with."""
 

@@ -35,14 +35,7 @@ from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
 from srcli.ports.progress import NoProgress, Progress, Task
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import (
-    Cell,
-    Table,
-    csv_text,
-    make_table,
-    printed_cost_table,
-    significant,
-)
+from srcli.report.table import Cell, Table, csv_text, make_table, printed_cost_table, significant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

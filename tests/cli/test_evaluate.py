@@ -41,11 +41,7 @@ def read(result):
 
 @pytest.mark.parametrize(
     ("options", "rows"),
-    [
-        ((), RGB8),
-        (("--protocol", "y-classic"), CLASSIC),
-        (("--chain", "luma-float", *ALL), LUMA),
-    ],
+    [((), RGB8), (("--protocol", "y-classic"), CLASSIC), (("--chain", "luma-float", *ALL), LUMA)],
     ids=["y", "y-classic", "luma-float"],
 )
 def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):

@@ -25,15 +25,7 @@ from srcli.imaging.degrading import (
     filtered,
 )
 from srcli.imaging.resize import downscale
-from srcli.recipes.degradation import (
-    BICUBIC,
-    DEGRADATIONS,
-    Blur,
-    Degradation,
-    Jpeg,
-    Noise,
-    Resize,
-)
+from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise, Resize
 from srcli.recipes.training import Stage
 
 AERIAL, PHOTO, RESTORE = (DEGRADATIONS[name] for name in ("aerial", "photo", "restore"))

@@ -10,13 +10,7 @@ import numpy as np
 import pytest
 
 from srcli.cli.console import json_text
-from srcli.evaluation.scores import (
-    Difference,
-    Evaluation,
-    PictureScore,
-    bootstrap,
-    paired_mean,
-)
+from srcli.evaluation.scores import Difference, Evaluation, PictureScore, bootstrap, paired_mean
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.report import score_table
 

@@ -470,8 +470,7 @@ def test_transparent_gif(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "module"),
-    [("heic", "pillow_heif.as_plugin"), ("jxl", "pillow_jxl.JpegXLImagePlugin")],
+    ("name", "module"), [("heic", "pillow_heif.as_plugin"), ("jxl", "pillow_jxl.JpegXLImagePlugin")]
 )
 def test_formats_of_further_libraries_are_read_upright(tmp_path, monkeypatch, name, module):
     library = pytest.importorskip(module)

@@ -13,13 +13,7 @@ import torch
 from torch import nn
 
 from srcli.inference.engine import TorchEngine
-from srcli.inference.stream import (
-    ArraySink,
-    ArraySource,
-    ImageJob,
-    PaddedSource,
-    run_stream,
-)
+from srcli.inference.stream import ArraySink, ArraySource, ImageJob, PaddedSource, run_stream
 from srcli.inference.stream import make_job as make_padded_job
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
@@ -173,11 +167,7 @@ def test_a_part_of_an_image_makes_the_same_batches(rows):
         plain, engine = make_job(20, 26), Repeat(batch=2)
         holes = Holes(plain.source.pixels, [(6, 6), (12, 18)])
         work = ImageJob(
-            name="a.tif",
-            source=holes,
-            sink=plain.sink,
-            grid=plain.grid,
-            tile_rows=part,
+            name="a.tif", source=holes, sink=plain.sink, grid=plain.grid, tile_rows=part
         )
         (done,) = run_stream(engine, [work])
         assert done.error is None

@@ -8,12 +8,7 @@ import torch
 from skimage.filters import gaussian as blur
 
 from srcli.errors import RecipeError
-from srcli.losses import (
-    LOSSES,
-    WeightedLoss,
-    gaussian,
-    high_pass,
-)
+from srcli.losses import LOSSES, WeightedLoss, gaussian, high_pass
 from srcli.recipes.training import LossTerm
 
 

@@ -7,11 +7,7 @@ import math
 import pytest
 import torch
 
-from srcli.losses.adversarial import (
-    BeganLoss,
-    DiscriminatorScores,
-    classification_error,
-)
+from srcli.losses.adversarial import BeganLoss, DiscriminatorScores, classification_error
 from srcli.recipes.training import Adversarial
 
 

@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.metrics.machine import (
-    describe_machine,
-    free_memory,
-    limited_memory,
-    threads,
-)
+from srcli.metrics.machine import describe_machine, free_memory, limited_memory, threads
 
 
 def test_a_machine_says_what_figures_hold_for():

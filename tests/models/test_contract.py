@@ -242,8 +242,7 @@ COMPARED = {
     ),
     # 402 K, 418 K and 441 K in the paper, without the gains of weight normalisation
     "maffsrn": Case(
-        parameters={2: 401_954, 3: 418_304, 4: 441_194},
-        small={"channels": 16, "num_groups": 1},
+        parameters={2: 401_954, 3: 418_304, 4: 441_194}, small={"channels": 16, "num_groups": 1}
     ),
     "rdn": Case(
         parameters={2: 22_123_395, 3: 22_308_035, 4: 22_271_107},

@@ -14,12 +14,7 @@ import pytest
 
 from srcli.models import MODELS
 from srcli.models.weights import weights_dir
-from srcli.recipes.published import (
-    PAPERS,
-    load_published,
-    published_costs,
-    published_rows,
-)
+from srcli.recipes.published import PAPERS, load_published, published_costs, published_rows
 
 ROOT = Path(__file__).parents[2]
 MOST = "published in most papers (2014-2024)"

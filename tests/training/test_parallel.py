@@ -14,12 +14,7 @@ import torch.distributed as dist
 from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.loop import Hooks, Trainer
-from srcli.training.parallel import (
-    ALONE,
-    Team,
-    find_team,
-    process_group,
-)
+from srcli.training.parallel import ALONE, Team, find_team, process_group
 from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.trainings import Batches, Net, entries
 

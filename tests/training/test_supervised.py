@@ -16,14 +16,7 @@ from srcli.layers.network import Network
 from srcli.losses.contrastive import ContrastiveLoss
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.weights import load_model
-from srcli.recipes.training import (
-    Distillation,
-    LossTerm,
-    Optimizer,
-    Schedule,
-    Stage,
-    TrainRecipe,
-)
+from srcli.recipes.training import Distillation, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.steps import (
     Numerics,
     StepContext,

@@ -150,10 +150,7 @@ class PartWriter:
         if not threads.strip("0").isdecimal():
             threads = str(min(os.cpu_count() or 1, _MOST_THREADS))
         # in memory, because GDAL reports success on a full disk
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            MemoryFile() as memory,
-        ):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
             with memory.open(
                 driver="GTiff",
                 height=rows,
@@ -217,11 +214,7 @@ def _is_unfinished(folder: Path, target: Path) -> bool:
 
 @contextmanager
 def open_parts(
-    target: Path,
-    output: OutputProfile,
-    fingerprint: Mapping[str, object],
-    *,
-    resume: bool = True,
+    target: Path, output: OutputProfile, fingerprint: Mapping[str, object], *, resume: bool = True
 ) -> Iterator[tuple[Parts, tuple[str, ...]]]:
     """Open the parts of an output, those of an interrupted run included, for one process.
 

@@ -225,10 +225,7 @@ def _check_rgb(
 
 
 def choose_window(
-    info: RasterInfo,
-    *,
-    srcwin: Sequence[int] | None = None,
-    bounds: Sequence[float] | None = None,
+    info: RasterInfo, *, srcwin: Sequence[int] | None = None, bounds: Sequence[float] | None = None
 ) -> tuple[Window, tuple[str, ...]]:
     """Turn --srcwin or --bounds into a window of a file and notes; the entire file without them.
 

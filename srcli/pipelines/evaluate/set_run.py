@@ -279,11 +279,7 @@ class SetRun:
 
 
 def attempt(
-    call: Callable[[], T],
-    failed: Failure,
-    place: str,
-    result: Evaluation,
-    progress: Progress,
+    call: Callable[[], T], failed: Failure, place: str, result: Evaluation, progress: Progress
 ) -> T | None:
     """Return what a call returns; its error becomes the failure of the result."""
     names = (f"{failed.dataset}/{failed.picture}", failed.model)

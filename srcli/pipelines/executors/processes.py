@@ -443,9 +443,7 @@ class RelayedProgress:
     """
 
     def __init__(
-        self,
-        send: Callable[[tuple[Any, ...]], None],
-        interrupt: Callable[[], bool] | None = None,
+        self, send: Callable[[tuple[Any, ...]], None], interrupt: Callable[[], bool] | None = None
     ) -> None:
         self._numbers = count()
         self._lock = threading.Lock()

@@ -167,10 +167,7 @@ def _read_map_tile(item: Item) -> Tile:
 def _read_sheet(item: Item) -> Tile:
     if item.format not in DRIVERS:
         raise PictureError(f"{item.target}: sheets of a mosaic are written as tif, png or jpg")
-    with (
-        open_raster(item.source) as dataset,
-        reading_errors(item.source, "it cannot be decoded"),
-    ):
+    with open_raster(item.source) as dataset, reading_errors(item.source, "it cannot be decoded"):
         for _, window in dataset.block_windows(1):
             dataset.read(window=window)
         pixel = dataset.transform

@@ -179,11 +179,7 @@ class PhotographRun:
     """
 
     def __init__(
-        self,
-        pool: EnginePool,
-        options: UpscaleOptions,
-        reporter: Reporter,
-        processes: int = 1,
+        self, pool: EnginePool, options: UpscaleOptions, reporter: Reporter, processes: int = 1
     ) -> None:
         self.options = options
         self.pools: dict[str, EnginePool] = {}

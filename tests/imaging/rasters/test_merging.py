@@ -347,12 +347,7 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.97])
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"overviews": True},
-        {"cog": True},
-        {"format": "jpg", "creation": {"QUALITY": "100"}},
-    ],
+    [{}, {"overviews": True}, {"cog": True}, {"format": "jpg", "creation": {"QUALITY": "100"}}],
     ids=str,
 )
 def test_a_full_disk_loses_nothing(save, tmp_path, plan, write, write_parts, options, noise, share):

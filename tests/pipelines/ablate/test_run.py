@@ -136,10 +136,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(ran, pair, options, tmp_path,
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (
-            {"budget": "7"},
-            r'budget is "6" there, "7" now.*; give another --out, or remove .*/tin',
-        ),
+        ({"budget": "7"}, r'budget is "6" there, "7" now.*; give another --out, or remove .*/tin'),
         ({"hold_out": ("ccc",)}, "data_digest is"),
         ({"precision": "bf16"}, 'precision is "fp32" there, "bf16" now'),
         ({"overrides": ("ema_decay=0.5",)}, "recipe of 'with'.ema_decay is"),

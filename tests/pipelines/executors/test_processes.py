@@ -17,11 +17,7 @@ import torch
 from srcli.cli.options import several_workers
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.executors import make_executor
-from srcli.pipelines.executors.processes import (
-    Place,
-    ProcessExecutor,
-    SerialExecutor,
-)
+from srcli.pipelines.executors.processes import Place, ProcessExecutor, SerialExecutor
 
 HERE = Place(device="cpu", threads=1)
 DEFECT = "this is a defect of srx: please report it"
@@ -150,10 +146,7 @@ def test_everything_arrives_in_the_parent(work, notes):
     list(ProcessExecutor([HERE]).run(work.report, [Unit(label="u")], progress=notes))
     assert notes.tasks == [("u: stage 1", 10.0, "it"), ("u: pictures", None, "")]
     # The worker has died with the second task open; events of the closed one are ignored.
-    assert notes.closed == [
-        ("u: stage 1", 5.5, []),
-        ("u: pictures", 0.0, ["cat", "grown by 4"]),
-    ]
+    assert notes.closed == [("u: stage 1", 5.5, []), ("u: pictures", 0.0, ["cat", "grown by 4"])]
     assert (notes.messages, notes.warnings) == ([], ["u: careful"])
 
 

@@ -21,8 +21,7 @@ def bicubic(picture: Any, scale: int = 2, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "channels"),
-    [("u1", 3), ("u1", 4), ("u2", None), ("u2", 2), ("f4", 3), ("f8", 1)],
+    ("dtype", "channels"), [("u1", 3), ("u1", 4), ("u2", None), ("u2", 2), ("f4", 3), ("f8", 1)]
 )
 def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
     picture = np.concatenate([astronaut, astronaut[..., :1] * 0 + 255], axis=2)[:20, :30]

@@ -57,10 +57,7 @@ def test_a_folder_keeps_names_and_formats(tree, tmp_path):
 def test_results_inside_are_left_out(tree, tmp_path):
     tree("in/a.png", "in/x/y/b.png", "in/out/old.png", "in/out/deeper/b.png", "in/out/c.psd")
     plan = plan_of(tmp_path, "in/out", recursive=True)
-    assert names(plan, tmp_path) == {
-        "in/a.png": "in/out/a.png",
-        "in/x/y/b.png": "in/out/x/y/b.png",
-    }
+    assert names(plan, tmp_path) == {"in/a.png": "in/out/a.png", "in/x/y/b.png": "in/out/x/y/b.png"}
     assert plan.notes == []
 
 

@@ -10,13 +10,7 @@ from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.inference.tiling import Tiling, padded_grid
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_job import (
-    PROGRAM,
-    SMALLEST,
-    WAITING,
-    open_job,
-    plan_memory,
-)
+from srcli.pipelines.upscale.raster_job import PROGRAM, SMALLEST, WAITING, open_job, plan_memory
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=4)
 TILING = Tiling(tile=192, overlap=16)
