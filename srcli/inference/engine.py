@@ -115,7 +115,6 @@ class TorchEngine:
         self._rgb_network = as_rgb_network(self.network)
         self.scale = network.scale
         self.calibrates = network.pools_globally
-        self.seeks_extremes = network.pools_maxima
         # What the network's modules hold is of one batch: threads that share an engine take turns.
         self._lock = Lock()
 
@@ -139,14 +138,14 @@ class TorchEngine:
         return min(GPU_BATCH_PIXELS, int(GPU_MEMORY_SHARE * free / each))
 
     @within_memory
-    def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> Calibration | None:
+    def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
         """Measure a whole image; see ``srcli.ports.image.Engine.calibrate``."""
         with self._lock, torch.inference_mode():
             batch = self._upload(windows)
             for exact in (False, True):
                 passes = []
                 for number in self._passes:
-                    with record_calibration(self.network, extremes) as values:
+                    with record_calibration(self.network) as values:
                         self._pass(batch, number, exact=exact)
                     passes.append(values)
                 found = Calibration(tuple(passes))
@@ -351,7 +350,6 @@ class RasterEngine:
         self.engine = engine
         self.scale = engine.scale
         self.calibrates = engine.calibrates
-        self.seeks_extremes = engine.seeks_extremes
         self.groups = tuple(groups)
         self.values = values
         self.channels = len(bands)
@@ -366,12 +364,12 @@ class RasterEngine:
         """Tiles of this size, with all of their bands, to try at once."""
         return max(1, self.engine.batch_size(height, width) // len(self.groups))
 
-    def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> Calibration | None:
+    def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
         rows: list[Calibration] = []
         for group in self._inputs:
-            found = self.engine.calibrate(units[:, :, :, group], extremes=extremes)
+            found = self.engine.calibrate(units[:, :, :, group])
             if found is None:
                 return None
             rows.append(found)

@@ -81,7 +81,7 @@ class OpenVINOEngine(TorchEngine):
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
         out = None
         if half is self.half and not keywords:
-            if any(pool.extremes is not None for pool in self._pools):
+            if any(pool.recording for pool in self._pools):
                 out = self._record(x)
             elif x.shape[2] * x.shape[3] >= self._smallest:
                 out = self._run(x)
@@ -110,19 +110,15 @@ class OpenVINOEngine(TorchEngine):
 
     def _record(self, x: Tensor) -> Tensor | None:
         """Record the global pools on windows; return anything, or None where PyTorch must."""
-        extremes = self._pools[0].extremes
-        assert extremes is not None
         if min(x.shape[2:]) <= 2 * MARGIN or len(x) < FEWEST_WINDOWS:
             return None
         side = self._example_side()
-        example = [x[:2, :, :side, :side], torch.tensor(0)]
-        shapes = [[-1, *x.shape[1:]], []]
+        example, shapes = [x[:2, :, :side, :side]], [[-1, *x.shape[1:]]]
         make = partial(RecordingNetwork, self._rgb_network)
         compiled = self._compile(("recording", str(x.shape[1:])), make, example, shapes)
         if compiled is None:
             return None
-        inputs = [x, torch.as_tensor(extremes)]
-        for pool, value in zip(self._pools, compiled.run_once(inputs), strict=True):
+        for pool, value in zip(self._pools, compiled.run_once([x]), strict=True):
             pool.held = value
         return x
 
@@ -284,9 +280,9 @@ class RecordingNetwork(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network)
 
-    def forward(self, x: Tensor, extremes: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return (1, C, 1, 1) of each pool; see ``record_calibration``."""
-        with record_calibration(self.network, extremes) as found:
+        with record_calibration(self.network) as found:
             self.network(x)
         return tuple(found.values())
 

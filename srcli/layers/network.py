@@ -37,8 +37,6 @@ class Network(nn.Module):
     """Mirrored pixels wanted around a picture while it is enlarged, to keep padding away."""
     pools_globally: bool = False
     """Has layers that pool over the whole input: its tiles want a calibration on their picture."""
-    pools_maxima: bool = False
-    """Some of these pools take maxima, which are calibrated on the windows with sharp edges too."""
     tile_step: int = 1
     """Above 1 it has maps with one value for so many pixels that are stretched over the picture:
     tiles should begin on multiples of it, and the map needs their positions."""

@@ -46,15 +46,13 @@ class GlobalPool(nn.Module):
     def __init__(self, kind: Literal["mean", "maximum", "contrast"]) -> None:
         super().__init__()
         self.kind = kind
-        self.extremes: int | Tensor | None = None
-        """Set while calibration is recorded: windows at the end of the batch that were chosen for
-        their sharp edges, and count for maxima alone."""
+        self.recording = False
         self.register_buffer("held", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (N, C, H, W) to (N, C, 1, 1); what is held has one row for each item or for all."""
-        if self.extremes is not None:
-            self.held = self._record(x, self.extremes)
+        if self.recording:
+            self.held = self._record(x)
         if self.held is not None:
             return self.held.to(x.dtype)
         if self.kind == "mean":
@@ -63,16 +61,15 @@ class GlobalPool(nn.Module):
             return x.amax(dim=(2, 3), keepdim=True)
         return contrast(x)
 
-    def _record(self, x: Tensor, extremes: int | Tensor) -> Tensor:
+    def _record(self, x: Tensor) -> Tensor:
         """Pool windows of one picture as a whole: (1, C, 1, 1) in fp32."""
         # Wide sums, so that the number of threads decides nothing; MPS has none.
         wide = torch.float32 if x.device.type == "mps" else torch.float64
         if self.kind == "maximum":
             return x.amax(dim=(0, 2, 3), keepdim=True).float()
-        spread = x[: x.shape[0] - extremes]
-        if min(spread.shape[2:]) > 2 * MARGIN:
-            spread = spread[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        exact = spread.to(wide)
+        if min(x.shape[2:]) > 2 * MARGIN:
+            x = x[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        exact = x.to(wide)
         mean = exact.mean(dim=(0, 2, 3), keepdim=True)
         if self.kind == "mean":
             return mean.float()
@@ -179,25 +176,22 @@ def modules_of(network: nn.Module, kind: type[Kind]) -> dict[str, Kind]:
 
 
 @contextmanager
-def record_calibration(
-    network: nn.Module, extremes: int | Tensor = 0
-) -> Iterator[dict[str, Tensor]]:
+def record_calibration(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Record the global pools of a network on windows of one picture.
 
     Every pool takes the batch as a whole; the network is called once within the block. When that
-    ends, the dictionary holds their values by name. ``extremes`` windows at the end of the batch
-    were chosen for their sharp edges.
+    ends, the dictionary holds their values by name.
     """
     pools = modules_of(network, GlobalPool)
     found: dict[str, Tensor] = {}
     for pool in pools.values():
-        pool.extremes = extremes
+        pool.recording = True
     try:
         yield found
         found |= {name: pool.held for name, pool in pools.items() if pool.held is not None}
     finally:
         for pool in pools.values():
-            pool.extremes = pool.held = None
+            pool.recording, pool.held = False, None
 
 
 @contextmanager

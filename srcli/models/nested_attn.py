@@ -53,7 +53,6 @@ class NestedAttention(Network):
         if levels < 1 or branches < 1:
             raise ValueError(f"levels={levels} and branches={branches} must be at least 1")
         self.pools_globally = ca
-        self.pools_maxima = ca and pool != "avg"
 
         def attention() -> nn.Module:
             if not ca:

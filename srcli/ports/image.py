@@ -178,17 +178,11 @@ class Engine(Protocol):
     def calibrates(self) -> bool:
         """True if the network pools over whole pictures, so that tiles want a calibration."""
 
-    @property
-    def seeks_extremes(self) -> bool:
-        """True if it pools maxima, for which windows with sharp edges are wanted too."""
-
-    def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> object | None:
+    def calibrate(self, windows: NDArray[Any]) -> object | None:
         """Measure what the network's global pools see of a whole image.
 
         Args:
             windows: (N, H, W, C) of the image, as ``run`` takes tiles.
-            extremes: Windows at the end that were chosen for their sharp edges; the others are
-                spread evenly.
 
         Returns:
             The ``calibration`` for ``run``; None where no finite values came out.

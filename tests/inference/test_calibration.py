@@ -11,13 +11,10 @@ import torch
 from srcli.errors import DataError
 from srcli.inference.calibration import (
     CANDIDATE_WINDOWS,
-    EVEN_WINDOWS,
-    EXTREMES_PER_WINDOW,
     MAX_SHARE,
     MAX_WINDOWS,
     WINDOW_SIDE,
     calibrate,
-    extremes,
     sample,
 )
 from srcli.inference.engine import RasterEngine, TorchEngine
@@ -48,33 +45,17 @@ class Contrast(Network):
         return self.pool(x).expand(x.shape)
 
 
-class Highest(Network):
-    """Gives the maximum of what it sees, everywhere."""
-
-    scale = 1
-    pools_globally = True
-    pools_maxima = True
-
-    def __init__(self):
-        super().__init__()
-        self.pool = GlobalPool("maximum")
-
-    def forward(self, x):
-        return self.pool(x).expand(x.shape)
-
-
 class Counting(TorchEngine):
-    """An engine that calibrates; remembers how many windows it was shown, and of which kind."""
+    """An engine that calibrates; remembers how many windows it was shown."""
 
     calibrates = True
 
-    def __init__(self, most=99, seeks_extremes=False):
-        self.most, self.seeks_extremes = most, seeks_extremes
-        self.shown, self.chosen = [], []
+    def __init__(self, most=99):
+        self.most = most
+        self.shown = []
 
-    def calibrate(self, windows, *, extremes=0):
+    def calibrate(self, windows):
         self.shown.append(len(windows))
-        self.chosen.append(extremes)
         if len(windows) > self.most:
             raise OutOfMemory
         return "measured"
@@ -120,7 +101,7 @@ def test_only_what_is_cut_and_pools_globally_is_calibrated():
     assert calibrate(engine, source, whole) is None
     assert engine.shown == []
     assert calibrate(engine, source, cut) == "measured"
-    assert (engine.shown, engine.chosen) == ([len(sample(300, 300))], [0])
+    assert engine.shown == [len(sample(300, 300))]
     engine.calibrates = False
     assert calibrate(engine, source, cut) is None
     # However few are shown, they were chosen among as many.
@@ -148,51 +129,20 @@ class Road(ArraySource):
         self.at = at
 
 
-@pytest.mark.parametrize("seeks_extremes", [False, True])
 @pytest.mark.parametrize("at", [0, 1_000, 1_030, 1_060])
-def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at, seeks_extremes):
+def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at):
     pixels = np.random.default_rng(0).integers(0, 256, (2_100, 2_000, 1), np.uint8)
     source = Road(pixels, at)
     grid = Tiling(tile=200, overlap=8).grid(2_100, 2_000)
-    engine = Counting(seeks_extremes=seeks_extremes)
+    engine = Counting()
     assert calibrate(engine, source, grid) == "measured"
-    shown = engine.shown[0] - engine.chosen[0]
-    places = sample(2_100, 2_000, most=EVEN_WINDOWS if seeks_extremes else MAX_WINDOWS)
+    places = sample(2_100, 2_000)
     even = sum(source.read(each) is not None for each in places)
     assert even <= 10
     closer = sample(2_100, 2_000, most=CANDIDATE_WINDOWS, share=1.0)
     along = sum(source.read(each) is not None for each in closer)
     assert along > 20
-    assert shown == min(along, len(places))
-    assert engine.chosen == [min(along, EXTREMES_PER_WINDOW * len(places)) if seeks_extremes else 0]
-
-
-def test_extremes_are_the_windows_with_the_largest_steps():
-    pixels = np.full((400, 600, 4), 7, np.float32)
-    pixels[:, :, 3] *= 1e-4  # a band of another range counts as much
-    dots = [(5, 9, 0, 60), (111, 590, 1, 50), (396, 3, 2, 40), (260, 300, 3, 35e-4)]
-    for top, left, band, step in dots:
-        pixels[top, left, band] += step
-    pixels[200:203, 200:203] = np.nan
-    pixels[300, 100] = np.inf
-    found = extremes(ArraySource(pixels), 24, np.array([1, 1, 1, 1e-4]))
-    heights = [np.where(np.isfinite(each), each, 0).max(axis=(0, 1)) for each in found]
-    seen = {band for each in heights for _, _, band, step in dots if each[band] > step}
-    assert seen == {0, 1, 2, 3}
-    assert len(found) == len(dots)  # what is flat is not shown twice
-    assert extremes(ArraySource(np.zeros((100, 100, 3), np.uint8)), 24, np.zeros(3)) == []
-
-
-def test_every_tile_gets_the_maximum_of_the_whole():
-    pixels = np.random.default_rng(0).random((500, 520, 3), dtype=np.float32) * 0.5
-    pixels[3, 3] = (0.9, 0.8, 0.7)
-    engine = TorchEngine(Highest(), device=CPU)
-    grid = Tiling(tile=128, overlap=8).grid(500, 520)
-    out = enlarge_array(engine, pixels, grid)
-    expected = np.array([0.9, 0.8, 0.7], np.float32)
-    np.testing.assert_allclose(out, np.broadcast_to(expected, out.shape), rtol=0.01)
-    engine.seeks_extremes = False
-    assert enlarge_array(engine, pixels, grid).max() < 0.6  # the even spread misses it
+    assert engine.shown == [min(along, len(places))]
 
 
 @pytest.mark.parametrize("tta", [False, True])

@@ -29,7 +29,6 @@ class Repeat:
 
     def __init__(self, batch=4, most=99, broken=None, calibrates=False):
         self.calibrates = calibrates
-        self.seeks_extremes = False
         self.calibrations = []
         self.positions = []
         self.batches = []
@@ -39,7 +38,7 @@ class Repeat:
     def batch_size(self, height, width):
         return self.batch
 
-    def calibrate(self, windows, *, extremes=0):
+    def calibrate(self, windows):
         if len(windows) > self.most:
             raise OutOfMemory
         return [windows]
