@@ -22,10 +22,11 @@ from openvino_by_hand import ByHand, Picture
 from timing_page import make_parser, write_page
 
 from srcli.inference.device import cpu_has_bf16
-from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
+from srcli.inference.engines import EngineName, EngineOptions
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
+    BenchOptions,
     Speed,
     busy_note,
     make_cases,
@@ -68,19 +69,14 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
     """Return all seconds, and the speeds that ``busy_note`` takes."""
     network = load_model(name, scale)
     picture = real_picture(size, size)
-    cases = [
-        case
-        for engine in ENGINES
-        for case in make_cases(
-            network,
-            EngineOptions(device="cpu", engine=engine),
-            ("fp32", "bf16") if cpu_has_bf16() else ("fp32",),
-            [picture],
-            plain=engine == "torch",
-            tiling=choose_tiling(name, network),
-            label=name,
-        )
-    ]
+    options = BenchOptions(
+        sizes=((size, size),),
+        precisions=("fp32", "bf16") if cpu_has_bf16() else ("fp32",),
+        engines=ENGINES,
+        engine=EngineOptions(device="cpu"),
+        compare_plain=True,
+    )
+    cases = list(make_cases(name, name, network, options))
     by_hand = HandCase(f"{name} by hand", picture, ByHand(name, scale, size, size))
     time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=NoTask())  # type: ignore[list-item]
     speeds = list(make_speeds(cases))

@@ -18,7 +18,7 @@ from timing_page import make_parser, write_page
 from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
-from srcli.pipelines.bench import busy_note, make_cases, make_speeds, real_picture, time_rounds
+from srcli.pipelines.bench import BenchOptions, busy_note, make_cases, make_speeds, time_rounds
 from srcli.ports.progress import NoTask
 from srcli.report.table import make_table, significant
 
@@ -33,20 +33,16 @@ def main() -> None:
     given = parser.parse_args()
     load = load_average()
     tilings = [tuple(map(int, each.split(":"))) for each in given.tiles.split(",")]
-    picture = real_picture(given.size, given.size)
+    options = BenchOptions(
+        sizes=((given.size, given.size),),
+        engines=(given.engine,),
+        engine=EngineOptions(device="cpu"),
+    )
     rows, every = [], []
     with threads(given.threads):
         for name in given.models or MODELS:
             network = load_model(name, given.scale)
-            (case,) = make_cases(
-                network,
-                EngineOptions(device="cpu", engine=given.engine),
-                ("auto",),
-                [picture],
-                plain=False,
-                tiling=choose_tiling(name, network),
-                label=name,
-            )
+            (case,) = make_cases(name, name, network, options)
             cases = [
                 replace(case, tiling=choose_tiling(name, network, *tiling), seconds=[])
                 for tiling in tilings

@@ -10,7 +10,6 @@ import numpy as np
 
 from srcli.imaging.degrading import (
     MCU,
-    ColourBlotches,
     DegradationChain,
     GaussianBlur,
     JpegFile,
@@ -19,7 +18,7 @@ from srcli.imaging.degrading import (
     UnsharpMask,
 )
 from srcli.imaging.resize import mirrored
-from srcli.recipes.degradation import Blur, ColourNoise, Degradation, Noise, Resize, Sharpen
+from srcli.recipes.degradation import Blur, Degradation, Noise, Resize, Sharpen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,9 +68,9 @@ def _draw_piece(
             sigma=random.uniform(*piece.sigma),
             shot=random.uniform(*piece.shot),
             gray=random.random() < piece.gray,
+            colour=piece.colour,
+            size=random.uniform(*piece.size) if piece.size[1] > 1 else 1.0,
         )
-    if isinstance(piece, ColourNoise):
-        return ColourBlotches(sigma=random.uniform(*piece.sigma), size=random.uniform(*piece.size))
     if isinstance(piece, Sharpen):
         return UnsharpMask(
             sigma=pixels * random.uniform(*piece.sigma), amount=random.uniform(*piece.amount)

@@ -251,14 +251,24 @@ class SensorNoise:
     """Share of the variance at mid-gray that is proportional to the brightness."""
     gray: bool = False
     """The same in all channels; else each channel has its own."""
+    colour: bool = False
+    """In the colours alone: the mean over R, G and B is 0."""
+    size: float = 1.0
+    """Distance of two independent values, in pixels; it is smooth between them."""
 
     reach = 0
 
     def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
         """Return the picture (H, W, 3) with noise, not rounded."""
         values = picture.astype(np.float32)
-        shape = (*values.shape[:2], 1) if self.gray else values.shape
+        height, width, channels = values.shape
+        coarse = [max(round(side / self.size), 1) for side in (height, width)]
+        shape = (*coarse, 1 if self.gray else channels)
         noise = self.sigma * random.standard_normal(shape, dtype=np.float32)
+        if self.colour:
+            noise -= noise.mean(axis=2, keepdims=True)
+        if self.size > 1:
+            noise = resampled(noise, (height, width), "bicubic")
         if self.shot > 0:
             light = values.mean(axis=2, keepdims=True) if self.gray else values
             light = np.maximum(light, 0) / MID_GRAY
@@ -286,27 +296,6 @@ class JpegFile:
         rounded.save(stream, "JPEG", quality=self.quality, subsampling=subsampling)
         with Image.open(stream) as image:
             return np.asarray(image.convert("RGB"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColourBlotches:
-    """Noise that is smooth over some pixels, in the colours alone: its mean over R, G, B is 0."""
-
-    sigma: float
-    """Standard deviation in the middles of the blotches, in levels of 255."""
-    size: float
-    """Distance of the middles of two blotches, in pixels."""
-
-    reach = 0
-
-    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
-        """Return the picture (H, W, 3) with blotches, not rounded."""
-        height, width = (max(round(side / self.size), 1) for side in picture.shape[:2])
-        noise = self.sigma * random.standard_normal((height, width, 3), dtype=np.float32)
-        noise -= noise.mean(axis=2, keepdims=True)
-        return picture.astype(np.float32) + resampled(
-            noise, (picture.shape[0], picture.shape[1]), "bicubic"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +335,7 @@ class Resampling:
         return math.ceil(3 * max(self.factor, 1))
 
 
-DegradationStep = GaussianBlur | SensorNoise | JpegFile | ColourBlotches | UnsharpMask
+DegradationStep = GaussianBlur | SensorNoise | JpegFile | UnsharpMask
 """One operation on one picture that keeps its size, all random numbers drawn."""
 
 

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -188,19 +188,22 @@ def bench(
             for scale in dict.fromkeys(options.scales)
             for model, label in zip(names, short_labels(names), strict=True)
         ]
-        groups = _prepare(loaded, options)
+        groups: dict[tuple[int, ...], list[BenchCase]] = {}
+        for own in loaded:
+            for case in make_cases(*own, options):
+                groups.setdefault((case.engine.scale, *case.picture.shape), []).append(case)
         task = progress.task("costs", total=len(loaded), unit="models")
         costs = []
         for _, label, network in loaded:
             costs.append(model_cost(network, model=label, device=device))
             task.advance(1)
         task.close()
-        planned = sum(map(len, groups)) * (1 + (options.rounds or FEWEST_ROUNDS))
+        planned = sum(map(len, groups.values())) * (1 + (options.rounds or FEWEST_ROUNDS))
         task = progress.task("timing", total=planned, unit="pictures")
-        for cases in groups:
+        for cases in groups.values():
             time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
         task.close()
-        speeds = tuple(speed for cases in groups for speed in make_speeds(cases))
+        speeds = tuple(speed for cases in groups.values() for speed in make_speeds(cases))
         machine = describe_machine(device)
     published: list[PublishedRow] = []
     if options.published:
@@ -217,28 +220,6 @@ def bench(
         published=tuple(published),
         busy=busy_note(load, speeds),
     )
-
-
-def _prepare(
-    loaded: Sequence[tuple[str, str, Network]], options: BenchOptions
-) -> list[list[BenchCase]]:
-    """Return all that is timed, in groups that run in turn: one for each scale and size."""
-    pictures = [real_picture(*size) for size in dict.fromkeys(options.sizes)]
-    groups: dict[tuple[int, ...], list[BenchCase]] = {}
-    for model, label, network in loaded:
-        for number, engine in enumerate(dict.fromkeys(options.engines)):
-            for case in make_cases(
-                network,
-                replace(options.engine, engine=engine),
-                options.precisions,
-                pictures,
-                plain=options.compare_plain and number == 0,
-                tiling=choose_tiling(model, network, options.tile, options.overlap),
-                label=label,
-            ):
-                case.job()  # refuses a tile and overlap that do not fit
-                groups.setdefault((network.scale, *case.picture.shape), []).append(case)
-    return list(groups.values())
 
 
 def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
@@ -264,32 +245,35 @@ def real_picture(height: int, width: int) -> NDArray[Any]:
 
 
 def make_cases(
-    network: Network,
-    options: EngineOptions,
-    precisions: Sequence[Precision],
-    pictures: Sequence[NDArray[Any]],
-    *,
-    plain: bool,
-    tiling: Tiling,
-    label: str,
+    model: str, label: str, network: Network, options: BenchOptions
 ) -> Iterator[BenchCase]:
-    """Make an engine of a network for each number format, and optionally a plain one.
+    """Make all that is timed of a network, which is copied: pictures for each engine and format.
 
-    The network is copied. Formats that are the same on this device run once; the plain engine is
-    in fp32, PyTorch's default layout, one tile at a time.
+    Formats that are the same on this device run once.
     """
-    device = choose_device(options.device)
-    formats = dict.fromkeys(PRECISIONS[network_half(network, device, each)] for each in precisions)
-    kinds = [replace(options, precision=each) for each in formats]
-    if plain:
-        kinds.append(replace(options, precision="fp32", plain=True, batch=1))
+    device = choose_device(options.engine.device)
+    names = (PRECISIONS[network_half(network, device, each)] for each in options.precisions)
+    kinds = [
+        replace(options.engine, engine=engine, precision=name)
+        for (engine, name) in product(dict.fromkeys(options.engines), dict.fromkeys(names))
+    ]
+    if options.compare_plain:
+        plain = replace(options.engine, engine=options.engines[0], precision="fp32", plain=True)
+        kinds.append(replace(plain, batch=1))
+    tiling = choose_tiling(model, network, options.tile, options.overlap)
     for kind in kinds:
         # A copy for each: engines change the memory layout of the weights.
         engine = make_engine(copy.deepcopy(network), kind)
-        for picture in pictures:
-            yield BenchCase(
-                label=label, engine=engine, tiling=tiling, plain=kind.plain, picture=picture
+        for size in dict.fromkeys(options.sizes):
+            case = BenchCase(
+                label=label,
+                engine=engine,
+                tiling=tiling,
+                plain=kind.plain,
+                picture=real_picture(*size),
             )
+            case.job()  # refuses a tile and overlap that do not fit
+            yield case
 
 
 def time_rounds(

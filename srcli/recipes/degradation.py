@@ -61,6 +61,16 @@ class Noise(_Piece):
     """Share of the variance at mid-gray that is proportional to the brightness (photon noise)."""
     gray: Annotated[float, FRACTION] = 0.0
     """Probability that the noise is the same in all three channels."""
+    colour: bool = False
+    """It is in the colours alone, as a phone's noise reduction leaves it."""
+    size: Annotated[tuple[float, float], _within(1, 64)] = (1.0, 1.0)
+    """Smallest and largest distance of two independent values, in pixels: above 1 it is in
+    blotches, and ``sigma`` is that in their middles."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gray and self.colour:
+            raise RecipeError("noise: in colours alone it is never gray; leave out one of the two")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +82,6 @@ class Jpeg(_Piece):
     """Lowest and highest quality, on the scale of libjpeg."""
     subsampling: Annotated[float, FRACTION] = 0.5
     """Probability of colours at half the resolution (4:2:0); else they are 4:4:4."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColourNoise(_Piece):
-    """Blotches of colour that a phone's noise reduction leaves; the mean of R, G, B has none."""
-
-    kind: Literal["colour-noise"] = "colour-noise"
-    sigma: Annotated[tuple[float, float], _within(0, 100)]
-    """Lowest and highest standard deviation in the middles of the blotches, in levels of 255."""
-    size: Annotated[tuple[float, float], _within(1, 64)] = (1.0, 4.0)
-    """Smallest and largest distance of the middles of two blotches, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ class Resize(_Piece):
     """One of them is drawn."""
 
 
-Piece = Blur | Noise | Jpeg | ColourNoise | Sharpen | Resize
+Piece = Blur | Noise | Jpeg | Sharpen | Resize
 
 
 @dataclass(frozen=True, kw_only=True)

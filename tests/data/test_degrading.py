@@ -15,7 +15,6 @@ from srcli.data.training_set import make_pairs
 from srcli.errors import RecipeError
 from srcli.imaging.degrading import (
     FILTERS,
-    ColourBlotches,
     DegradationChain,
     GaussianBlur,
     JpegFile,
@@ -89,16 +88,16 @@ def test_draws_of_files_that_went_through_hands_keep_to_their_ranges_and_use_the
         return [step for chain in chains for step in chain.after if isinstance(step, kind)]
 
     for kind, pieces in {
-        SensorNoise: (noise,),
-        ColourBlotches: (colour,),
+        SensorNoise: (noise, colour),
         UnsharpMask: (sharpen,),
         JpegFile: (first, second),
         Resampling: (resize,),
     }.items():
         expected = spoilt * sum(piece.probability for piece in pieces)
         assert len(all_of(kind)) == pytest.approx(DRAWS * expected, abs=4 * np.sqrt(DRAWS / 4))
-    assert within([step.sigma for step in all_of(ColourBlotches)], *colour.sigma)
-    assert within([step.size for step in all_of(ColourBlotches)], *colour.size)
+    blotches = [step for step in all_of(SensorNoise) if step.colour]
+    assert within([step.sigma for step in blotches], *colour.sigma)
+    assert within([step.size for step in blotches], *colour.size)
     assert within([step.sigma for step in all_of(UnsharpMask)], *sharpen.sigma)
     assert within([step.amount for step in all_of(UnsharpMask)], *sharpen.amount)
     assert within([step.factor for step in all_of(Resampling)], *resize.factor)

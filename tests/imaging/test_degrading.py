@@ -14,7 +14,6 @@ from scipy import ndimage
 from srcli.imaging.degrading import (
     FILTERS,
     KERNELS,
-    ColourBlotches,
     DegradationChain,
     GaussianBlur,
     JpegFile,
@@ -120,7 +119,7 @@ CHAIN: dict[str, Any] = {
 TWICE: dict[str, Any] = {
     "before": (GaussianBlur(sigma=1.7),),
     "after": (
-        ColourBlotches(sigma=4, size=2.5),
+        SensorNoise(sigma=4, colour=True, size=2.5),
         JpegFile(quality=80),
         Resampling(factor=1.3, filter="bilinear"),
         UnsharpMask(sigma=1.0, amount=0.7),
@@ -165,12 +164,12 @@ def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
         chain.apply(astronaut[: scale - 1], source())
 
 
-def test_colour_blotches_leave_the_brightness_alone_and_are_as_wide_as_asked():
-    fine = ColourBlotches(sigma=6, size=1).apply(flat(128), source()) - 128
+def test_noise_of_colours_leaves_the_brightness_alone_and_are_as_wide_as_asked():
+    fine = SensorNoise(sigma=6, colour=True).apply(flat(128), source()) - 128
     assert np.abs(fine.mean(axis=2)).max() < 1e-4
     assert fine.std() == pytest.approx(6 * np.sqrt(2 / 3), rel=0.02)  # two of three are free
     assert np.abs(np.asarray(np.corrcoef(fine[:, 1:, 0].flat, fine[:, :-1, 0].flat))[0, 1]) < 0.02
-    wide = ColourBlotches(sigma=6, size=4).apply(flat(128), source()) - 128
+    wide = SensorNoise(sigma=6, colour=True, size=4).apply(flat(128), source()) - 128
     assert np.abs(wide.mean(axis=2)).max() < 1e-4
     assert np.corrcoef(wide[:, 1:, 0].flat, wide[:, :-1, 0].flat)[0, 1] > 0.9
 

@@ -12,7 +12,7 @@ import pytest
 
 from srcli.errors import ModelError, UsageError
 from srcli.inference import device as device_module
-from srcli.inference.engines import EngineOptions, choose_tiling
+from srcli.inference.engines import EngineOptions
 from srcli.metrics import efficiency
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
@@ -24,7 +24,6 @@ from srcli.pipelines.bench import (
     bench_report,
     busy_note,
     make_cases,
-    real_picture,
 )
 from srcli.pipelines.upscale.array import upscale
 from srcli.report.table import Table, markdown
@@ -116,16 +115,15 @@ def test_wrong_wishes_are_refused_before_anything_runs():
 
 def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size=(8, 8)):
     """Everything that runs of one model on the CPU."""
-    network = load_model(model, scale)
-    tiling, options = (
-        choose_tiling(model, network, tile),
-        EngineOptions(device="cpu", engine="torch"),
+    options = BenchOptions(
+        precisions=precisions,
+        engines=("torch",),
+        engine=EngineOptions(device="cpu"),
+        compare_plain=plain,
+        tile=tile,
+        sizes=(size,),
     )
-    pictures = [real_picture(*size)]
-    cases = make_cases(
-        network, options, precisions, pictures, plain=plain, tiling=tiling, label=model
-    )
-    return list(cases)
+    return list(make_cases(model, model, load_model(model, scale), options))
 
 
 @pytest.mark.parametrize("native", [True, False])
