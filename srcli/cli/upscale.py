@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -53,7 +54,10 @@ Model:
   -m, --model NAME|FILE = auto
       Name from 'srx models', weights file, or auto: by what each picture needs.
   value_range
-  -s, --scale [2|3|4]           How many times larger. [default: 4, or that of a weights file]
+  -s, --scale N
+      Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
+  --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
+  --long-edge N                 Enlarge photographs to so many pixels on the longer side.
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
 Input and output:
@@ -106,6 +110,7 @@ Messages:
 """
 
 
+_LARGEST_SCALE = 16  # two passes by 4
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 # options of gdal_translate and gdalwarp that click would read as -o with the name of an output
@@ -163,6 +168,17 @@ def parse_creation(text: str) -> tuple[str, str]:
     if not key or not value:
         raise ValueError(f"{text!r} is not KEY=VALUE, such as COMPRESS=ZSTD")
     return key.upper(), value
+
+
+def parse_scale(text: str) -> Fraction:
+    """Read how many times larger pictures become, such as ``4`` or ``2.5``."""
+    try:
+        scale = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        scale = Fraction(0)
+    if not 1 <= scale <= _LARGEST_SCALE:
+        raise ValueError(f"{text!r}: give 2, 3, 4, for photographs any number from 1 to 16")
+    return scale
 
 
 def parse_fit(text: str) -> Box:
@@ -249,7 +265,10 @@ KINDS = {
     "report": click.Path(path_type=Path, dir_okay=False),
     "quality": click.IntRange(1, 100),
     "workers": click.IntRange(1, 64),
+    "scale": parse_scale,
     "fit": parse_fit,
+    "size": parse_fit,
+    "long-edge": click.IntRange(1),
     "tile": auto_or_int(16),
     "overlap": auto_or_int(0),
     "batch": auto_or_int(1),
@@ -341,17 +360,24 @@ def _same(first: Path, second: Path) -> bool:
 
 
 def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
-    from srcli.imaging.resize import UNBOUNDED
+    from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.engines import EngineOptions
     from srcli.models.weights import default_scale
     from srcli.pipelines.upscale.options import UpscaleOptions
 
     fmt = options["format"].lower().lstrip(".")
+    scale, longest = options["scale"], options["long_edge"]
+    given = {"--scale": scale, "--size": options["size"], "--long-edge": longest}
+    if len(names := [name for name, value in given.items() if value]) > 1:
+        raise UsageError(f"{' and '.join(names)} each say how large results are; give one of them")
+    whole = scale in (None, 2, 3, 4)
+    size = options["size"] or (Box(longest=longest) if longest else None if whole else scale)
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
         **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),
         **pick(options, "recursive", "overwrite"),
-        scale=int(options["scale"] or default_scale([options["model"]])),
+        scale=int(scale) if scale and whole else default_scale([options["model"]]),
+        size=size,
         fit=options["fit"] or UNBOUNDED,
         format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
         suffix=options["suffix"] or "",

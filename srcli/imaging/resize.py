@@ -163,14 +163,25 @@ class Box:
 
     width: int | None = None
     height: int | None = None
+    longest: int | None = None
+    """Of the longer side."""
 
     def fitted(self, height: int, width: int) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits; never a larger one."""
-        bounds = ((self.height, height), (self.width, width))
-        share = min((Fraction(most, side) for most, side in bounds if most), default=Fraction(1))
-        if share >= 1:
-            return height, width
-        return max(round(height * share), 1), max(round(width * share), 1)
+        return times((height, width), min(self._share(height, width), Fraction(1)))
+
+    def filled(self, height: int, width: int) -> tuple[int, int]:
+        """Return the largest size (height, width) of this shape that fits."""
+        return times((height, width), self._share(height, width))
+
+    def _share(self, height: int, width: int) -> Fraction:
+        bounds = ((self.height, height), (self.width, width), (self.longest, max(height, width)))
+        return min((Fraction(most, side) for most, side in bounds if most), default=Fraction(1))
+
+
+def times(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
+    """Return a size with both sides so many times as long, each at least 1."""
+    return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 
 
 UNBOUNDED = Box()

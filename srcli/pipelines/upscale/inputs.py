@@ -6,6 +6,7 @@ that has not changed since. A newer srx, or newer weights of the same model, cha
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections import defaultdict
@@ -22,7 +23,6 @@ from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_photograph, read_provenance
-from srcli.imaging.resize import UNBOUNDED
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.plan import (
@@ -86,21 +86,21 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
             companions=item.companions,
         )
     except PictureError:
-        if asked and not item.from_folder and options.fit == UNBOUNDED:
+        if asked and not item.from_folder and not options.of_photographs:
             return None  # reading it fails with the reason
         raise
     if picture.raster is None and not _by_windows(item, picture, options):
         return picture
-    if options.fit == UNBOUNDED:
+    if not (name := options.of_photographs):
         return None
     if picture.raster is not None:
         raise PictureError(
-            f"{item.source}: is a raster ({picture.raster}), and --fit is for photographs; "
-            "drop --fit"
+            f"{item.source}: is a raster ({picture.raster}), and {name} is for photographs; "
+            f"{'give -s 2, 3 or 4' if options.size else f'drop {name}'}"
         )
     raise PictureError(
-        f"{item.source}: is too large for --fit when enlarged by {options.scale} "
-        f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
+        f"{item.source}: is too large for {name} when it is enlarged (more than "
+        f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
     )
 
 
@@ -117,7 +117,11 @@ def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
             f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
             "drop them, or rotate the pixels first"
         )
-    large = pixels * options.scale**2 > LARGEST_PHOTOGRAPH
+    try:
+        times = math.prod(options.steps(options.model, picture.height, picture.width))
+    except PictureError as error:
+        raise PictureError(f"{item.source}: {error}") from error
+    large = pixels * times**2 > LARGEST_PHOTOGRAPH
     return asked or (large and not turned and picture.format != "gif")
 
 
@@ -284,14 +288,14 @@ def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _V
         return _Verdict("another", f"may be of another picture than {item.source}: {unknown}")
     if is_newer:
         return _Verdict("kept", f"is older than {item.source}, and {unknown}")
-    scale, asked = options.scale, options.raster
+    asked = options.raster
     try:
         if picture := open_photograph(item, options):
-            height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
+            height, width = options.final_size(picture.height, picture.width)
         else:
             info = read_info(item.source, remote=options.allow_remote)
             window, _ = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
-            height, width = window.height * scale, window.width * scale
+            height, width = window.height * options.scale, window.width * options.scale
         found = open_picture(item.target)
     except SrxError as error:
         return _Verdict("kept", f"exists and cannot be compared with {item.source} ({error})")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import srcli
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 from srcli.imaging.photograph import Provenance
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
-from srcli.imaging.resize import UNBOUNDED, Box
+from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.engines import EngineOptions
 from srcli.models import MODELS
-from srcli.models.weights import weights_path
+from srcli.models.weights import shipped_scales, weights_path
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import SourceMark
@@ -95,6 +98,9 @@ class UpscaleOptions:
     """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
+    size: Box | Fraction | None = None
+    """Exact size of enlarged photographs, or how many times larger they become, where that is not
+    ``scale``: the next scales of the model, one after the other, then a resize."""
     format: str = "auto"
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
@@ -103,6 +109,35 @@ class UpscaleOptions:
     overwrite: bool = False
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
+
+    @property
+    def of_photographs(self) -> str:
+        """Name of the option that has a meaning for photographs only; empty if none is given."""
+        if self.fit != UNBOUNDED:
+            return "--fit"
+        if isinstance(self.size, Fraction):
+            return f"-s {float(self.size):g}"
+        return "" if self.size is None else "--size"
+
+    def final_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size (height, width) that a photograph of this size becomes."""
+        if isinstance(self.size, Box):
+            return self.size.filled(height, width)
+        return self.fit.fitted(*times((height, width), self.size or Fraction(self.scale)))
+
+    def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
+        """Return the scales, one after the other, that make a photograph at least that large."""
+        if self.size is None:
+            return (self.scale,)
+        sizes = zip(self.final_size(height, width), (height, width), strict=True)
+        needed = max(Fraction(wanted, side) for wanted, side in sizes)
+        scales = shipped_scales(model) if model in MODELS else (self.scale,)
+        chains = [(one,) for one in scales] + [*product(scales, repeat=2)]
+        enough = [each for each in chains if math.prod(each) >= needed]
+        if not enough:
+            most = max(scales) ** 2
+            raise PictureError(f"would become more than {most} times as large; take a smaller size")
+        return min(enough, key=lambda each: (math.prod(each), len(each), -each[0]))
 
     def checksum(self, *, photograph: bool = False) -> str:
         """Return that of the options which decide on pixels, beside model and scale; maybe empty.
@@ -113,6 +148,7 @@ class UpscaleOptions:
         raster, engine = RasterOptions() if photograph else self.raster, self.engine
         given = {
             "fit": self.fit != UNBOUNDED and self.fit,
+            "size": self.size,
             "mosaic": self.mosaic,
             "bands": raster.bands,
             "rgb": raster.rgb,
@@ -149,14 +185,14 @@ class UpscaleOptions:
         )
 
     def __post_init__(self) -> None:
-        """Refuse ``fit`` together with options of rasters, and windows of mosaics."""
-        if self.mosaic and (self.fit != UNBOUNDED or self.raster.asked_for):
-            name = (*self.raster.asked_for, "--fit")[0]
+        """Refuse sizes of photographs together with options of rasters, and windows of mosaics."""
+        if self.mosaic and (self.of_photographs or self.raster.asked_for):
+            name = (*self.raster.asked_for, self.of_photographs)[0]
             raise UsageError(f"--mosaic writes all tiles as they are cut; drop {name}")
-        if self.fit != UNBOUNDED and self.raster.asked_for:
+        if self.of_photographs and self.raster.asked_for:
             raise UsageError(
-                f"--fit is for photographs and {self.raster.asked_for[0]} for rasters; "
-                "upscale them in two runs"
+                f"{self.of_photographs} is for photographs and {self.raster.asked_for[0]} for "
+                "rasters; upscale them in two runs"
             )
 
 

@@ -5,6 +5,7 @@ Animations go frame by frame: finished frames wait in a file on disk.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from srcli.imaging.fitting import PixelMap, fit_metadata
 from srcli.imaging.mapped import empty_array
 from srcli.imaging.photograph import FORMATS, Metadata, Photograph
 from srcli.imaging.reading import read_frames, read_photograph
-from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
+from srcli.imaging.resize import resize, shrink, shrink_mask
 from srcli.imaging.writing import (
     LOSSLESS,
     check_writable,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.imaging.photograph import Picture
+    from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
 
@@ -105,12 +107,14 @@ def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
     return prepared, warnings
 
 
-def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED) -> Photograph:
-    """Return an upscaled picture, at most as large as ``box``, as it is to be written.
+def finish(
+    prepared: Prepared, enlarged: Array, scale: int, size: tuple[int, int] | None = None
+) -> Photograph:
+    """Return an upscaled picture as it is to be written, of a size (height, width) or as it is.
 
     ``enlarged`` is what the engine made of it: (sH, sW, C) in the dtype of ``prepared.pixels``.
     """
-    size = box.fitted(*enlarged.shape[:2])
+    size = size or (enlarged.shape[0], enlarged.shape[1])
     enlarged = shrink(enlarged, size)
     if prepared.value_range is not None:
         low, high = prepared.value_range
@@ -160,7 +164,11 @@ class PhotographJob:
     """One photograph between reading and writing."""
 
     item: Item
+    size: tuple[int, int]
+    """Of the output: height, width."""
     model: str
+    passes: tuple[tuple[str, int], ...]
+    """Model and scale of the passes that are left; a later one has a clean picture before it."""
     condition: str
     """Why the model was chosen for it, as in ``FileReport``."""
     lossless: bool
@@ -170,6 +178,11 @@ class PhotographJob:
     work: ImageJob = field(init=False)
     sink: ArraySink = field(init=False)
     started: float = field(init=False)
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Model, scale and depth of the next pass: that of the engine."""
+        return *self.passes[0], self.prepared.bits
 
 
 class PhotographRun:
@@ -182,19 +195,25 @@ class PhotographRun:
         self, pool: EnginePool, options: UpscaleOptions, reporter: Reporter, processes: int = 1
     ) -> None:
         self.options = options
-        self.pools: dict[str, EnginePool] = {}
-        self.tilings: dict[str, Tiling] = {}
-        """By model; tiles are halved after running out of memory."""
-        self._add(options.model, pool)
+        self.pools: dict[tuple[str, int], EnginePool] = {}
+        self.tilings: dict[tuple[str, int], Tiling] = {}
+        """By model and scale; tiles are halved after running out of memory."""
+        self._add((options.model, options.scale), pool)
         self.reporter = reporter
         self.processes = processes
         self.writers: ThreadPoolExecutor
         self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
 
-    def _add(self, model: str, pool: EnginePool) -> None:
+    def _add(self, key: tuple[str, int], pool: EnginePool) -> None:
         tile, overlap = self.options.tile, self.options.overlap
-        self.pools[model] = pool
-        self.tilings[model] = choose_tiling(model, pool.network, tile, overlap)
+        self.pools[key] = pool
+        self.tilings[key] = choose_tiling(key[0], pool.network, tile, overlap)
+
+    def _engine(self, model: str, scale: int, bits: int) -> TorchEngine:
+        """Return the engine of a model, which is loaded at its first use."""
+        if (model, scale) not in self.pools:
+            self._add((model, scale), EnginePool(model, scale, self.options.engine))
+        return self.pools[model, scale].engine(bits)
 
     def upscale(self, opened: Iterable[tuple[Item, Picture]]) -> None:
         """Upscale photographs, taken one by one, then animations whose output holds all frames.
@@ -219,37 +238,45 @@ class PhotographRun:
                 self.writers,
                 ReadAhead(self._load, portion, ahead=workers + 1, workers=workers) as reading,
             ):
-                # neighbours of one model and depth share an engine, and batches
-                for (model, bits), jobs in groupby(
-                    self._loaded(reading), key=lambda job: (job.model, job.prepared.bits)
-                ):
-                    self._run_jobs(model, bits, jobs)
+                self._run(self._loaded(reading))
                 self._collect(0)
         for item, picture in animations:
             with self.reporter.guard(item), name_errors(item):
                 self._upscale_animation(item, picture)
 
+    def _run(self, jobs: Iterable[PhotographJob]) -> None:
+        # neighbours of one model, scale and depth share an engine, and batches
+        for (model, scale, bits), group in groupby(jobs, key=lambda each: each.key):
+            self._run_jobs(model, scale, bits, group)
+
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         started, model = time.monotonic(), self.options.model
+        scale, *more = self.options.steps(model, picture.height, picture.width)
+        if more:
+            raise PictureError(f"{item.source}: is an animation; give a size up to -s {scale}")
         size, unwritable = check_output(item, picture, self.options, free_memory())
         metadata = kept_metadata(picture.metadata, picture, self.options, model)
         picture = replace(picture, metadata=metadata)
         item.make_folder()
-        while (tiles := self._upscale_frames(item, picture, size)) is None:
+        while (tiles := self._upscale_frames(item, picture, size, scale)) is None:
             self.reporter.progress.warn(
                 f"{item.source}: out of memory: starts over with tiles of "
-                f"{self.tilings[model].tile} pixels"
+                f"{self.tilings[model, scale].tile} pixels"
             )
         lost = lost_metadata(item.format, metadata)
         warnings = (*picture.warnings, *unwritable, *lost)
         self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
 
-    def _upscale_frames(self, item: Item, picture: Picture, size: tuple[int, int]) -> int | None:
+    def _upscale_frames(
+        self, item: Item, picture: Picture, size: tuple[int, int], scale: int
+    ) -> int | None:
         """Upscale frame by frame: one at a time is in memory, beside a batch of tiles.
 
         Return the number of tiles; None after running out of memory, when they have become smaller.
         """
-        options, tiling = self.options, self.tilings[self.options.model]
+        key = self.options.model, scale
+        engine = self._engine(*key, 8)
+        tiling = self.tilings[key]
         running: dict[ImageJob, tuple[int, Prepared, ArraySink]] = {}
         milliseconds: list[int] = []
         tiles = plays = 0
@@ -261,7 +288,7 @@ class PhotographRun:
             nonlocal plays
             for index, (photograph, duration, repeats) in enumerate(read_frames(picture)):
                 prepared, _ = prepare(photograph)
-                work, sink = prepared.work(options.scale, tiling, str(item.source))
+                work, sink = prepared.work(scale, tiling, str(item.source))
                 running[work] = index, prepared, sink
                 milliseconds.append(duration)
                 if index == 0:
@@ -269,16 +296,15 @@ class PhotographRun:
                     self.reporter.tiles.grow(work.tiles * picture.frames)
                 yield work
 
-        engine = self.pools[options.model].engine(8)
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             smaller = tiling.halved()
             if isinstance(work.error, TileTooLargeError) and smaller is not None:
-                self.tilings[options.model] = smaller
+                self.tilings[key] = smaller
                 return None
             if work.error is not None:
                 raise work.error
             index, prepared, sink = running.pop(work)
-            done = finish(prepared, sink.pixels, options.scale, options.fit)
+            done = finish(prepared, sink.pixels, scale, size)
             assert done.alpha is not None  # frames have it
             frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
             mapped.release(frames)
@@ -292,7 +318,7 @@ class PhotographRun:
             metadata=metadata,
             fmt=item.format,
             quality=self._quality(item, lossless=picture.lossless),
-            attributes=attributes_for(item.target, item.source, dates=options.keep_dates),
+            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
         )
         return tiles
 
@@ -301,36 +327,37 @@ class PhotographRun:
     ) -> Iterator[PhotographJob]:
         for (item, _), future in reading:
             with self.reporter.guard(item):
-                job, own = future.result(), self.options
-                if job.model not in self.pools:
-                    self._add(job.model, EnginePool(job.model, own.scale, own.engine))
-                # here, where a picture may fail of it
-                self.pools[job.model].engine(job.prepared.bits)
+                job = future.result()
+                self._engine(*job.key)  # here, where a picture may fail of it
                 yield job
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
         with name_errors(item):
-            _, unwritable = check_output(item, picture, self.options, free_memory())
+            size, unwritable = check_output(item, picture, self.options, free_memory())
             photograph = read_photograph(picture)
             model, condition = self.options.model, ""
             if self.options.auto:
                 model, condition = choose_model(photograph, self.options)
+            first, *others = self.options.steps(model, picture.height, picture.width)
             metadata = kept_metadata(photograph.metadata, picture, self.options, model)
             photograph = replace(photograph, metadata=metadata)
             prepared, warnings = prepare(photograph)
             lost = lost_metadata(item.format, metadata)
             return PhotographJob(
                 item=item,
+                size=size,
                 model=model,
+                passes=((model, first), *((self.options.model, scale) for scale in others)),
                 condition=condition,
                 lossless=picture.lossless,
                 prepared=prepared,
                 warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
             )
 
-    def _run_jobs(self, model: str, bits: int, jobs: Iterable[PhotographJob]) -> None:
+    def _run_jobs(self, model: str, scale: int, bits: int, jobs: Iterable[PhotographJob]) -> None:
         running: dict[ImageJob, PhotographJob] = {}
+        key, engine = (model, scale), self._engine(model, scale, bits)
 
         def works() -> Iterator[ImageJob]:
             """Cut pictures into tiles and reserve memory for their outputs."""
@@ -339,8 +366,8 @@ class PhotographRun:
                 with self.reporter.guard(item), name_errors(item):
                     item.make_folder()
                     job.work, job.sink = job.prepared.work(
-                        self.options.scale,
-                        self.tilings[model],
+                        scale,
+                        self.tilings[key],
                         str(item.source),
                         folder=item.target.parent,
                         spare=spare_channels(item.format, job.prepared.pixels.shape[2]),
@@ -351,28 +378,33 @@ class PhotographRun:
                     yield job.work
 
         again: list[PhotographJob] = []
-        smaller = self.tilings[model].halved()
-        engine = self.pools[model].engine(bits)
+        larger: list[PhotographJob] = []
+        smaller = self.tilings[key].halved()
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             job = running.pop(work)
             if isinstance(work.error, TileTooLargeError) and smaller is not None:
                 again.append(job)
             elif work.error is not None:
                 self.reporter.fail(job.item, work.error, job.started)
+            elif len(job.passes) > 1:
+                job.prepared, _ = prepare(finish(job.prepared, job.sink.pixels, scale))
+                job.passes = job.passes[1:]
+                larger.append(job)
             else:
                 self.writes.append((job, self.writers.submit(self._save, job)))
                 self._collect(self.options.workers)
         if again and smaller is not None:
-            self.tilings[model] = smaller
+            self.tilings[key] = smaller
             self.reporter.progress.warn(
                 f"out of memory: going on with tiles of {smaller.tile} pixels"
             )
-            self._run_jobs(model, bits, again)
+            self._run_jobs(model, scale, bits, again)
+        self._run(larger)
 
     def _save(self, job: PhotographJob) -> None:
         item, quality = job.item, self._quality(job.item, lossless=job.lossless)
         with name_errors(item):
-            picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
+            picture = finish(job.prepared, job.sink.pixels, job.passes[0][1], job.size)
             attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
             write_photograph(
                 item.target, picture, fmt=item.format, quality=quality, attributes=attributes
@@ -398,7 +430,7 @@ class PhotographRun:
                 model=job.model,
                 condition=job.condition,
                 tiles=job.work.tiles,
-                size=self.options.fit.fitted(*job.sink.pixels.shape[:2]),
+                size=job.size,
                 warnings=job.warnings,
             )
 
@@ -426,8 +458,7 @@ def check_output(
     Returns:
         The output's (height, width), and warnings of what will be lost.
     """
-    scale = options.scale
-    height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
+    height, width = options.final_size(picture.height, picture.width)
     try:
         warnings = check_writable(
             item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
@@ -498,10 +529,11 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     channels = picture.channels + picture.has_alpha
     pixels = picture.height * picture.width * picture.bits // 8
     given = pixels * channels
-    made = pixels * (channels + spare_channels(item.format, channels)) * options.scale**2
+    times = math.prod(options.steps(options.model, picture.height, picture.width))
+    made = pixels * (channels + spare_channels(item.format, channels)) * times**2
     # what the network gives is encoded as it lies there
     direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
-    if not direct or picture.has_alpha or picture.bits == 32 or options.fit != UNBOUNDED:
+    if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:
         return 6 * given + 3 * made
     return 3 * given + (made if made <= mapped.LARGEST_IN_MEMORY else 0)
 
