@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from srcli.cli.console import (
-    echo,
-    is_replaceable,
     make_console,
     print_pairs,
     print_table,
     write_json,
 )
 from srcli.cli.options import GroupedCommand, ModelType, check_targets
-from srcli.errors import UsageError
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
 
 if TYPE_CHECKING:
@@ -35,7 +31,6 @@ Examples:
   srx models g-idrn                          its training and measured figures
   srx models runs/mine/best.safetensors      what a weights file holds
   srx models g-idrn --json -
-  srx models g-idrn --picture card.png       compare it on a photograph
 """
 LISTED_SET = "Set5"
 LEGEND = (
@@ -49,61 +44,29 @@ Model:
   value_range
 Results:
   --all -> every                Also list networks that have no weights here.
-  --picture FILE                Write a PNG of crops side by side: LR, bicubic, the model, HR.
   json_file
 """
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]", type=ModelType())
-def command(
-    name: str | None,
-    picture: str | None,
-    every: bool,
-    value_range: int | None,
-    json_file: str | None,
-) -> None:
+def command(name: str | None, every: bool, value_range: int | None, json_file: str | None) -> None:
     """List the available models, or show how one was trained and what was measured.
 
     NAME is a model of the list, FILE a weights file (.safetensors, .pth).
     """
     from srcli.pipelines.models import list_models, without_weights
 
-    if picture and name is None:
-        raise UsageError("--picture: name the model, as in 'srx models g-idrn --picture card.png'")
-    if picture and not picture.lower().endswith(".png"):
-        raise UsageError(f"--picture {picture}: give a name that ends in .png")
-    check_targets({"--json": json_file, "--picture": picture})
-    if picture and not is_replaceable(Path(picture)):
-        raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")
+    check_targets({"--json": json_file})
     entries = list_models(name, every=every, value_range=value_range)
     if json_file:
         write_json(json_file, [entry.as_json() for entry in entries])
-    if picture and name:
-        _write_picture(picture, name, entries[0], value_range, to_stderr=json_file == "-")
     if json_file == "-":
         return
     if name is None:
         _show_list(entries, [] if every else without_weights())
     for entry in entries if name else []:
         _show_cards(entry)
-
-
-def _write_picture(
-    target: str, name: str, entry: ModelInfo, value_range: int | None, *, to_stderr: bool
-) -> None:
-    from srcli.imaging.photograph import Metadata, Photograph
-    from srcli.imaging.writing import write_photograph
-    from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.evaluate.crops import make_card_picture
-
-    if not entry.scales:
-        raise UsageError(f"--picture: there are no weights of {name} yet")
-    pixels, captions = make_card_picture(name, entry.scales, EngineOptions(value_range=value_range))
-    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
-    write_photograph(Path(target), photograph, fmt="png")
-    for caption in captions:
-        echo(caption, err=to_stderr)
 
 
 def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tomllib
 
 import pytest
-from PIL import Image
 
-from srcli.evaluation import sets
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import shipped_scales, weights_path
@@ -166,38 +163,3 @@ def test_a_wrong_name_is_one_line(srx, name, message):
     assert result.code == 2
     assert message in result.err
     assert result.err.count("\n") == 1
-
-
-def test_a_picture_is_written_beside_the_card(srx, monkeypatch, tmp_path):
-    monkeypatch.setattr(sets, "BUILT_IN_PICTURES", ("rocket",))
-    file = tmp_path / "karte.png"
-    result = srx("models", "rrlfn", "--picture", file)
-    assert result.code == 0, result.err
-    rows = [line for line in result.out.splitlines() if "rocket: LR, bicubic (" in line]
-    assert [row[:2] for row in rows] == ["x2", "x3", "x4"]
-    with Image.open(file) as picture:
-        assert picture.size == (4 * 240 + 3 * 8, 3 * 240 + 2 * 8)
-    plain = srx("models", "bicubic", "--json", "-", "--picture", file)
-    assert json.loads(plain.out)[0]["name"] == "bicubic"
-    assert "rocket: LR, bicubic" in plain.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--picture", "a.png"], "--picture: name the model"),
-        (["ddsr", "--picture", "a.jpg"], "give a name that ends in .png"),
-        (["ddsr", "--picture", "no/a.png"], "--picture no/a.png: cannot be written"),
-        (["ddsr", "--picture", "a.png"], "there are no weights of ddsr yet"),
-        (["bicubic", "--picture", "pipe.png"], "pipe.png: is a pipe or a device"),
-    ],
-)
-def test_a_picture_that_cannot_be_is_refused(
-    srx, few, no_weights, monkeypatch, tmp_path, arguments, message
-):
-    monkeypatch.chdir(tmp_path)
-    os.mkfifo("pipe.png")
-    result = srx("models", *arguments)
-    assert result.code == 2
-    assert message in result.err
-    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]

@@ -1,8 +1,4 @@
-"""Uses of an evaluation's SR pictures: files, crops that differ most, figures of crops.
-
-The picture of a model shows crops of LR, bicubic, the model and HR, a row per scale: of
-scikit-image's photographs the one with the median gain over bicubic.
-"""
+"""Uses of an evaluation's SR pictures: files, crops that differ most, figures of crops."""
 
 from __future__ import annotations
 
@@ -13,14 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from srcli.errors import InferenceError, UsageError, did_you_mean
+from srcli.errors import UsageError, did_you_mean
 from srcli.evaluation.scores import METRICS
-from srcli.evaluation.sets import BUILT_IN
 from srcli.files import write_whole
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
 from srcli.report.table import number
 
 if TYPE_CHECKING:
@@ -29,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
     Array = NDArray[Any]
@@ -41,11 +33,6 @@ OVERVIEW = 160
 CELL = 2.0
 """Edge of a crop in a figure, in inches."""
 DPI = 150
-BASELINE = "bicubic"
-ZOOM = 2
-"""Pixels of the picture of a model per pixel of HR."""
-GAP = 8
-"""White pixels between its crops."""
 
 
 def save_pictures(folder: Path, result: EnlargedPicture) -> None:
@@ -215,34 +202,3 @@ def write_figure(
         write_whole(file, stream.getvalue())
     except OSError as error:
         raise UsageError(f"--figure {file}: cannot be written ({error.strerror})") from error
-
-
-def make_card_picture(
-    model: str, scales: Sequence[int], engine: EngineOptions
-) -> tuple[Array, list[str]]:
-    """Put crops of enlarged photographs side by side, a row with a caption for each scale."""
-    models = list(dict.fromkeys((BASELINE, model)))
-    options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, engine=engine)
-    rows, captions = [], []
-    for scale in scales:
-        pictures: list[EnlargedPicture] = []
-        found = evaluate(
-            models, [BUILT_IN], scales=[scale], options=options, on_picture=[pictures.append]
-        )
-        for failure in found.failures:
-            raise InferenceError(failure.reason)
-        crops = [cut_crops(each) for each in pictures]
-        gains = [list(each.psnr.values())[-1] - each.psnr[BASELINE] for each in crops]
-        chosen = crops[int(np.argsort(gains, kind="stable")[len(crops) // 2])]
-        cells = [(chosen.lr, scale), *((each, 1) for each in (*chosen.sr.values(), chosen.hr))]
-        shown = [each.repeat(ZOOM * n, axis=0).repeat(ZOOM * n, axis=1) for each, n in cells]
-        rows.append(_joined(shown, axis=1))
-        values = ", ".join(f"{name} ({psnr:.2f} dB)" for name, psnr in chosen.psnr.items())
-        captions.append(f"x{scale}, {chosen.picture}: LR, {values}, HR")
-    return _joined(rows, axis=0), captions
-
-
-def _joined(parts: Sequence[Array], *, axis: int) -> Array:
-    """Join pictures along an axis, with gaps between them."""
-    gap = np.full_like(parts[0].take(range(GAP), axis), 255)
-    return np.concatenate([each for part in parts for each in (gap, part)][1:], axis)

@@ -1,4 +1,4 @@
-"""Crops where models differ or as asked, their figure, and the picture of a model."""
+"""Crops where models differ or as asked, and their figure."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.errors import ModelError, UsageError
-from srcli.evaluation import sets
+from srcli.errors import UsageError
 from srcli.evaluation.pairs import CHAINS, Pair
 from srcli.imaging.resize import mod_crop, resize
-from srcli.inference.engines import EngineOptions
 from srcli.pipelines.evaluate.crops import (
-    BASELINE,
     CROP,
-    GAP,
-    ZOOM,
     CropPlace,
     cut_crops,
     cut_places,
     find_window,
-    make_card_picture,
     write_figure,
 )
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.evaluate.set_run import EnlargedPicture
 from tests.fixtures.pictures import shifted
 
@@ -46,43 +38,6 @@ def test_crops_are_of_one_place(photograph, scale):
     assert not np.shares_memory(found.hr, hr)
     assert list(found.sr) == ["a", "b"]
     assert max(found.overview.shape) == 160
-
-
-CELL = 120 * ZOOM
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Three photographs instead of all."""
-    monkeypatch.setattr(sets, "BUILT_IN_PICTURES", ("camera", "chelsea", "rocket"))
-
-
-def test_a_row_holds_the_photograph_with_the_middle_gain(few):
-    pixels, captions = make_card_picture("rrlfn", (4,), EngineOptions(device="cpu"))
-    assert pixels.shape == (CELL, 4 * CELL + 3 * GAP, 3)
-    assert (pixels[:, CELL : CELL + GAP] == 255).all()
-    lr, bicubic, model, hr = (pixels[:, i * (CELL + GAP) :][:, :CELL] for i in range(4))
-    block = 4 * ZOOM
-    np.testing.assert_array_equal(lr, lr[::block, ::block].repeat(block, 0).repeat(block, 1))
-    errors = [np.square(each.astype(float) - hr).mean() for each in (lr, bicubic, model)]
-    assert errors[0] > errors[1] > errors[2] > 0
-    options = EvalOptions(metrics=("psnr",), resamples=0, costs=False)
-    found = evaluate(["bicubic", "rrlfn"], ["built-in"], scales=[4], options=options)
-    psnr = {(s.picture, s.model): s.values["psnr"] for s in found.scores}
-    names = sorted({name for name, _ in psnr})
-    middle = sorted(names, key=lambda n: psnr[n, "rrlfn"] - psnr[n, "bicubic"])[1]
-    assert captions[0] == (
-        f"x4, {middle}: LR, bicubic ({psnr[middle, 'bicubic']:.2f} dB), "
-        f"rrlfn ({psnr[middle, 'rrlfn']:.2f} dB), HR"
-    )
-
-
-def test_bicubic_stands_alone_and_unknown_models_are_refused(few):
-    pixels, captions = make_card_picture(BASELINE, (3, 4), EngineOptions(device="cpu"))
-    assert pixels.shape == (2 * CELL + GAP, 3 * CELL + 2 * GAP, 3)
-    assert [words[:4] for words in captions] == ["x3, ", "x4, "]
-    with pytest.raises(ModelError, match="no model 'nothing'"):
-        make_card_picture("nothing", (2,), EngineOptions())
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
