@@ -67,7 +67,7 @@ def _draw_piece(
         return SensorNoise(
             sigma=random.uniform(*piece.sigma),
             shot=random.uniform(*piece.shot),
-            gray=random.random() < piece.gray,
+            gray=random.random() < piece.gray and not piece.colour,
             colour=piece.colour,
             size=random.uniform(*piece.size) if piece.size[1] > 1 else 1.0,
         )

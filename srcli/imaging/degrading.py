@@ -328,11 +328,8 @@ class Resampling:
     """Pixels that one pixel becomes along an axis."""
     filter: str
     """A name of ``FILTERS``."""
-
-    @property
-    def reach(self) -> int:
-        """Radius of the filter in pixels of the result, of the widest filter."""
-        return math.ceil(3 * max(self.factor, 1))
+    reach = 3
+    """Radius of the widest filter, in pixels of the result."""
 
 
 DegradationStep = GaussianBlur | SensorNoise | JpegFile | UnsharpMask

@@ -62,15 +62,10 @@ class Noise(_Piece):
     gray: Annotated[float, FRACTION] = 0.0
     """Probability that the noise is the same in all three channels."""
     colour: bool = False
-    """It is in the colours alone, as a phone's noise reduction leaves it."""
+    """It is in the colours alone, and never gray, as a phone's noise reduction leaves it."""
     size: Annotated[tuple[float, float], _within(1, 64)] = (1.0, 1.0)
     """Smallest and largest distance of two independent values, in pixels: above 1 it is in
     blotches, and ``sigma`` is that in their middles."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.gray and self.colour:
-            raise RecipeError("noise: in colours alone it is never gray; leave out one of the two")
 
 
 @dataclass(frozen=True, kw_only=True)
