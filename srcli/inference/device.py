@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
-import timeit
 from functools import cache, wraps
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from srcli.errors import UsageError
+from srcli.metrics.machine import describe_machine
 from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _LARGEST_BLOCK = 32 << 20
 """The largest threshold that glibc accepts; tensors of a tile are below it."""
-_PROBE_SIDE = 384
-"""Of the matrices by which number formats are compared."""
 _EXHAUSTED = re.compile(
     "out of memory|STATUS_ALLOC_FAILED|(not enough|can't allocate) memory", re.IGNORECASE
 )
@@ -93,24 +91,18 @@ def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> t
     return torch.bfloat16 if device.type == "cpu" and cpu_has_bf16() else None
 
 
-@cache
 def cpu_has_bf16() -> bool:
     """Return True if the processor multiplies bf16 natively (AVX512-BF16 or AMX), and fast.
 
-    That is measured, in milliseconds: of two machines with the same instructions one multiplies
-    twice as fast as in fp32, the other takes twice as long.
+    Intel's without AMX take twice as long as in fp32.
     """
     import torch
 
     known = hasattr(torch.cpu, "_is_avx512_bf16_supported")  # not in every version of PyTorch
     if not (known and torch.cpu._is_avx512_bf16_supported()):
         return False
-
-    def seconds(kind: torch.dtype) -> float:
-        square = torch.ones(_PROBE_SIDE, _PROBE_SIDE, dtype=kind)
-        return min(timeit.repeat(lambda: square @ square, number=1, repeat=6))
-
-    return seconds(torch.bfloat16) < seconds(torch.float32)
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    return amx or "Intel" not in describe_machine(torch.device("cpu")).processor
 
 
 @cache

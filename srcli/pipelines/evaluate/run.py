@@ -205,6 +205,8 @@ class EvalShare:
     options: EvalOptions
     want_pictures: bool
     """Return SR pictures, too."""
+    again: bool = False
+    """The worker that did it before was lost."""
     label: str = ""
 
 

@@ -188,16 +188,17 @@ def run_units(
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """Run units, some of which have ``items``; yield each with its result.
 
-    The items of a unit whose process died are run again, one by one, so that one that kills its
+    A unit whose process died is run once more, its items one by one, so that one that kills its
     process takes no other with it.
     """
     for done in executor.run(work, units, **context):
         unit = units[done.index]
-        items = getattr(unit, "items", ())
-        if done.result is None and len(items) > 1:
-            units += [replace(unit, items=[item]) for item in items]
-        else:
+        if done.result is not None or unit.again:
             yield unit, done
+        elif items := getattr(unit, "items", ()):
+            units += [replace(unit, items=[item], again=True) for item in items]
+        else:
+            units.append(replace(unit, again=True))
 
 
 @dataclass

@@ -136,11 +136,13 @@ def _upscale(
             )
     if executor is None:
         PhotographRun(pool, options, reporter).upscale(opened)
-        items = []
-    if items or rasters:
-        from srcli.pipelines.upscale.workers import run_on_workers  # and with it torch
+    if executor is not None or rasters:
+        from srcli.pipelines.upscale import workers  # and with it torch
 
-        run_on_workers(items, rasters, tiling, options, reporter, executor or pool)
+        if executor is None:
+            workers.upscale_rasters(rasters, tiling, options, reporter, pool)
+        else:
+            workers.run_on_workers([*items, *rasters], tiling, options, reporter, executor)
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:

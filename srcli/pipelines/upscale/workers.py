@@ -1,24 +1,26 @@
 """Upscale inputs by units of work, which are done here or by several workers.
 
-A unit is a share of the photographs, or a piece of a raster's steps: prepare it, make its parts,
-merge them.
+A unit is a share of the inputs, or a piece of the steps of a large raster, whose parts all workers
+make: prepare it, make its parts, merge them.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
 from srcli.imaging.rasters.reading import MaskedSink, RasterSource
+from srcli.imaging.rasters.selection import choose_window
 from srcli.inference.calibration import calibrate
 from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
@@ -27,7 +29,7 @@ from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.tiles import Calibration
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
-from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor, run_units, shares
+from srcli.pipelines.executors.processes import JsonDict, Place, run_units, shares
 from srcli.pipelines.upscale.inputs import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from srcli.imaging.rasters.selection import BandLayout
-    from srcli.pipelines.executors.processes import Executor, UnitResult
+    from srcli.pipelines.executors.processes import Executor
     from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
 
@@ -59,6 +61,10 @@ class UpscaleShare:
 
     items: Sequence[Item]
     options: UpscaleOptions
+    tiling: Tiling
+    """Of the rasters among them."""
+    again: bool = False
+    """The worker that did it before was lost."""
     label: str = ""
 
 
@@ -81,29 +87,21 @@ class RasterUnit:
     label: str = ""
 
 
-RasterSteps = Generator[Sequence[RasterUnit], Sequence[Any] | None, None]
-"""Gives the units of one step after the other, and takes their results."""
+Do = Callable[[Sequence[RasterUnit]], Sequence[JsonDict]]
+"""Does the units of one step and returns their results; raises the error of one."""
 
 
-def upscale_raster(
-    item: Item,
-    tiling: Tiling,
-    options: UpscaleOptions,
-    reporter: Reporter,
-    slots: int,
-    pool: EnginePool | None = None,
-) -> RasterSteps:
+def upscale_raster(unit: RasterUnit, reporter: Reporter, do: Do, slots: int = 1) -> None:
     """Upscale a raster and report it, a failure too; tiles are halved after running out of memory.
 
-    ``slots`` units can be done at once. With engines (``pool``) this process does all of them.
+    The unit is that which prepares it; ``slots`` units can be done at once.
     """
-    started = time.monotonic()
-    unit = RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool)
+    started, item, first = time.monotonic(), unit.item, unit.tiling
     while True:
         smaller = unit.tiling.halved()
         try:
             with one_file(item.source):
-                yield from _steps(unit, reporter, slots, started, told=unit.tiling != tiling)
+                _do_steps(unit, reporter, do, slots, started, told=unit.tiling != first)
         except SrxError as error:
             if isinstance(error, TileTooLargeError) and smaller is not None:
                 reporter.progress.warn(
@@ -115,18 +113,16 @@ def upscale_raster(
         return
 
 
-def _steps(
-    unit: RasterUnit, reporter: Reporter, slots: int, started: float, *, told: bool
-) -> RasterSteps:
+def _do_steps(
+    unit: RasterUnit, reporter: Reporter, do: Do, slots: int, started: float, *, told: bool
+) -> None:
     """Do all steps once; ``told``: the user knows of the choices."""
     item, options = unit.item, unit.options
 
     def tell(text: str) -> None:
         reporter.progress.message(f"{item.source}: {text}")
 
-    prepared = yield [unit]
-    assert prepared is not None
-    job: RasterJob = prepared[0]["job"]
+    job: RasterJob = do([unit])[0]["job"]
     for remark in job.remarks if not told else ():
         tell(remark)
     item.make_folder()
@@ -149,11 +145,11 @@ def _steps(
         tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
         reporter.tiles.grow(tiles)
         if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
-            for made in (yield units) or ():
+            for made in do(units):
                 timing += made["timing"]
         if job.output.height * job.output.width >= LARGE:
             tell(f"the tiles are done; writing {item.target.name}")
-        yield [replace(unit, step="merge", job=job)]
+        do([replace(unit, step="merge", job=job)])
     waited = (
         f"the network waited for reading {timing.reading:.1f} s and for writing "
         f"{timing.writing:.1f} s of {timing.total:.1f} s"
@@ -182,23 +178,22 @@ def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]
             yield range(start, min(start + length, run.stop))
 
 
-def do_raster_unit(unit: RasterUnit, place: Place, progress: Progress) -> JsonDict:
-    """Do a unit of a raster, here or in a worker.
+def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
+    """Do a unit of a raster, here or in a worker, and advance the task by its tiles.
 
     "prepare" gives a ``job``, "make" a ``timing``, each that failed an ``error``.
     """
-    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    unit, source = replace(unit, options=options), unit.item.source
+    source = unit.item.source
     try:
-        with one_file(source), threads(place.threads or None):
+        with one_file(source):
             try:
                 if unit.step == "prepare":
                     return {"job": _prepare(unit)}
                 assert unit.job is not None
                 if unit.step == "make":
-                    return {"timing": _make(unit, unit.job, progress.task("tiles"))}
+                    return {"timing": _make(unit, unit.job, task)}
                 target = unit.item.target
-                attributes = attributes_for(target, source, dates=options.keep_dates)
+                attributes = attributes_for(target, source, dates=unit.options.keep_dates)
                 merge_parts(Parts(target, unit.job.output), attributes)
                 return {}
             except MemoryError as error:
@@ -294,128 +289,83 @@ def _tile_rows(unit: RasterUnit, job: RasterJob, run: range) -> range:
     return tile_rows(_grid(unit, job), rows, unit.options.scale, unit.tiling.edge)
 
 
-@dataclass(eq=False)
-class _RasterUnderWay:
-    steps: RasterSteps
-    results: list[JsonDict] = field(default_factory=list)
-    """Those of its present step, as far as they are there."""
-    units: int = 0
+def upscale_rasters(
+    items: Sequence[Item],
+    tiling: Tiling,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    pool: EnginePool,
+) -> None:
+    """Upscale rasters one after another by this process alone."""
+
+    def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
+        return _without_errors([do_raster_unit(unit, reporter.tiles) for unit in units])
+
+    for item in items:
+        upscale_raster(
+            RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool),
+            reporter,
+            do,
+        )
 
 
-@dataclass
-class _RasterQueue:
-    """Rasters, some of which are under way: the units of their present steps are among all."""
-
-    start: Callable[[Item], RasterSteps]
-    most: int
-    """Rasters under way at once."""
-    units: list[Any]
-    """Receives their units, while others are run."""
-    waiting: deque[Item] = field(default_factory=deque)
-    owners: dict[int, _RasterUnderWay] = field(default_factory=dict)
-    """By the place of each unit that has not come back."""
-
-    def add(self, items: Sequence[Item]) -> None:
-        """Take on rasters."""
-        self.waiting += items
-        while self.waiting and len(set(self.owners.values())) < self.most:
-            self._go_on(_RasterUnderWay(self.start(self.waiting.popleft())))
-
-    def take(self, unit: RasterUnit, done: UnitResult) -> None:
-        """Take the result of a unit; after the last one of its step begin the next.
-
-        A unit whose worker was lost is done once more.
-        """
-        raster = self.owners.pop(done.index)
-        if done.result is None and not unit.again:
-            self.owners[len(self.units)] = raster
-            self.units.append(replace(unit, again=True))
-            return
-        failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
-        raster.results.append(failed if done.result is None else done.result)
-        if len(raster.results) == raster.units:
-            self._go_on(raster)
-        self.add([])
-
-    def _go_on(self, raster: _RasterUnderWay) -> None:
-        errors = [result["error"] for result in raster.results if "error" in result]
-        # smaller tiles may help against all of them
-        errors.sort(key=lambda error: not isinstance(error, TileTooLargeError))
-        try:
-            if errors:
-                units = raster.steps.throw(errors[0])
-            else:
-                units = raster.steps.send(raster.results or None)
-        except StopIteration:
-            return
-        raster.results, raster.units = [], len(units)
-        self.owners |= {len(self.units) + i: raster for i in range(len(units))}
-        self.units += units
-
-    def close(self) -> None:
-        """Release the parts of all rasters that are under way."""
-        for raster in self.owners.values():
-            raster.steps.close()
+def _without_errors(results: Sequence[JsonDict]) -> Sequence[JsonDict]:
+    """Raise the first error among results; first those that smaller tiles may help against."""
+    errors = [result["error"] for result in results if "error" in result]
+    for error in sorted(errors, key=lambda error: not isinstance(error, TileTooLargeError)):
+        raise error
+    return results
 
 
 def run_on_workers(
     items: Sequence[Item],
-    rasters: Sequence[Item],
     tiling: Tiling,
     options: UpscaleOptions,
     reporter: Reporter,
-    executor: Executor | EnginePool,
+    executor: Executor,
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 
-    Some of the items may prove to be rasters; ``tiling`` is theirs. The executor chooses the
-    device; engines let this process do all.
+    The executor chooses the device. Workers do all but large rasters by themselves; these follow,
+    one after another, each made by all workers.
     """
-    pool = None
-    if isinstance(executor, EnginePool):
-        pool, executor = executor, SerialExecutor(Place(device=options.engine.device, threads=0))
     slots = max(executor.slots, 1)  # a cluster may wait for its first node
-    units: list[UpscaleShare | RasterUnit] = []
-    units += [UpscaleShare(share, options) for share in shares(items, slots)]
-    queue = _RasterQueue(
-        lambda item: upscale_raster(item, tiling, options, reporter, slots, pool),
-        2 * slots - 1,  # workers have something to do while the parts of one are merged
-        units,
-    )
-    first = next(iter((*items, *rasters)))
-    try:
-        queue.add(rasters)
-        for unit, done in run_units(
-            executor,
-            upscale_unit,
-            units,
-            progress=reporter.progress,
-            task=reporter.tiles,
-            shared=(first.target.parent, first.source, Path(options.model)),
-        ):
-            if isinstance(unit, RasterUnit):
-                queue.take(unit, done)
-            elif done.result is not None:
-                for report in done.result["files"]:
-                    reporter.record(report)
-                queue.add(done.result["rasters"])
-            else:
-                reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
-    finally:
-        queue.close()
+    shared = (items[0].target.parent, items[0].source, Path(options.model))
+    run = partial(run_units, progress=reporter.progress, task=reporter.tiles, shared=shared)
+    units = [UpscaleShare(share, options, tiling) for share in shares(items, slots)]
+    large: list[Item] = []
+    for unit, done in run(executor, upscale_unit, units):
+        if done.result is None:
+            reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
+            continue
+        for report in done.result["files"]:
+            reporter.record(report)
+        large += done.result["large"]
+
+    def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
+        found = []
+        for unit, done in run(executor, upscale_unit, [*units]):
+            lost = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
+            found.append(lost if done.result is None else done.result)
+        return _without_errors(found)
+
+    for item in large:
+        first = RasterUnit(step="prepare", item=item, options=options, tiling=tiling)
+        upscale_raster(first, reporter, do, slots)
 
 
 def upscale_unit(
     unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    """Do a unit in a worker; for rasters see ``do_raster_unit``.
+    """Do a unit in a worker; for those of rasters see ``do_raster_unit``.
 
-    Photographs give ``files``, the reports of all that were done or failed, and ``rasters``, the
-    other inputs.
+    A share gives ``files``, the reports of all that were done or failed, and ``large``, the rasters
+    that are left for all workers.
     """
-    if isinstance(unit, RasterUnit):
-        return do_raster_unit(unit, place, progress)
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    if isinstance(unit, RasterUnit):
+        with threads(place.threads or None):
+            return do_raster_unit(replace(unit, options=options), progress.task("tiles"))
     pool = cached_pool(options.model, options.scale, options.engine)
     reporter = Reporter(progress)
     reporter.open()
@@ -424,5 +374,17 @@ def upscale_unit(
         photographs = open_photographs(unit.items, options, reporter, rasters)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         PhotographRun(pool, options, reporter, sharing).upscale(photographs)
+        large = [item for item in rasters if _is_large(item, options)]
+        small = [item for item in rasters if item not in large]
+        upscale_rasters(small, unit.tiling, options, reporter, pool)
     reporter.close()
-    return {"files": reporter.summary.files, "rasters": rasters}
+    return {"files": reporter.summary.files, "large": large}
+
+
+def _is_large(item: Item, options: UpscaleOptions) -> bool:
+    """Return True for a raster that is worth the work of all workers."""
+    with suppress(SrxError):  # upscaling it gives the reason
+        info = read_info(item.source, remote=options.allow_remote)
+        window, _ = choose_window(info, srcwin=options.raster.srcwin, bounds=options.raster.bounds)
+        return window.height * window.width * options.scale**2 >= LARGE
+    return False

@@ -15,7 +15,9 @@ from srcli.errors import UsageError
 from srcli.imaging.rasters.parts import parts_folder
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
+from srcli.inference.tiling import Tiling
 from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
+from srcli.pipelines.upscale import workers
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
@@ -114,7 +116,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, n
     ]
     asked = iter([False])  # before it begins; then always
     running = SerialExecutor(HERE).run(
-        upscale_unit, [UpscaleShare(items, OPTIONS)], progress=notes,
+        upscale_unit, [UpscaleShare(items, OPTIONS, Tiling(tile=32, overlap=8))], progress=notes,
         stop=lambda: next(asked, True), task=notes.task("tiles"),
     )  # fmt: skip
     assert [each.failure for each in running] == ["interrupted"]
@@ -136,6 +138,7 @@ def scene(tmp_path, monkeypatch):
     """A raster with nodata, whose parts are low."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
+    monkeypatch.setattr(workers, "LARGE", 50_000)  # that each worker takes a part of it
     path = tmp_path / "scene.tif"
     rng = np.random.default_rng(0)
     pixels = rng.integers(1, 255, (3, 320, 50), dtype=np.uint8)
