@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import copy
-import gc
 import math
-import os
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch._C._profiler import _ExtraFields_Allocation
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from srcli.errors import ModelError
-from srcli.metrics.machine import limited_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from torch import nn
-    from torch._C._profiler import _ProfilerEvent
 
     from srcli.layers.network import Network
 
@@ -81,9 +75,7 @@ class ModelCost:
     hd_conv_macs: int | None
     """For an SR of 1280x720."""
     peak_memory: int | None
-    """Bytes that PyTorch allocated at most in one forward pass; None where it was not measured."""
-    memory_of: str
-    """``host`` or ``device``."""
+    """Bytes that PyTorch allocated on a GPU at most in one forward pass; None without one."""
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -144,16 +136,15 @@ def model_cost(
 ) -> ModelCost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
-    The memory is that of a whole picture in fp32 and PyTorch's default layout; it is None if the
-    device keeps no account, or has too little, and the work if it cannot be counted. The network
-    itself is not changed. The LR size (height, width) is padded to the next that it takes.
+    The memory is that of a whole picture in fp32 and PyTorch's default layout, on a GPU; the work
+    is None if it cannot be counted. The network itself is not changed. The LR size (height, width)
+    is padded to the next that it takes.
     """
     macs = flops = hd = None
     with suppress(ModelError):
         _, macs, flops, hd = astuple(measure_efficiency(network, size))
-    memory, place = forward_memory(network, size, device), "host" if device == CPU else "device"
-    parameters = count_parameters(network)
-    return ModelCost(network.scale, model, size, parameters, macs, flops, hd, memory, place)
+    memory, parameters = forward_memory(network, size, device), count_parameters(network)
+    return ModelCost(network.scale, model, size, parameters, macs, flops, hd, memory)
 
 
 def forward_memory(
@@ -161,65 +152,37 @@ def forward_memory(
 ) -> int | None:
     """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
 
-    It is None if the device keeps no account, or has too little. The LR size (height, width) is
-    padded to the next that the network takes. Recording gradients keeps every intermediate result
-    alive until the end.
+    It is None without a GPU, whose allocator keeps an account, or if that has too little. The LR
+    size (height, width) is padded to the next that the network takes. Recording gradients keeps
+    every intermediate result alive until the end.
     """
+    if device.type != "cuda":
+        return None
     twin = copy.deepcopy(network).float().eval()
     height, width = (network.padded(side) for side in size)
-    limit = limited_memory() if device.type == "cpu" else nullcontext()
     try:
-        with limit, torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+        with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
             twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
+            twin(lr_image)  # the first pass allocates what stays
             return peak_memory(lambda: twin(lr_image), device)
-    except (MemoryError, RuntimeError):  # full memory; a CPU has no error of its own for that
+    except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         return None
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
-    """Measure what a call allocates at most, its result included, beside what stood before it.
+    """Make a call; return what it allocates at most, in bytes, beside what stood before it.
 
-    Seen are tensors and the scratch space that PyTorch allocates itself; on a GPU the workspaces of
-    cuDNN too, and blocks as its allocator rounds them up. With one machine, version of PyTorch and
-    number of threads the figure is the same every time. On a GPU the call is made twice: the first
-    one allocates what stays. Returned are bytes; None where the allocator keeps no account (MPS).
+    Seen are tensors and the workspaces of cuDNN, in blocks as PyTorch's allocator rounds them up.
+    None without a GPU.
     """
-    gc.collect()  # garbage of earlier work must not be freed while the call is watched
-    if device.type == "cuda":
+    if device.type != "cuda":
         call()
-        torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        call()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    if device.type != "cpu":
         return None
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it writes to stderr
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        result = call()
-    del result  # alive until the profiler has stopped, so that it counts
-    results = profiler.profiler.kineto_results if profiler.profiler else None
-    assert results is not None
-    alive: dict[int, int] = {}
-    held = peak = 0
-    for address, size in _host_blocks(results.experimental_event_tree()):
-        if size > 0:
-            alive[address] = size
-        held += size if size > 0 else -alive.pop(address, 0)  # others stood before the call
-        peak = max(peak, held)
-    return peak
-
-
-def _host_blocks(events: Iterable[_ProfilerEvent]) -> list[tuple[int, int]]:
-    """Address and signed size of every block that was allocated or freed, in order of time."""
-    found, waiting = [], list(events)
-    while waiting:
-        event = waiting.pop()
-        waiting += event.children
-        block = event.extra_fields
-        if isinstance(block, _ExtraFields_Allocation) and block.device.type == "cpu":
-            found.append((event.start_time_ns, block.ptr, block.alloc_size))
-    return [block[1:] for block in sorted(found, key=lambda block: block[0])]
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    call()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 
-_SPARE = 256 << 20
-"""Bytes of the free memory that are left to others."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """The machine of a measurement."""
@@ -96,30 +92,6 @@ def free_memory() -> int | None:
     cache = _number(group / "memory.stat", r"inactive_file (\d+)") or 0
     left = max(limit - used + cache, 0)
     return left if free is None else min(free, left)
-
-
-@contextmanager
-def limited_memory() -> Iterator[None]:
-    """Limit this process to the memory that is free now, but for a rest that others have.
-
-    Linux grants more memory than there is and kills a process later; under a limit the allocation
-    itself fails, which can be reported. Other systems need no limit.
-    """
-    free = free_memory()
-    held = _number(Path("/proc/self/status"), r"VmSize:\s+(\d+) kB", 1024)
-    if free is None or held is None:
-        yield
-        return
-    import resource  # not on Windows, where there is no /proc either
-
-    before, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = held + max(free - _SPARE, 0)
-    tightest = min(x for x in (wanted, before, hard) if x != resource.RLIM_INFINITY)
-    resource.setrlimit(resource.RLIMIT_AS, (tightest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
 def _number(file: Path, pattern: str, unit: int = 1) -> int | None:

@@ -47,12 +47,12 @@ METHOD = (
     "Time: one picture (scikit-image's astronaut, mirrored to the size) from memory to memory "
     "through the engine, tiles and blending of srx upscale; every model and number format in turn, "
     "round by round, after a warm-up that does not count; median, fastest and slowest round. MACs: "
-    "of the picture in one piece. Memory: the most that PyTorch held at once beside the weights."
+    "of the picture in one piece. Memory: the most that PyTorch held on a GPU beside the weights."
 )
 PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
 COSTS = (
     "Costs: challenge FLOPs are convolution MACs plus one for every output of a ReLU; memory is "
-    "that of one forward pass in fp32, PyTorch's default layout, beside weights and input."
+    "that of one forward pass on a GPU, fp32, PyTorch's default layout, beside weights and input."
 )
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
 """Bounds of the number of rounds chosen by time."""
@@ -135,8 +135,7 @@ class BenchCase:
 
     def warm_up(self) -> None:
         """Run once without timing, and measure memory."""
-        peak = peak_memory(self.run, self.engine.device)
-        self.peak = peak if self.engine.name == "torch" else None  # PyTorch counts its own
+        self.peak = peak_memory(self.run, self.engine.device)
 
     def time_round(self) -> None:
         """Run once and record the seconds."""
@@ -411,7 +410,7 @@ def _cost_table(costs: Sequence[ModelCost]) -> Table:
         )
         for cost in costs
     )
-    numbers = ("parameters", "GMACs", "GFLOPs", "GMACs 720p", f"MiB ({costs[0].memory_of})")
+    numbers = ("parameters", "GMACs", "GFLOPs", "GMACs 720p", "MiB")
     title = f"costs at {width}x{height} LR; 720p: for an SR of 1280x720"
     return make_table(rows, ("model", "scale"), numbers, title=title)
 

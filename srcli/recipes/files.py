@@ -133,15 +133,8 @@ def _replaced(value: Any, hint: Any, parts: list[str], new: Any, where: str) -> 
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
-    """Return a recipe as plain tables, lists and values, as in JSON; without rates if it has none.
-
-    Results that are kept by the digest of a recipe are older than rates.
-    """
-
-    def table(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {key: value for key, value in items if key != "rates" or value}
-
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe, dict_factory=table)))
+    """Return a recipe as plain tables, lists and values, as in JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return plain
 
 

@@ -91,7 +91,7 @@ def test_json_and_the_table_name_protocol_models_and_differences(srx, pictures):
     content = read(result)
     for text in (
         "protocol y", "mean of scale x scale", "rgb8", "border of 16", "bicubic", "2 of 2", "*",
-        "difference to bicubic", "mine/a", "mine, median", "parameters", "MiB",
+        "difference to bicubic", "mine/a", "mine, median", "parameters",
     ):  # fmt: skip
         assert text in result.err
     assert content["scales"] == [2]

@@ -88,7 +88,6 @@ def test_a_network_says_which_sizes_it_takes():
     cost = model_cost(Picky(), model="picky", size=(5, 13))
     assert cost.size == (5, 13)
     assert cost.conv_macs == 12 * 18 * 4 * 9
-    assert cost.peak_memory is not None
     assert set(Picky.seen) == {(1, 1, 12, 18), (1, 1, 360, 642)}
 
 
@@ -105,27 +104,11 @@ def test_the_network_of_an_engine_stays_as_it_is():
     assert torch.equal(weight, before)
 
 
-def test_too_little_memory_leaves_the_figure_out(monkeypatch):
-    network = Picky()
-    forward = Picky.forward
-
-    def full(self, x):
-        if x.device.type == "cpu":
-            raise torch.OutOfMemoryError("full")
-        return forward(self, x)
-
-    monkeypatch.setattr(Picky, "forward", full)
-    cost = model_cost(network, model="picky", size=(12, 12))
-    assert cost.peak_memory is None
-    assert cost.conv_macs == 12 * 12 * 4 * 9
-
-
 @pytest.mark.gpu
 def test_memory_of_a_gpu():
     cost = model_cost(
         load_model("g-idrn", 4), model="a", size=(64, 64), device=torch.device("cuda")
     )
-    assert cost.memory_of == "device"
     assert cost.peak_memory is not None
     assert cost.peak_memory > 4 * 64 * 64 * 72 * 4
 
@@ -149,10 +132,6 @@ def rise_and_fall(device=CPU):
     return c
 
 
-def test_blocks_add_up_until_they_are_freed():
-    assert peak_memory(rise_and_fall, CPU) == 7 * MB
-
-
 @pytest.mark.gpu
 def test_blocks_add_up_on_a_gpu():
     device = torch.device("cuda")
@@ -161,37 +140,7 @@ def test_blocks_add_up_on_a_gpu():
     assert kept.numel() == 3 * MB
 
 
-def test_the_result_counts_and_what_stood_before_does_not():
-    before = [block(4)]
-    assert peak_memory(lambda: block(2), CPU) == 2 * MB
-    assert peak_memory(lambda: before[0].view(-1, 2), CPU) == 0
-
-
-def test_freeing_what_stood_before_hides_nothing():
-    before = [block(8)]
-
-    def call():
-        before.clear()
-        return block(3)
-
-    assert peak_memory(call, CPU) == 3 * MB
-
-
-def test_a_network_gives_the_same_figure_every_time_and_gradients_keep_more_alive():
-    network = build_network(
-        "g-idrn", scale=2, options={"channels": 8, "num_blocks": 3, "num_groups": 1}
-    )
-    x = torch.rand(1, 3, 24, 32)
-    with torch.inference_mode():
-        figures = {peak_memory(lambda: network(x), CPU) for _ in range(2)}
-    (peak,) = figures
-    kept = peak_memory(lambda: network(x), CPU)
-    assert peak is not None
-    assert kept is not None
-    assert kept > 2 * peak
-
-
-def test_the_profiler_keeps_silent(capfd):
-    assert peak_memory(lambda: block(1), CPU) == MB
-    assert peak_memory(lambda: None, torch.device("mps")) is None  # it keeps no account
-    assert capfd.readouterr() == ("", "")
+def test_without_a_gpu_the_call_is_made_and_nothing_measured():
+    made = []
+    assert peak_memory(lambda: made.append(1), CPU) is None
+    assert made == [1]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from mmap import mmap
 from pathlib import Path
 
 import pytest
 import torch
 
-from srcli.metrics.machine import describe_machine, free_memory, limited_memory, threads
+from srcli.metrics.machine import describe_machine, free_memory, threads
 
 
 def test_a_machine_says_what_figures_hold_for():
@@ -43,9 +42,3 @@ def test_the_kernel_says_what_is_free():
     lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
     assert 0 < (free_memory() or 0) <= total
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
-def test_more_than_the_free_memory_cannot_be_allocated():
-    with limited_memory(), pytest.raises(OSError, match="Cannot allocate"):
-        mmap(-1, (free_memory() or 0) + (64 << 20))

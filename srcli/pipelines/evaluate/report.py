@@ -135,7 +135,7 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
     for cost in (each for each in evaluation.costs if each.scale == scale):
         memory = None
         if cost.peak_memory is not None:
-            memory = f"{cost.peak_memory / 2**20:.0f} MiB ({cost.memory_of})"
+            memory = f"{cost.peak_memory / 2**20:.0f} MiB"
         size = f"{cost.size[1]}×{cost.size[0]}"
         work = (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs)
         counts = [None if count is None else short(count) for count in work]

@@ -242,20 +242,21 @@ def test_every_ablation_of_the_table_can_be_trained(name):
     assert len({str(plain_recipe(recipe)) for recipe in recipes}) == len(recipes)
 
 
-def cost(*changes, name="g-idrn", **own):
+def cost(*changes, name="g-idrn", device="cpu", **own):
     recipe = apply_overrides(RECIPES[name], changes)
     ablation = replace(ABLATIONS["g-idrn/blocks"], **own)
-    return measure_cost(Unit(ablation=ablation, variant="", recipe=recipe), "cpu")
+    return measure_cost(Unit(ablation=ablation, variant="", recipe=recipe), device)
 
 
 def test_a_network_with_two_forms_counts_as_it_is_deployed():
     assert cost(name="rrlfn", scale=4).parameters == 470_208
 
 
+@pytest.mark.gpu
 def test_memory_is_that_of_one_pass_as_the_paper_measured_it():
     small = ("network.channels=8", "network.num_blocks=3", "network.num_groups=1")
     plain, kept = (
-        cost(*small, memory_sizes=((24, 32),), memory_gradients=own).memory["24x32"]
+        cost(*small, device="cuda", memory_sizes=((24, 32),), memory_gradients=own).memory["24x32"]
         for own in (False, True)
     )
     assert kept > 2 * plain > 0

@@ -86,7 +86,7 @@ def test_the_flagship_beside_a_plain_run_as_json(monkeypatch):
     result = json.loads(json.dumps(asdict(bench(["g-idrn"], options))))
     srx, plain = result["speeds"]
     assert srx["conv_macs"] / (24 * 32) == pytest.approx(36.055e9 / 256**2, rel=1e-3)
-    assert plain["peak_memory"] > 24 * 32 * 72 * 4 * 4
+    assert plain["peak_memory"] is None  # the processor keeps no account
     (cost,) = result["costs"]
     assert (cost["parameters"], cost["peak_memory"]) == (579_738, 1234)
     assert cost["challenge_flops"] / 1e9 == pytest.approx(36.182, abs=6e-4)
