@@ -111,7 +111,7 @@ def test_every_command_is_understood(page):
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        ("srx upscale photo.jpg out/ -s 5", "'5' is not one of"),
+        ("srx upscale photo.jpg out/ -s 50", "50.0 is not in the range"),
         ("srx upscale photo.jpg out/ --larger", "No such option"),
         ("pip install . && srx upscale photo.jpg out/ -m g-idm", "g-idm"),
         ("srx train g-idrn --set stages.0.btch=8 > my.json", "btch"),

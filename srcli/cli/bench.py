@@ -46,7 +46,7 @@ Device and speed:
       What runs the network; auto: as 'srx upscale' does; repeatable.
   --threads N                   Processor threads. [default: PyTorch's choice]
 Results:
-  json_file csv_file markdown_file
+  json_file markdown_file
 Messages:
   verbose quiet log
 """
@@ -67,7 +67,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
     from srcli.cli.console import Console
-    from srcli.pipelines.bench import bench, bench_csv, bench_report
+    from srcli.pipelines.bench import bench, bench_report
     from srcli.report.table import Table, markdown
 
     targets = result_targets(options)
@@ -84,7 +84,6 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
         targets,
         {
             "--json": lambda: json_text(asdict(result)),
-            "--csv": lambda: bench_csv(result),
             "--markdown": lambda: markdown(report),
         },
     )

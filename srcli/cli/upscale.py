@@ -110,7 +110,6 @@ Messages:
 """
 
 
-_LARGEST_SCALE = 16  # two passes by 4
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 # options of gdal_translate and gdalwarp that click would read as -o with the name of an output
@@ -168,17 +167,6 @@ def parse_creation(text: str) -> tuple[str, str]:
     if not key or not value:
         raise ValueError(f"{text!r} is not KEY=VALUE, such as COMPRESS=ZSTD")
     return key.upper(), value
-
-
-def parse_scale(text: str) -> Fraction:
-    """Read how many times larger pictures become, such as ``4`` or ``2.5``."""
-    try:
-        scale = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        scale = Fraction(0)
-    if not 1 <= scale <= _LARGEST_SCALE:
-        raise ValueError(f"{text!r}: give 2, 3, 4, for photographs any number from 1 to 16")
-    return scale
 
 
 def parse_fit(text: str) -> Box:
@@ -265,7 +253,7 @@ KINDS = {
     "report": click.Path(path_type=Path, dir_okay=False),
     "quality": click.IntRange(1, 100),
     "workers": click.IntRange(1, 64),
-    "scale": parse_scale,
+    "scale": click.FloatRange(1, 16),  # two passes by 4
     "fit": parse_fit,
     "size": parse_fit,
     "long-edge": click.IntRange(1),
@@ -370,13 +358,16 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
     given = {"--scale": scale, "--size": options["size"], "--long-edge": longest}
     if len(names := [name for name, value in given.items() if value]) > 1:
         raise UsageError(f"{' and '.join(names)} each say how large results are; give one of them")
-    whole = scale in (None, 2, 3, 4)
-    size = options["size"] or (Box(longest=longest) if longest else None if whole else scale)
+    size = options["size"] or (Box(longest=longest) if longest else None)
+    if whole := scale in (2, 3, 4):
+        scale = int(scale)
+    elif scale:
+        size = Fraction(scale).limit_denominator(1000)
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
         **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),
         **pick(options, "recursive", "overwrite"),
-        scale=int(scale) if scale and whole else default_scale([options["model"]]),
+        scale=scale if whole else default_scale([options["model"]]),
         size=size,
         fit=options["fit"] or UNBOUNDED,
         format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),

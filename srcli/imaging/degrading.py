@@ -112,10 +112,7 @@ KERNELS = {
 
 
 FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "box": Image.Resampling.BOX,
-    "lanczos": Image.Resampling.LANCZOS,
+    name: Image.Resampling[name.upper()] for name in ("bicubic", "bilinear", "box", "lanczos")
 }
 """Antialiased filters of Pillow for any change of size."""
 

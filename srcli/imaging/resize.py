@@ -198,7 +198,7 @@ def parse_box(text: str) -> Box:
 
 
 def shrink(image: Array, size: tuple[int, int]) -> Array:
-    """Downscale (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
+    """Resize (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
 
     Any real dtype is kept, as is the range of the values.
     """

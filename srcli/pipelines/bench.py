@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from operator import itemgetter
 from statistics import median
@@ -35,7 +35,7 @@ from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
 from srcli.ports.progress import NoProgress, Progress, Task
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import Cell, Table, csv_text, make_table, printed_cost_table, significant
+from srcli.report.table import Cell, Table, make_table, printed_cost_table, significant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -421,25 +421,3 @@ def _giga(count: int | None, shown: Callable[[float], str]) -> str | None:
 
 def _mebibytes(size: int | None) -> str | None:
     return None if size is None else significant(size / 2**20)
-
-
-def bench_csv(bench: Bench) -> str:
-    """Return a row for every speed, in all digits, with its model's costs and the machine.
-
-    Seconds and bytes; an empty cell where there is no figure.
-    """
-    costs = {(cost.scale, cost.model): cost for cost in bench.costs}
-    rows = []
-    for speed in bench.speeds:
-        cost = costs[speed["scale"], speed["model"]]
-        row = {key: speed[key] for key in speed if key not in ("size", "tile", "seconds")}
-        row["lr_height"], row["lr_width"] = speed["size"]
-        row["tile_height"], row["tile_width"] = speed["tile"]
-        row |= {
-            "parameters": cost.parameters,
-            "challenge_flops_256x256": cost.challenge_flops,
-            "conv_macs_1280x720": cost.hd_conv_macs,
-            "forward_memory_256x256": cost.peak_memory,
-        }
-        rows.append(row | asdict(bench.machine))
-    return csv_text(rows[0], (list(row.values()) for row in rows))

@@ -149,7 +149,7 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         (["{one}", "{gray}", "{gray}"], "last argument is the output"),
         (["{photos}", "out", "-m", "nonsense"], "no model 'nonsense'; there are: g-idrn"),
         (["{photos}/gray.png", "{photos}/one.png", "{photos}/zwei – Straße.jpg"], "last argument"),
-        (["{photos}", "out", "-s", "5"], "'5' is not one of"),
+        (["{photos}", "out", "-s", "50"], "is not in the range"),
         *((["{photos}", "out", "--fit", fit], "3840x2160") for fit in ("300", "0x5", "x")),
         (["{photos}", "out", "--fit", "9x", "--cog"], "--cog"),
         (["{photos}", "out", "-t", "4"], "16"),

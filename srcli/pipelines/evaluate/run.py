@@ -206,7 +206,7 @@ class EvalShare:
     want_pictures: bool
     """Return SR pictures, too."""
     again: bool = False
-    """The worker that did it before was lost."""
+    """Another worker was lost with it."""
     label: str = ""
 
 

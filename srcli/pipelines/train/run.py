@@ -390,8 +390,6 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         )
     try:
         stored = parse_text(own.options.read_text(encoding="utf-8"))
-        for ended in ("samples", "wandb", "curve_only"):  # options of earlier versions
-            stored.pop(ended, None)
         if own.state.is_file():
             stored["init"] = None  # the state came from there; the file may be gone
         fixed = {"recipe": str(own.recipe), "out": str(folder), "resume": True}

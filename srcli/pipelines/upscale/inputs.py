@@ -117,10 +117,7 @@ def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
             f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
             "drop them, or rotate the pixels first"
         )
-    try:
-        times = math.prod(options.steps(options.model, picture.height, picture.width))
-    except PictureError as error:
-        raise PictureError(f"{item.source}: {error}") from error
+    times = math.prod(options.steps(options.model, picture.height, picture.width))
     large = pixels * times**2 > LARGEST_PHOTOGRAPH
     return asked or (large and not turned and picture.format != "gif")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import srcli
-from srcli.errors import PictureError, UsageError
+from srcli.errors import UsageError
 from srcli.imaging.photograph import Provenance
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
@@ -115,9 +115,9 @@ class UpscaleOptions:
         """Name of the option that has a meaning for photographs only; empty if none is given."""
         if self.fit != UNBOUNDED:
             return "--fit"
-        if isinstance(self.size, Fraction):
-            return f"-s {float(self.size):g}"
-        return "" if self.size is None else "--size"
+        if self.size is None:
+            return ""
+        return f"-s {float(self.size):g}" if isinstance(self.size, Fraction) else "--size"
 
     def final_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size (height, width) that a photograph of this size becomes."""
@@ -126,18 +126,15 @@ class UpscaleOptions:
         return self.fit.fitted(*times((height, width), self.size or Fraction(self.scale)))
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
-        """Return the scales, one after the other, that make a photograph at least that large."""
+        """Return the scales, one or two, that make a photograph so large, or as near as can be."""
         if self.size is None:
             return (self.scale,)
         sizes = zip(self.final_size(height, width), (height, width), strict=True)
         needed = max(Fraction(wanted, side) for wanted, side in sizes)
         scales = shipped_scales(model) if model in MODELS else (self.scale,)
-        chains = [(one,) for one in scales] + [*product(scales, repeat=2)]
-        enough = [each for each in chains if math.prod(each) >= needed]
-        if not enough:
-            most = max(scales) ** 2
-            raise PictureError(f"would become more than {most} times as large; take a smaller size")
-        return min(enough, key=lambda each: (math.prod(each), len(each), -each[0]))
+        chains = [*product(scales), *product(scales, repeat=2)]
+        chains.sort(key=lambda each: (math.prod(each), len(each), -each[0]))
+        return next((each for each in chains if math.prod(each) >= needed), chains[-1])
 
     def checksum(self, *, photograph: bool = False) -> str:
         """Return that of the options which decide on pixels, beside model and scale; maybe empty.

@@ -64,7 +64,6 @@ class UpscaleShare:
     tiling: Tiling
     """Of the rasters among them."""
     again: bool = False
-    """The worker that did it before was lost."""
     label: str = ""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict, replace
 
@@ -20,7 +18,6 @@ from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
     bench,
-    bench_csv,
     bench_report,
     busy_note,
     make_cases,
@@ -61,7 +58,7 @@ def test_everything_of_a_run_is_in_its_result(found):
     assert "Plain: the same network" in found.how
 
 
-def test_tables_markdown_and_csv_tell_it(found):
+def test_tables_and_markdown_tell_it(found):
     first, second, costs = (each for each in bench_report(found) if isinstance(each, Table))
     assert (first.title, second.title) == (
         "x2, 32x24 to 64x48, 2 rounds",
@@ -73,11 +70,6 @@ def test_tables_markdown_and_csv_tell_it(found):
     hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
     rows = [line for line in markdown(bench_report(hostile)).splitlines() if line.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in rows} == {10, 8}
-    for row, speed in zip(csv.DictReader(io.StringIO(bench_csv(found))), found.speeds, strict=True):
-        assert float(row["median_seconds"]) == speed["median_seconds"]
-        assert (row["lr_width"], row["lr_height"]) == tuple(map(str, speed["size"][::-1]))
-        assert row["times_plain"] == str(speed["times_plain"] or "")
-        assert row["threads"] == str(found.machine.threads)
 
 
 def test_the_flagship_beside_a_plain_run_as_json(monkeypatch):
