@@ -25,8 +25,6 @@ from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
 from srcli.imaging.rasters.parts import part_blocks, writing_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
-    from collections.abc import Mapping
-
     from rasterio.io import DatasetWriter
 
     from srcli.imaging.rasters.output import OutputProfile
@@ -47,7 +45,7 @@ _PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
 """What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
 # Keys that collide with the arguments of rasterio's update_tags.
 _RESERVED = frozenset({"bidx", "ns"})
-_WORLD_SUFFIXES = {"png": "*.pgw", "jpg": "*.jgw"}
+_WORLD_SUFFIXES = {"png": ".pgw", "jpg": ".jgw"}
 _OVERVIEW_BLOCK = 256
 _WAIT_SECONDS = 0.1
 _PROBE = 2**22
@@ -73,11 +71,8 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             if output.overviews and not output.cog:
                 _build_overviews(done, output)
             _check_room(done)
-            if check_shape(done, target, output) < len(output.overviews) and not output.cog:
-                raise PictureError(f"{target}: its overviews are missing; run again")
-            for key, data in _georeference_sidecars(output).items():
-                name = target.stem + key[1:] if key.startswith("*") else target.name + key
-                (folder / name).write_bytes(data)
+            check_shape(done, target, output)
+            _write_world_file(done, output)
             for file in folder.iterdir():
                 _sync(file)
                 (attributes if file == done else replace(attributes, times=None)).apply(file)
@@ -116,62 +111,56 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
         with quiet_pillow():
             dataset = rasterio.open(source, "r+")
         with dataset:
-            # complete documents, such as XMP, have other white space in a VRT
-            documents = {name: tags for name, tags in output.tags.items() if set(tags) == {name}}
-            _set_tags(dataset, 0, documents)
+            _set_tags(dataset, output)  # in the file of a VRT some have other white space
             # GDAL 3.10 copies either the tags of bands or those of all namespaces
             tagged = any(band.tags.get("") for band in output.bands)
             options = {} if tagged else {"COPY_SRC_MDD": "YES"}
             rasterio.shutil.copy(dataset, done, driver=output.driver, **options, **output.creation)
         if tagged and output.driver == "GTiff" and set(output.tags) - {""}:
             with rasterio.open(done, "r+") as dataset:
-                _set_all_tags(dataset, output)
+                _set_tags(dataset, output)
 
 
-def _write_vrt(
-    path: Path, output: OutputProfile, parts: Parts | None = None, size: tuple[int, int] = (0, 0)
-) -> None:
-    """Write a VRT with the metadata of an output; errors are those of rasterio.
+def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) -> None:
+    """Write a VRT with the metadata of an output but tags; errors are those of rasterio.
 
-    It lies in the folder of the parts; without them it is empty, of a ``size`` (height, width).
+    It lies in the folder of the parts; without them it is empty.
     """
     import rasterio
     from rasterio.dtypes import dtype_rev, typename_fwd
     from rasterio.enums import ColorInterp
 
-    height, width = (output.height, output.width) if parts else size
-    georeference = {} if output.transform is None else {"transform": output.transform}
+    width, place = output.width, output.place
+    transform = {} if place.transform is None else {"transform": place.transform}
     with quiet_pillow():  # rasterio warns of files without a transform
         dataset = rasterio.open(
             path,
             "w",
             driver="VRT",
-            height=height,
+            height=output.height,
             width=width,
             count=len(output.bands),
             dtype=output.dtype,
             nodata=output.nodata,
-            crs=output.crs,
-            **georeference,
+            crs=place.crs,
+            **transform,
         )
     with dataset:
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-        # documents follow with the copy; their XML may be damaged
-        _set_all_tags(dataset, output, documents=False)
-        for place, band in enumerate(output.bands, 1):
+        for number, band in enumerate(output.bands, 1):
             if band.description:
-                dataset.set_band_description(place, band.description)
+                dataset.set_band_description(number, band.description)
             if band.unit:
-                dataset.set_band_unit(place, band.unit)
+                dataset.set_band_unit(number, band.unit)
         if any(band.scale != 1 or band.offset != 0 for band in output.bands):
             dataset.scales = [band.scale for band in output.bands]
             dataset.offsets = [band.offset for band in output.bands]
-        if output.gcps:
-            dataset.gcps = (output.gcps, output.gcps_crs)
-        if output.rpcs is not None:
-            dataset.rpcs = output.rpcs
+        if place.gcps:
+            dataset.gcps = (place.gcps, place.gcps_crs)
+        if place.rpcs is not None:
+            dataset.rpcs = place.rpcs
     tree = ET.fromstring(path.read_bytes())
     places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
     for (element, _), band in zip(places, output.bands, strict=True):
@@ -213,40 +202,33 @@ def vrt_source(
     return source
 
 
-def _set_all_tags(dataset: DatasetWriter, output: OutputProfile, *, documents: bool = True) -> None:
-    whole = {name: tags for name, tags in output.tags.items() if documents or set(tags) != {name}}
-    for place, tags in enumerate([whole, *(band.tags for band in output.bands)]):
-        _set_tags(dataset, place, tags)
+def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Set the tags of the file and of its bands, by their namespaces."""
+    for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
+        for namespace, tags in found.items():
+            settable = {key: value for key, value in tags.items() if key not in _RESERVED}
+            if set(tags) == {namespace}:
+                # a complete document: rasterio reads it under the name of its namespace, but
+                # writes "key=value"
+                key, sign, value = tags[namespace].partition("=")
+                settable = {key: value} if sign else {}
+            dataset.update_tags(band, ns=namespace or None, **settable)
 
 
-def _set_tags(dataset: DatasetWriter, band: int, found: Mapping[str, Mapping[str, str]]) -> None:
-    """Set the tags of a band, or of the file if it is 0, by their namespaces."""
-    for namespace, tags in found.items():
-        settable = {key: value for key, value in tags.items() if key not in _RESERVED}
-        if set(tags) == {namespace}:
-            # a complete document: rasterio reads it under the name of its namespace, but writes
-            # "key=value"
-            key, sign, value = tags[namespace].partition("=")
-            settable = {key: value} if sign else {}
-        dataset.update_tags(band, ns=namespace or None, **settable)
-
-
-def _georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
-    """Make the world file and .prj of a PNG or JPEG, by what is put after their stem's ``*``."""
-    if output.format not in _WORLD_SUFFIXES or output.transform is None:
-        return {}
+def _write_world_file(done: Path, output: OutputProfile) -> None:
+    """Write the world file and .prj of a PNG or JPEG beside it."""
+    place = output.place
+    if output.format not in _WORLD_SUFFIXES or place.transform is None:
+        return
     from affine import dumpsw
+    from rasterio.errors import CRSError
 
-    found = {_WORLD_SUFFIXES[output.format]: dumpsw(output.transform).encode("ascii")}
-    if output.crs:
-        from rasterio.errors import CRSError
-
-        try:
-            text = output.crs.to_wkt(version="WKT1_ESRI")
-        except CRSError:
-            return found  # not expressible in Esri's WKT; .aux.xml has it
-        found["*.prj"] = text.encode("utf-8")
-    return found
+    world = done.with_suffix(_WORLD_SUFFIXES[output.format])
+    world.write_bytes(dumpsw(place.transform).encode("ascii"))
+    if place.crs:
+        with suppress(CRSError):  # not expressible in Esri's WKT; .aux.xml has it
+            text = place.crs.to_wkt(version="WKT1_ESRI")
+            done.with_suffix(".prj").write_bytes(text.encode("utf-8"))
 
 
 def _build_overviews(file: Path, output: OutputProfile) -> None:
@@ -318,6 +300,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
 
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
+    trial = replace(output, height=height, width=width, overviews=())
     listener, failure = _Listener(), ""
     logger = logging.getLogger("rasterio._env")
     level = logger.level
@@ -326,9 +309,9 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
             small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
-            _write_vrt(small, output, size=(height, width))
-            copy_file(small, copy, output)
-            check_shape(copy, target, output, size=(height, width))
+            _write_vrt(small, trial)
+            copy_file(small, copy, trial)
+            check_shape(copy, target, trial)
     except (RasterioError, CPLE_BaseError) as error:
         failure = reason_of(error)
     except (ValueError, OSError) as error:
@@ -349,17 +332,15 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         )
 
 
-def check_shape(
-    file: Path, target: Path, output: OutputProfile, *, size: tuple[int, int] | None = None
-) -> int:
-    """Check what GDAL has written: size, bands, last block; return the number of its overviews.
+def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
+    """Check what GDAL has written: size, bands, last block, overviews.
 
     A last block that is missing or damaged raises errors of the system and of rasterio.
     """
     import rasterio
     from rasterio.windows import Window
 
-    height, width = size or (output.height, output.width)
+    height, width = output.height, output.width
     with quiet_pillow():
         dataset = rasterio.open(file)
     with dataset:
@@ -379,7 +360,8 @@ def check_shape(
         sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
         if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
             raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
-        return len(dataset.overviews(1))
+        if len(dataset.overviews(1)) < len(output.overviews) and not output.cog:
+            raise PictureError(f"{target}: its overviews are missing; run again")
 
 
 def _options(output: OutputProfile) -> str:

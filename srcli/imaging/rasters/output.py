@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,16 +15,11 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import BandInfo, coordinates
+from srcli.imaging.rasters.info import BandInfo, Georeference
 from srcli.imaging.rasters.selection import COLOURS
 
-if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+if TYPE_CHECKING:
     from pathlib import Path
-
-    from affine import Affine  # noqa: TC004 - see above
-    from rasterio.control import GroundControlPoint  # noqa: TC004 - see above
-    from rasterio.crs import CRS  # noqa: TC004 - see above
-    from rasterio.rpc import RPC  # noqa: TC004 - see above
 
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.selection import BandLayout
@@ -88,11 +82,7 @@ class OutputProfile:
     nodata: float | None = None
     inverted: bool = False
     """The lowest value of the only band is white."""
-    crs: CRS | None = None
-    transform: Affine | None = None
-    gcps: tuple[GroundControlPoint, ...] = ()
-    gcps_crs: CRS | None = None
-    rpcs: RPC | None = None
+    place: Georeference = field(default_factory=Georeference)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
     classes: bool = False
@@ -138,8 +128,6 @@ def make_output(
     the colour profile are kept; statistics, which would be wrong, are not.
     """
     options = options or OutputOptions()
-    has_transform = info.has_transform
-    gcps = () if has_transform else info.gcps
     out = OutputProfile(
         format=options.format,
         cog=options.cog,
@@ -150,11 +138,7 @@ def make_output(
         alpha=layout.has_alpha,
         mask=info.mask in ("dataset", "band") and not layout.has_alpha,
         nodata=layout.nodata,
-        crs=info.crs,
-        transform=scaled_transform(info.transform, window, scale) if has_transform else None,
-        gcps=scaled_points(gcps, window, scale),
-        gcps_crs=info.gcps_crs if gcps else None,
-        rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
+        place=info.place.enlarged(window, scale),
         classes=bool(layout.classes),
     )
     out = replace(out, inverted=info.inverted and not (layout.palette or out.palette))
@@ -179,7 +163,7 @@ def make_output(
         if wanted is None or layout.interpretations[: len(wanted)] != wanted:
             del tags["COLOR_PROFILE"]
             notes.append("colour profile left out: it is for other bands than the output has")
-    if has_transform and info.gcps:
+    if info.place.gcps and not out.place.gcps:
         notes.append("ground control points left out: the transform says the same")
     longest = max(out.height, out.width)
     if options.overviews and longest <= _SMALLEST_OVERVIEW:
@@ -268,40 +252,6 @@ def _tags(
     repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
     nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
     return {**info.tags, "": {**own, **software, **options.provenance.tags, **nearest}}
-
-
-def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
-    """Return the transform of an enlarged window, of any raster; its upper left corner stays."""
-    x, y = coordinates(transform, window.left, window.top)
-    a, b, _, d, e, _ = transform[:6]
-    return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
-
-
-def scaled_points(
-    points: Sequence[GroundControlPoint], window: Window, scale: float
-) -> tuple[GroundControlPoint, ...]:
-    """Return the ground control points of an enlarged window, those outside it included.
-
-    Like GDAL's, they count from the corner of the first pixel, not from its centre.
-    """
-    scaled = tuple(map(copy.copy, points))
-    for point in scaled:
-        point.row = (point.row - window.top) * scale
-        point.col = (point.col - window.left) * scale
-    return scaled
-
-
-def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
-    """Return the rational polynomial coefficients (sensor model) of an enlarged window.
-
-    Unlike control points they count from the centre of the first pixel.
-    """
-    scaled = copy.copy(rpcs)
-    scaled.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
-    scaled.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
-    scaled.line_scale = rpcs.line_scale * scale
-    scaled.samp_scale = rpcs.samp_scale * scale
-    return scaled
 
 
 def disk_needed(output: OutputProfile) -> int:

@@ -15,6 +15,8 @@ from srcli.ports.image import Window
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from affine import Affine
+
     from srcli.imaging.rasters.info import RasterInfo
 
 COLOURS = ("red", "green", "blue")
@@ -251,8 +253,9 @@ def choose_window(
     right, bottom = min(edges[2], info.width), min(edges[3], info.height)
     if right <= left or bottom <= top:
         extent = f"has {info.width}x{info.height} pixels"
-        if info.has_transform:
-            found = [f"{one:.10g}" for one in _on_map(info, (0, 0, info.width, info.height))]
+        if info.place.transform is not None:
+            corners = _on_map(info.place.transform, (0, 0, info.width, info.height))
+            found = [f"{one:.10g}" for one in corners]
             extent += f" and reaches from {','.join(found[:2])} to {','.join(found[2:])}"
         raise PictureError(f"{info.path}: {option} lies outside the file, which {extent}")
     if (left, top, right, bottom) != edges:
@@ -272,27 +275,27 @@ def _enclosing(
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
-    if not info.has_transform or info.transform.is_degenerate:
-        found = "ground control points only" if info.gcps else "no place on the map"
+    transform = info.place.transform
+    if transform is None or transform.is_degenerate:
+        found = "ground control points only" if info.place.gcps else "no place on the map"
         raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
-    inverse = ~info.transform
-    places = [coordinates(inverse, x, y) for x in bounds[::2] for y in bounds[1::2]]
+    places = [coordinates(~transform, x, y) for x in bounds[::2] for y in bounds[1::2]]
     columns, rows = zip(*places, strict=True)
     first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
     last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
     edges = (*first, max(last[0], first[0] + 1), max(last[1], first[1] + 1))
     exact = (min(columns), min(rows), max(columns), max(rows))
     if any(abs(a - b) > _SLACK for a, b in zip(edges, exact, strict=True)):
-        snapped = f"--bounds snapped outwards to whole pixels: {_list(_on_map(info, edges))}"
+        snapped = f"--bounds snapped outwards to whole pixels: {_list(_on_map(transform, edges))}"
         notes.append(f"{snapped} (left,bottom,right,top)")
     return edges
 
 
 def _on_map(
-    info: RasterInfo, edges: tuple[int, int, int, int]
+    transform: Affine, edges: tuple[int, int, int, int]
 ) -> tuple[float, float, float, float]:
     """Return left, bottom, right, top on the map of a window given by its edges in pixels."""
-    places = [coordinates(info.transform, x, y) for x in edges[::2] for y in edges[1::2]]
+    places = [coordinates(transform, x, y) for x in edges[::2] for y in edges[1::2]]
     across, up = zip(*places, strict=True)
     return min(across), min(up), max(across), max(up)
 

@@ -174,7 +174,7 @@ def _sign(info: RasterInfo, number: int) -> str:
     band = info.bands[number - 1]
     if band.interpretation in COLOURS:
         return ""
-    is_picture = info.driver in _PICTURES and not info.is_georeferenced
+    is_picture = info.driver in _PICTURES and not info.place.is_known
     if band.bits == 1 and not is_picture:
         return "one bit a pixel"
     if band.interpretation == "palette" and not is_picture:
