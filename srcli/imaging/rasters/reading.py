@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,37 +50,53 @@ class DecodedWindow(NamedTuple):
     """(h, w), or None if the layout has no alpha."""
 
 
-class RasterDecoder:
-    """One open handle on the bands of a layout, for one thread at a time.
+class RasterSource:
+    """The selected window of a raster; its pixels never depend on earlier reads.
 
-    GDAL keeps decoded blocks, up to ``cache`` bytes in the whole process.
+    Windows and rows count from its upper left corner. One thread may call ``marks`` while another
+    one reads.
+
+    Args:
+        info: The file.
+        layout: Bands to read.
+        window: The part of the file to enlarge, inside it.
+        cache: Bytes of decoded blocks that GDAL keeps, in the whole process; see ``cache_for``.
     """
 
-    def __init__(self, info: RasterInfo, layout: BandLayout, cache: int = BLOCK_CACHE) -> None:
+    def __init__(
+        self, info: RasterInfo, layout: BandLayout, window: Window, cache: int = BLOCK_CACHE
+    ) -> None:
         self.info = info
         self.layout = layout
+        self.window = window
+        self.height = window.height
+        self.width = window.width
+        self.channels = layout.channels
+        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
+        self._marks: deque[_Marks] | None = None
         masked = info.mask in ("dataset", "band")
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
-        self._dtype = info.bands[layout.bands[0] - 1].dtype
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha is not None else [])]
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
         self._dataset = open_raster(info.path, remote=info.remote)
         keep_blocks(cache)
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
-        """Read a window in pixels of the file, inside it.
+    def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
+        """Read a window, holes included.
 
         ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps all pixels.
         """
         info, layout = self.info, self.layout
         height, width = shape or (window.height, window.width)
-        bottom, right = window.top + window.height, window.left + window.width
-        place = ((window.top, bottom), (window.left, right))
-        values = np.empty((height, width, len(self._read)), self._dtype)
+        top, left = self.window.top + window.top, self.window.left + window.left
+        bottom, right = top + window.height, left + window.width
+        place = ((top, bottom), (left, right))
+        dtype = layout.dtype if self._palette is None else info.bands[0].dtype
+        values = np.empty((height, width, len(self._read)), dtype)
         # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
-        failure = f"rows {window.top} to {bottom} cannot be read"
+        failure = f"rows {top} to {bottom} cannot be read"
         with reading_errors(info.path, failure, remote=info.remote):
             # decoded into place, without a second copy by bands
             self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
@@ -97,84 +112,25 @@ class RasterDecoder:
             valid = find_valid(pixels, self._nodata)
         valid = _both(valid, np.moveaxis(masks > 0, 0, 2) if self._masked else None)
         valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
+        if self._marks is not None and not (valid is None and alpha is None):
+            packed = None if valid is None else np.packbits(valid, axis=2)
+            bands = 0 if valid is None else valid.shape[2]
+            self._marks.append(_Marks(window, bands, _compact(packed), _compact(alpha)))
         return DecodedWindow(pixels, valid, alpha)
-
-    def close(self) -> None:
-        """Close the file."""
-        with reading_errors(self.info.path, "it cannot be closed"):
-            self._dataset.close()
-
-
-def cache_for(info: RasterInfo, rows: int) -> int:
-    """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
-
-    Where blocks are as wide as the file each tile would decode complete rows; other files get
-    along with the usual cache.
-    """
-    if info.block_width < info.width:
-        return BLOCK_CACHE
-    masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
-    row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
-    # GDAL counts a little more for each block
-    return max(BLOCK_CACHE, row * min(rows + 2 * info.block_height, info.height) * 17 // 16)
-
-
-def _both(one: Bools | None, other: Bools | None) -> Bools | None:
-    if other is None or bool(other.all()):
-        return one
-    return other if one is None else one & other
-
-
-def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
-    """Table (values of band 1, 4) of RGBA colours; values without one are transparent black."""
-    table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
-    for value, colour in (info.palette or {}).items():
-        if 0 <= value < len(table):
-            table[value] = colour
-    if info.bands[0].nodata is not None:
-        table[int(info.bands[0].nodata), 3] = 0
-    return table
-
-
-class RasterSource:
-    """The selected window of a raster; its pixels never depend on earlier reads.
-
-    Windows and rows count from its upper left corner. One thread may call ``marks`` while another
-    one reads.
-
-    Args:
-        info: The file.
-        layout: Bands to read.
-        window: The part of the file to enlarge, inside it.
-        cache: See ``cache_for``.
-    """
-
-    def __init__(
-        self, info: RasterInfo, layout: BandLayout, window: Window, cache: int = BLOCK_CACHE
-    ) -> None:
-        self.info = info
-        self.layout = layout
-        self.window = window
-        self.height = window.height
-        self.width = window.width
-        self.channels = layout.channels
-        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
-        self._decoder = RasterDecoder(info, layout, cache)
-        self._marks: deque[_Marks] | None = None
 
     def read(self, window: Window) -> Array | None:
         """Return the pixels (h, w, channels) of a window, filled from the nearest valid ones in it.
 
         None if no pixel is valid in any band.
         """
-        piece = self._decode(window)
+        piece = self.decode(window)
         if piece.valid is None:
             return piece.pixels
         return fill_nearest(piece.pixels, piece.valid) if piece.valid.any() else None
 
     def read_stored(self, top: int, height: int) -> Array:
         """Return rows (height, W, channels) as they are stored, invalid pixels included."""
-        return self._decode(Window(top=top, left=0, height=height, width=self.width)).pixels
+        return self.decode(Window(top=top, left=0, height=height, width=self.width)).pixels
 
     def keep_marks(self) -> None:
         """Keep the marks of what is read from now on, from top to bottom, for ``marks``."""
@@ -208,7 +164,8 @@ class RasterSource:
 
     def close(self) -> None:
         """Close the file."""
-        self._decoder.close()
+        with reading_errors(self.info.path, "it cannot be closed"):
+            self._dataset.close()
 
     def __enter__(self) -> Self:
         return self
@@ -216,14 +173,36 @@ class RasterSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _decode(self, window: Window) -> DecodedWindow:
-        top, left = self.window.top + window.top, self.window.left + window.left
-        piece = self._decoder.read(replace(window, top=top, left=left))
-        if self._marks is not None and not (piece.valid is None and piece.alpha is None):
-            packed = None if piece.valid is None else np.packbits(piece.valid, axis=2)
-            bands = 0 if piece.valid is None else piece.valid.shape[2]
-            self._marks.append(_Marks(window, bands, _compact(packed), _compact(piece.alpha)))
-        return piece
+
+def cache_for(info: RasterInfo, rows: int) -> int:
+    """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
+
+    Where blocks are as wide as the file each tile would decode complete rows; other files get
+    along with the usual cache.
+    """
+    if info.block_width < info.width:
+        return BLOCK_CACHE
+    masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
+    row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
+    # GDAL counts a little more for each block
+    return max(BLOCK_CACHE, row * min(rows + 2 * info.block_height, info.height) * 17 // 16)
+
+
+def _both(one: Bools | None, other: Bools | None) -> Bools | None:
+    if other is None or bool(other.all()):
+        return one
+    return other if one is None else one & other
+
+
+def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
+    """Table (values of band 1, 4) of RGBA colours; values without one are transparent black."""
+    table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
+    for value, colour in (info.palette or {}).items():
+        if 0 <= value < len(table):
+            table[value] = colour
+    if info.bands[0].nodata is not None:
+        table[int(info.bands[0].nodata), 3] = 0
+    return table
 
 
 class _Marks(NamedTuple):
@@ -357,15 +336,15 @@ class MaskedSink:
         return out
 
 
-def spread_windows(window: Window, *, side: int, along: int) -> Iterator[Window]:
+def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:
     """Yield windows of ``side`` pixels to sample a raster by, at most ``along`` on each axis.
 
     They are spread evenly, and cover all of a small one.
     """
-    height, width = min(window.height, side), min(window.width, side)
-    for top in _spread_starts(window.height, height, along):
-        for left in _spread_starts(window.width, width, along):
-            yield Window(top=window.top + top, left=window.left + left, height=height, width=width)
+    height, width = min(source.height, side), min(source.width, side)
+    for top in _spread_starts(source.height, height, along):
+        for left in _spread_starts(source.width, width, along):
+            yield Window(top=top, left=left, height=height, width=width)
 
 
 def _spread_starts(length: int, side: int, most: int) -> list[int]:

@@ -52,8 +52,6 @@ class BandLayout:
     nodata: float | None = None
     """Value of invalid pixels of the output, in all bands; None if they are marked otherwise (NaN,
     a mask, alpha)."""
-    class_dtype: str = ""
-    """Of the bands of classes in the file; empty if it is ``dtype``, which can hold it."""
     palette_alpha: bool = False
     """The output gets an alpha band that the file lacks, because the colour table has transparent
     entries or one for nodata."""
@@ -84,8 +82,7 @@ class BandLayout:
 
     def repeated(self) -> BandLayout:
         """Return the layout of the bands of classes only, without alpha."""
-        dtype = self.class_dtype or self.dtype
-        return replace(self._only(self.classes), alpha=None, groups=(), dtype=dtype)
+        return replace(self._only(self.classes), alpha=None, groups=())
 
     def _only(self, places: Sequence[int]) -> BandLayout:
         return replace(
@@ -131,7 +128,7 @@ def choose_layout(
     repeated = tuple(place for place, band in enumerate(kept) if band in classes)
     alone = [(place,) for place in range(len(kept)) if place not in (*repeated, *places)]
     groups = sorted([*alone, *([places] if places else [])], key=min)
-    dtype, class_dtype = _dtypes(info, smooth, tuple(kept[place] for place in repeated), alpha)
+    dtype = _output_dtype(info, smooth, tuple(kept[place] for place in repeated), alpha)
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
     return BandLayout(
         bands=kept,
@@ -141,7 +138,6 @@ def choose_layout(
         interpretations=tuple(names),
         notes=(note,) if note and not said_by_user else (),
         dtype=dtype,
-        class_dtype=class_dtype,
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
     )
 
@@ -175,17 +171,17 @@ def _find_rgb(info: RasterInfo, kept: tuple[int, ...]) -> tuple[tuple[int, ...],
     return (), ""
 
 
-def _dtypes(
+def _output_dtype(
     info: RasterInfo, smooth: tuple[int, ...], classes: tuple[int, ...], alpha: int | None
-) -> tuple[str, str]:
-    """Return the dtype of the output, and that of its bands of classes if it is another one."""
+) -> str:
+    """Return the dtype of the bands that go through the network, if it can hold the classes."""
     others = smooth if alpha is None else (*smooth, alpha)
     if not smooth:
-        return _dtype(info, (*classes, *others)), ""
-    dtype, kind = _dtype(info, others), _dtype(info, classes or others)
-    if np.can_cast(kind, dtype, "safe"):
-        return dtype, kind if kind != dtype else ""
-    return _dtype(info, tuple(sorted((*others, *classes)))), ""  # an error
+        return _dtype(info, (*classes, *others))
+    dtype = _dtype(info, others)
+    if np.can_cast(_dtype(info, classes or others), dtype, "safe"):
+        return dtype
+    return _dtype(info, tuple(sorted((*others, *classes))))  # an error
 
 
 def _dtype(info: RasterInfo, bands: tuple[int, ...]) -> str:

@@ -220,7 +220,7 @@ def place(transform, column, row):
 def test_corners_stay(transform, scale):
     window = Window(top=17, left=5, height=33, width=41)
     out = Georeference(transform=transform).enlarged(window, scale).transform
-
+    assert out is not None
     wanted = [place(transform, *at) for at in ((5, 17), (46, 17), (46, 50), (5, 50))]
     places = ((0, 0), (41, 0), (41, 33), (0, 33))
     found = [coordinates(out, scale * column, scale * row) for column, row in places]
@@ -245,6 +245,7 @@ def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
     top, left, scale = 500, 700, 4
     window = Window(top=top, left=left, height=800, width=900)
     out = Georeference(rpcs=RPCS).enlarged(window, scale).rpcs
+    assert out is not None
     row, column = corner
     with RPCTransformer(RPCS) as old, RPCTransformer(out) as new:
         ground = old.xy([row], [column], zs=[120.0], offset="ul")
