@@ -85,87 +85,146 @@ RasterSteps = Generator[Sequence[RasterUnit], Sequence[Any] | None, None]
 """Gives the units of one step after the other, and takes their results."""
 
 
-def upscale_raster(
-    item: Item,
-    tiling: Tiling,
-    options: UpscaleOptions,
-    reporter: Reporter,
-    slots: int,
-    pool: EnginePool | None = None,
-) -> RasterSteps:
-    """Upscale a raster and report it, a failure too; tiles are halved after running out of memory.
+@dataclass
+class _RasterUnderWay:
+    steps: RasterSteps
+    results: list[JsonDict] = field(default_factory=list)
+    """Those of its present step, as far as they are there."""
+    units: int = 0
 
-    ``slots`` units can be done at once. With engines (``pool``) this process does all of them.
-    """
-    started = time.monotonic()
-    unit = RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool)
-    while True:
-        smaller = unit.tiling.halved()
+
+@dataclass(kw_only=True)
+class _RasterRun:
+    """Upscales rasters, some at once: the units of their present steps are among all."""
+
+    tiling: Tiling
+    options: UpscaleOptions
+    reporter: Reporter
+    slots: int
+    """Units that can be done at once."""
+    pool: EnginePool | None
+    """Engines of this process, which does all units then."""
+    units: list[Any]
+    """Receives their units, while others are run."""
+    waiting: deque[Item] = field(default_factory=deque)
+    under_way: dict[Item, _RasterUnderWay] = field(default_factory=dict)
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Take on rasters."""
+        self.waiting += items
+        # workers have something to do while the parts of one are merged
+        while self.waiting and len(self.under_way) < 2 * self.slots - 1:
+            item = self.waiting.popleft()
+            self.under_way[item] = _RasterUnderWay(self._upscale(item))
+            self._go_on(item)
+
+    def take(self, unit: RasterUnit, done: UnitResult) -> None:
+        """Take the result of a unit; after the last one of its step begin the next.
+
+        A unit whose worker was lost is done once more.
+        """
+        if done.result is None and not unit.again:
+            self.units.append(replace(unit, again=True))
+            return
+        raster = self.under_way[unit.item]
+        failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
+        raster.results.append(failed if done.result is None else done.result)
+        if len(raster.results) == raster.units:
+            self._go_on(unit.item)
+        self.add([])
+
+    def _go_on(self, item: Item) -> None:
+        raster = self.under_way[item]
+        errors = [result["error"] for result in raster.results if "error" in result]
+        # smaller tiles may help against all of them
+        errors.sort(key=lambda error: not isinstance(error, TileTooLargeError))
         try:
-            with one_file(item.source):
-                yield from _steps(unit, reporter, slots, started, told=unit.tiling != tiling)
-        except SrxError as error:
-            if isinstance(error, TileTooLargeError) and smaller is not None:
-                reporter.progress.warn(
-                    f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
-                )
-                unit = replace(unit, tiling=smaller)
-                continue
-            reporter.fail(item, error, started)
-        return
+            if errors:
+                units = raster.steps.throw(errors[0])
+            else:
+                units = raster.steps.send(raster.results or None)
+        except StopIteration:
+            del self.under_way[item]
+            return
+        raster.results, raster.units = [], len(units)
+        self.units += units
 
+    def close(self) -> None:
+        """Release the parts of all rasters that are under way."""
+        for raster in self.under_way.values():
+            raster.steps.close()
 
-def _steps(
-    unit: RasterUnit, reporter: Reporter, slots: int, started: float, *, told: bool
-) -> RasterSteps:
-    """Do all steps once; ``told``: the user knows of the choices."""
-    item, options = unit.item, unit.options
+    def _upscale(self, item: Item) -> RasterSteps:
+        """Upscale a raster and report it, a failure too; out of memory, with halved tiles."""
+        started = time.monotonic()
+        unit = RasterUnit(
+            step="prepare", item=item, options=self.options, tiling=self.tiling, pool=self.pool
+        )
+        while True:
+            smaller = unit.tiling.halved()
+            try:
+                with one_file(item.source):
+                    yield from self._steps(unit, started)
+            except SrxError as error:
+                if isinstance(error, TileTooLargeError) and smaller is not None:
+                    self.reporter.progress.warn(
+                        f"{item.source}: out of memory: starts over with tiles of {smaller.tile} "
+                        "pixels"
+                    )
+                    unit = replace(unit, tiling=smaller)
+                    continue
+                self.reporter.fail(item, error, started)
+            return
 
-    def tell(text: str) -> None:
-        reporter.progress.message(f"{item.source}: {text}")
+    def _steps(self, unit: RasterUnit, started: float) -> RasterSteps:
+        """Do all steps once."""
+        item, options, told = unit.item, unit.options, unit.tiling != self.tiling
 
-    prepared = yield [unit]
-    assert prepared is not None
-    job: RasterJob = prepared[0]["job"]
-    for remark in job.remarks if not told else ():
-        tell(remark)
-    item.make_folder()
-    try_creation_options(item.target, job.output)
-    resume, timing = options.raster.resume, Timing()
-    with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
-        for note in notes:
-            tell(note)
-        grid = _grid(unit, job)
-        total, across, what = grid.count, len(grid.lefts), "tiles"
-        if job.layout.all_classes:
-            total, across, what = parts.count, 1, "parts"
-        missing = parts.missing()
-        count = sum(len(_tile_rows(unit, job, run)) for run in missing)
-        if (kept := total - count * across) > 0:
-            tell(f"{kept} of {total} {what} are kept from an earlier run")
-        shares = [[run] for run in cut_runs(missing, count, slots)]
-        if slots == 1:  # no row of tiles is computed twice
-            shares = [missing] if missing else []
-        tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
-        reporter.tiles.grow(tiles)
-        if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
-            for made in (yield units) or ():
-                timing += made["timing"]
-        if job.output.height * job.output.width >= LARGE:
-            tell(f"the tiles are done; writing {item.target.name}")
-        yield [replace(unit, step="merge", job=job)]
-    waited = (
-        f"the network waited for reading {timing.reading:.1f} s and for writing "
-        f"{timing.writing:.1f} s of {timing.total:.1f} s"
-    )
-    reporter.add(
-        item,
-        started=started,
-        tiles=tiles,
-        size=(job.output.height, job.output.width),
-        warnings=job.notes,
-        details=() if job.layout.all_classes else (waited,),
-    )
+        def tell(text: str) -> None:
+            self.reporter.progress.message(f"{item.source}: {text}")
+
+        prepared = yield [unit]
+        assert prepared is not None
+        job: RasterJob = prepared[0]["job"]
+        for remark in job.remarks if not told else ():
+            tell(remark)
+        item.make_folder()
+        try_creation_options(item.target, job.output)
+        resume, timing = options.raster.resume, Timing()
+        with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
+            for note in notes:
+                tell(note)
+            grid = _grid(unit, job)
+            total, across, what = grid.count, len(grid.lefts), "tiles"
+            if job.layout.all_classes:
+                total, across, what = parts.count, 1, "parts"
+            missing = parts.missing()
+            count = sum(len(_tile_rows(unit, job, run)) for run in missing)
+            if (kept := total - count * across) > 0:
+                tell(f"{kept} of {total} {what} are kept from an earlier run")
+            shares = [[run] for run in cut_runs(missing, count, self.slots)]
+            if self.slots == 1:  # no row of tiles is computed twice
+                shares = [missing] if missing else []
+            tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
+            self.reporter.tiles.grow(tiles)
+            if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
+                for made in (yield units) or ():
+                    timing += made["timing"]
+            if job.output.height * job.output.width >= LARGE:
+                tell(f"the tiles are done; writing {item.target.name}")
+            yield [replace(unit, step="merge", job=job)]
+        waited = (
+            f"the network waited for reading {timing.reading:.1f} s and for writing "
+            f"{timing.writing:.1f} s of {timing.total:.1f} s"
+        )
+        self.reporter.add(
+            item,
+            started=started,
+            tiles=tiles,
+            size=(job.output.height, job.output.width),
+            warnings=job.notes,
+            details=() if job.layout.all_classes else (waited,),
+        )
 
 
 def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
@@ -294,70 +353,6 @@ def _tile_rows(unit: RasterUnit, job: RasterJob, run: range) -> range:
     return tile_rows(_grid(unit, job), rows, unit.options.scale, unit.tiling.edge)
 
 
-@dataclass(eq=False)
-class _RasterUnderWay:
-    steps: RasterSteps
-    results: list[JsonDict] = field(default_factory=list)
-    """Those of its present step, as far as they are there."""
-    units: int = 0
-
-
-@dataclass
-class _RasterQueue:
-    """Rasters, some of which are under way: the units of their present steps are among all."""
-
-    start: Callable[[Item], RasterSteps]
-    most: int
-    """Rasters under way at once."""
-    units: list[Any]
-    """Receives their units, while others are run."""
-    waiting: deque[Item] = field(default_factory=deque)
-    owners: dict[int, _RasterUnderWay] = field(default_factory=dict)
-    """By the place of each unit that has not come back."""
-
-    def add(self, items: Sequence[Item]) -> None:
-        """Take on rasters."""
-        self.waiting += items
-        while self.waiting and len(set(self.owners.values())) < self.most:
-            self._go_on(_RasterUnderWay(self.start(self.waiting.popleft())))
-
-    def take(self, unit: RasterUnit, done: UnitResult) -> None:
-        """Take the result of a unit; after the last one of its step begin the next.
-
-        A unit whose worker was lost is done once more.
-        """
-        raster = self.owners.pop(done.index)
-        if done.result is None and not unit.again:
-            self.owners[len(self.units)] = raster
-            self.units.append(replace(unit, again=True))
-            return
-        failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
-        raster.results.append(failed if done.result is None else done.result)
-        if len(raster.results) == raster.units:
-            self._go_on(raster)
-        self.add([])
-
-    def _go_on(self, raster: _RasterUnderWay) -> None:
-        errors = [result["error"] for result in raster.results if "error" in result]
-        # smaller tiles may help against all of them
-        errors.sort(key=lambda error: not isinstance(error, TileTooLargeError))
-        try:
-            if errors:
-                units = raster.steps.throw(errors[0])
-            else:
-                units = raster.steps.send(raster.results or None)
-        except StopIteration:
-            return
-        raster.results, raster.units = [], len(units)
-        self.owners |= {len(self.units) + i: raster for i in range(len(units))}
-        self.units += units
-
-    def close(self) -> None:
-        """Release the parts of all rasters that are under way."""
-        for raster in self.owners.values():
-            raster.steps.close()
-
-
 def run_on_workers(
     items: Sequence[Item],
     rasters: Sequence[Item],
@@ -377,14 +372,12 @@ def run_on_workers(
     slots = max(executor.slots, 1)  # a cluster may wait for its first node
     units: list[UpscaleShare | RasterUnit] = []
     units += [UpscaleShare(share, options) for share in shares(items, slots)]
-    queue = _RasterQueue(
-        lambda item: upscale_raster(item, tiling, options, reporter, slots, pool),
-        2 * slots - 1,  # workers have something to do while the parts of one are merged
-        units,
+    run = _RasterRun(
+        tiling=tiling, options=options, reporter=reporter, slots=slots, pool=pool, units=units
     )
     first = next(iter((*items, *rasters)))
     try:
-        queue.add(rasters)
+        run.add(rasters)
         for unit, done in run_units(
             executor,
             upscale_unit,
@@ -394,15 +387,15 @@ def run_on_workers(
             shared=(first.target.parent, first.source, Path(options.model)),
         ):
             if isinstance(unit, RasterUnit):
-                queue.take(unit, done)
+                run.take(unit, done)
             elif done.result is not None:
                 for report in done.result["files"]:
                     reporter.record(report)
-                queue.add(done.result["rasters"])
+                run.add(done.result["rasters"])
             else:
                 reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
     finally:
-        queue.close()
+        run.close()
 
 
 def upscale_unit(
