@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,8 +26,6 @@ Places = NDArray[np.intp]
 
 _MASKED_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
-_PIECE_COLUMNS = 128
-"""Columns of the input marked at once: pieces that are valid all over cost nothing."""
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often rounded where
 # it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
 _TOLERANCE = {2: 4e-3, 4: 5e-7, 8: 5e-7}
@@ -226,8 +225,8 @@ class MaskedSink:
 
     Empty pixels become nodata (without such a value: NaN in floats, else 0); valid pixels that the
     network happened to make equal to nodata move to the next value. Bands of classes, mask and
-    alpha are enlarged by nearest neighbour. A mask of
-    the file, or one that the output needs, is passed on.
+    alpha are enlarged by nearest neighbour. A mask of the file, or one that the output needs, is
+    passed on.
 
     Args:
         writer: Receives the rows, possibly in smaller parts.
@@ -256,24 +255,23 @@ class MaskedSink:
         empty = np.nan if source.dtype.kind == "f" else 0.0
         self._empty = source.dtype.type(empty if nodata is None else nodata)
         self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
+        # multiples of input rows, so that none is read twice
+        row = source.width * scale * source.channels * source.dtype.itemsize
+        self._step = max(_MASKED_BYTES // (row * scale), 1) * scale
 
     def write(self, top: int, rows: Array) -> None:
         """Mark rows (h, W, C) from the network, which are not modified, and pass them on."""
-        # multiples of input rows, so that none is read twice
-        step = max(_MASKED_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
-        first, bottom = top, top + rows.shape[0]
-        while first < bottom:
-            last = min((first // step + 1) * step, bottom)
+        for first, last in self._pieces(top, top + len(rows)):
             self._write_part(first, rows[first - top : last - top])
-            first = last
 
     def repeat(self, rows: range) -> None:
         """Pass on output rows of a raster whose bands all hold classes, without a network."""
-        width = self.source.width * self.scale * self.source.channels * self.source.dtype.itemsize
-        step = max(_MASKED_BYTES // (width * self.scale), 1) * self.scale
-        for top in range(rows.start, rows.stop, step):
-            height = min(step, rows.stop - top)
-            self._write_part(top, self._stored_rows(self.source, top, height))
+        for first, last in self._pieces(rows.start, rows.stop):
+            self._write_part(first, self._stored_rows(self.source, first, last - first))
+
+    def _pieces(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
+        inner = range((top // self._step + 1) * self._step, bottom, self._step)
+        return pairwise((top, *inner, bottom))
 
     def _write_part(self, top: int, rows: Array) -> None:
         height = rows.shape[0]
@@ -285,11 +283,11 @@ class MaskedSink:
             there = np.ones((count, self.source.width), np.bool_)
             if valid is not None:
                 there = np.asarray(valid.any(axis=2))
-            mask = self._enlarged(there, top, height)
+            mask = self._repeated(there, top, height)
             # a file with both gets alpha only
             alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
         if alpha is not None:
-            alpha = self._enlarged(alpha, top, height)
+            alpha = self._repeated(alpha, top, height)
         if not self.layout.all_classes:
             rows = self._marked(rows, valid, top)
         if self.classes is not None:
@@ -310,13 +308,6 @@ class MaskedSink:
         rows = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
         return rows.repeat(self.scale, axis=1)
 
-    def _enlarged(self, layer: Array, top: int, height: int) -> Array:
-        """Enlarge a layer likewise; one with one value all over comes as a view of it."""
-        if layer.min() == layer.max():
-            size = (height, layer.shape[1] * self.scale, *layer.shape[2:])
-            return np.broadcast_to(layer.flat[0], size)
-        return self._repeated(layer, top, height)
-
     def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
         if valid is not None and not valid.any():
             return np.broadcast_to(self._empty, rows.shape)
@@ -328,11 +319,7 @@ class MaskedSink:
                 out[equal] = nearest_other_value(rows.dtype, self._nodata)
         if valid is not None:
             out = rows.copy() if out is rows else out
-            for left in range(0, valid.shape[1], _PIECE_COLUMNS):
-                part = valid[:, left : left + _PIECE_COLUMNS]
-                target = out[:, left * self.scale : (left + _PIECE_COLUMNS) * self.scale]
-                if not part.all():
-                    np.copyto(target, self._empty, where=self._enlarged(~part, top, len(rows)))
+            np.copyto(out, self._empty, where=self._repeated(~valid, top, len(rows)))
         return out
 
 
@@ -406,20 +393,18 @@ def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
 def fill_nearest(pixels: Array, valid: Bools) -> Array:
     """Replace invalid pixels (h, w, C) by the nearest valid ones, each band on its own.
 
-    A band without any valid pixel copies the nearest band that has some, filled likewise; without
-    any valid pixel in any band, all become 0. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
+    A band without any valid pixel copies the nearest band that has some, filled likewise; one must
+    have some. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
     """
-    if valid.all():
-        return pixels
     if valid.shape[2] > 1 and (valid == valid[:, :, :1]).all():
         valid = valid[:, :, :1]
     if valid.shape[2] == 1:
-        return _filled(pixels, valid[:, :, 0]) if valid.any() else np.zeros_like(pixels)
+        return _filled(pixels, valid[:, :, 0])
     sources = [band for band in range(valid.shape[2]) if valid[:, :, band].any()]
     filled = np.zeros_like(pixels)
     for band in sources:
         filled[:, :, band] = _filled(pixels[:, :, band], valid[:, :, band])
-    for band in range(valid.shape[2]) if sources else ():
+    for band in range(valid.shape[2]):
         filled[:, :, band] = filled[:, :, min(sources, key=lambda one: abs(one - band))]
     return filled
 
