@@ -207,9 +207,9 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
 def cast_nodata(dtype: str, value: float | None) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
     kind = np.dtype(dtype)
-    if value is None or kind.kind == "f":
-        if value is None or not np.isfinite(value):
-            return value
+    if value is None:
+        return None
+    if kind.kind == "f":
         with np.errstate(over="ignore"):
             return float(kind.type(value))
     limits = np.iinfo(kind)

@@ -11,11 +11,11 @@ import re
 import shutil
 import tempfile
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
@@ -25,6 +25,8 @@ from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
 from srcli.imaging.rasters.parts import part_blocks, writing_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+    from collections.abc import Iterator
+
     from rasterio.io import DatasetWriter
 
     from srcli.imaging.rasters.output import OutputProfile
@@ -102,15 +104,21 @@ def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
     copied.result()
 
 
+def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
+    """Open a raster, quietly: rasterio warns of those without a transform."""
+    import rasterio
+
+    with quiet_pillow():
+        return rasterio.open(path, mode, **profile)
+
+
 def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
     """Copy a VRT to the format and options of an output; errors are those of rasterio."""
     import rasterio
     import rasterio.shutil
 
     with rasterio.Env(**_COPY_SETTINGS):
-        with quiet_pillow():
-            dataset = rasterio.open(source, "r+")
-        with dataset:
+        with _open(source, "r+") as dataset:
             _set_tags(dataset, output)  # in the file of a VRT some have other white space
             # GDAL 3.10 copies either the tags of bands or those of all namespaces
             tagged = any(band.tags.get("") for band in output.bands)
@@ -126,26 +134,14 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
 
     It lies in the folder of the parts; without them it is empty.
     """
-    import rasterio
     from rasterio.dtypes import dtype_rev, typename_fwd
     from rasterio.enums import ColorInterp
 
     width, place = output.width, output.place
     transform = {} if place.transform is None else {"transform": place.transform}
-    with quiet_pillow():  # rasterio warns of files without a transform
-        dataset = rasterio.open(
-            path,
-            "w",
-            driver="VRT",
-            height=output.height,
-            width=width,
-            count=len(output.bands),
-            dtype=output.dtype,
-            nodata=output.nodata,
-            crs=place.crs,
-            **transform,
-        )
-    with dataset:
+    profile = {"height": output.height, "width": width, "count": len(output.bands)}
+    profile |= {"dtype": output.dtype, "nodata": output.nodata, "crs": place.crs, **transform}
+    with _open(path, "w", driver="VRT", **profile) as dataset:
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
@@ -246,12 +242,9 @@ def _build_overviews(file: Path, output: OutputProfile) -> None:
     said = output.creation.get("OVERVIEW_RESAMPLING") or output.creation.get("RESAMPLING")
     name = (said or ("nearest" if output.classes else "average")).lower()
     name = {"cubicspline": "cubic_spline"}.get(name, name)
-    with rasterio.Env(**settings):
-        with quiet_pillow():
-            dataset = rasterio.open(file, "r+")
-        with dataset:
-            kind = Resampling.__members__.get(name, Resampling.average)
-            dataset.build_overviews(list(output.overviews), kind)
+    with rasterio.Env(**settings), _open(file, "r+") as dataset:
+        kind = Resampling.__members__.get(name, Resampling.average)
+        dataset.build_overviews(list(output.overviews), kind)
 
 
 def _check_room(path: Path) -> None:
@@ -301,27 +294,23 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
     trial = replace(output, height=height, width=width, overviews=())
-    listener, failure = _Listener(), ""
-    logger = logging.getLogger("rasterio._env")
-    level = logger.level
-    logger.addFilter(listener)
-    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
-    try:
-        with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
-            small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
+    failure = ""
+    with (
+        _words_of_gdal() as (complaints, errors),
+        tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder,
+    ):
+        small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
+        try:
             _write_vrt(small, trial)
             copy_file(small, copy, trial)
             check_shape(copy, target, trial)
-    except (RasterioError, CPLE_BaseError) as error:
-        failure = reason_of(error)
-    except (ValueError, OSError) as error:
-        failure = (listener.errors or [str(error)])[-1]
-    finally:
-        logger.setLevel(level)
-        logger.removeFilter(listener)
-    if listener.complaints:
+        except (RasterioError, CPLE_BaseError) as error:
+            failure = reason_of(error)
+        except (ValueError, OSError) as error:
+            failure = (errors or [str(error)])[-1]
+    if complaints:
         raise UsageError(
-            f"{target}: --co: GDAL says: {listener.complaints[0]}; "
+            f"{target}: --co: GDAL says: {complaints[0]}; "
             f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
         )
     if failure:
@@ -332,18 +321,42 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         )
 
 
+@contextmanager
+def _words_of_gdal() -> Iterator[tuple[list[str], list[str]]]:
+    """Yield GDAL's complaints of creation options and its errors, which are not printed."""
+    complaints: list[str] = []
+    errors: list[str] = []
+
+    def listen(record: logging.LogRecord) -> bool:
+        text = " ".join(record.getMessage().split())
+        if found := _SIGNALLED.search(text):
+            errors.append(found[2])
+        elif any(words in text for words in _COMPLAINTS):
+            complaints.append(text.partition(" in ")[2] or text)
+        else:
+            return True
+        return False
+
+    logger = logging.getLogger("rasterio._env")
+    level = logger.level
+    logger.addFilter(listen)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
+    try:
+        yield complaints, errors
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(listen)
+
+
 def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
     """Check what GDAL has written: size, bands, last block, overviews.
 
     A last block that is missing or damaged raises errors of the system and of rasterio.
     """
-    import rasterio
     from rasterio.windows import Window
 
     height, width = output.height, output.width
-    with quiet_pillow():
-        dataset = rasterio.open(file)
-    with dataset:
+    with _open(file, "r") as dataset:
         count: int = dataset.count
         if output.cog and output.alpha and count == output.channels:
             # GDAL turns the alpha band of a COG with JPEG compression into a mask
@@ -368,22 +381,3 @@ def _options(output: OutputProfile) -> str:
     key_options = ("COMPRESS", "PHOTOMETRIC", "TILING_SCHEME", "TARGET_SRS")
     words = [f"{name}={output.creation[name]}" for name in key_options if name in output.creation]
     return f" ({', '.join(words)})" if words else ""
-
-
-class _Listener(logging.Filter):
-    """Collects GDAL's errors and its warnings of creation options, and hides them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.complaints: list[str] = []
-        self.errors: list[str] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = " ".join(record.getMessage().split())
-        if found := _SIGNALLED.search(text):
-            self.errors.append(found[2])
-            return False
-        if not any(words in text for words in _COMPLAINTS):
-            return True
-        self.complaints.append(text.partition(" in ")[2] or text)
-        return False

@@ -120,14 +120,13 @@ def make_output(
     layout: BandLayout,
     window: Window,
     scale: int,
-    options: OutputOptions | None = None,
+    options: OutputOptions,
 ) -> OutputProfile:
     """Derive the profile of the enlarged raster, or refuse a format that cannot hold it.
 
     Georeference, tags, names, units, scales and interpretations of bands, nodata, mask, alpha and
     the colour profile are kept; statistics, which would be wrong, are not.
     """
-    options = options or OutputOptions()
     out = OutputProfile(
         format=options.format,
         cog=options.cog,
@@ -143,8 +142,7 @@ def make_output(
     )
     out = replace(out, inverted=info.inverted and not (layout.palette or out.palette))
     _check_format(info.path, out, options)
-    bits = {band.bits for band in out.bands}
-    creation = creation_options(out, options, info.compression, bits.pop() if len(bits) == 1 else 0)
+    creation = creation_options(out, options, info.compression)
     notes: list[str] = []
     out = _with_marks(out, info, layout, options, notes)
     tags = dict(_tags(info, layout, options))
@@ -298,15 +296,13 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
 
 
 def creation_options(
-    out: OutputProfile, options: OutputOptions, compression: str | None, bits: int | None = None
+    out: OutputProfile, options: OutputOptions, compression: str | None
 ) -> dict[str, str]:
-    """Choose GDAL's creation options of the final file.
-
-    The input's compression is kept if it is lossless; values may have fewer bits than the dtype.
-    """
+    """Choose GDAL's creation options; the input's compression is kept if it is lossless."""
     wanted = options.creation
     quality = str(options.quality or FORMATS["jpg"].default_quality)
-    nbits = {"NBITS": str(bits)} if bits else {}
+    bits = {band.bits for band in out.bands}  # fewer than those of the dtype
+    nbits = {"NBITS": str(bits.pop())} if len(bits) == 1 and None not in bits else {}
     if out.format == "jpg":
         return {"QUALITY": quality, **wanted}
     if out.format == "png":  # tags in the file too, where they stay with it

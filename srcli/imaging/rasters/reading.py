@@ -127,10 +127,6 @@ class RasterSource:
             return piece.pixels
         return fill_nearest(piece.pixels, piece.valid) if piece.valid.any() else None
 
-    def read_stored(self, top: int, height: int) -> Array:
-        """Return rows (height, W, channels) as they are stored, invalid pixels included."""
-        return self.decode(Window(top=top, left=0, height=height, width=self.width)).pixels
-
     def keep_marks(self) -> None:
         """Keep the marks of what is read from now on, from top to bottom, for ``marks``."""
         self._marks = deque()
@@ -299,9 +295,11 @@ class MaskedSink:
         self.writer.write(top, rows, alpha=alpha, mask=mask)
 
     def _stored_rows(self, source: RasterSource, top: int, height: int) -> Array:
+        """Enlarge rows as they are stored, invalid pixels included."""
         first = top // self.scale
-        stored = source.read_stored(first, -(-(top + height) // self.scale) - first)
-        return self._repeated(stored, top, height)
+        count = -(-(top + height) // self.scale) - first
+        rows = source.decode(Window(top=first, left=0, height=count, width=source.width))
+        return self._repeated(rows.pixels, top, height)
 
     def _repeated(self, layer: Array, top: int, height: int) -> Array:
         """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``."""
@@ -309,18 +307,12 @@ class MaskedSink:
         return rows.repeat(self.scale, axis=1)
 
     def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
-        if valid is not None and not valid.any():
-            return np.broadcast_to(self._empty, rows.shape)
-        out = rows
         if self._nodata is not None:
-            equal = is_nodata(rows, self._nodata)
-            if equal.any():
-                out = rows.copy()
-                out[equal] = nearest_other_value(rows.dtype, self._nodata)
+            beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
+            rows = np.where(is_nodata(rows, self._nodata), beside, rows)
         if valid is not None:
-            out = rows.copy() if out is rows else out
-            np.copyto(out, self._empty, where=self._repeated(~valid, top, len(rows)))
-        return out
+            rows = np.where(self._repeated(valid, top, len(rows)), rows, self._empty)
+        return rows
 
 
 def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:
@@ -376,18 +368,13 @@ def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
 
     The result is None if all are valid.
     """
-    valid: Bools | None = None
-    if pixels.dtype.kind == "f":
-        valid = np.isfinite(pixels)
-    if nodata and nodata[0] is not None and len(set(nodata)) == 1:
-        there = ~is_nodata(pixels, nodata[0])
-        valid = there if valid is None else valid & there
-    else:
-        for band, value in enumerate(nodata):
-            if value is not None:
-                valid = np.ones(pixels.shape, np.bool_) if valid is None else valid
-                valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
-    return None if valid is None or bool(valid.all()) else valid
+    known = [(band, value) for band, value in enumerate(nodata) if value is not None]
+    if not known and pixels.dtype.kind != "f":
+        return None
+    valid = np.isfinite(pixels)
+    for band, value in known:
+        valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
+    return None if bool(valid.all()) else valid
 
 
 def fill_nearest(pixels: Array, valid: Bools) -> Array:

@@ -288,9 +288,11 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: Upscale
     import rasterio
     from rasterio.shutil import copy
 
-    work = Path(whole.name).parent / "sheet"
-    work.mkdir(exist_ok=True)
-    part = work / "part.tif"
+    folder = Path(whole.name).parent / "sheet"
+    shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+    folder.mkdir()
+    made = folder / item.target.name
+    part = made if item.format == "tif" else folder.with_suffix(".tif")
     profile = {**whole.profile, "height": window.height, "width": window.width}
     profile |= {"driver": "GTiff", "transform": whole.window_transform(window)}
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), quiet_pillow():
@@ -305,12 +307,8 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: Upscale
             mask = whole.dataset_mask(window=window)
             if whole.nodata is None and not mask.all():
                 sheet.write_mask(mask)
-        if item.format != "tif":
-            made = work / f"made.{item.format}"
+        if part != made:
             copy(part, made, driver=DRIVERS[item.format], WORLDFILE="YES")
-            part.unlink()
-            made.rename(part)
-    attributes_for(item.target, item.source).apply(part)
-    part.replace(item.target)
-    for beside in work.iterdir():  # world file, .aux.xml
-        beside.replace(item.target.with_name(beside.name.replace("made", item.target.stem, 1)))
+    attributes_for(item.target, item.source).apply(made)
+    for file in folder.iterdir():  # world file, .aux.xml too
+        file.replace(item.target.with_name(file.name))

@@ -241,15 +241,10 @@ def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]
             yield range(start, min(start + length, run.stop))
 
 
-def do_raster_unit(unit: RasterUnit, place: Place, progress: Progress) -> JsonDict:
-    """Do a unit of a raster, here or in a worker.
-
-    "prepare" gives a ``job``, "make" a ``timing``, each that failed an ``error``.
-    """
-    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    unit, source = replace(unit, options=options), unit.item.source
+def _do_raster_unit(unit: RasterUnit, progress: Progress) -> JsonDict:
+    source = unit.item.source
     try:
-        with one_file(source), threads(place.threads or None):
+        with one_file(source):
             try:
                 if unit.step == "prepare":
                     return {"job": _prepare(unit)}
@@ -257,7 +252,7 @@ def do_raster_unit(unit: RasterUnit, place: Place, progress: Progress) -> JsonDi
                 if unit.step == "make":
                     return {"timing": _make(unit, unit.job, progress.task("tiles"))}
                 target = unit.item.target
-                attributes = attributes_for(target, source, dates=options.keep_dates)
+                attributes = attributes_for(target, source, dates=unit.options.keep_dates)
                 merge_parts(Parts(target, unit.job.output), attributes)
                 return {}
             except MemoryError as error:
@@ -401,19 +396,20 @@ def run_on_workers(
 def upscale_unit(
     unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    """Do a unit in a worker; for rasters see ``do_raster_unit``.
+    """Do a unit, here or in a worker.
 
     Photographs give ``files``, the reports of all that were done or failed, and ``rasters``, the
-    other inputs.
+    other inputs. Of a raster "prepare" gives a ``job``, "make" a ``timing``; what failed gives an
+    ``error``.
     """
-    if isinstance(unit, RasterUnit):
-        return do_raster_unit(unit, place, progress)
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    pool = cached_pool(options.model, options.scale, options.engine)
-    reporter = Reporter(progress)
-    reporter.open()
-    rasters: list[Item] = []
     with threads(place.threads or None):
+        if isinstance(unit, RasterUnit):
+            return _do_raster_unit(replace(unit, options=options), progress)
+        pool = cached_pool(options.model, options.scale, options.engine)
+        reporter = Reporter(progress)
+        reporter.open()
+        rasters: list[Item] = []
         photographs = open_photographs(unit.items, options, reporter, rasters)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         PhotographRun(pool, options, reporter, sharing).upscale(photographs)

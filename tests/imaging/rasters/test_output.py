@@ -151,7 +151,8 @@ def test_a_transform_counts_for_more_than_control_points(save):
     info = read_info(save("a.tif", PIXELS))
     point = GroundControlPoint(row=0, col=0, x=0, y=0)
     info = replace(info, place=Georeference(gcps=(point,), transform=Affine.scale(2, 3)))
-    out = make_output(info, choose_layout(info), Window(top=0, left=0, height=3, width=4), 2)
+    whole = Window(top=0, left=0, height=3, width=4)
+    out = make_output(info, choose_layout(info), whole, 2, OutputOptions())
     assert out.place.gcps == ()
     assert out.notes == ("ground control points left out: the transform says the same",)
 
