@@ -139,17 +139,23 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
 
     width, place = output.width, output.place
     transform = {} if place.transform is None else {"transform": place.transform}
-    profile = {"height": output.height, "width": width, "count": len(output.bands)}
-    profile |= {"dtype": output.dtype, "nodata": output.nodata, "crs": place.crs, **transform}
-    with _open(path, "w", driver="VRT", **profile) as dataset:
+    with _open(
+        path,
+        "w",
+        driver="VRT",
+        height=output.height,
+        width=width,
+        count=len(output.bands),
+        dtype=output.dtype,
+        nodata=output.nodata,
+        crs=place.crs,
+        **transform,
+    ) as dataset:
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-        for number, band in enumerate(output.bands, 1):
-            if band.description:
-                dataset.set_band_description(number, band.description)
-            if band.unit:
-                dataset.set_band_unit(number, band.unit)
+        dataset.descriptions = [band.description or "" for band in output.bands]
+        dataset.units = [band.unit or "" for band in output.bands]
         if any(band.scale != 1 or band.offset != 0 for band in output.bands):
             dataset.scales = [band.scale for band in output.bands]
             dataset.offsets = [band.offset for band in output.bands]

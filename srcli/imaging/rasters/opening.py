@@ -118,23 +118,17 @@ class DatasetName(PlatformPath):
     _file: str = ""
     _raster: str = ""
 
-    def __new__(cls, text: str) -> DatasetName:
+    def __init__(self, text: str) -> None:
         """Parse a name."""
-        self = super().__new__(cls, text)
+        if sys.version_info >= (3, 12):
+            super().__init__(text)
         self.text, self.gdal = text, _without_scheme(text)
         if header := product_header(Path(text)):
-            self.gdal, self.container = str(header), Path(text)
-            self._file, self._raster = text, ""
-            return self
+            self.gdal, self.container, self._file = str(header), Path(text), text
+            return
         self._file, self._raster = _split(self.gdal)
         self.container = _local_file(self._file)
         self.in_archive = _IN_ARCHIVE.match(self._file) is not None
-        return self
-
-    def __init__(self, text: str) -> None:
-        """Do what pathlib asks for; all is parsed before."""
-        if sys.version_info >= (3, 12):
-            super().__init__(text)
 
     def __str__(self) -> str:
         """Return the text as it was given."""

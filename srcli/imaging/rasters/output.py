@@ -105,11 +105,6 @@ class OutputProfile:
         return "COG" if self.cog else DRIVERS[self.format]
 
     @property
-    def colours(self) -> tuple[str, ...]:
-        """GDAL's colour interpretations of the bands, without alpha."""
-        return tuple(band.interpretation for band in self.bands[: self.channels])
-
-    @property
     def palette(self) -> bool:
         """True if the only band has a colour table."""
         return len(self.bands) == 1 and "<ColorTable" in self.bands[0].legend
@@ -323,7 +318,7 @@ def creation_options(
     for name in ("BLOCKXSIZE", "BLOCKYSIZE"):  # needed here; GDAL checks all others
         if not wanted.get(name, "16").isdecimal() or wanted.get(name) == "0":
             raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
-    rgb = out.colours == COLOURS
+    rgb = tuple(band.interpretation for band in out.bands[: out.channels]) == COLOURS
     ours["INTERLEAVE"] = "PIXEL"
     ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else "MINISBLACK"
     if out.inverted:

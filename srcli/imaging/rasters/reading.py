@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,6 @@ from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Self
 
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.parts import PartWriter
@@ -49,7 +49,7 @@ class DecodedWindow(NamedTuple):
     """(h, w), or None if the layout has no alpha."""
 
 
-class RasterSource:
+class RasterSource(AbstractContextManager["RasterSource"]):
     """The selected window of a raster; its pixels never depend on earlier reads.
 
     Windows and rows count from its upper left corner. One thread may call ``marks`` while another
@@ -112,9 +112,10 @@ class RasterSource:
         valid = _both(valid, np.moveaxis(masks > 0, 0, 2) if self._masked else None)
         valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
         if self._marks is not None and not (valid is None and alpha is None):
-            packed = None if valid is None else np.packbits(valid, axis=2)
-            bands = 0 if valid is None else valid.shape[2]
-            self._marks.append(_Marks(window, bands, _compact(packed), _compact(alpha)))
+            packed = None
+            if valid is not None:
+                packed = np.packbits(np.broadcast_to(valid, pixels.shape), axis=2)
+            self._marks.append(_Marks(window, _compact(packed), _compact(alpha)))
         return DecodedWindow(pixels, valid, alpha)
 
     def read(self, window: Window) -> Array | None:
@@ -151,22 +152,16 @@ class RasterSource:
             if piece.packed is not None:
                 if valid is None:
                     valid = np.ones((height, self.width, self.channels), np.bool_)
-                valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=piece.bands)
+                valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=self.channels)
             if piece.alpha is not None:
                 alpha = np.zeros((height, self.width), self.dtype) if alpha is None else alpha
                 alpha[target] = piece.alpha[rows]
         return None if valid is None or bool(valid.all()) else valid, alpha
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         with reading_errors(self.info.path, "it cannot be closed"):
             self._dataset.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def cache_for(info: RasterInfo, rows: int) -> int:
@@ -204,7 +199,6 @@ class _Marks(NamedTuple):
     """Marks of one window: validity as a bit for each band, and alpha."""
 
     window: Window
-    bands: int
     packed: Array | None
     alpha: Array | None
 
@@ -321,13 +315,13 @@ def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[W
     They are spread evenly, and cover all of a small one.
     """
     height, width = min(source.height, side), min(source.width, side)
-    for top in _spread_starts(source.height, height, along):
-        for left in _spread_starts(source.width, width, along):
+    tops, lefts = (
+        np.linspace(0, length - own, min(-(-length // own), along)).astype(int).tolist()
+        for length, own in ((source.height, height), (source.width, width))
+    )
+    for top in tops:
+        for left in lefts:
             yield Window(top=top, left=left, height=height, width=width)
-
-
-def _spread_starts(length: int, side: int, most: int) -> list[int]:
-    return [int(start) for start in np.linspace(0, length - side, min(-(-length // side), most))]
 
 
 def is_nodata(pixels: Array, nodata: float) -> Bools:

@@ -250,7 +250,7 @@ def choose_window(
     if right <= left or bottom <= top:
         extent = f"has {info.width}x{info.height} pixels"
         if info.place.transform is not None:
-            corners = _on_map(info.place.transform, (0, 0, info.width, info.height))
+            corners = _bounding_box(info.place.transform, (0, 0, info.width, info.height))
             found = [f"{one:.10g}" for one in corners]
             extent += f" and reaches from {','.join(found[:2])} to {','.join(found[2:])}"
         raise PictureError(f"{info.path}: {option} lies outside the file, which {extent}")
@@ -275,22 +275,18 @@ def _enclosing(
     if transform is None or transform.is_degenerate:
         found = "ground control points only" if info.place.gcps else "no place on the map"
         raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
-    places = [coordinates(~transform, x, y) for x in bounds[::2] for y in bounds[1::2]]
-    columns, rows = zip(*places, strict=True)
-    first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
-    last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
-    edges = (*first, max(last[0], first[0] + 1), max(last[1], first[1] + 1))
-    exact = (min(columns), min(rows), max(columns), max(rows))
+    exact = _bounding_box(~transform, bounds)
+    left, top = (math.floor(one + _SLACK) for one in exact[:2])
+    right, bottom = (math.ceil(one - _SLACK) for one in exact[2:])
+    edges = left, top, max(right, left + 1), max(bottom, top + 1)
     if any(abs(a - b) > _SLACK for a, b in zip(edges, exact, strict=True)):
-        snapped = f"--bounds snapped outwards to whole pixels: {_list(_on_map(transform, edges))}"
-        notes.append(f"{snapped} (left,bottom,right,top)")
+        box = _list(_bounding_box(transform, edges))
+        notes.append(f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)")
     return edges
 
 
-def _on_map(
-    transform: Affine, edges: tuple[int, int, int, int]
-) -> tuple[float, float, float, float]:
-    """Return left, bottom, right, top on the map of a window given by its edges in pixels."""
+def _bounding_box(transform: Affine, edges: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return the least and largest coordinates that a box given by its edges is mapped to."""
     places = [coordinates(transform, x, y) for x in edges[::2] for y in edges[1::2]]
     across, up = zip(*places, strict=True)
     return min(across), min(up), max(across), max(up)

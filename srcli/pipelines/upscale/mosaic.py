@@ -232,11 +232,9 @@ def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
 
 
 def _copy_bands(source: DatasetReader, target: Any) -> None:  # noqa: ANN401 - any open dataset
-    """Copy what the bands mean: colours, names, units and palette."""
+    """Copy what the bands mean: colours, names and palette."""
     target.colorinterp = source.colorinterp
-    for number in source.indexes:
-        if source.descriptions[number - 1]:
-            target.set_band_description(number, source.descriptions[number - 1])
+    target.descriptions = [text or "" for text in source.descriptions]
     if source.colorinterp[0].name == "palette":
         target.write_colormap(1, source.colormap(1))
 

@@ -37,8 +37,6 @@ from srcli.pipelines.upscale.reporter import Reporter
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.pipelines.executors.processes import Executor, UnitResult
     from srcli.ports.image import TileGrid
@@ -161,20 +159,19 @@ class _RasterRun:
             step="prepare", item=item, options=self.options, tiling=self.tiling, pool=self.pool
         )
         while True:
-            smaller = unit.tiling.halved()
             try:
                 with one_file(item.source):
                     yield from self._steps(unit, started)
+                return
             except SrxError as error:
-                if isinstance(error, TileTooLargeError) and smaller is not None:
-                    self.reporter.progress.warn(
-                        f"{item.source}: out of memory: starts over with tiles of {smaller.tile} "
-                        "pixels"
-                    )
-                    unit = replace(unit, tiling=smaller)
-                    continue
-                self.reporter.fail(item, error, started)
-            return
+                smaller = unit.tiling.halved() if isinstance(error, TileTooLargeError) else None
+                if smaller is None:
+                    self.reporter.fail(item, error, started)
+                    return
+            self.reporter.progress.warn(
+                f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
+            )
+            unit = replace(unit, tiling=smaller)
 
     def _steps(self, unit: RasterUnit, started: float) -> RasterSteps:
         """Do all steps once."""
@@ -202,9 +199,7 @@ class _RasterRun:
             count = sum(len(_tile_rows(unit, job, run)) for run in missing)
             if (kept := total - count * across) > 0:
                 tell(f"{kept} of {total} {what} are kept from an earlier run")
-            shares = [[run] for run in cut_runs(missing, count, self.slots)]
-            if self.slots == 1:  # no row of tiles is computed twice
-                shares = [missing] if missing else []
+            shares = _shares(missing, count, self.slots)
             tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
             self.reporter.tiles.grow(tiles)
             if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
@@ -227,18 +222,20 @@ class _RasterRun:
         )
 
 
-def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
-    """Cut runs of parts, of so many rows of tiles in all, into shorter ones for several workers.
+def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
+    """Cut runs of parts, of so many rows of tiles in all, into those that each worker makes.
 
-    There is a run for each worker, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more
-    where that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
+    One worker makes all, so that no row of tiles is computed twice. Among several there is a run
+    for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more where that gives every
+    worker one, else ``FEWEST_TILE_ROWS`` and more.
     """
+    if slots == 1:
+        return [missing] if missing else []
     wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
     count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
     length = max(-(-sum(map(len, missing)) // count), 1)
-    for run in missing:
-        for start in range(run.start, run.stop, length):
-            yield range(start, min(start + length, run.stop))
+    starts = ((run, start) for run in missing for start in range(run.start, run.stop, length))
+    return [[range(start, min(start + length, run.stop))] for run, start in starts]
 
 
 def _do_raster_unit(unit: RasterUnit, progress: Progress) -> JsonDict:
