@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,7 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters.opening import (
     dataset_files,
     for_shell,
+    gdal_errors,
     open_with_georeference,
     reading_errors,
 )
@@ -86,9 +87,7 @@ class Georeference:
             rpcs.line_scale *= scale
             rpcs.samp_scale *= scale
         gcps_crs = self.gcps_crs if gcps else None
-        return Georeference(
-            crs=self.crs, transform=transform, gcps=gcps, gcps_crs=gcps_crs, rpcs=rpcs
-        )
+        return replace(self, transform=transform, gcps=gcps, gcps_crs=gcps_crs, rpcs=rpcs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,15 +297,13 @@ def _legends(dataset: DatasetReader) -> dict[int, str]:
     description of a file as VRT.
     """
     import rasterio.shutil
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
     from rasterio.io import MemoryFile
 
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
             text = memory.read().decode(errors="replace")
-    except (RasterioError, CPLE_BaseError):
+    except gdal_errors():
         return {}  # not every file can be described so
     _, *pieces = _BAND.split(text)  # number and content of each band
     return {

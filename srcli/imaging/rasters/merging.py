@@ -21,7 +21,7 @@ from xml.etree import ElementTree as ET
 from srcli.errors import PictureError, UsageError
 from srcli.files import NEW_FILE, FileAttributes, remove_stale
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
+from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.parts import part_blocks, writing_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
@@ -294,9 +294,6 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
 
     A UsageError tells of an unknown creation option or value, else a PictureError of the reason.
     """
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
     trial = replace(output, height=height, width=width, overviews=())
@@ -310,7 +307,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
             _write_vrt(small, trial)
             copy_file(small, copy, trial)
             check_shape(copy, target, trial)
-        except (RasterioError, CPLE_BaseError) as error:
+        except gdal_errors() as error:
             failure = reason_of(error)
         except (ValueError, OSError) as error:
             failure = (errors or [str(error)])[-1]

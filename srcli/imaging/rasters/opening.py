@@ -340,18 +340,23 @@ def reading_errors(
         raise PictureError(
             f"{path}: rasters need rasterio; install it, or convert the file to PNG"
         ) from None
-    from rasterio._err import CPLE_BaseError  # which some attributes of a dataset raise
-    from rasterio.errors import RasterioError
-
     try:
         options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if remote else OFFLINE)}
         with rasterio.Env(**options):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except gdal_errors(OSError, ValueError) as error:
         reason = reason_of(error).removeprefix(f"{path}: ")
         raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
+
+
+def gdal_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors of rasterio, those of GDAL that it passes on, and others."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    return RasterioError, CPLE_BaseError, *others
 
 
 def reason_of(error: BaseException) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
-Places = NDArray[np.intp]
 
 _MASKED_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
@@ -141,22 +140,20 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         kept = self._marks or deque()
         while kept and kept[0].window.top + kept[0].window.height <= top:
             kept.popleft()
-        valid = alpha = None
+        valid = np.ones((height, self.width, self.channels), np.bool_)
+        alpha = np.zeros((height, self.width), self.dtype) if self.layout.has_alpha else None
         for piece in [*kept]:
             place = piece.window
             first, last = max(place.top, top), min(place.top + place.height, top + height)
-            target = np.s_[first - top : last - top, place.left : place.left + place.width]
-            rows = slice(first - place.top, last - place.top)
             if first >= last:
                 continue
+            target = np.s_[first - top : last - top, place.left : place.left + place.width]
+            rows = slice(first - place.top, last - place.top)
             if piece.packed is not None:
-                if valid is None:
-                    valid = np.ones((height, self.width, self.channels), np.bool_)
                 valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=self.channels)
-            if piece.alpha is not None:
-                alpha = np.zeros((height, self.width), self.dtype) if alpha is None else alpha
+            if alpha is not None and piece.alpha is not None:
                 alpha[target] = piece.alpha[rows]
-        return None if valid is None or bool(valid.all()) else valid, alpha
+        return None if bool(valid.all()) else valid, alpha
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -377,9 +374,7 @@ def fill_nearest(pixels: Array, valid: Bools) -> Array:
     A band without any valid pixel copies the nearest band that has some, filled likewise; one must
     have some. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
     """
-    if valid.shape[2] > 1 and (valid == valid[:, :, :1]).all():
-        valid = valid[:, :, :1]
-    if valid.shape[2] == 1:
+    if (valid == valid[:, :, :1]).all():
         return _filled(pixels, valid[:, :, 0])
     sources = [band for band in range(valid.shape[2]) if valid[:, :, band].any()]
     filled = np.zeros_like(pixels)
@@ -405,8 +400,8 @@ def _filled(pixels: Array, valid: Bools) -> Array:
 
 
 def _fill_from_neighbours(
-    filled: Array, valid: Bools, rows: Places, columns: Places
-) -> tuple[Places, Places]:
+    filled: Array, valid: Bools, rows: Array, columns: Array
+) -> tuple[Array, Array]:
     """Fill holes that have a valid pixel within 2 pixels; returns the remaining holes.
 
     Many pictures have single dark pixels that equal nodata all over; distances of all pixels would

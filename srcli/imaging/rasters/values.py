@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.info import RasterInfo
 
     Array = NDArray[Any]
-    Sample = tuple[Window, tuple[int, int]]
 
 ClassMode = Literal["auto", "yes", "no"]
 
@@ -279,10 +278,9 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
     dtype = info.bands[band - 1].dtype
     only = BandLayout(bands=(band,), groups=((0,),), interpretations=("gray",), dtype=dtype)
     found: Array = np.empty(0, dtype)
-    sample = _Sample(values=found, counts=found, pairs=np.zeros((0, 0)))
+    pieces: list[tuple[Array, Array]] = []
     if info.block_height * info.block_width > _LARGEST_BLOCK:
-        return sample
-    pieces = []
+        return _counted(found, pieces)
     with RasterSource(info, only, window) as source:
         for place in spread_windows(source, **_CLASS_WINDOWS):
             piece = source.decode(place)
@@ -290,8 +288,7 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
             valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
             there = values[valid]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
-                sample.is_whole = False
-                return sample
+                return replace(_counted(found, []), is_whole=False)
             pieces.append((values, valid))
             found = np.union1d(found, there)
             if len(found) > _MOST:
@@ -369,7 +366,9 @@ def choose_value_range(
     return Values(dtype=dtype, low=lows, high=highs), note
 
 
-def _sample_places(source: RasterSource, pixels: int, along: int) -> list[Sample]:
+def _sample_places(
+    source: RasterSource, pixels: int, along: int
+) -> list[tuple[Window, tuple[int, int]]]:
     """Choose windows of a raster, and the (height, width) to subsample each to.
 
     A small window is read completely; a large one from an overview, unless a mask (which may have

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     Upscale = Callable[[Path, Path, UpscaleOptions], str]
     """Upscales a raster into a file; returns why it failed, or nothing."""
 
-_SHADES = ("red", "green", "blue", "alpha")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
@@ -213,12 +211,12 @@ def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
             place = Affine(pixel.a, 0, x, 0, pixel.e, y)
             profile = {"count": like.count, "dtype": like.dtypes[0], "nodata": like.nodata}
             profile |= {"crs": like.crs, "transform": place}
-        size = {"height": height, "width": width}
-        with rasterio.open(new, "w", driver="VRT", **size, **profile) as vrt:
+        with rasterio.open(new, "w", driver="VRT", height=height, width=width, **profile) as vrt:
             if sheets:
                 _copy_bands(like, vrt)
             else:
-                vrt.colorinterp = [ColorInterp[name] for name in _SHADES]
+                names = ("red", "green", "blue", "alpha")
+                vrt.colorinterp = [ColorInterp[name] for name in names]
     tree = ET.fromstring(new.read_bytes())
     for number, band in enumerate(tree.findall("VRTRasterBand")):
         band.extend(_source(tile, tile.bands[number], number) for tile in tiles)

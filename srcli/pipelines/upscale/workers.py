@@ -288,13 +288,13 @@ def _prepare(unit: RasterUnit) -> RasterJob:
 def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
     options = unit.options
     pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
-    groups = job.layout.interpolated().groups
-    return RasterEngine(pool.engine(job.bits), groups=groups, values=job.values)
+    engine = pool.engine(bits=8 if job.layout.dtype == "uint8" else 32)
+    return RasterEngine(engine, groups=job.layout.interpolated().groups, values=job.values)
 
 
 def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
-    started, scale = time.perf_counter(), unit.options.scale
+    scale = unit.options.scale
     parts = Parts(unit.item.target, job.output)
     cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
@@ -311,7 +311,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
                 for number in run:
                     sink.repeat(parts.span(number))
                     task.advance(1)
-            return Timing(total=time.perf_counter() - started)
+            return timing
         engine, source = _engine(unit, job), opened(layout.interpolated())
         classes = opened(layout.repeated()) if layout.classes else None
         arrays, device = job.calibration, engine.engine.device
