@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters.opening import (
     dataset_files,
     for_shell,
+    gdal_errors,
     open_with_georeference,
     reading_errors,
 )
@@ -25,6 +27,8 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from rasterio.crs import CRS  # noqa: TC004 - see above
     from rasterio.io import DatasetReader
     from rasterio.rpc import RPC  # noqa: TC004 - see above
+
+    from srcli.ports.image import Window
 
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
@@ -47,6 +51,43 @@ _OUTDATED = (  # once the pixels change
 _EXACT = 2**53
 _BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>')
 _LEGEND = re.compile(r"<(ColorTable|CategoryNames|GDALRasterAttributeTable)\b.*?</\1>", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Georeference:
+    """Where a raster lies on the map, as far as its file says so."""
+
+    crs: CRS | None = None
+    transform: Affine | None = None
+    """From (column, row) of a pixel's corner to coordinates; it may be the identity."""
+    gcps: tuple[GroundControlPoint, ...] = ()
+    gcps_crs: CRS | None = None
+    rpcs: RPC | None = None
+    """Rational polynomial coefficients: a sensor model."""
+
+    @property
+    def is_known(self) -> bool:
+        """True if the file says in some way where it lies."""
+        return self.transform is not None or bool(self.crs or self.gcps or self.rpcs)
+
+    def enlarged(self, window: Window, scale: int) -> Georeference:
+        """Return that of an enlarged window; it has control points only without a transform."""
+        transform, rpcs = self.transform, copy.copy(self.rpcs)
+        gcps = tuple(map(copy.copy, self.gcps)) if transform is None else ()
+        if transform is not None:  # the upper left corner stays
+            x, y = coordinates(transform, window.left, window.top)
+            a, b, _, d, e, _ = transform[:6]
+            transform = type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
+        for point in gcps:  # like GDAL's, they count from the corner of the first pixel
+            point.row = (point.row - window.top) * scale
+            point.col = (point.col - window.left) * scale
+        if rpcs is not None:  # these count from the centre of the first pixel
+            rpcs.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
+            rpcs.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
+            rpcs.line_scale *= scale
+            rpcs.samp_scale *= scale
+        gcps_crs = self.gcps_crs if gcps else None
+        return replace(self, transform=transform, gcps=gcps, gcps_crs=gcps_crs, rpcs=rpcs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +127,7 @@ class RasterInfo:
     height: int
     width: int
     bands: tuple[BandInfo, ...]
-    crs: CRS | None = None
-    transform: Affine
-    """From (column, row) of a pixel's corner to coordinates; the identity without one."""
-    has_transform: bool
-    """The file has a transform, which may be the identity."""
-    gcps: tuple[GroundControlPoint, ...] = ()
-    gcps_crs: CRS | None = None
-    rpcs: RPC | None = None
+    place: Georeference
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -114,11 +148,6 @@ class RasterInfo:
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
-    @property
-    def is_georeferenced(self) -> bool:
-        """True if the file says in some way where it lies on the map."""
-        return self.has_transform or bool(self.crs or self.gcps or self.rpcs)
-
 
 def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
     """Read the metadata of any file with bands of real numbers, without decoding pixels."""
@@ -137,7 +166,9 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
         bands = _bands(dataset, notes)
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         points, points_crs = dataset.gcps
-        transform = dataset.transform if georeferenced else type(dataset.transform).identity()
+        transform, rpcs = dataset.transform, dataset.rpcs
+        # beside control points or RPCs, the identity means no transform
+        stated = georeferenced and not (transform.is_identity and (points or rpcs is not None))
         block_height, block_width = dataset.block_shapes[0]
         profile, palette = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""), None
         if bands[0].interpretation == "palette":
@@ -150,14 +181,13 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            crs=dataset.crs or None,
-            transform=transform,
-            # beside control points or RPCs, the identity means no transform
-            has_transform=georeferenced
-            and not (transform.is_identity and (points or dataset.rpcs is not None)),
-            gcps=tuple(points),
-            gcps_crs=points_crs or None,
-            rpcs=dataset.rpcs,
+            place=Georeference(
+                crs=dataset.crs or None,
+                transform=transform if stated else None,
+                gcps=tuple(points),
+                gcps_crs=points_crs or None,
+                rpcs=rpcs,
+            ),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
@@ -176,9 +206,9 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
 def cast_nodata(dtype: str, value: float | None) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
     kind = np.dtype(dtype)
-    if value is None or kind.kind == "f":
-        if value is None or not np.isfinite(value):
-            return value
+    if value is None:
+        return None
+    if kind.kind == "f":
         with np.errstate(over="ignore"):
             return float(kind.type(value))
     limits = np.iinfo(kind)
@@ -267,15 +297,13 @@ def _legends(dataset: DatasetReader) -> dict[int, str]:
     description of a file as VRT.
     """
     import rasterio.shutil
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
     from rasterio.io import MemoryFile
 
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
             text = memory.read().decode(errors="replace")
-    except (RasterioError, CPLE_BaseError):
+    except gdal_errors():
         return {}  # not every file can be described so
     _, *pieces = _BAND.split(text)  # number and content of each band
     return {

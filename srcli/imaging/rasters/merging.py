@@ -11,21 +11,21 @@ import re
 import shutil
 import tempfile
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import NEW_FILE, FileAttributes, remove_stale
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
+from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.parts import part_blocks, writing_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from rasterio.io import DatasetWriter
 
@@ -47,7 +47,7 @@ _PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
 """What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
 # Keys that collide with the arguments of rasterio's update_tags.
 _RESERVED = frozenset({"bidx", "ns"})
-_WORLD_SUFFIXES = {"png": "*.pgw", "jpg": "*.jgw"}
+_WORLD_SUFFIXES = {"png": ".pgw", "jpg": ".jgw"}
 _OVERVIEW_BLOCK = 256
 _WAIT_SECONDS = 0.1
 _PROBE = 2**22
@@ -73,11 +73,8 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             if output.overviews and not output.cog:
                 _build_overviews(done, output)
             _check_room(done)
-            if check_shape(done, target, output) < len(output.overviews) and not output.cog:
-                raise PictureError(f"{target}: its overviews are missing; run again")
-            for key, data in _georeference_sidecars(output).items():
-                name = target.stem + key[1:] if key.startswith("*") else target.name + key
-                (folder / name).write_bytes(data)
+            check_shape(done, target, output)
+            _write_world_file(done, output)
             for file in folder.iterdir():
                 _sync(file)
                 (attributes if file == done else replace(attributes, times=None)).apply(file)
@@ -107,71 +104,65 @@ def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
     copied.result()
 
 
+def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
+    """Open a raster, quietly: rasterio warns of those without a transform."""
+    import rasterio
+
+    with quiet_pillow():
+        return rasterio.open(path, mode, **profile)
+
+
 def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
     """Copy a VRT to the format and options of an output; errors are those of rasterio."""
     import rasterio
     import rasterio.shutil
 
     with rasterio.Env(**_COPY_SETTINGS):
-        with quiet_pillow():
-            dataset = rasterio.open(source, "r+")
-        with dataset:
-            # complete documents, such as XMP, have other white space in a VRT
-            documents = {name: tags for name, tags in output.tags.items() if set(tags) == {name}}
-            _set_tags(dataset, 0, documents)
+        with _open(source, "r+") as dataset:
+            _set_tags(dataset, output)  # in the file of a VRT some have other white space
             # GDAL 3.10 copies either the tags of bands or those of all namespaces
             tagged = any(band.tags.get("") for band in output.bands)
             options = {} if tagged else {"COPY_SRC_MDD": "YES"}
             rasterio.shutil.copy(dataset, done, driver=output.driver, **options, **output.creation)
         if tagged and output.driver == "GTiff" and set(output.tags) - {""}:
             with rasterio.open(done, "r+") as dataset:
-                _set_all_tags(dataset, output)
+                _set_tags(dataset, output)
 
 
-def _write_vrt(
-    path: Path, output: OutputProfile, parts: Parts | None = None, size: tuple[int, int] = (0, 0)
-) -> None:
-    """Write a VRT with the metadata of an output; errors are those of rasterio.
+def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) -> None:
+    """Write a VRT with the metadata of an output but tags; errors are those of rasterio.
 
-    It lies in the folder of the parts; without them it is empty, of a ``size`` (height, width).
+    It lies in the folder of the parts; without them it is empty.
     """
-    import rasterio
     from rasterio.dtypes import dtype_rev, typename_fwd
     from rasterio.enums import ColorInterp
 
-    height, width = (output.height, output.width) if parts else size
-    georeference = {} if output.transform is None else {"transform": output.transform}
-    with quiet_pillow():  # rasterio warns of files without a transform
-        dataset = rasterio.open(
-            path,
-            "w",
-            driver="VRT",
-            height=height,
-            width=width,
-            count=len(output.bands),
-            dtype=output.dtype,
-            nodata=output.nodata,
-            crs=output.crs,
-            **georeference,
-        )
-    with dataset:
+    width, place = output.width, output.place
+    transform = {} if place.transform is None else {"transform": place.transform}
+    with _open(
+        path,
+        "w",
+        driver="VRT",
+        height=output.height,
+        width=width,
+        count=len(output.bands),
+        dtype=output.dtype,
+        nodata=output.nodata,
+        crs=place.crs,
+        **transform,
+    ) as dataset:
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-        # documents follow with the copy; their XML may be damaged
-        _set_all_tags(dataset, output, documents=False)
-        for place, band in enumerate(output.bands, 1):
-            if band.description:
-                dataset.set_band_description(place, band.description)
-            if band.unit:
-                dataset.set_band_unit(place, band.unit)
+        dataset.descriptions = [band.description or "" for band in output.bands]
+        dataset.units = [band.unit or "" for band in output.bands]
         if any(band.scale != 1 or band.offset != 0 for band in output.bands):
             dataset.scales = [band.scale for band in output.bands]
             dataset.offsets = [band.offset for band in output.bands]
-        if output.gcps:
-            dataset.gcps = (output.gcps, output.gcps_crs)
-        if output.rpcs is not None:
-            dataset.rpcs = output.rpcs
+        if place.gcps:
+            dataset.gcps = (place.gcps, place.gcps_crs)
+        if place.rpcs is not None:
+            dataset.rpcs = place.rpcs
     tree = ET.fromstring(path.read_bytes())
     places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
     for (element, _), band in zip(places, output.bands, strict=True):
@@ -213,40 +204,33 @@ def vrt_source(
     return source
 
 
-def _set_all_tags(dataset: DatasetWriter, output: OutputProfile, *, documents: bool = True) -> None:
-    whole = {name: tags for name, tags in output.tags.items() if documents or set(tags) != {name}}
-    for place, tags in enumerate([whole, *(band.tags for band in output.bands)]):
-        _set_tags(dataset, place, tags)
+def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Set the tags of the file and of its bands, by their namespaces."""
+    for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
+        for namespace, tags in found.items():
+            settable = {key: value for key, value in tags.items() if key not in _RESERVED}
+            if set(tags) == {namespace}:
+                # a complete document: rasterio reads it under the name of its namespace, but
+                # writes "key=value"
+                key, sign, value = tags[namespace].partition("=")
+                settable = {key: value} if sign else {}
+            dataset.update_tags(band, ns=namespace or None, **settable)
 
 
-def _set_tags(dataset: DatasetWriter, band: int, found: Mapping[str, Mapping[str, str]]) -> None:
-    """Set the tags of a band, or of the file if it is 0, by their namespaces."""
-    for namespace, tags in found.items():
-        settable = {key: value for key, value in tags.items() if key not in _RESERVED}
-        if set(tags) == {namespace}:
-            # a complete document: rasterio reads it under the name of its namespace, but writes
-            # "key=value"
-            key, sign, value = tags[namespace].partition("=")
-            settable = {key: value} if sign else {}
-        dataset.update_tags(band, ns=namespace or None, **settable)
-
-
-def _georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
-    """Make the world file and .prj of a PNG or JPEG, by what is put after their stem's ``*``."""
-    if output.format not in _WORLD_SUFFIXES or output.transform is None:
-        return {}
+def _write_world_file(done: Path, output: OutputProfile) -> None:
+    """Write the world file and .prj of a PNG or JPEG beside it."""
+    place = output.place
+    if output.format not in _WORLD_SUFFIXES or place.transform is None:
+        return
     from affine import dumpsw
+    from rasterio.errors import CRSError
 
-    found = {_WORLD_SUFFIXES[output.format]: dumpsw(output.transform).encode("ascii")}
-    if output.crs:
-        from rasterio.errors import CRSError
-
-        try:
-            text = output.crs.to_wkt(version="WKT1_ESRI")
-        except CRSError:
-            return found  # not expressible in Esri's WKT; .aux.xml has it
-        found["*.prj"] = text.encode("utf-8")
-    return found
+    world = done.with_suffix(_WORLD_SUFFIXES[output.format])
+    world.write_bytes(dumpsw(place.transform).encode("ascii"))
+    if place.crs:
+        with suppress(CRSError):  # not expressible in Esri's WKT; .aux.xml has it
+            text = place.crs.to_wkt(version="WKT1_ESRI")
+            done.with_suffix(".prj").write_bytes(text.encode("utf-8"))
 
 
 def _build_overviews(file: Path, output: OutputProfile) -> None:
@@ -264,12 +248,9 @@ def _build_overviews(file: Path, output: OutputProfile) -> None:
     said = output.creation.get("OVERVIEW_RESAMPLING") or output.creation.get("RESAMPLING")
     name = (said or ("nearest" if output.classes else "average")).lower()
     name = {"cubicspline": "cubic_spline"}.get(name, name)
-    with rasterio.Env(**settings):
-        with quiet_pillow():
-            dataset = rasterio.open(file, "r+")
-        with dataset:
-            kind = Resampling.__members__.get(name, Resampling.average)
-            dataset.build_overviews(list(output.overviews), kind)
+    with rasterio.Env(**settings), _open(file, "r+") as dataset:
+        kind = Resampling.__members__.get(name, Resampling.average)
+        dataset.build_overviews(list(output.overviews), kind)
 
 
 def _check_room(path: Path) -> None:
@@ -313,32 +294,26 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
 
     A UsageError tells of an unknown creation option or value, else a PictureError of the reason.
     """
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
-    listener, failure = _Listener(), ""
-    logger = logging.getLogger("rasterio._env")
-    level = logger.level
-    logger.addFilter(listener)
-    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
-    try:
-        with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
-            small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
-            _write_vrt(small, output, size=(height, width))
-            copy_file(small, copy, output)
-            check_shape(copy, target, output, size=(height, width))
-    except (RasterioError, CPLE_BaseError) as error:
-        failure = reason_of(error)
-    except (ValueError, OSError) as error:
-        failure = (listener.errors or [str(error)])[-1]
-    finally:
-        logger.setLevel(level)
-        logger.removeFilter(listener)
-    if listener.complaints:
+    trial = replace(output, height=height, width=width, overviews=())
+    failure = ""
+    with (
+        _words_of_gdal() as (complaints, errors),
+        tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder,
+    ):
+        small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
+        try:
+            _write_vrt(small, trial)
+            copy_file(small, copy, trial)
+            check_shape(copy, target, trial)
+        except gdal_errors() as error:
+            failure = reason_of(error)
+        except (ValueError, OSError) as error:
+            failure = (errors or [str(error)])[-1]
+    if complaints:
         raise UsageError(
-            f"{target}: --co: GDAL says: {listener.complaints[0]}; "
+            f"{target}: --co: GDAL says: {complaints[0]}; "
             f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
         )
     if failure:
@@ -349,20 +324,42 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         )
 
 
-def check_shape(
-    file: Path, target: Path, output: OutputProfile, *, size: tuple[int, int] | None = None
-) -> int:
-    """Check what GDAL has written: size, bands, last block; return the number of its overviews.
+@contextmanager
+def _words_of_gdal() -> Iterator[tuple[list[str], list[str]]]:
+    """Yield GDAL's complaints of creation options and its errors, which are not printed."""
+    complaints: list[str] = []
+    errors: list[str] = []
+
+    def listen(record: logging.LogRecord) -> bool:
+        text = " ".join(record.getMessage().split())
+        if found := _SIGNALLED.search(text):
+            errors.append(found[2])
+        elif any(words in text for words in _COMPLAINTS):
+            complaints.append(text.partition(" in ")[2] or text)
+        else:
+            return True
+        return False
+
+    logger = logging.getLogger("rasterio._env")
+    level = logger.level
+    logger.addFilter(listen)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
+    try:
+        yield complaints, errors
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(listen)
+
+
+def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
+    """Check what GDAL has written: size, bands, last block, overviews.
 
     A last block that is missing or damaged raises errors of the system and of rasterio.
     """
-    import rasterio
     from rasterio.windows import Window
 
-    height, width = size or (output.height, output.width)
-    with quiet_pillow():
-        dataset = rasterio.open(file)
-    with dataset:
+    height, width = output.height, output.width
+    with _open(file, "r") as dataset:
         count: int = dataset.count
         if output.cog and output.alpha and count == output.channels:
             # GDAL turns the alpha band of a COG with JPEG compression into a mask
@@ -379,29 +376,11 @@ def check_shape(
         sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
         if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
             raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
-        return len(dataset.overviews(1))
+        if len(dataset.overviews(1)) < len(output.overviews) and not output.cog:
+            raise PictureError(f"{target}: its overviews are missing; run again")
 
 
 def _options(output: OutputProfile) -> str:
     key_options = ("COMPRESS", "PHOTOMETRIC", "TILING_SCHEME", "TARGET_SRS")
     words = [f"{name}={output.creation[name]}" for name in key_options if name in output.creation]
     return f" ({', '.join(words)})" if words else ""
-
-
-class _Listener(logging.Filter):
-    """Collects GDAL's errors and its warnings of creation options, and hides them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.complaints: list[str] = []
-        self.errors: list[str] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = " ".join(record.getMessage().split())
-        if found := _SIGNALLED.search(text):
-            self.errors.append(found[2])
-            return False
-        if not any(words in text for words in _COMPLAINTS):
-            return True
-        self.complaints.append(text.partition(" in ")[2] or text)
-        return False

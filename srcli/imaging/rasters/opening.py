@@ -118,23 +118,17 @@ class DatasetName(PlatformPath):
     _file: str = ""
     _raster: str = ""
 
-    def __new__(cls, text: str) -> DatasetName:
+    def __init__(self, text: str) -> None:
         """Parse a name."""
-        self = super().__new__(cls, text)
+        if sys.version_info >= (3, 12):
+            super().__init__(text)
         self.text, self.gdal = text, _without_scheme(text)
         if header := product_header(Path(text)):
-            self.gdal, self.container = str(header), Path(text)
-            self._file, self._raster = text, ""
-            return self
+            self.gdal, self.container, self._file = str(header), Path(text), text
+            return
         self._file, self._raster = _split(self.gdal)
         self.container = _local_file(self._file)
         self.in_archive = _IN_ARCHIVE.match(self._file) is not None
-        return self
-
-    def __init__(self, text: str) -> None:
-        """Do what pathlib asks for; all is parsed before."""
-        if sys.version_info >= (3, 12):
-            super().__init__(text)
 
     def __str__(self) -> str:
         """Return the text as it was given."""
@@ -346,18 +340,23 @@ def reading_errors(
         raise PictureError(
             f"{path}: rasters need rasterio; install it, or convert the file to PNG"
         ) from None
-    from rasterio._err import CPLE_BaseError  # which some attributes of a dataset raise
-    from rasterio.errors import RasterioError
-
     try:
         options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if remote else OFFLINE)}
         with rasterio.Env(**options):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except gdal_errors(OSError, ValueError) as error:
         reason = reason_of(error).removeprefix(f"{path}: ")
         raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
+
+
+def gdal_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors of rasterio, those of GDAL that it passes on, and others."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    return RasterioError, CPLE_BaseError, *others
 
 
 def reason_of(error: BaseException) -> str:

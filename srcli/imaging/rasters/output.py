@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,16 +15,11 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import BandInfo, coordinates
+from srcli.imaging.rasters.info import BandInfo, Georeference
 from srcli.imaging.rasters.selection import COLOURS
 
-if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+if TYPE_CHECKING:
     from pathlib import Path
-
-    from affine import Affine  # noqa: TC004 - see above
-    from rasterio.control import GroundControlPoint  # noqa: TC004 - see above
-    from rasterio.crs import CRS  # noqa: TC004 - see above
-    from rasterio.rpc import RPC  # noqa: TC004 - see above
 
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.selection import BandLayout
@@ -88,11 +82,7 @@ class OutputProfile:
     nodata: float | None = None
     inverted: bool = False
     """The lowest value of the only band is white."""
-    crs: CRS | None = None
-    transform: Affine | None = None
-    gcps: tuple[GroundControlPoint, ...] = ()
-    gcps_crs: CRS | None = None
-    rpcs: RPC | None = None
+    place: Georeference = field(default_factory=Georeference)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
     classes: bool = False
@@ -115,11 +105,6 @@ class OutputProfile:
         return "COG" if self.cog else DRIVERS[self.format]
 
     @property
-    def colours(self) -> tuple[str, ...]:
-        """GDAL's colour interpretations of the bands, without alpha."""
-        return tuple(band.interpretation for band in self.bands[: self.channels])
-
-    @property
     def palette(self) -> bool:
         """True if the only band has a colour table."""
         return len(self.bands) == 1 and "<ColorTable" in self.bands[0].legend
@@ -130,16 +115,13 @@ def make_output(
     layout: BandLayout,
     window: Window,
     scale: int,
-    options: OutputOptions | None = None,
+    options: OutputOptions,
 ) -> OutputProfile:
     """Derive the profile of the enlarged raster, or refuse a format that cannot hold it.
 
     Georeference, tags, names, units, scales and interpretations of bands, nodata, mask, alpha and
     the colour profile are kept; statistics, which would be wrong, are not.
     """
-    options = options or OutputOptions()
-    has_transform = info.has_transform
-    gcps = () if has_transform else info.gcps
     out = OutputProfile(
         format=options.format,
         cog=options.cog,
@@ -150,17 +132,12 @@ def make_output(
         alpha=layout.has_alpha,
         mask=info.mask in ("dataset", "band") and not layout.has_alpha,
         nodata=layout.nodata,
-        crs=info.crs,
-        transform=scaled_transform(info.transform, window, scale) if has_transform else None,
-        gcps=scaled_points(gcps, window, scale),
-        gcps_crs=info.gcps_crs if gcps else None,
-        rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
+        place=info.place.enlarged(window, scale),
         classes=bool(layout.classes),
     )
     out = replace(out, inverted=info.inverted and not (layout.palette or out.palette))
     _check_format(info.path, out, options)
-    bits = {band.bits for band in out.bands}
-    creation = creation_options(out, options, info.compression, bits.pop() if len(bits) == 1 else 0)
+    creation = creation_options(out, options, info.compression)
     notes: list[str] = []
     out = _with_marks(out, info, layout, options, notes)
     tags = dict(_tags(info, layout, options))
@@ -179,7 +156,7 @@ def make_output(
         if wanted is None or layout.interpretations[: len(wanted)] != wanted:
             del tags["COLOR_PROFILE"]
             notes.append("colour profile left out: it is for other bands than the output has")
-    if has_transform and info.gcps:
+    if info.place.gcps and not out.place.gcps:
         notes.append("ground control points left out: the transform says the same")
     longest = max(out.height, out.width)
     if options.overviews and longest <= _SMALLEST_OVERVIEW:
@@ -270,40 +247,6 @@ def _tags(
     return {**info.tags, "": {**own, **software, **options.provenance.tags, **nearest}}
 
 
-def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
-    """Return the transform of an enlarged window, of any raster; its upper left corner stays."""
-    x, y = coordinates(transform, window.left, window.top)
-    a, b, _, d, e, _ = transform[:6]
-    return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
-
-
-def scaled_points(
-    points: Sequence[GroundControlPoint], window: Window, scale: float
-) -> tuple[GroundControlPoint, ...]:
-    """Return the ground control points of an enlarged window, those outside it included.
-
-    Like GDAL's, they count from the corner of the first pixel, not from its centre.
-    """
-    scaled = tuple(map(copy.copy, points))
-    for point in scaled:
-        point.row = (point.row - window.top) * scale
-        point.col = (point.col - window.left) * scale
-    return scaled
-
-
-def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
-    """Return the rational polynomial coefficients (sensor model) of an enlarged window.
-
-    Unlike control points they count from the centre of the first pixel.
-    """
-    scaled = copy.copy(rpcs)
-    scaled.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
-    scaled.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
-    scaled.line_scale = rpcs.line_scale * scale
-    scaled.samp_scale = rpcs.samp_scale * scale
-    return scaled
-
-
 def disk_needed(output: OutputProfile) -> int:
     """Estimate the bytes on disk without compression: the parts and the result copied from them."""
     # blocks at the lower and right edge are full-sized
@@ -348,15 +291,13 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
 
 
 def creation_options(
-    out: OutputProfile, options: OutputOptions, compression: str | None, bits: int | None = None
+    out: OutputProfile, options: OutputOptions, compression: str | None
 ) -> dict[str, str]:
-    """Choose GDAL's creation options of the final file.
-
-    The input's compression is kept if it is lossless; values may have fewer bits than the dtype.
-    """
+    """Choose GDAL's creation options; the input's compression is kept if it is lossless."""
     wanted = options.creation
     quality = str(options.quality or FORMATS["jpg"].default_quality)
-    nbits = {"NBITS": str(bits)} if bits else {}
+    bits = {band.bits for band in out.bands}  # fewer than those of the dtype
+    nbits = {"NBITS": str(bits.pop())} if len(bits) == 1 and None not in bits else {}
     if out.format == "jpg":
         return {"QUALITY": quality, **wanted}
     if out.format == "png":  # tags in the file too, where they stay with it
@@ -377,7 +318,7 @@ def creation_options(
     for name in ("BLOCKXSIZE", "BLOCKYSIZE"):  # needed here; GDAL checks all others
         if not wanted.get(name, "16").isdecimal() or wanted.get(name) == "0":
             raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
-    rgb = out.colours == COLOURS
+    rgb = tuple(band.interpretation for band in out.bands[: out.channels]) == COLOURS
     ours["INTERLEAVE"] = "PIXEL"
     ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else "MINISBLACK"
     if out.inverted:

@@ -23,7 +23,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, hidden_name, lock_file, write_whole
-from srcli.imaging.rasters.opening import reason_of
+from srcli.imaging.rasters.opening import gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
 
 if TYPE_CHECKING:
@@ -286,12 +286,9 @@ def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) ->
 @contextmanager
 def writing_errors(target: Path) -> Iterator[None]:
     """Turn errors of the system and GDAL while writing into one line for the user."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
     try:
         yield
-    except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:
+    except gdal_errors(OSError, SystemError) as error:
         reason = explain_os_error(target, error, full=", what is done is kept")
         other = f"{target}: cannot be written ({reason_of(error)}); is there room on the disk?"
         raise PictureError(reason or other) from error

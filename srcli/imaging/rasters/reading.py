@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,6 @@ from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Self
 
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.parts import PartWriter
@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
-Places = NDArray[np.intp]
 
 _MASKED_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
-_PIECE_COLUMNS = 128
-"""Columns of the input marked at once: pieces that are valid all over cost nothing."""
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often rounded where
 # it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
 _TOLERANCE = {2: 4e-3, 4: 5e-7, 8: 5e-7}
@@ -51,37 +48,53 @@ class DecodedWindow(NamedTuple):
     """(h, w), or None if the layout has no alpha."""
 
 
-class RasterDecoder:
-    """One open handle on the bands of a layout, for one thread at a time.
+class RasterSource(AbstractContextManager["RasterSource"]):
+    """The selected window of a raster; its pixels never depend on earlier reads.
 
-    GDAL keeps decoded blocks, up to ``cache`` bytes in the whole process.
+    Windows and rows count from its upper left corner. One thread may call ``marks`` while another
+    one reads.
+
+    Args:
+        info: The file.
+        layout: Bands to read.
+        window: The part of the file to enlarge, inside it.
+        cache: Bytes of decoded blocks that GDAL keeps, in the whole process; see ``cache_for``.
     """
 
-    def __init__(self, info: RasterInfo, layout: BandLayout, cache: int = BLOCK_CACHE) -> None:
+    def __init__(
+        self, info: RasterInfo, layout: BandLayout, window: Window, cache: int = BLOCK_CACHE
+    ) -> None:
         self.info = info
         self.layout = layout
+        self.window = window
+        self.height = window.height
+        self.width = window.width
+        self.channels = layout.channels
+        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
+        self._marks: deque[_Marks] | None = None
         masked = info.mask in ("dataset", "band")
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
-        self._dtype = info.bands[layout.bands[0] - 1].dtype
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha is not None else [])]
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
         self._dataset = open_raster(info.path, remote=info.remote)
         keep_blocks(cache)
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
-        """Read a window in pixels of the file, inside it.
+    def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
+        """Read a window, holes included.
 
         ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps all pixels.
         """
         info, layout = self.info, self.layout
         height, width = shape or (window.height, window.width)
-        bottom, right = window.top + window.height, window.left + window.width
-        place = ((window.top, bottom), (window.left, right))
-        values = np.empty((height, width, len(self._read)), self._dtype)
+        top, left = self.window.top + window.top, self.window.left + window.left
+        bottom, right = top + window.height, left + window.width
+        place = ((top, bottom), (left, right))
+        dtype = layout.dtype if self._palette is None else info.bands[0].dtype
+        values = np.empty((height, width, len(self._read)), dtype)
         # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
-        failure = f"rows {window.top} to {bottom} cannot be read"
+        failure = f"rows {top} to {bottom} cannot be read"
         with reading_errors(info.path, failure, remote=info.remote):
             # decoded into place, without a second copy by bands
             self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
@@ -97,9 +110,52 @@ class RasterDecoder:
             valid = find_valid(pixels, self._nodata)
         valid = _both(valid, np.moveaxis(masks > 0, 0, 2) if self._masked else None)
         valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
+        if self._marks is not None and not (valid is None and alpha is None):
+            packed = None
+            if valid is not None:
+                packed = np.packbits(np.broadcast_to(valid, pixels.shape), axis=2)
+            self._marks.append(_Marks(window, _compact(packed), _compact(alpha)))
         return DecodedWindow(pixels, valid, alpha)
 
-    def close(self) -> None:
+    def read(self, window: Window) -> Array | None:
+        """Return the pixels (h, w, channels) of a window, filled from the nearest valid ones in it.
+
+        None if no pixel is valid in any band.
+        """
+        piece = self.decode(window)
+        if piece.valid is None:
+            return piece.pixels
+        return fill_nearest(piece.pixels, piece.valid) if piece.valid.any() else None
+
+    def keep_marks(self) -> None:
+        """Keep the marks of what is read from now on, from top to bottom, for ``marks``."""
+        self._marks = deque()
+
+    def marks(self, top: int, height: int) -> tuple[Bools | None, Array | None]:
+        """Return which pixels (height, W, channels) of rows that were read are valid, their alpha.
+
+        Both may be None: if all pixels are valid, and if the layout has no alpha (height, W). Those
+        of rows above are forgotten.
+        """
+        kept = self._marks or deque()
+        while kept and kept[0].window.top + kept[0].window.height <= top:
+            kept.popleft()
+        valid = np.ones((height, self.width, self.channels), np.bool_)
+        alpha = np.zeros((height, self.width), self.dtype) if self.layout.has_alpha else None
+        for piece in [*kept]:
+            place = piece.window
+            first, last = max(place.top, top), min(place.top + place.height, top + height)
+            if first >= last:
+                continue
+            target = np.s_[first - top : last - top, place.left : place.left + place.width]
+            rows = slice(first - place.top, last - place.top)
+            if piece.packed is not None:
+                valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=self.channels)
+            if alpha is not None and piece.alpha is not None:
+                alpha[target] = piece.alpha[rows]
+        return None if bool(valid.all()) else valid, alpha
+
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         with reading_errors(self.info.path, "it cannot be closed"):
             self._dataset.close()
@@ -136,101 +192,10 @@ def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
     return table
 
 
-class RasterSource:
-    """The selected window of a raster; its pixels never depend on earlier reads.
-
-    Windows and rows count from its upper left corner. One thread may call ``marks`` while another
-    one reads.
-
-    Args:
-        info: The file.
-        layout: Bands to read.
-        window: The part of the file to enlarge, inside it.
-        cache: See ``cache_for``.
-    """
-
-    def __init__(
-        self, info: RasterInfo, layout: BandLayout, window: Window, cache: int = BLOCK_CACHE
-    ) -> None:
-        self.info = info
-        self.layout = layout
-        self.window = window
-        self.height = window.height
-        self.width = window.width
-        self.channels = layout.channels
-        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
-        self._decoder = RasterDecoder(info, layout, cache)
-        self._marks: deque[_Marks] | None = None
-
-    def read(self, window: Window) -> Array | None:
-        """Return the pixels (h, w, channels) of a window, filled from the nearest valid ones in it.
-
-        None if no pixel is valid in any band.
-        """
-        piece = self._decode(window)
-        if piece.valid is None:
-            return piece.pixels
-        return fill_nearest(piece.pixels, piece.valid) if piece.valid.any() else None
-
-    def read_stored(self, top: int, height: int) -> Array:
-        """Return rows (height, W, channels) as they are stored, invalid pixels included."""
-        return self._decode(Window(top=top, left=0, height=height, width=self.width)).pixels
-
-    def keep_marks(self) -> None:
-        """Keep the marks of what is read from now on, from top to bottom, for ``marks``."""
-        self._marks = deque()
-
-    def marks(self, top: int, height: int) -> tuple[Bools | None, Array | None]:
-        """Return which pixels (height, W, channels) of rows that were read are valid, their alpha.
-
-        Both may be None: if all pixels are valid, and if the layout has no alpha (height, W). Those
-        of rows above are forgotten.
-        """
-        kept = self._marks or deque()
-        while kept and kept[0].window.top + kept[0].window.height <= top:
-            kept.popleft()
-        valid = alpha = None
-        for piece in [*kept]:
-            place = piece.window
-            first, last = max(place.top, top), min(place.top + place.height, top + height)
-            target = np.s_[first - top : last - top, place.left : place.left + place.width]
-            rows = slice(first - place.top, last - place.top)
-            if first >= last:
-                continue
-            if piece.packed is not None:
-                if valid is None:
-                    valid = np.ones((height, self.width, self.channels), np.bool_)
-                valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=piece.bands)
-            if piece.alpha is not None:
-                alpha = np.zeros((height, self.width), self.dtype) if alpha is None else alpha
-                alpha[target] = piece.alpha[rows]
-        return None if valid is None or bool(valid.all()) else valid, alpha
-
-    def close(self) -> None:
-        """Close the file."""
-        self._decoder.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _decode(self, window: Window) -> DecodedWindow:
-        top, left = self.window.top + window.top, self.window.left + window.left
-        piece = self._decoder.read(replace(window, top=top, left=left))
-        if self._marks is not None and not (piece.valid is None and piece.alpha is None):
-            packed = None if piece.valid is None else np.packbits(piece.valid, axis=2)
-            bands = 0 if piece.valid is None else piece.valid.shape[2]
-            self._marks.append(_Marks(window, bands, _compact(packed), _compact(piece.alpha)))
-        return piece
-
-
 class _Marks(NamedTuple):
     """Marks of one window: validity as a bit for each band, and alpha."""
 
     window: Window
-    bands: int
     packed: Array | None
     alpha: Array | None
 
@@ -247,8 +212,8 @@ class MaskedSink:
 
     Empty pixels become nodata (without such a value: NaN in floats, else 0); valid pixels that the
     network happened to make equal to nodata move to the next value. Bands of classes, mask and
-    alpha are enlarged by nearest neighbour. A mask of
-    the file, or one that the output needs, is passed on.
+    alpha are enlarged by nearest neighbour. A mask of the file, or one that the output needs, is
+    passed on.
 
     Args:
         writer: Receives the rows, possibly in smaller parts.
@@ -277,24 +242,23 @@ class MaskedSink:
         empty = np.nan if source.dtype.kind == "f" else 0.0
         self._empty = source.dtype.type(empty if nodata is None else nodata)
         self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
+        # multiples of input rows, so that none is read twice
+        row = source.width * scale * source.channels * source.dtype.itemsize
+        self._step = max(_MASKED_BYTES // (row * scale), 1) * scale
 
     def write(self, top: int, rows: Array) -> None:
         """Mark rows (h, W, C) from the network, which are not modified, and pass them on."""
-        # multiples of input rows, so that none is read twice
-        step = max(_MASKED_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
-        first, bottom = top, top + rows.shape[0]
-        while first < bottom:
-            last = min((first // step + 1) * step, bottom)
+        for first, last in self._pieces(top, top + len(rows)):
             self._write_part(first, rows[first - top : last - top])
-            first = last
 
     def repeat(self, rows: range) -> None:
         """Pass on output rows of a raster whose bands all hold classes, without a network."""
-        width = self.source.width * self.scale * self.source.channels * self.source.dtype.itemsize
-        step = max(_MASKED_BYTES // (width * self.scale), 1) * self.scale
-        for top in range(rows.start, rows.stop, step):
-            height = min(step, rows.stop - top)
-            self._write_part(top, self._stored_rows(self.source, top, height))
+        for first, last in self._pieces(rows.start, rows.stop):
+            self._write_part(first, self._stored_rows(self.source, first, last - first))
+
+    def _pieces(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
+        inner = range((top // self._step + 1) * self._step, bottom, self._step)
+        return pairwise((top, *inner, bottom))
 
     def _write_part(self, top: int, rows: Array) -> None:
         height = rows.shape[0]
@@ -306,11 +270,11 @@ class MaskedSink:
             there = np.ones((count, self.source.width), np.bool_)
             if valid is not None:
                 there = np.asarray(valid.any(axis=2))
-            mask = self._enlarged(there, top, height)
+            mask = self._repeated(there, top, height)
             # a file with both gets alpha only
             alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
         if alpha is not None:
-            alpha = self._enlarged(alpha, top, height)
+            alpha = self._repeated(alpha, top, height)
         if not self.layout.all_classes:
             rows = self._marked(rows, valid, top)
         if self.classes is not None:
@@ -322,54 +286,39 @@ class MaskedSink:
         self.writer.write(top, rows, alpha=alpha, mask=mask)
 
     def _stored_rows(self, source: RasterSource, top: int, height: int) -> Array:
+        """Enlarge rows as they are stored, invalid pixels included."""
         first = top // self.scale
-        stored = source.read_stored(first, -(-(top + height) // self.scale) - first)
-        return self._repeated(stored, top, height)
+        count = -(-(top + height) // self.scale) - first
+        rows = source.decode(Window(top=first, left=0, height=count, width=source.width))
+        return self._repeated(rows.pixels, top, height)
 
     def _repeated(self, layer: Array, top: int, height: int) -> Array:
         """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``."""
         rows = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
         return rows.repeat(self.scale, axis=1)
 
-    def _enlarged(self, layer: Array, top: int, height: int) -> Array:
-        """Enlarge a layer likewise; one with one value all over comes as a view of it."""
-        if layer.min() == layer.max():
-            size = (height, layer.shape[1] * self.scale, *layer.shape[2:])
-            return np.broadcast_to(layer.flat[0], size)
-        return self._repeated(layer, top, height)
-
     def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
-        if valid is not None and not valid.any():
-            return np.broadcast_to(self._empty, rows.shape)
-        out = rows
         if self._nodata is not None:
-            equal = is_nodata(rows, self._nodata)
-            if equal.any():
-                out = rows.copy()
-                out[equal] = nearest_other_value(rows.dtype, self._nodata)
+            beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
+            rows = np.where(is_nodata(rows, self._nodata), beside, rows)
         if valid is not None:
-            out = rows.copy() if out is rows else out
-            for left in range(0, valid.shape[1], _PIECE_COLUMNS):
-                part = valid[:, left : left + _PIECE_COLUMNS]
-                target = out[:, left * self.scale : (left + _PIECE_COLUMNS) * self.scale]
-                if not part.all():
-                    np.copyto(target, self._empty, where=self._enlarged(~part, top, len(rows)))
-        return out
+            rows = np.where(self._repeated(valid, top, len(rows)), rows, self._empty)
+        return rows
 
 
-def spread_windows(window: Window, *, side: int, along: int) -> Iterator[Window]:
+def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:
     """Yield windows of ``side`` pixels to sample a raster by, at most ``along`` on each axis.
 
     They are spread evenly, and cover all of a small one.
     """
-    height, width = min(window.height, side), min(window.width, side)
-    for top in _spread_starts(window.height, height, along):
-        for left in _spread_starts(window.width, width, along):
-            yield Window(top=window.top + top, left=window.left + left, height=height, width=width)
-
-
-def _spread_starts(length: int, side: int, most: int) -> list[int]:
-    return [int(start) for start in np.linspace(0, length - side, min(-(-length // side), most))]
+    height, width = min(source.height, side), min(source.width, side)
+    tops, lefts = (
+        np.linspace(0, length - own, min(-(-length // own), along)).astype(int).tolist()
+        for length, own in ((source.height, height), (source.width, width))
+    )
+    for top in tops:
+        for left in lefts:
+            yield Window(top=top, left=left, height=height, width=width)
 
 
 def is_nodata(pixels: Array, nodata: float) -> Bools:
@@ -410,37 +359,28 @@ def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
 
     The result is None if all are valid.
     """
-    valid: Bools | None = None
-    if pixels.dtype.kind == "f":
-        valid = np.isfinite(pixels)
-    if nodata and nodata[0] is not None and len(set(nodata)) == 1:
-        there = ~is_nodata(pixels, nodata[0])
-        valid = there if valid is None else valid & there
-    else:
-        for band, value in enumerate(nodata):
-            if value is not None:
-                valid = np.ones(pixels.shape, np.bool_) if valid is None else valid
-                valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
-    return None if valid is None or bool(valid.all()) else valid
+    known = [(band, value) for band, value in enumerate(nodata) if value is not None]
+    if not known and pixels.dtype.kind != "f":
+        return None
+    valid = np.isfinite(pixels)
+    for band, value in known:
+        valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
+    return None if bool(valid.all()) else valid
 
 
 def fill_nearest(pixels: Array, valid: Bools) -> Array:
     """Replace invalid pixels (h, w, C) by the nearest valid ones, each band on its own.
 
-    A band without any valid pixel copies the nearest band that has some, filled likewise; without
-    any valid pixel in any band, all become 0. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
+    A band without any valid pixel copies the nearest band that has some, filled likewise; one must
+    have some. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
     """
-    if valid.all():
-        return pixels
-    if valid.shape[2] > 1 and (valid == valid[:, :, :1]).all():
-        valid = valid[:, :, :1]
-    if valid.shape[2] == 1:
-        return _filled(pixels, valid[:, :, 0]) if valid.any() else np.zeros_like(pixels)
+    if (valid == valid[:, :, :1]).all():
+        return _filled(pixels, valid[:, :, 0])
     sources = [band for band in range(valid.shape[2]) if valid[:, :, band].any()]
     filled = np.zeros_like(pixels)
     for band in sources:
         filled[:, :, band] = _filled(pixels[:, :, band], valid[:, :, band])
-    for band in range(valid.shape[2]) if sources else ():
+    for band in range(valid.shape[2]):
         filled[:, :, band] = filled[:, :, min(sources, key=lambda one: abs(one - band))]
     return filled
 
@@ -460,8 +400,8 @@ def _filled(pixels: Array, valid: Bools) -> Array:
 
 
 def _fill_from_neighbours(
-    filled: Array, valid: Bools, rows: Places, columns: Places
-) -> tuple[Places, Places]:
+    filled: Array, valid: Bools, rows: Array, columns: Array
+) -> tuple[Array, Array]:
     """Fill holes that have a valid pixel within 2 pixels; returns the remaining holes.
 
     Many pictures have single dark pixels that equal nodata all over; distances of all pixels would

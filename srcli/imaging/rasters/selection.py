@@ -15,6 +15,8 @@ from srcli.ports.image import Window
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from affine import Affine
+
     from srcli.imaging.rasters.info import RasterInfo
 
 COLOURS = ("red", "green", "blue")
@@ -50,8 +52,6 @@ class BandLayout:
     nodata: float | None = None
     """Value of invalid pixels of the output, in all bands; None if they are marked otherwise (NaN,
     a mask, alpha)."""
-    class_dtype: str = ""
-    """Of the bands of classes in the file; empty if it is ``dtype``, which can hold it."""
     palette_alpha: bool = False
     """The output gets an alpha band that the file lacks, because the colour table has transparent
     entries or one for nodata."""
@@ -82,8 +82,7 @@ class BandLayout:
 
     def repeated(self) -> BandLayout:
         """Return the layout of the bands of classes only, without alpha."""
-        dtype = self.class_dtype or self.dtype
-        return replace(self._only(self.classes), alpha=None, groups=(), dtype=dtype)
+        return replace(self._only(self.classes), alpha=None, groups=())
 
     def _only(self, places: Sequence[int]) -> BandLayout:
         return replace(
@@ -129,7 +128,7 @@ def choose_layout(
     repeated = tuple(place for place, band in enumerate(kept) if band in classes)
     alone = [(place,) for place in range(len(kept)) if place not in (*repeated, *places)]
     groups = sorted([*alone, *([places] if places else [])], key=min)
-    dtype, class_dtype = _dtypes(info, smooth, tuple(kept[place] for place in repeated), alpha)
+    dtype = _output_dtype(info, smooth, tuple(kept[place] for place in repeated), alpha)
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
     return BandLayout(
         bands=kept,
@@ -139,7 +138,6 @@ def choose_layout(
         interpretations=tuple(names),
         notes=(note,) if note and not said_by_user else (),
         dtype=dtype,
-        class_dtype=class_dtype,
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
     )
 
@@ -173,17 +171,17 @@ def _find_rgb(info: RasterInfo, kept: tuple[int, ...]) -> tuple[tuple[int, ...],
     return (), ""
 
 
-def _dtypes(
+def _output_dtype(
     info: RasterInfo, smooth: tuple[int, ...], classes: tuple[int, ...], alpha: int | None
-) -> tuple[str, str]:
-    """Return the dtype of the output, and that of its bands of classes if it is another one."""
+) -> str:
+    """Return the dtype of the bands that go through the network, if it can hold the classes."""
     others = smooth if alpha is None else (*smooth, alpha)
     if not smooth:
-        return _dtype(info, (*classes, *others)), ""
-    dtype, kind = _dtype(info, others), _dtype(info, classes or others)
-    if np.can_cast(kind, dtype, "safe"):
-        return dtype, kind if kind != dtype else ""
-    return _dtype(info, tuple(sorted((*others, *classes)))), ""  # an error
+        return _dtype(info, (*classes, *others))
+    dtype = _dtype(info, others)
+    if np.can_cast(_dtype(info, classes or others), dtype, "safe"):
+        return dtype
+    return _dtype(info, tuple(sorted((*others, *classes))))  # an error
 
 
 def _dtype(info: RasterInfo, bands: tuple[int, ...]) -> str:
@@ -251,8 +249,9 @@ def choose_window(
     right, bottom = min(edges[2], info.width), min(edges[3], info.height)
     if right <= left or bottom <= top:
         extent = f"has {info.width}x{info.height} pixels"
-        if info.has_transform:
-            found = [f"{one:.10g}" for one in _on_map(info, (0, 0, info.width, info.height))]
+        if info.place.transform is not None:
+            corners = _bounding_box(info.place.transform, (0, 0, info.width, info.height))
+            found = [f"{one:.10g}" for one in corners]
             extent += f" and reaches from {','.join(found[:2])} to {','.join(found[2:])}"
         raise PictureError(f"{info.path}: {option} lies outside the file, which {extent}")
     if (left, top, right, bottom) != edges:
@@ -272,27 +271,23 @@ def _enclosing(
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
-    if not info.has_transform or info.transform.is_degenerate:
-        found = "ground control points only" if info.gcps else "no place on the map"
+    transform = info.place.transform
+    if transform is None or transform.is_degenerate:
+        found = "ground control points only" if info.place.gcps else "no place on the map"
         raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
-    inverse = ~info.transform
-    places = [coordinates(inverse, x, y) for x in bounds[::2] for y in bounds[1::2]]
-    columns, rows = zip(*places, strict=True)
-    first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
-    last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
-    edges = (*first, max(last[0], first[0] + 1), max(last[1], first[1] + 1))
-    exact = (min(columns), min(rows), max(columns), max(rows))
+    exact = _bounding_box(~transform, bounds)
+    left, top = (math.floor(one + _SLACK) for one in exact[:2])
+    right, bottom = (math.ceil(one - _SLACK) for one in exact[2:])
+    edges = left, top, max(right, left + 1), max(bottom, top + 1)
     if any(abs(a - b) > _SLACK for a, b in zip(edges, exact, strict=True)):
-        snapped = f"--bounds snapped outwards to whole pixels: {_list(_on_map(info, edges))}"
-        notes.append(f"{snapped} (left,bottom,right,top)")
+        box = _list(_bounding_box(transform, edges))
+        notes.append(f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)")
     return edges
 
 
-def _on_map(
-    info: RasterInfo, edges: tuple[int, int, int, int]
-) -> tuple[float, float, float, float]:
-    """Return left, bottom, right, top on the map of a window given by its edges in pixels."""
-    places = [coordinates(info.transform, x, y) for x in edges[::2] for y in edges[1::2]]
+def _bounding_box(transform: Affine, edges: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return the least and largest coordinates that a box given by its edges is mapped to."""
+    places = [coordinates(transform, x, y) for x in edges[::2] for y in edges[1::2]]
     across, up = zip(*places, strict=True)
     return min(across), min(up), max(across), max(up)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.reading import RasterDecoder, spread_windows
+from srcli.imaging.rasters.reading import RasterSource, spread_windows
 from srcli.imaging.rasters.selection import COLOURS, BandLayout, choose_layout
-from srcli.ports.image import Values, are_units
+from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,10 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.ports.image import Window
 
     Array = NDArray[Any]
-    Sample = tuple[Window, tuple[int, int]]
 
 ClassMode = Literal["auto", "yes", "no"]
 
@@ -174,7 +171,7 @@ def _sign(info: RasterInfo, number: int) -> str:
     band = info.bands[number - 1]
     if band.interpretation in COLOURS:
         return ""
-    is_picture = info.driver in _PICTURES and not info.is_georeferenced
+    is_picture = info.driver in _PICTURES and not info.place.is_known
     if band.bits == 1 and not is_picture:
         return "one bit a pixel"
     if band.interpretation == "palette" and not is_picture:
@@ -281,19 +278,17 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
     dtype = info.bands[band - 1].dtype
     only = BandLayout(bands=(band,), groups=((0,),), interpretations=("gray",), dtype=dtype)
     found: Array = np.empty(0, dtype)
-    sample = _Sample(values=found, counts=found, pairs=np.zeros((0, 0)))
+    pieces: list[tuple[Array, Array]] = []
     if info.block_height * info.block_width > _LARGEST_BLOCK:
-        return sample
-    pieces = []
-    with closing(RasterDecoder(info, only)) as decoder:
-        for place in spread_windows(window, **_CLASS_WINDOWS):
-            piece = decoder.read(place)
+        return _counted(found, pieces)
+    with RasterSource(info, only, window) as source:
+        for place in spread_windows(source, **_CLASS_WINDOWS):
+            piece = source.decode(place)
             values = piece.pixels[:, :, 0]
             valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
             there = values[valid]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
-                sample.is_whole = False
-                return sample
+                return replace(_counted(found, []), is_whole=False)
             pieces.append((values, valid))
             found = np.union1d(found, there)
             if len(found) > _MOST:
@@ -371,19 +366,21 @@ def choose_value_range(
     return Values(dtype=dtype, low=lows, high=highs), note
 
 
-def _sample_places(info: RasterInfo, window: Window, pixels: int, along: int) -> list[Sample]:
-    """Choose windows of the file, and the (height, width) to subsample each to.
+def _sample_places(
+    source: RasterSource, pixels: int, along: int
+) -> list[tuple[Window, tuple[int, int]]]:
+    """Choose windows of a raster, and the (height, width) to subsample each to.
 
     A small window is read completely; a large one from an overview, unless a mask (which may have
     no overviews) marks its pixels; otherwise by ``along`` windows on each axis.
     """
-    if window.height * window.width <= pixels:
-        return [(window, (window.height, window.width))]
-    for factor in sorted(info.overviews):
-        height, width = max(window.height // factor, 1), max(window.width // factor, 1)
-        if height * width <= pixels and info.mask not in ("dataset", "band"):
-            return [(window, (height, width))]
-    places = list(spread_windows(window, side=_SIDE, along=along))
+    whole = Window(top=0, left=0, height=source.height, width=source.width)
+    masked = source.info.mask in ("dataset", "band")
+    for factor in (1, *(() if masked else sorted(source.info.overviews))):
+        height, width = max(whole.height // factor, 1), max(whole.width // factor, 1)
+        if height * width <= pixels:
+            return [(whole, (height, width))]
+    places = list(spread_windows(source, side=_SIDE, along=along))
     height, width = places[0].height, places[0].width
     kept = min(math.sqrt(pixels / len(places) / (height * width)), 1.0)
     shape = max(int(height * kept), 1), max(int(width * kept), 1)
@@ -393,12 +390,12 @@ def _sample_places(info: RasterInfo, window: Window, pixels: int, along: int) ->
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
     """Read valid values of each group of bands."""
     samples: list[Array] = []
-    with closing(RasterDecoder(info, layout)) as decoder:
+    with RasterSource(info, layout, window) as source:
         for along in (_ALONG, _MORE_ALONG):
             found: list[list[Array]] = [[] for _ in layout.groups]
             most = MOST_SAMPLES // layout.channels
-            for place, shape in _sample_places(info, window, most, along):
-                piece = decoder.read(place, shape)
+            for place, shape in _sample_places(source, most, along):
+                piece = source.decode(place, shape)
                 valid = np.True_ if piece.valid is None else piece.valid
                 valid = np.broadcast_to(valid, piece.pixels.shape)
                 for kept, group in zip(found, layout.groups, strict=True):

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     Upscale = Callable[[Path, Path, UpscaleOptions], str]
     """Upscales a raster into a file; returns why it failed, or nothing."""
 
-_SHADES = ("red", "green", "blue", "alpha")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
@@ -213,12 +211,12 @@ def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
             place = Affine(pixel.a, 0, x, 0, pixel.e, y)
             profile = {"count": like.count, "dtype": like.dtypes[0], "nodata": like.nodata}
             profile |= {"crs": like.crs, "transform": place}
-        size = {"height": height, "width": width}
-        with rasterio.open(new, "w", driver="VRT", **size, **profile) as vrt:
+        with rasterio.open(new, "w", driver="VRT", height=height, width=width, **profile) as vrt:
             if sheets:
                 _copy_bands(like, vrt)
             else:
-                vrt.colorinterp = [ColorInterp[name] for name in _SHADES]
+                names = ("red", "green", "blue", "alpha")
+                vrt.colorinterp = [ColorInterp[name] for name in names]
     tree = ET.fromstring(new.read_bytes())
     for number, band in enumerate(tree.findall("VRTRasterBand")):
         band.extend(_source(tile, tile.bands[number], number) for tile in tiles)
@@ -232,11 +230,9 @@ def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
 
 
 def _copy_bands(source: DatasetReader, target: Any) -> None:  # noqa: ANN401 - any open dataset
-    """Copy what the bands mean: colours, names, units and palette."""
+    """Copy what the bands mean: colours, names and palette."""
     target.colorinterp = source.colorinterp
-    for number in source.indexes:
-        if source.descriptions[number - 1]:
-            target.set_band_description(number, source.descriptions[number - 1])
+    target.descriptions = [text or "" for text in source.descriptions]
     if source.colorinterp[0].name == "palette":
         target.write_colormap(1, source.colormap(1))
 
@@ -288,9 +284,11 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: Upscale
     import rasterio
     from rasterio.shutil import copy
 
-    work = Path(whole.name).parent / "sheet"
-    work.mkdir(exist_ok=True)
-    part = work / "part.tif"
+    folder = Path(whole.name).parent / "sheet"
+    shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+    folder.mkdir()
+    made = folder / item.target.name
+    part = made if item.format == "tif" else folder.with_suffix(".tif")
     profile = {**whole.profile, "height": window.height, "width": window.width}
     profile |= {"driver": "GTiff", "transform": whole.window_transform(window)}
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), quiet_pillow():
@@ -305,12 +303,8 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: Upscale
             mask = whole.dataset_mask(window=window)
             if whole.nodata is None and not mask.all():
                 sheet.write_mask(mask)
-        if item.format != "tif":
-            made = work / f"made.{item.format}"
+        if part != made:
             copy(part, made, driver=DRIVERS[item.format], WORLDFILE="YES")
-            part.unlink()
-            made.rename(part)
-    attributes_for(item.target, item.source).apply(part)
-    part.replace(item.target)
-    for beside in work.iterdir():  # world file, .aux.xml
-        beside.replace(item.target.with_name(beside.name.replace("made", item.target.stem, 1)))
+    attributes_for(item.target, item.source).apply(made)
+    for file in folder.iterdir():  # world file, .aux.xml too
+        file.replace(item.target.with_name(file.name))

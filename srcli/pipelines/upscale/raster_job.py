@@ -61,11 +61,6 @@ class RasterJob:
     calibration: list[dict[str, Any]] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
 
-    @property
-    def bits(self) -> int:
-        """8 for 8-bit values, else 32; decides the precision of the network."""
-        return 8 if self.layout.dtype == "uint8" else 32
-
 
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output."""

@@ -153,13 +153,11 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
         # only the network, or torch's view of the machine, can check these
         network = EnginePool(options.model, options.scale, options.engine).network
     tiling = choose_tiling(options.model, network, options.tile, options.overlap)
-    folder, free = None, free_memory()  # once: reading it for 100,000 files would take seconds
+    free = free_memory()  # once: reading it for 100,000 files would take seconds
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
-            if item.target.parent != folder:
-                item.check_folder()
-                folder = item.target.parent
+            item.check_folder()
             if picture is None:
                 report = _estimate_raster(item, options, tiling)
             else:

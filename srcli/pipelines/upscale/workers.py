@@ -39,8 +39,6 @@ from srcli.pipelines.upscale.reporter import Reporter
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.pipelines.executors.processes import Executor
     from srcli.ports.image import TileGrid
@@ -138,9 +136,7 @@ def _do_steps(
         count = sum(len(_tile_rows(unit, job, run)) for run in missing)
         if (kept := total - count * across) > 0:
             tell(f"{kept} of {total} {what} are kept from an earlier run")
-        shares = [[run] for run in cut_runs(missing, count, slots)]
-        if slots == 1:  # no row of tiles is computed twice
-            shares = [missing] if missing else []
+        shares = _shares(missing, count, slots)
         tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
         reporter.tiles.grow(tiles)
         if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
@@ -163,18 +159,20 @@ def _do_steps(
     )
 
 
-def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
-    """Cut runs of parts, of so many rows of tiles in all, into shorter ones for several workers.
+def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
+    """Cut runs of parts, of so many rows of tiles in all, into those that each worker makes.
 
-    There is a run for each worker, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more
-    where that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
+    One worker makes all, so that no row of tiles is computed twice. Among several there is a run
+    for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more where that gives every
+    worker one, else ``FEWEST_TILE_ROWS`` and more.
     """
+    if slots == 1:
+        return [missing] if missing else []
     wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
     count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
     length = max(-(-sum(map(len, missing)) // count), 1)
-    for run in missing:
-        for start in range(run.start, run.stop, length):
-            yield range(start, min(start + length, run.stop))
+    starts = ((run, start) for run in missing for start in range(run.start, run.stop, length))
+    return [[range(start, min(start + length, run.stop))] for run, start in starts]
 
 
 def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
@@ -231,13 +229,13 @@ def _prepare(unit: RasterUnit) -> RasterJob:
 def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
     options = unit.options
     pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
-    groups = job.layout.interpolated().groups
-    return RasterEngine(pool.engine(job.bits), groups=groups, values=job.values)
+    engine = pool.engine(bits=8 if job.layout.dtype == "uint8" else 32)
+    return RasterEngine(engine, groups=job.layout.interpolated().groups, values=job.values)
 
 
 def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
-    started, scale = time.perf_counter(), unit.options.scale
+    scale = unit.options.scale
     parts = Parts(unit.item.target, job.output)
     cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
@@ -254,7 +252,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
                 for number in run:
                     sink.repeat(parts.span(number))
                     task.advance(1)
-            return Timing(total=time.perf_counter() - started)
+            return timing
         engine, source = _engine(unit, job), opened(layout.interpolated())
         classes = opened(layout.repeated()) if layout.classes else None
         arrays, device = job.calibration, engine.engine.device

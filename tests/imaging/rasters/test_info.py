@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.info import cast_nodata, read_info
+from srcli.imaging.rasters.info import Georeference, cast_nodata, read_info
 from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import SIMPLE
 
@@ -28,19 +28,17 @@ def test_statistics_are_not_kept(save, noise):
 
 
 def test_a_file_without_a_place_gives_no_warning(save, noise):
-    info = read_info(save("a.tif", noise((5, 6)), crs=None, transform=None))
-    assert not info.has_transform
-    assert info.transform == Affine.identity()
-    assert (info.crs, info.gcps, info.gcps_crs, info.rpcs) == (None, (), None, None)
+    place = read_info(save("a.tif", noise((5, 6)), crs=None, transform=None)).place
+    assert not place.is_known
+    assert place == Georeference()
 
 
 def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     save("a.tif", noise((5, 6)), crs=None, transform=None)
     place = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
     stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", SOURCE)], place))
-    assert stated.has_transform
-    assert stated.transform == Affine.identity()
-    assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).has_transform
+    assert stated.place.transform == Affine.identity()
+    assert read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).place.transform is None
 
 
 def test_compression_layout_and_profile(tmp_path, save, noise):

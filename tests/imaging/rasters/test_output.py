@@ -14,16 +14,13 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import BandInfo, coordinates, read_info
+from srcli.imaging.rasters.info import BandInfo, Georeference, coordinates, read_info
 from srcli.imaging.rasters.output import (
     OutputOptions,
     OutputProfile,
     creation_options,
     disk_needed,
     make_output,
-    scaled_points,
-    scaled_rpcs,
-    scaled_transform,
 )
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
@@ -146,16 +143,17 @@ def test_disk_needed_is_an_upper_bound(save):
 def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path, creation):
     out = plan(save("a.tif", PIXELS), 33, creation={"COMPRESS": "NONE", **creation})
     ones = np.ones((out.height, out.width, 3), np.uint8)
-    write_by_gdal(tmp_path / "b.tif", ones, transform=out.transform, **out.creation)
+    write_by_gdal(tmp_path / "b.tif", ones, transform=out.place.transform, **out.creation)
     assert (tmp_path / "b.tif").stat().st_size <= disk_needed(out)
 
 
 def test_a_transform_counts_for_more_than_control_points(save):
     info = read_info(save("a.tif", PIXELS))
     point = GroundControlPoint(row=0, col=0, x=0, y=0)
-    info = replace(info, gcps=(point,), transform=Affine.scale(2, 3))
-    out = make_output(info, choose_layout(info), Window(top=0, left=0, height=3, width=4), 2)
-    assert out.gcps == ()
+    info = replace(info, place=Georeference(gcps=(point,), transform=Affine.scale(2, 3)))
+    whole = Window(top=0, left=0, height=3, width=4)
+    out = make_output(info, choose_layout(info), whole, 2, OutputOptions())
+    assert out.place.gcps == ()
     assert out.notes == ("ground control points left out: the transform says the same",)
 
 
@@ -221,8 +219,9 @@ def place(transform, column, row):
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=list(TRANSFORMS))
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_corners_stay(transform, scale):
-    out = scaled_transform(transform, Window(top=17, left=5, height=33, width=41), scale)
-
+    window = Window(top=17, left=5, height=33, width=41)
+    out = Georeference(transform=transform).enlarged(window, scale).transform
+    assert out is not None
     wanted = [place(transform, *at) for at in ((5, 17), (46, 17), (46, 50), (5, 50))]
     places = ((0, 0), (41, 0), (41, 33), (0, 33))
     found = [coordinates(out, scale * column, scale * row) for column, row in places]
@@ -235,8 +234,9 @@ def test_corners_stay(transform, scale):
 
 
 def test_control_points_keep_their_coordinates():
-    points = [GroundControlPoint(row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast")]
-    (out,) = scaled_points(points, Window(top=4, left=6, height=50, width=50), 3)
+    point = GroundControlPoint(row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast")
+    window = Window(top=4, left=6, height=50, width=50)
+    (out,) = Georeference(gcps=(point,)).enlarged(window, 3).gcps
     assert (out.row, out.col) == (19.5, 42.75)
     assert (out.x, out.y, out.z, out.id, out.info) == (1.5, 2.5, 3.5, "a", "mast")
 
@@ -244,7 +244,9 @@ def test_control_points_keep_their_coordinates():
 @pytest.mark.parametrize("corner", [(500, 700), (501, 701), (900, 1300)])
 def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
     top, left, scale = 500, 700, 4
-    out = scaled_rpcs(RPCS, Window(top=top, left=left, height=800, width=900), scale)
+    window = Window(top=top, left=left, height=800, width=900)
+    out = Georeference(rpcs=RPCS).enlarged(window, scale).rpcs
+    assert out is not None
     row, column = corner
     with RPCTransformer(RPCS) as old, RPCTransformer(out) as new:
         ground = old.xy([row], [column], zs=[120.0], offset="ul")

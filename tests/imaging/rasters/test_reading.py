@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from contextlib import closing
-
 import numpy as np
 import pytest
 import rasterio
@@ -9,7 +7,6 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.reading import (
-    RasterDecoder,
     RasterSource,
     fill_nearest,
     is_nodata,
@@ -165,12 +162,12 @@ ROWS, COLUMNS = slice(5, 22), slice(3, 14)
 
 @pytest.fixture
 def piece_of():
-    """What the decoder says of ``WINDOW``: ``piece_of(path, bands=None)``."""
+    """What is decoded of ``WINDOW``: ``piece_of(path, bands=None)``."""
 
     def decode(path, *, bands=None):
         info = read_info(path)
-        with closing(RasterDecoder(info, choose_layout(info, bands=bands))) as decoder:
-            return decoder.read(WINDOW)
+        with RasterSource(info, choose_layout(info, bands=bands), WINDOW) as source:
+            return source.decode(Window(top=0, left=0, height=17, width=11))
 
     return decode
 

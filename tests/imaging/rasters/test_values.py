@@ -6,7 +6,7 @@ import rasterio
 
 from srcli.imaging.rasters import values as module
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.reading import RasterDecoder
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
 
@@ -108,14 +108,14 @@ def test_large_files_are_sampled(save, monkeypatch, way):
     whole = find(path)[0]
     read = []
 
-    class Counting(RasterDecoder):
-        def read(self, window, shape=None):
-            piece = super().read(window, shape)
+    class Counting(RasterSource):
+        def decode(self, window, shape=None):
+            piece = super().decode(window, shape)
             read.append(piece.pixels.shape[0] * piece.pixels.shape[1])
             return piece
 
     monkeypatch.setattr(module, "MOST_SAMPLES", 60_000)
-    monkeypatch.setattr(module, "RasterDecoder", Counting)
+    monkeypatch.setattr(module, "RasterSource", Counting)
     sampled, again = find(path)[0], find(path)[0]
     assert sampled == again
     assert sum(read) // 2 <= 20_000
