@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "upscale": ("srcli.cli.upscale:command", "Upscale pictures, folders and rasters."),
+    "compare": ("srcli.cli.compare:command", "Put all models side by side on a photograph."),
     "eval": ("srcli.cli.evaluate:command", "Evaluate models on benchmark sets."),
     "train": ("srcli.cli.train:command", "Train a network from a recipe."),
     "ablate": ("srcli.cli.ablate:command", "Train and compare variants of a recipe."),

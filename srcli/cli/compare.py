@@ -1,0 +1,73 @@
+"""``srx compare``: put what every model makes of a photograph side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srcli.cli.console import Console, write_text
+from srcli.cli.options import GroupedCommand, check_targets
+from srcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from srcli.pipelines.compare import Part
+
+EXAMPLES = """
+\b
+Examples:
+  srx compare photo.jpg sheet.png
+  srx compare photo.jpg sheet.html -m g-idrn -m mine.safetensors -s 2
+  srx compare photo.jpg face.png --crop 1200,340,120,120
+"""
+OPTIONS = """
+Models:
+  models
+  -s, --scale [2|3|4] = 4       How many times larger.
+Parts:
+  --crop X,Y,W,H...             Show this part, in pixels of the photograph; repeatable.
+Messages:
+  quiet log
+"""
+
+
+def parse_crop(text: str) -> Part:
+    """Read ``X,Y,W,H``."""
+    from srcli.pipelines.compare import Part
+
+    numbers = text.split(",")
+    if len(numbers) != 4 or not all(one.strip().isdecimal() for one in numbers):
+        raise ValueError(f"{text!r} is not X,Y,W,H, such as 1200,340,120,120")
+    part = Part(*map(int, numbers))
+    if min(part.width, part.height) < 1:
+        raise ValueError(f"{text!r}: width and height must be above 0")
+    return part
+
+
+@click.command(cls=GroupedCommand, options=OPTIONS, kinds={"crop": parse_crop}, epilog=EXAMPLES)
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+def command(
+    photo: Path, out: Path, models: tuple[str, ...], scale: str, crop: tuple[Part, ...], quiet: bool
+) -> None:
+    """Enlarge parts of PHOTO by every model and write them side by side to OUT, .png or .html.
+
+    Parts with much, less and little detail are chosen; below each picture stands the time that the
+    model takes for a megapixel of its result.
+    """
+    kind = out.suffix.lower()
+    if kind not in (".png", ".html"):
+        raise UsageError(f"{out}: give a name that ends in .png or .html")
+    check_targets({"OUT": out})
+    from srcli.imaging.photograph import Metadata, Photograph
+    from srcli.imaging.writing import write_photograph
+    from srcli.pipelines.compare import compare, compare_page, draw_sheet
+
+    with Console(quiet=quiet) as console:
+        found = compare(photo, models, int(scale), crop, console)
+    if kind == ".html":
+        write_text(str(out), compare_page(photo, int(scale), found))
+    else:
+        sheet = Photograph(pixels=draw_sheet(found), alpha=None, metadata=Metadata())
+        write_photograph(out, sheet, fmt="png")

@@ -1,0 +1,96 @@
+"""`srx compare`: parts of a photograph by every model, on a sheet or a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import srcli
+from srcli.models import MODELS
+from srcli.models.weights import shipped_scales
+from srcli.pipelines.compare import CELL, Part, choose_parts
+
+
+@pytest.fixture
+def photo(tmp_path):
+    file = tmp_path / "photo.png"
+    Image.fromarray(data.astronaut()[:200, :260]).save(file)
+    return file
+
+
+def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(srx, photo, tmp_path):
+    crops = ("--crop", "10,20,40,30", "--crop", "100,60,30,60")
+    done = srx("compare", photo, tmp_path / "s.png", "-m", "bicubic", "-m", "rrlfn", *crops)
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.size == (3 * (CELL + 8), (CELL * 3 // 4 + 26) + (CELL + 26))
+
+
+def test_a_page_shows_what_each_model_makes_of_the_part(srx, photo, tmp_path):
+    asked = ("-s", "2", "-m", "bicubic", "-m", "rrlfn", "--crop", "64,48,40,30")
+    done = srx("compare", photo, tmp_path / "page.html", *asked)
+    assert done.code == 0, done.err
+    text = (tmp_path / "page.html").read_text()
+    assert "http:" not in text
+    assert "https:" not in text
+    found = re.findall(r'png;base64,([^"]+)" alt="([\w-]+)"', text)
+    assert [name for _, name in found] == ["input", "bicubic", "rrlfn"]
+    shown = {n: np.asarray(Image.open(io.BytesIO(base64.b64decode(png)))) for png, n in found}
+    pixels = np.asarray(Image.open(photo))
+    part = pixels[48:78, 64:104]
+    np.testing.assert_array_equal(shown["input"], part.repeat(2, axis=0).repeat(2, axis=1))
+    whole = srcli.upscale(pixels, "bicubic", 2)[96:156, 128:208]
+    np.testing.assert_array_equal(shown["bicubic"], whole)
+    assert all(f"{name}, " in text for name in ("bicubic", "rrlfn"))
+
+
+def test_by_default_all_shipped_models_enlarge_what_was_chosen(srx, tmp_path, monkeypatch):
+    asked = []
+
+    def enlarge(pixels, model, scale):
+        asked.append(model)
+        return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+
+    monkeypatch.setattr("srcli.pipelines.compare.upscale", enlarge)
+    Image.fromarray(np.full((30, 300), 7, np.uint16) * 257).save(tmp_path / "deep.png")
+    assert srx("compare", tmp_path / "deep.png", tmp_path / "s.png", "-s", "3").code == 0
+    names = [name for name, entry in MODELS.items() if not entry.compared]
+    assert set(asked) == {name for name in names if 3 in shipped_scales(name)}
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.getpixel((9, 9)) == (7, 7, 7)  # of 255, as in the photograph
+
+
+def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
+    pixels = np.full((240, 320, 3), 90, np.uint8)
+    pixels[80:160, 160:240, :] = np.random.default_rng(0).integers(0, 255, (80, 80, 1))
+    pixels[160:240, 0:80:4] = 120
+    parts = choose_parts(pixels)
+    assert parts[:2] == [Part(160, 80, 80, 80), Part(0, 160, 80, 80)]
+    assert len(set(parts)) == len(parts) == 3
+    assert choose_parts(pixels[:50, :60]) == [Part(0, 0, 60, 50)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["photo.png", "s.gif"], "give a name that ends in .png or .html"),
+        (["photo.png", "s.png", "--crop", "1,2,3"], "is not X,Y,W,H"),
+        (["photo.png", "s.png", "--crop", "1,2,0,3"], "must be above 0"),
+        (["photo.png", "s.png", "--crop", "250,2,20,9"], "which has 260x200 pixels"),
+        (["photo.png", "s.png", "-m", "gidrn"], "did you mean g-idrn?"),
+        (["photo.png", "no/s.png", "-m", "bicubic"], "no/s.png"),
+        (["nothing.png", "s.png"], "nothing.png: no such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(srx, photo, monkeypatch, tmp_path, words, said):
+    monkeypatch.chdir(tmp_path)
+    done = srx("compare", *words)
+    assert done.code == (1 if "nothing.png" in words else 2)
+    assert said in " ".join(done.err.split())
+    assert not (tmp_path / "s.png").exists()
