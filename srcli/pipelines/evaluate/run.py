@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import groupby
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.candidates import FolderCandidate, short_labels, unique_models
+from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.evaluation.scores import Evaluation, Failure
-from srcli.evaluation.sets import BUILT_IN, PictureSet, SetPicture, find_set, resolve_set_name
+from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set, resolve_set_name
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import model_cost
 from srcli.metrics.machine import threads
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import (
-    WORKERS,
     EnlargedPicture,
-    SetRun,
-    hand_over,
+    EvalShare,
+    ScoredPicture,
     make_folders,
     make_networks,
 )
@@ -31,6 +28,8 @@ from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import published_costs, rows_beside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     from srcli.evaluation.candidates import NetworkCandidate
     from srcli.pipelines.executors.processes import Executor, JsonDict, Place
     from srcli.ports.progress import Task
@@ -86,8 +85,9 @@ def evaluate(
     device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
     task = progress.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
     network_names: set[str] = set()
-    folders: dict[tuple[int, str], list[FolderCandidate]] = {}
-    pool = ThreadPoolExecutor(WORKERS)
+    units: list[EvalShare] = []
+    numbers = count()
+    record = partial(_record, result, on_picture, progress)
     try:
         for scale in scales:
             alone = len(labels) == len(scales) == 1
@@ -97,44 +97,50 @@ def evaluate(
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                place = scale, each.name
-                folders[place] = make_folders(labels, scale, each, own, result.failures)
+                whole = EvalShare(
+                    scale=scale,
+                    dataset=each.name,
+                    items=[(next(numbers), picture) for picture in each.items],
+                    labels=labels,
+                    folders=make_folders(labels, scale, each, own, result.failures),
+                    options=own,
+                    want_pictures=bool(on_picture),
+                )
                 result.failures += [
                     Failure(scale, each.name, name, None, reason)
                     for name, reason in (*each.missing, *each.orphans)
                 ]
                 task.advance(len(each.missing))
                 if executor is None:
-                    SetRun(
-                        scale=scale,
-                        pictures=each,
-                        candidates=[*networks, *folders[place]],
-                        options=own,
-                        result=result,
-                        pool=pool,
-                        progress=progress,
-                        on_picture=on_picture,
-                    ).run(task)
+                    record(whole.score(networks, progress, task))
+                else:
+                    parts = shares(whole.items, executor.slots)
+                    units += [replace(whole, items=part) for part in parts]
             if own.costs:
                 result.costs += [
                     model_cost(each.network, model=each.label, device=device) for each in networks
                 ]
         if executor is not None:
-            pictures = [(scale, each.name, p) for scale, each in sets for p in each.items]
-            whole = EvalShare(
-                items=[_Item(i, *picture) for i, picture in enumerate(pictures)],
-                folders=folders,
-                result=result,
-                labels=labels,
-                options=own,
-                want_pictures=bool(on_picture),
-            )
-            _score_on_workers(executor, whole, on_picture, progress, task)
+            record(_score_on_workers(executor, units, progress, task))
     finally:
-        pool.shutdown(cancel_futures=True)
         task.close()
     _complete(result, own, network_names)
     return result
+
+
+def _record(
+    result: Evaluation,
+    on_picture: Sequence[Callable[[EnlargedPicture], None]],
+    progress: Progress,
+    scored: Iterable[ScoredPicture],
+) -> None:
+    """Hand every picture over and add what came of it to the result."""
+    for each in scored:
+        if each.enlarged:
+            for call in on_picture:
+                each.attempt(partial(call, each.enlarged), None, progress)
+        result.scores += each.scores
+        result.failures += each.failures
 
 
 def _complete(result: Evaluation, options: EvalOptions, network_names: set[str]) -> None:
@@ -183,62 +189,27 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     return "read from files"
 
 
-class _Item(NamedTuple):
-    number: int
-    """Place among all pictures of all sets."""
-    scale: int
-    dataset: str
-    picture: SetPicture
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalShare:
-    """A unit of work: some of the pictures."""
-
-    items: Sequence[_Item]
-    folders: Mapping[tuple[int, str], Sequence[FolderCandidate]]
-    """Folders of SR pictures by scale and set."""
-    result: Evaluation
-    """Without scores in a worker."""
-    labels: Mapping[str, str]
-    """Names in tables by model."""
-    options: EvalOptions
-    want_pictures: bool
-    """Return SR pictures, too."""
-    label: str = ""
-
-
 def _score_on_workers(
-    executor: Executor,
-    whole: EvalShare,
-    on_picture: Sequence[Callable[[EnlargedPicture], None]],
-    progress: Progress,
-    task: Task,
-) -> None:
-    """Score all pictures of sets at their scales, with the results of one process in its order."""
-    result = whole.result
-    part = replace(whole, result=replace(result, scores=[], failures=[]))
-    units = [replace(part, items=share) for share in shares(whole.items, executor.slots)]
-    seen = [path for path in (whole.items[0].picture.hr, *map(Path, whole.labels)) if path]
-    done_ahead: dict[int, tuple[Sequence[_Item], Mapping[str, Any]]] = {}
+    executor: Executor, units: list[EvalShare], progress: Progress, task: Task
+) -> Iterator[ScoredPicture]:
+    """Yield what came of every picture, in their order, as one process does."""
+    inputs = [path for unit in units[:1] for path in (unit.items[0][1].hr, *unit.labels)]
+    seen = [Path(each) for each in inputs if each]
+    ahead: dict[int, ScoredPicture] = {}
     number = 0
     for unit, done in run_units(
         executor, score_share, units, progress=progress, task=task, shared=seen
     ):
-        found = done.result
-        if found is None:
-            ((_, scale, dataset, picture),) = unit.items
-            reason = f"{picture.where}: {done.failure}"
-            lost = Failure(scale, dataset, picture.name, None, reason)
-            found = {"scores": [], "failures": [lost], "pictures": []}
-        done_ahead[unit.items[0].number] = unit.items, found
-        while number in done_ahead:
-            first, own = done_ahead.pop(number)
-            number += len(first)
-            result.scores += own["scores"]
-            result.failures += own["failures"]
-            for picture in own["pictures"]:
-                hand_over(picture, on_picture, result, progress)
+        if done.result is None:
+            ((_, lost),) = unit.items
+            place, reason = (unit.scale, unit.dataset, lost.name), f"{lost.where}: {done.failure}"
+            found = [ScoredPicture(*place, failures=[Failure(*place, None, reason)])]
+        else:
+            found = done.result["pictures"]
+        ahead.update(zip((n for n, _ in unit.items), found, strict=True))
+        while number in ahead:
+            yield ahead.pop(number)
+            number += 1
 
 
 def score_share(
@@ -246,23 +217,12 @@ def score_share(
 ) -> JsonDict:
     """Score the pictures of a share in a worker, which keeps its networks for the next share."""
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    pictures: list[EnlargedPicture] = []
-    task = progress.task("pictures")
-    result = replace(unit.result, scores=[], failures=[])
-    with threads(place.threads or None), ThreadPoolExecutor(WORKERS) as pool:
-        for (scale, dataset), items in groupby(unit.items, key=lambda item: item[1:3]):
-            networks = _networks(tuple(unit.labels.items()), scale, options)
-            SetRun(
-                scale=scale,
-                pictures=PictureSet(name=dataset, items=tuple(item.picture for item in items)),
-                candidates=[*networks, *unit.folders[scale, dataset]],
-                options=options,
-                result=result,
-                pool=pool,
-                progress=progress,
-                on_picture=[pictures.append] if unit.want_pictures else (),
-            ).run(task)
-    return {"scores": result.scores, "failures": result.failures, "pictures": pictures}
+    with threads(place.threads or None):
+        networks = _networks(tuple(unit.labels.items()), unit.scale, options)
+        own, task = replace(unit, options=options), progress.task("pictures")
+        found = own.score(networks, progress, task)
+        kept = [each if unit.want_pictures else replace(each, enlarged=None) for each in found]
+    return {"pictures": kept}
 
 
 @lru_cache(maxsize=4)

@@ -1,11 +1,11 @@
-"""Score the pictures of one set: read, enlarge by every candidate, compare with HR."""
+"""Score pictures of one set: read, enlarge by every candidate, compare with HR."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from srcli.errors import DataError, DefectError, ModelError, SrxError, one_file
 from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate
 from srcli.evaluation.pairs import Chain, Pair, read_pair
-from srcli.evaluation.scores import Evaluation, Failure, PictureScore
-from srcli.evaluation.sets import PictureSet
+from srcli.evaluation.scores import Failure, PictureScore
+from srcli.evaluation.sets import SetPicture
 from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
@@ -26,7 +26,7 @@ from srcli.threads import ReadAhead
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.evaluation.sets import SetPicture
+    from srcli.evaluation.sets import PictureSet
     from srcli.ports.progress import Task
 
     Array = NDArray[Any]
@@ -171,51 +171,89 @@ class Enlarged(NamedTuple):
         return {name: value for each in self.scores for name, value in each.result().items()}
 
 
-@dataclass(kw_only=True)
-class SetRun:
-    """Scores one set.
+@dataclass
+class ScoredPicture:
+    """Everything that came of one picture."""
+
+    scale: int
+    dataset: str
+    picture: str
+    """Its name."""
+    scores: list[PictureScore] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    enlarged: EnlargedPicture | None = None
+    """None where no model enlarged it."""
+
+    def attempt(
+        self, call: Callable[[], T], model: str | None, progress: Progress, *, place: str = ""
+    ) -> T | None:
+        """Return what a call returns; its error becomes a failure."""
+        names = (f"{self.dataset}/{self.picture}", model)
+        try:
+            with one_file(place or ", ".join(filter(None, names))):
+                return call()
+        except SrxError as error:
+            failed = Failure(self.scale, self.dataset, self.picture, model, str(error))
+            self.failures.append(failed)
+            show_traceback(error, progress)
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalShare:
+    """Pictures of one set at one scale: all of them, or those that a worker scores at a time.
 
     On a CPU, scoring and reading wait while networks run and the networks wait for them, so that
     nothing else slows a network while it is timed; on a GPU they overlap.
     """
 
     scale: int
-    pictures: PictureSet
-    candidates: Sequence[Candidate]
+    dataset: str
+    items: Sequence[tuple[int, SetPicture]]
+    """Each with its place among all pictures of all sets."""
+    labels: Mapping[str, str]
+    """Names in tables by model."""
+    folders: Sequence[FolderCandidate]
     options: EvalOptions
-    result: Evaluation
-    """Receives scores and failures."""
-    pool: Executor
-    """Reads pictures and scores them."""
-    progress: Progress
-    """Shows tracebacks to those who ask for them."""
-    on_picture: Sequence[Callable[[EnlargedPicture], None]] = ()
-    """Called with every picture after all candidates have enlarged it."""
+    want_pictures: bool
+    """A worker returns SR pictures, too."""
+    label: str = ""
 
-    def run(self, task: Task) -> None:
-        """Score all pictures."""
-        on_cpu = choose_device(self.options.engine.device).type == "cpu"
-        depth = 0 if on_cpu else GPU_DEPTH
-        ahead = ReadAhead(self._read, self.pictures.items, ahead=max(1, depth), pool=self.pool)
-        pending: deque[tuple[Pair, dict[str, Enlarged]]] = deque()
-        for picture, reading in ahead:
-            task.describe(f"{self.pictures.name}/{picture.name} x{self.scale}")
-            pair = self._attempt(picture.name, None, reading.result, place=picture.where)
-            if pair is None:
+    def score(
+        self, networks: Sequence[NetworkCandidate], progress: Progress, task: Task
+    ) -> Iterator[ScoredPicture]:
+        """Yield what came of every picture, in their order."""
+        depth = 0 if self._on_cpu else GPU_DEPTH
+        pool = ThreadPoolExecutor(WORKERS)  # reads pictures and scores them
+        pictures = (picture for _, picture in self.items)
+        ahead = ReadAhead(self._read, pictures, ahead=max(1, depth), pool=pool)
+        pending: deque[tuple[ScoredPicture, Pair | None, dict[str, Enlarged]]] = deque()
+        try:
+            for picture, reading in ahead:
+                task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
+                own = ScoredPicture(self.scale, self.dataset, picture.name)
+                pair = own.attempt(reading.result, None, progress, place=picture.where)
+                enlarged = self._enlarge(own, pair, networks, pool, progress) if pair else {}
+                pending.append((own, pair, enlarged))
+                ahead.fill()  # now, because nothing is being timed
+                while len(pending) > depth:
+                    yield self._finish(*pending.popleft(), progress)
+                    task.advance(1)
+            for each in pending:
+                yield self._finish(*each, progress)
                 task.advance(1)
-                continue
-            pending.append((pair, self._enlarge(pair, wait_for_scores=on_cpu)))
-            ahead.fill()  # now, because nothing is being timed
-            while len(pending) > depth:
-                self._finish(*pending.popleft(), task)
-        for scored in pending:
-            self._finish(*scored, task)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return choose_device(self.options.engine.device).type == "cpu"
 
     def _read(self, picture: SetPicture) -> Pair:
         """Read a picture; one that is too small for a metric is refused."""
-        own = self.options
-        pair = read_pair(picture, scale=self.scale, kernel=own.lr_kernel, chain=own.conversions)
-        border, needs = own.border(self.scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+        own, scale = self.options, self.scale
+        pair = read_pair(picture, scale=scale, kernel=own.lr_kernel, chain=own.conversions)
+        border, needs = own.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
         least = max(needs.get(name, 1) for name in own.metrics) + 2 * border
         height, width = pair.hr.shape[:2]
         if min(height, width) < least:
@@ -227,78 +265,57 @@ class SetRun:
             )
         return pair
 
-    def _enlarge(self, pair: Pair, *, wait_for_scores: bool) -> dict[str, Enlarged]:
+    def _enlarge(
+        self,
+        own: ScoredPicture,
+        pair: Pair,
+        networks: Sequence[NetworkCandidate],
+        pool: Executor,
+        progress: Progress,
+    ) -> dict[str, Enlarged]:
         """Enlarge a picture by every candidate and start scoring; by label, without failed ones."""
         reference, wanted = Reference(pair, self.options, self.scale), self.options.metrics
         # IFC takes about as long as all the others: one thread each.
         parts = [[m for m in wanted if m == "ifc"], [m for m in wanted if m != "ifc"]]
         found: dict[str, Enlarged] = {}
-        for candidate in self.candidates:
-            if wait_for_scores:
+        candidates: list[Candidate] = [*networks, *self.folders]
+        for candidate in candidates:
+            if self._on_cpu:
                 wait([future for each in found.values() for future in each.scores])
-            made = self._attempt(pair.name, candidate.label, partial(candidate.enlarge, pair))
+            made = own.attempt(partial(candidate.enlarge, pair), candidate.label, progress)
             if made is not None:
-                futures = [
-                    self.pool.submit(reference.score, made[0], part) for part in parts if part
-                ]
+                futures = [pool.submit(reference.score, made[0], part) for part in parts if part]
                 if "psnr" in wanted:
-                    futures.append(self.pool.submit(lambda: {"bicubic": reference.bicubic}))
+                    futures.append(pool.submit(lambda: {"bicubic": reference.bicubic}))
                 found[candidate.label] = Enlarged(*made, futures)
         return found
 
-    def _finish(self, pair: Pair, enlarged: dict[str, Enlarged], task: Task) -> None:
-        """Record the scores of a picture and hand it over."""
-        own, dataset = self.options, self.pictures.name
-        found: dict[str, float] = {}
+    def _finish(
+        self,
+        own: ScoredPicture,
+        pair: Pair | None,
+        enlarged: Mapping[str, Enlarged],
+        progress: Progress,
+    ) -> ScoredPicture:
+        """Wait for the scores of a picture."""
+        psnr: dict[str, float] = {}
         for label, each in enlarged.items():
-            values = self._attempt(pair.name, label, each.wait)
+            values = own.attempt(each.wait, label, progress)
             if values is not None:
-                found[label] = values.get("psnr", float("nan"))
-                self.result.scores.append(
+                psnr[label] = values.get("psnr", float("nan"))
+                own.scores.append(
                     PictureScore(
                         scale=self.scale,
-                        dataset=dataset,
-                        picture=pair.name,
+                        dataset=self.dataset,
+                        picture=own.picture,
                         model=label,
-                        values={name: values[name] for name in own.metrics},
+                        values={name: values[name] for name in self.options.metrics},
                         seconds=each.seconds,
                         bicubic=values.get("bicubic"),
                     )
                 )
-        if found:
-            sr = {label: enlarged[label].sr for label in found}
-            picture = EnlargedPicture(self.scale, dataset, pair, own.conversions, sr, found)
-            hand_over(picture, self.on_picture, self.result, self.progress)
-        task.advance(1)
-
-    def _attempt(
-        self, picture: str, model: str | None, call: Callable[[], T], *, place: str = ""
-    ) -> T | None:
-        failed = Failure(self.scale, self.pictures.name, picture, model)
-        return attempt(call, failed, place, self.result, self.progress)
-
-
-def attempt(
-    call: Callable[[], T], failed: Failure, place: str, result: Evaluation, progress: Progress
-) -> T | None:
-    """Return what a call returns; its error becomes the failure of the result."""
-    names = (f"{failed.dataset}/{failed.picture}", failed.model)
-    try:
-        with one_file(place or ", ".join(filter(None, names))):
-            return call()
-    except SrxError as error:
-        result.failures.append(replace(failed, reason=str(error)))
-        show_traceback(error, progress)
-        return None
-
-
-def hand_over(
-    picture: EnlargedPicture,
-    on_picture: Sequence[Callable[[EnlargedPicture], None]],
-    result: Evaluation,
-    progress: Progress,
-) -> None:
-    """Call functions with a picture; the errors of those become its failures."""
-    failed = Failure(picture.scale, picture.dataset, picture.pair.name)
-    for call in on_picture:
-        attempt(partial(call, picture), failed, "", result, progress)
+        if pair and psnr:
+            sr = {label: enlarged[label].sr for label in psnr}
+            chain = self.options.conversions
+            own.enlarged = EnlargedPicture(self.scale, self.dataset, pair, chain, sr, psnr)
+        return own
