@@ -281,11 +281,12 @@ def _report(
     JSON has ``others``, too: ablations that were not run.
     """
     from srcli.pipelines.ablate import report
+    from srcli.pipelines.ablate.results import judge
 
-    sections = report.make_sections(results)
+    judged = judge(results)
     plain: list[dict[str, Any]] = []
     out = make_console(to_stderr="-" in targets.values())
-    for each in sections:
+    for each in judged:
         comparisons = [
             {
                 "set": dataset,
@@ -294,29 +295,29 @@ def _report(
                 "verdict": str(own.verdict),
                 "found": own.found and own.found._asdict(),
             }
-            for (dataset, name), own in each.judged.items()
+            for (dataset, name), own in each.comparisons.items()
         ]
         plain.append({**asdict(each.result), "comparisons": comparisons, "tests": each.tests})
         if quiet:
             continue
-        name, scores = each.own.name, each.scores
+        ablation, scores = each.result.ablation, report.score_table(each)
         measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
-        print_table(out, scores.select(measured), title=f"{name}: quality")
-        to_base = f"{name}: difference to {each.own.base}"
+        print_table(out, scores.select(measured), title=f"{ablation.name}: quality")
+        to_base = f"{ablation.name}: difference to {ablation.base}"
         print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
-        print_table(out, each.costs, title=f"{name}: cost")
+        print_table(out, report.cost_table(each.result), title=f"{ablation.name}: cost")
         lines = [f"Failed: {line}" for line in each.result.failures]
-        lines += [f"{word}: {text}" for word, text in each.conditions]
-        for line in (*lines, *each.notes, ""):
+        lines += [f"{word}: {text}" for word, text in report.conditions(each.result)]
+        for line in (*lines, *report.notes(each), ""):
             out.print(line)
     if len(results) > 1 and not quiet:
-        print_table(out, report.summary_table(sections))
+        print_table(out, report.summary_table(judged))
     plain += [{"ablation": asdict(each)} for each in others]
     write_formats(
         targets,
         {
             "--json": lambda: json_text(plain),
-            "--markdown": lambda: report.ablation_markdown(sections),
-            "--html": lambda: report.ablation_page(sections),
+            "--markdown": lambda: report.ablation_markdown(judged),
+            "--html": lambda: report.ablation_page(judged),
         },
     )

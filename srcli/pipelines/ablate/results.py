@@ -376,11 +376,18 @@ class JudgedDifference:
     """P-value adjusted for all tests of the report; None where there is no test."""
 
 
-Judged = Mapping[tuple[str, str], JudgedDifference]
-"""The comparisons of one ablation, by set and name of the variant."""
+@dataclass(frozen=True, kw_only=True)
+class JudgedAblation:
+    """A result with its comparisons: everything that a report shows."""
+
+    result: AblationResult
+    comparisons: Mapping[tuple[str, str], JudgedDifference]
+    """By set and name of the variant."""
+    tests: int
+    """Tests of the whole report, which p-values are adjusted for."""
 
 
-def judge(results: Sequence[AblationResult]) -> list[Judged]:
+def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
     A test is a printed difference with a sign, of variants with two seeds or more that both are
@@ -401,12 +408,10 @@ def judge(results: Sequence[AblationResult]) -> list[Judged]:
             same = (each.found.mean > 0) == (each.printed > 0)
             verdict = Verdict.SAME if same else Verdict.OPPOSITE
         own[key] = replace(each, verdict=verdict, p=p)
-    return list[Judged](judged)
-
-
-def count_tests(judged: Sequence[Judged]) -> int:
-    """Return the number of tests that the p-values are adjusted for."""
-    return sum(each.p is not None for own in judged for each in own.values())
+    return [
+        JudgedAblation(result=result, comparisons=own, tests=len(tests))
+        for result, own in zip(results, judged, strict=True)
+    ]
 
 
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
