@@ -261,7 +261,6 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
     sizes: dict[str, dict[int, None]] = {}
     for (_, dataset), size in evaluation.sizes.items():
         sizes.setdefault(dataset, {})[size] = None
-    cards = [_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)]
     return render_page(
         "srcli.pipelines.evaluate",
         title="Super-resolution side by side",
@@ -269,38 +268,27 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         script="page.js",
         evaluation=evaluation,
         pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
-        scales=[
-            _scale(evaluation, scale, [c for c in cards if c["scale"] == scale])
-            for scale in evaluation.scales
-        ],
+        all_cards=[_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)],
+        scale_tables=scale_tables,
+        linked_pictures=linked_pictures,
+        difference_charts=difference_charts,
+        cost_charts=cost_charts,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
         intervals=any(ends_text(each.low, each.high, 0) for each in evaluation.differences),
     )
 
 
-def _scale(evaluation: Evaluation, scale: int, cards: list[Values]) -> Values:
-    """Return everything of one scale for the template."""
-    links = {
-        card["name"]: Markup('<a href="#{}">{}</a>').format(card["anchor"], card["name"])
-        for card in cards
-    }
-    pictures = picture_table(evaluation, scale)
-    rows = tuple(replace(row, group=links.get(row.group, row.group)) for row in pictures.rows)
-    tables = zip(
-        ("scores", "differences", "costs", "printed"), scale_tables(evaluation, scale), strict=True
-    )
-    return {
-        "factor": scale,
-        **dict(tables),
-        "pictures": replace(pictures, rows=rows),
-        "difference_charts": list(_difference_charts(evaluation, scale)),
-        "cost_charts": list(_cost_charts(evaluation, scale)),
-        "cards": cards,
-    }
+def linked_pictures(evaluation: Evaluation, scale: int, cards: Sequence[Values]) -> Table:
+    """Tabulate every picture, its name a link to its card where there is one."""
+    link = Markup('<a href="#{}">{}</a>').format
+    links = {card["name"]: link(card["anchor"], card["name"]) for card in cards}
+    table = picture_table(evaluation, scale)
+    rows = (replace(row, group=links.get(row.group, row.group)) for row in table.rows)
+    return replace(table, rows=tuple(rows))
 
 
-def _difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
+def difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
     """Draw the differences to the first model with their intervals, a chart for each metric."""
     for name in evaluation.metrics:
         own = [d for d in evaluation.differences if (d.scale, d.metric) == (scale, name)]
@@ -313,7 +301,7 @@ def _difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
             yield interval_chart(rows, heading, METRICS[name].digits)
 
 
-def _cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
+def cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
     """Draw PSNR, or the first metric, and SSIM against parameters on every set.
 
     A set has none unless two methods with parameters were measured, or printed for its protocol.
