@@ -169,13 +169,12 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
             Console().warn(f"left out: {error}")
     if not results and not ablations:
         raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
-    done = [each.ablation for each in results]
-    names = {each.name for each in done}
-    others = [each for each in ablations if each.name not in names]
-    shown = [*done, *others] if given["names"] else []
-    for ablation in shown if not given["quiet"] and "-" not in targets.values() else ():
+    done = {each.ablation.name: each.ablation for each in results}
+    others = [each for each in ablations if each.name not in done]
+    shown = given["names"] and not given["quiet"] and "-" not in targets.values()
+    for ablation in (*done.values(), *others) if shown else ():
         _show_definition(ablation)
-        if ablation in others:
+        if ablation.name not in done:
             name = ablation.name if ablation.name in ABLATIONS else "FILE"
             echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m")
     _report(results, targets, quiet=given["quiet"], others=others)
@@ -204,7 +203,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         sets=given["sets"] or None,
         threads=given["threads"] or 0,
         device=device,
-        processes=1 if executor is None else executor.slots,
     )
     with stop_signals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         results = run_ablations(ablations, options, progress=console, stop=stop, executor=executor)

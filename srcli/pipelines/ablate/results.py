@@ -59,8 +59,6 @@ class AblateOptions(DataSelection):
     """Number format of the trainings; quality is always measured in fp32."""
     threads: int = 0
     """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
-    processes: int = 1
-    """Units at once; 1 works in this process, more give each GPU a process, or share the CPU."""
     out: Path = Path("ablations")
     """Folder of all ablations, each in a folder of its name."""
 

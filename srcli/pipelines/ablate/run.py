@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Progress
 
 SCORES = "scores.json"
+RECIPE = "recipe.json"
 T = TypeVar("T")
 Outcomes = dict[tuple[str, str, int], JsonDict]
 """Costs and failures of this run by the ``key`` of the unit."""
@@ -132,18 +133,17 @@ def run_ablations(
     same evaluation. ``options.out`` has a folder for each ablation, variant and seed, the last of
     them as ``srx train`` writes it; what is finished there is not done again. A variant that fails
     becomes a row that says so. ``stop`` is called often; true ends the run, and running trainings
-    keep a checkpoint, from which the next run goes on. Without an executor it is the one that the
-    options ask for.
+    keep a checkpoint, from which the next run goes on. Without an executor all is done in this
+    process.
 
     Raises:
         SrxError: If the options, the data or a variant make no sense, or the folder holds trainings
             under other conditions.
     """
     own = progress or NoProgress()
-    executor = executor or make_executor(
-        options.device, processes=options.processes, threads=options.threads, fresh=True
-    )
-    plans, every = _plan(ablations, options, _describe(options, executor), own)
+    executor = executor or make_executor(options.device, processes=1, threads=options.threads)
+    machine = {"processes": executor.slots, **_describe(options, executor)}
+    plans, every = _plan(ablations, options, machine, own)
     units = [unit for unit in every if unit.is_missing()]
     if len(units) < len(every):
         trainings = sum(unit.training is not None for unit in every)
@@ -155,11 +155,10 @@ def run_ablations(
     try:
         for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
             unit = units[done.index]
-            word = "failure" if unit.training else "cost_failure"
-            outcome = outcomes[unit.key] = done.result or {word: done.failure}
-            if outcome[word]:
-                own.warn(f"{unit.label}: {outcome[word]}")
-            if outcome[word] or not (unit.training and unit.is_missing()):
+            outcome = outcomes[unit.key] = done.result or {"failure": done.failure}
+            if failure := outcome["failure"]:
+                own.warn(f"{unit.label}: {failure}")
+            if failure or not (unit.training and unit.is_missing()):
                 task.advance(1)
     finally:
         task.close()
@@ -171,20 +170,18 @@ def _write(
     plans: Sequence[AblationResult], units: Sequence[Unit], outcomes: Outcomes, out: Path
 ) -> list[AblationResult]:
     """Write recipes to train by, and results: what the folders hold, costs and failures."""
-    values: dict[tuple[str, str], dict[str, Any]] = {}
-    for unit in units:
-        own = values.setdefault(unit.key[:2], {"seeds": ()})
-        outcome = outcomes.get(unit.key, {})
-        if unit.training is None:
-            own |= outcome
-        else:
-            own["seeds"] += (replace(unit.stored(), **outcome),)
-            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
     results = []
     for plan in plans:
-        name, variants = plan.ablation.name, plan.ablation.variants
-        found = (VariantResult(variant=each, **values[name, each.name]) for each in variants)
-        results.append(replace(plan, variants=tuple(found)))
+        name, variants = plan.ablation.name, []
+        for each in plan.ablation.variants:
+            cost, *trainings = (unit for unit in units if unit.key[:2] == (name, each.name))
+            seeds = tuple(replace(u.stored(), **outcomes.get(u.key, {})) for u in trainings)
+            own = outcomes.get(cost.key, {})
+            costs = {"cost": own.get("cost"), "cost_failure": own.get("failure", "")}
+            variants.append(VariantResult(variant=each, seeds=seeds, **costs))
+            if trainings:
+                write_values(out / name / each.name / RECIPE, plain_recipe(cost.recipe))
+        results.append(replace(plan, variants=tuple(variants)))
         former = None if plan.conditions.trained else read_result(out, name)
         if not (former and former.conditions.trained):  # costs alone replace no trainings
             write_values(out / name / RESULT, asdict(results[-1]))
@@ -219,7 +216,7 @@ def _plan(
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _find_sets(ablation, own, progress) if own.train else ({}, ())
         conditions = Conditions(
-            **{name: getattr(own, name) for name in ("budget", "overrides", "seeds", "processes")},
+            **{name: getattr(own, name) for name in ("budget", "overrides", "seeds")},
             trained=own.train,
             data=tuple(str(path) for path in own.data),
             sets=tuple(sets),
@@ -250,7 +247,7 @@ def _units(
         units.append(cost)
         for seed in range(options.seeds if options.train else 0):
             training = TrainOptions(
-                recipe=str(folder / "recipe.json"),
+                recipe=str(folder / RECIPE),
                 name=cost.label,
                 scale=ablation.scale,
                 out=folder / f"seed-{seed}",
@@ -364,13 +361,13 @@ def _describe_place(
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit; failures (a diverged training, too little memory, a defect) are its result.
 
-    A training that is stopped goes on from its checkpoint the next time. Returned are ``cost`` and
-    ``cost_failure``, or ``failure`` alone: the rest is in the training's folder.
+    A training that is stopped goes on from its checkpoint the next time. Returned are ``failure``
+    and perhaps a ``cost``: the rest is in the training's folder.
     """
     with threads(place.threads or None):
         if unit.training is None:
             cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
-            return {"cost": cost, "cost_failure": failure}
+            return {"cost": cost, "failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
         _, failure = _attempt(partial(_train, unit, own, progress, stop), progress)
         failures = [failure] * bool(failure)

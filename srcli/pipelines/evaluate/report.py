@@ -154,24 +154,21 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
 
 def picture_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate every picture under every model; below each set the medians."""
-    found: list[tuple[str, str, dict[str, float]]] = []
+    rows: list[Row] = []
+
+    def add(group: str, model: str, values: dict[str, float]) -> None:
+        rows.append(Row(cells=(model, *map(values.get, evaluation.metrics)), group=group))
+
     for dataset in evaluation.sets(scale):
-        found += [
-            (f"{dataset}/{each.picture}", each.model, each.values)
-            for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture)
-        ]
-        found += [
-            (f"{dataset}, median", mean.model, mean.medians)
-            for mean in evaluation.means(scale, dataset)
-        ]
+        for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture):
+            add(f"{dataset}/{each.picture}", each.model, each.values)
+        for mean in evaluation.means(scale, dataset):
+            add(f"{dataset}, median", mean.model, mean.medians)
     return Table(
         title=f"x{scale}, pictures",
         group_heading="picture",
         columns=(MODEL, *_metric_columns(evaluation)),
-        rows=tuple(
-            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
-            for group, model, values in found
-        ),
+        rows=tuple(rows),
     )
 
 
