@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
@@ -203,11 +203,10 @@ def ablation_markdown(judged: Sequence[JudgedAblation]) -> str:
     )
 
 
-def _parts(judged: Sequence[JudgedAblation]) -> dict[str, object]:
+def _parts(judged: Sequence[JudgedAblation]) -> dict[str, Any]:
     """Return for the templates the ablations, and the functions that tabulate them."""
-    functions = (score_table, cost_table, conditions, notes)
-    named: dict[str, object] = {each.__name__: each for each in functions}
-    return {"ablations": judged, "summary": summary_table(judged), **named}
+    functions = {each.__name__: each for each in (score_table, cost_table, conditions, notes)}
+    return {"ablations": judged, "summary": summary_table(judged), **functions}
 
 
 def _render(name: str, **values: object) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.evaluate.set_run import EnlargedPicture
+    from srcli.pipelines.evaluate.run import EnlargedPicture
 
     Array = NDArray[Any]
 

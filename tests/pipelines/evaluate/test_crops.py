@@ -26,8 +26,7 @@ from srcli.pipelines.evaluate.crops import (
     write_figure,
 )
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.evaluate.set_run import EnlargedPicture
+from srcli.pipelines.evaluate.run import EnlargedPicture, evaluate
 from tests.fixtures.pictures import shifted
 
 
