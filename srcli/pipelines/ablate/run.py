@@ -50,7 +50,6 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
@@ -141,8 +140,10 @@ def run_ablations(
             under other conditions.
     """
     own = progress or NoProgress()
-    executor = executor or make_executor(options.device, processes=1, threads=options.threads)
-    machine = {"processes": executor.slots, **_describe(options, executor)}
+    here = SerialExecutor(Place(device=options.device, threads=options.threads))
+    executor = executor or here
+    place = executor if isinstance(executor, RayExecutor) else here
+    machine = {"processes": executor.slots, **_describe(options, place)}
     plans, every = _plan(ablations, options, machine, own)
     units = [unit for unit in every if unit.is_missing()]
     if len(units) < len(every):
@@ -339,8 +340,6 @@ def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
 
 def _describe(options: AblateOptions, executor: Executor) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of the place where units are run."""
-    if not isinstance(executor, RayExecutor):  # the place is this machine
-        executor = SerialExecutor(Place(device=options.device, threads=options.threads))
     unit = SimpleNamespace(label="", precision=options.precision)
     (done,) = executor.run(_describe_place, [unit], progress=NoProgress())
     if done.result is None:
