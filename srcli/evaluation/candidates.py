@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.pairs import Chain, Pair, read_picture
-from srcli.evaluation.sets import list_pictures, match_files
+from srcli.evaluation.sets import Chain, Pair, list_pictures, match_files, read_picture
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.models import MODELS, entry_of

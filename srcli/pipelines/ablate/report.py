@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.ablate.results import (
@@ -196,7 +195,6 @@ def ablation_markdown(judged: Sequence[JudgedAblation]) -> str:
     """
     return _render(
         "report.md.j2",
-        version=__version__,
         escape=escape,
         markdown_table=markdown_table,
         **_parts(judged),
@@ -264,7 +262,6 @@ def ablation_page(judged: Sequence[JudgedAblation]) -> str:
     return render_page(
         PACKAGE,
         title="Ablations",
-        version=__version__,
         variant_rows=variant_rows,
         changes_text=changes_text,
         difference_chart=difference_chart,

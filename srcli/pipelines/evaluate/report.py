@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from PIL import Image
 
-from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
@@ -261,7 +260,6 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
     return render_page(
         "srcli.pipelines.evaluate",
         title="Super-resolution side by side",
-        version=__version__,
         script="page.js",
         evaluation=evaluation,
         pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),

@@ -22,9 +22,17 @@ from srcli.evaluation.candidates import (
     short_labels,
     unique_models,
 )
-from srcli.evaluation.pairs import Chain, Pair, read_pair
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
-from srcli.evaluation.sets import BUILT_IN, PictureSet, SetPicture, find_set, resolve_set_name
+from srcli.evaluation.sets import (
+    BUILT_IN,
+    Chain,
+    Pair,
+    PictureSet,
+    SetPicture,
+    find_set,
+    read_pair,
+    resolve_set_name,
+)
 from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc

@@ -10,7 +10,7 @@ from PIL import Image
 
 from srcli.errors import ModelError, UsageError
 from srcli.evaluation import sets
-from srcli.evaluation.pairs import CHAINS, Pair
+from srcli.evaluation.sets import CHAINS, Pair
 from srcli.imaging.resize import mod_crop, resize
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.evaluate.crops import (
