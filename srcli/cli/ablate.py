@@ -187,8 +187,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
-    from srcli.pipelines.ablate.results import AblateOptions
-    from srcli.pipelines.ablate.run import run_ablations
+    from srcli.pipelines.ablate.run import AblateOptions, run_ablations
     from srcli.recipes.ablations import select_ablations
 
     targets = result_targets(given)

@@ -30,14 +30,13 @@ from srcli.errors import (
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import read_input
-from srcli.inference.device import choose_device
+from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
 from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import (
     RESULT,
-    AblateOptions,
     AblationResult,
     Conditions,
     Cost,
@@ -58,7 +57,7 @@ from srcli.ports.progress import NoProgress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
 from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import stage_budgets
+from srcli.training.budget import parse_budget, stage_budgets
 from srcli.training.folder import RunFolder, file_digest
 from srcli.training.steps import Numerics
 
@@ -73,6 +72,39 @@ RECIPE = "recipe.json"
 T = TypeVar("T")
 Outcomes = dict[tuple[str, str, int], JsonDict]
 """Costs and failures of this run by the ``key`` of the unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions(DataSelection):
+    """Options of a run, the same for all variants; data may be left out if none is trained."""
+
+    budget: str | None = None
+    """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
+    overrides: tuple[str, ...] = ()
+    """``path=value`` for the recipes of all variants, as ``srx train --set`` takes them."""
+    seeds: int = 1
+    """Trainings of every variant, with the seeds 0, 1, ..."""
+    train: bool = True
+    """False measures parameters, work and memory only."""
+    sets: tuple[str, ...] | None = None
+    """Sets to measure on; None for those of each ablation that are available."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    """Number format of the trainings; quality is always measured in fp32."""
+    threads: int = 0
+    """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
+    out: Path = Path("ablations")
+    """Folder of all ablations, each in a folder of its name."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
+        if self.budget is not None:
+            parse_budget(self.budget)
+        if self.train and not self.data:
+            raise UsageError("--data: give pictures to train on, or --no-train")
+        if self.train and self.precision == "fp16":
+            raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
