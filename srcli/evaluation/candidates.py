@@ -99,24 +99,21 @@ Candidate = NetworkCandidate | FolderCandidate
 """A source of an SR picture for every LR picture."""
 
 
-def unique_models(models: Sequence[str]) -> list[str]:
-    """Return each model once, in order; two spellings of one path are the same model."""
+def label_models(models: Sequence[str]) -> dict[str, str]:
+    """Return each model once, in order, with a short name that stays different from the others.
+
+    Two spellings of one path are the same model. Files are called by their stem, with folders where
+    needed; names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
+    """
     found: dict[object, str] = {}
     for model in models:
         path = Path(model)
         found.setdefault(model if model in MODELS or not path.exists() else path.resolve(), model)
-    return list(found.values())
-
-
-def short_labels(names: Sequence[str]) -> list[str]:
-    """Return short names that stay different: files by their stem, with folders where needed.
-
-    Names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
-    """
+    names = list(found.values())
     paths = [Path(name) for name in names]
     plain = [p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths]
     for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
-        found = ["/".join(path.parts[-depth:]) for path in plain]
-        if len(set(found)) == len(set(names)):
-            return found
-    return list(names)
+        labels = ["/".join(path.parts[-depth:]) for path in plain]
+        if len(set(labels)) == len(names):
+            return dict(zip(names, labels, strict=True))
+    return dict(zip(names, names, strict=True))

@@ -15,13 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import DataError, DefectError, ModelError, SrxError, UsageError, one_file
-from srcli.evaluation.candidates import (
-    Candidate,
-    FolderCandidate,
-    NetworkCandidate,
-    short_labels,
-    unique_models,
-)
+from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate, label_models
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.evaluation.sets import (
     BUILT_IN,
@@ -95,8 +89,7 @@ def evaluate(
     own = options or EvalOptions()
     if not models:
         raise UsageError("nothing to measure: give models or folders of SR pictures")
-    unique = unique_models(models)
-    labels = dict(zip(unique, short_labels(unique), strict=True))
+    labels = label_models(models)
     progress = progress or NoProgress()
     sets = _find_sets(datasets, scales, own)
     for note in dict.fromkeys(note for _, each in sets for note in each.notes):
