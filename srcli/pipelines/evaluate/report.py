@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -151,12 +150,15 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     return [*own, printed_cost_table(evaluation.published_costs, counted, scale)]
 
 
-def picture_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate every picture under every model; below each set the medians."""
+def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Values] = ()) -> Table:
+    """Tabulate every picture under every model, linked to its card; below each set the medians."""
+    link = Markup('<a href="#{}">{}</a>').format
+    links = {card["name"]: link(card["anchor"], card["name"]) for card in cards}
     rows: list[Row] = []
 
     def add(group: str, model: str, values: dict[str, float]) -> None:
-        rows.append(Row(cells=(model, *map(values.get, evaluation.metrics)), group=group))
+        cells = (model, *map(values.get, evaluation.metrics))
+        rows.append(Row(cells=cells, group=links.get(group, group)))
 
     for dataset in evaluation.sets(scale):
         for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture):
@@ -265,7 +267,7 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
         all_cards=[_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)],
         scale_tables=scale_tables,
-        linked_pictures=linked_pictures,
+        picture_table=picture_table,
         difference_charts=difference_charts,
         cost_charts=cost_charts,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
@@ -274,22 +276,13 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
     )
 
 
-def linked_pictures(evaluation: Evaluation, scale: int, cards: Sequence[Values]) -> Table:
-    """Tabulate every picture, its name a link to its card where there is one."""
-    link = Markup('<a href="#{}">{}</a>').format
-    links = {card["name"]: link(card["anchor"], card["name"]) for card in cards}
-    table = picture_table(evaluation, scale)
-    rows = (replace(row, group=links.get(row.group, row.group)) for row in table.rows)
-    return replace(table, rows=tuple(rows))
-
-
 def difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
     """Draw the differences to the first model with their intervals, a chart for each metric."""
     for name in evaluation.metrics:
-        own = [d for d in evaluation.differences if (d.scale, d.metric) == (scale, name)]
         rows = [
             (f"{d.dataset}, {plural(d.pictures, 'picture')}: {d.model}", d.mean, d.low, d.high)
-            for d in own
+            for d in evaluation.differences
+            if (d.scale, d.metric) == (scale, name)
         ]
         if rows:
             heading = f"{METRICS[name].heading} against {evaluation.models[0]}"
