@@ -267,9 +267,7 @@ def make_networks(
             continue
         try:
             with one_file(model):
-                found.append(
-                    NetworkCandidate(model, label, scale, chain, engine, tile=options.tile)
-                )
+                found.append(NetworkCandidate(model, label, scale, chain, engine, options.tile))
         except (ModelError, DefectError) as error:
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
