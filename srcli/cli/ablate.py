@@ -169,13 +169,12 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
             Console().warn(f"left out: {error}")
     if not results and not ablations:
         raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
-    done = [each.ablation for each in results]
-    names = {each.name for each in done}
-    others = [each for each in ablations if each.name not in names]
-    shown = [*done, *others] if given["names"] else []
-    for ablation in shown if not given["quiet"] and "-" not in targets.values() else ():
+    done = {each.ablation.name: each.ablation for each in results}
+    others = [each for each in ablations if each.name not in done]
+    shown = given["names"] and not given["quiet"] and "-" not in targets.values()
+    for ablation in (*done.values(), *others) if shown else ():
         _show_definition(ablation)
-        if ablation in others:
+        if ablation.name not in done:
             name = ablation.name if ablation.name in ABLATIONS else "FILE"
             echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m")
     _report(results, targets, quiet=given["quiet"], others=others)
@@ -188,8 +187,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
-    from srcli.pipelines.ablate.results import AblateOptions
-    from srcli.pipelines.ablate.run import run_ablations
+    from srcli.pipelines.ablate.run import AblateOptions, run_ablations
     from srcli.recipes.ablations import select_ablations
 
     targets = result_targets(given)
@@ -204,7 +202,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         sets=given["sets"] or None,
         threads=given["threads"] or 0,
         device=device,
-        processes=1 if executor is None else executor.slots,
     )
     with stop_signals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         results = run_ablations(ablations, options, progress=console, stop=stop, executor=executor)
@@ -281,11 +278,12 @@ def _report(
     JSON has ``others``, too: ablations that were not run.
     """
     from srcli.pipelines.ablate import report
+    from srcli.pipelines.ablate.results import judge
 
-    sections = report.make_sections(results)
+    judged = judge(results)
     plain: list[dict[str, Any]] = []
     out = make_console(to_stderr="-" in targets.values())
-    for each in sections:
+    for each in judged:
         comparisons = [
             {
                 "set": dataset,
@@ -294,29 +292,29 @@ def _report(
                 "verdict": str(own.verdict),
                 "found": own.found and own.found._asdict(),
             }
-            for (dataset, name), own in each.judged.items()
+            for (dataset, name), own in each.comparisons.items()
         ]
         plain.append({**asdict(each.result), "comparisons": comparisons, "tests": each.tests})
         if quiet:
             continue
-        name, scores = each.own.name, each.scores
+        ablation, scores = each.result.ablation, report.score_table(each)
         measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
-        print_table(out, scores.select(measured), title=f"{name}: quality")
-        to_base = f"{name}: difference to {each.own.base}"
+        print_table(out, scores.select(measured), title=f"{ablation.name}: quality")
+        to_base = f"{ablation.name}: difference to {ablation.base}"
         print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
-        print_table(out, each.costs, title=f"{name}: cost")
+        print_table(out, report.cost_table(each.result), title=f"{ablation.name}: cost")
         lines = [f"Failed: {line}" for line in each.result.failures]
-        lines += [f"{word}: {text}" for word, text in each.conditions]
-        for line in (*lines, *each.notes, ""):
+        lines += [f"{word}: {text}" for word, text in report.conditions(each.result)]
+        for line in (*lines, *report.notes(each), ""):
             out.print(line)
     if len(results) > 1 and not quiet:
-        print_table(out, report.summary_table(sections))
+        print_table(out, report.summary_table(judged))
     plain += [{"ablation": asdict(each)} for each in others]
     write_formats(
         targets,
         {
             "--json": lambda: json_text(plain),
-            "--markdown": lambda: report.ablation_markdown(sections),
-            "--html": lambda: report.ablation_page(sections),
+            "--markdown": lambda: report.ablation_markdown(judged),
+            "--html": lambda: report.ablation_page(judged),
         },
     )

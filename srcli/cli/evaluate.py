@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation
     from srcli.pipelines.evaluate.crops import Comparison
     from srcli.pipelines.evaluate.options import EvalOptions
-    from srcli.pipelines.evaluate.set_run import EnlargedPicture
+    from srcli.pipelines.evaluate.run import EnlargedPicture
 
 EXAMPLES = """
 \b

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.pairs import Chain, Pair, read_picture
-from srcli.evaluation.sets import list_pictures, match_files
+from srcli.evaluation.sets import Chain, Pair, list_pictures, match_files, read_picture
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.models import MODELS, entry_of
@@ -26,31 +26,25 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
+@dataclass
 class NetworkCandidate:
     """A model, by its name or weights file, at one scale; ``tile`` None runs pictures whole."""
 
-    def __init__(
-        self,
-        model: str,
-        label: str,
-        scale: int,
-        chain: Chain,
-        engine: EngineOptions,
-        *,
-        tile: int | None = None,
-    ) -> None:
-        self.label = label
-        self.network = load_model(model, scale, value_range=engine.value_range)
+    model: str
+    label: str
+    scale: int
+    chain: Chain
+    options: EngineOptions
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        self.network = load_model(self.model, self.scale, value_range=self.options.value_range)
         learns = next(self.network.parameters(), None) is not None
-        if chain.luma_only and learns and self.network.colour != "y":
+        if self.chain.luma_only and learns and self.network.colour != "y":
             raise UsageError(
-                f"--chain {chain.name} feeds Y alone, and {label} takes RGB; "
+                f"--chain {self.chain.name} feeds Y alone, and {self.label} takes RGB; "
                 "it is for bicubic and for networks on Y"
             )
-        self._model = model
-        self._chain = chain
-        self._options = engine
-        self._tile = tile
 
     @property
     def network_name(self) -> str:
@@ -61,19 +55,19 @@ class NetworkCandidate:
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""
         grid = None
-        if self._tile is not None:
-            tiling = choose_tiling(self._model, self.network, self._tile)
+        if self.tile is not None:
+            tiling = choose_tiling(self.model, self.network, self.tile)
             grid = tiling.grid(*pair.lr.shape[:2])
-        pixels = self._chain.to_input(pair.lr, gray=pair.gray)
+        pixels = self.chain.to_input(pair.lr, gray=pair.gray)
         start = time.perf_counter()
         output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
         seconds = time.perf_counter() - start
-        return self._chain.to_uint8(output, gray=pair.gray), seconds
+        return self.chain.to_uint8(output, gray=pair.gray), seconds
 
     @cached_property
     def _engine(self) -> TorchEngine:
-        network = as_gray_network(self.network) if self._chain.luma_only else self.network
-        return make_engine(network, self._options, whole_pictures=self._tile is None)
+        network = as_gray_network(self.network) if self.chain.luma_only else self.network
+        return make_engine(network, self.options, whole_pictures=self.tile is None)
 
 
 class FolderCandidate:
@@ -105,24 +99,21 @@ Candidate = NetworkCandidate | FolderCandidate
 """A source of an SR picture for every LR picture."""
 
 
-def unique_models(models: Sequence[str]) -> list[str]:
-    """Return each model once, in order; two spellings of one path are the same model."""
+def label_models(models: Sequence[str]) -> dict[str, str]:
+    """Return each model once, in order, with a short name that stays different from the others.
+
+    Two spellings of one path are the same model. Files are called by their stem, with folders where
+    needed; names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
+    """
     found: dict[object, str] = {}
     for model in models:
         path = Path(model)
         found.setdefault(model if model in MODELS or not path.exists() else path.resolve(), model)
-    return list(found.values())
-
-
-def short_labels(names: Sequence[str]) -> list[str]:
-    """Return short names that stay different: files by their stem, with folders where needed.
-
-    Names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
-    """
+    names = list(found.values())
     paths = [Path(name) for name in names]
     plain = [p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths]
     for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
-        found = ["/".join(path.parts[-depth:]) for path in plain]
-        if len(set(found)) == len(set(names)):
-            return found
-    return list(names)
+        labels = ["/".join(path.parts[-depth:]) for path in plain]
+        if len(set(labels)) == len(names):
+            return dict(zip(names, labels, strict=True))
+    return dict(zip(names, names, strict=True))

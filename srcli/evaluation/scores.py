@@ -18,7 +18,7 @@ from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 class Metric(NamedTuple):
@@ -172,17 +172,22 @@ class Evaluation:
         return found
 
     def add_differences(self, *, resamples: int) -> None:
-        """Compare every model with the first, picture by picture; 0 resamples give no intervals."""
+        """Compare every model with the first, picture by picture; 0 resamples give no intervals.
+
+        Differences that are not finite are left out.
+        """
         against = self.models[0]
         for (scale, dataset), model, metric in product(self.sizes, self.models[1:], self.metrics):
             first, other = (
                 {score.picture: score.values[metric] for score in self.of(scale, dataset, each)}
                 for each in (against, model)
             )
-            count, *found = paired_mean(first, other, resamples=resamples)
-            if count:
+            pairs = [other[name] - value for name, value in first.items() if name in other]
+            if finite := list(filter(math.isfinite, pairs)):
+                ends = bootstrap(finite, resamples=resamples)
+                count, mean = len(finite), math.fsum(finite) / len(finite)
                 self.differences.append(
-                    Difference(scale, dataset, model, against, metric, count, *found)
+                    Difference(scale, dataset, model, against, metric, count, mean, *ends)
                 )
 
     def as_json(self) -> dict[str, Any]:
@@ -222,24 +227,6 @@ def _flat(row: PictureScore | MeanScore) -> dict[str, Any]:
     plain = asdict(row)
     values = plain.pop("values")
     return {**plain, **values}
-
-
-def paired_mean(
-    first: Mapping[str, float], other: Mapping[str, float], *, resamples: int
-) -> tuple[int, float, float, float]:
-    """Compare two models' values by picture; those that are not finite are left out.
-
-    Returned are the number of pictures of both, the mean of other - first, and its 95 % interval;
-    NaN without any.
-    """
-    finite = [
-        difference
-        for name in first
-        if name in other and math.isfinite(difference := other[name] - first[name])
-    ]
-    if not finite:
-        return 0, math.nan, math.nan, math.nan
-    return len(finite), math.fsum(finite) / len(finite), *bootstrap(finite, resamples=resamples)
 
 
 def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, float]:

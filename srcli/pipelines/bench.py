@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from srcli.errors import ModelError, UsageError
-from srcli.evaluation.candidates import short_labels, unique_models
+from srcli.evaluation.candidates import label_models
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
@@ -180,12 +180,11 @@ def bench(
     if not models:
         raise UsageError("nothing to measure: give a model")
     device, load = choose_device(options.engine.device), load_average()
-    names = unique_models(models)
     with threads(options.threads):
         loaded = [
             (model, label, _load(model, scale, options.engine.value_range, progress))
             for scale in dict.fromkeys(options.scales)
-            for model, label in zip(names, short_labels(names), strict=True)
+            for model, label in label_models(models).items()
         ]
         groups: dict[tuple[int, ...], list[BenchCase]] = {}
         for own in loaded:

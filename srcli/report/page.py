@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from srcli import __version__
 from srcli.report.table import interval_text, printable, visible
 
 if TYPE_CHECKING:
@@ -30,13 +31,15 @@ LETTERS = 40
 @cache
 def environment(package: str = TEMPLATES) -> Environment:
     """Return what renders a package's templates and the shared ones; every text is escaped."""
-    return Environment(
+    found = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.globals["version"] = __version__
+    return found
 
 
 def render_page(package: str, *, title: str, script: str = "", **values: object) -> str:
@@ -44,8 +47,7 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
 
     A policy inside the page forbids it to load anything and to run any script but its own.
 
-    ``script`` names a file in the package; ``values`` go to the template, with the
-    program's ``version``.
+    ``script`` names a file in the package; ``values`` go to the template.
     """
     code = _read(package, script) if script else ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

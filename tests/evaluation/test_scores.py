@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from srcli.cli.console import json_text
-from srcli.evaluation.scores import Difference, Evaluation, PictureScore, bootstrap, paired_mean
+from srcli.evaluation.scores import Difference, Evaluation, PictureScore, bootstrap
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.report import score_table
 
@@ -114,19 +114,27 @@ def test_no_interval_without_two_pictures_or_draws(values, resamples):
     assert all(math.isnan(end) for end in bootstrap(values, resamples=resamples))
 
 
+def differences(first, other, lacking=()):
+    """Compare two models; some of the pairs of model and picture were not measured."""
+    result = make({"a": first, "b": other})
+    result.scores = [s for s in result.scores if (s.model, s.picture) not in lacking]
+    result.add_differences(resamples=500)
+    return [(each.pictures, each.mean, each.low, each.high) for each in result.differences]
+
+
 def test_a_model_does_not_differ_from_itself():
-    values = {"a": 30.123456, "b": 27.1, "c": 33.3}
-    assert paired_mean(values, dict(values), resamples=500) == (3, 0.0, 0.0, 0.0)
+    assert differences([30.123456, 27.1, 33.3], [30.123456, 27.1, 33.3]) == [(3, 0.0, 0.0, 0.0)]
 
 
 def test_only_pictures_of_both_are_paired():
-    first = {"a": 30.0, "b": 28.0, "c": 26.0, "e": math.inf}
-    other = {"b": 29.0, "c": 28.0, "d": 50.0, "e": 40.0}
-    count, mean, low, high = paired_mean(first, other, resamples=500)
+    lacking = {("b", "p0"), ("a", "p3")}
+    values = [30.0, 28.0, 26.0, 0.0, math.inf], [0.0, 29.0, 28.0, 50.0, 40.0]
+    ((count, mean, low, high),) = differences(*values, lacking)
     assert (count, mean) == (2, 1.5)
     # Student's, for two are too few to draw from: half the distance times tan(0.475 pi)
     half = 0.5 * math.tan(0.475 * math.pi)
     assert (low, high) == pytest.approx((1.5 - half, 1.5 + half))
+    assert differences([math.inf], [math.inf]) == differences([], [1.0]) == []
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 14])

@@ -257,8 +257,8 @@ def test_evaluating_measures_all_others(srx, tmp_path, break_at, request, seam):
     if seam == "infer":
         request.getfixturevalue("broken_engine")
     else:
-        names = {"read": "set_run.read_pair", "write": "crops.write_photograph"}
-        break_at(EVALUATE + names.get(seam, "set_run.Reference.score"))
+        names = {"read": "run.read_pair", "write": "crops.write_photograph"}
+        break_at(EVALUATE + names.get(seam, "run.Reference.score"))
     words = ["eval", "-m", "bicubic", "-s", 2, "--data", tmp_path / "in", "--metrics", "psnr"]
     words += ["--no-cost", "--json", "-", "--save-images", tmp_path / "out"]
     done = srx(*words)

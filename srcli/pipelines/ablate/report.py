@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.ablate.results import (
     LEAST_GAIN,
     PRINTED_SHARE,
-    AblationResult,
-    Judged,
+    JudgedAblation,
     Verdict,
-    count_tests,
-    judge,
     sets_of,
 )
 from srcli.recipes.ablations import changes_text
@@ -42,7 +37,7 @@ from srcli.training.budget import parse_budget
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.pipelines.ablate.results import VariantResult
+    from srcli.pipelines.ablate.results import AblationResult, VariantResult
     from srcli.recipes.ablations import Ablation
     from srcli.report.table import Cell
 
@@ -51,44 +46,6 @@ MIB = 2**20
 LEAST_DIGITS = 2
 """Of printed decibels, where those at hand happen to end on zeros."""
 VARIANT = Column("variant", kind="text")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """Everything that a report shows of one ablation, on a terminal, in Markdown and on a page."""
-
-    result: AblationResult
-    judged: Judged
-    tests: int
-    """Tests of the whole report, which p-values are adjusted for."""
-    scores: Table
-    """Without any training it has no rows."""
-    costs: Table
-    conditions: list[tuple[str, str]]
-    notes: list[str]
-
-    @property
-    def own(self) -> Ablation:
-        """The ablation."""
-        return self.result.ablation
-
-
-def make_sections(results: Sequence[AblationResult]) -> list[Section]:
-    """Judge the results together, and tabulate each."""
-    judged = judge(results)
-    tests = count_tests(judged)
-    return [
-        Section(
-            result=result,
-            judged=own,
-            tests=tests,
-            scores=score_table(result, own),
-            costs=cost_table(result),
-            conditions=conditions(result),
-            notes=notes(result, tests),
-        )
-        for result, own in zip(results, judged, strict=True)
-    ]
 
 
 def variant_rows(ablation: Ablation) -> list[tuple[str, str, str]]:
@@ -103,28 +60,29 @@ def variant_rows(ablation: Ablation) -> list[tuple[str, str, str]]:
     ]
 
 
-def summary_table(sections: Sequence[Section]) -> Table:
+def summary_table(judged: Sequence[JudgedAblation]) -> Table:
     """Count for each ablation the verdicts on its variants, on all of its sets."""
     words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
     rows = []
-    for each in sections:
-        found = [e for e in each.judged.values() if e.printed is not None and e.found]
+    for each in judged:
+        found = [e for e in each.comparisons.values() if e.printed is not None and e.found]
         counts: list[Cell] = [sum(own.verdict is word for own in found) for word in words]
         counts.append(sum(own.p is None for own in found))
         counts = counts if each.result.conditions.trained else [None] * len(counts)
-        about = (each.own.name, len(each.own.variants), budget_of(each.result))
+        ablation = each.result.ablation
+        about = (ablation.name, len(ablation.variants), budget_of(each.result))
         rows.append(Row(cells=(*about, *counts)))
     columns = columns_of(("ablation",), ("variants",)) + columns_of(("budget",))
     columns += tuple(Column(heading, wrap=True) for heading in (*words, "not judged"))
     note = (
         "Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
-        f"Holm's correction over {plural(sections[0].tests if sections else 0, 'test')}. Not "
+        f"Holm's correction over {plural(judged[0].tests if judged else 0, 'test')}. Not "
         "judged: one seed, no printed sign, or base or variant too near bicubic."
     )
     return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(note,))
 
 
-def score_table(result: AblationResult, judged: Judged) -> Table:
+def score_table(judged: JudgedAblation) -> Table:
     """Tabulate means over seeds on every set, differences to the base, printed values, verdicts.
 
     Bicubic stands below each set. Sets of the paper that were not measured have what was printed
@@ -136,6 +94,7 @@ def score_table(result: AblationResult, judged: Judged) -> Table:
         *(Column(heading, wrap=True) for heading in headings),
         Column("verdict", kind="status", wrap=True),
     )
+    result = judged.result
     digits, wanted = METRICS["psnr"].digits, result.conditions.seeds
     names = [each.variant.name for each in result.variants]
     rows: list[Row] = []
@@ -151,7 +110,7 @@ def score_table(result: AblationResult, judged: Judged) -> Table:
         values += [value for value in differences if value is not None]
         for each in result.variants:
             name, done = each.variant.name, len(means[each.variant.name])
-            own = judged[dataset, name]
+            own = judged.comparisons[dataset, name]
             count = str(done) if done == wanted else f"{done} of {wanted}"
             cells = (
                 name,
@@ -229,19 +188,23 @@ def budget_of(result: AblationResult) -> str:
     return plural(int(conditions.budget), "iteration") if whole else conditions.budget
 
 
-def ablation_markdown(sections: Sequence[Section]) -> str:
+def ablation_markdown(judged: Sequence[JudgedAblation]) -> str:
     """Return ablations as Markdown: a summary, then for each its question, tables and conditions.
 
     The same results give the same text.
     """
     return _render(
         "report.md.j2",
-        version=__version__,
-        summary=summary_table(sections),
-        sections=sections,
         escape=escape,
         markdown_table=markdown_table,
+        **_parts(judged),
     )
+
+
+def _parts(judged: Sequence[JudgedAblation]) -> dict[str, Any]:
+    """Return for the templates the ablations, and the functions that tabulate them."""
+    functions = {each.__name__: each for each in (score_table, cost_table, conditions, notes)}
+    return {"ablations": judged, "summary": summary_table(judged), **functions}
 
 
 def _render(name: str, **values: object) -> str:
@@ -271,11 +234,9 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
     return [(word, words) for word, _, words in pairs]
 
 
-def notes(result: AblationResult, tests: int) -> list[str]:
-    """Return remarks that the tables must be read with, a sentence or two each.
-
-    ``tests`` are those of the whole report.
-    """
+def notes(judged: JudgedAblation) -> list[str]:
+    """Return remarks that the tables must be read with, a sentence or two each."""
+    result = judged.result
     own, ablation = result.conditions, result.ablation
     shared = _render(
         "notes.txt.j2",
@@ -283,7 +244,7 @@ def notes(result: AblationResult, tests: int) -> list[str]:
         ablation=ablation,
         printed=any(v.published for v in ablation.variants),
         timed=own.budget is not None and parse_budget(own.budget).seconds is not None,
-        tests=plural(tests, "test"),
+        tests=plural(judged.tests, "test"),
         least_gain=f"{LEAST_GAIN:g}",
         printed_share=f"{PRINTED_SHARE:.0%}",
         missing=result.missing,
@@ -293,7 +254,7 @@ def notes(result: AblationResult, tests: int) -> list[str]:
     return [*filter(None, own_notes), *shared.splitlines(), *left_out]
 
 
-def ablation_page(sections: Sequence[Section]) -> str:
+def ablation_page(judged: Sequence[JudgedAblation]) -> str:
     """Return ablations as a page; the same results give the same characters.
 
     A policy inside the page forbids it to load or run anything.
@@ -301,21 +262,19 @@ def ablation_page(sections: Sequence[Section]) -> str:
     return render_page(
         PACKAGE,
         title="Ablations",
-        version=__version__,
-        summary=summary_table(sections),
-        ablations=sections,
         variant_rows=variant_rows,
         changes_text=changes_text,
         difference_chart=difference_chart,
+        **_parts(judged),
     )
 
 
-def difference_chart(section: Section) -> str:
+def difference_chart(judged: JudgedAblation) -> str:
     """Draw the difference of every variant to the base with its interval; empty without any."""
     rows = []
-    for (dataset, name), own in section.judged.items():
+    for (dataset, name), own in judged.comparisons.items():
         if own.found is not None:
             sizes = f"{plural(own.found.seeds, 'seed')}, {plural(own.found.pictures, 'picture')}"
             rows.append((f"{dataset}, {sizes}: {name}", *own.found[:3]))
-    heading = f"PSNR dB against {section.own.base}"
+    heading = f"PSNR dB against {judged.result.ablation.base}"
     return interval_chart(rows, heading, METRICS["psnr"].digits) if rows else ""

@@ -1,4 +1,4 @@
-"""Options and results of ablations, the files that keep them, and verdicts on what was printed.
+"""Results of ablations, the files that keep them, and verdicts on what was printed.
 
 Variants are compared with their base in pairs, by seed and picture.
 """
@@ -9,23 +9,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from srcli.data.training_set import DataSelection
-from srcli.errors import DataError, RecipeError, UsageError
+from srcli.errors import DataError, RecipeError
 from srcli.files import parse_text
-from srcli.inference.device import Precision
 from srcli.recipes.ablations import METRICS, Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
 from srcli.recipes.files import load_recipe, write_json
 from srcli.recipes.published import name_key, published_rows
-from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 RESULT = "ablation.json"
@@ -38,41 +36,6 @@ PRINTED_SHARE = 0.5
 """Share of the printed gain over bicubic below which a network is too little trained to judge."""
 MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AblateOptions(DataSelection):
-    """Options of a run, the same for all variants; data may be left out if none is trained."""
-
-    budget: str | None = None
-    """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
-    overrides: tuple[str, ...] = ()
-    """``path=value`` for the recipes of all variants, as ``srx train --set`` takes them."""
-    seeds: int = 1
-    """Trainings of every variant, with the seeds 0, 1, ..."""
-    train: bool = True
-    """False measures parameters, work and memory only."""
-    sets: tuple[str, ...] | None = None
-    """Sets to measure on; None for those of each ablation that are available."""
-    device: str = "auto"
-    precision: Precision = "auto"
-    """Number format of the trainings; quality is always measured in fp32."""
-    threads: int = 0
-    """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
-    processes: int = 1
-    """Units at once; 1 works in this process, more give each GPU a process, or share the CPU."""
-    out: Path = Path("ablations")
-    """Folder of all ablations, each in a folder of its name."""
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
-        if self.budget is not None:
-            parse_budget(self.budget)
-        if self.train and not self.data:
-            raise UsageError("--data: give pictures to train on, or --no-train")
-        if self.train and self.precision == "fp16":
-            raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,11 +339,18 @@ class JudgedDifference:
     """P-value adjusted for all tests of the report; None where there is no test."""
 
 
-Judged = Mapping[tuple[str, str], JudgedDifference]
-"""The comparisons of one ablation, by set and name of the variant."""
+@dataclass(frozen=True, kw_only=True)
+class JudgedAblation:
+    """A result with its comparisons: everything that a report shows."""
+
+    result: AblationResult
+    comparisons: Mapping[tuple[str, str], JudgedDifference]
+    """By set and name of the variant."""
+    tests: int
+    """Tests of the whole report, which p-values are adjusted for."""
 
 
-def judge(results: Sequence[AblationResult]) -> list[Judged]:
+def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
     A test is a printed difference with a sign, of variants with two seeds or more that both are
@@ -401,12 +371,10 @@ def judge(results: Sequence[AblationResult]) -> list[Judged]:
             same = (each.found.mean > 0) == (each.printed > 0)
             verdict = Verdict.SAME if same else Verdict.OPPOSITE
         own[key] = replace(each, verdict=verdict, p=p)
-    return list[Judged](judged)
-
-
-def count_tests(judged: Sequence[Judged]) -> int:
-    """Return the number of tests that the p-values are adjusted for."""
-    return sum(each.p is not None for own in judged for each in own.values())
+    return [
+        JudgedAblation(result=result, comparisons=own, tests=len(tests))
+        for result, own in zip(results, judged, strict=True)
+    ]
 
 
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:

@@ -30,14 +30,13 @@ from srcli.errors import (
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import read_input
-from srcli.inference.device import choose_device
+from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
 from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import (
     RESULT,
-    AblateOptions,
     AblationResult,
     Conditions,
     Cost,
@@ -50,7 +49,6 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
@@ -59,7 +57,7 @@ from srcli.ports.progress import NoProgress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
 from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import stage_budgets
+from srcli.training.budget import parse_budget, stage_budgets
 from srcli.training.folder import RunFolder, file_digest
 from srcli.training.steps import Numerics
 
@@ -70,9 +68,43 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Progress
 
 SCORES = "scores.json"
+RECIPE = "recipe.json"
 T = TypeVar("T")
 Outcomes = dict[tuple[str, str, int], JsonDict]
 """Costs and failures of this run by the ``key`` of the unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions(DataSelection):
+    """Options of a run, the same for all variants; data may be left out if none is trained."""
+
+    budget: str | None = None
+    """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
+    overrides: tuple[str, ...] = ()
+    """``path=value`` for the recipes of all variants, as ``srx train --set`` takes them."""
+    seeds: int = 1
+    """Trainings of every variant, with the seeds 0, 1, ..."""
+    train: bool = True
+    """False measures parameters, work and memory only."""
+    sets: tuple[str, ...] | None = None
+    """Sets to measure on; None for those of each ablation that are available."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    """Number format of the trainings; quality is always measured in fp32."""
+    threads: int = 0
+    """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
+    out: Path = Path("ablations")
+    """Folder of all ablations, each in a folder of its name."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
+        if self.budget is not None:
+            parse_budget(self.budget)
+        if self.train and not self.data:
+            raise UsageError("--data: give pictures to train on, or --no-train")
+        if self.train and self.precision == "fp16":
+            raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,18 +164,19 @@ def run_ablations(
     same evaluation. ``options.out`` has a folder for each ablation, variant and seed, the last of
     them as ``srx train`` writes it; what is finished there is not done again. A variant that fails
     becomes a row that says so. ``stop`` is called often; true ends the run, and running trainings
-    keep a checkpoint, from which the next run goes on. Without an executor it is the one that the
-    options ask for.
+    keep a checkpoint, from which the next run goes on. Without an executor all is done in this
+    process.
 
     Raises:
         SrxError: If the options, the data or a variant make no sense, or the folder holds trainings
             under other conditions.
     """
     own = progress or NoProgress()
-    executor = executor or make_executor(
-        options.device, processes=options.processes, threads=options.threads, fresh=True
-    )
-    plans, every = _plan(ablations, options, _describe(options, executor), own)
+    here = SerialExecutor(Place(device=options.device, threads=options.threads))
+    executor = executor or here
+    place = executor if isinstance(executor, RayExecutor) else here
+    machine = {"processes": executor.slots, **_describe(options, place)}
+    plans, every = _plan(ablations, options, machine, own)
     units = [unit for unit in every if unit.is_missing()]
     if len(units) < len(every):
         trainings = sum(unit.training is not None for unit in every)
@@ -155,11 +188,10 @@ def run_ablations(
     try:
         for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
             unit = units[done.index]
-            word = "failure" if unit.training else "cost_failure"
-            outcome = outcomes[unit.key] = done.result or {word: done.failure}
-            if outcome[word]:
-                own.warn(f"{unit.label}: {outcome[word]}")
-            if outcome[word] or not (unit.training and unit.is_missing()):
+            outcome = outcomes[unit.key] = done.result or {"failure": done.failure}
+            if failure := outcome["failure"]:
+                own.warn(f"{unit.label}: {failure}")
+            if failure or not (unit.training and unit.is_missing()):
                 task.advance(1)
     finally:
         task.close()
@@ -171,20 +203,18 @@ def _write(
     plans: Sequence[AblationResult], units: Sequence[Unit], outcomes: Outcomes, out: Path
 ) -> list[AblationResult]:
     """Write recipes to train by, and results: what the folders hold, costs and failures."""
-    values: dict[tuple[str, str], dict[str, Any]] = {}
-    for unit in units:
-        own = values.setdefault(unit.key[:2], {"seeds": ()})
-        outcome = outcomes.get(unit.key, {})
-        if unit.training is None:
-            own |= outcome
-        else:
-            own["seeds"] += (replace(unit.stored(), **outcome),)
-            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
     results = []
     for plan in plans:
-        name, variants = plan.ablation.name, plan.ablation.variants
-        found = (VariantResult(variant=each, **values[name, each.name]) for each in variants)
-        results.append(replace(plan, variants=tuple(found)))
+        name, variants = plan.ablation.name, []
+        for each in plan.ablation.variants:
+            cost, *trainings = (unit for unit in units if unit.key[:2] == (name, each.name))
+            seeds = tuple(replace(u.stored(), **outcomes.get(u.key, {})) for u in trainings)
+            own = outcomes.get(cost.key, {})
+            costs = {"cost": own.get("cost"), "cost_failure": own.get("failure", "")}
+            variants.append(VariantResult(variant=each, seeds=seeds, **costs))
+            if trainings:
+                write_values(out / name / each.name / RECIPE, plain_recipe(cost.recipe))
+        results.append(replace(plan, variants=tuple(variants)))
         former = None if plan.conditions.trained else read_result(out, name)
         if not (former and former.conditions.trained):  # costs alone replace no trainings
             write_values(out / name / RESULT, asdict(results[-1]))
@@ -219,7 +249,7 @@ def _plan(
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _find_sets(ablation, own, progress) if own.train else ({}, ())
         conditions = Conditions(
-            **{name: getattr(own, name) for name in ("budget", "overrides", "seeds", "processes")},
+            **{name: getattr(own, name) for name in ("budget", "overrides", "seeds")},
             trained=own.train,
             data=tuple(str(path) for path in own.data),
             sets=tuple(sets),
@@ -250,7 +280,7 @@ def _units(
         units.append(cost)
         for seed in range(options.seeds if options.train else 0):
             training = TrainOptions(
-                recipe=str(folder / "recipe.json"),
+                recipe=str(folder / RECIPE),
                 name=cost.label,
                 scale=ablation.scale,
                 out=folder / f"seed-{seed}",
@@ -342,8 +372,6 @@ def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
 
 def _describe(options: AblateOptions, executor: Executor) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of the place where units are run."""
-    if not isinstance(executor, RayExecutor):  # the place is this machine
-        executor = SerialExecutor(Place(device=options.device, threads=options.threads))
     unit = SimpleNamespace(label="", precision=options.precision)
     (done,) = executor.run(_describe_place, [unit], progress=NoProgress())
     if done.result is None:
@@ -364,13 +392,13 @@ def _describe_place(
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit; failures (a diverged training, too little memory, a defect) are its result.
 
-    A training that is stopped goes on from its checkpoint the next time. Returned are ``cost`` and
-    ``cost_failure``, or ``failure`` alone: the rest is in the training's folder.
+    A training that is stopped goes on from its checkpoint the next time. Returned are ``failure``
+    and perhaps a ``cost``: the rest is in the training's folder.
     """
     with threads(place.threads or None):
         if unit.training is None:
             cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
-            return {"cost": cost, "cost_failure": failure}
+            return {"cost": cost, "failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
         _, failure = _attempt(partial(_train, unit, own, progress, stop), progress)
         failures = [failure] * bool(failure)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.pipelines.evaluate.set_run import EnlargedPicture
+    from srcli.pipelines.evaluate.run import EnlargedPicture
 
     Array = NDArray[Any]
 

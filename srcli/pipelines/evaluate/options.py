@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srcli.errors import UsageError, did_you_mean
-from srcli.evaluation.pairs import CHAINS, Chain
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
+from srcli.evaluation.sets import CHAINS, Chain
 from srcli.imaging.degrading import KERNELS, JpegFile, ResizeKernel
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual

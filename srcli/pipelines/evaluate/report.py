@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from PIL import Image
 
-from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
@@ -152,26 +150,26 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     return [*own, printed_cost_table(evaluation.published_costs, counted, scale)]
 
 
-def picture_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate every picture under every model; below each set the medians."""
-    found: list[tuple[str, str, dict[str, float]]] = []
+def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Values] = ()) -> Table:
+    """Tabulate every picture under every model, linked to its card; below each set the medians."""
+    link = Markup('<a href="#{}">{}</a>').format
+    links = {card["name"]: link(card["anchor"], card["name"]) for card in cards}
+    rows: list[Row] = []
+
+    def add(group: str, model: str, values: dict[str, float]) -> None:
+        cells = (model, *map(values.get, evaluation.metrics))
+        rows.append(Row(cells=cells, group=links.get(group, group)))
+
     for dataset in evaluation.sets(scale):
-        found += [
-            (f"{dataset}/{each.picture}", each.model, each.values)
-            for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture)
-        ]
-        found += [
-            (f"{dataset}, median", mean.model, mean.medians)
-            for mean in evaluation.means(scale, dataset)
-        ]
+        for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture):
+            add(f"{dataset}/{each.picture}", each.model, each.values)
+        for mean in evaluation.means(scale, dataset):
+            add(f"{dataset}, median", mean.model, mean.medians)
     return Table(
         title=f"x{scale}, pictures",
         group_heading="picture",
         columns=(MODEL, *_metric_columns(evaluation)),
-        rows=tuple(
-            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
-            for group, model, values in found
-        ),
+        rows=tuple(rows),
     )
 
 
@@ -261,59 +259,37 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
     sizes: dict[str, dict[int, None]] = {}
     for (_, dataset), size in evaluation.sizes.items():
         sizes.setdefault(dataset, {})[size] = None
-    cards = [_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)]
     return render_page(
         "srcli.pipelines.evaluate",
         title="Super-resolution side by side",
-        version=__version__,
         script="page.js",
         evaluation=evaluation,
         pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
-        scales=[
-            _scale(evaluation, scale, [c for c in cards if c["scale"] == scale])
-            for scale in evaluation.scales
-        ],
+        all_cards=[_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)],
+        scale_tables=scale_tables,
+        picture_table=picture_table,
+        difference_charts=difference_charts,
+        cost_charts=cost_charts,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
         intervals=any(ends_text(each.low, each.high, 0) for each in evaluation.differences),
     )
 
 
-def _scale(evaluation: Evaluation, scale: int, cards: list[Values]) -> Values:
-    """Return everything of one scale for the template."""
-    links = {
-        card["name"]: Markup('<a href="#{}">{}</a>').format(card["anchor"], card["name"])
-        for card in cards
-    }
-    pictures = picture_table(evaluation, scale)
-    rows = tuple(replace(row, group=links.get(row.group, row.group)) for row in pictures.rows)
-    tables = zip(
-        ("scores", "differences", "costs", "printed"), scale_tables(evaluation, scale), strict=True
-    )
-    return {
-        "factor": scale,
-        **dict(tables),
-        "pictures": replace(pictures, rows=rows),
-        "difference_charts": list(_difference_charts(evaluation, scale)),
-        "cost_charts": list(_cost_charts(evaluation, scale)),
-        "cards": cards,
-    }
-
-
-def _difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
+def difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
     """Draw the differences to the first model with their intervals, a chart for each metric."""
     for name in evaluation.metrics:
-        own = [d for d in evaluation.differences if (d.scale, d.metric) == (scale, name)]
         rows = [
             (f"{d.dataset}, {plural(d.pictures, 'picture')}: {d.model}", d.mean, d.low, d.high)
-            for d in own
+            for d in evaluation.differences
+            if (d.scale, d.metric) == (scale, name)
         ]
         if rows:
             heading = f"{METRICS[name].heading} against {evaluation.models[0]}"
             yield interval_chart(rows, heading, METRICS[name].digits)
 
 
-def _cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
+def cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
     """Draw PSNR, or the first metric, and SSIM against parameters on every set.
 
     A set has none unless two methods with parameters were measured, or printed for its protocol.

@@ -1,39 +1,58 @@
-"""Evaluate models on sets of pictures, in this process or in shares on several workers."""
+"""Evaluate models on sets of pictures, in this process or in shares on several workers.
+
+Pictures are read, enlarged by every candidate and compared with HR.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import groupby
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from srcli.errors import DataError, UsageError
-from srcli.evaluation.candidates import FolderCandidate, short_labels, unique_models
-from srcli.evaluation.scores import Evaluation, Failure
-from srcli.evaluation.sets import BUILT_IN, PictureSet, SetPicture, find_set, resolve_set_name
+from srcli.errors import DataError, DefectError, ModelError, SrxError, UsageError, one_file
+from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate, label_models
+from srcli.evaluation.scores import Evaluation, Failure, PictureScore
+from srcli.evaluation.sets import (
+    BUILT_IN,
+    Chain,
+    Pair,
+    PictureSet,
+    SetPicture,
+    find_set,
+    read_pair,
+    resolve_set_name,
+)
+from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
+from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
 from srcli.metrics.machine import threads
+from srcli.models import MODELS
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.set_run import (
-    WORKERS,
-    EnlargedPicture,
-    SetRun,
-    hand_over,
-    make_folders,
-    make_networks,
-)
 from srcli.pipelines.executors.processes import run_units, shares
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import NoProgress, Progress, show_traceback
 from srcli.recipes.published import published_costs, rows_beside
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
-    from srcli.evaluation.candidates import NetworkCandidate
+    from numpy.typing import NDArray
+
     from srcli.pipelines.executors.processes import Executor, JsonDict, Place
     from srcli.ports.progress import Task
+
+    Array = NDArray[Any]
+
+T = TypeVar("T")
+
+WORKERS = 4
+"""Threads that read pictures and score them."""
+GPU_DEPTH = 4
+"""Pictures that may wait for their scores while a GPU enlarges the next."""
 
 
 def evaluate(
@@ -70,8 +89,7 @@ def evaluate(
     own = options or EvalOptions()
     if not models:
         raise UsageError("nothing to measure: give models or folders of SR pictures")
-    unique = unique_models(models)
-    labels = dict(zip(unique, short_labels(unique), strict=True))
+    labels = label_models(models)
     progress = progress or NoProgress()
     sets = _find_sets(datasets, scales, own)
     for note in dict.fromkeys(note for _, each in sets for note in each.notes):
@@ -86,8 +104,9 @@ def evaluate(
     device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
     task = progress.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
     network_names: set[str] = set()
-    folders: dict[tuple[int, str], list[FolderCandidate]] = {}
-    pool = ThreadPoolExecutor(WORKERS)
+    units: list[EvalShare] = []
+    numbers = count()
+    record = partial(_record, result, on_picture, progress)
     try:
         for scale in scales:
             alone = len(labels) == len(scales) == 1
@@ -97,44 +116,50 @@ def evaluate(
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                place = scale, each.name
-                folders[place] = make_folders(labels, scale, each, own, result.failures)
+                whole = EvalShare(
+                    scale=scale,
+                    dataset=each.name,
+                    items=[(next(numbers), picture) for picture in each.items],
+                    labels=labels,
+                    folders=make_folders(labels, scale, each, own, result.failures),
+                    options=own,
+                    want_pictures=bool(on_picture),
+                )
                 result.failures += [
                     Failure(scale, each.name, name, None, reason)
                     for name, reason in (*each.missing, *each.orphans)
                 ]
                 task.advance(len(each.missing))
                 if executor is None:
-                    SetRun(
-                        scale=scale,
-                        pictures=each,
-                        candidates=[*networks, *folders[place]],
-                        options=own,
-                        result=result,
-                        pool=pool,
-                        progress=progress,
-                        on_picture=on_picture,
-                    ).run(task)
+                    record(whole.score(networks, progress, task))
+                else:
+                    parts = shares(whole.items, executor.slots)
+                    units += [replace(whole, items=part) for part in parts]
             if own.costs:
                 result.costs += [
                     model_cost(each.network, model=each.label, device=device) for each in networks
                 ]
         if executor is not None:
-            pictures = [(scale, each.name, p) for scale, each in sets for p in each.items]
-            whole = EvalShare(
-                items=[_Item(i, *picture) for i, picture in enumerate(pictures)],
-                folders=folders,
-                result=result,
-                labels=labels,
-                options=own,
-                want_pictures=bool(on_picture),
-            )
-            _score_on_workers(executor, whole, on_picture, progress, task)
+            record(_score_on_workers(executor, units, progress, task))
     finally:
-        pool.shutdown(cancel_futures=True)
         task.close()
     _complete(result, own, network_names)
     return result
+
+
+def _record(
+    result: Evaluation,
+    on_picture: Sequence[Callable[[EnlargedPicture], None]],
+    progress: Progress,
+    scored: Iterable[ScoredPicture],
+) -> None:
+    """Hand every picture over and add what came of it to the result."""
+    for each in scored:
+        if each.enlarged:
+            for call in on_picture:
+                each.attempt(partial(call, each.enlarged), None, progress)
+        result.scores += each.scores
+        result.failures += each.failures
 
 
 def _complete(result: Evaluation, options: EvalOptions, network_names: set[str]) -> None:
@@ -183,64 +208,27 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     return "read from files"
 
 
-class _Item(NamedTuple):
-    number: int
-    """Place among all pictures of all sets."""
-    scale: int
-    dataset: str
-    picture: SetPicture
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalShare:
-    """A unit of work: some of the pictures."""
-
-    items: Sequence[_Item]
-    folders: Mapping[tuple[int, str], Sequence[FolderCandidate]]
-    """Folders of SR pictures by scale and set."""
-    result: Evaluation
-    """Without scores in a worker."""
-    labels: Mapping[str, str]
-    """Names in tables by model."""
-    options: EvalOptions
-    want_pictures: bool
-    """Return SR pictures, too."""
-    again: bool = False
-    """Another worker was lost with it."""
-    label: str = ""
-
-
 def _score_on_workers(
-    executor: Executor,
-    whole: EvalShare,
-    on_picture: Sequence[Callable[[EnlargedPicture], None]],
-    progress: Progress,
-    task: Task,
-) -> None:
-    """Score all pictures of sets at their scales, with the results of one process in its order."""
-    result = whole.result
-    part = replace(whole, result=replace(result, scores=[], failures=[]))
-    units = [replace(part, items=share) for share in shares(whole.items, executor.slots)]
-    seen = [path for path in (whole.items[0].picture.hr, *map(Path, whole.labels)) if path]
-    done_ahead: dict[int, tuple[Sequence[_Item], Mapping[str, Any]]] = {}
+    executor: Executor, units: list[EvalShare], progress: Progress, task: Task
+) -> Iterator[ScoredPicture]:
+    """Yield what came of every picture, in their order, as one process does."""
+    inputs = [path for unit in units[:1] for path in (unit.items[0][1].hr, *unit.labels)]
+    seen = [Path(each) for each in inputs if each]
+    ahead: dict[int, ScoredPicture] = {}
     number = 0
     for unit, done in run_units(
         executor, score_share, units, progress=progress, task=task, shared=seen
     ):
-        found = done.result
-        if found is None:
-            ((_, scale, dataset, picture),) = unit.items
-            reason = f"{picture.where}: {done.failure}"
-            lost = Failure(scale, dataset, picture.name, None, reason)
-            found = {"scores": [], "failures": [lost], "pictures": []}
-        done_ahead[unit.items[0].number] = unit.items, found
-        while number in done_ahead:
-            first, own = done_ahead.pop(number)
-            number += len(first)
-            result.scores += own["scores"]
-            result.failures += own["failures"]
-            for picture in own["pictures"]:
-                hand_over(picture, on_picture, result, progress)
+        if done.result is None:
+            ((_, lost),) = unit.items
+            place, reason = (unit.scale, unit.dataset, lost.name), f"{lost.where}: {done.failure}"
+            found = [ScoredPicture(*place, failures=[Failure(*place, None, reason)])]
+        else:
+            found = done.result["pictures"]
+        ahead.update(zip((n for n, _ in unit.items), found, strict=True))
+        while number in ahead:
+            yield ahead.pop(number)
+            number += 1
 
 
 def score_share(
@@ -248,23 +236,12 @@ def score_share(
 ) -> JsonDict:
     """Score the pictures of a share in a worker, which keeps its networks for the next share."""
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    pictures: list[EnlargedPicture] = []
-    task = progress.task("pictures")
-    result = replace(unit.result, scores=[], failures=[])
-    with threads(place.threads or None), ThreadPoolExecutor(WORKERS) as pool:
-        for (scale, dataset), items in groupby(unit.items, key=lambda item: item[1:3]):
-            networks = _networks(tuple(unit.labels.items()), scale, options)
-            SetRun(
-                scale=scale,
-                pictures=PictureSet(name=dataset, items=tuple(item.picture for item in items)),
-                candidates=[*networks, *unit.folders[scale, dataset]],
-                options=options,
-                result=result,
-                pool=pool,
-                progress=progress,
-                on_picture=[pictures.append] if unit.want_pictures else (),
-            ).run(task)
-    return {"scores": result.scores, "failures": result.failures, "pictures": pictures}
+    with threads(place.threads or None):
+        networks = _networks(tuple(unit.labels.items()), unit.scale, options)
+        own, task = replace(unit, options=options), progress.task("pictures")
+        found = own.score(networks, progress, task)
+        kept = [each if unit.want_pictures else replace(each, enlarged=None) for each in found]
+    return {"pictures": kept}
 
 
 @lru_cache(maxsize=4)
@@ -272,3 +249,285 @@ def _networks(
     labels: tuple[tuple[str, str], ...], scale: int, options: EvalOptions
 ) -> list[NetworkCandidate]:
     return make_networks(dict(labels), scale, options, [])  # the parent reports failures
+
+
+def make_networks(
+    labels: Mapping[str, str],
+    scale: int,
+    options: EvalOptions,
+    failures: list[Failure],
+    *,
+    alone: bool = False,
+) -> list[NetworkCandidate]:
+    """Load the models that are networks; those that cannot be used at this scale are failures."""
+    chain, engine = options.conversions, options.engine_options
+    found = []
+    for model, label in labels.items():
+        if _is_folder(model):
+            continue
+        try:
+            with one_file(model):
+                found.append(NetworkCandidate(model, label, scale, chain, engine, options.tile))
+        except (ModelError, DefectError) as error:
+            if alone or not (model in MODELS or Path(model).is_file()):
+                raise  # nothing else to do, or a slip of the pen rather than a missing scale
+            failures.append(Failure(scale, "", "", label, str(error)))
+    return found
+
+
+def make_folders(
+    labels: Mapping[str, str],
+    scale: int,
+    pictures: PictureSet,
+    options: EvalOptions,
+    failures: list[Failure],
+) -> list[FolderCandidate]:
+    """Match the folders of SR pictures with a set."""
+    names = [picture.name for picture in pictures.items]
+    found = []
+    for model, label in labels.items():
+        if _is_folder(model):
+            inner = Path(model) / pictures.name
+            place = inner if inner.is_dir() else Path(model)
+            found.append(FolderCandidate(place, label, scale, names, options.conversions))
+            orphans = found[-1].matched.orphans.items()
+            failures += [Failure(scale, pictures.name, n, label, why) for n, why in orphans]
+    return found
+
+
+def _is_folder(model: str) -> bool:
+    return model not in MODELS and Path(model).is_dir()
+
+
+@dataclass(frozen=True)
+class EnlargedPicture:
+    """One picture after every model has enlarged it."""
+
+    scale: int
+    dataset: str
+    pair: Pair
+    chain: Chain
+    sr: Mapping[str, Array]
+    """By model, (H, W, 3) uint8."""
+    psnr: Mapping[str, float]
+    """By model, of the whole picture under the protocol."""
+
+
+@dataclass
+class Reference:
+    """One HR picture, prepared for scoring the SR pictures of all candidates."""
+
+    pair: Pair
+    options: EvalOptions
+    scale: int
+
+    def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
+        """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
+        planes, hr = self._planes(sr), self._hr
+        measures: dict[str, Callable[[], float]] = {
+            "psnr": lambda: fidelity.psnr(planes, hr),
+            "ssim": lambda: fidelity.ssim(planes, hr),
+            "ifc": lambda: self._ifc_reference.score(self._planes(sr, luma=True)),
+            "consistency": lambda: self._consistency(sr),
+            "low": lambda: fidelity.split_psnr(planes, hr)[0],
+            "high": lambda: fidelity.split_psnr(planes, hr)[1],
+            "lpips": lambda: self._perceptual("lpips", sr),
+            "dists": lambda: self._perceptual("dists", sr),
+        }
+        return {name: measures[name]() for name in metrics}
+
+    @cached_property
+    def bicubic(self) -> float:
+        """PSNR of bicubic interpolation of the LR picture."""
+        chain, pair = self.options.conversions, self.pair
+        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self.scale)
+        return self.score(chain.to_uint8(enlarged, gray=pair.gray), ["psnr"])["psnr"]
+
+    @cached_property
+    def _hr(self) -> Array:
+        return self._planes(self.pair.hr)
+
+    @cached_property
+    def _ifc_reference(self) -> ifc.IfcReference:
+        return ifc.IfcReference(self._planes(self.pair.hr, luma=True))
+
+    def _planes(self, picture: Array, shave: int | None = None, *, luma: bool = False) -> Array:
+        shave = self.options.border(self.scale) if shave is None else shave
+        return self.options.rules.planes(picture, shave, gray=self.pair.gray, luma=luma)
+
+    def _consistency(self, sr: Array) -> float:
+        chain, lr = self.options.conversions, self.pair.lr
+        small = chain.downscale(sr, self.scale, self.options.lr_kernel)
+        if lr.dtype.kind == "f":
+            return fidelity.psnr(chain.to_levels(small), chain.to_levels(lr))
+        return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
+
+    def _perceptual(self, name: str, sr: Array) -> float:
+        """Compare all three channels, whatever the protocol compares, without the border."""
+        border = self.options.border(self.scale)
+        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
+        return fidelity.perceptual_distance(name, sr[inside], self.pair.hr[inside])
+
+
+class Enlarged(NamedTuple):
+    """A picture enlarged by one candidate, with its scores that are being computed."""
+
+    sr: Array
+    seconds: float | None
+    scores: Sequence[Future[dict[str, float]]]
+
+    def wait(self) -> dict[str, float]:
+        """Wait for the scores, and raise what went wrong."""
+        return {name: value for each in self.scores for name, value in each.result().items()}
+
+
+@dataclass
+class ScoredPicture:
+    """Everything that came of one picture."""
+
+    scale: int
+    dataset: str
+    picture: str
+    """Its name."""
+    scores: list[PictureScore] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    enlarged: EnlargedPicture | None = None
+    """None where no model enlarged it."""
+
+    def attempt(
+        self, call: Callable[[], T], model: str | None, progress: Progress, *, place: str = ""
+    ) -> T | None:
+        """Return what a call returns; its error becomes a failure."""
+        names = (f"{self.dataset}/{self.picture}", model)
+        try:
+            with one_file(place or ", ".join(filter(None, names))):
+                return call()
+        except SrxError as error:
+            failed = Failure(self.scale, self.dataset, self.picture, model, str(error))
+            self.failures.append(failed)
+            show_traceback(error, progress)
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalShare:
+    """Pictures of one set at one scale: all of them, or those that a worker scores at a time.
+
+    On a CPU, scoring and reading wait while networks run and the networks wait for them, so that
+    nothing else slows a network while it is timed; on a GPU they overlap.
+    """
+
+    scale: int
+    dataset: str
+    items: Sequence[tuple[int, SetPicture]]
+    """Each with its place among all pictures of all sets."""
+    labels: Mapping[str, str]
+    """Names in tables by model."""
+    folders: Sequence[FolderCandidate]
+    options: EvalOptions
+    want_pictures: bool
+    """A worker returns SR pictures, too."""
+    again: bool = False
+    """Another worker was lost with it."""
+    label: str = ""
+
+    def score(
+        self, networks: Sequence[NetworkCandidate], progress: Progress, task: Task
+    ) -> Iterator[ScoredPicture]:
+        """Yield what came of every picture, in their order."""
+        depth = 0 if self._on_cpu else GPU_DEPTH
+        pool = ThreadPoolExecutor(WORKERS)  # reads pictures and scores them
+        pictures = (picture for _, picture in self.items)
+        ahead = ReadAhead(self._read, pictures, ahead=max(1, depth), pool=pool)
+        pending: deque[tuple[ScoredPicture, Pair | None, dict[str, Enlarged]]] = deque()
+        try:
+            for picture, reading in ahead:
+                task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
+                own = ScoredPicture(self.scale, self.dataset, picture.name)
+                pair = own.attempt(reading.result, None, progress, place=picture.where)
+                enlarged = self._enlarge(own, pair, networks, pool, progress) if pair else {}
+                pending.append((own, pair, enlarged))
+                ahead.fill()  # now, because nothing is being timed
+                while len(pending) > depth:
+                    yield self._finish(*pending.popleft(), progress)
+                    task.advance(1)
+            for each in pending:
+                yield self._finish(*each, progress)
+                task.advance(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return choose_device(self.options.engine.device).type == "cpu"
+
+    def _read(self, picture: SetPicture) -> Pair:
+        """Read a picture; one that is too small for a metric is refused."""
+        own, scale = self.options, self.scale
+        pair = read_pair(picture, scale=scale, kernel=own.lr_kernel, chain=own.conversions)
+        border, needs = own.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+        least = max(needs.get(name, 1) for name in own.metrics) + 2 * border
+        height, width = pair.hr.shape[:2]
+        if min(height, width) < least:
+            remedy = "; --metrics psnr,ssim need less" if "ifc" in own.metrics else ""
+            raise DataError(
+                f"{picture.where}: {width}x{height} is too small to be measured; "
+                f"{', '.join(own.metrics)} with a border of {border} left out need "
+                f"{least}x{least} pixels{remedy}"
+            )
+        return pair
+
+    def _enlarge(
+        self,
+        own: ScoredPicture,
+        pair: Pair,
+        networks: Sequence[NetworkCandidate],
+        pool: ThreadPoolExecutor,
+        progress: Progress,
+    ) -> dict[str, Enlarged]:
+        """Enlarge a picture by every candidate and start scoring; by label, without failed ones."""
+        reference, wanted = Reference(pair, self.options, self.scale), self.options.metrics
+        # IFC takes about as long as all the others: one thread each.
+        parts = [[m for m in wanted if m == "ifc"], [m for m in wanted if m != "ifc"]]
+        found: dict[str, Enlarged] = {}
+        candidates: list[Candidate] = [*networks, *self.folders]
+        for candidate in candidates:
+            if self._on_cpu:
+                wait([future for each in found.values() for future in each.scores])
+            made = own.attempt(partial(candidate.enlarge, pair), candidate.label, progress)
+            if made is not None:
+                futures = [pool.submit(reference.score, made[0], part) for part in parts if part]
+                if "psnr" in wanted:
+                    futures.append(pool.submit(lambda: {"bicubic": reference.bicubic}))
+                found[candidate.label] = Enlarged(*made, futures)
+        return found
+
+    def _finish(
+        self,
+        own: ScoredPicture,
+        pair: Pair | None,
+        enlarged: Mapping[str, Enlarged],
+        progress: Progress,
+    ) -> ScoredPicture:
+        """Wait for the scores of a picture."""
+        psnr: dict[str, float] = {}
+        for label, each in enlarged.items():
+            values = own.attempt(each.wait, label, progress)
+            if values is not None:
+                psnr[label] = values.get("psnr", float("nan"))
+                own.scores.append(
+                    PictureScore(
+                        scale=self.scale,
+                        dataset=self.dataset,
+                        picture=own.picture,
+                        model=label,
+                        values={name: values[name] for name in self.options.metrics},
+                        seconds=each.seconds,
+                        bicubic=values.get("bicubic"),
+                    )
+                )
+        if pair and psnr:
+            sr = {label: enlarged[label].sr for label in psnr}
+            chain = self.options.conversions
+            own.enlarged = EnlargedPicture(self.scale, self.dataset, pair, chain, sr, psnr)
+        return own

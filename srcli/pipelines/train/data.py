@@ -18,8 +18,7 @@ from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import Pairs, load_training_set
 from srcli.errors import DataError, UsageError, one_file
-from srcli.evaluation.pairs import CHAINS, read_pair
-from srcli.evaluation.sets import find_set, resolve_set_name
+from srcli.evaluation.sets import CHAINS, find_set, read_pair, resolve_set_name
 from srcli.imaging.degrading import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import upload

@@ -10,7 +10,6 @@ from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import srcli
 from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
 from srcli.report.page import draw_chart, render_page
@@ -103,7 +102,6 @@ def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
     html = render_page(
         __package__,
         title=folder.path.absolute().name,
-        version=srcli.__version__,
         reload=reload,
         facts=facts,
         charts=charts,

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from srcli.pipelines.ablate.results import (
-    AblateOptions,
     AblationResult,
     Conditions,
     Cost,
@@ -15,6 +14,7 @@ from srcli.pipelines.ablate.results import (
     SetScores,
     VariantResult,
 )
+from srcli.pipelines.ablate.run import AblateOptions
 from srcli.recipes.ablations import Ablation, Variant
 
 HOSTILE = '<script>alert("1")</script>|*_x_*&amp;\' onload=x'

@@ -14,10 +14,11 @@ from srcli.pipelines.ablate.report import (
     ablation_page,
     conditions,
     cost_table,
-    make_sections,
     notes,
+    score_table,
     summary_table,
 )
+from srcli.pipelines.ablate.results import judge
 from srcli.report.table import NOTHING, number
 
 
@@ -33,15 +34,15 @@ def with_seeds(result, change):
 
 
 def scores_of(result):
-    return make_sections([result])[0].scores
+    return score_table(judge([result])[0])
 
 
 def page_of(results):
-    return ablation_page(make_sections(results))
+    return ablation_page(judge(results))
 
 
 def markdown_of(results):
-    return ablation_markdown(make_sections(results))
+    return ablation_markdown(judge(results))
 
 
 def cells(table, label, group=""):
@@ -127,7 +128,7 @@ def test_costs_stand_beside_what_was_printed(written, bare):
 
 
 def test_the_summary_counts_the_verdicts_on_all_sets(written, bare):
-    table = summary_table(make_sections([written, bare]))
+    table = summary_table(judge([written, bare]))
     assert "over 3 tests" in table.notes[0]
     assert cells(table, "net/size") == {
         "variants": "4",
@@ -146,7 +147,7 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
     assert small["verdict"] == "none: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
     assert small["PSNR dB"] == number(single.of("small").means("Set5")[0], 3)  # no deviation
-    row = cells(summary_table(make_sections([single])), "net/size")
+    row = cells(summary_table(judge([single])), "net/size")
     assert [row[each] for each in ("same sign", "undecided", "not judged")] == ["0", "0", "3"]
 
 
@@ -180,7 +181,7 @@ def test_a_page_can_be_walked_and_heard(written, bare, parse):
     assert "summary" in ids
     assert 'id="summary"' not in page_of([written])
     (image,) = tree.all("img", "chart")
-    found = make_sections([written])[0].judged["Set5", "small"].found
+    found = judge([written])[0].comparisons["Set5", "small"].found
     assert found is not None
     text = f"small: {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
     assert f"Set5, 3 seeds, 5 pictures: {text}" in image.attributes["alt"]
@@ -263,7 +264,7 @@ FASTER = "faster variants were trained for more iterations"
     ],
 )
 def test_what_weakens_a_comparison_is_said(written, changes, told, untold):
-    text = " ".join(notes(with_conditions(written, **changes), 3))
+    text = " ".join(notes(judge([with_conditions(written, **changes)])[0]))
     assert [words for words in told if words not in text] == []
     assert [words for words in untold if words in text] == []
 
@@ -281,4 +282,4 @@ def test_pictures_that_were_left_out_are_told(written):
 
     result = with_seeds(written, lacking)
     assert result.left_out == ["Set5: 5 of 6 pictures could be read; left out: b.png"]
-    assert f"{result.left_out[0]}." in notes(result, 3)
+    assert f"{result.left_out[0]}." in notes(judge([result])[0])

@@ -10,8 +10,14 @@ import pytest
 
 from srcli.errors import DataError, RecipeError, UsageError
 from srcli.pipelines.ablate import run as runs
-from srcli.pipelines.ablate.results import AblateOptions, read_result
-from srcli.pipelines.ablate.run import Unit, checked_recipes, measure_cost, run_ablations
+from srcli.pipelines.ablate.results import read_result
+from srcli.pipelines.ablate.run import (
+    AblateOptions,
+    Unit,
+    checked_recipes,
+    measure_cost,
+    run_ablations,
+)
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult

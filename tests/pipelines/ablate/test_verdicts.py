@@ -12,7 +12,6 @@ from scipy.stats import ttest_1samp
 from srcli.pipelines.ablate.results import (
     SetScores,
     Verdict,
-    count_tests,
     crossed_interval,
     difference,
     holm,
@@ -103,7 +102,7 @@ def test_holms_correction_by_hand(plain, adjusted):
 
 def verdicts(result, dataset="Set5"):
     (judged,) = judge([result])
-    return {name: own.verdict for (of, name), own in judged.items() if of == dataset}
+    return {name: own.verdict for (of, name), own in judged.comparisons.items() if of == dataset}
 
 
 def printing(result, **printed):
@@ -137,9 +136,9 @@ def test_signs_are_compared_with_the_printed_ones(written):
         "other": Verdict.UNDECIDED,
     }
     (judged,) = judge([written])
-    assert count_tests([judged]) == 3
-    plain = [each.found.p for each in judged.values() if each.found and each.p]
-    adjusted = [each.p for each in judged.values() if each.p]
+    assert judged.tests == 3
+    plain = [each.found.p for each in judged.comparisons.values() if each.found and each.p]
+    adjusted = [each.p for each in judged.comparisons.values() if each.p]
     assert min(adjusted) == pytest.approx(3 * min(plain))
 
 
@@ -147,7 +146,7 @@ def test_signs_are_compared_with_the_printed_ones(written):
 def test_nothing_is_said_where_no_sign_was_printed(written, printed):
     own = printing(written, small=printed)
     assert verdicts(own)["small"] == Verdict.UNPRINTED
-    assert count_tests(judge([own])) == 2
+    assert judge([own])[0].tests == 2
 
 
 @pytest.mark.parametrize(("gain", "judged"), [(3.0, True), (0.9, False), (-4.0, False)])
@@ -164,6 +163,6 @@ def test_half_of_the_printed_gain_is_needed(written):
 
 def test_more_tests_make_it_harder(written):
     (alone,), (more, _) = judge([written]), judge([written, written])
-    assert count_tests([alone]) == count_tests([more]) == 3
-    before, after = (each["Set5", "small"].p for each in (alone, more))
+    assert (alone.tests, more.tests) == (3, 6)
+    before, after = (each.comparisons["Set5", "small"].p for each in (alone, more))
     assert (after or 0) == pytest.approx(2 * (before or 1))

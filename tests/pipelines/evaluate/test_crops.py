@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.evaluation.pairs import CHAINS, Pair
+from srcli.evaluation.sets import CHAINS, Pair
 from srcli.imaging.resize import mod_crop, resize
 from srcli.pipelines.evaluate.crops import (
     CROP,
@@ -19,7 +19,7 @@ from srcli.pipelines.evaluate.crops import (
     find_window,
     write_figure,
 )
-from srcli.pipelines.evaluate.set_run import EnlargedPicture
+from srcli.pipelines.evaluate.run import EnlargedPicture
 from tests.fixtures.pictures import shifted
 
 

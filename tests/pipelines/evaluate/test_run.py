@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.candidates import short_labels, unique_models
+from srcli.evaluation.candidates import label_models
 from srcli.imaging.resize import resize
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
@@ -101,19 +101,18 @@ def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(folder):
     assert psnr["ddsr"] > psnr["bicubic"] + 0.5
 
 
-def test_labels_are_short_and_stay_different():
-    assert short_labels(["g-idrn", "runs/a/best.safetensors"]) == ["g-idrn", "best"]
-    assert short_labels(["runs/a/best.safetensors", "runs/b/best.safetensors"]) == [
-        "a/best",
-        "b/best",
-    ]
-    assert short_labels(["x/best.safetensors", "y/best.pth", "best"]) == [
-        "x/best",
-        "y/best",
-        "best",
-    ]
-    assert short_labels(["ddsr", "ddsr.safetensors"]) == ["ddsr", "ddsr.safetensors"]
-    assert short_labels([]) == []
+@pytest.mark.parametrize(
+    ("models", "labels"),
+    [
+        (["g-idrn", "runs/a/best.safetensors"], ["g-idrn", "best"]),
+        (["runs/a/best.safetensors", "runs/b/best.safetensors"], ["a/best", "b/best"]),
+        (["x/best.safetensors", "y/best.pth", "best"], ["x/best", "y/best", "best"]),
+        (["ddsr", "ddsr.safetensors"], ["ddsr", "ddsr.safetensors"]),
+        ([], []),
+    ],
+)
+def test_labels_are_short_and_stay_different(models, labels):
+    assert label_models(models) == dict(zip(models, labels, strict=True))
 
 
 def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
@@ -121,7 +120,7 @@ def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
     (tmp_path / "ddsr").mkdir()
     monkeypatch.chdir(tmp_path)
     models = ["ddsr", "a.pth", "./a.pth", str(tmp_path / "a.pth"), "ddsr", "missing.pth"]
-    assert unique_models(models) == ["ddsr", "a.pth", "missing.pth"]
+    assert list(label_models(models)) == ["ddsr", "a.pth", "missing.pth"]
 
 
 def test_what_makes_no_sense_is_refused(folder, tmp_path):

@@ -28,7 +28,7 @@ class Backwards(SerialExecutor):
         while left := set(range(len(units))) - done:
             index = max(left)
             done.add(index)
-            if self.kills in {item.picture.name for item in units[index].items}:
+            if self.kills in {picture.name for _, picture in units[index].items}:
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
                 (result,) = super().run(work, [units[index]], **context)
