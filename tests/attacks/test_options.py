@@ -20,6 +20,7 @@ BASE = {
     "eval": ["-m", "bicubic", "--data", "{folder}"],
     "bench": ["-m", "bicubic"],
     "export": ["{out}.onnx"],
+    "compare": ["{picture}", "{out}.png"],
     "models": [],
     "ablate run": ["ddsr/depth", "--data", "{folder}"],
     "ablate show": ["ddsr/depth"],
@@ -30,12 +31,12 @@ MEANT = {
     "--data": "no-such-folder", "--lr": "no-such-folder", "--sr": "no-such-folder",
     "--sets": "no-such-set", "--validate": "no-such-set", "--init": "no-such.safetensors",
     "--kernel": "wrong", "--protocol": "wrong", "--chain": "wrong", "--crop": "wrong",
-    "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
+    "--degradation": "wrong", "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
     "--hold-out": "{picture}", "--resume": "no-such-folder", "--out": "{picture}",
     "--save-images": "{picture}", "--tensorboard": "{picture}",
     "--json": "no-such-folder/a", "--csv": "no-such-folder/a", "--markdown": "no-such-folder/a",
     "--html": "no-such-folder/a", "--figure": "no-such-folder/a",
-    "--picture": "no-such-folder/a.png", "--report": "no-such-folder/a",
+    "--report": "no-such-folder/a",
 }  # fmt: skip
 """Texts that options without a type of click's refuse."""
 FREE = {"--suffix", "--exclude", "--output"}
