@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-import srcli
 from srcli.errors import UsageError
 from srcli.imaging.reading import read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
-from srcli.report.page import data_uri, render_page
+from srcli.report.page import image_uri, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +46,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparedParts:
     """Parts of a photograph as they are and as each model enlarges them."""
 
     parts: list[Part]
@@ -66,7 +64,7 @@ class Comparison:
 
 def compare(
     photo: Path, models: Sequence[str], scale: int, parts: Sequence[Part], progress: Progress
-) -> Comparison:
+) -> ComparedParts:
     """Enlarge parts of a photograph by models, all by default; without any part, some are chosen.
 
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
@@ -102,7 +100,7 @@ def compare(
         seconds[model] = time.perf_counter() - began
         task.advance(1)
     task.close()
-    return Comparison(list(chosen), shown, seconds)
+    return ComparedParts(list(chosen), shown, seconds)
 
 
 def choose_parts(pixels: Pixels) -> list[Part]:
@@ -120,7 +118,7 @@ def choose_parts(pixels: Pixels) -> list[Part]:
     return list(dict.fromkeys(order[round(share * (len(order) - 1))] for share in SHARES))
 
 
-def draw_sheet(found: Comparison) -> Pixels:
+def draw_sheet(found: ComparedParts) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
     captions, font, rows = found.captions(), ImageFont.load_default(13), []
     for number, part in enumerate(found.parts):
@@ -137,19 +135,12 @@ def draw_sheet(found: Comparison) -> Pixels:
     return np.concatenate(rows)
 
 
-def compare_page(photo: Path, scale: int, found: Comparison) -> str:
+def compare_page(photo: Path, scale: int, found: ComparedParts) -> str:
     """Return a page with all parts in full size; it loads nothing."""
-
-    def uri(picture: Pixels) -> str:
-        stream = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(picture)).save(stream, "png")
-        return data_uri(stream.getvalue(), "png")
-
     return render_page(
         "srcli.pipelines",
         title=f"{photo.name} ×{scale}",
-        version=srcli.__version__,
         parts=found.parts,
-        shown={name: [uri(one) for one in own] for name, own in found.shown.items()},
+        shown={name: [image_uri(one) for one in own] for name, own in found.shown.items()},
         captions=found.captions(),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from srcli import __version__
 from srcli.report.table import interval_text, printable, visible
@@ -20,7 +21,9 @@ from srcli.report.table import interval_text, printable, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""
@@ -75,6 +78,13 @@ def _read(package: str, name: str) -> str:
 def data_uri(content: bytes, kind: str) -> str:
     """Return a file inside a URI; ``kind`` is that of an image, such as ``png``."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def image_uri(picture: NDArray[np.uint8], kind: str = "png") -> str:
+    """Return a picture (H, W, 3) uint8 inside a URI."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format=kind, quality=85)
+    return data_uri(stream.getvalue(), kind)
 
 
 def draw_chart(

@@ -5,17 +5,15 @@ The page is one file that needs nothing else: no network and no second file.
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from PIL import Image
 
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
-from srcli.report.page import chart_name, data_uri, draw_chart, interval_chart, render_page
+from srcli.report.page import chart_name, draw_chart, image_uri, interval_chart, render_page
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.crops import Comparison
@@ -353,26 +350,19 @@ def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values
     """Return one picture for the template: HR, LR and the crop of every model."""
     digits = METRICS["psnr"].digits
     crops = [
-        ("HR", "original", _image(comparison.hr)),
-        ("LR", f"1/{comparison.scale}, enlarged as it is", _image(comparison.lr)),
+        ("HR", "original", image_uri(comparison.hr)),
+        ("LR", f"1/{comparison.scale}, enlarged as it is", image_uri(comparison.lr)),
     ]
     for model in dict.fromkeys((*evaluation.models, *comparison.sr)):
         made = comparison.sr.get(model)
         text = f"{number(comparison.psnr.get(model), digits)} dB"
-        crops.append((model, text, "" if made is None else _image(made)))
+        crops.append((model, text, "" if made is None else image_uri(made)))
     return {
         "scale": comparison.scale,
         "anchor": anchor,
         "name": f"{comparison.dataset}/{comparison.picture}",
         "picture": comparison,
-        "overview": _image(comparison.overview, "jpeg"),
+        "overview": image_uri(comparison.overview, "jpeg"),
         "crops": crops,
         "best": best_of(comparison.psnr, digits),
     }
-
-
-def _image(picture: NDArray[Any], kind: str = "png") -> str:
-    """Return a picture (H, W, 3) uint8 inside a URI."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format=kind, quality=85)
-    return data_uri(stream.getvalue(), kind)
