@@ -98,8 +98,7 @@ def _jpeg(stream: IO[bytes]) -> str:
         return ""
     if not process and bits == 12 and channels in (1, 3):
         return ""  # by GDAL
-    words = [process] if process else []
-    words += [f"{bits} bits"] * (bits != 8)
+    words = [process] * bool(process) + [f"{bits} bits"] * (bits != 8)
     words += [f"{channels} channels"] * (channels not in (1, 3, 4))
     return ", ".join(words)
 
@@ -203,24 +202,20 @@ def open_unusual_bmp(data: bytes) -> Image.Image:
     Raises:
         NotImplementedError: If it is of another kind; ValueError if it is damaged.
     """
-    try:
-        offset, size = struct.unpack_from("<II", data, 10)
-        if size == _OS2_HEADER:
-            width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
-            compression = across = down = colours = 0
-        else:
-            width, height, _, bits = struct.unpack_from("<iiHH", data, 18)
-            # OS/2 leaves fields out at the end, which count as 0 then
-            own = data[30 : max(_FILE_HEADER + size, 30)][:20].ljust(20, b"\0")
-            compression, _, across, down, colours = struct.unpack("<IIiiI", own)
-        extra = {_MASKS: 3, _MASKS_WITH_ALPHA: 4}.get(compression, 0)
-        masks: tuple[int, ...] = _DEFAULT_MASKS.get(bits, ())
-        if extra:
-            # after the short header, inside of the longer ones, which know alpha
-            extra = 4 if size >= 56 else extra
-            masks = struct.unpack_from(f"<{extra}I", data, _FILE_HEADER + _INFO_HEADER)
-    except struct.error:
-        raise ValueError("its header is cut short") from None
+    offset, size = struct.unpack_from("<II", data, 10)
+    # as those of the usual header; what other headers leave out counts as 0
+    fields = data[18 : max(_FILE_HEADER + size, 30)][:32].ljust(32, b"\0")
+    if size == _OS2_HEADER:
+        fields = struct.pack("<iiI20x", *struct.unpack("<HHI", fields[:8]))
+    width, height, _, bits, compression, _, across, down, colours = struct.unpack(
+        "<iiHHIIiiI", fields
+    )
+    extra = {_MASKS: 3, _MASKS_WITH_ALPHA: 4}.get(compression, 0)
+    masks: tuple[int, ...] = _DEFAULT_MASKS.get(bits, ())
+    if extra:
+        # after the short header, inside of the longer ones, which know alpha
+        extra = 4 if size >= 56 else extra
+        masks = struct.unpack_from(f"<{extra}I", data, _FILE_HEADER + _INFO_HEADER)
     known = compression in (_RGB, _MASKS, _MASKS_WITH_ALPHA) and size <= _VERSION_5
     if not known or bits not in ((16, 32) if extra else (1, 2, 4, 8, 16, 24, 32)):
         raise NotImplementedError
@@ -234,14 +229,19 @@ def open_unusual_bmp(data: bytes) -> Image.Image:
     if bits <= 8:
         start = _FILE_HEADER + size + (4 * extra if size == _INFO_HEADER else 0)
         step = 3 if size == _OS2_HEADER else 4
-        palette = data[start : max(offset, start)][: min(colours or 2**bits, 2**bits) * step]
+        most = min((max(offset, start) - start) // step, colours or 2**bits, 2**bits)
+        palette = np.frombuffer(data, np.uint8, most * step, start).reshape(most, step)[:, 2::-1]
+        if not most:
+            raise ValueError("its palette is missing")
+        table = np.pad(palette, ((0, 256 - most), (0, 0)))  # black beyond it
         shifts = np.arange(8 - bits, -1, -bits).astype(np.uint8)
         indices = rows[:, :, None] >> shifts & np.uint8(2**bits - 1)
-        values = _table(palette, step)[indices.reshape(count, -1)[:, :width]]
+        is_gray = np.all(table[:, :1] == table)
+        values = (table[:, 0] if is_gray else table)[indices.reshape(count, -1)[:, :width]]
     elif bits == 24:
         values = rows[:, : 3 * width].reshape(count, width, 3)[:, :, ::-1]
     else:
-        words = rows.view("<u2" if bits == 16 else "<u4")[:, :width]
+        words = rows.view("<u2" if bits == 16 else "<u4")[:, :width].astype(np.uint32)
         masks = masks if len(masks) < 4 or masks[3] else masks[:3]
         values = np.stack([_channel(words, mask) for mask in masks], axis=2)
     image = Image.fromarray(np.ascontiguousarray(values))
@@ -251,25 +251,13 @@ def open_unusual_bmp(data: bytes) -> Image.Image:
     return image
 
 
-def _table(palette: bytes, step: int) -> Array:
-    """Return 256 colours of palette entries of 3 or 4 bytes; gray where all of them are."""
-    entries = np.frombuffer(palette[: len(palette) // step * step], np.uint8).reshape(-1, step)
-    if not len(entries):
-        raise ValueError("its palette is missing")
-    table = np.zeros((256, 3), np.uint8)  # black beyond the palette
-    table[: len(entries)] = entries[:, 2::-1]
-    return table[:, 0] if np.all(table[:, :1] == table) else table
-
-
-def _channel(values: Array, mask: int) -> Array:
+def _channel(words: Array, mask: int) -> Array:
     """Return the bits of a mask, scaled to 0 to 255."""
     shift = (mask & -mask).bit_length() - 1
     peak = mask >> shift
     if peak & (peak + 1):
         raise ValueError("a channel mask with gaps")
-    found = (values.astype(np.uint32) & np.uint32(mask)) >> np.uint32(shift)
-    scaled: Array = np.rint(found * (255 / peak)).astype(np.uint8)
-    return scaled
+    return np.rint(((words & mask) >> np.uint32(shift)) * (255 / peak)).astype(np.uint8)
 
 
 def colours_of_bmp(
