@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 import tempfile
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 LARGEST_IN_MEMORY = 2**27
 """Bytes; larger arrays lie in files where a folder is given for them."""
-_ZEROS = bytes(2**20)
 
 
 def empty_array(
@@ -39,7 +38,12 @@ def mapped_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDAr
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:
-        _reserve(stream, size)
+        # a full disk would end the process when the map is written
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+        else:
+            stream.writelines(bytes(min(2**20, size - at)) for at in range(0, size, 2**20))
+            stream.flush()
         return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
 
 
@@ -50,13 +54,3 @@ def release(array: NDArray[Any]) -> None:
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
-
-
-def _reserve(stream: IO[bytes], size: int) -> None:
-    """Reserve the bytes of a file: a full disk would end the process when the map is written."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(stream.fileno(), 0, size)
-        return
-    for done in range(0, size, len(_ZEROS)):
-        stream.write(_ZEROS[: size - done])
-    stream.flush()

@@ -37,30 +37,24 @@ class Format:
     """Capabilities of one file format as srx writes it."""
 
     name: str
-    """The word for ``--format``."""
     suffixes: tuple[str, ...]
     """Lower case with the dot; the first is the usual one."""
     bits: tuple[int, ...] = (8,)
     """Bits per value that it holds; 32 is floating point."""
     alpha: bool = False
-    """It holds transparency."""
     gray: bool = True
     """It holds pictures of one channel; otherwise gray is stored as equal R, G and B."""
     metadata: frozenset[str] = frozenset()
     """The fields of ``Metadata`` that it holds: ``icc``, ``exif``, ``xmp``, ``dpi``."""
     largest_side: int = 2**31 - 1
-    """Pixels."""
     largest_area: int = 2**62
-    """Pixels."""
     animated: bool = False
-    """It holds several frames, with the duration of each."""
     default_quality: int | None = None
     """1 to 100, or None where the format is lossless."""
 
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
 _NO_DPI = _ALL - {"dpi"}
-
 _KNOWN = (
     Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
     # libjpeg stops at 65,500, a little below what the file format could say
@@ -145,7 +139,7 @@ class Metadata:
     """Descriptions of a picture's pixels, each part as the bytes that formats embed."""
 
     icc: bytes | None = None
-    """Colour profile; it always fits the number of colour channels."""
+    """It always fits the number of colour channels."""
     colours: ColourLabel | None = None
     """Another description of the colours, which counts where there is no ``icc``."""
     exif: bytes | None = None
@@ -153,7 +147,7 @@ class Metadata:
     xmp: bytes | None = None
     """XMP packet; orientation 1 where it states one."""
     dpi: tuple[float, float] | None = None
-    """Pixels per inch, horizontal and vertical."""
+    """Horizontal and vertical."""
     software: str | None = None
     """Programs that made the picture: a text of PNG, which other formats hold in EXIF."""
     texts: tuple[tuple[bytes, bytes], ...] = ()
@@ -170,7 +164,6 @@ class SourceMark:
     """What an input is known by, without its name in clear, which may be private."""
 
     extension: str = ""
-    """Lower case, without the dot."""
     place: str = ""
     """Checksum of the names of the file and its folder."""
     content: str = ""
@@ -182,14 +175,12 @@ class Provenance:
     """Software, model and input of an output; without a date, so that outputs can be compared."""
 
     version: str
-    """Of srx."""
     model: str
     """A name of ``srx models``, or the file name of weights."""
     scale: int
     weights: str = ""
     """Start of the SHA-256 of the weights file; empty for models without weights."""
     auto: bool = False
-    """The model was chosen by ``--model auto``."""
     options: str = ""
     """Checksum of the options that pixels and size depend on; empty for none."""
     source: SourceMark | None = None
@@ -197,13 +188,12 @@ class Provenance:
 
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, behind that of the input."""
-        auto = ", auto" if self.auto else ""
-        options = f", options {self.options}" if self.options else ""
-        weights = f", weights {self.weights}" if self.weights else ""
-        mark = self.source
-        source = f", source {mark.extension} {mark.place} {mark.content}" if mark else ""
-        made_by = f"({self.model} x{self.scale}{auto}{options}{weights}{source})"
-        own = f"{NAME} {self.version} {made_by}"
+        parts = [f"{self.model} x{self.scale}"] + ["auto"] * self.auto
+        parts += [f"options {self.options}"] * bool(self.options)
+        parts += [f"weights {self.weights}"] * bool(self.weights)
+        if mark := self.source:
+            parts.append(f"source {mark.extension} {mark.place} {mark.content}")
+        own = f"{NAME} {self.version} ({', '.join(parts)})"
         return f"{earlier}; {own}" if earlier else own
 
     @property
@@ -243,9 +233,8 @@ class Picture:
     """As ``format_of_content`` tells it, not the file's name; ``""`` for the formats that only GDAL
     reads."""
     height: int
-    """Pixels, after the EXIF orientation."""
+    """Pixels, after the EXIF orientation, as ``width``."""
     width: int
-    """Pixels, after the EXIF orientation."""
     channels: int
     """Colour channels as ``read_photograph`` gives them, 1 or 3; of rasters the bands."""
     bits: int
@@ -312,7 +301,14 @@ def decoding(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise unread(path, f"the file is damaged or cut short ({reason})") from error
+        kind = ""
+        with suppress(OSError), open_input(path) as stream:  # a URL or a missing file is damaged
+            kind = rare_kind(stream)
+        if kind:
+            raise kind_not_read(path, kind) from error
+        raise PictureError(
+            f"{path}: the file is damaged or cut short ({reason}); copy or export it again"
+        ) from error
 
 
 def first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:
@@ -329,19 +325,6 @@ def first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:
         except DAMAGE as other:
             # the first one did not get far if it knew the kind of file not
             raise (error if isinstance(error, OSError) else other) from None
-
-
-def unread(path: Path, damage: str) -> PictureError:
-    """Return the error for a file that no reader takes: of a rare kind, or damaged.
-
-    URLs and missing files count as damaged.
-    """
-    kind = ""
-    with suppress(OSError), open_input(path) as stream:
-        kind = rare_kind(stream)
-    if kind:
-        return kind_not_read(path, kind)
-    return PictureError(f"{path}: {damage}; copy or export it again")
 
 
 def kind_not_read(path: Path, kind: str) -> PictureError:

@@ -80,7 +80,7 @@ def quiet_pillow() -> Iterator[list[str]]:
 
     Both are global to the process, so threads take turns here: keep the block short.
 
-    The list holds the texts of the warnings once the block is left.
+    The list holds the warnings once the block is left.
     """
     messages: list[str] = []
     with _LOCK, warnings.catch_warnings(record=True) as caught:
@@ -96,9 +96,9 @@ def quiet_pillow() -> Iterator[list[str]]:
 
 
 def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
-    """Open a file with Pillow's reader of one format, ``"mpo"`` for the frames of a JPEG.
+    """Open a file, ``"mpo"`` for the frames of a JPEG; return its warnings, too.
 
-    Nothing is decoded yet; the file must stay open. Given with it are the texts of its warnings.
+    Nothing is decoded yet; the file must stay open.
     """
     module, _, attribute = _READERS[name].partition(":")
     try:
@@ -201,12 +201,9 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
 
 
 def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:
-    """Decode an image of any mode.
+    """Decode an image of any mode to (H, W, C) with C 1 or 3, and alpha (H, W) or None.
 
     The profile is needed for modes other than gray and RGB.
-
-    Returns:
-        Pixels (H, W, C) with C 1 or 3, and alpha (H, W) or None.
     """
     load(image)
     if image.mode in _DESCRIBED:
@@ -280,19 +277,13 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         source = ImageCms.createProfile("LAB")
     elif icc is not None and space == icc[16:20]:
         source = io.BytesIO(icc)
-    if source is not None:
-        with suppress(ImageCms.PyCMSError):
-            converted = ImageCms.profileToProfile(
-                image,
-                source,
-                ImageCms.createProfile("sRGB"),
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-            )
-            if converted is not None:
-                return converted
-    return image.convert("RGB")
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    converted = None
+    with suppress(ImageCms.PyCMSError):
+        if source is not None:
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, source, target, intent, "RGB", flags=flags)
+    return converted or image.convert("RGB")
 
 
 def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
@@ -326,8 +317,7 @@ def read_colours(
 ) -> tuple[bytes | None, ColourLabel | None]:
     """Return the ICC profile of a file, or else its other description of colours; None is sRGB.
 
-    What the library of the format has found is given; the notes get a line for colours that are
-    not known.
+    The profile that a library has found is given; colours that are not known are noted.
     """
     if name == "bmp":
         return unusual.colours_of_bmp(stream, channels, notes)
@@ -349,13 +339,10 @@ def _has_gain_map(image: Image.Image) -> bool:
     with quiet_pillow(), suppress(*DAMAGE):
         for frame in range(min(getattr(image, "n_frames", 1), _MOST_LOOKED_AT)):
             image.seek(frame)
-            segments = [content for _, content in vars(image)["applist"]]
-            # XMP of the picture itself is read where it is edited
-            if any(
-                one.startswith(_ISO_GAIN_MAP) or (frame and _GAIN_MAP.search(one))
-                for one in segments
-            ):
-                return True
+            for _, content in vars(image)["applist"]:
+                # XMP of the picture itself is read where it is edited
+                if content.startswith(_ISO_GAIN_MAP) or (frame and _GAIN_MAP.search(content)):
+                    return True
     return False
 
 

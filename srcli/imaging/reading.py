@@ -34,7 +34,6 @@ from srcli.imaging.photograph import (
     kind_not_read,
     mark_source,
 )
-from srcli.imaging.unusual import jpeg_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,12 +79,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
         metadata = replace(metadata, icc=None)
         if not any("converted to RGB" in note for note in warnings):
             warnings = (*warnings, "colour profile of another kind of picture left out")
-    return Photograph(
-        pixels=pixels,
-        alpha=None if alpha is None else upright(alpha, orientation),
-        metadata=metadata,
-        warnings=warnings,
-    )
+    alpha = None if alpha is None else upright(alpha, orientation)
+    return Photograph(pixels=pixels, alpha=alpha, metadata=metadata, warnings=warnings)
 
 
 def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
@@ -151,14 +146,9 @@ def open_picture(
 ) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
-    Args:
-        path: The file, or a ``DatasetName``.
-        remote: The network may be used, by rasters.
-        confined: Rasters that are made of other files are no pictures.
-        companions: Look for files beside it that make it a raster, such as world files.
-
-    Raises:
-        PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
+    The path may be a ``DatasetName``. Files beside it can make it a raster (``companions``), such
+    as world files. Rasters may use the network if they are ``remote``; those made of other files
+    are no pictures if they are to be ``confined``.
     """
     from srcli.imaging.rasters.opening import DatasetName, companion_reason, open_by_gdal
 
@@ -211,8 +201,7 @@ def _upright(picture: Picture) -> Picture:
         orientation = exif.orientation(metadata.exif) or xmp_orientation(metadata.xmp) or 1
     stored = picture.height, picture.width
     size = stored[::-1] if orientation > 4 else stored
-    pixels = PixelMap(before=stored, after=size, orientation=orientation)
-    metadata, notes = fit_metadata(metadata, pixels)
+    metadata, notes = fit_metadata(metadata, PixelMap(stored, size, orientation))
     return replace(
         picture,
         height=size[0],
@@ -227,7 +216,6 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header of a file that the format's first reader does not open."""
     deep = name == "jpg" and _is_deep_jpeg(stream)
     image = vips.open_image(name, data := _read_all(name, stream))
-    block = vips.field(image, "exif-data")
     if name in _BOXED and unusual.count_gray(data) > image.hasalpha():
         # libheif takes 16 to 235 for the whole range then
         raise kind_not_read(path, "AVIF (gray, of an unusual size or structure)")
@@ -236,6 +224,7 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
     pages = vips.field(image, "n-pages", 1)
     if pages > 1:
         notes.append(f"holds {pages} pictures: only the first is used")
+    block = vips.field(image, "exif-data")
     block = exif.PREFIX + block.removeprefix(exif.PREFIX) if block else None
     channels = 1 if image.bands < 3 else 3
     icc = vips.field(image, "icc-profile-data")
@@ -283,12 +272,10 @@ def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array |
 
 def _is_deep_jpeg(stream: IO[bytes]) -> bool:
     """Tell if a JPEG has 12 bits a value, which libvips does not decode."""
-    process, bits, channels = jpeg_frame(stream) or ("", 8, 3)
-    if bits == 8:
-        return False
-    if bits != _DEEP_JPEG_BITS or process or channels not in (1, 3):
+    process, bits, channels = unusual.jpeg_frame(stream) or ("", 8, 3)
+    if bits != 8 and (bits != _DEEP_JPEG_BITS or process or channels not in (1, 3)):
         raise ValueError(f"JPEG of {bits} bits")
-    return True
+    return bits != 8
 
 
 def _read_all(name: str, stream: IO[bytes]) -> bytes:
@@ -300,10 +287,7 @@ def _read_all(name: str, stream: IO[bytes]) -> bytes:
 
 
 def read_provenance(path: Path) -> Provenance | None:
-    """Return the provenance that an output records; no pixels are read.
-
-    It is None where the last entry of its Software is not srx's, or it cannot be read.
-    """
+    """Return the provenance in the last Software entry of an output; None if it is not srx's."""
     try:
         with decoding(path), open_input(path) as stream:
             metadata = read_header(path, stream).metadata

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-
 STRIP = 1 << 18
 """Values processed in float64 at a time."""
 
@@ -51,10 +50,8 @@ def taps(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Compute the input samples and weights of each output sample along one axis.
 
-    The scale is that of output samples per input sample.
-
-    Returns:
-        Indices (out_length, K) into the input axis and weights (out_length, K) that sum to 1.
+    The scale is that of output samples per input sample. Returned are indices (out_length, K) into
+    the input axis and weights (out_length, K) that sum to 1.
     """
     stretch = float(scale) if scale < 1 else 1.0
     width = 4.0 / stretch
@@ -67,25 +64,19 @@ def taps(
     indices = mirrored(positions.astype(np.int64) - 1, length)
     used = np.any(weights != 0, axis=0)
     indices, weights = indices[:, used], weights[:, used]
-    indices.setflags(write=False)
-    weights.setflags(write=False)
+    for one in (indices, weights):
+        one.setflags(write=False)
     return indices, weights
 
 
 def resize(
     image: Array, scale: float | Fraction | None = None, *, size: tuple[int, int] | None = None
 ) -> Array:
-    """Resize a picture as MATLAB's ``imresize(image, scale or size, 'bicubic')`` does.
+    """Resize (H, W) or (H, W, C) as MATLAB's ``imresize(image, scale or size, 'bicubic')`` does.
 
-    Args:
-        image: (H, W) or (H, W, C), any real dtype. Integers keep their dtype and are rounded and
-            clipped after each pass; floats are computed in float64 and keep their dtype.
-        scale: Output pixels per input pixel, above 0. Give a ``Fraction`` for 1/3. By default each
-            axis has its own, as ``size`` says.
-        size: Output (height, width); by default ``ceil(scale * size)``.
-
-    Returns:
-        The resized picture with the input's dtype and number of dimensions.
+    Any real dtype is kept: integers are rounded and clipped after each pass, floats are computed in
+    float64. The scale is output pixels per input pixel, a ``Fraction`` for 1/3; without it, each
+    axis has its own, as the size (height, width) says, which is ``ceil(scale * size)`` by default.
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"expected a picture (H, W) or (H, W, C), got shape {image.shape}")
@@ -111,8 +102,7 @@ def _resize_axis(image: Array, out_length: int, scale: Fraction, axis: int) -> A
     shape = list(image.shape)
     shape[axis] = out_length
     out = np.empty(shape, image.dtype)
-    longest = max(image[0].size, out[0].size)
-    rows = max(STRIP // longest, 1)
+    rows = max(STRIP // max(image[0].size, out[0].size), 1)
     for top in range(0, shape[0], rows):
         own = slice(top, top + rows)
         if axis == 0:

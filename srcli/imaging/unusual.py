@@ -257,7 +257,8 @@ def _channel(words: Array, mask: int) -> Array:
     peak = mask >> shift
     if peak & (peak + 1):
         raise ValueError("a channel mask with gaps")
-    return np.rint(((words & mask) >> np.uint32(shift)) * (255 / peak)).astype(np.uint8)
+    scaled: Array = np.rint(((words & mask) >> np.uint32(shift)) * (255 / peak)).astype(np.uint8)
+    return scaled
 
 
 def colours_of_bmp(

@@ -98,8 +98,7 @@ def encode(
     failures: list[OSError] = []
 
     def guarded(call: Callable[..., Any], failed: object) -> Callable[..., Any]:
-        """Return the same call for libvips, which cannot pass exceptions on."""
-
+        # libvips cannot pass exceptions on
         def run(*args: object) -> object:
             try:
                 return call(*args)

@@ -85,12 +85,12 @@ def check_writable(
 ) -> tuple[str, ...]:
     """Check that a format can hold a picture; return what is lost, in words for the user."""
     known = FORMATS[fmt]
-    if max(height, width) > known.largest_side or height * width > known.largest_area:
-        limit = f"{known.largest_side:,} pixels a side"
-        if max(height, width) <= known.largest_side:
-            limit = f"{known.largest_area:,} pixels"
+    too_long = max(height, width) > known.largest_side
+    if too_long or height * width > known.largest_area:
+        limit = known.largest_side if too_long else known.largest_area
         raise PictureError(
-            f"{fmt} holds at most {limit}, not {width}x{height}; take --format png or tif"
+            f"{fmt} holds at most {limit:,} pixels{' a side' * too_long}, not {width}x{height}; "
+            "take --format png or tif"
         )
     losses = []
     if has_alpha and not known.alpha:
@@ -156,7 +156,15 @@ def write_photograph(
     bits, has_alpha = pixels.dtype.itemsize * 8, photograph.alpha is not None
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
     values, metadata = _convert(photograph, known)
-    metadata = _drop_unfit_metadata(path, _put_texts_into_exif(metadata, fmt), known, values)
+    metadata = _put_texts_into_exif(metadata, fmt)
+    if metadata.icc is not None and not profile_fits(metadata.icc, 1 if values.shape[2] < 3 else 3):
+        log.warning("%s: the colour profile is for another kind of picture: left out", path)
+        metadata = replace(metadata, icc=None)
+    for name, limit in _JPEG_LIMITS.items() if fmt == "jpg" else ():
+        if len(getattr(metadata, name) or b"") > limit:
+            log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
+            without: dict[str, Any] = {name: None}
+            metadata = replace(metadata, **without)
     with _naming_errors(path):
         with replacing(path, attributes) as part:
 
@@ -189,8 +197,11 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
         pixels, metadata = _as_srgb(pixels, metadata.icc), replace(metadata, icc=None)
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
-        if not known.alpha:
-            pixels, alpha = _on_white(pixels, alpha), None
+        if not known.alpha:  # on white
+            peak = float(np.iinfo(pixels.dtype).max)
+            part = alpha[:, :, None] / peak
+            pixels = to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
+            alpha = None
     if pixels.shape[2] == 1 and not known.gray:
         if metadata.icc is not None and profile_fits(metadata.icc, 1):
             pixels = pillow.to_srgb(pixels, metadata.icc)
@@ -231,16 +242,9 @@ def _to_bits(values: Array, bits: int) -> Array:
     return to_dtype(floats * (2.0**bits - 1), dtype)
 
 
-def _on_white(pixels: Array, alpha: Array) -> Array:
-    peak = float(np.iinfo(pixels.dtype).max)
-    part = alpha[:, :, None] / peak
-    return to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
-
-
 def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     """Return the metadata as a format holds them: PNG has texts, others what EXIF knows of them."""
-    known = FORMATS[fmt]
-    if known.name == "png" or "exif" not in known.metadata:
+    if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
     block, software = metadata.exif, {}
     if metadata.software is not None:
@@ -256,28 +260,15 @@ def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     return replace(metadata, exif=block)
 
 
-def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
-    """Return the metadata that the file can hold; log the others."""
-    channels = 1 if values.shape[2] < 3 else 3
-    if metadata.icc is not None and not profile_fits(metadata.icc, channels):
-        log.warning("%s: the colour profile is for another kind of picture: left out", path)
-        metadata = replace(metadata, icc=None)
-    without: dict[str, Any] = {}
-    for part, limit in _JPEG_LIMITS.items():
-        if known.name == "jpg" and len(getattr(metadata, part) or b"") > limit:
-            log.warning("%s: its %s is too long for jpg: left out", path, part.upper())
-            without[part] = None
-    return replace(metadata, **without)
-
-
 def _encode(
     stream: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    if known.name == "gif":
+    fmt = known.name
+    if fmt == "gif":
         vips.encode(stream, values, ".gif")
         return
-    if known.name in ("png", "tif"):
-        (png if known.name == "png" else tiff).write(stream, values, metadata)
+    if fmt in ("png", "tif"):
+        (png if fmt == "png" else tiff).write(stream, values, metadata)
         return
     options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block
@@ -286,21 +277,20 @@ def _encode(
     }
     if known.default_quality is not None:
         options["quality"] = quality if quality is not None else known.default_quality
-    if known.name in ("jpg", "avif"):
+    if fmt in ("jpg", "avif"):
         options["subsampling"] = "4:4:4"
-    if known.name == "jpg":
+    if fmt == "jpg":
         _, comment, _ = png.texts_elsewhere(metadata.texts, in_exif=False, in_comment=True)
         options["comment"] = comment.encode() or None
-    if known.name == "webp":
+    if fmt == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
-    image = pillow.as_image(values, padded=known.name == "jpg")
+    image = pillow.as_image(values, padded=fmt == "jpg")
     if metadata.colours is not None and metadata.colours.cicp is not None:  # only of avif
-        encoded = io.BytesIO()
-        image.save(encoded, "AVIF", **options)
+        image.save(encoded := io.BytesIO(), "AVIF", **options)
         stream.write(with_code_points(encoded.getvalue(), metadata.colours.cicp))
-        return
-    image.save(stream, {"jpg": "JPEG"}.get(known.name, known.name.upper()), **options)
+    else:
+        image.save(stream, "JPEG" if fmt == "jpg" else fmt, **options)
 
 
 @contextmanager

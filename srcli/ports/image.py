@@ -58,7 +58,7 @@ class TileGrid:
 
     @property
     def count(self) -> int:
-        """Tiles in all."""
+        """Number of tiles."""
         return len(self.tops) * len(self.lefts)
 
     def position(self, row: int, column: int) -> TilePosition:
@@ -95,8 +95,7 @@ class Source(Protocol):
     def read(self, window: Window) -> NDArray[Any] | None:
         """Return (window.height, window.width, channels) of ``dtype``.
 
-        None if the window holds no valid pixel: it needs no network, and its output has no
-        meaning.
+        None if the window holds no valid pixel: it needs no network, its output has no meaning.
         """
 
 
@@ -132,16 +131,13 @@ class Values:
         return tuple(zip(lows, highs, strict=True))
 
 
-_LEAST_USED = 0.25
-
-
 def are_units(low: float, high: float) -> bool:
     """Return True if floats from ``low`` to ``high`` look as if 0 were black and 1 white.
 
     They lie between both and use a good part of it, or are 0 all over; fractions of a thousandth
     are quantities of their own, which a network for 0 to 1 would bury under its errors.
     """
-    return low >= 0 and (high == 0 or _LEAST_USED <= high <= 1)
+    return low >= 0 and (high == 0 or 0.25 <= high <= 1)
 
 
 class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
@@ -157,10 +153,9 @@ class Band(Protocol):
         Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
         come out from where that one shares none with the row above.
 
-        Returns:
-            Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype),
-            from top to bottom, maybe in several pieces; they belong to the caller. From a GPU they
-            may come later, with those of the next row of tiles.
+        Returned are rows that no later tile touches: (first output row, (h, W, C) in the source's
+        dtype), from top to bottom, maybe in several pieces; they belong to the caller. From a GPU
+        they may come later, with those of the next row of tiles.
         """
 
     def finish(self) -> list[tuple[int, NDArray[Any]]]:
@@ -179,16 +174,10 @@ class Engine(Protocol):
         """True if the network pools over whole pictures, so that tiles want a calibration."""
 
     def calibrate(self, windows: NDArray[Any]) -> object | None:
-        """Measure what the network's global pools see of a whole image.
+        """Measure what the network's global pools see of a whole image, for ``run``.
 
-        Args:
-            windows: (N, H, W, C) of the image, as ``run`` takes tiles.
-
-        Returns:
-            The ``calibration`` for ``run``; None where no finite values came out.
-
-        Raises:
-            OutOfMemory: If there are too many windows.
+        Windows (N, H, W, C) are as ``run`` takes tiles; too many raise ``OutOfMemory``. None comes
+        back where no finite values came out.
         """
 
     def batch_size(self, height: int, width: int) -> int:
@@ -200,7 +189,7 @@ class Engine(Protocol):
         calibration: object | None = None,
         positions: Sequence[TilePosition] | None = None,
     ) -> Sequence[object | None]:
-        """Enlarge tiles.
+        """Enlarge tiles; ``OutOfMemory`` is raised if they are too many.
 
         Args:
             tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1]; an engine made for
@@ -210,9 +199,6 @@ class Engine(Protocol):
 
         Returns:
             One handle a tile for ``Band.add``; None where the network gave no finite values.
-
-        Raises:
-            OutOfMemory: If the batch is too large.
         """
 
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> Band:
