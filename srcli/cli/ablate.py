@@ -107,7 +107,7 @@ Device and speed:
       Number format of trainings; quality is measured in fp32.
   --threads N                   Threads of each training. [default: its share]
 Messages:
-  verbose quiet log
+  verbose quiet
 """
 KINDS = {
     "N": click.IntRange(min=1),

@@ -48,7 +48,7 @@ Device and speed:
 Results:
   json_file markdown_file
 Messages:
-  verbose quiet log
+  verbose quiet
 """
 KINDS = {
     "size": parse_size,

@@ -28,7 +28,7 @@ Models:
 Parts:
   --crop X,Y,W,H...             Show this part, in pixels of the photograph; repeatable.
 Messages:
-  quiet log
+  quiet
 """
 
 

@@ -16,7 +16,6 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
     from srcli.report.table import Table
 
-LOG_KEY = "srcli.log"
-"""Of click's context: the value of ``--log``."""
 LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""
 ENDING_SIGNALS = tuple(
@@ -106,21 +103,19 @@ class Console:
         self._shown = {"message": not quiet, "warning": not quiet, "detail": verbose, "error": True}
         self._named = named
         self._err = not to_stdout
-        context = click.get_current_context(silent=True)
-        self.json = bool(context and context.meta.get(LOG_KEY) == "json")
         self.shown = time.monotonic()
         """When a progress line was shown last."""
-        self._bars: rich.progress.Progress | None = None
+        self.bars: rich.progress.Progress | None = None
 
     def __enter__(self) -> Self:
         """Start the progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.setFormatter(_Visible(self._named))
-        if self._err and not self.quiet and not self.json and sys.stderr.isatty():
+        if self._err and not self.quiet and sys.stderr.isatty():
             from rich import progress
             from rich.console import Console as RichConsole
 
-            self._bars = progress.Progress(
+            self.bars = progress.Progress(
                 progress.TextColumn("{task.description}", markup=False),
                 progress.BarColumn(),
                 progress.MofNCompleteColumn(),
@@ -131,40 +126,30 @@ class Console:
                 console=RichConsole(stderr=True, emoji=False),
                 transient=True,
             )
-            self._bars.start()
+            self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the progress bars."""
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        if self.bars is not None:
+            self.bars.stop()
+            self.bars = None
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a progress bar, or progress lines."""
         if self.quiet:
             return NoTask()
-        if self._bars is not None:
-            return _BarTask(self._bars, visible(label), total, unit)
-        return _LineTask(self, label, total, unit)
-
-    def write_json(self, level: str, **fields: object) -> None:
-        """Write one line of ``--log json`` to stderr."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        click.echo(json.dumps({"time": now, "level": level, **fields}), err=True)
+        return _Task(self, label, total, unit)
 
     def line(self, level: str, text: str) -> None:
         """Show a line of a level: messages and warnings unless quiet, details if verbose."""
         if not self._shown[level]:
             return
         text = self._named(text)
-        if self.json:
-            self.write_json(level, message=text)
-            return
         if level in ("warning", "error"):
             text = f"{level}: {text}"
-        if self._bars is not None:
-            self._bars.console.print(visible(text), markup=False, highlight=False)
+        if self.bars is not None:
+            self.bars.console.print(visible(text), markup=False, highlight=False)
         else:
             echo(text, err=self._err)
 
@@ -183,70 +168,50 @@ class _Visible(logging.Formatter):
         return visible(self._named(super().format(record)))
 
 
-class _BarTask:
-    def __init__(
-        self, bars: rich.progress.Progress, label: str, total: float | None, unit: str
-    ) -> None:
-        self._bars = bars
-        self._total = total or 0.0
-        self._id = bars.add_task(label, total=self._total or None, unit=unit, text="")
+class _Task:
+    """A bar, or lines where there is no terminal."""
 
-    def grow(self, amount: float) -> None:
-        self._total += amount
-        self._bars.update(self._id, total=self._total)
-
-    def advance(self, amount: float = 1.0) -> None:
-        self._bars.advance(self._id, amount)
-
-    def describe(self, text: str) -> None:
-        self._bars.update(self._id, text=visible(text))
-
-    def close(self) -> None:
-        self._bars.remove_task(self._id)
-
-
-class _LineTask(NoTask):
     def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:
-        self._console = console
-        self._label, self._total, self._unit = label, total, unit
+        self._console, self._label, self._total, self._unit = console, label, total or 0.0, unit
         self._done = self._before = 0.0
         self._text = ""
         self._start = time.monotonic()
+        self._bars = console.bars
+        if self._bars is not None:
+            self._bar = self._bars.add_task(visible(label), total=total or None, unit=unit, text="")
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount
+        if self._bars is not None:
+            self._bars.advance(self._bar, amount)
+            return
         now = time.monotonic()
         if now - self._start < RESUMED_SECONDS:
             self._before = self._done  # done before this run: no measure of its speed
         if now - self._console.shown >= LINE_SECONDS:
             self._console.shown = now
-            self._show(now)
+            of, left, new = "", "", self._done - self._before
+            if self._total:
+                of = f"of {self._total:.0f}"
+            if self._total and new > 0:
+                seconds = (now - self._start) * (self._total - self._done) / new
+                left = f"({format_duration(seconds)} left)"
+            parts = (f"{self._label}: {self._done:.0f}", of, self._unit, left, self._text)
+            echo(" ".join(filter(None, parts)), err=True)
 
     def grow(self, amount: float) -> None:
-        self._total = (self._total or 0.0) + amount
+        self._total += amount
+        if self._bars is not None:
+            self._bars.update(self._bar, total=self._total)
 
     def describe(self, text: str) -> None:
         self._text = text
+        if self._bars is not None:
+            self._bars.update(self._bar, text=visible(text))
 
-    def _show(self, now: float) -> None:
-        left = None
-        if self._total and self._done > self._before:
-            left = (now - self._start) * (self._total - self._done) / (self._done - self._before)
-        if self._console.json:
-            self._console.write_json(
-                "progress",
-                task=self._label,
-                done=round(self._done, 2),
-                total=self._total,
-                unit=self._unit,
-                seconds_left=None if left is None else round(left),
-                text=self._text,
-            )
-            return
-        of = f"of {self._total:.0f}" if self._total else ""
-        rest = "" if left is None else f"({format_duration(left)} left)"
-        parts = (f"{self._label}: {self._done:.0f}", of, self._unit, rest, self._text)
-        echo(" ".join(filter(None, parts)), err=True)
+    def close(self) -> None:
+        if self._bars is not None:
+            self._bars.remove_task(self._bar)
 
 
 @contextmanager

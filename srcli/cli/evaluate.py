@@ -71,7 +71,7 @@ Device and speed:
   --engine [auto|torch|openvino] = auto
       What runs the network; auto is torch: equal figures everywhere.
 Messages:
-  verbose quiet log
+  verbose quiet
 """
 KINDS = {
     "N": click.INT,

@@ -41,7 +41,7 @@ Output:
 Results:
   json_file
 Messages:
-  verbose quiet log
+  verbose quiet
 """
 KINDS = {"model": ModelType(), "size": parse_size}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from srcli.cli.console import LOG_KEY, is_replaceable, real_place
+from srcli.cli.console import is_replaceable, real_place
 from srcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ SHARED = """
       Write the tables as Markdown; '-' is standard output.
   -v, --verbose                 Show details.
   -q, --quiet                   Show errors only.
-  --log [text|json]             json: messages and progress as lines of JSON, for other programs.
 """
 """Options of several commands, which are named in their texts by their parameters."""
 
@@ -139,11 +138,6 @@ class GroupedCommand(click.Command):
             name = self.params[-1].name if settings else names[0]
             self.groups.setdefault(heading, []).append(name)
         self.groups.setdefault("Messages", []).append("_click_default_help")
-
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - what the command returns
-        """Run the command; the console knows the format of messages."""
-        ctx.meta[LOG_KEY] = ctx.params.pop("log", None)
-        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group below its heading."""

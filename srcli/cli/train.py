@@ -63,7 +63,7 @@ Device and speed:
   --threads N                   Processor threads. [default: all]
   --compile                     Compile the network: starts slowly, then faster on GPUs.
 Messages:
-  verbose quiet log
+  verbose quiet
 """
 PATH = click.Path(path_type=Path)
 KINDS = {

@@ -106,7 +106,7 @@ Results:
   --dry-run                     Only print names, sizes, disk and problems.
   --report FILE                 Write a JSON line for every file.
 Messages:
-  verbose quiet log
+  verbose quiet
 """
 
 

@@ -45,15 +45,6 @@ def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
     assert "60 of 100 it (40 s left)" in capsys.readouterr().err
 
 
-def test_log_json_writes_messages_as_lines(srx, tmp_path):
-    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    result = srx("upscale", tmp_path, tmp_path / "out", "-m", "bicubic", "--log", "json")
-    lines = [json.loads(line) for line in result.err.splitlines()]
-    assert [line["level"] for line in lines] == ["error"]
-    assert "b.png" in lines[0]["message"]
-
-
 @pytest.mark.parametrize(
     ("settings", "shown"),
     [({}, "m\nwarning: w\nerror: bad\n"), ({"quiet": True}, "error: bad\n"),
