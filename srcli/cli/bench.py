@@ -97,7 +97,7 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
 
     names = ("sizes", "precisions", "engines", "tile", "overlap", "rounds", "seconds", "threads")
     return BenchOptions(
-        scales=tuple(map(int, options["scales"])) or (default_scale(options["models"]),),
+        scales=options["scales"] or (default_scale(options["models"]),),
         engine=EngineOptions(**pick(options, "device", "value_range")),
         compare_plain=options["compare"] == "plain",
         published=options["published"],

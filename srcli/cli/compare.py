@@ -49,7 +49,7 @@ def parse_crop(text: str) -> Part:
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 def command(
-    photo: Path, out: Path, models: tuple[str, ...], scale: str, crop: tuple[Part, ...], quiet: bool
+    photo: Path, out: Path, models: tuple[str, ...], scale: int, crop: tuple[Part, ...], quiet: bool
 ) -> None:
     """Enlarge parts of PHOTO by every model and write them side by side to OUT, .png or .html.
 
@@ -65,9 +65,9 @@ def command(
     from srcli.pipelines.compare import compare, compare_page, draw_sheet
 
     with Console(quiet=quiet) as console:
-        found = compare(photo, models, int(scale), crop, console)
+        found = compare(photo, models, scale, crop, console)
     if kind == ".html":
-        write_text(str(out), compare_page(photo, int(scale), found))
+        write_text(str(out), compare_page(photo, scale, found))
     else:
         sheet = Photograph(pixels=draw_sheet(found), alpha=None, metadata=Metadata())
         write_photograph(out, sheet, fmt="png")

@@ -114,8 +114,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         result = evaluate(
             _models(given),
             given["datasets"] or ("built-in",),
-            scales=[int(each) for each in dict.fromkeys(given["scales"])]
-            or [default_scale(_models(given))],
+            scales=list(dict.fromkeys(given["scales"])) or [default_scale(_models(given))],
             options=_options(given),
             on_picture=on_picture,
             progress=console,

@@ -52,7 +52,7 @@ def command(
     file: Path,
     model: str,
     value_range: int | None,
-    scale: str | None,
+    scale: int | None,
     target: Target | None,
     size: tuple[int, int] | None,
     overwrite: bool,
@@ -71,8 +71,7 @@ def command(
         raise UsageError(f"{file}: exists already; give --overwrite or another name")
     from srcli.pipelines.export import export_model
 
-    factor = None if scale is None else int(scale)
-    result = export_model(model, factor, by_name, file, size=size, value_range=value_range)
+    result = export_model(model, scale, by_name, file, size=size, value_range=value_range)
     if not quiet:
         _show(result, verbose=verbose, to_stderr=json_file == "-")
     if json_file:

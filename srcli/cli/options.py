@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -49,7 +49,6 @@ SHARED = """
 """
 """Options of several commands, which are named in their texts by their parameters."""
 
-T = TypeVar("T")
 _ENTRY = re.compile(
     r"^(?P<heading>\S.*):$|^ {2}(?P<parameters>\w+(?: \w+)*)$|"
     r"^ {2}(?P<names>-[^\s,]+(?:, -[^\s,]+)*)(?: (?P<value>\S.*?))??(?P<many>\.{3})?"
@@ -88,11 +87,10 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
         if value is None:
             settings["is_flag"] = True
         elif value.startswith("[") and kind is str:
-            settings["type"] = click.Choice(value[1:-1].split("|"))
+            words = value[1:-1].split("|")
+            settings["type"] = click.Choice([int(w) if w.isdigit() else w for w in words])
         else:
-            parsed = kind is str or isinstance(kind, click.ParamType)
-            settings["type"] = kind if parsed else ParsedType(value, kind)
-            settings |= {"metavar": value, "nargs": len(value.split())}
+            settings |= {"type": kind, "metavar": value, "nargs": len(value.split())}
         if entry["default"]:
             settings["default"] = (entry["default"],) if entry["many"] else entry["default"]
         if entry["many"]:
@@ -105,7 +103,6 @@ def _shared() -> dict[str, tuple[list[str], dict[str, Any]]]:
     kinds: Kinds = {
         "model": ModelType(),
         "data": click.Path(path_type=Path),
-        "value-range": parse_white,
         "executor": parse_executor,
     }
     options = [(names, settings) for _, names, settings in read_options(SHARED, kinds)]
@@ -169,34 +166,6 @@ class ModelType(click.ParamType[str]):
         return found or [CompletionItem(incomplete, type="file")]
 
 
-class ParsedType(click.ParamType[T]):
-    """A click parameter type made from a function.
-
-    Args:
-        metavar: Shown in the help, such as ``KEY=VALUE``.
-        parse: Reads the text; a ``ValueError`` becomes the usage error.
-    """
-
-    def __init__(self, metavar: str, parse: Callable[[str], T]) -> None:
-        self.name = self.metavar = metavar
-        self.parse = parse
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return the metavar as it is, not in upper case."""
-        return self.metavar
-
-    def convert(
-        self, value: str | T, param: click.Parameter | None, ctx: click.Context | None
-    ) -> T:
-        """Return the parsed value."""
-        if not isinstance(value, str):  # converted already
-            return value
-        try:
-            return self.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 def parse_size(text: str) -> tuple[int, int]:
     """Parse WIDTHxHEIGHT in pixels to (height, width)."""
     found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text)
@@ -225,13 +194,6 @@ def auto_or_int(minimum: int) -> Callable[[str], int | None]:
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the options of these names."""
     return {name: given[name] for name in names}
-
-
-def parse_white(text: str) -> int:
-    """Read the value of white in a network."""
-    if text not in ("1", "255"):
-        raise ValueError(f"{text!r} is not one of '1', '255'")
-    return int(text)
 
 
 def parse_executor(text: str) -> str:

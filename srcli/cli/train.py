@@ -116,7 +116,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         recipe = apply_overrides(load_recipe(given["recipe"] or f"{folder}/recipe.json"), changes)
         click.echo(json.dumps(plain_recipe(recipe), indent=2))
         return int(ExitCode.OK)
-    given["scale"], given["threads"] = int(given["scale"] or 0), given["threads"] or 0
+    given["scale"], given["threads"] = given["scale"] or 0, given["threads"] or 0
     given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
     given["overrides"] = changes
 

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,14 +116,20 @@ _FOREIGN = frozenset({"-ot", "-oo", "-outsize", "-ovr", "-order"})
 _RESAMPLING = frozenset({"near", "nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
 
 
-def parse_bands(text: str, count: int | None = None) -> tuple[int, ...]:
+def parse_bands(text: str) -> tuple[int, ...]:
     """Read band numbers such as ``4,3,2``."""
     parts = re.split(r"[,\s]+", text.strip())
     numbers = tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)
     if min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise ValueError(f"{text!r} is no list of different bands from 1, such as 4,3,2")
-    if count not in (None, len(numbers)):
-        raise ValueError(f"{text!r}: give {count} bands, such as 1,2,3")
+    return numbers
+
+
+def parse_rgb(text: str) -> tuple[int, ...]:
+    """Read three band numbers."""
+    numbers = parse_bands(text)
+    if len(numbers) != 3:
+        raise ValueError(f"{text!r}: give 3 bands, such as 1,2,3")
     return numbers
 
 
@@ -240,7 +245,7 @@ def _split_windows(words: Sequence[str]) -> Iterator[str]:
 
 KINDS = {
     "bidx": parse_bands,
-    "rgb": partial(parse_bands, count=3),
+    "rgb": parse_rgb,
     "range": parse_range,
     "nodata": parse_nodata,
     "srcwin": click.INT,
