@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, product
 from operator import itemgetter
 from statistics import median
@@ -35,10 +35,10 @@ from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
 from srcli.ports.progress import NoProgress, Progress, Task
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import Cell, Table, make_table, printed_cost_table, significant
+from srcli.report.table import Cell, Table, cost_tables, make_table, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from srcli.inference.stream import ImageJob
     from srcli.layers.network import Network
@@ -50,10 +50,6 @@ METHOD = (
     "of the picture in one piece. Memory: the most that PyTorch held on a GPU beside the weights."
 )
 PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
-COSTS = (
-    "Costs: challenge FLOPs are convolution MACs plus one for every output of a ReLU; memory is "
-    "that of one forward pass on a GPU, fp32, PyTorch's default layout, beside weights and input."
-)
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
 """Bounds of the number of rounds chosen by time."""
 BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
@@ -108,7 +104,7 @@ class BenchCase:
     picture: NDArray[Any]
     """(H, W, 3) uint8."""
     peak: int | None = None
-    """Peak memory in bytes; measured by ``warm_up``."""
+    """Peak memory in bytes; measured by the run that warms up."""
     seconds: list[float] = field(default_factory=list)
     """Of the rounds so far."""
 
@@ -125,23 +121,13 @@ class BenchCase:
         source, sink = ArraySource(self.picture), ArraySink(height, width, 3, self.picture.dtype)
         return make_job(source, sink, name="picture", scale=scale, tiling=self.tiling)
 
-    def run(self) -> None:
-        """Enlarge the picture, and wait for the device."""
-        run_one(self.engine, self.job())
-        if self.engine.device.type == "cuda":
-            torch.cuda.synchronize(self.engine.device)
-        elif self.engine.device.type == "mps":
-            torch.mps.synchronize()
-
-    def warm_up(self) -> None:
-        """Run once without timing, and measure memory."""
-        self.peak = peak_memory(self.run, self.engine.device)
-
-    def time_round(self) -> None:
-        """Run once and record the seconds."""
+    def run(self) -> float:
+        """Enlarge the picture, wait for the device, and return the seconds that it took."""
         start = time.perf_counter()
-        self.run()
-        self.seconds.append(time.perf_counter() - start)
+        run_one(self.engine, self.job())
+        if self.engine.device.type != "cpu":
+            torch.accelerator.synchronize(self.engine.device)
+        return time.perf_counter() - start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +166,11 @@ def bench(
     if not models:
         raise UsageError("nothing to measure: give a model")
     device, load = choose_device(options.engine.device), load_average()
+    scales = dict.fromkeys(options.scales)
     with threads(options.threads):
         loaded = [
             (model, label, _load(model, scale, options.engine.value_range, progress))
-            for scale in dict.fromkeys(options.scales)
+            for scale in scales
             for model, label in label_models(models).items()
         ]
         groups: dict[tuple[int, ...], list[BenchCase]] = {}
@@ -206,8 +193,7 @@ def bench(
     published: list[PublishedRow] = []
     if options.published:
         wanted = None if options.published == "all" else [cost.model for cost in costs]
-        for scale in dict.fromkeys(options.scales):
-            published += published_costs(scale, wanted)
+        published = [row for scale in scales for row in published_costs(scale, wanted)]
         if not published:
             progress.warn("--published: no paper prints costs of these models at these scales")
     return Bench(
@@ -284,14 +270,14 @@ def time_rounds(
     """
     for case in cases:
         task.describe(f"{case.label} x{case.engine.scale} {case.format}")
-        case.warm_up()
+        case.peak = peak_memory(case.run, case.engine.device)
         task.advance(1)
     planned = rounds or FEWEST_ROUNDS
     done = 0
     while done < planned:
         start = time.perf_counter()
         for case in cases if done % 2 == 0 else reversed(cases):
-            case.time_round()
+            case.seconds.append(case.run())
             task.advance(1)
         done += 1
         if done == 1 and rounds is None:
@@ -353,20 +339,16 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
 
 def bench_report(bench: Bench) -> list[Table | str]:
     """Return speeds by scale and size, costs, printed costs; then conditions and explanations."""
-    groups = groupby(bench.speeds, key=itemgetter("scale", "size"))
-    counted: dict[int, dict[str, tuple[int, int | None]]] = {}
-    for cost in bench.costs:
-        own = counted.setdefault(cost.scale, {})
-        own[cost.model] = cost.parameters, cost.challenge_flops
-    printed = dict.fromkeys(row.scale for row in bench.published)
+    speeds = groupby(bench.speeds, key=itemgetter("scale", "size"))
+    scales = dict.fromkeys(cost.scale for cost in bench.costs)
+    counted = [asdict(cost) for cost in bench.costs]
+    costs = [cost_tables(counted, bench.published, scale) for scale in scales]
     return [
-        *(_speed_table(list(group)) for _, group in groups),
-        _cost_table(bench.costs),
-        *(printed_cost_table(bench.published, counted[scale], scale) for scale in printed),
+        *(_speed_table(list(group)) for _, group in speeds),
+        *(table for tables in costs for table in tables if table.rows),
         *filter(None, [bench.busy]),
         f"Machine: {bench.machine}.",
         bench.how,
-        COSTS,
     ]
 
 
@@ -378,13 +360,14 @@ def _speed_table(group: Sequence[Speed]) -> Table:
     for speed in group:
         kinds = ("median_seconds", "fastest_seconds", "slowest_seconds")
         middle, *ends = (significant(speed[kind] * 1000) for kind in kinds)
+        macs, peak = speed["conv_macs"], speed["peak_memory"]
         cells: list[Cell] = [
             *(speed[key] for key in ("model", "format", "tiles")),
-            _giga(speed["conv_macs"], significant),
+            None if macs is None else significant(macs / 1e9),
             middle,
             "–".join(ends),
             significant(speed["sr_megapixels_per_second"]),
-            _mebibytes(speed["peak_memory"]),
+            None if peak is None else significant(peak / 2**20),
         ]
         if compared:
             cells.append(speed["times_plain"] and f"{speed['times_plain']:.2f}")
@@ -393,30 +376,3 @@ def _speed_table(group: Sequence[Speed]) -> Table:
     size = f"{width}x{height} to {width * scale}x{height * scale}"
     title = f"x{scale}, {size}, {first['rounds']} rounds"
     return make_table(rows, ("model", "format"), headings, title=title)
-
-
-def _cost_table(costs: Sequence[ModelCost]) -> Table:
-    height, width = costs[0].size
-    rows = (
-        (
-            cost.model,
-            f"x{cost.scale}",
-            f"{cost.parameters:,}",
-            _giga(cost.conv_macs, "{:.3f}".format),
-            _giga(cost.challenge_flops, "{:.3f}".format),
-            _giga(cost.hd_conv_macs, "{:.1f}".format),
-            _mebibytes(cost.peak_memory),
-        )
-        for cost in costs
-    )
-    numbers = ("parameters", "GMACs", "GFLOPs", "GMACs 720p", "MiB")
-    title = f"costs at {width}x{height} LR; 720p: for an SR of 1280x720"
-    return make_table(rows, ("model", "scale"), numbers, title=title)
-
-
-def _giga(count: int | None, shown: Callable[[float], str]) -> str | None:
-    return None if count is None else shown(count / 1e9)
-
-
-def _mebibytes(size: int | None) -> str | None:
-    return None if size is None else significant(size / 2**20)

@@ -10,7 +10,7 @@ import io
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +24,11 @@ NOTHING = "–"
 UNITS = ("", "K", "M", "G", "T")
 SPECIAL = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """Characters with a meaning in Markdown; an underscore inside a word has none."""
+WORK = ("conv_macs", "challenge_flops", "hd_conv_macs")
+COST_NOTE = (
+    "MACs: multiply-accumulates of the convolutions. FLOPs: as efficient-SR challenges count them, "
+    "MACs and one for every output of an activation. Peak memory: of one forward pass."
+)
 PRINTED_COSTS_NOTE = (
     "Printed times are of the paper's device and pictures: compare them within their table, never "
     "with times measured here. GFLOPs: of a 256x256 LR picture, as efficient-SR challenges count."
@@ -173,35 +178,51 @@ def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -
     return {name for name, value in printed.items() if value == top and len(printed) > 1}
 
 
-def printed_cost_table(
-    rows: Iterable[PublishedRow], counted: Mapping[str, tuple[int, int | None]], scale: int
-) -> Table:
-    """Tabulate the costs that papers print for a scale, beside those of the same networks here.
+def cost_tables(
+    costs: Iterable[Mapping[str, Any]], printed: Iterable[PublishedRow], scale: int
+) -> list[Table]:
+    """Tabulate the costs of models at a scale; then those that papers print, beside ours.
 
-    ``counted`` holds parameters and challenge FLOPs by model, at LR pictures of 256x256.
+    ``costs`` are as JSON has them (:class:`~srcli.metrics.efficiency.ModelCost`).
     """
     from srcli.recipes.published import is_of  # reads files that a help text does not need
 
-    lines = []
-    for row in (each for each in rows if each.scale == scale):
-        here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))
-        cells: tuple[Cell, ...] = (
+    own = [cost for cost in costs if cost["scale"] == scale]
+    counted = [
+        (
+            cost["model"],
+            short(cost["parameters"]),
+            f"{cost['size'][1]}×{cost['size'][0]}",
+            *(cost[work] and short(cost[work]) for work in WORK),
+            cost["peak_memory"] and f"{cost['peak_memory'] / 2**20:.0f} MiB",
+        )
+        for cost in own
+    ]
+    beside = []
+    for row in (each for each in printed if each.scale == scale):
+        same = next((cost for cost in own if is_of(row, [cost["model"]])), None)
+        flops = same["challenge_flops"] if same else None
+        cells = (
             row.method,
             f"{row.parameters:,.0f}" if row.parameters else None,
-            None if here is None else f"{here / 1e3:,.0f}",
+            f"{same['parameters'] / 1e3:,.0f}" if same else None,
             f"{row.gflops:.2f}" if row.gflops else None,
             None if flops is None else f"{flops / 1e9:.2f}",
             f"{row.milliseconds:g}" if row.milliseconds else None,
             "; ".join(filter(None, (row.source, row.timed_on, row.note))),
         )
-        lines.append(Row(cells=cells))
+        beside.append(Row(cells=cells))
+    measured = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
     numbers = ("K", "K here", "GFLOPs", "GFLOPs here", "ms")
-    return Table(
-        title=f"x{scale}, printed costs",
-        columns=(*columns_of(("printed",), numbers), Column("source", kind="text")),
-        rows=tuple(lines),
-        notes=(PRINTED_COSTS_NOTE,),
-    )
+    return [
+        make_table(counted, ("model",), measured, title=f"x{scale}, cost", notes=(COST_NOTE,)),
+        Table(
+            title=f"x{scale}, printed costs",
+            columns=(*columns_of(("printed",), numbers), Column("source", kind="text")),
+            rows=tuple(beside),
+            notes=(PRINTED_COSTS_NOTE,),
+        ),
+    ]
 
 
 def plural(count: int, word: str) -> str:

@@ -6,6 +6,7 @@ The page is one file that needs nothing else: no network and no second file.
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -21,16 +22,15 @@ from srcli.report.table import (
     Table,
     best_of,
     columns_of,
+    cost_tables,
     csv_text,
     decimals,
     ends_text,
     escape,
-    make_table,
     markdown_section,
     markdown_table,
     number,
     plural,
-    printed_cost_table,
     short,
 )
 
@@ -50,10 +50,6 @@ if TYPE_CHECKING:
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 """Of printed values, where the rows at hand happen to end on a zero."""
 MODEL = Column("model", kind="text")
-COST_NOTE = (
-    "MACs: multiply-accumulates of the convolutions. FLOPs: as efficient-SR challenges count them, "
-    "MACs and one for every output of an activation. Peak memory: of one forward pass."
-)
 
 
 def score_table(evaluation: Evaluation, scale: int) -> Table:
@@ -123,28 +119,11 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
     )
 
 
-def cost_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate parameters, work and memory of the models of a scale."""
-    headings = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
-    rows: list[list[Cell]] = []
-    for cost in (each for each in evaluation.costs if each.scale == scale):
-        memory = None
-        if cost.peak_memory is not None:
-            memory = f"{cost.peak_memory / 2**20:.0f} MiB"
-        size = f"{cost.size[1]}×{cost.size[0]}"
-        work = (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs)
-        counts = [None if count is None else short(count) for count in work]
-        rows.append([cost.model, short(cost.parameters), size, *counts, memory])
-    title = f"x{scale}, cost"
-    return make_table(rows, ("model",), headings, title=title, notes=(COST_NOTE,))
-
-
 def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     """Return the tables of one scale: scores, differences, costs, printed costs."""
-    own = [tabulate(evaluation, scale) for tabulate in (score_table, difference_table, cost_table)]
-    costs = (cost for cost in evaluation.costs if cost.scale == scale)
-    counted = {cost.model: (cost.parameters, cost.challenge_flops) for cost in costs}
-    return [*own, printed_cost_table(evaluation.published_costs, counted, scale)]
+    own = [asdict(cost) for cost in evaluation.costs]
+    costs = cost_tables(own, evaluation.published_costs, scale)
+    return [score_table(evaluation, scale), difference_table(evaluation, scale), *costs]
 
 
 def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Values] = ()) -> Table:

@@ -66,7 +66,7 @@ def test_tables_and_markdown_tell_it(found):
     )
     cells = first.rows[1].cells
     assert (cells[:2], cells[-1], first.headings[-1]) == (("bicubic", "plain"), None, "x plain")
-    assert costs.rows[0].cells[:3] == ("bicubic", "x2", "0")
+    assert costs.rows[0].cells[:3] == ("bicubic", "0", "256×256")
     hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
     rows = [line for line in markdown(bench_report(hostile)).splitlines() if line.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in rows} == {10, 8}
