@@ -49,6 +49,7 @@ _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _DIMENSIONS, _AREA = f"{_ADOBE}xap/1.0/sType/Dimensions#", f"{_ADOBE}xmp/sType/Area#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_BOUNDARY = ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 _COMPANIONS: tuple[tuple[str, str, str, str], ...] = (
@@ -110,35 +111,35 @@ class PixelMap:
         """(height, width) after turning, before resizing."""
         return self.before[::-1] if self.swaps else self.before
 
-    def part(self, x: float, y: float) -> tuple[float, float]:
-        """Map a place that is given as parts, 0 to 1, of width and height."""
+    @property
+    def of_parts(self) -> PixelMap:
+        """The same for places and sizes that are given as parts, 0 to 1, of width and height."""
+        return PixelMap((1, 1), (1, 1), self.orientation)
+
+    def size(self, across: float, down: float) -> list[float]:
+        """Map a width and a height, or numbers of pixels per length."""
+        return self.area((0, 0, across, down))[2:]
+
+    def area(self, values: Sequence[float], *, corner: bool = False) -> list[float]:
+        """Map a point (x, y), a circle (x, y, diameter) or a box (x, y, width, height).
+
+        x and y are the centre, or else the upper left corner of the box.
+        """
+        x, y, *extent = values
+        across, down = (*extent, *extent, 0.0, 0.0)[:2]
+        shift = 0.5 if corner else 0.0
+        height, width = self.before
+        x, y = (x + shift * across) / width, (y + shift * down) / height
         if self.swaps:
-            x, y = y, x
+            x, y, across, down, height, width = y, x, down, across, width, height
         if self.orientation in (3, 4, 7, 8):
             y = 1 - y
         if self.orientation in (2, 3, 6, 7):
             x = 1 - x
-        return x, y
-
-    def point(self, x: float, y: float) -> tuple[float, float]:
-        """Map a place in pixels."""
-        height, width = self.before
-        x, y = self.part(x / width, y / height)
-        return x * self.after[1], y * self.after[0]
-
-    def size(self, across: float, down: float) -> tuple[float, float]:
-        """Map a width and a height in pixels, or numbers of pixels per length."""
-        if self.swaps:
-            across, down = down, across
-        height, width = self.turned
-        return across * self.after[1] / width, down * self.after[0] / height
-
-    def area(self, values: Sequence[float]) -> list[float]:
-        """Map an area of EXIF: a centre (x, y), and nothing, a diameter, or width and height."""
-        x, y, *extent = values
-        if len(extent) == 1:
-            return [*self.point(x, y), self.size(extent[0], extent[0])[0]]
-        return [*self.point(x, y), *self.size(*extent)] if extent else [*self.point(x, y)]
+        new_height, new_width = self.after
+        across, down = across * new_width / width, down * new_height / height
+        moved = x * new_width - shift * across, y * new_height - shift * down
+        return [*moved, across, down][: len(values)]
 
 
 def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[str, ...]]:
@@ -252,8 +253,9 @@ def _text_of(document: minidom.Document) -> str:
 
 
 def _nodes(scope: Any) -> list[Any]:  # noqa: ANN401 - minidom has no types for what is common
-    """Return an element with all that is in it: elements and attributes that have a namespace."""
-    elements = [scope, *scope.getElementsByTagName("*")]
+    """Return a node with all that is in it: elements and attributes that have a namespace."""
+    is_attribute = scope.nodeType == scope.ATTRIBUTE_NODE
+    elements = [scope, *(() if is_attribute else scope.getElementsByTagName("*"))]
     nodes = (node for one in elements for node in (one, *(one.attributes or {}).values()))
     return [node for node in nodes if node.namespaceURI]
 
@@ -300,15 +302,51 @@ def _move(document: minidom.Document, pixels: PixelMap) -> None:
             if len(items) in (2, 3, 4):
                 _write(items, pixels.area([value for _, value in items]))
     for scope in named.get((_MWG, "Area"), ()):
-        _move_region(scope, _AREA, "xywh", faces)
+        _move_region(_by_name(scope), _AREA, ("unit", *"xywh"), faces)
     for scope in named.get((_IPTC, "RegionBoundary"), ()):
-        _move_region(scope, _IPTC, ("rbX", "rbY", "rbW", "rbH", "rbRx"), pixels)
+        _move_region(_by_name(scope), _IPTC, _BOUNDARY, pixels)
     for node in named.get((_MICROSOFT, "Rectangle"), ()) if faces.orientation != 1 else ():
         text = _holder(node)
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
-            box = _moved_box((left, top, width, height), faces, in_pixels=False)
+            box = faces.of_parts.area((left, top, width, height), corner=True)
             text.nodeValue = ", ".join(map(_decimal, box))
+
+
+def _move_region(named: _Named, namespace: str, names: Sequence[str], pixels: PixelMap) -> None:
+    """Move a box of MWG, by its centre, or a box (by its corner), circle or polygon of IPTC."""
+    units = named.get((namespace, names[0]), ())
+    if not any(_holder(unit).nodeValue == "pixel" for unit in units):
+        pixels = pixels.of_parts
+    if pixels.changes_nothing:
+        return
+    x, y, w, h, *radius = (_numbers(named, namespace, name) for name in names[1:])
+    extent = (w, h) if w and h else [one for one in radius if one]
+    for numbers in zip(x, y, *extent, strict=False):
+        corner = len(numbers) == 4 and namespace == _IPTC
+        new = pixels.area([value for _, value in numbers], corner=corner)
+        _write(numbers, new, exact=True)
+
+
+def _map_of_regions(named: _Named, pixels: PixelMap) -> PixelMap:
+    """Return how regions of faces move.
+
+    They belong to the stored picture (MWG guidelines, 5.9), unless the size that they state is that
+    of the upright one.
+    """
+    height, width = pixels.turned
+    with suppress(LookupError):  # none is stated
+        applied = _by_name(named[_MWG, "AppliedToDimensions"][0])
+        w, h = (_numbers(applied, _DIMENSIONS, side)[0][1] for side in "wh")
+        if pixels.swaps and (h - w) * (height - width) > 0:
+            return replace(pixels, before=pixels.turned, orientation=1)
+    return pixels
+
+
+def _move_size(named: _Named, names: tuple[str, str, str], pixels: PixelMap) -> None:
+    sides = (_numbers(named, names[0], side) for side in names[1:])
+    for pair in zip(*sides, strict=False):
+        _write(pair, pixels.size(pair[0][1], pair[1][1]))
 
 
 def _holder(node: Any) -> Any:  # noqa: ANN401
@@ -342,53 +380,3 @@ def _write(
 
 def _decimal(value: float) -> str:
     return f"{value:.9f}".rstrip("0").rstrip(".")
-
-
-def _move_size(named: _Named, names: tuple[str, str, str], pixels: PixelMap) -> None:
-    sides = (_numbers(named, names[0], side) for side in names[1:])
-    for pair in zip(*sides, strict=False):
-        _write(pair, pixels.size(pair[0][1], pair[1][1]))
-
-
-def _map_of_regions(named: _Named, pixels: PixelMap) -> PixelMap:
-    """Return how regions of faces move.
-
-    They belong to the stored picture (MWG guidelines, 5.9), unless the size that they state is that
-    of the upright one.
-    """
-    height, width = pixels.turned
-    with suppress(LookupError):  # none is stated
-        applied = _by_name(named[_MWG, "AppliedToDimensions"][0])
-        w, h = (_numbers(applied, _DIMENSIONS, side)[0][1] for side in "wh")
-        if pixels.swaps and (h - w) * (height - width) > 0:
-            return replace(pixels, before=pixels.turned, orientation=1)
-    return pixels
-
-
-def _move_region(scope: Any, namespace: str, names: Sequence[str], pixels: PixelMap) -> None:  # noqa: ANN401
-    """Move a region of MWG (its centre and size) or of IPTC (a rectangle, circle or polygon)."""
-    in_pixels = re.search(r"[uU]nit\W+pixel\b", scope.toxml()) is not None
-    if not in_pixels and pixels.orientation == 1:
-        return
-    named = _by_name(scope)
-    x, y, w, h, *radius = (_numbers(named, namespace, name) for name in names)
-    middle = 0 if radius else 0.5
-    for sides in zip(x, y, *((w, h) if w and h else ()), strict=False):
-        left, top, width, height = [*(value for _, value in sides), 0.0, 0.0][:4]
-        box = (left - middle * width, top - middle * height, width, height)
-        left, top, width, height = _moved_box(box, pixels, in_pixels)
-        new = (left + middle * width, top + middle * height, width, height)
-        _write(sides, new, exact=True)
-    if radius and in_pixels:
-        for one in radius[0]:
-            _write([one], pixels.size(one[1], one[1]), exact=True)
-
-
-def _moved_box(
-    box: tuple[float, float, float, float], pixels: PixelMap, in_pixels: bool
-) -> tuple[float, float, float, float]:
-    """Map (left, top, width, height)."""
-    left, top, width, height = box
-    move = pixels.point if in_pixels else pixels.part
-    (a, b), (c, d) = move(left, top), move(left + width, top + height)
-    return min(a, c), min(b, d), abs(a - c), abs(b - d)
