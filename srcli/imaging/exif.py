@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
-# Bytes of one value of each TIFF type, and how struct spells one number of it.
+# How numpy spells one number of each TIFF type; fractions are two.
 _TYPES = {
-    1: (1, "B"), 2: (1, "B"), 3: (2, "H"), 4: (4, "I"), 5: (8, "I"), 6: (1, "b"), 7: (1, "B"),
-    8: (2, "h"), 9: (4, "i"), 10: (8, "i"), 11: (4, "f"), 12: (8, "d"), 13: (4, "I"),
-    16: (8, "Q"), 17: (8, "q"), 18: (8, "Q"),
+    1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4",
+    11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 _RATIONAL = frozenset({5, 10})
+_BYTES = {kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPES.items()}
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
 _COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
@@ -36,52 +38,34 @@ TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
 
 @dataclass(frozen=True)
 class Entry:
-    """One tag of a directory, its value as the bytes of the file."""
+    """One tag of a directory, its value as the bytes of a little-endian file."""
 
     tag: int
     kind: int
     """TIFF type code."""
     value: bytes
-    order: str = "<"
-    """Byte order of the value, ``"<"`` or ``">"``."""
-
-    @property
-    def count(self) -> int:
-        """How many values it holds."""
-        return len(self.value) // _TYPES[self.kind][0]
 
     @property
     def numbers(self) -> list[float]:
         """Its numbers, fractions as quotients (0 if the denominator is 0); not of texts."""
-        size, code = _TYPES[self.kind]
-        size //= 2 if self.kind in _RATIONAL else 1
-        parts = struct.unpack(f"{self.order}{len(self.value) // size}{code}", self.value)
+        parts: list[float] = np.frombuffer(self.value, "<" + _TYPES[self.kind]).tolist()
         if self.kind not in _RATIONAL:
-            return list(parts)
+            return parts
         return [a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)]
 
     def with_numbers(self, values: Sequence[float]) -> Entry | None:
         """Return it with other numbers, rounded for whole types; None if it does not hold them."""
-        code = _TYPES[self.kind][1]
-        parts = values
+        parts, code = values, _TYPES[self.kind]
         if self.kind in _RATIONAL:
             # as exact as 32 bits are
             ratios = [Fraction(v).limit_denominator(int(2**31 / (abs(v) + 1)) or 1) for v in values]
             parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
-        elif code not in "fd":
+        elif code[0] != "f":
             parts = [round(value) for value in values]
         try:
-            return replace(self, value=struct.pack(f"{self.order}{len(parts)}{code}", *parts))
-        except (struct.error, OverflowError):
+            return replace(self, value=np.array(parts, "<" + code).tobytes())
+        except OverflowError:
             return None
-
-    def reordered(self, order: str) -> Entry:
-        """Return it with its value in a byte order."""
-        if order == self.order:
-            return self
-        size = struct.calcsize(_TYPES[self.kind][1])
-        parts = (self.value[at : at + size][::-1] for at in range(0, len(self.value), size))
-        return replace(self, value=b"".join(parts), order=order)
 
 
 @dataclass(frozen=True)
@@ -90,12 +74,23 @@ class Layout:
 
     order: str
     """Byte order, ``"<"`` or ``">"``."""
-    count: str
-    """Code of ``struct`` for the number of entries."""
-    offset: str
-    """Code of ``struct`` for an offset."""
     inline: int = 4
     """Largest value in bytes that is stored in the entry itself; 8 in BigTIFF."""
+
+    @property
+    def count(self) -> str:
+        """Code of ``struct`` for the number of entries."""
+        return self.order + ("H" if self.inline == 4 else "Q")
+
+    @property
+    def offset(self) -> str:
+        """Code of ``struct`` for an offset."""
+        return self.order + ("I" if self.inline == 4 else "Q")
+
+    @property
+    def entry(self) -> str:
+        """Code of ``struct`` for an entry: tag, type, number of values, value or its offset."""
+        return f"{self.order}HH{self.offset[1]}{self.inline}s"
 
     def start(self, first: int) -> bytes:
         """Return the start of a file whose first directory stands at an offset."""
@@ -104,10 +99,10 @@ class Layout:
             return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, first)
         return mark + struct.pack(self.order + "HI", 42, first)
 
-
-def classic(order: str) -> Layout:
-    """Return the layout of all files but BigTIFF."""
-    return Layout(order, order + "H", order + "I")
+    def turned(self, value: bytes, kind: int) -> bytes:
+        """Return a value between the byte order of the file and that of entries."""
+        little = self.order == "<"
+        return value if little else np.frombuffer(value, _TYPES[kind]).byteswap().tobytes()
 
 
 def read_start(source: Source) -> tuple[Layout, int]:
@@ -116,15 +111,13 @@ def read_start(source: Source) -> tuple[Layout, int]:
     ValueError is raised for what is no such structure.
     """
     head = _piece(source, 0, 16)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is not None and len(head) >= 8:
-        version = struct.unpack_from(order + "H", head, 2)[0]
-        if version == 43 and len(head) == 16:
-            return Layout(order, order + "Q", order + "Q", 8), int(
-                struct.unpack_from(order + "Q", head, 8)[0]
-            )
+    with suppress(LookupError, struct.error):
+        order = {b"II": "<", b"MM": ">"}[head[:2]]
+        version, first = struct.unpack_from(order + "HI", head, 2)
         if version == 42:
-            return classic(order), int(struct.unpack_from(order + "I", head, 4)[0])
+            return Layout(order), int(first)
+        if version == 43:
+            return Layout(order, 8), int(struct.unpack_from(order + "Q", head, 8)[0])
     raise ValueError("no TIFF structure")
 
 
@@ -140,29 +133,24 @@ def read_directory(
     Raises:
         ValueError: If the directory itself or the value of a needed tag is cut short.
     """
-    head, inline = struct.calcsize(layout.count), layout.inline
-    size = 4 + 2 * inline
-    stated = _piece(source, at, head)
-    number = int(struct.unpack(layout.count, stated)[0]) if len(stated) == head else 0
+    inline, size = layout.inline, struct.calcsize(layout.entry)
+    stated = _piece(source, at, head := struct.calcsize(layout.count))
+    number = int(struct.unpack(layout.count, stated)[0]) if len(stated) == head else _MOST_ENTRIES
     if number > _MOST_ENTRIES:
         raise ValueError("a tag directory of impossible length")
     table = _piece(source, at + head, number * size)
-    if len(stated) < head or len(table) < number * size:
+    if len(table) < number * size:
         raise ValueError("a tag directory is cut short")
     entries = []
-    for place in range(0, len(table), size):
-        tag, kind = struct.unpack_from(layout.order + "HH", table, place)
-        if only not in (None, tag):
+    for tag, kind, count, value in struct.iter_unpack(layout.entry, table):
+        length = _BYTES.get(kind, 0) * count
+        if not length or only not in (None, tag):
             continue
-        count = int(struct.unpack_from(layout.offset, table, place + 4)[0])
-        length = _TYPES.get(kind, (0, ""))[0] * count
-        field = table[place + size - inline : place + size]
-        value = field[:length]
         if length > inline:
-            value = _piece(source, int(struct.unpack(layout.offset, field)[0]), length)
-        if length and len(value) == length:
-            entries.append(Entry(tag, kind, value, layout.order))
-        elif length and tag in needed:
+            value = _piece(source, int(struct.unpack(layout.offset, value)[0]), length)
+        if len(value) >= length:
+            entries.append(Entry(tag, kind, layout.turned(value[:length], kind)))
+        elif tag in needed:
             raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
     following = _piece(source, at + head + len(table), inline)
@@ -201,8 +189,7 @@ def pack(
     for tag, part in parts.items():
         if part:
             start = edit_directory(data, None, {entry.tag: entry for entry in part}, layout, at)
-            pointer = struct.pack(layout.offset, start)
-            entries[tag] = Entry(tag, kind, pointer, layout.order)
+            entries[tag] = Entry(tag, kind, start.to_bytes(layout.inline, "little"))
     start = edit_directory(data, None, entries, layout, at)
     return bytes(data), start
 
@@ -259,7 +246,7 @@ def with_texts(
     """
     if not texts:
         return exif
-    tiff = bytearray((exif or classic("<").start(8) + bytes(6)).removeprefix(PREFIX))
+    tiff = bytearray((exif or Layout("<").start(8) + bytes(6)).removeprefix(PREFIX))
     layout, start = read_start(tiff)
     main, _ = read_directory(tiff, start, layout)
     there = {one.tag for one in main if not overwrite} | read_parts(tiff, main, layout).keys()
@@ -284,7 +271,7 @@ def edit_directory(
     Returns:
         The offset of the directory.
     """
-    head, size, number = struct.calcsize(layout.count), 4 + 2 * layout.inline, 0
+    head, size, number = struct.calcsize(layout.count), struct.calcsize(layout.entry), 0
     rows: dict[int, bytes] = {}
     if start is not None:
         number = int(struct.unpack_from(layout.count, tiff, start)[0])
@@ -293,13 +280,13 @@ def edit_directory(
     for tag, entry in changes.items():
         rows.pop(tag, None)
         if entry is not None:
-            entry = entry.reordered(layout.order)
-            field = entry.value.ljust(layout.inline, b"\0")
+            field = layout.turned(entry.value, entry.kind)
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
-                field = struct.pack(layout.offset, shift + len(tiff))
-                tiff += entry.value + bytes(len(entry.value) % 2)
-            kind = struct.pack(layout.order + "HH", tag, entry.kind)
-            rows[tag] = kind + struct.pack(layout.offset, entry.count) + field
+                place = struct.pack(layout.offset, shift + len(tiff))
+                tiff += field + bytes(len(field) % 2)
+                field = place
+            count = len(entry.value) // _BYTES[entry.kind]
+            rows[tag] = struct.pack(layout.entry, tag, entry.kind, count, field)
     table = struct.pack(layout.count, len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
     if start is None or len(rows) > number:
         start = len(tiff) + len(tiff) % 2

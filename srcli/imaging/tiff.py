@@ -341,7 +341,7 @@ def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | 
     }
     if not main and not any(parts.values()):
         return None
-    own = exif.classic(layout.order)
+    own = Layout(layout.order)
     packed, first = exif.pack(main, parts, 8, own)
     return exif.PREFIX + own.start(first) + packed
 
