@@ -8,7 +8,6 @@ import shutil
 import stat
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,78 +25,43 @@ STREAM = Path("-")
 """Standard input, or standard output."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Streams:
-    """Inputs and output of a run, with temporary files in place of standard input and output."""
-
-    inputs: list[Path]
-    output: Path
-    to_stdout: bool = False
-    """The picture goes to standard output: all else that is printed goes to standard error."""
-    names: tuple[tuple[str, str], ...] = ()
-    """Temporary files, each with its name for the user."""
-
-    def named(self, text: str) -> str:
-        """Return a text for the user without names of temporary files."""
-        for path, name in self.names:
-            text = text.replace(path, name)
-        return text
-
-    def report(self, file: FileReport) -> FileReport:
-        """Return a report without names of temporary files."""
-        if not self.names:
-            return file
-        source, target = (Path(self.named(str(path))) for path in (file.source, file.target))
-        return replace(file, source=source, target=target, error=self.named(file.error))
-
-    def send(self) -> None:
-        """Copy the finished picture to standard output."""
-        if any(path != self.output for path in self.output.parent.iterdir()):
-            echo(
-                "warning: standard output: georeference or tags that this format keeps in files "
-                "beside the picture are left out; -f tif holds them",
-                err=True,
-            )
-        try:
-            with self.output.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            with suppress(OSError):  # nothing is left for Python to write at its end
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise PictureError("standard output: was closed before all was written") from None
-
-
 @contextmanager
 def open_streams(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions
-) -> Iterator[Streams]:
-    """Yield inputs and output as files; ``-`` among them becomes a temporary one."""
+) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
+    """Yield inputs and output as files, and what takes the folder of temporary ones out of a text.
+
+    ``-`` among them becomes a temporary file; a picture for standard output goes there at the end.
+    """
     if STREAM not in (*inputs, output):
-        yield Streams(inputs=list(inputs), output=output)
+        yield inputs, output, str
         return
     from srcli.pipelines.upscale.plan import name_in_folder
 
     _check_streams(inputs, output)
-    with TemporaryDirectory(prefix="srx-") as folder:
-        source, target, names = inputs[0], output, []
+    with TemporaryDirectory(prefix="srx-") as name:
+        folder, source, target = Path(name), inputs[0], output
         if source == STREAM:
-            # also by this name, an output is known to be of another picture from standard input
-            source = _receive(Path(folder) / "stdin")
-            names.append((str(source), "standard input"))
+            source = _receive(folder)
         if output == STREAM:
-            place = Path(folder) / "stdout"
-            place.mkdir()
-            target = place / f"standard output.{name_in_folder(source, place, options).format}"
-            names.append((str(target), "standard output"))
-        streams = Streams(
-            inputs=[source], output=target, to_stdout=output == STREAM, names=tuple(names)
-        )
+            target = folder / f"standard output.{name_in_folder(source, folder, options).format}"
+
+        def named(text: str) -> str:
+            return text.replace(str(folder) + os.sep, "")
+
         try:
-            yield streams
+            yield [source], target, named
         except SrxError as error:
-            error.args = (streams.named(str(error)),)
+            error.args = (named(str(error)),)
             raise
+        if output == STREAM and target.exists():
+            if {*folder.iterdir()} - {source, target}:
+                echo(
+                    "warning: standard output: georeference or tags that this format keeps in "
+                    "files beside the picture are left out; -f tif holds them",
+                    err=True,
+                )
+            _send(target)
 
 
 def _check_streams(inputs: Sequence[Path], output: Path) -> None:
@@ -115,14 +79,27 @@ def _check_streams(inputs: Sequence[Path], output: Path) -> None:
         )
 
 
+def _send(picture: Path) -> None:
+    try:
+        with picture.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        with suppress(OSError):  # nothing is left for Python to write at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise PictureError("standard output: was closed before all was written") from None
+
+
 def _receive(folder: Path) -> Path:
-    """Copy standard input into a file that is named by its format, and as private."""
+    """Copy standard input into a file that is named by its format, and as private.
+
+    By this name, an output is known to be of another picture from standard input.
+    """
     from srcli.imaging.photograph import format_of_content
 
     stdin = sys.stdin.buffer
     head = stdin.read(64)
     name = format_of_content(head)
-    folder.mkdir()
     path = folder / f"standard input{f'.{name}' if name else ''}"
     with path.open("xb") as file:
         file.write(head)
@@ -138,7 +115,9 @@ def _receive(folder: Path) -> Path:
 
 
 @contextmanager
-def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
+def report_lines(
+    path: Path | None, named: Callable[[str], str] = str
+) -> Iterator[Callable[[FileReport], None]]:
     """Yield a function that writes one line per file at once; without a path it does nothing.
 
     Names of pictures and files that are no report are refused, as opening the report empties it.
@@ -169,7 +148,7 @@ def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
         if stream.closed:
             return
         try:
-            stream.write(_line_of(file))
+            stream.write(_line_of(file, named))
             stream.flush()
         except OSError as error:
             with suppress(OSError):  # writes the rest once more
@@ -187,16 +166,11 @@ def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
             stream.close()
 
 
-def _line_of(file: FileReport) -> str:
-    r"""Return a report as a line of JSON.
-
-    Bytes of file names that are not UTF-8 stand as ``\udcXX``, which ``json.loads`` and
-    ``os.fsencode`` turn into the same name again.
-    """
+def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
     height, width = file.size or (None, None)
     plain = {
-        "source": str(file.source),
-        "target": str(file.target),
+        "source": named(str(file.source)),
+        "target": named(str(file.target)),
         "state": file.state,
         "seconds": round(file.seconds, 3),
         "model": file.model or None,
@@ -205,7 +179,8 @@ def _line_of(file: FileReport) -> str:
         "height": height,
         "width": width,
         "warnings": file.warnings,
-        "error": file.error or None,
+        "error": named(file.error) or None,
     }
     line = json.dumps(plain, ensure_ascii=False)
+    # bytes that are not UTF-8 stand as \udcXX, which os.fsencode turns into the same name again
     return (line if line.isprintable() else json.dumps(plain)) + "\n"

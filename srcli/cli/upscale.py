@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections import Counter
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -278,51 +277,45 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     input or output.
     """
     from srcli.imaging.rasters.opening import network_access
+    from srcli.pipelines.upscale.run import upscale_files
 
+    dry_run, quiet = options["dry_run"], options["quiet"]
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     output = Path(output)  # no name of GDAL's
-    executor, own_device = several_workers(options)
-    settings = _settings(options | {"device": own_device})
+    executor, options["device"] = several_workers(options)
+    if to_stdout := output == STREAM:  # all else that is printed goes to standard error
+        options["suffix"] = ""
+    settings = _settings(options)
     with (
         network_access(allowed=options["allow_remote"]),
-        open_streams(inputs, output, settings) as streams,
+        open_streams(inputs, output, settings) as (sources, target, named),
+        report_lines(None if dry_run else options["report"], named) as write,
+        Console(
+            quiet=quiet and not dry_run,
+            verbose=options["verbose"],
+            named=named,
+            to_stdout=dry_run and not to_stdout,
+        ) as console,
     ):
-        if streams.to_stdout:
-            settings = replace(settings, suffix="")
-        dry_run, quiet = options["dry_run"], options["quiet"]
-        from srcli.pipelines.upscale.run import upscale_files
 
-        with (
-            Console(
-                quiet=quiet and not dry_run,
-                verbose=options["verbose"],
-                named=streams.named,
-                to_stdout=dry_run and not streams.to_stdout,
-            ) as console,
-            report_lines(None if dry_run else options["report"]) as write,
-        ):
+        def show(file: FileReport) -> None:
+            write(file)
+            (_show_planned if dry_run else _show)(console, file)
 
-            def show(file: FileReport) -> None:
-                file = streams.report(file)
-                write(file)
-                (_show_planned if dry_run else _show)(console, file)
-
-            summary = upscale_files(
-                streams.inputs,
-                streams.output,
-                settings,
-                progress=console,
-                on_file=show,
-                executor=executor,
-                dry_run=dry_run,
-            )
-        if dry_run:
-            echo(_closing_estimate(summary), err=streams.to_stdout)
-            return int(ExitCode.PARTIAL if summary.count("failed") else ExitCode.OK)
-        if streams.to_stdout and summary.count("done"):
-            streams.send()
+        summary = upscale_files(
+            sources,
+            target,
+            settings,
+            progress=console,
+            on_file=show,
+            executor=executor,
+            dry_run=dry_run,
+        )
+    if dry_run:
+        echo(_closing_estimate(summary), err=to_stdout)
+        return int(ExitCode.PARTIAL if summary.count("failed") else ExitCode.OK)
     if not quiet:
-        echo(_closing(summary, auto=options["model"] == "auto"), err=streams.to_stdout)
+        echo(_closing(summary, auto=options["model"] == "auto"), err=to_stdout)
     return int(summary.exit_code)
 
 
