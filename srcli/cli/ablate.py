@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,8 @@ import click
 
 from srcli.cli.console import (
     Console,
-    echo,
     json_text,
     make_console,
-    print_pairs,
     print_table,
     stop_signals,
     write_formats,
@@ -28,10 +26,10 @@ from srcli.cli.options import (
     several_workers,
 )
 from srcli.errors import DataError, ExitCode, UsageError
-from srcli.report.table import NOTHING, Table, decimals, make_table, number
+from srcli.report.table import Column, Row, Table, columns_of, markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from srcli.pipelines.ablate.results import AblationResult
     from srcli.recipes.ablations import Ablation
@@ -44,7 +42,7 @@ Examples:
   srx ablate run g-idrn/anrb-pooling --no-train      without training
   srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
   srx ablate run my.toml --data photos/ --budget 20m --processes 2
-  srx ablate show --html ablations.html --markdown ablations.md
+  srx ablate show --markdown ablations.md
 """
 RUN_EXAMPLES = """
 \b
@@ -79,7 +77,6 @@ RESULTS = """
 Results:
   --out DIR = ablations
       Folder of the trainings, NAME/VARIANT/seed-N, and of their results.
-  --html FILE                   Write a page with tables, to open offline.
   --markdown FILE               Write Markdown; '-' is standard output.
   json_file
 """
@@ -112,11 +109,7 @@ Messages:
 KINDS = {
     "N": click.IntRange(min=1),
     "out": click.Path(path_type=Path, file_okay=False),
-    "html": click.Path(dir_okay=False),
 }
-OWN = "our own"
-DIFFERENCES = ("to base dB", "printed to base", "verdict")
-"""Columns of the scores that get a table of their own, for terminals are narrow."""
 
 
 @click.group(epilog=EXAMPLES)
@@ -137,13 +130,14 @@ def list_command(json_file: str | None) -> None:
         write_json(json_file, [asdict(each) for each in ABLATIONS.values()])
     if json_file != "-":
         rows = [
-            (a.name, a.question, a.source or OWN, f"x{a.scale}", len(a.variants))
+            Row(cells=(a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants)))
             for a in ABLATIONS.values()
         ]
-        labels, numbers = ("ablation", "what it asks", "source"), ("scale", "variants")
-        table, out = make_table(rows, labels, numbers, title="Ablations"), make_console()
-        print_table(out, whole_names(table))
-        out.print("'srx ablate show NAME' shows the variants and what was printed and measured.")
+        name = Column("ablation", kind="text", wrap=False)
+        others = columns_of(("what it asks", "source"), ("scale", "variants"))
+        table = Table(title="Ablations", columns=(name, *others), rows=tuple(rows))
+        advice = "'srx ablate show NAME' shows the variants and what was printed and measured."
+        _print([table, advice])
 
 
 @command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
@@ -154,6 +148,7 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     Without any, all results in --out are shown.
     """
+    from srcli.pipelines.ablate.report import definition, published_table
     from srcli.pipelines.ablate.results import read_result, stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
@@ -169,14 +164,12 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
             Console().warn(f"left out: {error}")
     if not results and not ablations:
         raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
-    done = {each.ablation.name: each.ablation for each in results}
+    done = [each.ablation.name for each in results]
     others = [each for each in ablations if each.name not in done]
-    shown = given["names"] and not given["quiet"] and "-" not in targets.values()
-    for ablation in (*done.values(), *others) if shown else ():
-        _show_definition(ablation)
-        if ablation.name not in done:
-            name = ablation.name if ablation.name in ABLATIONS else "FILE"
-            echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m")
+    for ablation in others if not given["quiet"] and "-" not in targets.values() else ():
+        name = ablation.name if ablation.name in ABLATIONS else "FILE"
+        run = f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m"
+        _print([*definition(ablation), published_table(ablation), run])
     _report(results, targets, quiet=given["quiet"], others=others)
 
 
@@ -219,53 +212,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     return int(ExitCode.PARTIAL if partial else ExitCode.OK)
 
 
-def whole_names(table: Table) -> Table:
-    """Return the table with a first column that a terminal does not break."""
-    first, *others = table.columns
-    return replace(table, columns=(replace(first, wrap=False), *others))
-
-
-def _show_definition(ablation: Ablation) -> None:
-    """Print an ablation: its variants as changes, the printed figures."""
-    from srcli.pipelines.ablate.report import variant_rows
-    from srcli.recipes.ablations import changes_text
-
-    out = make_console()
-    out.print(f"{ablation.name}: {ablation.question}")
-    gradients = "with" if ablation.memory_gradients else "without"
-    sizes = ", ".join(f"{height}x{width}" for height, width in ablation.memory_sizes)
-    about = {
-        "source": ablation.source or OWN,
-        "recipe": f"{ablation.recipe}, x{ablation.scale}",
-        "all change": ", ".join(changes_text(ablation.changes)),
-        "sets": f"{', '.join(ablation.sets) or NOTHING} (protocol {ablation.protocol})",
-        "memory": sizes and f"of LR inputs of {sizes}, {gradients} gradients recorded",
-        "note": ablation.note,
-    }
-    print_pairs(out, [(word, text) for word, text in about.items() if text])
-    out.print()
-    rows = [(*each, changes or "none") for *each, changes in variant_rows(ablation)]
-    labels = ("variant", "what it is", "changes")
-    print_table(out, whole_names(make_table(rows, labels, title="Variants")))
-    print_table(out, _published(ablation))
-    for each in ablation.variants:
-        if each.note:
-            out.print(f"{each.name}: {each.note}.")
-
-
-def _published(ablation: Ablation) -> Table:
-    """Return the printed figures by variant; variants go along the side that has more lines."""
-    lines = [["printed", *(each.name for each in ablation.variants)]]
-    for key in dict.fromkeys(key for each in ablation.variants for key in each.published):
-        values = [each.published.get(key) for each in ablation.variants]
-        digits = decimals(value for value in values if value is not None)  # of the longest one
-        sign = key.endswith(".difference")
-        lines.append([key, *(number(value, digits, sign=sign) for value in values)])
-    (label, *others), *rows = zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
-    table = make_table(rows if len(lines) > 1 else (), (label,), others, title="Published")
-    return whole_names(table)
-
-
 def _report(
     results: Sequence[AblationResult],
     targets: Mapping[str, str | None],
@@ -273,48 +219,32 @@ def _report(
     quiet: bool,
     others: Sequence[Ablation] = (),
 ) -> None:
-    """Print results, unless quiet, and write the files of ``--json``, ``--markdown``, ``--html``.
+    """Print results, unless quiet, and write the files of ``--json`` and ``--markdown``.
 
     JSON has ``others``, too: ablations that were not run.
     """
-    from srcli.pipelines.ablate import report
+    from srcli.pipelines.ablate.report import report
     from srcli.pipelines.ablate.results import judge
 
     judged = judge(results)
-    plain: list[dict[str, Any]] = []
-    out = make_console(to_stderr="-" in targets.values())
-    for each in judged:
-        comparisons = [
-            {
-                "set": dataset,
-                "variant": name,
-                **asdict(own),
-                "verdict": str(own.verdict),
-                "found": own.found and own.found._asdict(),
-            }
-            for (dataset, name), own in each.comparisons.items()
-        ]
-        plain.append({**asdict(each.result), "comparisons": comparisons, "tests": each.tests})
-        if quiet:
-            continue
-        ablation, scores = each.result.ablation, report.score_table(each)
-        measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
-        print_table(out, scores.select(measured), title=f"{ablation.name}: quality")
-        to_base = f"{ablation.name}: difference to {ablation.base}"
-        print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
-        print_table(out, report.cost_table(each.result), title=f"{ablation.name}: cost")
-        lines = [f"Failed: {line}" for line in each.result.failures]
-        lines += [f"{word}: {text}" for word, text in report.conditions(each.result)]
-        for line in (*lines, *report.notes(each), ""):
-            out.print(line)
-    if len(results) > 1 and not quiet:
-        print_table(out, report.summary_table(judged))
-    plain += [{"ablation": asdict(each)} for each in others]
+    if not quiet:
+        _print(report(judged), to_stderr="-" in targets.values())
     write_formats(
         targets,
         {
-            "--json": lambda: json_text(plain),
-            "--markdown": lambda: report.ablation_markdown(judged),
-            "--html": lambda: report.ablation_page(judged),
+            "--json": lambda: json_text(
+                [each.as_json() for each in judged] + [{"ablation": asdict(own)} for own in others]
+            ),
+            "--markdown": lambda: markdown(["Made by srx ablate.", *report(judged)]),
         },
     )
+
+
+def _print(blocks: Iterable[Table | str], *, to_stderr: bool = False) -> None:
+    """Print tables and paragraphs."""
+    out = make_console(to_stderr=to_stderr)
+    for each in blocks:
+        if isinstance(each, str):
+            out.print(each)
+        else:
+            print_table(out, each)

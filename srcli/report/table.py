@@ -42,8 +42,8 @@ class Column:
     """Heading and format of a column."""
 
     heading: str
-    kind: Literal["text", "number", "status"] = "number"
-    """Text is left-aligned, numbers right-aligned; a status is a word that pages colour."""
+    kind: Literal["text", "number"] = "number"
+    """Text is left-aligned, numbers right-aligned."""
     digits: int | None = None
     """Digits behind the point; None prints numbers as Python does."""
     wrap: bool | None = None
@@ -70,8 +70,6 @@ class Row:
     """Headings of the cells that hold the best value of their group."""
     source: str = ""
     """The publication that printed the row, with its protocol; empty for measured rows."""
-    status: str = ""
-    """Style class of the status cell."""
 
 
 @dataclass(frozen=True, kw_only=True)

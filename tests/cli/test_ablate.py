@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -86,9 +85,9 @@ def test_an_ablation_shows_changes_and_printed_figures(srx):
     assert result.code == 0
     text = text_of(result)
     for words in (
-        "source g-idrn paper, Table 1",
-        "recipe g-idrn-short, x2",
-        "all change start_from_bicubic=false, network.num_blocks=6",
+        "Source: g-idrn paper, Table 1",
+        "Recipe: g-idrn-short, x2",
+        "All variants change: start_from_bicubic=false, network.num_blocks=6",
         "RFDB (base)",
         "RFDB+dual+DS+ANRB 500.5 37.940",  # with the zero that is printed
         "G-IDB+dual+DS+ANRB: the printed count holds only with",
@@ -118,8 +117,8 @@ def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
 
 
 def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
-    files = [tmp_path / name for name in ("a.html", "a.md", "a.json")]
-    targets = ["--html", files[0], "--markdown", files[1], "--json", files[2]]
+    files = [tmp_path / name for name in ("a.md", "a.json")]
+    targets = ["--markdown", files[0], "--json", files[1]]
     other = mine.with_name("other.toml")
     other.write_text(MINE.replace('"mine"', '"yours/own"'))
     result = srx("ablate", "run", mine, other, "--no-train", "--out", tmp_path / "out", *targets)
@@ -131,12 +130,11 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     block = 2 * (16 * 16 * 9 + 16) + (2 * 3 + 1) + (16 + 1) + (16 + 16)
     rest = (3 * 16 * 9 + 16) + 2 * (16 * 64 * 9 + 64) + (16 * 3 * 9 + 3) + (16 * 16 * 9 + 16)
     counts = [n * block + 16 * 16 * (n + 1) + 16 + rest for n in (1, 2)]
-    plain, _ = json.loads(files[2].read_text())
+    plain, _ = json.loads(files[1].read_text())
     assert [each["cost"]["parameters"] for each in plain["variants"]] == counts
     assert all("16x24" in each["cost"]["memory"] for each in plain["variants"])
     for count in counts:
         assert f"{count:,}" in result.out
-        assert f"{count:,}" in files[1].read_text()
         assert f"{count:,}" in files[0].read_text()
 
 
@@ -159,15 +157,15 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
 
     assert plain["conditions"]["overrides"] == ["ema_decay=0.5"]
 
-    out, files = ["--out", pictures / "out"], [pictures / "a.md", pictures / "a.html"]
+    out, file = ["--out", pictures / "out"], pictures / "a.md"
     for name in ([], ["mine"], [mine]):  # all there are, by name, by file
         again = srx("ablate", "show", *name, *out, "--json", "-")
         assert json.loads(again.out) == [plain]
-    shown = srx("ablate", "show", mine, *out, "--markdown", files[0], "--html", files[1])
+    shown = srx("ablate", "show", mine, *out, "--markdown", file)
     assert "mine: quality" in shown.out
     assert "Not run yet" not in shown.out
     assert f"{difference:+.3f} [" in text_of(shown)
-    assert all(f"{difference:+.3f}" in file.read_text() for file in files)
+    assert f"{difference:+.3f}" in file.read_text()
     resumed = srx("train", "--resume", pictures / "out/mine/one/seed-0", "--budget", 4)
     assert resumed.code == 0, resumed.err
 
@@ -180,7 +178,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
         (["run", "ddsr/depth", "--no-train", "--set", "network.depth=9"], "changes network.depth"),
         (["run", "ddsr/depth"], "--data: give pictures to train on, or --no-train"),
         (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
-        (["run", "ddsr/depth", "--no-train", "--html", "no/a.html"], "--html no/a.html: cannot"),
+        (["run", "ddsr/depth", "--no-train", "--json", "no/a"], "--json no/a: cannot"),
         (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),
         (["show"], "no results in ablations; 'srx ablate run' makes them"),
     ],
@@ -228,11 +226,11 @@ def test_two_processes_come_to_the_same(srx, mine, pictures):
 
 def test_a_picture_that_cannot_be_read_shows_in_code_and_notes(srx, mine, pictures):
     (pictures / "small" / "bad.png").write_bytes(b"nothing")
-    targets = ["--html", pictures / "a.html", "--markdown", pictures / "a.md"]
+    target = pictures / "a.md"
     for _ in range(2):  # the second time everything is there
-        result = srx(*command_of(mine, pictures), *targets)
+        result = srx(*command_of(mine, pictures), "--markdown", target)
         assert result.code == 1
-        for text in (result.err, text_of(result), *(Path(t).read_text() for t in targets[1::2])):
+        for text in (result.err, text_of(result), target.read_text()):
             assert "small: 2 of 3 pictures could be read; left out: bad" in text
 
 
@@ -259,7 +257,7 @@ def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):
     for name in own:
         assert f"Not run yet: srx ablate run {name} --data" in text
     text = text_of(srx("ablate", "show", mine, "--out", tmp_path / "out"))
-    for words in ("source our own", "two (base) two branches network.branches=2"):
+    for words in ("Source: our own", "two (base) two branches network.branches=2"):
         assert words in text
     assert "Not run yet: srx ablate run FILE --data" in text
 

@@ -34,11 +34,7 @@ def test_text_is_escaped_once_and_markup_stays(parse):
 
 def test_half_characters_can_be_written():
     page = render_page(
-        "srcli.pipelines.ablate",
-        title="caf\udce9 <one>",
-        version="1",
-        summary=Table(columns=(), rows=()),
-        ablations=[],
+        "srcli.pipelines.train", title="caf\udce9 <one>", facts=[], charts=[], reload=0
     )
     assert "<h1>caf? &lt;one&gt;</h1>" in page
     assert "<title>caf? &lt;one&gt;</title>" in page

@@ -48,7 +48,7 @@ def test_cells_are_printed_as_their_columns_say():
 
 TABLE = Table(
     group_heading="set",
-    columns=(Column("model", "text"), Column("dB", digits=2), Column("verdict", "status")),
+    columns=(Column("model", "text"), Column("dB", digits=2), Column("verdict", "text")),
     rows=(
         Row(cells=("a|b", 31.005, "base"), group="<Set>", best=frozenset({"dB"})),
         Row(cells=("c", None, "better"), group="<Set>", source="a paper"),
@@ -59,7 +59,7 @@ TABLE = Table(
 def test_markdown_has_groups_bold_values_and_sources():
     assert list(markdown_table(TABLE)) == [
         "| set | model | dB | verdict |",
-        "| --- | --- | ---: | ---: |",
+        "| --- | --- | ---: | --- |",
         r"| \<Set\> | a\|b | **31.00** | base |",
         r"| \<Set\> | c, as printed in a paper | – | better |",
         "",

@@ -1,22 +1,16 @@
-"""Reports of ablations: tables, conditions and notes in words, Markdown, and one HTML file."""
+"""Reports of ablations: tables and paragraphs, for terminals and Markdown alike."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.pipelines.ablate.results import (
-    LEAST_GAIN,
-    PRINTED_SHARE,
-    JudgedAblation,
-    Verdict,
-    sets_of,
-)
+from srcli.pipelines.ablate.results import LEAST_GAIN, PRINTED_SHARE, Verdict, sets_of
 from srcli.recipes.ablations import changes_text
-from srcli.report.page import environment, interval_chart, render_page
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -25,9 +19,7 @@ from srcli.report.table import (
     best_of,
     columns_of,
     decimals,
-    escape,
     interval_text,
-    markdown_table,
     number,
     plural,
     short,
@@ -35,29 +27,80 @@ from srcli.report.table import (
 from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from srcli.pipelines.ablate.results import AblationResult, VariantResult
+    from srcli.pipelines.ablate.results import AblationResult, JudgedAblation, VariantResult
     from srcli.recipes.ablations import Ablation
     from srcli.report.table import Cell
 
-PACKAGE = "srcli.pipelines.ablate"
 MIB = 2**20
 LEAST_DIGITS = 2
 """Of printed decibels, where those at hand happen to end on zeros."""
-VARIANT = Column("variant", kind="text")
+VARIANT = Column("variant", kind="text", wrap=False)
+DIFFERENCES = ("to base dB", "printed to base", "verdict")
+"""Columns of the scores that get a table of their own, for terminals are narrow."""
 
 
-def variant_rows(ablation: Ablation) -> list[tuple[str, str, str]]:
-    """Return name, sentence and changes of every variant as text."""
-    return [
-        (
-            each.name + " (base)" * (each.name == ablation.base),
-            each.sentence,
-            ", ".join(changes_text(each.changes)),
-        )
-        for each in ablation.variants
-    ]
+def definition(ablation: Ablation) -> Iterator[Table | str]:
+    """Yield the question of an ablation, its variants as changes of a recipe, and its origin."""
+    rows = []
+    for each in ablation.variants:
+        name = each.name + " (base)" * (each.name == ablation.base)
+        rows.append(Row(cells=(name, each.sentence, ", ".join(changes_text(each.changes)))))
+    columns = (VARIANT, *columns_of(("what it is", "changes")))
+    yield Table(title=f"{ablation.name}: {ablation.question}", columns=columns, rows=tuple(rows))
+    gradients = "with gradients recorded, as the paper measured"
+    sizes = ", ".join(f"{height}x{width}" for height, width in ablation.memory_sizes)
+    about = {
+        "Source": ablation.source or "our own",
+        "Recipe": f"{ablation.recipe}, x{ablation.scale}",
+        "All variants change": ", ".join(changes_text(ablation.changes)),
+        "Sets": f"{', '.join(ablation.sets) or NOTHING} (protocol {ablation.protocol})",
+        "Memory": sizes
+        and f"of LR inputs of {sizes}, "
+        f"{gradients if ablation.memory_gradients else 'without gradients'}",
+        "Note": ablation.note,
+    }
+    yield from (f"{word}: {text}" for word, text in about.items() if text)
+    yield from (f"{each.name}: {each.note}." for each in ablation.variants if each.note)
+
+
+def published_table(ablation: Ablation) -> Table:
+    """Return the printed figures by variant; variants go along the side that has more lines."""
+    lines = [["printed", *(each.name for each in ablation.variants)]]
+    for key in dict.fromkeys(key for each in ablation.variants for key in each.published):
+        values = [each.published.get(key) for each in ablation.variants]
+        digits = decimals(value for value in values if value is not None)  # of the longest one
+        sign = key.endswith(".difference")
+        lines.append([key, *(number(value, digits, sign=sign) for value in values)])
+    (label, *others), *rows = zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
+    return Table(
+        title=f"{ablation.name}: published",
+        columns=(Column(label, kind="text", wrap=False), *columns_of((), others)),
+        rows=tuple(Row(cells=tuple(row)) for row in rows) if len(lines) > 1 else (),
+    )
+
+
+def report(judged: Sequence[JudgedAblation]) -> Iterator[Table | str]:
+    """Yield what was asked and found: tables, conditions and what they must be read with.
+
+    The summary comes last. The same results give the same text.
+    """
+    for each in judged:
+        ablation, scores = each.result.ablation, score_table(each)
+        yield from definition(ablation)
+        measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
+        for title, headings in (
+            ("quality", measured),
+            (f"difference to {ablation.base}", ("variant", *DIFFERENCES)),
+        ):
+            yield replace(scores.select(headings), title=f"{ablation.name}: {title}")
+        yield cost_table(each.result)
+        yield from (f"Failed: {line}" for line in each.result.failures)
+        yield from conditions(each.result)
+        yield from notes(each)
+    if len(judged) > 1:
+        yield summary_table(judged)
 
 
 def summary_table(judged: Sequence[JudgedAblation]) -> Table:
@@ -76,8 +119,8 @@ def summary_table(judged: Sequence[JudgedAblation]) -> Table:
     columns += tuple(Column(heading, wrap=True) for heading in (*words, "not judged"))
     note = (
         "Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
-        f"Holm's correction over {plural(judged[0].tests if judged else 0, 'test')}. Not "
-        "judged: one seed, no printed sign, or base or variant too near bicubic."
+        f"Holm's correction over {plural(judged[0].tests, 'test')}. Not judged: one seed, no "
+        "printed sign, or base or variant too near bicubic."
     )
     return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(note,))
 
@@ -92,7 +135,7 @@ def score_table(judged: JudgedAblation) -> Table:
     columns = (
         VARIANT,
         *(Column(heading, wrap=True) for heading in headings),
-        Column("verdict", kind="status", wrap=True),
+        Column("verdict", kind="text"),
     )
     result = judged.result
     digits, wanted = METRICS["psnr"].digits, result.conditions.seeds
@@ -123,7 +166,7 @@ def score_table(judged: JudgedAblation) -> Table:
                 str(own.verdict),
             )
             bold = frozenset({"PSNR dB"} if name in best else ())
-            rows.append(Row(cells=cells, group=dataset, best=bold, status=own.verdict.name.lower()))
+            rows.append(Row(cells=cells, group=dataset, best=bold))
         if scores := result.scores(dataset):
             level = number(scores[0].bicubic, digits)
             rows.append(Row(cells=("bicubic", None, level, *[None] * 5), group=dataset))
@@ -160,6 +203,7 @@ def cost_table(result: AblationResult) -> Table:
         columns["iterations"] = [_iterations(each) for each in variants]
     lines = zip((each.variant.name for each in variants), *columns.values(), strict=True)
     return Table(
+        title=f"{result.ablation.name}: cost",
         columns=(VARIANT, *(Column(heading, wrap=True) for heading in columns)),
         rows=tuple(Row(cells=line) for line in lines),
     )
@@ -188,93 +232,75 @@ def budget_of(result: AblationResult) -> str:
     return plural(int(conditions.budget), "iteration") if whole else conditions.budget
 
 
-def ablation_markdown(judged: Sequence[JudgedAblation]) -> str:
-    """Return ablations as Markdown: a summary, then for each its question, tables and conditions.
-
-    The same results give the same text.
-    """
-    return _render(
-        "report.md.j2",
-        escape=escape,
-        markdown_table=markdown_table,
-        **_parts(judged),
-    )
-
-
-def _parts(judged: Sequence[JudgedAblation]) -> dict[str, Any]:
-    """Return for the templates the ablations, and the functions that tabulate them."""
-    functions = {each.__name__: each for each in (score_table, cost_table, conditions, notes)}
-    return {"ablations": judged, "summary": summary_table(judged), **functions}
-
-
-def _render(name: str, **values: object) -> str:
-    """Return the text that a template describes, in which nothing is escaped by itself."""
-    plain = environment(PACKAGE).overlay(autoescape=False)
-    return plain.get_template(name).render(**values)
-
-
-def conditions(result: AblationResult) -> list[tuple[str, str]]:
-    """Return how an ablation was run, as pairs of a word and a text."""
-    own = result.conditions
-    names = {
-        "data": [Path(each).name for each in own.data],  # no folders: they tell nobody
-        "sets": own.sets,
-        "missing": own.missing,
-        "overrides": own.overrides,
-    }
-    text = _render(
-        "conditions.txt.j2",
-        own=own,
-        ablation=result.ablation,
-        budget=budget_of(result),
-        protocol=PROTOCOLS[result.ablation.protocol],
-        **{word: " ".join(", ".join(each).split()) for word, each in names.items()},
-    )
-    pairs = (line.partition(": ") for line in text.splitlines())
-    return [(word, words) for word, _, words in pairs]
+def conditions(result: AblationResult) -> list[str]:
+    """Return how an ablation was run, in lines that begin with a word and a colon."""
+    own, protocol = result.conditions, PROTOCOLS[result.ablation.protocol]
+    machine = f"Machine: {own.machine}"
+    if own.processes > 1:
+        machine += f"; {own.processes} processes at once"
+    lines = []
+    if own.overrides:
+        lines.append(f"All variants with: {', '.join(own.overrides)}")
+    if own.trained:
+        names = ", ".join(Path(each).name for each in own.data)  # no folders: they tell nobody
+        excluded = f", {own.excluded} excluded" if own.excluded else ""
+        missing = f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
+        lines += [
+            f"Budget: {budget_of(result)} for each variant and seed",
+            f"Seeds: {own.seeds}: each variant has the same batches in the same order",
+            f"Trained on: {names}: {own.pictures} pictures, {own.held_out or 'none'} held out"
+            f"{excluded}; the last weights are measured",
+            f"Measured on: {', '.join(own.sets)}{missing}; protocol {protocol.name}: "
+            f"{protocol.description}",
+        ]
+        machine += f"; trained in {own.precision} precision, measured in fp32"
+    return [*lines, machine]
 
 
 def notes(judged: JudgedAblation) -> list[str]:
     """Return remarks that the tables must be read with, a sentence or two each."""
-    result = judged.result
-    own, ablation = result.conditions, result.ablation
-    shared = _render(
-        "notes.txt.j2",
-        own=own,
-        ablation=ablation,
-        printed=any(v.published for v in ablation.variants),
-        timed=own.budget is not None and parse_budget(own.budget).seconds is not None,
-        tests=plural(judged.tests, "test"),
-        least_gain=f"{LEAST_GAIN:g}",
-        printed_share=f"{PRINTED_SHARE:.0%}",
-        missing=result.missing,
+    result, own = judged.result, judged.result.conditions
+    memory = "host" if own.device == "cpu" else "device"
+    recorded = "with" if result.ablation.memory_gradients else "without"
+    lines = [
+        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
+        "convolutions for an LR picture of 256x256.",
+        f"Memory: the {memory} memory that PyTorch held at most for one forward pass in fp32 "
+        f"beside weights and input, at LR height x width, {recorded} gradients recorded; "
+        "unknown where there was too little.",
+    ]
+    if not own.trained:
+        return lines
+    lines.append(
+        f"To base: mean paired difference in PSNR to {result.ablation.base}, with its 95 % "
+        "interval over seeds and pictures (two-way random effects, Student's t), which is not "
+        "corrected for the number of tests."
     )
-    own_notes = [ablation.note] + [f"{v.name}: {v.note}." for v in ablation.variants if v.note]
-    left_out = [f"{line}." for line in result.left_out]
-    return [*filter(None, own_notes), *shared.splitlines(), *left_out]
-
-
-def ablation_page(judged: Sequence[JudgedAblation]) -> str:
-    """Return ablations as a page; the same results give the same characters.
-
-    A policy inside the page forbids it to load or run anything.
-    """
-    return render_page(
-        PACKAGE,
-        title="Ablations",
-        variant_rows=variant_rows,
-        changes_text=changes_text,
-        difference_chart=difference_chart,
-        **_parts(judged),
-    )
-
-
-def difference_chart(judged: JudgedAblation) -> str:
-    """Draw the difference of every variant to the base with its interval; empty without any."""
-    rows = []
-    for (dataset, name), own in judged.comparisons.items():
-        if own.found is not None:
-            sizes = f"{plural(own.found.seeds, 'seed')}, {plural(own.found.pictures, 'picture')}"
-            rows.append((f"{dataset}, {sizes}: {name}", *own.found[:3]))
-    heading = f"PSNR dB against {judged.result.ablation.base}"
-    return interval_chart(rows, heading, METRICS["psnr"].digits) if rows else ""
+    if own.seeds == 1:
+        lines.append(
+            "With one seed the interval is over pictures alone and decides nothing: another "
+            "training may differ more. Verdicts take two seeds or more."
+        )
+    else:
+        lines.append("±: standard deviation over seeds.")
+    if own.seeds == 2:
+        lines.append(
+            "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
+            "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
+            "more are better."
+        )
+    if any(each.published for each in result.ablation.variants):
+        lines.append(
+            "Printed figures are of the paper's full training: verdicts compare the signs of "
+            "differences, not the figures. They are on printed differences alone, significant at "
+            f"the 5 % level after Holm's correction over the {plural(judged.tests, 'test')} of "
+            f"this report. There is none where base or variant is within {LEAST_GAIN:g} dB of "
+            f"bicubic or below {PRINTED_SHARE:.0%} of the printed gain over it."
+        )
+    if own.budget is not None and parse_budget(own.budget).seconds is not None:
+        lines.append(
+            "The budget is a time, so that faster variants were trained for more iterations."
+        )
+    if result.missing:
+        lines.append(f"Trainings not yet run, or failed: {result.missing}.")
+    return lines + [f"{line}." for line in result.left_out]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -348,6 +348,20 @@ class JudgedAblation:
     """By set and name of the variant."""
     tests: int
     """Tests of the whole report, which p-values are adjusted for."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        comparisons = [
+            {
+                "set": dataset,
+                "variant": name,
+                **asdict(own),
+                "verdict": str(own.verdict),
+                "found": own.found and own.found._asdict(),
+            }
+            for (dataset, name), own in self.comparisons.items()
+        ]
+        return {**asdict(self.result), "comparisons": comparisons, "tests": self.tests}
 
 
 def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:

@@ -1,4 +1,4 @@
-"""A tiny ablation with pictures to train on, results as if run, and a reader of HTML."""
+"""A tiny ablation with pictures to train on, and results as if run."""
 
 from __future__ import annotations
 
