@@ -55,7 +55,7 @@ LEAST_DRAWN = 5
 """Least number of pictures for resampling."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PictureScore:
     """Scores of one picture enlarged by one model."""
 
@@ -148,13 +148,25 @@ class Evaluation:
 
     def means(self, scale: int | None = None, dataset: str | None = None) -> list[MeanScore]:
         """Return means by scale, set and model, in the order of measuring."""
-        return [
-            _mean(group, size)
-            for (each_scale, each_set), size in self.sizes.items()
-            if scale in (None, each_scale) and dataset in (None, each_set)
-            for model in self.models
-            if (group := self.of(each_scale, each_set, model))
-        ]
+        found = []
+        for (own, name), model in product(self.sizes, self.models):
+            wanted = scale in (None, own) and dataset in (None, name)
+            if wanted and (group := self.of(own, name, model)):
+                seconds = [score.seconds for score in group if score.seconds is not None]
+                columns = {key: [s.values[key] for s in group] for key in group[0].values}
+                found.append(
+                    MeanScore(
+                        scale=own,
+                        dataset=name,
+                        model=model,
+                        pictures=len(group),
+                        of=self.sizes[own, name],
+                        values={key: fmean(column) for key, column in columns.items()},
+                        medians={key: median(column) for key, column in columns.items()},
+                        seconds=median(seconds) if seconds else None,
+                    )
+                )
+        return found
 
     def below_bicubic(self, scale: int) -> list[tuple[str, str, float, float]]:
         """Return sets and models with a mean PSNR below that of bicubic interpolation, and both."""
@@ -192,41 +204,14 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, the metrics of a row beside its other values."""
-        return {
-            "scales": list(self.scales),
-            "models": list(self.models),
-            "protocol": asdict(self.protocol),
-            "chain": self.chain,
-            "metrics": {name: METRICS[name].meaning for name in self.metrics},
-            "means": [_flat(mean) for mean in self.means()],
-            "differences": [asdict(each) for each in self.differences],
-            "costs": [asdict(cost) for cost in self.costs],
-            "published": [asdict(row) for row in self.published],
-            "published_costs": [asdict(row) for row in self.published_costs],
-            "pictures": [_flat(score) for score in self.scores],
-            "failures": [asdict(failure) for failure in self.failures],
-        }
-
-
-def _mean(group: Sequence[PictureScore], size: int) -> MeanScore:
-    first, seconds = group[0], [s.seconds for s in group if s.seconds is not None]
-    columns = {name: [s.values[name] for s in group] for name in first.values}
-    return MeanScore(
-        scale=first.scale,
-        dataset=first.dataset,
-        model=first.model,
-        pictures=len(group),
-        of=size,
-        values={name: fmean(column) for name, column in columns.items()},
-        medians={name: median(column) for name, column in columns.items()},
-        seconds=median(seconds) if seconds else None,
-    )
-
-
-def _flat(row: PictureScore | MeanScore) -> dict[str, Any]:
-    plain = asdict(row)
-    values = plain.pop("values")
-    return {**plain, **values}
+        plain = asdict(self)
+        del plain["sizes"]
+        plain["metrics"] = {name: METRICS[name].meaning for name in self.metrics}
+        means = [asdict(mean) for mean in self.means()]
+        pictures = plain.pop("scores")
+        for row in (*means, *pictures):
+            row.update(row.pop("values"))
+        return {**plain, "means": means, "pictures": pictures}
 
 
 def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, float]:

@@ -5,6 +5,7 @@ Pictures are read, enlarged by every candidate and compared with HR.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -78,8 +79,7 @@ def evaluate(
         options: Protocol, chain, metrics, device.
         on_picture: Called with every picture after all models have enlarged it.
         progress: Shows every picture.
-        executor: Runs shares of the pictures on devices of their own; None scores all in this
-            process.
+        executor: Runs shares of the pictures on devices of their own; None scores all here.
 
     Raises:
         DataError: If a set is missing or empty, or nothing at all could be measured.
@@ -321,34 +321,33 @@ class Reference:
     options: EvalOptions
     scale: int
 
-    def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
-        """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
+    def score(self, sr: Array, metric: str) -> float:
+        """Return a metric of (H, W, 3) uint8 of the HR picture's size."""
+        if metric == "consistency":
+            return self._consistency(sr)
+        if metric == "ifc":
+            return self._ifc.score(self._planes(sr, luma=True))
+        if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
+            border = self.options.border(self.scale)
+            inside = tuple(slice(border, side - border) for side in sr.shape[:2])
+            return fidelity.perceptual_distance(metric, sr[inside], self.pair.hr[inside])
         planes, hr = self._planes(sr), self._hr
-        measures: dict[str, Callable[[], float]] = {
-            "psnr": lambda: fidelity.psnr(planes, hr),
-            "ssim": lambda: fidelity.ssim(planes, hr),
-            "ifc": lambda: self._ifc_reference.score(self._planes(sr, luma=True)),
-            "consistency": lambda: self._consistency(sr),
-            "low": lambda: fidelity.split_psnr(planes, hr)[0],
-            "high": lambda: fidelity.split_psnr(planes, hr)[1],
-            "lpips": lambda: self._perceptual("lpips", sr),
-            "dists": lambda: self._perceptual("dists", sr),
-        }
-        return {name: measures[name]() for name in metrics}
+        if metric in ("low", "high"):
+            return fidelity.split_psnr(planes, hr)[metric == "high"]
+        return {"psnr": fidelity.psnr, "ssim": fidelity.ssim}[metric](planes, hr)
 
-    @cached_property
     def bicubic(self) -> float:
-        """PSNR of bicubic interpolation of the LR picture."""
+        """Return the PSNR of bicubic interpolation of the LR picture."""
         chain, pair = self.options.conversions, self.pair
         enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self.scale)
-        return self.score(chain.to_uint8(enlarged, gray=pair.gray), ["psnr"])["psnr"]
+        return self.score(chain.to_uint8(enlarged, gray=pair.gray), "psnr")
 
     @cached_property
     def _hr(self) -> Array:
         return self._planes(self.pair.hr)
 
     @cached_property
-    def _ifc_reference(self) -> ifc.IfcReference:
+    def _ifc(self) -> ifc.IfcReference:
         return ifc.IfcReference(self._planes(self.pair.hr, luma=True))
 
     def _planes(self, picture: Array, shave: int | None = None, *, luma: bool = False) -> Array:
@@ -362,23 +361,17 @@ class Reference:
             return fidelity.psnr(chain.to_levels(small), chain.to_levels(lr))
         return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
 
-    def _perceptual(self, name: str, sr: Array) -> float:
-        """Compare all three channels, whatever the protocol compares, without the border."""
-        border = self.options.border(self.scale)
-        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-        return fidelity.perceptual_distance(name, sr[inside], self.pair.hr[inside])
-
 
 class Enlarged(NamedTuple):
     """A picture enlarged by one candidate, with its scores that are being computed."""
 
     sr: Array
     seconds: float | None
-    scores: Sequence[Future[dict[str, float]]]
+    scores: dict[str, Future[float]]
 
     def wait(self) -> dict[str, float]:
         """Wait for the scores, and raise what went wrong."""
-        return {name: value for each in self.scores for name, value in each.result().items()}
+        return {name: score.result() for name, score in self.scores.items()}
 
 
 @dataclass
@@ -435,31 +428,39 @@ class EvalShare:
         self, networks: Sequence[NetworkCandidate], progress: Progress, task: Task
     ) -> Iterator[ScoredPicture]:
         """Yield what came of every picture, in their order."""
-        depth = 0 if self._on_cpu else GPU_DEPTH
+        on_cpu = choose_device(self.options.engine.device).type == "cpu"
+        depth = 0 if on_cpu else GPU_DEPTH
+        candidates: list[Candidate] = [*networks, *self.folders]
         pool = ThreadPoolExecutor(WORKERS)  # reads pictures and scores them
         pictures = (picture for _, picture in self.items)
         ahead = ReadAhead(self._read, pictures, ahead=max(1, depth), pool=pool)
-        pending: deque[tuple[ScoredPicture, Pair | None, dict[str, Enlarged]]] = deque()
+        pending: deque[Callable[[], ScoredPicture]] = deque()
         try:
             for picture, reading in ahead:
                 task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
                 own = ScoredPicture(self.scale, self.dataset, picture.name)
-                pair = own.attempt(reading.result, None, progress, place=picture.where)
-                enlarged = self._enlarge(own, pair, networks, pool, progress) if pair else {}
-                pending.append((own, pair, enlarged))
+                made: dict[str, Enlarged] = {}
+                if pair := own.attempt(reading.result, None, progress, place=picture.where):
+                    reference = Reference(pair, self.options, self.scale)
+                    for candidate in candidates:
+                        if on_cpu:
+                            wait(
+                                [score for each in made.values() for score in each.scores.values()]
+                            )
+                        call = partial(candidate.enlarge, pair)
+                        if enlarged := own.attempt(call, candidate.label, progress):
+                            scores = self._submit(reference, enlarged[0], pool)
+                            made[candidate.label] = Enlarged(*enlarged, scores)
+                pending.append(partial(self._finish, own, pair, made, progress))
                 ahead.fill()  # now, because nothing is being timed
                 while len(pending) > depth:
-                    yield self._finish(*pending.popleft(), progress)
+                    yield pending.popleft()()
                     task.advance(1)
-            for each in pending:
-                yield self._finish(*each, progress)
+            for finish in pending:
+                yield finish()
                 task.advance(1)
         finally:
             pool.shutdown(cancel_futures=True)
-
-    @property
-    def _on_cpu(self) -> bool:
-        return choose_device(self.options.engine.device).type == "cpu"
 
     def _read(self, picture: SetPicture) -> Pair:
         """Read a picture; one that is too small for a metric is refused."""
@@ -477,57 +478,30 @@ class EvalShare:
             )
         return pair
 
-    def _enlarge(
-        self,
-        own: ScoredPicture,
-        pair: Pair,
-        networks: Sequence[NetworkCandidate],
-        pool: ThreadPoolExecutor,
-        progress: Progress,
-    ) -> dict[str, Enlarged]:
-        """Enlarge a picture by every candidate and start scoring; by label, without failed ones."""
-        reference, wanted = Reference(pair, self.options, self.scale), self.options.metrics
-        # IFC takes about as long as all the others: one thread each.
-        parts = [[m for m in wanted if m == "ifc"], [m for m in wanted if m != "ifc"]]
-        found: dict[str, Enlarged] = {}
-        candidates: list[Candidate] = [*networks, *self.folders]
-        for candidate in candidates:
-            if self._on_cpu:
-                wait([future for each in found.values() for future in each.scores])
-            made = own.attempt(partial(candidate.enlarge, pair), candidate.label, progress)
-            if made is not None:
-                futures = [pool.submit(reference.score, made[0], part) for part in parts if part]
-                if "psnr" in wanted:
-                    futures.append(pool.submit(lambda: {"bicubic": reference.bicubic}))
-                found[candidate.label] = Enlarged(*made, futures)
-        return found
+    def _submit(
+        self, reference: Reference, sr: Array, pool: ThreadPoolExecutor
+    ) -> dict[str, Future[float]]:
+        wanted = self.options.metrics
+        scores = {name: pool.submit(reference.score, sr, name) for name in wanted}
+        return scores | ({"bicubic": pool.submit(reference.bicubic)} if "psnr" in wanted else {})
 
     def _finish(
         self,
         own: ScoredPicture,
         pair: Pair | None,
-        enlarged: Mapping[str, Enlarged],
+        made: Mapping[str, Enlarged],
         progress: Progress,
     ) -> ScoredPicture:
         """Wait for the scores of a picture."""
+        place = (self.scale, self.dataset, own.picture)
         psnr: dict[str, float] = {}
-        for label, each in enlarged.items():
-            values = own.attempt(each.wait, label, progress)
+        for model, each in made.items():
+            values = own.attempt(each.wait, model, progress)
             if values is not None:
-                psnr[label] = values.get("psnr", float("nan"))
-                own.scores.append(
-                    PictureScore(
-                        scale=self.scale,
-                        dataset=self.dataset,
-                        picture=own.picture,
-                        model=label,
-                        values={name: values[name] for name in self.options.metrics},
-                        seconds=each.seconds,
-                        bicubic=values.get("bicubic"),
-                    )
-                )
+                psnr[model], bicubic = values.get("psnr", math.nan), values.pop("bicubic", None)
+                own.scores.append(PictureScore(*place, model, values, each.seconds, bicubic))
         if pair and psnr:
-            sr = {label: enlarged[label].sr for label in psnr}
+            sr = {model: made[model].sr for model in psnr}
             chain = self.options.conversions
             own.enlarged = EnlargedPicture(self.scale, self.dataset, pair, chain, sr, psnr)
         return own
