@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -46,8 +45,6 @@ class ReadAhead(Generic[T, R]):
         workers: int = 1,
         pool: Executor | None = None,
     ) -> None:
-        self.waited = 0.0
-        """Seconds spent on waiting for results."""
         self._function = function
         self._items = iter(items)
         self._ahead = ahead
@@ -75,14 +72,12 @@ class ReadAhead(Generic[T, R]):
 
     def __next__(self) -> tuple[T, Future[R]]:
         self.fill()
-        start = time.perf_counter()
         if not self._pending:
             item = next(self._items)
             self._pending.append((item, self._submit(item)))
         item, future = self._pending[0]
         wait([future])
         self._pending.popleft()
-        self.waited += time.perf_counter() - start
         return item, future
 
     def close(self) -> None:

@@ -80,7 +80,6 @@ def test_reading_goes_on_while_tiles_are_used():
         assert source.reads == 4
     with tiles_of(Watched(slow=0.004), ahead=0) as reader:
         assert len(list(reader)) == GRID.count
-        assert reader.waited >= 0.004 * GRID.count
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 50])

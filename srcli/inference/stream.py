@@ -8,7 +8,6 @@ costs the edges of photographs a decibel (EXPERIMENTS.md).
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -27,29 +26,9 @@ from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from typing import Self
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
-
-
-@dataclass(kw_only=True)
-class Timing:
-    """Seconds spent on one image."""
-
-    reading: float = 0.0
-    """Waiting for tiles."""
-    writing: float = 0.0
-    """Waiting for the sink to take rows."""
-    total: float = 0.0
-    """From its first tile to its last row."""
-
-    def __iadd__(self, other: Timing) -> Self:
-        """Add the seconds of another part of the image."""
-        self.reading += other.reading
-        self.writing += other.writing
-        self.total += other.total
-        return self
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,11 +48,9 @@ class ImageJob:
     """The engine's measurements of the whole image, for every tile of it; made if None."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written to its sink afterwards."""
-    timing: Timing = field(default_factory=Timing)
     tiles_done: int = field(init=False, default=0)
     reported: bool = field(init=False, default=False)
     band: Band | None = field(init=False, default=None)
-    started: float = field(init=False, default=0.0)
 
     @property
     def rows(self) -> range:
@@ -207,7 +184,6 @@ def run_stream(
     """
     batcher = _Batcher(engine, task or NoTask())
     for job in jobs:
-        job.started = time.perf_counter()
         yield from batcher.feed(job)
     yield from batcher.flush()
 
@@ -259,7 +235,6 @@ class _Batcher:
                 (row, column, _), reading = found
                 with _failing(job):
                     yield _Tile(job=job, row=row, column=column, pixels=reading.result())
-            job.timing.reading = reader.waited
 
     def flush(self) -> Iterator[ImageJob]:
         """Enlarge all tiles that wait, and hand on their rows."""
@@ -294,10 +269,8 @@ class _Batcher:
         job.tiles_done += 1
         if job.complete:
             done += job.band.finish()
-        start = time.perf_counter()
         while done:  # rows that are written need not be kept until all are
             job.sink.write(*done.pop(0))
-        job.timing.writing += time.perf_counter() - start
         self.task.advance(1)
 
     def _enlarge(self, tiles: list[_Tile]) -> Iterator[object]:
@@ -341,7 +314,6 @@ class _Batcher:
     def _report(self, job: ImageJob) -> Iterator[ImageJob]:
         if not job.reported:
             job.reported = True
-            job.timing.total = time.perf_counter() - job.started
             yield job
 
     def _limit(self, tile: _Tile) -> int:

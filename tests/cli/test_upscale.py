@@ -372,7 +372,6 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_pa
     assert "3 done" in done.out
     assert "bands 1,2,3 are taken for red, green, blue; --rgb names others" in done.err
     assert "are black to white" in done.err
-    assert "the network waited for reading" in done.err
     assert len(list((tmp_path / "out").iterdir())) == 3
     again = srx("upscale", rasters, tmp_path / "out", *words)
     assert "3 skipped" in again.out

@@ -24,7 +24,7 @@ from srcli.imaging.rasters.selection import choose_window
 from srcli.inference.calibration import calibrate
 from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
-from srcli.inference.stream import PaddedSource, TileTooLargeError, Timing, make_job
+from srcli.inference.stream import PaddedSource, TileTooLargeError, make_job
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.tiles import Calibration
 from srcli.metrics.machine import processors, threads
@@ -124,7 +124,7 @@ def _do_steps(
         tell(remark)
     item.make_folder()
     try_creation_options(item.target, job.output)
-    resume, timing = options.raster.resume, Timing()
+    resume = options.raster.resume
     with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
         for note in notes:
             tell(note)
@@ -140,22 +140,16 @@ def _do_steps(
         tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
         reporter.tiles.grow(tiles)
         if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
-            for made in do(units):
-                timing += made["timing"]
+            do(units)
         if job.output.height * job.output.width >= LARGE:
             tell(f"the tiles are done; writing {item.target.name}")
         do([replace(unit, step="merge", job=job)])
-    waited = (
-        f"the network waited for reading {timing.reading:.1f} s and for writing "
-        f"{timing.writing:.1f} s of {timing.total:.1f} s"
-    )
     reporter.add(
         item,
         started=started,
         tiles=tiles,
         size=(job.output.height, job.output.width),
         warnings=job.notes,
-        details=() if job.layout.all_classes else (waited,),
     )
 
 
@@ -178,7 +172,7 @@ def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
 def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
     """Do a unit of a raster, here or in a worker, and advance the task by its tiles.
 
-    "prepare" gives a ``job``, "make" a ``timing``, each that failed an ``error``.
+    "prepare" gives a ``job``, each that failed an ``error``.
     """
     source = unit.item.source
     try:
@@ -188,7 +182,8 @@ def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
                     return {"job": _prepare(unit)}
                 assert unit.job is not None
                 if unit.step == "make":
-                    return {"timing": _make(unit, unit.job, task)}
+                    _make(unit, unit.job, task)
+                    return {}
                 target = unit.item.target
                 attributes = attributes_for(target, source, dates=unit.options.keep_dates)
                 merge_parts(Parts(target, unit.job.output), attributes)
@@ -233,13 +228,13 @@ def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
     return RasterEngine(engine, groups=job.layout.interpolated().groups, values=job.values)
 
 
-def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
+def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
     scale = unit.options.scale
     parts = Parts(unit.item.target, job.output)
     cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
-    timing, layout = Timing(), job.layout
+    layout = job.layout
     with ExitStack() as stack:
 
         def opened(layout: BandLayout) -> RasterSource:
@@ -252,7 +247,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
                 for number in run:
                     sink.repeat(parts.span(number))
                     task.advance(1)
-            return timing
+            return
         engine, source = _engine(unit, job), opened(layout.interpolated())
         classes = opened(layout.repeated()) if layout.classes else None
         arrays, device = job.calibration, engine.engine.device
@@ -269,8 +264,6 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
                 )
                 work.calibration = Calibration.of_arrays(arrays, device) if arrays else None
                 run_one(engine, work, task=task)
-            timing += work.timing
-    return timing
 
 
 def _grid(unit: RasterUnit, job: RasterJob) -> TileGrid:
