@@ -12,7 +12,7 @@ import stat
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from srcli.errors import PictureError, SrxError, one_file
@@ -28,6 +28,8 @@ from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.plan import (
     SUFFIXES,
     Item,
+    is_folder,
+    make_plan,
     name_in_folder,
     named_by_extension,
     real_path,
@@ -152,28 +154,26 @@ class _Verdict(NamedTuple):
 
 
 def find_due(
-    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, *, in_folder: bool
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> tuple[list[Item], list[Item]]:
     """Return the inputs whose outputs are to be made, in the order given, and those finished.
 
     The others are reported: those that cannot be looked at, and outputs that are not known to be
-    srx's enlargements of these inputs. Where the user has named a folder (``in_folder``), one that
-    is there may be that of an input with another extension: the new one is named by its own then.
+    srx's enlargements of these inputs. Where the output is a folder, one that is there may be that
+    of an input with another extension: the new one is named by its own then.
     """
+    plan = make_plan(inputs, output, options)
+    for note in plan.notes:
+        reporter.progress.message(note)
+    for item, reason in plan.failures:
+        reporter.fail(item, reason)
+    items, options, in_folder = plan.items, plan.options, is_folder(output)
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    wanted = options.made_by()
     # hardly ever needed, and a look at every output
     taken = cache(lambda: {real_path(item.target) for item in items})
-
-    def judge(item: Item) -> _Verdict:
-        try:
-            with one_file(item.source):
-                return _judge(item, options, wanted)
-        except SrxError as error:
-            return _Verdict("failed", error=error)
-
+    judge = partial(_judge, options=options, wanted=options.made_by())
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
         for first, found in zip(items, pool.map(judge, items), strict=True):
             item, verdict = first, found
@@ -221,6 +221,14 @@ def _changed(source: Path) -> int:
 
 def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
     """Compare what an output records with what is asked for."""
+    try:
+        with one_file(item.source):
+            return _compare(item, options, wanted)
+    except SrxError as error:
+        return _Verdict("failed", error=error)
+
+
+def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
     try:
         state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
     except (OSError, ValueError):

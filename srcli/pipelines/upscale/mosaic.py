@@ -27,7 +27,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata
-from srcli.pipelines.upscale.plan import Item, make_plan
+from srcli.pipelines.upscale.plan import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,10 +74,7 @@ def upscale_mosaic(
     """
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
-    plan = make_plan(inputs, output, replace(options, recursive=True))
-    for item, reason in plan.failures:
-        reporter.fail(item, reason)
-    new, finished = find_due(plan.items, options, reporter, in_folder=True)
+    new, finished = find_due(inputs, output, replace(options, recursive=True), reporter)
     due = {*new}
     mosaics: defaultdict[str, list[Item]] = defaultdict(list)
     for item in (*new, *finished):

@@ -18,7 +18,6 @@ from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.inputs import find_due, open_photograph, open_photographs
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output
-from srcli.pipelines.upscale.plan import is_folder, make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.imaging.photograph import Picture
-    from srcli.inference.tiling import Tiling
     from srcli.pipelines.executors.processes import Executor
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
@@ -77,7 +75,9 @@ def upscale_files(
 
         upscale_mosaic(inputs, output, options, reporter, upscale)
         return reporter.close()
-    items = _find_items(inputs, output, options, reporter)
+    items, finished = find_due(inputs, output, options, reporter)
+    for item in finished:
+        reporter.add(item, "skipped")
     try:
         if items:
             find_weights(options.model, options.scale)  # a wrong name makes no folder
@@ -95,21 +95,6 @@ def upscale_files(
     finally:
         summary = reporter.close()
     return summary
-
-
-def _find_items(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
-) -> list[Item]:
-    """Return the items whose outputs are to be made; report the others."""
-    plan = make_plan(inputs, output, options)
-    for note in plan.notes:
-        reporter.progress.message(note)
-    for item, reason in plan.failures:
-        reporter.fail(item, reason)
-    due, finished = find_due(plan.items, plan.options, reporter, in_folder=is_folder(output))
-    for item in finished:
-        reporter.add(item, "skipped")
-    return due
 
 
 def _upscale(
@@ -159,33 +144,25 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
             picture = open_photograph(item, options)
             item.check_folder()
             if picture is None:
-                report = _estimate_raster(item, options, tiling)
+                job = open_job(item, options)
+                result, details = job.output, job.remarks
+                warnings = (*job.notes, *check_disk(job))
+                try_creation_options(item.target, result)  # what GDAL refuses is refused here too
+                grid = padded_grid(job.window.height, job.window.width, tiling)
+                plan_memory(job, grid, options.scale, options.raster.max_memory)
+                size, disk = (result.height, result.width), disk_needed(result)
             else:
-                report = _estimate_photograph(item, picture, options, free)
-            reporter.record(report)
-
-
-def _estimate_photograph(
-    item: Item, picture: Picture, options: UpscaleOptions, free: int | None
-) -> FileReport:
-    size, warnings = check_output(item, picture, options, free)
-    depth = (picture.channels + picture.has_alpha) * picture.bits // 8
-    frames = picture.frames if is_kept(picture, item.format) else 1
-    disk = size[0] * size[1] * depth * frames
-    return FileReport(item.source, item.target, size=size, bytes=disk, warnings=warnings)
-
-
-def _estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> FileReport:
-    job = open_job(item, options)
-    tight = check_disk(job)
-    try_creation_options(item.target, job.output)  # options that GDAL refuses are refused here too
-    grid = padded_grid(job.window.height, job.window.width, tiling)
-    plan_memory(job, grid, options.scale, options.raster.max_memory)
-    return FileReport(
-        item.source,
-        item.target,
-        size=(job.output.height, job.output.width),
-        bytes=disk_needed(job.output),
-        warnings=(*job.notes, *tight),
-        details=job.remarks,
-    )
+                (size, warnings), details = check_output(item, picture, options, free), ()
+                depth = (picture.channels + picture.has_alpha) * picture.bits // 8
+                frames = picture.frames if is_kept(picture, item.format) else 1
+                disk = size[0] * size[1] * depth * frames
+            reporter.record(
+                FileReport(
+                    item.source,
+                    item.target,
+                    size=size,
+                    bytes=disk,
+                    warnings=warnings,
+                    details=details,
+                )
+            )

@@ -167,7 +167,7 @@ def test_names_that_no_file_can_have_are_told(tree, tmp_path):
         make_plan([long], tmp_path / "out", UpscaleOptions())
     plan = make_plan([tree("a.png")], long, UpscaleOptions())
     reporter = Reporter(NoProgress())
-    found = find_due(plan.items, UpscaleOptions(), reporter, in_folder=False)
+    found = find_due([plan.items[0].source], long, UpscaleOptions(), reporter)
     assert found == (plan.items, [])
 
 
