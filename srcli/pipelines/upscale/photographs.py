@@ -10,15 +10,14 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import PictureError, SrxError, one_file
-from srcli.files import attributes_for, explain_os_error
+from srcli.errors import PictureError
+from srcli.files import attributes_for
 from srcli.imaging import exif, mapped
 from srcli.imaging.alpha import fill_transparent
 from srcli.imaging.fitting import PixelMap, fit_metadata
@@ -241,13 +240,13 @@ class PhotographRun:
                 self._run(self._loaded(reading))
                 self._collect(0)
         for item, picture in animations:
-            with self.reporter.guard(item), name_errors(item):
+            with self.reporter.guard(item):
                 self._upscale_animation(item, picture)
 
     def _run(self, jobs: Iterable[PhotographJob]) -> None:
         # neighbours of one model, scale and depth share an engine, and batches
-        for (model, scale, bits), group in groupby(jobs, key=lambda each: each.key):
-            self._run_jobs(model, scale, bits, group)
+        for key, group in groupby(jobs, key=lambda each: each.key):
+            self._run_jobs(key, group)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         started, model = time.monotonic(), self.options.model
@@ -333,37 +332,36 @@ class PhotographRun:
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
-        with name_errors(item):
-            size, unwritable = check_output(item, picture, self.options, free_memory())
-            photograph = read_photograph(picture)
-            model, condition = self.options.model, ""
-            if self.options.auto:
-                model, condition = choose_model(photograph, self.options)
-            first, *others = self.options.steps(model, picture.height, picture.width)
-            metadata = kept_metadata(photograph.metadata, picture, self.options, model)
-            photograph = replace(photograph, metadata=metadata)
-            prepared, warnings = prepare(photograph)
-            lost = lost_metadata(item.format, metadata)
-            return PhotographJob(
-                item=item,
-                size=size,
-                model=model,
-                passes=((model, first), *((self.options.model, scale) for scale in others)),
-                condition=condition,
-                lossless=picture.lossless,
-                prepared=prepared,
-                warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
-            )
+        size, unwritable = check_output(item, picture, self.options, free_memory())
+        photograph = read_photograph(picture)
+        model, condition = self.options.model, ""
+        if self.options.auto:
+            model, condition = choose_model(photograph, self.options)
+        first, *others = self.options.steps(model, picture.height, picture.width)
+        metadata = kept_metadata(photograph.metadata, picture, self.options, model)
+        photograph = replace(photograph, metadata=metadata)
+        prepared, warnings = prepare(photograph)
+        lost = lost_metadata(item.format, metadata)
+        return PhotographJob(
+            item=item,
+            size=size,
+            model=model,
+            passes=((model, first), *((self.options.model, scale) for scale in others)),
+            condition=condition,
+            lossless=picture.lossless,
+            prepared=prepared,
+            warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
+        )
 
-    def _run_jobs(self, model: str, scale: int, bits: int, jobs: Iterable[PhotographJob]) -> None:
+    def _run_jobs(self, each: tuple[str, int, int], jobs: Iterable[PhotographJob]) -> None:
         running: dict[ImageJob, PhotographJob] = {}
-        key, engine = (model, scale), self._engine(model, scale, bits)
+        key, scale, engine = each[:2], each[1], self._engine(*each)
 
         def works() -> Iterator[ImageJob]:
             """Cut pictures into tiles and reserve memory for their outputs."""
             for job in jobs:
                 item = job.item
-                with self.reporter.guard(item), name_errors(item):
+                with self.reporter.guard(item):
                     item.make_folder()
                     job.work, job.sink = job.prepared.work(
                         scale,
@@ -398,17 +396,15 @@ class PhotographRun:
             self.reporter.progress.warn(
                 f"out of memory: going on with tiles of {smaller.tile} pixels"
             )
-            self._run_jobs(model, scale, bits, again)
-        self._run(larger)
+        self._run([*again, *larger])
 
     def _save(self, job: PhotographJob) -> None:
         item, quality = job.item, self._quality(job.item, lossless=job.lossless)
-        with name_errors(item):
-            picture = finish(job.prepared, job.sink.pixels, job.passes[0][1], job.size)
-            attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
-            write_photograph(
-                item.target, picture, fmt=item.format, quality=quality, attributes=attributes
-            )
+        picture = finish(job.prepared, job.sink.pixels, job.passes[0][1], job.size)
+        attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
+        write_photograph(
+            item.target, picture, fmt=item.format, quality=quality, attributes=attributes
+        )
 
     def _quality(self, item: Item, *, lossless: bool) -> int | None:
         """Return the quality of an output; ``lossless``: its input is stored so."""
@@ -419,20 +415,17 @@ class PhotographRun:
         """Report finished writes; wait while more than ``allowed`` are under way."""
         while self.writes and (len(self.writes) > allowed or self.writes[0][1].done()):
             job, future = self.writes.popleft()
-            try:
+            with self.reporter.guard(job.item, job.started):
                 future.result()
-            except SrxError as error:
-                self.reporter.fail(job.item, error, job.started)
-                continue
-            self.reporter.add(
-                job.item,
-                started=job.started,
-                model=job.model,
-                condition=job.condition,
-                tiles=job.work.tiles,
-                size=job.size,
-                warnings=job.warnings,
-            )
+                self.reporter.add(
+                    job.item,
+                    started=job.started,
+                    model=job.model,
+                    condition=job.condition,
+                    tiles=job.work.tiles,
+                    size=job.size,
+                    warnings=job.warnings,
+                )
 
 
 def kept_metadata(
@@ -544,19 +537,3 @@ def spare_channels(fmt: str, channels: int) -> int:
     Pillow, which writes JPEG, has four bytes for each pixel of RGB.
     """
     return int(fmt == "jpg" and channels == 3)
-
-
-@contextmanager
-def name_errors(item: Item) -> Iterator[None]:
-    """Turn whatever is raised into an error that names the picture; see ``one_file``."""
-    with one_file(item.source):
-        try:
-            yield
-        except MemoryError as error:
-            raise PictureError(
-                f"{item.source}: does not fit into memory when enlarged; crop it, or use a smaller "
-                "scale"
-            ) from error
-        except OSError as error:
-            reason = explain_os_error(item.target, error)
-            raise PictureError(reason or f"{item.target}: cannot be written ({error})") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import DefectError, ExitCode, SrxError, one_file
+from srcli.files import explain_os_error
 from srcli.ports.progress import NoTask
 
 if TYPE_CHECKING:
@@ -179,13 +180,24 @@ class Reporter:
             self._on_file(report)
 
     @contextmanager
-    def guard(self, item: Item) -> Iterator[None]:
+    def guard(self, item: Item, started: float | None = None) -> Iterator[None]:
         """Record whatever is raised in the block as the failure of an item; the others go on."""
         try:
             with one_file(item.source):
                 yield
         except SrxError as error:
-            self.fail(item, error)
+            match error.__cause__ if isinstance(error, DefectError) else None:
+                case MemoryError():
+                    short = (
+                        "does not fit into memory when enlarged; crop it, or use a smaller scale"
+                    )
+                    self.fail(item, f"{item.source}: {short}", started)
+                case OSError() as cause:
+                    reason = explain_os_error(item.target, cause)
+                    reason = reason or f"{item.target}: cannot be written ({cause})"
+                    self.fail(item, reason, started)
+                case _:
+                    self.fail(item, error, started)
 
     def fail(
         self, item: Item, error: SrxError | str, started: float | None = None, *, kept: bool = False

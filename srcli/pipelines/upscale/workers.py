@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
@@ -67,16 +67,15 @@ class UpscaleShare:
 
 @dataclass(frozen=True, kw_only=True)
 class RasterUnit:
-    """A unit of work of one raster."""
+    """A unit of work of one raster: prepare it, make some of its parts, or merge them."""
 
-    step: Literal["prepare", "make", "merge"]
     item: Item
     options: UpscaleOptions
     tiling: Tiling
     job: RasterJob | None = None
     """None until the raster is prepared."""
     runs: tuple[range, ...] = ()
-    """Runs of consecutive parts to make."""
+    """Runs of consecutive parts to make; without any, all are merged."""
     pool: EnginePool | None = None
     """Engines of this process; None takes those of the worker."""
     again: bool = False
@@ -139,11 +138,10 @@ def _do_steps(
         shares = _shares(missing, count, slots)
         tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
         reporter.tiles.grow(tiles)
-        if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
-            do(units)
+        do([replace(unit, job=job, runs=tuple(runs)) for runs in shares])
         if job.output.height * job.output.width >= LARGE:
             tell(f"the tiles are done; writing {item.target.name}")
-        do([replace(unit, step="merge", job=job)])
+        do([replace(unit, job=job)])
     reporter.add(
         item,
         started=started,
@@ -172,21 +170,20 @@ def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
 def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
     """Do a unit of a raster, here or in a worker, and advance the task by its tiles.
 
-    "prepare" gives a ``job``, each that failed an ``error``.
+    The first gives a ``job``, each that failed an ``error``.
     """
     source = unit.item.source
     try:
         with one_file(source):
             try:
-                if unit.step == "prepare":
+                if unit.job is None:
                     return {"job": _prepare(unit)}
-                assert unit.job is not None
-                if unit.step == "make":
+                if unit.runs:
                     _make(unit, unit.job, task)
-                    return {}
-                target = unit.item.target
-                attributes = attributes_for(target, source, dates=unit.options.keep_dates)
-                merge_parts(Parts(target, unit.job.output), attributes)
+                else:
+                    target = unit.item.target
+                    attributes = attributes_for(target, source, dates=unit.options.keep_dates)
+                    merge_parts(Parts(target, unit.job.output), attributes)
                 return {}
             except MemoryError as error:
                 short = "out of memory; --max-memory says early what does not fit"
@@ -292,11 +289,8 @@ def upscale_rasters(
         return _without_errors([do_raster_unit(unit, reporter.tiles) for unit in units])
 
     for item in items:
-        upscale_raster(
-            RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool),
-            reporter,
-            do,
-        )
+        unit = RasterUnit(item=item, options=options, tiling=tiling, pool=pool)
+        upscale_raster(unit, reporter, do)
 
 
 def _without_errors(results: Sequence[JsonDict]) -> Sequence[JsonDict]:
@@ -340,7 +334,7 @@ def run_on_workers(
         return _without_errors(found)
 
     for item in large:
-        first = RasterUnit(step="prepare", item=item, options=options, tiling=tiling)
+        first = RasterUnit(item=item, options=options, tiling=tiling)
         upscale_raster(first, reporter, do, slots)
 
 
