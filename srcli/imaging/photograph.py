@@ -160,17 +160,6 @@ class Metadata:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceMark:
-    """What an input is known by, without its name in clear, which may be private."""
-
-    extension: str = ""
-    place: str = ""
-    """Checksum of the names of the file and its folder."""
-    content: str = ""
-    """Checksum of its size and of a piece from its middle; empty for what is no file on disk."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Software, model and input of an output; without a date, so that outputs can be compared."""
 
@@ -183,16 +172,16 @@ class Provenance:
     auto: bool = False
     options: str = ""
     """Checksum of the options that pixels and size depend on; empty for none."""
-    source: SourceMark | None = None
-    """None in outputs of earlier versions, which did not record options either."""
+    source: str = ""
+    """The input's ``mark_source``; empty in outputs of earlier versions, which did not record
+    options either."""
 
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, behind that of the input."""
         parts = [f"{self.model} x{self.scale}"] + ["auto"] * self.auto
         parts += [f"options {self.options}"] * bool(self.options)
         parts += [f"weights {self.weights}"] * bool(self.weights)
-        if mark := self.source:
-            parts.append(f"source {mark.extension} {mark.place} {mark.content}")
+        parts += [f"source {self.source}"] * bool(self.source)
         own = f"{NAME} {self.version} ({', '.join(parts)})"
         return f"{earlier}; {own}" if earlier else own
 
@@ -205,10 +194,11 @@ class Provenance:
         return {f"{NAME.upper()}_{key}": value for key, value in found.items()}
 
 
-def mark_source(path: Path, stream: IO[bytes] | None = None) -> SourceMark:
-    """Return what an input is known by; of its content, only a piece is read.
+def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
+    """Return what an input is known by, without its name in clear, which may be private.
 
-    The content of what cannot be opened as a file is left out.
+    Three words: the extension, and checksums of the names of the file and its folder, and of its
+    size and a piece from its middle; the last is empty for what is no file on disk.
     """
     content = ""
     with suppress(OSError), nullcontext(stream) if stream else open_input(path) as opened:
@@ -217,7 +207,7 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> SourceMark:
         content = _checksum(f"{size} ".encode() + opened.read(_PIECE))
     extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)
     names = "/".join(path.absolute().parts[-2:])
-    return SourceMark(extension=extension, place=_checksum(os.fsencode(names)), content=content)
+    return f"{extension} {_checksum(os.fsencode(names))} {content}"
 
 
 def _checksum(data: bytes) -> str:
@@ -254,7 +244,7 @@ class Picture:
     """The reason that it cannot be read as a photograph, for the user."""
     warnings: tuple[str, ...] = ()
     """Losses of reading it as a photograph, in words for the user."""
-    mark: SourceMark | None = None
+    mark: str = ""
     """What its enlargement will record of it, taken before its pixels are read."""
 
 

@@ -27,7 +27,6 @@ from srcli.imaging.photograph import (
     Photograph,
     Picture,
     Provenance,
-    SourceMark,
     decoding,
     first_able,
     format_of_content,
@@ -39,14 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_BOXED = frozenset({"avif", "heic"})
-"""Formats made of boxes, whose pictures libvips turns upright by itself."""
-_BY_VIPS = frozenset({"jpg", "webp"}) | _BOXED
+_BY_VIPS = frozenset({"jpg", "avif"})
 _DEEP_JPEG_BITS = 12
 _OWN = re.compile(
     r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
     r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
-    r"(?:, source (?P<extension>\w*) (?P<place>[0-9a-f]{8}) (?P<content>[0-9a-f]{8})?)?\)"
+    r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?))?\)"
 )
 
 
@@ -215,8 +212,9 @@ def _upright(picture: Picture) -> Picture:
 def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header of a file that the format's first reader does not open."""
     deep = name == "jpg" and _is_deep_jpeg(stream)
-    image = vips.open_image(name, data := _read_all(name, stream))
-    if name in _BOXED and unusual.count_gray(data) > image.hasalpha():
+    stream.seek(0)
+    image = vips.open_image(name, data := stream.read())
+    if name == "avif" and unusual.count_gray(data) > image.hasalpha():
         # libheif takes 16 to 235 for the whole range then
         raise kind_not_read(path, "AVIF (gray, of an unusual size or structure)")
     notes = ["CMYK converted to RGB"] * (image.interpretation == "cmyk")
@@ -237,8 +235,8 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
         channels=channels,
         has_alpha=bool(image.hasalpha()),
         bits=16 if deep or image.format == "ushort" else 8,
-        orientation=1 if name in _BOXED else 0,
-        lossless=name == "webp" and pillow.is_lossless_webp(stream),
+        orientation=1 if name == "avif" else 0,  # which libvips turns upright by itself
+        lossless=False,
         metadata=Metadata(icc=icc, colours=label, exif=block, xmp=vips.field(image, "xmp-data")),
         warnings=tuple(notes),
     )
@@ -246,14 +244,14 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
 
 def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     """Decode a file that the format's first reader refuses; errors as of ``_header_by_vips``."""
-    boxed = picture.format in _BOXED
-    orientation = 1 if boxed else picture.orientation
+    orientation = picture.orientation if picture.format == "jpg" else 1
     if picture.format == "jpg" and _is_deep_jpeg(stream):
         size = (picture.height, picture.width)
         size = size[::-1] if orientation > 4 else size
         values, *_ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
         return tiff.scaled(values, _DEEP_JPEG_BITS, np.uint16), None, orientation
-    image = vips.open_image(picture.format, data := _read_all(picture.format, stream))
+    stream.seek(0)
+    image = vips.open_image(picture.format, data := stream.read())
     values = vips.decode(image)
     if image.interpretation == "cmyk":
         values = pillow.to_srgb(values, picture.metadata.icc, "CMYK")
@@ -262,10 +260,10 @@ def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array |
     if not picture.has_alpha:
         return values, None, orientation
     pixels, alpha = values[:, :, :-1], values[:, :, -1].copy()
-    if boxed and alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
+    if alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
         # 16 to 235 may be meant for the whole range, which libheif does not tell
         raise kind_not_read(picture.path, "AVIF (alpha of unknown range)")
-    if boxed and b"prem" in unusual.whole_meta(data):
+    if b"prem" in unusual.whole_meta(data):
         pixels = tiff.unmultiplied(pixels, alpha)
     return pixels.copy(), alpha, orientation
 
@@ -276,14 +274,6 @@ def _is_deep_jpeg(stream: IO[bytes]) -> bool:
     if bits != 8 and (bits != _DEEP_JPEG_BITS or process or channels not in (1, 3)):
         raise ValueError(f"JPEG of {bits} bits")
     return bits != 8
-
-
-def _read_all(name: str, stream: IO[bytes]) -> bytes:
-    stream.seek(0)
-    data = stream.read()
-    if name in _BOXED and b"av01" not in unusual.whole_meta(data):
-        raise NotImplementedError  # the wheels of libvips decode no HEVC
-    return data
 
 
 def read_provenance(path: Path) -> Provenance | None:
@@ -298,6 +288,4 @@ def read_provenance(path: Path) -> Provenance | None:
     if found is None:
         return None
     own: dict[str, Any] = found.groupdict("")
-    mark = SourceMark(**{key: own.pop(key) for key in ("extension", "place", "content")})
-    own |= {"scale": int(own["scale"]), "auto": bool(own["auto"])}
-    return Provenance(**own, source=mark if mark.place else None)
+    return Provenance(**own | {"scale": int(own["scale"]), "auto": bool(own["auto"])})

@@ -242,15 +242,16 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdic
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
         return _judge_unknown(item, options, is_newer=newer >= step)
-    differs, before = False, record.source
-    if before is not None:
-        now = mark_source(item.source)
-        moved = differs = before.place != now.place
-        if before.content and now.content:
-            differs = before.content != now.content
+    differs = False
+    if record.source:
+        extension, place, content = record.source.split(" ")
+        own_extension, own_place, own_content = mark_source(item.source).split(" ")
+        moved = differs = place != own_place
+        if content and own_content:
+            differs = content != own_content
         if differs and (moved or newer <= 0):  # what has changed is newer
             kind: Literal["kept", "another"] = "another"
-            if before.extension == now.extension:
+            if extension == own_extension:
                 kind = "kept"
             return _Verdict(kind, f"was made from another picture than {item.source}")
     if reason := _differs(item, record, options, wanted):
@@ -283,7 +284,7 @@ def _differs(item: Item, record: Provenance, options: UpscaleOptions, wanted: Pr
         record.options == options.checksum(photograph=True)
         and open_photograph(item, options) is not None
     )
-    return "" if alike or record.source is None else "was made with other options"
+    return "" if alike or not record.source else "was made with other options"
 
 
 def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _Verdict:

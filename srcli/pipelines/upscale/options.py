@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import srcli
 from srcli.errors import UsageError
@@ -21,9 +21,6 @@ from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.engines import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales, weights_path
-
-if TYPE_CHECKING:
-    from srcli.imaging.photograph import SourceMark
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 
@@ -165,9 +162,7 @@ class UpscaleOptions:
         """Outputs say what has made them."""
         return not (self.strip_metadata or self.strip_provenance)
 
-    def made_by(
-        self, source: SourceMark | None = None, model: str = "", *, photograph: bool = False
-    ) -> Provenance:
+    def made_by(self, source: str = "", model: str = "", *, photograph: bool = False) -> Provenance:
         """Return what outputs say of the software, model, options and input that make them."""
         model = model or self.model
         file = weights_path(model, self.scale) if model in MODELS else Path(model)
