@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,12 +51,11 @@ class DecodedWindow(NamedTuple):
 class RasterSource(AbstractContextManager["RasterSource"]):
     """The selected window of a raster; its pixels never depend on earlier reads.
 
-    Windows and rows count from its upper left corner. One thread may call ``marks`` while another
-    one reads.
+    Windows and rows count from its upper left corner. Several threads may read.
 
     Args:
         info: The file.
-        layout: Bands to read.
+        layout: Bands to read; the network sees those that are no classes.
         window: The part of the file to enlarge, inside it.
         cache: Bytes of decoded blocks that GDAL keeps, in the whole process; see ``cache_for``.
     """
@@ -69,14 +68,17 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.window = window
         self.height = window.height
         self.width = window.width
-        self.channels = layout.channels
+        self.channels = layout.interpolated().channels
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
-        self._marks: deque[_Marks] | None = None
-        masked = info.mask in ("dataset", "band")
+        self.masked = masked = info.mask in ("dataset", "band")
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha is not None else [])]
+        self._one_kind = len({info.bands[band - 1].dtype for band in self._read}) == 1
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
+        places = sorted(place for group in layout.groups for place in group)
+        self.interpolated_bands = places or [*range(layout.channels)]
+        self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self._dataset = open_raster(info.path, remote=info.remote)
         keep_blocks(cache)
 
@@ -95,9 +97,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
         failure = f"rows {top} to {bottom} cannot be read"
-        with reading_errors(info.path, failure, remote=info.remote):
+        with self._lock, reading_errors(info.path, failure, remote=info.remote):
             # decoded into place, without a second copy by bands
-            self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+            if self._one_kind:
+                self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+            for index, band in enumerate(self._read if not self._one_kind else ()):
+                self._dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
                 self._dataset.read_masks(self._masked, window=place, out=masks)
         alpha = values[:, :, -1] if layout.alpha is not None else None
@@ -110,50 +115,30 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             valid = find_valid(pixels, self._nodata)
         valid = _both(valid, np.moveaxis(masks > 0, 0, 2) if self._masked else None)
         valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
-        if self._marks is not None and not (valid is None and alpha is None):
-            packed = None
-            if valid is not None:
-                packed = np.packbits(np.broadcast_to(valid, pixels.shape), axis=2)
-            self._marks.append(_Marks(window, _compact(packed), _compact(alpha)))
         return DecodedWindow(pixels, valid, alpha)
 
     def read(self, window: Window) -> Array | None:
-        """Return the pixels (h, w, channels) of a window, filled from the nearest valid ones in it.
+        """Return what the network sees of a window, (h, w, channels), holes filled from its pixels.
 
         None if no pixel is valid in any band.
         """
         piece = self.decode(window)
+        pixels = self.interpolated(piece.pixels)
         if piece.valid is None:
-            return piece.pixels
-        return fill_nearest(piece.pixels, piece.valid) if piece.valid.any() else None
+            return pixels
+        valid = self.interpolated(piece.valid)
+        return fill_nearest(pixels, valid) if valid.any() else None
 
-    def keep_marks(self) -> None:
-        """Keep the marks of what is read from now on, from top to bottom, for ``marks``."""
-        self._marks = deque()
+    def interpolated(self, layer: Array) -> Array:
+        """Return the bands of a layer (h, w, C) that are no classes, all if there are no others."""
+        several = self.layout.classes and layer.shape[2] > 1
+        return layer[:, :, self.interpolated_bands] if several else layer
 
-    def marks(self, top: int, height: int) -> tuple[Bools | None, Array | None]:
-        """Return which pixels (height, W, channels) of rows that were read are valid, their alpha.
-
-        Both may be None: if all pixels are valid, and if the layout has no alpha (height, W). Those
-        of rows above are forgotten.
-        """
-        kept = self._marks or deque()
-        while kept and kept[0].window.top + kept[0].window.height <= top:
-            kept.popleft()
-        valid = np.ones((height, self.width, self.channels), np.bool_)
-        alpha = np.zeros((height, self.width), self.dtype) if self.layout.has_alpha else None
-        for piece in [*kept]:
-            place = piece.window
-            first, last = max(place.top, top), min(place.top + place.height, top + height)
-            if first >= last:
-                continue
-            target = np.s_[first - top : last - top, place.left : place.left + place.width]
-            rows = slice(first - place.top, last - place.top)
-            if piece.packed is not None:
-                valid[target] = np.unpackbits(piece.packed[rows], axis=2, count=self.channels)
-            if alpha is not None and piece.alpha is not None:
-                alpha[target] = piece.alpha[rows]
-        return None if bool(valid.all()) else valid, alpha
+    @property
+    def has_holes(self) -> bool:
+        """True if pixels may be invalid."""
+        marked = self.masked or self.layout.has_alpha or self.dtype.kind == "f"
+        return marked or any(value is not None for value in self._nodata)
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -192,21 +177,6 @@ def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
     return table
 
 
-class _Marks(NamedTuple):
-    """Marks of one window: validity as a bit for each band, and alpha."""
-
-    window: Window
-    packed: Array | None
-    alpha: Array | None
-
-
-def _compact(layer: Array | None) -> Array | None:
-    """Copy a layer that is kept; one that is the same all over takes no room."""
-    if layer is None or (layer != layer[0, 0]).any():
-        return None if layer is None else layer.copy()
-    return np.broadcast_to(layer[0, 0].copy(), layer.shape)
-
-
 class MaskedSink:
     """Marks the pixels of an enlarged raster that the input marks as empty.
 
@@ -217,93 +187,76 @@ class MaskedSink:
 
     Args:
         writer: Receives the rows, possibly in smaller parts.
-        source: The input, as the network sees it; all of it if no band goes through the network.
+        source: The input, of which rows are read again for what is not interpolated.
         scale: Output pixels per input pixel.
-        layout: Of all bands; that of the source by default.
-        classes: The bands of classes of the input, where others go through the network.
     """
 
-    def __init__(
-        self,
-        writer: PartWriter,
-        source: RasterSource,
-        scale: int,
-        layout: BandLayout | None = None,
-        classes: RasterSource | None = None,
-    ) -> None:
+    def __init__(self, writer: PartWriter, source: RasterSource, scale: int) -> None:
         self.writer = writer
         self.source = source
         self.scale = scale
-        self.classes = classes
-        self.layout = layout or source.layout
-        source.keep_marks()
-        self.has_mask = writer.has_mask or source.info.mask in ("dataset", "band")
         nodata = source.layout.nodata
         empty = np.nan if source.dtype.kind == "f" else 0.0
         self._empty = source.dtype.type(empty if nodata is None else nodata)
         self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
         # multiples of input rows, so that none is read twice
-        row = source.width * scale * source.channels * source.dtype.itemsize
+        row = source.width * scale * source.layout.channels * source.dtype.itemsize
         self._step = max(_MASKED_BYTES // (row * scale), 1) * scale
 
     def write(self, top: int, rows: Array) -> None:
         """Mark rows (h, W, C) from the network, which are not modified, and pass them on."""
         for first, last in self._pieces(top, top + len(rows)):
-            self._write_part(first, rows[first - top : last - top])
+            self._write_part(range(first, last), rows[first - top : last - top])
 
     def repeat(self, rows: range) -> None:
         """Pass on output rows of a raster whose bands all hold classes, without a network."""
         for first, last in self._pieces(rows.start, rows.stop):
-            self._write_part(first, self._stored_rows(self.source, first, last - first))
+            self._write_part(range(first, last), None)
 
     def _pieces(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
         inner = range((top // self._step + 1) * self._step, bottom, self._step)
         return pairwise((top, *inner, bottom))
 
-    def _write_part(self, top: int, rows: Array) -> None:
-        height = rows.shape[0]
-        first = top // self.scale
-        count = -(-(top + height) // self.scale) - first
-        valid, alpha = self.source.marks(first, count)
-        mask: Bools | None = None
-        if self.has_mask:
-            there = np.ones((count, self.source.width), np.bool_)
-            if valid is not None:
-                there = np.asarray(valid.any(axis=2))
-            mask = self._repeated(there, top, height)
+    def _write_part(self, place: range, rows: Array | None) -> None:
+        """Write output rows; those from the network are None if all bands hold classes."""
+        source, layout = self.source, self.source.layout
+        if rows is not None and not layout.classes and not source.has_holes:
+            self.writer.write(place.start, self._moved(rows))
+            return
+        first, stop = place.start // self.scale, -(-place.stop // self.scale)
+        stored = source.decode(Window(top=first, left=0, height=stop - first, width=source.width))
+        valid, alpha, mask = stored.valid, stored.alpha, None
+        if valid is not None:
+            valid = source.interpolated(valid)
+        if valid is not None and (source.masked or self.writer.has_mask):
+            there = np.asarray(valid.any(axis=2))
+            mask = self._repeated(there, place)
             # a file with both gets alpha only
             alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
+        if rows is not None:
+            rows = self._moved(rows)
+            if valid is not None:
+                rows = np.where(self._repeated(valid, place), rows, self._empty)
+        if rows is None or layout.classes:
+            repeated = self._repeated(stored.pixels, place)
+            if rows is not None:
+                repeated[:, :, source.interpolated_bands] = rows
+            rows = repeated
         if alpha is not None:
-            alpha = self._repeated(alpha, top, height)
-        if not self.layout.all_classes:
-            rows = self._marked(rows, valid, top)
-        if self.classes is not None:
-            joined = np.empty((*rows.shape[:2], self.layout.channels), rows.dtype)
-            places = sorted(place for group in self.layout.groups for place in group)
-            joined[:, :, places] = rows
-            joined[:, :, self.layout.classes] = self._stored_rows(self.classes, top, height)
-            rows = joined
-        self.writer.write(top, rows, alpha=alpha, mask=mask)
+            alpha = self._repeated(alpha, place)
+        self.writer.write(place.start, rows, alpha=alpha, mask=mask)
 
-    def _stored_rows(self, source: RasterSource, top: int, height: int) -> Array:
-        """Enlarge rows as they are stored, invalid pixels included."""
-        first = top // self.scale
-        count = -(-(top + height) // self.scale) - first
-        rows = source.decode(Window(top=first, left=0, height=count, width=source.width))
-        return self._repeated(rows.pixels, top, height)
-
-    def _repeated(self, layer: Array, top: int, height: int) -> Array:
-        """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``."""
-        rows = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
+    def _repeated(self, layer: Array, place: range) -> Array:
+        """Enlarge a layer (rows, W, ...) of the input to the output rows of a place."""
+        rows = layer.repeat(self.scale, axis=0)[place.start % self.scale :][: len(place)]
         return rows.repeat(self.scale, axis=1)
 
-    def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
-        if self._nodata is not None:
-            beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
-            rows = np.where(is_nodata(rows, self._nodata), beside, rows)
-        if valid is not None:
-            rows = np.where(self._repeated(valid, top, len(rows)), rows, self._empty)
-        return rows
+    def _moved(self, rows: Array) -> Array:
+        """Replace nodata, which the network happened to make, by the value beside it."""
+        if self._nodata is None:
+            return rows
+        beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
+        return np.where(is_nodata(rows, self._nodata), beside, rows)
 
 
 def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:

@@ -78,17 +78,12 @@ class BandLayout:
         places = sorted(place for group in self.groups for place in group)
         moved = {place: new for new, place in enumerate(places)}
         groups = tuple(tuple(moved[place] for place in group) for group in self.groups)
-        return replace(self._only(places), groups=groups, classes=())
-
-    def repeated(self) -> BandLayout:
-        """Return the layout of the bands of classes only, without alpha."""
-        return replace(self._only(self.classes), alpha=None, groups=())
-
-    def _only(self, places: Sequence[int]) -> BandLayout:
         return replace(
             self,
             bands=tuple(self.bands[place] for place in places),
             interpretations=tuple(self.interpretations[place] for place in places),
+            groups=groups,
+            classes=(),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,6 @@ from srcli.pipelines.upscale.reporter import Reporter
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.selection import BandLayout
     from srcli.pipelines.executors.processes import Executor
     from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
@@ -212,7 +211,7 @@ def _prepare(unit: RasterUnit) -> RasterJob:
         "back_project": own.back_project,
     }
     cache, _ = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
-    with RasterSource(job.info, job.layout.interpolated(), job.window, cache) as source:
+    with RasterSource(job.info, job.layout, job.window, cache) as source:
         found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
     arrays = found.arrays() if isinstance(found, Calibration) else None
     return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
@@ -232,24 +231,18 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
     cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
     layout = job.layout
-    with ExitStack() as stack:
-
-        def opened(layout: BandLayout) -> RasterSource:
-            return stack.enter_context(RasterSource(job.info, layout, job.window, cache))
-
+    with RasterSource(job.info, layout, job.window, cache) as source:
         if layout.all_classes:
-            source = opened(layout)
             for run in runs:
-                sink = MaskedSink(PartWriter(parts, run), source, scale, layout)
+                sink = MaskedSink(PartWriter(parts, run), source, scale)
                 for number in run:
                     sink.repeat(parts.span(number))
                     task.advance(1)
             return
-        engine, source = _engine(unit, job), opened(layout.interpolated())
-        classes = opened(layout.repeated()) if layout.classes else None
+        engine = _engine(unit, job)
         arrays, device = job.calibration, engine.engine.device
         for run in runs:
-            sink = MaskedSink(PartWriter(parts, run), source, scale, layout, classes)
+            sink = MaskedSink(PartWriter(parts, run), source, scale)
             with WriteBehind(sink.write, waiting) as rows:
                 work = make_job(
                     source,

@@ -60,11 +60,9 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile):
     pixels = noise((150, 170, 3), "uint16")
     path = save("a.tif", pixels, **profile)
     with source_of(path, srcwin=(13, 21, 120, 110)) as source:
-        source.keep_marks()
         assert (source.height, source.width) == (110, 120)
         for window in tiles(source):
             np.testing.assert_array_equal(source.read(window), cut(pixels[21:131, 13:133], window))
-        assert source.marks(0, 110) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -81,19 +79,12 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
     pixels = noise((60, 50, 2), dtype)
     pixels[20:, :] = np.nan if nodata is None else nodata
     with source_of(save("a.tif", pixels, nodata=nodata, **profile)) as source:
-        source.keep_marks()
         source.read(Window(top=0, left=0, height=21, width=50))
         assert source.read(Window(top=20, left=0, height=40, width=50)) is None
         assert source.read(Window(top=30, left=9, height=4, width=5)) is None
         tile = source.read(Window(top=19, left=0, height=4, width=50))
         assert tile is not None
         np.testing.assert_array_equal(tile, np.broadcast_to(pixels[19], (4, 50, 2)))
-        valid = source.marks(0, 60)[0]
-        assert valid is not None
-        assert valid[:20].all()
-        assert not valid[20:].any()
-        assert source.marks(0, 20)[0] is None
-        assert source.marks(3, 5)[0] is None
 
 
 def test_mosaics(save, save_vrt, noise):
@@ -135,25 +126,6 @@ def test_damage_in_the_middle_names_the_file(save, noise):
         assert source.read(Window(top=0, left=0, height=64, width=64)) is not None
         with pytest.raises(PictureError, match=r"a\.tif: rows \d+ to \d+ cannot be read"):
             source.read(Window(top=330, left=0, height=64, width=64))
-
-
-def test_marks_of_rows_follow_from_the_tiles_that_were_read(save, noise):
-    pixels = noise((600, 200, 3)) % 9
-    pixels[100:300] = 0
-    path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=32, blockysize=32, compress="lzw")
-    with source_of(path) as source:
-        source.keep_marks()
-        top, wrong = 0, []
-        for window in tiles(source):
-            there = cut(pixels, window)
-            filled = source.read(window)
-            if filled is not None:
-                np.testing.assert_array_equal(filled, fill_nearest(there, there != 0))
-            while window.left + 64 == 200 and top + 25 <= window.top + 64:  # a row of tiles ends
-                if not np.array_equal(source.marks(top, 25)[0], pixels[top : top + 25] != 0):
-                    wrong.append(top)
-                top += 25
-    assert (top, wrong) == (600, [])
 
 
 WINDOW = Window(top=5, left=3, height=17, width=11)
