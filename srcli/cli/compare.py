@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from srcli.cli.console import Console, write_text
-from srcli.cli.options import GroupedCommand, check_targets
+from srcli.cli.options import GroupedCommand, check_targets, parse_area
 from srcli.errors import UsageError
 
-if TYPE_CHECKING:
-    from srcli.pipelines.compare import Part
-
+Area = tuple[int, int, int, int]
 EXAMPLES = """
 \b
 Examples:
@@ -32,24 +29,11 @@ Messages:
 """
 
 
-def parse_crop(text: str) -> Part:
-    """Read ``X,Y,W,H``."""
-    from srcli.pipelines.compare import Part
-
-    numbers = text.split(",")
-    if len(numbers) != 4 or not all(one.strip().isdecimal() for one in numbers):
-        raise ValueError(f"{text!r} is not X,Y,W,H, such as 1200,340,120,120")
-    part = Part(*map(int, numbers))
-    if min(part.width, part.height) < 1:
-        raise ValueError(f"{text!r}: width and height must be above 0")
-    return part
-
-
-@click.command(cls=GroupedCommand, options=OPTIONS, kinds={"crop": parse_crop}, epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, options=OPTIONS, kinds={"crop": parse_area}, epilog=EXAMPLES)
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 def command(
-    photo: Path, out: Path, models: tuple[str, ...], scale: int, crop: tuple[Part, ...], quiet: bool
+    photo: Path, out: Path, models: tuple[str, ...], scale: int, crop: tuple[Area, ...], quiet: bool
 ) -> None:
     """Enlarge parts of PHOTO by every model and write them side by side to OUT, .png or .html.
 
@@ -62,10 +46,10 @@ def command(
     check_targets({"OUT": out})
     from srcli.imaging.photograph import Metadata, Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.pipelines.compare import compare, compare_page, draw_sheet
+    from srcli.pipelines.compare import Part, compare, compare_page, draw_sheet
 
     with Console(quiet=quiet) as console:
-        found = compare(photo, models, scale, crop, console)
+        found = compare(photo, models, scale, [Part(*area) for area in crop], console)
     if kind == ".html":
         write_text(str(out), compare_page(photo, scale, found))
     else:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import json_text, make_console, print_table, write_formats
-from srcli.cli.options import GroupedCommand, pick, published, result_targets, several_workers
+from srcli.cli.options import (
+    GroupedCommand,
+    parse_area,
+    pick,
+    published,
+    result_targets,
+    several_workers,
+)
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +80,18 @@ Device and speed:
 Messages:
   verbose quiet
 """
+
+
+def parse_place(text: str) -> tuple[str, int, int, int, int]:
+    """Parse a picture's name and an area of it, such as ``bird:100,60,80,80``."""
+    picture, colon, area = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"{text!r} is not IMG:X,Y,W,H, such as bird:100,60,80,80")
+    return picture, *parse_area(area)
+
+
 KINDS = {
+    "crop": parse_place,
     "N": click.INT,
     "tile": click.IntRange(min=16),
     "jpeg": click.INT,
@@ -99,7 +117,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     targets = result_targets(given)
     if given["crops"] and not given["figure"]:
         raise UsageError("--crop: give --figure FILE as well")
-    places = [CropPlace.parse(text) for text in given["crops"]]
+    places = [CropPlace(*place) for place in given["crops"]]
     crops: list[Comparison] = []
     shown: list[Comparison] = []
     on_picture: list[Callable[[EnlargedPicture], None]] = []

@@ -178,6 +178,16 @@ def parse_size(text: str) -> tuple[int, int]:
     return sides[1], sides[0]
 
 
+def parse_area(text: str) -> tuple[int, int, int, int]:
+    """Parse X,Y,W,H: left, top, width and height in pixels."""
+    found = re.fullmatch(r"([0-9]+),([0-9]+),([0-9]+),([0-9]+)", text)
+    left, top, width, height = map(int, found.groups() if found else (0, 0, 0, 0))
+    if not width * height:
+        example = "such as 1200,340,120,120; width and height must be above 0"
+        raise ValueError(f"{text!r} is not X,Y,W,H, {example}")
+    return left, top, width, height
+
+
 def auto_or_int(minimum: int) -> Callable[[str], int | None]:
     """Return what reads ``auto`` (None) or a whole number from a minimum."""
 

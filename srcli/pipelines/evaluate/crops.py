@@ -78,17 +78,6 @@ class CropPlace(NamedTuple):
     width: int
     height: int
 
-    @classmethod
-    def parse(cls, text: str) -> CropPlace:
-        """Read ``IMG:X,Y,W,H``."""
-        picture, colon, numbers = text.rpartition(":")
-        parts = numbers.split(",")
-        if not colon or len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
-            raise UsageError(f"--crop {text}: give IMG:X,Y,W,H, such as bird:100,60,80,80")
-        if min(map(int, parts[2:])) < 1:
-            raise UsageError(f"--crop {text}: width and height must be above 0")
-        return cls(picture, *map(int, parts))
-
     def inside(self, hr: Array, scale: int) -> tuple[int, int, int, int]:
         """Return top, left, height and width, widened to multiples of the scale."""
         _, left, top, width, height = self
