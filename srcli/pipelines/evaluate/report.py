@@ -5,7 +5,6 @@ The page is one file that needs nothing else: no network and no second file.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from markupsafe import Markup
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
-from srcli.report.page import chart_name, draw_chart, image_uri, interval_chart, render_page
+from srcli.report.page import image_uri, interval_chart, render_page
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -31,13 +30,10 @@ from srcli.report.table import (
     markdown_table,
     number,
     plural,
-    short,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from matplotlib.axes import Axes
 
     from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.crops import Comparison
@@ -245,7 +241,6 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         scale_tables=scale_tables,
         picture_table=picture_table,
         difference_charts=difference_charts,
-        cost_charts=cost_charts,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
         intervals=any(ends_text(each.low, each.high, 0) for each in evaluation.differences),
@@ -263,66 +258,6 @@ def difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
         if rows:
             heading = f"{METRICS[name].heading} against {evaluation.models[0]}"
             yield interval_chart(rows, heading, METRICS[name].digits)
-
-
-def cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
-    """Draw PSNR, or the first metric, and SSIM against parameters on every set.
-
-    A set has none unless two methods with parameters were measured, or printed for its protocol.
-    """
-    lead = "psnr" if "psnr" in evaluation.metrics else evaluation.metrics[0]
-    names = dict.fromkeys(name for name in (lead, "ssim") if name in evaluation.metrics)
-    parameters = {c.model: c.parameters for c in evaluation.costs if c.scale == scale}
-    for dataset in evaluation.sets(scale):
-        for name in names:
-            measured = [
-                (mean.model, parameters[mean.model], mean.values[name])
-                for mean in evaluation.means(scale, dataset)
-                if mean.model in parameters and mean.pictures == mean.of
-                if math.isfinite(mean.values[name])
-            ]
-            own = (scale, dataset, evaluation.protocol.name)
-            printed = [
-                (row.method, 1000 * row.parameters, row.values[name])
-                for row in evaluation.published
-                if row.parameters and name in row.values
-                if (row.scale, row.dataset, row.preset) == own
-            ]
-            if sum(count > 0 for _, count, _ in (*measured, *printed)) > 1:
-                yield _cost_chart(METRICS[name].heading, dataset, measured, printed)
-
-
-def _cost_chart(
-    heading: str,
-    dataset: str,
-    measured: Sequence[tuple[str, float, float]],
-    printed: Sequence[tuple[str, float, float]],
-) -> Markup:
-    """Draw methods, each (name, parameters, value); one without parameters is a level line."""
-
-    def draw(axes: Axes) -> None:
-        axes.set(xscale="log", xlabel="parameters", ylabel=heading)
-        axes.set_title(chart_name(dataset), loc="left")
-        for i, (name, count, value) in enumerate(measured):
-            if count:
-                axes.plot(count, value, "o", color=f"C{i}", label=chart_name(name))
-            else:
-                axes.axhline(value, ls="--", color=f"C{i}", label=chart_name(name))
-        for name, count, value in printed:
-            axes.plot(count, value, "o", color="gray", mfc="white", zorder=1)
-            axes.annotate(
-                chart_name(name), (count, value), xytext=(4, 3), textcoords="offset points",
-                color="gray", fontsize=7, style="italic",
-            )  # fmt: skip
-        axes.legend(fontsize="small")
-        axes.xaxis.set_major_formatter(lambda count, _: short(count))
-
-    told = [
-        f"{name}{note}: {value:g}, {short(count)} parameters"
-        for note, methods in (("", measured), (" (printed)", printed))
-        for name, count, value in methods
-    ]
-    return draw_chart(draw, f"{heading} on {dataset} against parameters: {'; '.join(told)}")
 
 
 def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values:
