@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -49,15 +48,8 @@ ENDING_SIGNALS = tuple(
 """Signals by which systems end a process; not SIGHUP under ``nohup``."""
 RESUMED_SECONDS = 0.05
 """Progress within this time of the start was made by an earlier run."""
-WIDE = 200
-"""Columns without a terminal: enough for every table of ours."""
 STANDARD = {"-": False, "/dev/stdout": False, "/dev/stderr": True}
 """Names of standard output and error for results; True for error."""
-
-
-def text_width(most: int) -> int:
-    """Return the width for text on this terminal in columns, at most ``most`` less a margin."""
-    return max(min(shutil.get_terminal_size().columns, most) - 2, 30)
 
 
 def echo(*lines: str, err: bool = False) -> None:
@@ -108,7 +100,7 @@ class Console:
         self.bars: rich.progress.Progress | None = None
 
     def __enter__(self) -> Self:
-        """Start the progress bars if stderr is a terminal."""
+        """Show progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.setFormatter(_Visible(self._named))
         if self._err and not self.quiet and sys.stderr.isatty():
@@ -268,7 +260,7 @@ def make_console(*, to_stderr: bool = False) -> rich.console.Console:
     # Brackets and colons in the names of pictures, sets and models are no markup.
     console = Plain(stderr=to_stderr, highlight=False, markup=False, emoji=False)
     if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
-        console.width = WIDE
+        console.width = 200  # enough for every table of ours
     return console
 
 

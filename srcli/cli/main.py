@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import io
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -22,7 +22,6 @@ from srcli.cli.console import (
     escape_names,
     make_console,
     print_pairs,
-    text_width,
     write_json,
 )
 from srcli.cli.options import GroupedCommand, check_targets
@@ -33,17 +32,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "upscale": ("srcli.cli.upscale:command", "Upscale pictures, folders and rasters."),
-    "compare": ("srcli.cli.compare:command", "Put all models side by side on a photograph."),
-    "eval": ("srcli.cli.evaluate:command", "Evaluate models on benchmark sets."),
-    "train": ("srcli.cli.train:command", "Train a network from a recipe."),
-    "ablate": ("srcli.cli.ablate:command", "Train and compare variants of a recipe."),
-    "bench": ("srcli.cli.bench:command", "Measure speed, memory and MACs of models."),
-    "export": ("srcli.cli.export:command", "Write a model for ONNX, OpenVINO or TorchScript."),
-    "models": ("srcli.cli.models:command", "List the available models."),
-    "doctor": ("srcli.cli.main:doctor", "Show versions, devices and data, for bug reports."),
+COMMANDS = {
+    "upscale": "Upscale pictures, folders and rasters.",
+    "compare": "Put all models side by side on a photograph.",
+    "eval": "Evaluate models on benchmark sets.",
+    "train": "Train a network from a recipe.",
+    "ablate": "Train and compare variants of a recipe.",
+    "bench": "Measure speed, memory and MACs of models.",
+    "export": "Write a model for ONNX, OpenVINO or TorchScript.",
+    "models": "List the available models.",
+    "doctor": "Show versions, devices and data, for bug reports.",
 }
+CONTINUED = {
+    "upscale": "; the same command continues",
+    "train": "; the same command with --resume continues",
+    "eval": "; the same command does the rest",
+    "ablate": "; the same command does the rest",
+}
+"""What an interrupted command does when it is run again."""
 
 
 class LazyGroup(click.Group):
@@ -55,10 +61,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        if cmd_name not in COMMANDS or cmd_name == "doctor":
+            return self.commands.get(cmd_name)
+        module = "evaluate" if cmd_name == "eval" else cmd_name
+        command: click.Command = import_module(f"srcli.cli.{module}").command
         return command
 
     def resolve_command(
@@ -66,17 +72,16 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the nearest one."""
         name = args[0]
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        if os.path.exists(name):  # noqa: PTH110 - pathlib raises for names too long
-            near = [f"srx upscale {name}"]
-        if name not in COMMANDS and near:
-            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        if name not in COMMANDS:
+            if os.path.exists(name):  # noqa: PTH110 - pathlib raises for names too long
+                ctx.fail(f"No such command {name!r}. Did you mean 'srx upscale {name}'?")
+            raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 def print_completion(ctx: click.Context, param: click.Parameter, shell: str | None) -> None:
@@ -110,7 +115,7 @@ def group() -> None:
     """Super-resolution: upscale photographs and rasters two, three or four times."""
 
 
-@click.command(
+@group.command(
     cls=GroupedCommand,
     options="Results:\n  json_file\n",
     epilog="""\b
@@ -153,7 +158,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             args=None if arguments is None else list(arguments),
             prog_name="srx",
             standalone_mode=False,
-            terminal_width=text_width(100),
+            terminal_width=max(min(shutil.get_terminal_size().columns, 100) - 2, 30),
         )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)
@@ -177,23 +182,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         with suppress(OSError):  # the terminal may be gone
-            echo(f"srx: interrupted{after_interrupt(words)}", err=True)
+            command = next((word for word in words if word in CONTINUED), "")
+            # with --overwrite, old outputs cannot be told from those of this run
+            fresh = {"--overwrite", "--show", "--dry-run"} & {*words}
+            echo(f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}", err=True)
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)
-
-
-def after_interrupt(words: Sequence[str]) -> str:
-    """Return a hint on what the same command would do now; empty if it keeps nothing."""
-    command = next((word for word in words if word in COMMANDS), "")
-    if command == "upscale":
-        if "--overwrite" in words:  # old outputs cannot be told from those of this run
-            return "; the same command starts photographs over and continues rasters"
-        return "; the same command continues"
-    if command == "train" and not {"--show", "--dry-run"} & {*words}:
-        return f"; the same command{'' if '--resume' in words else ' with --resume'} continues"
-    if command in ("eval", "ablate"):
-        return "; the same command does the rest"
-    return ""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

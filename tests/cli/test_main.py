@@ -23,12 +23,8 @@ from srcli.cli.options import GroupedCommand
     ("words", "rest"),
     [
         (["upscale", "a.png", "out"], "; the same command continues"),
-        (
-            ["upscale", "a.png", "out", "--overwrite"],
-            "; the same command starts photographs over and continues rasters",
-        ),
+        (["upscale", "a.png", "out", "--overwrite"], ""),
         (["train", "g-idrn", "--out", "run"], "; the same command with --resume continues"),
-        (["train", "g-idrn", "--out", "run", "--resume"], "; the same command continues"),
         (["train", "g-idrn", "--dry-run"], ""),
         (["ablate", "run", "mine.json"], "; the same command does the rest"),
         (["bench"], ""),
