@@ -112,13 +112,7 @@ def _shared() -> dict[str, tuple[list[str], dict[str, Any]]]:
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows its options in groups.
-
-    Args:
-        options: Options in groups, as for ``read_options``.
-        kinds: Of those.
-        others: All others, as for ``click.Command``.
-    """
+    """A command whose help shows its options in groups; they are read by ``read_options``."""
 
     def __init__(
         self,
@@ -234,18 +228,16 @@ def result_targets(given: Mapping[str, Any]) -> dict[str, str | None]:
 
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     """Refuse output files that cannot be written, or are the same, before anything is computed."""
-    given = {option: str(target) for option, target in targets.items() if target}
-    if list(given.values()).count("-") > 1:
-        raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
     owners: dict[str, str] = {}
-    for option, target in given.items():
-        if target == "-":
+    for option, target in targets.items():
+        if not target:
             continue
-        if reason := _obstacle(Path(target)):
+        to_stdout = str(target) == "-"
+        if not to_stdout and (reason := _obstacle(Path(target))):
             raise UsageError(f"{option} {target}: cannot be written, {reason}")
-        other = owners.setdefault(os.path.realpath(target), option)
+        other = owners.setdefault("-" if to_stdout else os.path.realpath(target), option)
         # pipes and devices may take one text after the other
-        if other != option and is_replaceable(Path(target)):
+        if other != option and (to_stdout or is_replaceable(Path(target))):
             raise UsageError(f"{other} and {option} are both {target}; give two files")
 
 
@@ -268,32 +260,26 @@ def _obstacle(file: Path) -> str:
 
 
 def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Separate the values of ``--hold-out`` into names and those that files list.
+    """Return the names that ``--hold-out`` gives, and those that its files list.
 
-    Returns:
-        Names, None if the option was not given and empty for ``none``; then those of files.
+    The former are None if the option was not given, and empty for ``none``.
     """
-    if not values:
-        return None, ()
     if "none" in values:
         if len(values) > 1:
             raise UsageError("--hold-out none: give it alone")
         return (), ()
-    names: list[str] = []
+    files = [value for value in values if Path(value).is_file()]
+    names = tuple(value for value in values if value not in files)
     listed: list[str] = []
-    for value in values:
-        file = Path(value)
-        if not file.is_file():
-            names.append(value)
-            continue
+    for file in files:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise DataError(f"--hold-out {file}: not a text file of names ({error})") from error
         listed += filter(None, map(str.strip, lines))
-    if not names and not listed:
+    if files and not names and not listed:
         raise UsageError("--hold-out: the file names no photograph")
-    return tuple(names), tuple(listed)
+    return names if values else None, tuple(listed)
 
 
 def several_workers(

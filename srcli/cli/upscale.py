@@ -195,35 +195,32 @@ class GdalCommand(GroupedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse words with two meanings, and take windows apart that are given in quotes."""
-        self._refuse_ambiguous(ctx, args)
-        return super().parse_args(ctx, list(_split_windows(args)))
-
-    def _refuse_ambiguous(self, ctx: click.Context, words: Sequence[str]) -> None:
-        options = {name: one for one in self.params for name in one.opts}
-        gdal = [name for name in options if name[1] != "-" and len(name) > 2]
-        for word, following in pairwise([*words, ""]):
-            name, short = word.partition("=")[0], options.get(word[:2])
-            if word == "--":
-                return
+        before = args[: args.index("--")] if "--" in args else args
+        for word, following in pairwise([*before, ""]):
             if word == "-r" and following.lower() in _RESAMPLING:
                 ctx.fail(
                     f"-r {following}: -r means --recursive and takes no value; srx has no option "
                     "for resampling, -m bicubic interpolates"
                 )
-            if word[1:2] == "-" or name in gdal or len(word) < 3:
-                continue
-            if not isinstance(short, click.Option) or short.is_flag:
-                continue  # click names an option that does not exist
-            longer = next((one for one in gdal if word.startswith(one)), None)
-            if longer:
-                other = f"{longer} {word[len(longer) :]}"
-            elif f"-{name}" in options:
-                other = f"-{word}"
-            elif name in _FOREIGN:
-                other = f"GDAL's {name}, which srx does not have"
-            else:
-                continue
-            ctx.fail(f"{word}: is {other}, or {word[:2]} {word[2:]}; write the one that you mean")
+            if other := self._other_meaning(word):
+                ctx.fail(
+                    f"{word}: is {other}, or {word[:2]} {word[2:]}; write the one that you mean"
+                )
+        return super().parse_args(ctx, list(_split_windows(args)))
+
+    def _other_meaning(self, word: str) -> str:
+        """Return what a word is beside a short option with its value; empty if nothing."""
+        options = {name: one for one in self.params for name in one.opts}
+        gdal = [name for name in options if name[1] != "-" and len(name) > 2]
+        name, short = word.partition("=")[0], options.get(word[:2])
+        takes_value = isinstance(short, click.Option) and not short.is_flag
+        if not takes_value or len(word) < 3 or name in gdal:
+            return ""
+        if longer := next((one for one in gdal if word.startswith(one)), ""):
+            return f"{longer} {word[len(longer) :]}"
+        if name in _FOREIGN:
+            return f"GDAL's {name}, which srx does not have"
+        return f"-{word}" if f"-{name}" in options else ""
 
 
 def _split_windows(words: Sequence[str]) -> Iterator[str]:

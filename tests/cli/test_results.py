@@ -115,7 +115,7 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path, monk
         ({"--json": tmp_path}, "is a folder"),
         ({"--json": tmp_path / "no" / "a.json"}, "there is no folder"),
         ({"--json": tmp_path / ("a" * 300)}, r"--json .*: cannot be written, \w+"),
-        ({"--json": "-", "--csv": "-"}, "only one of --json, --csv"),
+        ({"--json": "-", "--csv": "-"}, "--json and --csv are both -"),
         ({"--json": tmp_path / "a.json", "--html": tmp_path / "b.json"}, "--json and --html are"),
     ):
         with pytest.raises(UsageError, match=message):
