@@ -170,23 +170,17 @@ def _output_dtype(
     info: RasterInfo, smooth: tuple[int, ...], classes: tuple[int, ...], alpha: int | None
 ) -> str:
     """Return the dtype of the bands that go through the network, if it can hold the classes."""
-    others = smooth if alpha is None else (*smooth, alpha)
-    if not smooth:
-        return _dtype(info, (*classes, *others))
-    dtype = _dtype(info, others)
-    if np.can_cast(_dtype(info, classes or others), dtype, "safe"):
-        return dtype
-    return _dtype(info, tuple(sorted((*others, *classes))))  # an error
-
-
-def _dtype(info: RasterInfo, bands: tuple[int, ...]) -> str:
-    kinds = sorted({info.bands[band - 1].dtype for band in bands})
-    if len(kinds) > 1:
+    others = (*(smooth or classes), *(() if alpha is None else (alpha,)))
+    used = sorted({*others, *classes})
+    dtypes = {band: info.bands[band - 1].dtype for band in used}
+    dtype: str = dtypes[others[0]]
+    alike = all(dtypes[band] == dtype for band in others)
+    if not alike or not all(np.can_cast(dtypes[band], dtype, "safe") for band in classes):
         raise PictureError(
-            f"{info.path}: bands {_list(bands)} hold values of several kinds "
-            f"({', '.join(kinds)}); choose bands of one kind by --bidx"
+            f"{info.path}: bands {_list(used)} hold values of several kinds "
+            f"({', '.join(sorted(set(dtypes.values())))}); choose bands of one kind by --bidx"
         )
-    return kinds[0]
+    return dtype
 
 
 def _check_numbers(info: RasterInfo, option: str, bands: tuple[int, ...]) -> None:
