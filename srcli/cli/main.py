@@ -84,31 +84,13 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def print_completion(ctx: click.Context, param: click.Parameter, shell: str | None) -> None:
-    """Print the script that makes a shell complete commands, options and models."""
-    from click.shell_completion import get_completion_class
-
-    if shell is None or ctx.resilient_parsing:
-        return
-    kind = get_completion_class(shell)
-    assert kind is not None  # click knows all of the choices
-    click.echo(kind(ctx.command, {}, "srx", "_SRX_COMPLETE").source())
-    ctx.exit()
-
-
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="Begin with: srx upscale photos/ larger/ -s 4",
-)
-@click.option(
-    "--completion",
-    type=click.Choice(["bash", "zsh", "fish"]),
-    metavar="SHELL",
-    is_eager=True,
-    expose_value=False,
-    callback=print_completion,
-    help='Print completion for bash, zsh or fish: eval "$(srx --completion bash)".',
+    epilog="""Begin with: srx upscale photos/ larger/ -s 4
+
+Completion in bash (or zsh, fish): eval "$(_SRX_COMPLETE=bash_source srx)"
+""",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="srx")
 def group() -> None:
