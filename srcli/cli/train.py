@@ -87,7 +87,7 @@ KINDS = {
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network by RECIPE: a name such as g-idrn-muon, or a recipe file.
 
-    'srx models NAME' names the recipes of a network. Files are TOML, YAML or JSON; 'srx train init'
+    'srx models NAME' names the recipes of a network. Files are TOML or JSON; 'srx train init'
     prints one with comments.
 
     --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx upscale -m'),

@@ -16,9 +16,9 @@ from srcli.recipes.fields import ROOT, convert, field_types, no_field, read_text
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-SUFFIXES = (".json", ".toml", ".yaml", ".yml")
+SUFFIXES = (".json", ".toml")
 _STAGE = re.compile(r"stages\.(\d+)\.")
 
 
@@ -31,7 +31,7 @@ def load_recipe(name: str) -> TrainRecipe:
         return read_recipe(path)
     hint, have = did_you_mean(name, RECIPES), ", ".join(RECIPES)
     raise RecipeError(
-        f"no recipe {name!r}{hint}; there are: {have}, or the path of a .json, .toml or .yaml file"
+        f"no recipe {name!r}{hint}; there are: {have}, or the path of a .toml or .json file"
     )
 
 
@@ -45,12 +45,12 @@ def read_recipe(path: Path) -> TrainRecipe:
 
     RecipeError if it is missing or damaged, or has an unknown field or a wrong value.
     """
-    parse, errors = _parser(path)
     try:
+        parse = tomllib.loads if path.suffix.lower() == ".toml" else json.loads
         plain = parse_text(read_input(path).decode(), parse)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, errors) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"{path}: not a recipe file ({reason})") from error
     try:
@@ -58,18 +58,6 @@ def read_recipe(path: Path) -> TrainRecipe:
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe
-
-
-def _parser(path: Path) -> tuple[Callable[[str], Any], type[Exception]]:
-    """Return the reader of a file by its suffix, and what it raises."""
-    suffix = path.suffix.lower()
-    if suffix not in (".yaml", ".yml"):
-        return tomllib.loads if suffix == ".toml" else json.loads, ValueError
-    try:
-        import yaml
-    except ImportError:
-        raise RecipeError(f"{path}: YAML needs PyYAML: pip install pyyaml") from None
-    return yaml.safe_load, yaml.YAMLError
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:

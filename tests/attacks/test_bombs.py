@@ -203,21 +203,15 @@ def test_checkpoints(tmp_path, measure, repeated):
     measure("models", path)
 
 
-LAUGHS = "\n".join(
-    ['a0: &a0 ["x"]'] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
-)
-
-
 @pytest.mark.parametrize(
     ("suffix", "text"),
     [
         (".toml", "a = " + "[" * 100_000),
         (".json", "[" * 100_000),
-        (".yaml", LAUGHS),
         (".toml", 'model = "g-idrn"\nnetwork = { channels = 1000000000 }'),
         (".toml", 'model = "g-idrn"\nnetwork = { num_blocks = 1000000000 }'),
     ],
-    ids=["toml", "json", "aliases", "channels", "blocks"],
+    ids=["toml", "json", "channels", "blocks"],
 )
 def test_recipes(tmp_path, pictures, measure, suffix, text):
     path = tmp_path / f"a{suffix}"

@@ -37,7 +37,7 @@ def test_the_example_with_comments_is_the_recipe_that_it_says(tmp_path):
     assert read_recipe(tmp_path / "a.toml") == replace(RECIPES["g-idrn-muon"], paper="")
 
 
-def test_yaml_and_toml_are_read_too(tmp_path):
+def test_toml_is_read_too(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(
         'model = "g-idrn"\n[network]\nanrb_bins = [1, 2]\n'
@@ -49,12 +49,6 @@ def test_yaml_and_toml_are_read_too(tmp_path):
         network={"anrb_bins": (1, 2)},
         stages=(Stage(batch=4, losses=(LossTerm(name="l2"),)),),
     )
-    yaml = pytest.importorskip("yaml")
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(plain_recipe(G_IDRN)))
-    assert read_recipe(tmp_path / "a.yaml") == G_IDRN
-    (tmp_path / "a.yaml").write_text("model: [")
-    with pytest.raises(RecipeError, match=r"a\.yaml: not a recipe file"):
-        read_recipe(tmp_path / "a.yaml")
 
 
 STAGES = '{"model": "m", "stages": [%s]}'
