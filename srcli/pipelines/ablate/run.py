@@ -70,8 +70,8 @@ if TYPE_CHECKING:
 SCORES = "scores.json"
 RECIPE = "recipe.json"
 T = TypeVar("T")
-Outcomes = dict[tuple[str, str, int], JsonDict]
-"""Costs and failures of this run by the ``key`` of the unit."""
+Key = tuple[str, str, int]
+"""Ablation, variant and seed; -1 for the cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +126,8 @@ class Unit:
         return f"{self.ablation.name}, {self.variant}{seed}"
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Ablation, variant and seed; -1 for the cost."""
+    def key(self) -> Key:
+        """Its ablation, variant and seed."""
         return self.ablation.name, self.variant, self.training.seed if self.training else -1
 
     def stored(self) -> SeedResult:
@@ -140,9 +140,9 @@ class Unit:
             found = read_values(folder.path / SCORES, SeedResult)
         if found is None or not folder.last.is_file() or found.weights != file_digest(folder.last):
             return SeedResult(seed=self.training.seed)
-        own = {name: found.scores[name] for name in self.sets if name in found.scores}
-        scores = {name: each for name, each in own.items() if each.key == self.sets[name][1]}
-        return replace(found, scores=scores, failure="")
+        keys = {name: key for name, (_, key) in self.sets.items()}
+        scores = {n: each for n, each in found.scores.items() if each.key == keys.get(n)}
+        return replace(found, scores={n: scores[n] for n in keys if n in scores})
 
     def is_missing(self) -> bool:
         """Return whether training or scores are not in the folder; costs are measured anew."""
@@ -160,28 +160,30 @@ def run_ablations(
 ) -> list[AblationResult]:
     """Train and measure all variants of ablations under the same conditions.
 
-    Every variant gets the same budget, for each seed the same batches in the same order, and the
-    same evaluation. ``options.out`` has a folder for each ablation, variant and seed, the last of
-    them as ``srx train`` writes it; what is finished there is not done again. A variant that fails
-    becomes a row that says so. ``stop`` is called often; true ends the run, and running trainings
-    keep a checkpoint, from which the next run goes on. Without an executor all is done in this
-    process.
+    For each seed they get the same batches in the same order. ``options.out`` has a folder for each
+    ablation, variant and seed, the last of them as ``srx train`` writes it; what is finished there
+    is not done again. A variant that fails becomes a row that says so. ``stop`` is called often;
+    true ends the run, and running trainings keep a checkpoint, from which the next run goes on.
+    Without an executor all is done in this process.
 
-    Raises:
-        SrxError: If the options, the data or a variant make no sense, or the folder holds trainings
-            under other conditions.
+    SrxError if options, data or a variant make no sense, or the folder holds trainings under other
+    conditions.
     """
     own = progress or NoProgress()
     here = SerialExecutor(Place(device=options.device, threads=options.threads))
     executor = executor or here
     place = executor if isinstance(executor, RayExecutor) else here
-    machine = {"processes": executor.slots, **_describe(options, place)}
+    asked = [SimpleNamespace(label="", precision=options.precision)]
+    (described,) = place.run(_describe_place, asked, progress=NoProgress())
+    if described.result is None:
+        raise UsageError(f"--executor: {described.failure}")
+    machine = {"processes": executor.slots, **described.result}
     plans, every = _plan(ablations, options, machine, own)
     units = [unit for unit in every if unit.is_missing()]
     if len(units) < len(every):
         trainings = sum(unit.training is not None for unit in every)
         own.message(f"{len(every) - len(units)} of {trainings} trainings are there already")
-    outcomes: Outcomes = {}
+    outcomes: dict[Key, JsonDict] = {}
     _write(plans, every, outcomes, options.out)  # so that results are found whatever happens
     task = own.task("results", total=len(units), unit="results")
     shared = (options.out, *options.data)
@@ -200,7 +202,10 @@ def run_ablations(
 
 
 def _write(
-    plans: Sequence[AblationResult], units: Sequence[Unit], outcomes: Outcomes, out: Path
+    plans: Sequence[AblationResult],
+    units: Sequence[Unit],
+    outcomes: Mapping[Key, JsonDict],
+    out: Path,
 ) -> list[AblationResult]:
     """Write recipes to train by, and results: what the folders hold, costs and failures."""
     results = []
@@ -224,11 +229,7 @@ def _write(
 def _plan(
     ablations: Sequence[Ablation], options: AblateOptions, machine: JsonDict, progress: Progress
 ) -> tuple[list[AblationResult], list[Unit]]:
-    """Check options, data, all variants and their folders.
-
-    Returned are results without values, and all units that they need, done or not: costs first,
-    then seed after seed.
-    """
+    """Check all; return results without values, and their units: costs, then seed after seed."""
     for ablation in ablations:
         EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
@@ -239,12 +240,16 @@ def _plan(
         # It warns of prefixes that exclude nothing; the trainings need not do so again.
         own = replace(own, exclude=tuple(e for e in own.exclude if e not in split.unmatched))
         archives = Archives()
-        parts = [(part, ref) for part in (split.train, split.held_out) for ref in part]
-        digest = _digest(
-            (f"{len(part)}/{ref.name}", partial(archives.read, ref)) for part, ref in parts
-        )
-        data = {"data_digest": digest, "excluded": split.excluded}
-        data |= {"pictures": len(split.train), "held_out": len(split.held_out)}
+        data = {
+            "data_digest": _digest(
+                (f"{len(part)}/{ref.name}", partial(archives.read, ref))
+                for part in (split.train, split.held_out)
+                for ref in part
+            ),
+            "excluded": split.excluded,
+            "pictures": len(split.train),
+            "held_out": len(split.held_out),
+        }
     plans, every = [], []
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _find_sets(ablation, own, progress) if own.train else ({}, ())
@@ -370,18 +375,10 @@ def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _describe(options: AblateOptions, executor: Executor) -> JsonDict:
-    """Return ``device``, ``machine`` and ``precision`` of the place where units are run."""
-    unit = SimpleNamespace(label="", precision=options.precision)
-    (done,) = executor.run(_describe_place, [unit], progress=NoProgress())
-    if done.result is None:
-        raise UsageError(f"--executor: {done.failure}")
-    return done.result
-
-
 def _describe_place(
     unit: SimpleNamespace, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
+    """Return ``device``, ``machine`` and ``precision`` of a place where units are run."""
     device = choose_device(place.device)
     with threads(place.threads or None):
         machine = str(describe_machine(device))
@@ -390,10 +387,10 @@ def _describe_place(
 
 
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
-    """Do a unit; failures (a diverged training, too little memory, a defect) are its result.
+    """Do a unit; return ``failure`` and perhaps a ``cost``: the rest is in the training's folder.
 
-    A training that is stopped goes on from its checkpoint the next time. Returned are ``failure``
-    and perhaps a ``cost``: the rest is in the training's folder.
+    Failures are a diverged training, too little memory, a defect. A training that is stopped goes
+    on from its checkpoint the next time.
     """
     with threads(place.threads or None):
         if unit.training is None:
