@@ -136,9 +136,7 @@ def model_cost(
 ) -> ModelCost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
-    The memory is that of a whole picture in fp32 and PyTorch's default layout, on a GPU; the work
-    is None if it cannot be counted. The network itself is not changed. The LR size (height, width)
-    is padded to the next that it takes.
+    The network itself is not changed; the LR size (height, width) is padded to what it takes.
     """
     macs = flops = hd = None
     with suppress(ModelError):
@@ -152,9 +150,8 @@ def forward_memory(
 ) -> int | None:
     """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
 
-    It is None without a GPU, whose allocator keeps an account, or if that has too little. The LR
-    size (height, width) is padded to the next that the network takes. Recording gradients keeps
-    every intermediate result alive until the end.
+    It is None without a GPU, or if that has too little. The LR size (height, width) is padded.
+    Recording gradients keeps every intermediate result alive until the end.
     """
     if device.type != "cuda":
         return None

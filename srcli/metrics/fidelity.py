@@ -169,11 +169,7 @@ WEIGHTS = {
 
 
 def require_perceptual(names: Iterable[str]) -> None:
-    """Refuse metrics (keys of ``WEIGHTS``) whose library or weights are missing.
-
-    Raises:
-        UsageError: With what is missing, and where it belongs.
-    """
+    """Refuse metrics (keys of ``WEIGHTS``) whose library or weights are missing."""
     for name in names:
         if find_spec("piq") is None:
             raise UsageError(f"--metrics {name}: needs the library piq; pip install piq")
@@ -189,10 +185,7 @@ def require_perceptual(names: Iterable[str]) -> None:
 
 
 def perceptual_distance(name: str, sr: Array, hr: Array) -> float:
-    """Return LPIPS or DISTS of (H, W, 3) uint8 of one shape; 0 for equal pictures.
-
-    :func:`require_perceptual` was called before.
-    """
+    """Return LPIPS or DISTS of (H, W, 3) uint8 of one shape; 0 for equal pictures."""
     import torch
 
     tensors = (torch.from_numpy(np.ascontiguousarray(each)) for each in (sr, hr))

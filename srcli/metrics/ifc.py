@@ -141,10 +141,7 @@ class _ReferenceBand:
 
 
 def _block_covariance(values: Floats) -> Floats:
-    """Return the covariance of the 3x3 blocks of a sub-band (H, W), overlapping ones included.
-
-    It is (9, 9), the coefficients of a block in reading order.
-    """
+    """Return the covariance (9, 9) of all 3x3 blocks of a sub-band, in reading order."""
     height, width = (side - BLOCK + 1 for side in values.shape)
     starts = [(row, column) for row in range(BLOCK) for column in range(BLOCK)]
     views = [values[row : row + height, column : column + width] for row, column in starts]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Machine:
     """The machine of a measurement."""
 
@@ -47,12 +47,7 @@ def describe_machine(device: torch.device) -> Machine:
             processor = found[1].strip()
     if device.type == "cuda":
         processor = f"{torch.cuda.get_device_name(device)}; {processor}"
-    return Machine(
-        device=str(device),
-        processor=processor,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
-    )
+    return Machine(str(device), processor, torch.get_num_threads(), torch.__version__)
 
 
 def processors() -> int:

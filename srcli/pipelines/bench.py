@@ -92,7 +92,7 @@ class BenchOptions:
     """Costs printed in papers to show: those of the models, or all."""
 
 
-@dataclass(kw_only=True)
+@dataclass
 class BenchCase:
     """Timings of one model in one number format on one picture."""
 
@@ -150,9 +150,6 @@ def bench(
     models: Sequence[str], options: BenchOptions | None = None, *, progress: Progress | None = None
 ) -> Bench:
     """Measure models side by side.
-
-    At every scale and size all models and number formats run in turn, round by round, so that
-    other load on the machine affects all of them alike.
 
     Models are names of ``srx models`` or weights files; repeated ones run once.
 
@@ -249,13 +246,7 @@ def make_cases(
         # A copy for each: engines change the memory layout of the weights.
         engine = make_engine(copy.deepcopy(network), kind)
         for size in dict.fromkeys(options.sizes):
-            case = BenchCase(
-                label=label,
-                engine=engine,
-                tiling=tiling,
-                plain=kind.plain,
-                picture=real_picture(*size),
-            )
+            case = BenchCase(label, engine, tiling, kind.plain, real_picture(*size))
             case.job()  # refuses a tile and overlap that do not fit
             yield case
 
