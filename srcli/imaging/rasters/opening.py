@@ -92,14 +92,21 @@ _FORMATS: tuple[tuple[bytes | str, str, frozenset[str]], ...] = (
 )
 """Formats that not every GDAL reads: first bytes or suffix, name, drivers that read it."""
 _CONTAINERS = frozenset({".nc", ".h5", ".hdf", ".safe"})
-# Formats of photographs that GDAL georeferences by files beside them, and such parts of .aux.xml.
+# Formats of photographs that GDAL georeferences by files beside them.
 _WITH_SIDECARS = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
-_GEOREFERENCES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform", b'domain="RPC"')
-# Other files beside a picture: the end of their name after its stem, a word in them, their meaning.
-_COMPANIONS = (
-    ("_rpc.txt", b"LINE_OFF", "a sensor model"),
-    (".rpb", b"lineOffset", "a sensor model"),
-    (".tab", b"!table", "a place on the map"),
+_PLACE, _SENSOR = "a place on the map", "a sensor model"
+_WORLD = rb"\A\s*([-+.\dEe]+(\s+|\Z)){6}"
+"""A world file: six numbers, one a line."""
+# Other files beside a picture: what follows its stem, or its name, a part of them, its meaning.
+_AFTER_STEM = (
+    ("_rpc.txt", rb"LINE_OFF", _SENSOR),
+    (".rpb", rb"lineOffset", _SENSOR),
+    (".tab", rb"!table", _PLACE),
+)
+_AFTER_NAME = (
+    (".msk", rb"", "a mask of valid pixels"),
+    (".aux.xml", rb'<SRS|<GeoTransform|<GCPList|<GeodataXform|domain="RPC"', _PLACE),
+    (".aux.xml", rb"<NoDataValue", "a nodata value"),
 )
 
 
@@ -398,46 +405,34 @@ def companion_reason(picture: Picture) -> str | None:
     if picture.format not in _WITH_SIDECARS:
         return None
     ending = path.suffix.lower().removeprefix(".")
-    worlds = ["wld"] if not ending else ["wld", f"{ending[0]}{ending[-1]}w", f"{ending}w"]
-    for world in worlds:
-        for suffix in (f".{world}", f".{world.upper()}"):
-            if _is_world_file(path.with_suffix(suffix)):
-                return f"a place on the map ({path.with_suffix(suffix).name})"
-    for tail, word, what in _COMPANIONS:
-        for companion in (path.with_name(path.stem + one) for one in (tail, tail.upper())):
-            if word in _beginning(companion):
-                return f"{what} ({companion.name})"
-    mask = path.with_name(f"{path.name}.msk")
-    if os.path.isfile(mask):  # noqa: PTH113 - pathlib raises for names too long
-        return f"a mask of valid pixels ({mask.name})"
-    extra = path.with_name(f"{path.name}.aux.xml")
-    text = _beginning(extra)
-    if any(one in text for one in _GEOREFERENCES):
-        return f"a place on the map ({extra.name})"
-    return f"a nodata value ({extra.name})" if b"<NoDataValue" in text else None
+    worlds = [".wld"] if not ending else [".wld", f".{ending[0]}{ending[-1]}w", f".{ending}w"]
+    tails = [*((world, _WORLD, _PLACE) for world in worlds), *_AFTER_STEM]
+    names = [
+        (path.stem + either, sign, what)
+        for tail, sign, what in tails
+        for either in (tail, tail.upper())
+    ]
+    names += [(path.name + tail, sign, what) for tail, sign, what in _AFTER_NAME]
+    for name, sign, what in names:
+        text = _beginning(path.with_name(name))
+        if text is not None and re.search(sign, text):
+            return f"{what} ({name})"
+    return None
 
 
-def _is_world_file(path: Path) -> bool:
-    """Tell if a file is a world file: six numbers, one a line."""
-    try:
-        return len([float(word) for word in _beginning(path)[:1024].split()[:6]]) == 6
-    except ValueError:
-        return False
-
-
-def _beginning(path: Path) -> bytes:
-    """Read the first bytes of a file; none if it is missing."""
+def _beginning(path: Path) -> bytes | None:
+    """Read the first bytes of a file; None if it cannot be read."""
     try:
         with open_input(path) as stream:
             return stream.read(2**20)
     except OSError:
-        return b""
+        return None
 
 
 def _explain(path: Path) -> str | None:
     """Return what is known of a file that GDAL does not open; None without anything."""
     file = path.container if isinstance(path, DatasetName) else path
-    head = b"" if file is None else _beginning(file)[:32]
+    head = (file and _beginning(file)) or b""
     for sign, name, drivers in _FORMATS:
         fits = head.startswith(sign) if isinstance(sign, bytes) else path.suffix.lower() == sign
         if fits and drivers.isdisjoint(allowed_drivers(remote=True)):
