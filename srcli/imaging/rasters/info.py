@@ -291,11 +291,7 @@ def _bands(dataset: DatasetReader, notes: list[str]) -> tuple[BandInfo, ...]:
 
 
 def _legends(dataset: DatasetReader) -> dict[int, str]:
-    """Return the legends of the bands that have one.
-
-    rasterio has no calls for category names and attribute tables, but GDAL writes both into the
-    description of a file as VRT.
-    """
+    # rasterio has no calls for category names and attribute tables; GDAL writes them into VRTs
     import rasterio.shutil
     from rasterio.io import MemoryFile
 

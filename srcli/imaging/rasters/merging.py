@@ -205,7 +205,6 @@ def vrt_source(
 
 
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
-    """Set the tags of the file and of its bands, by their namespaces."""
     for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
         for namespace, tags in found.items():
             settable = {key: value for key, value in tags.items() if key not in _RESERVED}

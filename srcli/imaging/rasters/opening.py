@@ -430,7 +430,6 @@ def _beginning(path: Path) -> bytes | None:
 
 
 def _explain(path: Path) -> str | None:
-    """Return what is known of a file that GDAL does not open; None without anything."""
     file = path.container if isinstance(path, DatasetName) else path
     head = (file and _beginning(file)) or b""
     for sign, name, drivers in _FORMATS:

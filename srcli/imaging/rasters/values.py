@@ -383,7 +383,6 @@ def _sample_places(
 
 
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
-    """Read valid values of each group of bands."""
     samples: list[Array] = []
     with RasterSource(info, layout, window) as source:
         for along in (_ALONG, _MORE_ALONG):
@@ -424,7 +423,6 @@ def _robust_range(samples: Array) -> tuple[float, float]:
 
 
 def _range_text(low: float, high: float) -> str:
-    """Format both numbers with enough digits to tell them apart."""
     digits = 6 if high - low > 1e-4 * max(abs(low), abs(high)) else 16
     return f"{_number_text(low, digits)} to {_number_text(high, digits)}"
 

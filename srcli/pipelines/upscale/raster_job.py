@@ -109,10 +109,9 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
 
 
 def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> tuple[int, int]:
-    """Work out the memory that a raster needs, which its height does not change, within a limit.
+    """Return the bytes of GDAL's cache, and of finished rows that may wait, within a limit.
 
-    Returns:
-        Bytes of GDAL's cache of blocks, and of finished rows that may wait to be written.
+    The height of a raster does not change them.
     """
     channels, size = job.layout.interpolated().channels, np.dtype(job.layout.dtype).itemsize
     ramps = (grid.overlap // 2 + 1) * scale  # between tiles, in float32
