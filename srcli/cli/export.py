@@ -1,4 +1,4 @@
-"""The command ``srx export``: write a model for ONNX, OpenVINO or TorchScript."""
+"""The command ``srx export``: write a model for ONNX or TorchScript."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from srcli.quantities import format_bytes
 if TYPE_CHECKING:
     from srcli.pipelines.export import ExportResult, Target
 
-SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
+SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".pt": "torchscript"}
 EXAMPLES = """
 \b
 Examples:
   srx export g-idrn-x4.onnx -m g-idrn -s 4             for any size
   srx export rrlfn-x2.onnx -m rrlfn -s 2 --size 256x256
-  srx export mine.xml -m runs/mine/best.safetensors    OpenVINO
-  srx export rrlfn.pt -m rrlfn -s 4                    TorchScript
+  srx export mine.pt -m runs/mine/best.safetensors     TorchScript
 
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.
@@ -34,8 +33,8 @@ Model:
   value_range
   -s, --scale [2|3|4]           Scale factor. [default: 4, or that of a weights file]
 Output:
-  --to [onnx|openvino|torchscript] -> target
-      Kind of file. [default: by the name of OUT: .onnx, .xml, .pt]
+  --to [onnx|torchscript] -> target
+      Kind of file. [default: by the name of OUT: .onnx, .pt]
   --size WIDTHxHEIGHT           Fix the size of the inputs, in pixels. [default: any size]
   --overwrite                   Replace a file that exists.
 Results:
@@ -60,7 +59,7 @@ def command(
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Write a model as a file for other software: ONNX, OpenVINO or TorchScript."""
+    """Write a model as a file for other software: ONNX or TorchScript."""
     by_name = SUFFIXES.get(file.suffix)
     if by_name is None or target not in (None, by_name):
         wanted = {kind: suffix for suffix, kind in SUFFIXES.items()}

@@ -39,7 +39,7 @@ COMMANDS = {
     "train": "Train a network from a recipe.",
     "ablate": "Train and compare variants of a recipe.",
     "bench": "Measure speed, memory and MACs of models.",
-    "export": "Write a model for ONNX, OpenVINO or TorchScript.",
+    "export": "Write a model for ONNX or TorchScript.",
     "models": "List the available models.",
     "doctor": "Show versions, devices and data, for bug reports.",
 }

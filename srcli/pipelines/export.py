@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import torch
@@ -22,9 +19,8 @@ from torch import Tensor, nn
 
 from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
-from srcli.files import explain_os_error, replacing
+from srcli.files import explain_os_error, write_whole
 from srcli.inference.engines import choose_tiling
-from srcli.inference.openvino import TileNetwork, convert, openvino_core
 from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import find_weights, load_model, network_digest
 
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
-Target = Literal["onnx", "openvino", "torchscript"]
+Target = Literal["onnx", "torchscript"]
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
 CHECKED_SIZES = ((48, 40), (75, 98))
@@ -100,8 +96,7 @@ def export_model(
         model: A name of ``srx models``, or a weights file.
         scale: See ``load_model``.
         target: Kind of file.
-        file: With the suffix of its kind; replaced when the check has passed. OpenVINO's weights
-            go beside it, with the suffix ``.bin``.
+        file: Replaced when the check has passed.
         size: Height and width of the only input that the file takes; None for any.
         value_range: See ``load_model``.
 
@@ -141,12 +136,7 @@ def export_model(
                     f"levels of 255 (allowed: {TOLERANCE:g})",
                     advice="try another --to",
                 )
-            with ExitStack() as stack:  # when all are complete, .bin takes its name before .xml
-                for written in sorted(Path(folder).iterdir(), reverse=True):
-                    stream = stack.enter_context(replacing(file.with_name(written.name)))
-                    stream.write(written.read_bytes())
-                    stream.flush()
-                    os.fsync(stream.fileno())
+            write_whole(file, (Path(folder) / file.name).read_bytes())
     except OSError as error:
         explained = explain_os_error(file, error)
         raise DataError(explained or f"{file}: cannot be written ({error})") from error
@@ -263,35 +253,6 @@ def write_onnx(
     return lambda picture: np.asarray(session.run(None, {"input": picture})[0])
 
 
-def write_openvino(
-    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> Run:
-    """Write the XML file of an OpenVINO model and, beside it, its weights as ``.bin``."""
-    xml, weights = convert(TileNetwork(form, []), [x], [[1, 3, -1, -1]])
-    # Edited as text: OpenVINO would read and write it without the marks of what stays in fp32.
-    root = ET.fromstring(xml)
-    layers = {layer.get("id"): layer for layer in root.iterfind("layers/layer")}
-    kinds = {layer.get("type"): layer for layer in layers.values()}
-    result = kinds["Result"].get("id")
-    (last,) = (
-        e.get("from-layer") for e in root.iterfind("edges/edge") if e.get("to-layer") == result
-    )
-    for layer, name in ((kinds["Parameter"], "input"), (layers[last], "output")):
-        for port in layer.iterfind("output/port"):
-            port.set("names", name)
-    for data in kinds["Parameter"].iterfind("data") if fixed else ():
-        data.set("shape", ",".join(map(str, x.shape)))
-    info = root.find("rt_info")
-    own = ET.SubElement(ET.SubElement(root, "rt_info") if info is None else info, "srx")
-    for key, value in metadata.items():
-        ET.SubElement(own, key, value=value)
-    file.with_suffix(".bin").write_bytes(weights)
-    file.write_bytes(ET.tostring(root))
-    precision = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino_core().compile_model(file, "CPU", precision)
-    return lambda picture: np.asarray(compiled(picture)[0])
-
-
 def write_torchscript(
     form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
 ) -> Run:
@@ -306,7 +267,6 @@ def write_torchscript(
 
 TARGETS = {
     "onnx": (("onnx", "onnxruntime"), write_onnx),
-    "openvino": (("openvino",), write_openvino),
     "torchscript": ((), write_torchscript),
 }
 """Packages that each kind of file needs; what writes it and loads it in its own software."""

@@ -25,7 +25,7 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["net.pth"], "the name must end in .onnx, .xml, .pt"),
+        (["net.pth"], "the name must end in .onnx, .pt"),
         (["net.pt", "--to", "onnx"], "the name must end in .onnx"),
         (["none/net.pt"], "there is no folder none"),
         (["net.pt", "--size", "12"], "is not WIDTHxHEIGHT"),
