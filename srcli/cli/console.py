@@ -76,11 +76,8 @@ def _columns(stream: TextIO) -> int:
 class Console:
     """A ``Progress`` that writes to stderr; use as a context manager.
 
-    Args:
-        quiet: Show errors alone.
-        verbose: Show details.
-        named: Gives files in a text the names that the user knows them by.
-        to_stdout: Messages are the result and go to standard output.
+    ``named`` gives files in a text the names that the user knows them by; with ``to_stdout``,
+    messages are the result and go to standard output.
     """
 
     def __init__(
@@ -246,8 +243,7 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
 def make_console(*, to_stderr: bool = False) -> rich.console.Console:
     """Return a plain console of rich for tables and the words around them.
 
-    Text is broken to the width of the terminal, also where it goes through a pipe to ``less``.
-    Where there is no terminal (logs of jobs) and no ``COLUMNS``, the names in tables stay whole.
+    Its width is that of the terminal, also through a pipe to ``less``; logs of jobs have 200.
     """
     from rich.console import Console as RichConsole
 
@@ -260,17 +256,16 @@ def make_console(*, to_stderr: bool = False) -> rich.console.Console:
     # Brackets and colons in the names of pictures, sets and models are no markup.
     console = Plain(stderr=to_stderr, highlight=False, markup=False, emoji=False)
     if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
-        console.width = 200  # enough for every table of ours
+        console.width = 200  # names in tables stay whole
     return console
 
 
 def print_table(
     out: rich.console.Console, table: Table, *, title: str = "", note: str = ""
 ) -> None:
-    """Print a table, unless it is empty: text on the left, numbers on the right, no boxes.
+    """Print a table, unless it is empty; a title replaces its own, a note stands before its own.
 
-    The best values have a star as well: weight is lost in pipes and to some eyes. A title replaces
-    the table's own; a note stands before the table's own.
+    The best values have a star as well: weight is lost in pipes and to some eyes.
     """
     if not table.rows:
         return

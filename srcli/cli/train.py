@@ -187,7 +187,7 @@ def _train(
 def summary(result: TrainResult) -> str:
     """Return one line on the end of a training."""
     iterations = f"{result.iterations} iteration{'' if result.iterations == 1 else 's'}"
-    best = ""
+    head, best = f"trained {iterations}", ""
     if result.best is not None:
         others = "".join(f", {name} {psnr:.3f} dB" for name, psnr in [*result.at_best.items()][1:])
         best = f"; best validation {result.best:.3f} dB{others} (iteration {result.best_iteration})"
@@ -197,6 +197,4 @@ def summary(result: TrainResult) -> str:
         )
     elif result.new_iterations == 0:
         head = f"already finished after {iterations}"
-    else:
-        head = f"trained {iterations}"
     return f"{head}{best}; weights: {result.weights}"

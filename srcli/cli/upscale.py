@@ -225,18 +225,15 @@ class GdalCommand(GroupedCommand):
 
 def _split_windows(words: Sequence[str]) -> Iterator[str]:
     """Yield the words, the four numbers of a window apart: ``--bounds "1 2 3 4"``."""
-    last = ""
+    after_window = False
     for word in words:
         name, sign, value = word.partition("=")
-        if sign and name in _WINDOWS:
-            yield name
-            last, word = name, value
-        numbers = re.split(r"[,\s]+", word.strip(" []()"))
-        if last in _WINDOWS and len(numbers) == 4:
-            yield from numbers
-        else:
-            yield word
-        last = word
+        parts = [name, value] if sign and name in _WINDOWS else [word]
+        if after_window or len(parts) == 2:
+            numbers = re.split(r"[,\s]+", parts[-1].strip(" []()"))
+            parts[-1:] = numbers if len(numbers) == 4 else parts[-1:]
+        yield from parts
+        after_window = word in _WINDOWS
 
 
 KINDS = {
