@@ -61,7 +61,7 @@ def test_wrong_sizes_are_refused_in_one_line(srx, size):
     [
         (("-m", "gidrn"), "g-idrn"),
         (("-m", "bicubic", "--json", "nowhere/out.json"), "nowhere"),
-        (("-m", "bicubic", "--json", "-", "--markdown", "-"), "only one"),
+        (("-m", "bicubic", "--json", "-", "--markdown", "-"), "are both -"),
         (("-m", "bicubic", "--tile", 20, "--overlap", 10), "--overlap"),
         (("-m", "bicubic", "--device", "tpu"), "--device"),
         (("-m", "bicubic", "--compare", "fancy"), "plain"),

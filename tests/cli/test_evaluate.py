@@ -279,7 +279,7 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
         (("--chain", "luma-float"), "g-idrn takes RGB"),
         (("--chain", "luma-float", "--jpeg", "75"), "drop --jpeg"),
         (("--jpeg", "101"), "--jpeg must be 1 to 100"),
-        (("--json", "-", "--csv", "-"), "only one of"),
+        (("--json", "-", "--csv", "-"), "are both -"),
         (("--sr", "missing"), "missing: no such folder"),
         (("--device", "cuda:77"), "77"),
     ],
