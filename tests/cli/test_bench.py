@@ -6,8 +6,6 @@ import json
 
 import pytest
 
-from srcli.models.weights import weights_path
-
 QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
 
 
@@ -73,12 +71,6 @@ def test_wrong_usage_ends_with_code_2(srx, tmp_path, monkeypatch, arguments, sai
     assert result.code == 2
     assert said in result.err
     assert "Traceback" not in result.err
-
-
-def test_a_weights_file_of_another_scale_says_so(srx):
-    result = srx("bench", "-m", weights_path("g-idrn", 2), "-s", 3)
-    assert result.code == 2
-    assert "is for scale 2, not 3" in result.err
 
 
 def test_printed_costs_stand_beside_ours_with_their_device(srx):
