@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 48 * 1024 * 1024
 """Rows come in pieces of about this size, so that memory shrinks while they are written: blocks
 above 32 MiB go back to the system as soon as they are freed."""
+GPU_TILES = 16
+"""Tiles that a GPU blends at once: whatever their number, most steps start one kernel each."""
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
@@ -59,6 +61,9 @@ class TorchBand:
             self._part(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
         ]
         self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
+        self._waiting: list[tuple[Tensor, _Part]] = []
+        """Tiles of a row, in floats, that are blended together."""
+        self._together = GPU_TILES if self.device.type == "cuda" else 1
         self._row: _Part | None = None
         self._pieces: list[tuple[int, Tensor]] = []
         """Finished pixels (h, W, C) of the row of tiles, each with its first output row."""
@@ -76,8 +81,11 @@ class TorchBand:
         assert tile is None or isinstance(tile, torch.Tensor)
         if column == 0:
             self._begin(row)
-        self._blend(tile, column)
-        if column + 1 < len(self._columns):
+        self._waiting.append((self._block(tile), self._columns[column]))
+        ends_row = column + 1 == len(self._columns)
+        if ends_row or len(self._waiting) == self._together:
+            self._blend()
+        if not ends_row:
             return []
         done = self._copies.start(self._pieces)
         self._pieces, self._beside = [], None
@@ -87,18 +95,21 @@ class TorchBand:
         """Return the last rows; see ``Band.finish``."""
         return self._copies.finish()
 
-    def _blend(self, tile: Tensor | None, column: int) -> None:
-        """Blend in a tile of the current row: beside the one before it, below the row above."""
-        block, part, row = self._block(tile), self._columns[column], self._row
+    def _blend(self) -> None:
+        """Blend in the tiles that wait: beside each other, below the row above."""
+        row, (_, leftmost) = self._row, self._waiting[0]
         assert row is not None
-        own = block[:, :, part.core :]
-        if part.core > part.start:
-            assert self._beside is not None
-            joined = self._beside + block[:, :, part.start : part.core] * part.rise
-            own = torch.cat([joined, own], dim=2)
-        end = part.end - part.start
-        self._beside = own[:, :, end : part.stop - part.start] * part.fall
-        block, left = own[:, :, :end], part.origin + part.start
+        blocks: list[Tensor] = []
+        for block, part in self._waiting:
+            if part.core > part.start:
+                assert self._beside is not None
+                blocks.append(self._beside + block[:, :, part.start : part.core] * part.rise)
+            blocks.append(block[:, :, part.core : part.end])
+            if part.stop > part.end:
+                self._beside = block[:, :, part.end : part.stop] * part.fall
+        self._waiting = []
+        block = torch.cat(blocks, dim=2) if len(blocks) > 1 else blocks[0]
+        left, end = leftmost.origin + leftmost.start, block.shape[2]
         done = block[:, row.core : row.end]
         if row.core > row.start:
             above = self._above[:, : row.core - row.start, left : left + end]
@@ -137,7 +148,6 @@ class TorchBand:
             self._pieces.append((top, piece))
 
     def _put(self, block: Tensor, top: int, left: int) -> None:
-        """Store (C, h, w) as it came from the network at output place (top, left)."""
         height, width = block.shape[1:]
         pixels = self.encoder.encode(block).permute(1, 2, 0)
         for start, piece in self._pieces:
@@ -181,36 +191,38 @@ class _Part(NamedTuple):
 class HostCopies:
     """Copy rows from a GPU to the host on a stream of its own, into pinned memory.
 
-    They come back with the next ones that are given, when their copy has long ended. From other
-    devices they come back at once.
+    They come back with the next ones that are given; from other devices at once.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream: torch.cuda.Stream | None = None
-        if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = host_stream(device)
         self._pending: list[tuple[int, Tensor, Callable[[], None]]] = []
 
     def start(self, pieces: Sequence[tuple[int, Tensor]]) -> list[Rows]:
         """Begin to copy rows, and return those of before; both are (first output row, rows)."""
-        if self._stream is None:
-            return [(top, piece.cpu().numpy()) for top, piece in pieces]
         ready = self.finish()
         self._pending = [(top, *start_copy(piece, self._stream)) for top, piece in pieces]
-        return ready
+        return ready if self._stream else self.finish()
 
     def finish(self) -> list[Rows]:
         """Return the rows that have not come back yet."""
         pending, self._pending = self._pending, []
-        found: list[Rows] = []
-        for top, rows, wait in pending:
+        for _, _, wait in pending:
             wait()
-            found.append((top, rows.numpy()))
-        return found
+        return [(top, rows.numpy()) for top, rows, _ in pending]
 
 
-def start_copy(piece: Tensor, stream: torch.cuda.Stream) -> tuple[Tensor, Callable[[], None]]:
-    """Begin to copy from a GPU, after what it was given before."""
+def host_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """Return a stream for copies from a GPU to the host; None for other devices."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+
+def start_copy(
+    piece: Tensor, stream: torch.cuda.Stream | None
+) -> tuple[Tensor, Callable[[], None]]:
+    """Begin to copy from a GPU, after what it was given before; return what waits for the end."""
+    if stream is None:
+        return piece.cpu(), lambda: None
     with torch.cuda.device(piece.device):
         host = torch.empty(piece.shape, dtype=piece.dtype, pin_memory=True)
         stream.wait_stream(torch.cuda.current_stream())

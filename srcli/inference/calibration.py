@@ -32,9 +32,7 @@ CANDIDATE_WINDOWS = 2048
 def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
     """Return the calibration of an image for ``Engine.run``.
 
-    Returns:
-        None where the network does not care, where one tile holds the image, and where none of
-        ``CANDIDATE_WINDOWS`` windows has a valid pixel.
+    None where the network does not care, one tile holds the image, or no window is valid.
     """
     if not engine.calibrates or grid.count == 1:
         return None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -74,14 +74,8 @@ def without_tf32() -> AbstractContextManager[None]:
 class TorchEngine:
     """Run a network on tiles; implements ``srcli.ports.image.Engine``.
 
-    Args:
-        network: From ``load_model``.
-        device: Where it runs.
-        half: Half precision of the forward pass; None for fp32.
-        batch: Tiles at once; None chooses.
-        tta: Average over the 8 flips and rotations.
-        back_project: Correct outputs until, downscaled, they are the inputs.
-        plain: fp32 in PyTorch's default layout, for comparisons.
+    Options are those of ``srcli.inference.engines.EngineOptions``; ``half`` is of the forward pass,
+    None for fp32, and ``batch`` None chooses.
     """
 
     name = "torch"
@@ -124,7 +118,6 @@ class TorchEngine:
         return max(1, min(self._batch or self._wanted(pixels), self._fitting // pixels))
 
     def _wanted(self, pixels: int) -> int:
-        """Tiles of so many input pixels that make a batch."""
         most = self._gpu_batch_pixels if self.device.type == "cuda" else CPU_BATCH_PIXELS
         return min(64, most // pixels)
 
@@ -225,7 +218,6 @@ class TorchEngine:
         return _TileBatch(pixels=pixels, levels=levels, calibration=calibration, positions=where)
 
     def _enlarge(self, batch: _TileBatch, *, exact: bool = False) -> Tensor:
-        """Enlarge, on average over flips and rotations where that is asked for."""
         out = self._pass(batch, 0, exact=exact)
         for number in self._passes[1:]:
             out = out + self._pass(batch, number, exact=exact)
@@ -252,7 +244,6 @@ class TorchEngine:
         return undo_orientation(out, turns, mirrored)
 
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
-        """Run the network on (N, 3, H, W) of a size that it takes."""
         with without_tf32(), torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
         return out
@@ -278,6 +269,34 @@ class _TileBatch:
             calibration=self.calibration and self.calibration.rows(chosen.nonzero()[:, 0].tolist()),
             positions=None if self.positions is None else self.positions[chosen],
         )
+
+
+class HalfConv2d(nn.Conv2d):
+    """A convolution that keeps its weights rounded, which autocast would round in every pass.
+
+    Elsewhere, as in the image path of networks and in second tries, it computes in fp32.
+    """
+
+    half_weight: Tensor
+    half_bias: Tensor | None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W)."""
+        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        out: Tensor = self._conv_forward(x, self.half_weight, self.half_bias)
+        return out
+
+
+def keep_half_weights(network: nn.Module, half: torch.dtype) -> None:
+    """Turn the convolutions of a network for inference into ``HalfConv2d``, in place."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d:
+            module.__class__ = HalfConv2d
+            for name in ("weight", "bias"):
+                value = getattr(module, name)
+                rounded = None if value is None else value.detach().to(half)
+                module.register_buffer(f"half_{name}", rounded, persistent=False)
 
 
 def bytes_per_pixel(network: Network, side: int = 96) -> float:
@@ -333,11 +352,7 @@ class RasterEngine:
     Three bands of a group go through the network as RGB. A single one goes through it as gray, of
     which luma comes out. Values outside the network's range are clipped for it; what
     was clipped is enlarged by bicubic interpolation and added again, so that nothing is lost.
-
-    Args:
-        engine: Takes and gives RGB.
-        groups: Positions of bands that belong together, three or one each; every band once.
-        values: Dtype and range of the tiles.
+    Each band is in one of the ``groups``, three positions or one.
     """
 
     def __init__(
@@ -384,8 +399,7 @@ class RasterEngine:
     ) -> Sequence[Tensor | None]:
         """Enlarge tiles (N, H, W, C) of the raster's dtype, all of its bands; see ``Engine.run``.
 
-        Returns:
-            (C, scale H, scale W) a tile, in units of the range, not clipped; or None.
+        They come (C, scale H, scale W), in units of the range, not clipped.
         """
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Calibration)
@@ -414,7 +428,6 @@ class RasterEngine:
         calibration: Calibration | None,
         positions: Sequence[TilePosition] | None,
     ) -> list[Tensor | None]:
-        """Return all groups of the first tile, then those of the next."""
         if self.groups == ((0, 1, 2),):
             return self.engine.run(units, calibration, positions)
         count, height, width = units.shape[:3]
@@ -436,7 +449,6 @@ class RasterEngine:
         return done
 
     def _join(self, parts: Sequence[Tensor | None]) -> Tensor | None:
-        """Put the groups of one tile together."""
         first = parts[0]
         if first is None or self.groups == ((0, 1, 2),):
             return first
@@ -450,7 +462,6 @@ class RasterEngine:
         return joined
 
     def _add(self, tile: Tensor | None, excess: NDArray[Any]) -> Tensor | None:
-        """Add what was clipped from a tile's input (H, W, C), enlarged."""
         if tile is None or not excess.any():
             return tile
         device = self._encoder.blending_device(tile.device)

@@ -53,22 +53,19 @@ class EngineOptions:
 def make_engine(
     network: Network, options: EngineOptions, *, bits: int = 8, whole_pictures: bool = False
 ) -> TorchEngine:
-    """Put a network on a device.
+    """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
 
-    Args:
-        network: From ``load_model``.
-        options: Device, precision, batch.
-        bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
-        whole_pictures: It will get few tiles and many whole pictures, without mirrored edges: the
-            network is not fused.
+    With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
     """
-    from srcli.inference.engine import TorchEngine
+    from srcli.inference.engine import TorchEngine, keep_half_weights
     from srcli.inference.openvino import SMALLEST_TILE, OpenVINOEngine
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
     if not (options.plain or whole_pictures):
         network = network.for_inference()
+        if half is not None and device.type == "cuda":
+            keep_half_weights(network, half)
     given: dict[str, Any] = {
         "device": device,
         "half": None if options.plain else half,
@@ -144,14 +141,9 @@ def cached_pool(model: str, scale: int, options: EngineOptions) -> EnginePool:
 def choose_tiling(
     model: str, network: Network | None, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
-    """Return the tiling of a model: its defaults, or what the user asked for.
+    """Return the tiling of a model or weights file: its own, or what the user asked for.
 
-    Args:
-        model: A name of the table, or a weights file, which gets the tiling of its network.
-        network: Its network, which declares edge and step; None for a model of the table, whose
-            tiling is then without both.
-        tile: Tile edge; None for the model's.
-        overlap: None for the model's, or as much of it as the tile allows.
+    Its network declares edge and step, which are left out without it.
     """
     named = None if network is None else entry_of(network)
     entry = MODELS.get(model, named[1] if named else None)

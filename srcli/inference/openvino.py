@@ -56,11 +56,7 @@ class OpenVINOEngine(TorchEngine):
     The network is converted once, for pictures of any size, and compiled in each process. PyTorch
     computes again what fails in half precision, calibrations on few windows, and by ``auto``
     networks that cannot be converted.
-
-    Args:
-        network: From ``load_model``; one that ``takes_levels`` stays with PyTorch.
-        smallest: Input pixels of a tile; PyTorch takes smaller ones. 0 leaves it nothing.
-        options: See ``TorchEngine``.
+    Tiles of fewer than ``smallest`` pixels stay with it, and networks that ``takes_levels``.
     """
 
     name = "openvino"
@@ -88,7 +84,6 @@ class OpenVINOEngine(TorchEngine):
         return super()._forward(x, half, **keywords) if out is None else out
 
     def _run(self, x: Tensor) -> Tensor | None:
-        """Enlarge tiles; return None where PyTorch must."""
         held = picture_values(self._rgb_network)
         side = self._example_side()
         example, shapes = [x[:1, :, :side, :side]], [[1, 3, -1, -1]]
@@ -136,7 +131,6 @@ class OpenVINOEngine(TorchEngine):
         inputs: Sequence[Tensor],
         shapes: Sequence[list[int]],
     ) -> _Compiled | None:
-        """Return None where a network cannot be converted and PyTorch may take it."""
         if key not in self._compiled:
             try:
                 model = read_model(make(), inputs, shapes)
@@ -207,7 +201,6 @@ class _Compiled:
         return out
 
     def _make_requests(self, streams: int) -> list[Any]:
-        """Compile the network at the first call; return two requests for each stream."""
         if streams not in self._requests:
             options: dict[str, Any] = {
                 "INFERENCE_PRECISION_HINT": self._precision,
@@ -426,7 +419,6 @@ def _keep_exact(xml: bytes, names: list[str]) -> bytes:
 
 
 def _digest(network: nn.Module, shapes: Sequence[list[int]]) -> str:
-    """Digest of all that a converted network depends on, in hex."""
     package = Path(__file__).parents[1]
     files = [Path(__file__), *(package / "layers").glob("*.py"), *(package / "models").glob("*.py")]
     digest = hashlib.sha256(repr((version("openvino"), version("torch"), shapes)).encode())

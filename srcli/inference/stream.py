@@ -253,7 +253,6 @@ class _Batcher:
                 yield from self._report(job)
 
     def _take(self, tile: _Tile) -> Iterator[ImageJob]:
-        """Add a tile to those that wait, and enlarge them when it is time."""
         if tile.pixels is not None and self.waiting and not _can_share_batch(self.waiting[0], tile):
             yield from self.flush()
         self.waiting.append(tile)
@@ -274,14 +273,12 @@ class _Batcher:
         self.task.advance(1)
 
     def _enlarge(self, tiles: list[_Tile]) -> Iterator[object]:
-        """Yield the handle of each enlarged tile, or its error."""
         while tiles:
             limit = self._limit(tiles[0])
             part, tiles = tiles[:limit], tiles[limit:]
             yield from self._run(part)
 
     def _run(self, part: list[_Tile]) -> Iterator[object]:
-        """Enlarge tiles at once or, where memory is too small, by and by."""
         job, pixels = part[0].job, [tile.pixels for tile in part if tile.pixels is not None]
         positions = None
         if job.grid.step > 1:
@@ -335,7 +332,6 @@ def _can_share_batch(a: _Tile, b: _Tile) -> bool:
 
 @contextmanager
 def _failing(job: ImageJob) -> Iterator[None]:
-    """Make whatever is raised in the block the failure of an image."""
     try:
         with one_file(job.name):
             try:

@@ -62,7 +62,6 @@ class GlobalPool(nn.Module):
         return contrast(x)
 
     def _record(self, x: Tensor) -> Tensor:
-        """Pool windows of one picture as a whole: (1, C, 1, 1) in fp32."""
         # Wide sums, so that the number of threads decides nothing; MPS has none.
         wide = torch.float32 if x.device.type == "mps" else torch.float64
         if self.kind == "maximum":
@@ -90,7 +89,6 @@ def contrast(features: Tensor) -> Tensor:
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation and mean of every channel, (N, C, 1, 1) each."""
     # At least fp32: the variance of nearly flat maps vanishes in half precision.
     exact = features.to(torch.promote_types(features.dtype, torch.float32))
     mean = exact.mean(dim=(2, 3), keepdim=True)

@@ -19,7 +19,7 @@ from srcli.ports.image import Values
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
 
 pytestmark = pytest.mark.fakecuda
-MOST = {"uint8": 13, "uint16": 14, "float32": 11}
+MOST = {"uint8": 3.7, "uint16": 3.8, "float32": 3.5}
 """Kernels that blending starts for each tile, at most; to be lowered where they fall."""
 
 
