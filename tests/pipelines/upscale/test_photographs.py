@@ -101,11 +101,11 @@ def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, 
 
 
 def test_a_disk_without_room_fails_the_picture_alone(folder, tmp_path, monkeypatch):
-    def reserve(stream, size):
+    def reserve(descriptor, start, size):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 30_000)
-    monkeypatch.setattr(mapped, "_reserve", reserve)
+    monkeypatch.setattr(os, "posix_fallocate", reserve, raising=False)
     inputs = [folder / "gray.jpg", folder / "a.png"]
     summary = upscale_files(inputs, tmp_path / "out", OPTIONS)
     errors = {file.source: file.error for file in summary.files}
