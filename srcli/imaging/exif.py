@@ -68,34 +68,21 @@ class Entry:
             return None
 
 
-@dataclass(frozen=True)
 class Layout:
-    """How the directories of one file are laid out."""
+    """How the directories of one file are laid out; the byte order is ``"<"`` or ``">"``."""
 
-    order: str
-    """Byte order, ``"<"`` or ``">"``."""
-    inline: int = 4
-    """Largest value in bytes that is stored in the entry itself; 8 in BigTIFF."""
-
-    @property
-    def count(self) -> str:
-        """Code of ``struct`` for the number of entries."""
-        return self.order + ("H" if self.inline == 4 else "Q")
-
-    @property
-    def offset(self) -> str:
-        """Code of ``struct`` for an offset."""
-        return self.order + ("I" if self.inline == 4 else "Q")
-
-    @property
-    def entry(self) -> str:
-        """Code of ``struct`` for an entry: tag, type, number of values, value or its offset."""
-        return f"{self.order}HH{self.offset[1]}{self.inline}s"
+    def __init__(self, order: str, *, big: bool = False) -> None:
+        self.order, self.big = order, big
+        self.count = struct.Struct(order + "HQ"[big])  # number of entries
+        self.offset = struct.Struct(order + "IQ"[big])
+        # tag, type, number of values, and the value itself where it fits, else its offset
+        self.entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+        self.inline = self.offset.size
 
     def start(self, first: int) -> bytes:
         """Return the start of a file whose first directory stands at an offset."""
         mark = b"II" if self.order == "<" else b"MM"
-        if self.inline == 8:
+        if self.big:
             return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, first)
         return mark + struct.pack(self.order + "HI", 42, first)
 
@@ -117,44 +104,38 @@ def read_start(source: Source) -> tuple[Layout, int]:
         if version == 42:
             return Layout(order), int(first)
         if version == 43:
-            return Layout(order, 8), int(struct.unpack_from(order + "Q", head, 8)[0])
+            return Layout(order, big=True), int(struct.unpack_from(order + "Q", head, 8)[0])
     raise ValueError("no TIFF structure")
 
 
 def read_directory(
     source: Source, at: int, layout: Layout, needed: Container[int] = (), *, only: int | None = None
 ) -> tuple[list[Entry], int]:
-    """Read one directory.
+    """Read one directory: its entries, and the offset of the next one, 0 after the last.
 
-    Returns:
-        Its entries (the one tag that is wanted alone), without those of unknown type or whose value
-        lies outside, and the offset of the next directory, 0 after the last.
-
-    Raises:
-        ValueError: If the directory itself or the value of a needed tag is cut short.
+    Entries of unknown type, or whose value lies outside, are left out; ``only`` one tag is read. A
+    ValueError is raised if the directory itself or the value of a needed tag is cut short.
     """
-    inline, size = layout.inline, struct.calcsize(layout.entry)
-    stated = _piece(source, at, head := struct.calcsize(layout.count))
-    number = int(struct.unpack(layout.count, stated)[0]) if len(stated) == head else _MOST_ENTRIES
-    if number > _MOST_ENTRIES:
-        raise ValueError("a tag directory of impossible length")
-    table = _piece(source, at + head, number * size)
-    if len(table) < number * size:
-        raise ValueError("a tag directory is cut short")
+    head, size, inline = layout.count.size, layout.entry.size, layout.inline
+    stated = _piece(source, at, head)
+    number = int(layout.count.unpack(stated)[0]) if len(stated) == head else -1
+    table = _piece(source, at + head, number * size) if 0 <= number <= _MOST_ENTRIES else b""
+    if len(table) != number * size:
+        raise ValueError("a tag directory is cut short, or of impossible length")
     entries = []
-    for tag, kind, count, value in struct.iter_unpack(layout.entry, table):
+    for tag, kind, count, value in layout.entry.iter_unpack(table):
         length = _BYTES.get(kind, 0) * count
         if not length or only not in (None, tag):
             continue
         if length > inline:
-            value = _piece(source, int(struct.unpack(layout.offset, value)[0]), length)
+            value = _piece(source, int(layout.offset.unpack(value)[0]), length)
         if len(value) >= length:
             entries.append(Entry(tag, kind, layout.turned(value[:length], kind)))
         elif tag in needed:
             raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
     following = _piece(source, at + head + len(table), inline)
-    after = int(struct.unpack(layout.offset, following)[0]) if len(following) == inline else 0
+    after = int(layout.offset.unpack(following)[0]) if len(following) == inline else 0
     return entries, after
 
 
@@ -180,12 +161,10 @@ def pack(
     """Pack a main directory, which has no pointers, and those that it points to.
 
     The result will stand at an even offset. Empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
-
-    Returns:
-        It, and the offset of the main directory.
+    The offset of the main directory is given with it.
     """
     data, entries = bytearray(), {entry.tag: entry for entry in main}
-    kind = 18 if layout.inline == 8 else LONG
+    kind = 18 if layout.big else LONG
     for tag, part in parts.items():
         if part:
             start = edit_directory(data, None, {entry.tag: entry for entry in part}, layout, at)
@@ -266,28 +245,25 @@ def edit_directory(
     """Put other entries, None for those that go, into a directory at an offset, or a new one.
 
     The next directory is unlinked. One that is new or grows moves to the end. What is given will
-    stand at an even offset ``shift`` of the structure.
-
-    Returns:
-        The offset of the directory.
+    stand at an even offset ``shift`` of the structure. The offset of the directory is returned.
     """
-    head, size, number = struct.calcsize(layout.count), struct.calcsize(layout.entry), 0
+    head, size, number = layout.count.size, layout.entry.size, 0
     rows: dict[int, bytes] = {}
     if start is not None:
-        number = int(struct.unpack_from(layout.count, tiff, start)[0])
+        number = int(layout.count.unpack_from(tiff, start)[0])
         for at in range(start + head, start + head + size * number, size):
-            rows[struct.unpack_from(layout.order + "H", tiff, at)[0]] = bytes(tiff[at : at + size])
+            rows[layout.entry.unpack_from(tiff, at)[0]] = bytes(tiff[at : at + size])
     for tag, entry in changes.items():
         rows.pop(tag, None)
         if entry is not None:
             field = layout.turned(entry.value, entry.kind)
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
-                place = struct.pack(layout.offset, shift + len(tiff))
+                place = layout.offset.pack(shift + len(tiff))
                 tiff += field + bytes(len(field) % 2)
                 field = place
             count = len(entry.value) // _BYTES[entry.kind]
-            rows[tag] = struct.pack(layout.entry, tag, entry.kind, count, field)
-    table = struct.pack(layout.count, len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
+            rows[tag] = layout.entry.pack(tag, entry.kind, count, field)
+    table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
     if start is None or len(rows) > number:
         start = len(tiff) + len(tiff) % 2
         tiff += bytes(start + len(table) + layout.inline - len(tiff))

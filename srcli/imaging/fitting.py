@@ -169,7 +169,7 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
     layout, start = exif.read_start(old)
     main, thumbnail = exif.read_directory(old, start, layout)
     parts = exif.read_parts(old, main, layout)
-    if layout.inline == 8:
+    if layout.big:
         raise ValueError("an EXIF block of a kind that does not exist")
     tiff = _without_thumbnail(old, thumbnail if thumbnail > start else 0, layout)
     changes = _changed(main, pixels)
