@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from dataclasses import replace
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
 from srcli.imaging import labels, vips
@@ -30,10 +31,9 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette,
 _ALPHA = frozenset({4, 6})
 _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
-TEXTS = (b"iTXt", b"tEXt", b"zTXt")
-BEST_DEFLATE_RATIO = 1032
-LARGEST_TEXT = 2**24
-"""Bytes that a compressed chunk of metadata may unpack to."""
+_TEXTS = (b"iTXt", b"tEXt", b"zTXt")
+_BEST_DEFLATE_RATIO = 1032
+_LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
 _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
 _LARGEST_KEPT = 2**20  # bytes that one may unpack to: Pillow opens no file with a larger one
 _XMP_KEYWORD, _SOFTWARE_KEYWORD, _COMMENT_KEYWORD = b"XML:com.adobe.xmp", b"Software", "Comment"
@@ -61,14 +61,14 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     for kind, content, sound in walk(stream):
         if not sound:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
-        elif kind in TEXTS:
+        elif kind in _TEXTS:
             texts.append((kind, content))
         else:
             chunks.setdefault(kind, content)
             frames += kind == b"fcTL"
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks.get(b"IHDR", b""))
     channels = 1 if colour in (0, 4) else 3
-    metadata = read_texts(texts, notes)
+    metadata = _read_texts(texts, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
     exif, dpi = chunks.get(b"eXIf") or metadata.exif, _resolution(chunks.get(b"pHYs", b""))
     metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
@@ -96,7 +96,7 @@ def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a PNG file that ``read_header`` accepts: (H, W, C) of 8 or 16 bits, alpha (H, W)."""
     data = stream.read()
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
-    if len(data) * BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
+    if len(data) * _BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
         raise ValueError("it holds too little data for its size")
     try:
         values = vips.decode(vips.open_image("png", data))
@@ -112,18 +112,18 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
     libvips would write EXIF, but never as it was given.
     """
-    head, chunks = bytearray(), _pack_metadata(metadata)
+    head: bytes | None = b""
 
     def write(data: bytes) -> int:
         """Replace all chunks between header and pixels by those of the metadata."""
-        nonlocal chunks
-        if chunks is None:
+        nonlocal head
+        if head is None:
             return stream.write(data)
-        head.extend(data)
+        head += data
         start = head.find(b"IDAT") - 4
         if start >= 0:
-            stream.write(bytes(head[:33]) + chunks + bytes(head[start:]))
-            chunks = None
+            stream.write(head[:33] + _pack_metadata(metadata) + head[start:])
+            head = None
         return len(data)
 
     # Of about the size and speed that Pillow has at level 1: more would cost seconds for 2 %.
@@ -131,27 +131,28 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     vips.encode(stream, values, ".png", write, compression=4, filter="paeth", bitdepth=bits)
 
 
-def _pack_metadata(metadata: Metadata) -> bytes | None:
-    chunks, icc = b"", metadata.icc
-    if metadata.colours is not None:
-        kept = metadata.colours.chunks
-        if not kept and metadata.colours.cicp is not None:
-            # programs that do not know code points take the profile
-            kept, icc = ((b"cICP", metadata.colours.cicp),), metadata.profile
-        chunks += b"".join(chunk(kind, content) for kind, content in kept)
+def _pack_metadata(metadata: Metadata) -> bytes:
+    label, icc = metadata.colours, metadata.icc
+    chunks = [*label.chunks] if label is not None else []
+    if label is not None and label.cicp is not None and not chunks:
+        # programs that do not know code points take the profile
+        chunks, icc = [(b"cICP", label.cicp)], metadata.profile
     if icc is not None:
-        chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if metadata.dpi is not None:
         density = (min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi)
-        chunks += chunk(b"pHYs", struct.pack(">IIB", *density, 1))
+        chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:
-        chunks += chunk(b"eXIf", metadata.exif.removeprefix(PREFIX))
+        chunks.append((b"eXIf", metadata.exif.removeprefix(PREFIX)))
     if metadata.xmp is not None:
-        chunks += chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp)
+        chunks.append(_text_chunk(_XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
-        chunks += chunk(b"iTXt", _SOFTWARE_KEYWORD + b"\0\0\0\0\0" + metadata.software.encode())
-    chunks += b"".join(chunk(*text) for text in metadata.texts)
-    return chunks
+        chunks.append(_text_chunk(_SOFTWARE_KEYWORD, metadata.software.encode()))
+    return b"".join(chunk(*one) for one in (*chunks, *metadata.texts))
+
+
+def _text_chunk(keyword: bytes, text: bytes) -> Chunk:
+    return b"iTXt", keyword + bytes(5) + text  # not packed, and in no language
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -204,7 +205,7 @@ def _read_colours(
     icc = None
     if b"iCCP" in chunks:
         try:
-            icc = inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
+            icc = _inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
     icc = icc or (None if b"sRGB" in chunks else raw_icc)
@@ -223,7 +224,7 @@ def _read_colours(
     return None, labels.from_primaries(xy, [curve], channels, notes, kept)
 
 
-def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
+def _read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     """Read the text chunks of a PNG file; damaged ones, and more than 32 MiB, are left out.
 
     They are kept as they are stored. EXIF, XMP and the colour profile may be raw profiles, as
@@ -237,7 +238,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
         keyword, end, rest = content.partition(b"\0")
         if _OF_THE_FILE.match(keyword):
             continue
-        limit = max(min(room, LARGEST_TEXT), 0)
+        limit = max(min(room, _LARGEST_TEXT), 0)
         try:
             text = _unpack(kind, rest, limit if end else -1)
             room -= len(text)
@@ -253,7 +254,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
             else:
                 left_out.add(keyword.decode("latin-1"))
         except (IndexError, ValueError, zlib.error):
-            room -= min(limit, len(rest) * BEST_DEFLATE_RATIO)
+            room -= min(limit, len(rest) * _BEST_DEFLATE_RATIO)
             left_out.add(keyword.decode("latin-1"))
     if "iptc" in profiles:
         notes.append("IPTC captions left out")
@@ -269,7 +270,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     )
 
 
-def inflate(content: bytes, limit: int = LARGEST_TEXT) -> bytes:
+def _inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
     """Unpack a compressed chunk; one that is cut short or unpacks to more is a ValueError."""
     unpacker = zlib.decompressobj()
     result = unpacker.decompress(content, limit + 1)
@@ -286,42 +287,39 @@ def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
         text = value.decode()
     except UnicodeDecodeError:
         text = value.decode("latin-1")
-    return ((b"iTXt", _COMMENT_KEYWORD.encode() + b"\0\0\0\0\0" + text.replace("\0", "").encode()),)
+    return (_text_chunk(_COMMENT_KEYWORD.encode(), text.replace("\0", "").encode()),)
 
 
 def texts_elsewhere(
     texts: Sequence[Chunk], *, in_exif: bool, in_comment: bool
 ) -> tuple[dict[int, str], str, tuple[str, ...]]:
-    """Return what a format other than PNG holds of texts.
+    """Return what a format other than PNG holds of texts, as texts.
 
-    Returns:
-        Those for the main directory of EXIF, by tag; the comment; and the keywords of the others.
+    They are those for the main directory of EXIF, by tag; the comment; the keywords of the others.
     """
     words: dict[str, str] = {}
     for kind, content in texts:
         keyword, _, rest = content.partition(b"\0")
-        text = _words(kind, _unpack(kind, rest, LARGEST_TEXT)).strip()
-        words.setdefault(keyword.decode("latin-1"), text)
-    short = {keyword: text for keyword, text in words.items() if len(text.encode()) <= _LONGEST}
+        words.setdefault(keyword.decode("latin-1"), _words(kind, _unpack(kind, rest)).strip())
+    short = {key: text for key, text in words.items() if 0 < len(text.encode()) <= _LONGEST}
     by_tag = {
-        tag: next((one for one in keywords if short.get(one)), "")
+        tag: [one for one in keywords if one in short][:1]
         for tag, keywords in _BY_TAG.items()
         if in_exif
     }
     comment = short.get(_COMMENT_KEYWORD, "") if in_comment else ""
-    kept = {*by_tag.values(), *[_COMMENT_KEYWORD] * bool(comment)}
+    kept = {*chain(*by_tag.values()), *[_COMMENT_KEYWORD] * bool(comment)}
     others = tuple(keyword for keyword in words if keyword not in kept)
-    return {tag: short[one] for tag, one in by_tag.items() if one}, comment, others
+    return {tag: short[one] for tag, found in by_tag.items() for one in found}, comment, others
 
 
-def _unpack(kind: bytes, rest: bytes, limit: int) -> bytes:
-    """Return the text behind the keyword of a chunk."""
-    if kind == b"zTXt":
-        return inflate(rest[1:], limit)
+def _unpack(kind: bytes, rest: bytes, limit: int = _LARGEST_TEXT) -> bytes:
+    """Return the text behind the keyword of a chunk; it may be packed."""
+    packed, rest = (True, rest[1:]) if kind == b"zTXt" else (False, rest)
     if kind == b"iTXt":
-        packed, rest = rest[0], rest[2:].split(b"\0", 2)[2]
-        if packed:
-            return inflate(rest, limit)
+        packed, rest = bool(rest[0]), rest[2:].split(b"\0", 2)[2]
+    if packed:
+        return _inflate(rest, limit)
     if len(rest) > limit:
         raise ValueError("a text is too long")
     return rest
