@@ -87,6 +87,10 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
     assert top == 0
     assert got.shape == expected.shape
     assert np.abs(got - expected.clip(0, 1) * 255).max() <= 0.5001
+    for together in (2, 16):  # as on GPUs
+        band = make_band(grid, scale)
+        band._together = together
+        np.testing.assert_array_equal(run(band, tiles)[1], got)
 
 
 @pytest.mark.parametrize("first_row", [0, 1, 2])

@@ -239,6 +239,13 @@ def test_regions_of_faces_turn_with_the_picture(srx, tmp_path, orientation):
     assert np.abs(np.array(subject) - middle).max() <= 2
 
 
+def test_a_subject_written_as_an_attribute_fails_no_picture(srx, tmp_path):
+    marked().save(tmp_path / "a.jpg", xmp=packet('exif:SubjectArea="12 10"'))
+    upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", "2")
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.size == (2 * WIDTH, 2 * HEIGHT)
+
+
 def test_regions_of_an_upright_picture_are_not_turned_again(srx, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
