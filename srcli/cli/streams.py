@@ -128,6 +128,8 @@ def report_lines(
     if path is None:
         yield lambda file: None
         return
+    if path == STREAM:
+        raise UsageError("--report -: give the name of a file, such as report.jsonl")
     # all outputs and nearly all inputs have such a suffix; others are recognised by content
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(

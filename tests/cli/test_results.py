@@ -191,6 +191,8 @@ def test_a_picture_is_not_taken_for_a_report(upscale, tmp_path):
         result = upscale(report)
         assert result.code == 2
         assert "exists and is no report" in result.err
+    result = upscale(Path("-"))
+    assert (result.code, "--report -: give the name of a file" in result.err) == (2, True)
     assert (tmp_path / "in" / "nameless").read_bytes() == before
     assert not (tmp_path / "out").exists()
     result = upscale(tmp_path / "no" / "r.jsonl")
