@@ -24,7 +24,6 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_photograph, read_provenance
 from srcli.models import MODELS
-from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.plan import (
     SUFFIXES,
     Item,
@@ -126,8 +125,6 @@ def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
 
 def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, str]:
     """Return the model for a photograph by what it has gone through, and that in one word."""
-    if not weights_path(PHOTO_MODEL, options.scale).is_file():
-        return options.model, ""
     condition = judge(photograph.pixels)
     return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
 

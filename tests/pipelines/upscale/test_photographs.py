@@ -147,8 +147,9 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
             np.testing.assert_array_equal(np.asarray(Image.open(path)), alone)
 
 
-def test_without_weights_for_degraded_pictures_all_get_the_usual_model(tmp_path, astronaut):
+@pytest.mark.parametrize("scale", [3, 4])
+def test_degraded_pictures_get_a_model_of_their_own_at_all_scales(tmp_path, astronaut, scale):
     Image.fromarray(astronaut).save(tmp_path / "rough.jpg", quality=30)
-    options = UpscaleOptions(model="auto", scale=3)
+    options = UpscaleOptions(model="auto", scale=scale)
     (file,) = upscale_files([tmp_path / "rough.jpg"], tmp_path / "out", options).files
-    assert (file.condition, file.model) == ("", "g-idrn")
+    assert (file.condition, file.model) == ("blocks", "g-idrn-photo")
