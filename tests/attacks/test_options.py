@@ -71,10 +71,10 @@ def wrong_values(option: click.Option) -> list[list[str]]:
             found.append(str(kind.max + 1))
     elif isinstance(kind, click.Choice) or kind in (click.INT, click.FLOAT):
         found = ["nonsense", ""]
-    elif isinstance(kind, click.types.StringParamType | click.Path | click.types.FuncParamType):
+    else:
         found = [MEANT[name] for name in option.opts if name in MEANT]
-    else:  # types of our own
-        found = ["nonsense", "", "\x1b[2J"]
+    if isinstance(kind, click.types.FuncParamType):  # read by functions of our own
+        found = found or ["nonsense", "", "\x1b[2J"]
     return [[value] * several for value in found]
 
 
