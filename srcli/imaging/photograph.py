@@ -139,7 +139,7 @@ class Metadata:
     """Descriptions of a picture's pixels, each part as the bytes that formats embed."""
 
     icc: bytes | None = None
-    """It always fits the number of colour channels."""
+    """Colour profile; it always fits the number of colour channels."""
     colours: ColourLabel | None = None
     """Another description of the colours, which counts where there is no ``icc``."""
     exif: bytes | None = None
@@ -147,7 +147,7 @@ class Metadata:
     xmp: bytes | None = None
     """XMP packet; orientation 1 where it states one."""
     dpi: tuple[float, float] | None = None
-    """Horizontal and vertical."""
+    """Pixels per inch, horizontal and vertical."""
     software: str | None = None
     """Programs that made the picture: a text of PNG, which other formats hold in EXIF."""
     texts: tuple[tuple[bytes, bytes], ...] = ()

@@ -170,15 +170,15 @@ def find_due(
     again: defaultdict[str, list[Item]] = defaultdict(list)
     # hardly ever needed, and a look at every output
     taken = cache(lambda: {real_path(item.target) for item in items})
-    judge = partial(_judge, options=options, wanted=options.made_by())
+    look = partial(_judge, options=options, wanted=options.made_by())
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
-        for first, found in zip(items, pool.map(judge, items), strict=True):
+        for first, found in zip(items, pool.map(look, items), strict=True):
             item, verdict = first, found
             if in_folder and found.kind == "another":
                 new = named_by_extension(first, options.suffix)
                 if real_path(new.target) not in taken():
                     taken().add(real_path(new.target))
-                    item, verdict = new, judge(new)
+                    item, verdict = new, look(new)
             kind, reason, error = verdict
             if error is not None:
                 reporter.fail(first, error)
