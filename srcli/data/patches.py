@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srcli.data.degrading import degraded_patch, draw
@@ -17,8 +19,6 @@ from srcli.layers.network import upload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Degradation
@@ -35,6 +35,22 @@ BEYOND = 0.1
 """Largest distance of a varied black from 0, of a varied white from 1."""
 LEVELS = {"rgb": (0.0, 1.0), "y": (Y_BLACK / 255, Y_WHITE / 255)}
 """Black and white of pictures, by the colour of the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """The patches of one step as they lie in the pictures, and how they are to vary."""
+
+    lr: Picture | Tensor
+    """(N, P, P, 3) uint8."""
+    hr: Picture | Tensor
+    """(N, sP, sP, 3) uint8."""
+    orders: Numbers | None
+    """(N, 3): the channel that each becomes."""
+    colours: NDArray[np.float64] | None
+    """(N, 4) of ``draw_colours``."""
+    levels: NDArray[np.float64] | None
+    """(N, 2) of ``draw_levels``."""
 
 
 class PatchSampler:
@@ -97,6 +113,10 @@ class PatchSampler:
             Floats in [0, 1], with varied levels in [-0.1, 1.1], in channels_last layout; C is 3,
             or 1 for Y.
         """
+        return self.varied(self.cut(step, stage), self.device)
+
+    def cut(self, step: int, stage: Stage) -> Patches:
+        """Draw the patches of one step, and cut or degrade them."""
         random = np.random.default_rng((self.seed, step))
         batch, patch = stage.batch, stage.edge(self.scale)
         usable = self.usable(patch)
@@ -107,30 +127,39 @@ class PatchSampler:
             places = np.where(better[:, None], other, places)
         ways = np.array(TURNS[stage.augmentation])
         turns = ways[random.integers(0, 8, size=batch) % len(ways)]
-        orders = np.tile(np.arange(3), (batch, 1))
-        if stage.shuffle_channels:
+        orders = np.tile(np.arange(3), (batch, 1)) if stage.shuffle_channels else None
+        if orders is not None:
             orders = random.permuted(orders, axis=1)
         levels = draw_levels(random, batch, stage.vary_levels) if stage.vary_levels else None
         colours = draw_colours(random, batch, stage.recolour) if stage.recolour else None
         # Everything is drawn for the whole batch; then each process takes its own part.
         part, parts = self.share
         own = np.arange(batch * part // parts, batch * (part + 1) // parts)
-        places, turns, orders = places[own], turns[own], orders[own]
-        lr = self._lr_patches(step, own, places, turns, patch)
-        hr = self._hr.cut(places[:, 0], places[:, 1:] * self.scale, turns, patch * self.scale)
-        if stage.shuffle_channels:
-            lr, hr = _reordered(lr, orders), _reordered(hr, orders)
-        if colours is not None:
-            lr, hr = recoloured(lr, hr, colours[own])
+        places, turns = places[own], turns[own]
+        return Patches(
+            lr=self._lr_patches(step, own, places, turns, patch),
+            hr=self._hr.cut(places[:, 0], places[:, 1:] * self.scale, turns, patch * self.scale),
+            orders=None if orders is None else orders[own],
+            colours=None if colours is None else colours[own],
+            levels=None if levels is None else levels[own],
+        )
+
+    def varied(self, patches: Patches, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the batch of patches, their colours and levels varied, on a device."""
+        lr, hr = (to_tensor(upload(each, device)) for each in (patches.lr, patches.hr))
+        if patches.orders is not None:
+            lr, hr = _reordered(lr, patches.orders), _reordered(hr, patches.orders)
+        if patches.colours is not None:
+            lr, hr = recoloured(lr, hr, patches.colours)
         if self.colour == "y":
             lr, hr = luma(lr), luma(hr)
-        if levels is not None:
-            lr, hr = (set_levels(each, levels[own], self.colour) for each in (lr, hr))
+        if patches.levels is not None:
+            lr, hr = (set_levels(each, patches.levels, self.colour) for each in (lr, hr))
         return lr, hr
 
     def _lr_patches(
         self, step: int, numbers: Numbers, places: Numbers, turns: Numbers, patch: int
-    ) -> Tensor:
+    ) -> Picture | Tensor:
         """Crop LR patches at ``places``, or degrade HR there by draws of step and number."""
         if self.degradation is None:
             return self._lr.cut(places[:, 0], places[:, 1:], turns, patch)
@@ -143,7 +172,7 @@ class PatchSampler:
             chain = draw(self.degradation, self.scale, random)
             lr_patch = degraded_patch(pictures[which], (y, x), patch, chain, random)
             patches.append(turned(lr_patch, turn))
-        return to_tensor(np.stack(patches))
+        return np.stack(patches)
 
     def _draw(self, random: np.random.Generator, usable: Numbers, stage: Stage) -> Numbers:
         """Draw a place for each patch: number of the picture, top and left in LR pixels."""
@@ -262,8 +291,8 @@ class HostAtlas:
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.pictures = list(pictures)
 
-    def cut(self, which: Numbers, corner: Numbers, turns: Numbers, edge: int) -> Tensor:
-        """Return square patches in channels_last layout.
+    def cut(self, which: Numbers, corner: Numbers, turns: Numbers, edge: int) -> Picture:
+        """Return square patches.
 
         Args:
             which: (N,) numbers of pictures.
@@ -272,14 +301,14 @@ class HostAtlas:
             edge: Of the patches, pixels.
 
         Returns:
-            (N, 3, edge, edge) floats in [0, 1].
+            (N, edge, edge, 3) uint8.
         """
         patches = np.empty((len(which), edge, edge, 3), np.uint8)
         drawn = zip(which.tolist(), corner.tolist(), turns.tolist(), strict=True)
         for patch, (number, (top, left), turn) in zip(patches, drawn, strict=True):
             there = self.pictures[number][top : top + edge, left : left + edge]
             patch[...] = turned(there, turn)
-        return to_tensor(patches)
+        return patches
 
 
 class DeviceAtlas:
@@ -311,13 +340,12 @@ class DeviceAtlas:
         base, rows, columns = upload(np.stack([first, down, across]), device)[..., None, None]
         index = base + rows * steps[None, :, None] + columns * steps[None, None, :]
         chosen = self.pixels.index_select(0, index.reshape(-1))
-        patches = chosen.reshape(len(which), edge, edge, 3).permute(0, 3, 1, 2)
-        return patches.float().div_(255.0)
+        return chosen.reshape(len(which), edge, edge, 3)
 
 
-def to_tensor(patches: NDArray[np.uint8]) -> Tensor:
+def to_tensor(patches: Tensor) -> Tensor:
     """Convert (N, H, W, 3) uint8 to (N, 3, H, W) floats in [0, 1], in channels_last layout."""
-    return torch.from_numpy(patches).permute(0, 3, 1, 2).float().div_(255.0)
+    return patches.permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def turned(patch: Picture, turn: int) -> Picture:

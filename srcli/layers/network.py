@@ -172,10 +172,10 @@ def upload(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """Copy to a device; to a GPU through pinned memory, in the order of its other work.
 
     A copy from ordinary memory would first wait until the GPU has done all that it was given. On a
-    processor the tensor may share the memory of ``values``.
+    processor the tensor may share the memory of ``values``; what lies on the device stays there.
     """
     host = values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
-    if device.type != "cuda":
+    if device.type != "cuda" or host.is_cuda:
         return host.to(device)
     with torch.cuda.device(device):  # else pinned memory would take room on the first GPU
         return host.pin_memory().to(device, non_blocking=True)

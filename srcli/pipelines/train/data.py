@@ -6,13 +6,15 @@ LR is degraded as the recipe says, but that of sets that are named to validate o
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import signal
 from contextlib import closing
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from multiprocessing import get_all_start_methods
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
@@ -21,20 +23,19 @@ from srcli.errors import DataError, UsageError, one_file
 from srcli.evaluation.sets import CHAINS, find_set, read_pair, resolve_set_name
 from srcli.imaging.degrading import KERNELS
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.network import upload
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes
-from srcli.threads import ReadAhead
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
 
+    from srcli.data.patches import Patches
     from srcli.data.training_set import DataSelection, TrainingSet
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from srcli.training.steps import Numerics
 
 
-BATCHES_AHEAD = 4
-"""Batches that are made beforehand, each in a thread of its own."""
 HELD_OUT = "held-out"
 """Name of the pictures that were kept back from the training data."""
 
@@ -86,33 +85,54 @@ def load_data(
 
 
 class PrefetchSampler:
-    """A sampler that makes the batches of the next iterations while a GPU computes this one.
+    """A sampler whose batches other processes make while a GPU computes this iteration.
 
     A batch depends on its step and stage only, so that the batches are those of ``sampler``.
-    After a skipped step or in another stage, the first batch is made when it is needed.
+    After a skipped step or in another stage, the first batch is made when it is needed. Where
+    processes cannot be forked, each batch is made in its own iteration.
     """
 
-    def __init__(
-        self, sampler: PatchSampler, device: torch.device, *, ahead: int = BATCHES_AHEAD
-    ) -> None:
+    def __init__(self, sampler: PatchSampler, device: torch.device, *, workers: int) -> None:
         self.sampler = sampler
         self._device = device
-        self._ahead = ahead
-        self._pool = ThreadPoolExecutor(ahead, thread_name_prefix="batch")
-        self._batches: ReadAhead[int, tuple[Tensor, Tensor]] | None = None
+        self._workers = workers if "fork" in get_all_start_methods() else 0
+        self._patches: Iterator[Patches] = iter(())
         self._next: tuple[int, Stage] | None = None
 
     def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return the result of ``PatchSampler.batch``, on the device."""
-        if self._batches is None or self._next != (step, stage):
-            if self._batches is not None:
-                self._batches.close()
-            make = partial(self.sampler.batch, stage=stage)
-            self._batches = ReadAhead(make, count(step), ahead=self._ahead + 1, pool=self._pool)
+        if self._next != (step, stage):
+            self._patches = iter(
+                DataLoader(
+                    _Steps(self.sampler, stage),
+                    batch_size=None,
+                    sampler=count(step),
+                    num_workers=self._workers,
+                    collate_fn=_as_it_is,  # through pipes: containers have little /dev/shm
+                    worker_init_fn=_ignore_interrupts,
+                    multiprocessing_context="fork" if self._workers else None,
+                    generator=torch.Generator(),  # leaves PyTorch's own alone
+                )
+            )
         self._next = (step + 1, stage)
-        _, made = next(self._batches)
-        lr, hr = made.result()
-        return upload(lr, self._device), upload(hr, self._device)
+        return self.sampler.varied(next(self._patches), self._device)
+
+
+class _Steps(Dataset[Any]):
+    def __init__(self, sampler: PatchSampler, stage: Stage) -> None:
+        self._sampler, self._stage = sampler, stage
+
+    def __getitem__(self, step: int) -> Patches:
+        return self._sampler.cut(step, self._stage)
+
+
+def _as_it_is(patches: Any) -> Any:  # noqa: ANN401
+    return patches
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C to the training, which ends its iteration first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def make_sampler(
@@ -145,7 +165,10 @@ def make_sampler(
                 f"{total - usable} of {total} pictures are smaller than a patch of "
                 f"{patch}x{patch} LR pixels and not used"
             )
-    return sampler if home == device else PrefetchSampler(sampler, device)
+    if home == device:
+        return sampler
+    # One processor is the training's own.
+    return PrefetchSampler(sampler, device, workers=max(processors() // team.local_size - 1, 1))
 
 
 def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.device:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -86,24 +88,12 @@ def sampler(astronaut):
     return PatchSampler(pairs, device=CPU, seed=1, degradation=AERIAL)
 
 
-class Watched:
-    """Notes which steps were made, and in which threads."""
-
-    def __init__(self, sampler):
-        self.sampler, self.steps, self.threads = sampler, [], set()
-
-    def batch(self, step, stage):
-        self.steps.append(step)
-        self.threads.add(threading.current_thread())
-        return self.sampler.batch(step, stage)
-
-
 def same(left, right):
     return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 def test_batches_are_the_same_in_and_out_of_order(sampler):
-    ahead = PrefetchSampler(sampler, CPU)
+    ahead = PrefetchSampler(sampler, CPU, workers=2)
     for step, batch, patch in [(0, 4, 16), (1, 4, 16), (2, 4, 16), (9, 4, 16), (3, 4, 16)]:
         made = ahead.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True))
         assert same(made, sampler.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True)))
@@ -115,11 +105,23 @@ def test_batches_are_the_same_in_and_out_of_order(sampler):
     assert same(shuffled, sampler.batch(5, Stage(batch=2, patch=24, shuffle_channels=True)))
 
 
-def test_the_next_batches_are_made_beforehand_and_once(sampler):
-    watched = Watched(sampler)
-    ahead = PrefetchSampler(watched, CPU, ahead=3)  # type: ignore[arg-type]
-    for step in range(5):
-        ahead.batch(step, Stage(batch=2, patch=16))
-    ahead._pool.shutdown(wait=True)
-    assert sorted(watched.steps) == list(range(8))
-    assert threading.current_thread() not in watched.threads
+def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(sampler):
+    ahead = PrefetchSampler(sampler, CPU, workers=2)
+    stage = Stage(batch=2, patch=16)
+    ahead.batch(0, stage)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for each in workers:
+        assert each.pid is not None
+        os.kill(each.pid, signal.SIGINT)
+    for step in range(1, 8):
+        assert same(ahead.batch(step, stage), sampler.batch(step, stage))
+    assert all(each.is_alive() for each in workers)
+
+
+def test_pytorchs_random_numbers_stay_the_same(sampler):
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    PrefetchSampler(sampler, CPU, workers=1).batch(0, Stage(batch=2, patch=16))
+    assert torch.equal(torch.rand(3), expected)

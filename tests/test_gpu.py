@@ -1,0 +1,89 @@
+"""The program on a GPU, from the command line: pictures, memory, training and its resumption."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.models import MODELS
+from srcli.models.weights import load_model, shipped_scales
+
+pytestmark = pytest.mark.gpu
+SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1), ("fp16", 2), ("bf16", 12)])
+def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, most):
+    Image.fromarray(data.astronaut()[:120, :150]).save(tmp_path / "a.png")
+    options = ["-m", model, "-s", "4", "--engine", "torch", "--tile", "64", "--quiet"]
+    for device, kind in (("cpu", "fp32"), ("cuda", precision)):
+        out = tmp_path / f"{device}.png"
+        chosen = ["--device", device, "--precision", kind]
+        result = srx("upscale", tmp_path / "a.png", out, *options, *chosen)
+        assert result.code == 0, result.err
+    cpu, gpu = (np.asarray(Image.open(tmp_path / f"{each}.png"), int) for each in ("cpu", "cuda"))
+    assert cpu.std() > 10
+    assert np.abs(cpu - gpu).max() <= most
+
+
+def test_a_batch_that_does_not_fit_is_halved():
+    picture = np.tile(data.astronaut(), (2, 2, 1))
+    grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 192).grid(1024, 1024)
+
+    def engine(batch: int | None) -> TorchEngine:
+        network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
+        return TorchEngine(network, device=device, half=torch.float16, batch=batch)
+
+    whole = enlarge_array(engine(None), picture, grid)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(2**30 / torch.cuda.mem_get_info()[1])
+    try:
+        small = engine(64)
+        halved = enlarge_array(small, picture, grid)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert small.batch_size(192, 192) < 36
+    assert whole.std() > 10
+    assert np.abs(whole.astype(int) - halved).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        ("g-idrn", ()),
+        ("g-idrn-muon", ("--degradation", "restore")),
+        ("rrlfn-muon", ()),
+        ("ddsr", ()),
+        ("nested-attn-muon", ()),
+        ("g-idrn-adversarial", ()),
+        ("attentive-gan", ()),
+    ],
+)
+def test_a_training_stops_and_goes_on(srx, tmp_path, recipe, options):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(6):
+        crop = data.astronaut()[40 * i : 40 * i + 256, :256]
+        Image.fromarray(crop).save(pictures / f"{i}.png")
+    run = tmp_path / "run"
+    small = ("--set", "stages.0.batch=4", "--set", "stages.0.patch=24")
+    begun = srx(
+        "train", recipe, "-s", "4", "--data", pictures, "--out", run, *small, *options,
+        "--device", "cuda", "--budget", "6", "--quiet",
+    )  # fmt: skip
+    assert begun.code == 0, begun.err
+    resumed = srx("train", "--resume", run, "--budget", "12", "--device", "cuda", "--quiet")
+    assert resumed.code == 0, resumed.err
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    psnr = [line["psnr"] for line in lines if line["event"] == "validation"]
+    assert len(psnr) > 2
+    assert psnr[-1] > 15
+    assert (run / "last.safetensors").is_file()
