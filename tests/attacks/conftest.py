@@ -15,6 +15,7 @@ from PIL import Image
 
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,8 +111,6 @@ def tell():
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
     """Small files of every format that is read, by their suffixes."""
-    import rasterio
-
     folder = tmp_path_factory.mktemp("originals")
     crop = astronaut[:36, :44]
     metadata = Metadata(exif=_exif(), dpi=(72.0, 72.0))
@@ -125,18 +124,13 @@ def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
     deep = Photograph(pixels=crop.astype(np.uint16) * 257, alpha=None, metadata=Metadata())
     write_photograph(folder / "deep.png", deep, fmt="png")
     found[".deep.png"] = (folder / "deep.png").read_bytes()
-    place = rasterio.Affine(0.5, 0, 600_000, 0, -0.5, 5_100_000)
     rasters: dict[str, dict[str, object]] = {
         ".geo.tif": {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
         ".strips.tif": {"compress": "lzw", "nodata": 0},
         ".jp2": {"driver": "JP2OpenJPEG"},
     }
     for name, options in rasters.items():
-        profile = {"driver": "GTiff", "crs": "EPSG:32633", "transform": place, **options}
-        with rasterio.open(
-            folder / f"a{name}", "w", height=36, width=44, count=3, dtype="uint8", **profile
-        ) as file:
-            file.write(crop.transpose(2, 0, 1))
+        write_by_gdal(folder / f"a{name}", crop, **PLACE, **options)
         found[name] = (folder / f"a{name}").read_bytes()
     found[".vrt"] = (
         b'<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>EPSG:32633</SRS><GeoTransform>6e5, 0.5'

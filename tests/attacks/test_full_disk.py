@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from safetensors.numpy import load
 
 from tests.attacks.conftest import ALONE, TINY, write_all
 from tests.fixtures.ablations import ABLATION_FILE
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
 
@@ -73,15 +73,8 @@ def disk(tmp_path):
 @pytest.fixture
 def scene(tmp_path):
     """A raster that compression hardly makes smaller."""
-    pixels = np.random.default_rng(28).integers(0, 256, (3, 300, 260), np.uint8)
-    path = tmp_path / "scene.tif"
-    place = rasterio.Affine(0.5, 0, 600_000, 0, -0.5, 5_100_000)
-    with rasterio.open(
-        path, "w", driver="GTiff", height=300, width=260, count=3, dtype="uint8",
-        crs="EPSG:32633", transform=place,
-    ) as file:  # fmt: skip
-        file.write(pixels)
-    return path
+    pixels = np.random.default_rng(28).integers(0, 256, (300, 260, 3), np.uint8)
+    return write_by_gdal(tmp_path / "scene.tif", pixels, **PLACE)
 
 
 def is_whole(name: str, content: bytes) -> bool:

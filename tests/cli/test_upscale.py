@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import rasterio
-from PIL import Image, ImageCms
+from PIL import Image
 
 import srcli
 from srcli.cli.main import run
@@ -25,11 +25,10 @@ from srcli.imaging.resize import mod_crop, resize
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import psnr
 from srcli.models.weights import weights_path
+from tests.fixtures.photographs import PLACE, SRGB, write_by_gdal
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.fixture
@@ -168,6 +167,8 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
             "--device cuda:1: Ray chooses the GPU",
         ),
         (["{photos}", "out", "-m", "missing.safetensors"], "no such weights"),
+        (["{photos}", "out", "-m", "g-idrn-aerial", "-s", "3"], "has no scale 3"),
+        (["{photos}", "out", "--device", "cpu", "--precision", "fp16"], "needs a GPU"),
         (["{photos}", "out", "--frobnicate"], "No such option"),
         (["{photos}", "out", "-f", "tiff8"], "--format tiff8"),
     ],
@@ -181,6 +182,8 @@ def test_wrong_usage_is_one_clear_line_and_code_two(srx, photos, monkeypatch, ar
     assert message in result.err
     assert "Traceback" not in result.err
     assert {p.name: p.read_bytes() for p in photos.iterdir()} == before
+    if "--overlap" not in arguments:  # a dry run cuts no tiles
+        assert srx("upscale", *(a.format(**places) for a in arguments), "--dry-run").code == 2
 
 
 def test_replacing_a_file_has_to_be_meant(srx, photos):
@@ -265,12 +268,12 @@ def test_a_back_projected_picture_made_smaller_is_the_input(srx, tmp_path, astro
 def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut, georeferenced):
     source, out = tmp_path / "a.tif", tmp_path / "out.tif"
     if georeferenced:
-        transform = rasterio.Affine(1, 0, 500000, 0, -1, 5200000)
-        profile = {"width": 16, "height": 16, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
-        with rasterio.open(source, "w", transform=transform, **profile) as file:
-            file.write(astronaut[:16, :16].transpose(2, 0, 1))
+
+        def describe(file):
             file.update_tags(OWNER="Secret", AREA_OR_POINT="Point")
             file.update_tags(1, NOTE="Secret")
+
+        write_by_gdal(source, astronaut[:16, :16], then=describe, **PLACE)
     else:
         exif = Image.Exif()
         exif[0x010F] = "Secret"
@@ -377,14 +380,9 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_pa
 
 
 @pytest.mark.parametrize("words", [(), ("--cog",), ("-f", "jpg"), ("-f", "png")])
-def test_rasters_say_which_software_and_model_made_them(srx, srx_data, tmp_path, words):
-    source = tmp_path / "in.tif"
-    with rasterio.open(srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif") as landsat:
-        profile = landsat.profile | {"width": 24, "height": 16}
-        pixels = landsat.read(window=rasterio.windows.Window(200, 200, 24, 16))
-    with rasterio.open(source, "w", **profile) as file:
-        file.write(pixels)
-        file.update_tags(TIFFTAG_SOFTWARE="Mosaic 3", AREA="Bahamas")
+def test_rasters_say_which_software_and_model_made_them(srx, astronaut, tmp_path, words):
+    source, tags = tmp_path / "in.tif", {"TIFFTAG_SOFTWARE": "Mosaic 3", "AREA": "Bahamas"}
+    write_by_gdal(source, astronaut[:16, :24], then=lambda file: file.update_tags(**tags), **PLACE)
     asked = ("upscale", source, tmp_path, "--suffix", "_big", "-m", "bicubic", "-s", 2, *words)
     suffix = words[-1] if "-f" in words else "tif"
     key = {"jpg": "EXIF_Software", "png": "Software", "tif": "TIFFTAG_SOFTWARE"}[suffix]

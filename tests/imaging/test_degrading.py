@@ -105,11 +105,6 @@ def test_a_jpeg_rounds_what_it_is_given():
     assert np.array_equal(JpegFile(quality=100).apply(picture, source()), flat(100, 8))
 
 
-def test_a_margin_is_cut_from_the_plain_downscale(astronaut):
-    inner = DegradationChain(scale=4).apply(astronaut, source(), margin=2)
-    assert np.array_equal(inner, downscale(astronaut, 4)[2:-2, 2:-2])
-
-
 CHAIN: dict[str, Any] = {
     "before": (GaussianBlur(sigma=1.7, aspect=0.7, angle=40),),
     "after": (SensorNoise(sigma=3, shot=0.5), JpegFile(quality=80, subsampled=True)),
@@ -144,13 +139,6 @@ def test_an_edge_stays_where_it_is(scale, axis, chain):
     near = slice(73 // scale - 6, 73 // scale + 5)
     centre = (steps[near] * (np.arange(len(steps))[near] + 1)).sum() / steps[near].sum()
     assert centre == pytest.approx(73 / scale, abs=0.1)
-
-
-def test_the_source_decides_everything(astronaut):
-    chain = DegradationChain(scale=2, **CHAIN)
-    first = chain.apply(astronaut, source(1))
-    assert np.array_equal(first, chain.apply(astronaut, source(1)))
-    assert not np.array_equal(first, chain.apply(astronaut, source(2)))
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -259,12 +247,3 @@ def test_filter_and_downscale_in_one_go_are_the_sum_and_matlab_s_bicubic(astrona
         found = filtered(picture, kernel, scale)
         assert found.shape == (*size, 3)
         assert np.abs(found - expected).max() < error
-
-
-def test_a_margin_is_cut_away_and_changes_nothing_else(astronaut):
-    kernel = np.outer(np.hanning(9)[1:-1], np.hanning(9)[1:-1])
-    kernel /= kernel.sum()
-    whole = filtered(astronaut, kernel, 4)
-    for margin in (1, 3, 12):
-        found = filtered(astronaut, kernel, 4, margin=margin)
-        assert np.abs(found - whole[margin:-margin, margin:-margin]).max() < 1e-3

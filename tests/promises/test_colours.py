@@ -18,6 +18,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from tests.fixtures.photographs import SRGB
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -229,8 +231,7 @@ def test_gamma_of_gray_png(upscale, tmp_path, fmt):
     assert np.abs(shown(target)[:, 1] - from_srgb_light(light)).max() < 4 / 255
 
 
-SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-ICC_CHUNK = b"icc\0\0" + zlib.compress(SRGB_PROFILE)
+ICC_CHUNK = b"icc\0\0" + zlib.compress(SRGB)
 P3_CHUNK = bytes((*P3_SRGB, 0, 1))
 LINEAR = gamma_chunk(1.0)
 
@@ -259,7 +260,7 @@ def test_precedence_in_png(upscale, tmp_path, chunks, same):
     for kind in set(chunks) - {"iCCP"}:
         assert found[kind.encode()] == chunks[kind]
     if "iCCP" in chunks:
-        assert zlib.decompress(found[b"iCCP"].split(b"\0", 2)[2]) == SRGB_PROFILE
+        assert zlib.decompress(found[b"iCCP"].split(b"\0", 2)[2]) == SRGB
 
 
 def test_light_levels_of_png_stay(upscale, tmp_path):
@@ -355,7 +356,7 @@ def test_colours_of_bmp_headers(upscale, tmp_path, embedded):
 
 def linear_profile() -> bytes:
     """LittleCMS's sRGB with a linear curve."""
-    icc = bytearray(SRGB_PROFILE)
+    icc = bytearray(SRGB)
     for kind in (b"rTRC", b"gTRC", b"bTRC"):
         at = icc.find(kind)
         start, _ = struct.unpack_from(">II", icc, at + 4)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 
 from srcli.data.training_set import DataSelection, load_training_set
@@ -22,7 +21,7 @@ from srcli.pipelines.executors.processes import Place, SerialExecutor
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.ablations import ABLATION_FILE
-from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 
 class OddError(Exception):
@@ -56,9 +55,7 @@ def write_animation(path, level):
 
 
 def write_raster(path, level):
-    where = rasterio.transform.from_origin(500_000, 5_200_000, 0.2, 0.2)
-    pixels = np.full((16, 18, 3), (level, 30, 30), np.uint8)
-    write_by_gdal(path, pixels, crs="EPSG:25832", transform=where)
+    write_by_gdal(path, np.full((16, 18, 3), (level, 30, 30), np.uint8), **PLACE)
 
 
 KINDS = {

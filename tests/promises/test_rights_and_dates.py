@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 
-from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +36,7 @@ def make(path: Path, kind: str) -> Path:
     elif kind == "animation":
         images[0].save(path, save_all=True, append_images=images[1:])
     else:
-        place = rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)
-        write_by_gdal(path, values[0], crs="EPSG:32632", transform=place)
+        write_by_gdal(path, values[0], **PLACE)
     os.utime(path, ns=(THEN, THEN))
     return path
 

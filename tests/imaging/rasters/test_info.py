@@ -4,13 +4,14 @@ import base64
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import Georeference, cast_nodata, read_info
 from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import SIMPLE
+from tests.fixtures.photographs import SRGB
 
 SOURCE = SIMPLE.format(name="a.tif", place=1)
 
@@ -48,13 +49,12 @@ def test_compression_layout_and_profile(tmp_path, save, noise):
     assert (planar.block_height, planar.block_width) == (16, 32)
     plain = read_info(save("b.tif", noise((64, 64, 3))))
     assert (plain.compression, plain.icc) == (None, "")
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.fromarray(noise((8, 8, 3))).save(tmp_path / "c.jpg", icc_profile=profile)
+    Image.fromarray(noise((8, 8, 3))).save(tmp_path / "c.jpg", icc_profile=SRGB)
     jpeg = read_info(tmp_path / "c.jpg")
-    assert (jpeg.compression, base64.b64decode(jpeg.icc)) == ("JPEG", profile)
+    assert (jpeg.compression, base64.b64decode(jpeg.icc)) == ("JPEG", SRGB)
     ycbcr = save("d.tif", noise((8, 8, 3)), photometric="ycbcr", compress="jpeg")
     assert read_info(ycbcr).compression == "JPEG"
-    text = base64.b64encode(profile).decode()
+    text = base64.b64encode(SRGB).decode()
     assert read_info(save("e.tif", noise((8, 8, 3)), source_icc_profile=text)).icc == text
 
 

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from PIL import Image, ImageCms
+from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioIOError
@@ -30,9 +31,10 @@ from srcli.imaging.rasters import merging
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import open_parts, parts_folder
+from tests.fixtures.photographs import SRGB
 
 PHOTO = astronaut()  # 512 x 512 RGB
-SRGB = base64.b64encode(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()).decode()
+SRGB_TEXT = base64.b64encode(SRGB).decode()
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
 
 
@@ -140,7 +142,7 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, 
     pixels = noise((60, 50, 3), "uint16")
     source = save(
         "in.tif", pixels, nodata=65_535, photometric="RGB", compress="lzw", predictor=2,
-        tiled=True, blockxsize=64, blockysize=64, SOURCE_ICC_PROFILE=SRGB, then=describe,
+        tiled=True, blockxsize=64, blockysize=64, SOURCE_ICC_PROFILE=SRGB_TEXT, then=describe,
     )  # fmt: skip
     write(tmp_path / "out.tif", plan(source), pixels)
     found, wanted = described(tmp_path / "out.tif"), described(source)
@@ -148,7 +150,7 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, 
     assert "xml:XMP" in wanted["tags"]
     assert found == wanted
     with rasterio.open(tmp_path / "out.tif") as file:
-        assert file.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == SRGB
+        assert file.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == SRGB_TEXT
 
 
 @pytest.mark.parametrize("options", [{}, {"cog": True}, {"format": "png"}], ids=str)
@@ -442,6 +444,25 @@ def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
             assert file.colorinterp[3] == ColorInterp.alpha
             assert MaskFlags.alpha in file.mask_flag_enums[0]
             np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
+
+
+def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(save, plan, write, tmp_path, noise):
+    pixels, out = noise((40, 50, 4)), tmp_path / "b.tif"
+    pixels[:20, :, 3], pixels[20:, :, 3] = 0, 255
+    source = save("a.tif", pixels, photometric="RGB", alpha="yes")
+    profile = plan(source, cog=True, creation={"COMPRESS": "JPEG"})
+    merging.try_creation_options(out, profile)
+    write(out, profile, pixels[:, :, :3], alpha=pixels[:, :, 3])
+    with rasterio.open(out) as file:
+        assert file.count == 3
+        np.testing.assert_array_equal(file.dataset_mask(), pixels[:, :, 3])
+
+
+def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path, noise):
+    tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
+    pixels = noise((4, 5, 1))
+    write(tmp_path / "b.tif", replace(plan(save("a.tif", pixels)), tags=tags), pixels)
+    assert read_info(tmp_path / "b.tif").tags == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
 
 
 # Runs in a process of its own that is forked for every attempt, because importing takes longer.

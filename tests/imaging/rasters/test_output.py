@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import ImageCms
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
@@ -25,9 +24,8 @@ from srcli.imaging.rasters.output import (
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
-from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.photographs import SRGB, write_by_gdal
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PIXELS = np.zeros((30, 40, 3), np.uint8)
 
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace as Unit
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
@@ -17,6 +16,7 @@ from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.cluster import QUIET, RayExecutor, check_worker, visible
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +80,7 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     (tmp_path / "in").mkdir()
     for i in range(24):
         Image.fromarray(astronaut[i : i + 60, i : i + 60]).save(tmp_path / "in" / f"{i:02}.png")
-    profile = {"driver": "GTiff", "height": 1280, "width": 160, "count": 3, "dtype": "uint8"}
-    where = rasterio.transform.from_origin(500_000, 5_200_000, 0.2, 0.2)
-    with rasterio.open(tmp_path / "in/map.tif", "w", crs=25832, transform=where, **profile) as file:
-        file.write(np.tile(astronaut, (10, 1, 1)).transpose(2, 0, 1))
+    write_by_gdal(tmp_path / "in/map.tif", np.tile(astronaut, (10, 1, 1)), **PLACE)
     engine = EngineOptions(engine="torch")  # whatever the workers have installed
     options = UpscaleOptions(model="g-idrn", scale=2, engine=engine)
     upscale_files([tmp_path / "in"], tmp_path / "alone", options)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+import torch
+from PIL import Image
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
+from tests.fixtures.photographs import SRGB
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def bicubic(picture: Any, scale: int = 2, **options: Any) -> Any:
@@ -91,18 +92,12 @@ def test_the_order_of_bytes_does_not_matter(astronaut, kind):
             for values in ((0, 1e39), (-1e300, 0), (-3e38, 3e38))
         ),
         ([[0.5]], r"a PIL image or a numpy array .* got list"),
+        (torch.zeros(3, 8, 8), r"torch tensor; give tensor\.permute\(1, 2, 0\)"),
     ],
 )
 def test_what_is_no_picture_is_refused(picture, message):
     with pytest.raises(UsageError, match=message):
         bicubic(picture)
-
-
-def test_tensors_are_refused_with_what_to_give():
-    import torch
-
-    with pytest.raises(UsageError, match=r"torch tensor; give tensor\.permute\(1, 2, 0\)"):
-        bicubic(torch.zeros(3, 8, 8))
 
 
 @pytest.mark.parametrize(
@@ -129,26 +124,6 @@ def test_whole_numbers_of_any_type_are_taken(astronaut):
     for options in ({"scale": 2.0, "tile": 32.0}, {"scale": np.int64(2), "overlap": np.uint8(8)}):
         big = srcli.upscale(astronaut[:9, :9], model="bicubic", **options)
         assert big.shape == (18, 18, 3)
-
-
-def test_what_lies_beyond_a_picture_is_missed_little_at_its_edges(astronaut):
-    """Beside a crop surrounded by its outermost pixels, as other programs surround it."""
-    options: dict[str, Any] = {"model": "g-idrn", "scale": 2, "precision": "fp32"}
-    picture = astronaut[:104, 30:144]
-    whole = srcli.upscale(picture, **options).astype(float)
-    mirrored, repeated = [], []
-    for top, left in [(20, 10), (50, 50)]:
-        crop = picture[top : top + 50, left : left + 60]
-        wanted = whole[2 * top : 2 * top + 100, 2 * left : 2 * left + 120]
-        got = srcli.upscale(crop, **options)
-        around = np.pad(crop, ((4, 4), (4, 4), (0, 0)), mode="edge")
-        padded = srcli.upscale(around, **options)[8:-8, 8:-8]
-        assert got.shape == padded.shape == wanted.shape
-        frame = np.ones(wanted.shape, bool)
-        frame[4:-4, 4:-4] = False
-        mirrored.append(np.abs(got - wanted)[frame].mean())
-        repeated.append(np.abs(padded - wanted)[frame].mean())
-    assert np.mean(mirrored) < 0.8 * np.mean(repeated), (mirrored, repeated)
 
 
 def deep(mode):

@@ -7,9 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from srcli.errors import ModelError, UsageError
 from srcli.imaging.resize import Box
-from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 
@@ -61,21 +59,6 @@ def test_sizes_come_true(srx_data, tmp_path, astronaut):
     assert 2 * whole < raster.bytes < 2.004 * whole + 2**20  # parts and result
     again = upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True)
     assert again.count("skipped") == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"model": "g-idrm"}, ModelError),
-        ({"model": "missing.safetensors"}, ModelError),
-        ({"model": "g-idrn-aerial", "scale": 3}, ModelError),
-        ({"engine": EngineOptions(device="cuda:99")}, UsageError),
-        ({"engine": EngineOptions(device="cpu", precision="fp16")}, UsageError),
-    ],
-)
-def test_networks_that_cannot_be_run_are_refused(wide, tmp_path, change, error):
-    with pytest.raises(error):
-        estimate(wide, tmp_path / "out.png", replace(OPTIONS, **change))
 
 
 def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):

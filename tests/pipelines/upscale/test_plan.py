@@ -61,18 +61,6 @@ def test_results_inside_are_left_out(tree, tmp_path):
     assert plan.notes == []
 
 
-def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tree, tmp_path):
-    tree("in/a.jpg", "in/a.png", "in/b.png")
-    plan = plan_of(tmp_path, format="png", suffix="_x4")
-    assert names(plan, tmp_path) == {
-        "in/a.jpg": "out/a_jpg_x4.png",
-        "in/a.png": "out/a_png_x4.png",
-        "in/b.png": "out/b_x4.png",
-    }
-    assert "2 outputs" in plan.notes[0]
-    assert "a_jpg_x4.png" in plan.notes[0]
-
-
 def test_writing_over_the_inputs_is_refused_unless_meant(tree, tmp_path):
     source = tree("in/a.jpg")
     with pytest.raises(UsageError, match="itself an input"):

@@ -203,16 +203,6 @@ def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
     assert is_raster(item(path), BICUBIC)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture at all", b"II*\0"])
-def test_what_is_no_picture_is_left_to_the_way_of_photographs(tmp_path, content):
-    path = tmp_path / "a.tif"
-    path.write_bytes(content)
-    with pytest.raises(PictureError, match=r"a\.tif: "):
-        open_photograph(item(path), BICUBIC)
-    asked = replace(BICUBIC, raster=RasterOptions(nodata=0))
-    assert is_raster(item(path), asked)  # GDAL says the reason
-
-
 def test_options_of_rasters_leave_the_photographs_of_a_folder_alone(picture, astronaut):
     asked = replace(BICUBIC, raster=RasterOptions(nodata=0))
     assert is_raster(item(picture), asked)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 
 from srcli.errors import UsageError
@@ -23,6 +22,7 @@ from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
 from srcli.ports.image import OutOfMemory
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import FileReport
@@ -62,10 +62,7 @@ def folder(tmp_path, astronaut):
         Image.fromarray(astronaut[i : 40 + i, : 40 + 3 * i]).save(place / f"{name}.png")
     Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(place / "deep.png")
     (place / "broken.png").write_text("no picture")
-    profile = {"driver": "GTiff", "height": 50, "width": 60, "count": 3, "dtype": "uint8"}
-    where = rasterio.transform.from_origin(500_000, 5_200_000, 0.2, 0.2)
-    with rasterio.open(place / "map.tif", "w", crs=25832, transform=where, **profile) as file:
-        file.write(astronaut[:50, :60].transpose(2, 0, 1))
+    write_by_gdal(place / "map.tif", astronaut[:50, :60], **PLACE)
     return place
 
 
@@ -139,15 +136,9 @@ def scene(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
     monkeypatch.setattr(workers, "LARGE", 50_000)  # that each worker takes a part of it
-    path = tmp_path / "scene.tif"
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(1, 255, (3, 320, 50), dtype=np.uint8)
-    pixels[:, 100:180, :30] = 0
-    profile = {"driver": "GTiff", "height": 320, "width": 50, "count": 3, "dtype": "uint8"}
-    where = rasterio.transform.from_origin(500_000, 5_200_000, 0.2, 0.2)
-    with rasterio.open(path, "w", crs=25832, transform=where, nodata=0, **profile) as file:
-        file.write(pixels)
-    return path
+    pixels = np.random.default_rng(0).integers(1, 255, (320, 50, 3), dtype=np.uint8)
+    pixels[100:180, :30] = 0
+    return write_by_gdal(tmp_path / "scene.tif", pixels, nodata=0, **PLACE)
 
 
 def digest(file):
