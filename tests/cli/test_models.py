@@ -126,6 +126,8 @@ def test_a_weights_file_tells_what_it_holds(srx, generator):
     )
     for word in ("weights of attentive-gan x4", "growth=4", "recipe=mine", f"{parameters:,}"):
         assert word in " ".join(result.out.split())
+    (entry,) = json.loads(srx("models", generator, "--json", "-").out)
+    assert (entry["name"], entry["scales"]) == ("attentive-gan", [4])
 
 
 def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
@@ -136,6 +138,9 @@ def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
     assert result.code == 0
     assert "another sha256" in result.out
     assert "Set5" not in result.out
+    file.with_suffix(".toml").write_text("not toml")
+    damaged = srx("models", file)
+    assert (damaged.code, "mine.toml: this card cannot be read" in damaged.err) == (2, True)
 
 
 def test_json_of_one_model(srx, tmp_path):

@@ -130,18 +130,6 @@ def test_float_pictures_are_refused(tmp_path):
         decode(PictureRef(path=path))
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
-@pytest.mark.filterwarnings("error")
-def test_large_photographs_are_no_attack(tmp_path, monkeypatch, astronaut, suffix):
-    path = tmp_path / f"a.{suffix}"
-    Image.fromarray(astronaut).save(path)
-    for limit in (astronaut[..., 0].size - 1, 100):  # Pillow warns, and refuses twice as much
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        ((picture,), *_) = read([PictureRef(path=path)])
-        assert picture.shape == astronaut.shape
-        assert limit == Image.MAX_IMAGE_PIXELS
-
-
 def test_pictures_that_claim_more_than_memory_holds_are_refused(tmp_path):
     path = tmp_path / "a.png"
     header = struct.pack(">2I5B", 1 << 16, 1 << 16, 8, 2, 0, 0, 0)

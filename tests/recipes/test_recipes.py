@@ -90,26 +90,6 @@ def test_short_recipes_end_at_rate_zero_on_the_paper_s_losses(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "start", "discriminator"),
-    [
-        ("attentive-gan-l1", "", None),
-        ("attentive-gan-adversarial", "", "patch"),
-        ("g-idrn-adversarial", "g-idrn-photo", "patch"),
-    ],
-)
-def test_each_half_of_an_adversarial_training_is_a_recipe(name, start, discriminator):
-    recipe = RECIPES[name]
-    (stage,) = recipe.stages
-    assert recipe.start_from == start
-    assert [(term.name, term.weight) for term in stage.losses] == [("l1", 1.0)]
-    assert rate_at(stage, 1.0) == pytest.approx(0)
-    found = stage.adversarial and stage.adversarial.discriminator
-    assert found == discriminator
-    assert recipe.start_from_bicubic is (discriminator is None)
-    assert (recipe.degradation.name == "photo") is (discriminator is not None)
-
-
-@pytest.mark.parametrize(
     ("name", "adam"),
     [
         ("g-idrn-muon", "g-idrn-short"),

@@ -8,12 +8,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from srcli.errors import ModelError, UsageError
 from srcli.inference import device as device_module
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import efficiency
-from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
@@ -82,27 +79,6 @@ def test_the_flagship_beside_a_plain_run_as_json(monkeypatch):
     (cost,) = result["costs"]
     assert (cost["parameters"], cost["peak_memory"]) == (579_738, 1234)
     assert cost["challenge_flops"] / 1e9 == pytest.approx(36.182, abs=6e-4)
-
-
-def test_a_weights_file_runs_beside_a_name(tmp_path):
-    path = tmp_path / "mine.safetensors"
-    small = {"channels": 8, "num_blocks": 3}
-    network = build_network("g-idrn", scale=2, options=small)
-    save_weights(path, network.state_dict(), WeightsInfo(model="g-idrn", scale=2, network=small))
-    options = BenchOptions(scales=(2,), sizes=((8, 8),), rounds=1, precisions=("fp32",))
-    assert [speed["model"] for speed in bench(["bicubic", str(path)], options).speeds] == [
-        "bicubic",
-        "mine",
-    ]
-    with pytest.raises(ModelError, match="is for scale 2, not 3"):
-        bench([str(path)], BenchOptions(scales=(3,), rounds=1))
-
-
-def test_wrong_wishes_are_refused_before_anything_runs():
-    with pytest.raises(UsageError, match="give a model"):
-        bench([])
-    with pytest.raises(UsageError, match="fp16 needs a GPU"):
-        bench(["bicubic"], BenchOptions(precisions=("fp16",), engine=EngineOptions(device="cpu")))
 
 
 def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size=(8, 8)):
