@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
 from pathlib import Path
 
@@ -163,10 +162,3 @@ def test_degrees_make_pixels_of_the_same_size(run, tmp_path):
     with rasterio.open(tmp_path / "scene.tif") as source:
         assert source.res[1] * 111_320 == pytest.approx(0.2)
         assert 0 < source.bounds.left < 20
-
-
-def test_the_script_runs_from_any_folder(picture, tmp_path):
-    words = [sys.executable, str(EXAMPLES / "make_scene.py"), "scene.tif", "--size", "9x8"]
-    subprocess.run([*words, "--seed", str(SEED)], cwd=tmp_path, check=True, timeout=60)
-    with rasterio.open(tmp_path / "scene.tif") as source:
-        assert np.array_equal(source.read().transpose(1, 2, 0), picture.render(SEED, (0, 0, 9, 8)))

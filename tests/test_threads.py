@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,18 +67,6 @@ def test_no_more_is_read_than_allowed(ahead):
             time.sleep(0.003)
             assert source.reads <= used + ahead
         assert source.reads == GRID.count
-
-
-def test_reading_goes_on_while_tiles_are_used():
-    source = Watched(slow=0.004)
-    with tiles_of(source, ahead=4) as reader:
-        next(iter(reader))
-        deadline = time.monotonic() + 5
-        while source.reads < 4 and time.monotonic() < deadline:
-            time.sleep(0.001)
-        assert source.reads == 4
-    with tiles_of(Watched(slow=0.004), ahead=0) as reader:
-        assert len(list(reader)) == GRID.count
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 50])
@@ -206,20 +193,6 @@ def test_after_an_abort_only_what_is_being_written_is_finished(error):
         use()
     assert sink.tops == [0]
     assert own_threads() == []
-
-
-def test_rows_are_freed_while_others_wait():
-    sink = Slow()
-    behind = WriteBehind(sink.write, 10**6)
-    rows = rows_of(0)
-    freed = weakref.ref(rows)
-    behind.write(0, rows)
-    del rows
-    deadline = time.monotonic() + 5
-    while freed() is not None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert freed() is None
-    behind.close()
 
 
 def test_a_setting_is_put_back_by_the_last_that_held_it():

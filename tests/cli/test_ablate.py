@@ -180,6 +180,9 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
         (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
         (["run", "ddsr/depth", "--no-train", "--json", "no/a"], "--json no/a: cannot"),
         (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),
+        (["run", "ddsr/depth", "--no-train", "--set", "stages.0.bach=4"], "did you mean 'batch'"),
+        (["run", "ddsr/depth", "--data", "..", "--device", "abacus"], "--device abacus"),
+        (["run", "ddsr/depth", "--data", "..", "--precision", "fp16"], "--precision fp16"),
         (["show"], "no results in ablations; 'srx ablate run' makes them"),
     ],
 )

@@ -45,10 +45,10 @@ from srcli.inference.device import keep_freed_memory
 print(keep_freed_memory(whole_pictures={whole}))
 def tile():
     return [torch.ones({size}) for _ in range(10)]
-for _ in range(20):
+for _ in range(6):
     tile()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+for _ in range(5):
     tile()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """

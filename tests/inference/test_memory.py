@@ -98,7 +98,7 @@ def test_blending_for_which_memory_is_short_asks_for_smaller_tiles(pixels, monke
 
 
 GIB = 2**30
-OF_64_TILES = {"g-idrn": 9.5, "nested-attn": 7.9, "ddsr": 27.4, "rcan": 19.1, "edsr": 76.5}
+OF_64_TILES = {"g-idrn": 9.5, "ddsr": 27.4, "edsr": 76.5}
 """GiB at most of 64 tiles of 192x192 in fp32, x4."""
 
 

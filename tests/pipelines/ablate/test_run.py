@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.errors import DataError, RecipeError, UsageError
+from srcli.errors import UsageError
 from srcli.pipelines.ablate import run as runs
 from srcli.pipelines.ablate.results import read_result
 from srcli.pipelines.ablate.run import (
@@ -224,23 +224,6 @@ def test_a_set_that_is_not_there_is_told_and_none_takes_the_built_in_pictures(
     assert len(notes.warnings) == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "kind", "words"),
-    [
-        ({"sets": ("nowhere",)}, DataError, "nowhere: no such folder"),
-        ({"overrides": ("stages.0.bach=4",)}, RecipeError, "did you mean 'batch'"),
-        ({"seeds": 0}, UsageError, "--seeds must be at least 1"),
-        ({"device": "abacus"}, UsageError, "--device abacus"),
-        ({"precision": "fp16"}, UsageError, "--precision fp16"),
-        ({"hold_out": ("bb",)}, DataError, "--hold-out bb: not in the data"),
-    ],
-)
-def test_nonsense_is_refused_before_anything_is_written(tiny, options, change, kind, words):
-    with pytest.raises(kind, match=words):
-        run_ablations([tiny], replace(options, **change))
-    assert not options.out.exists()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(ABLATIONS))
 def test_every_ablation_of_the_table_can_be_trained(name):
@@ -266,14 +249,3 @@ def test_memory_is_that_of_one_pass_as_the_paper_measured_it():
         for own in (False, True)
     )
     assert kept > 2 * plain > 0
-
-
-def test_what_runs_out_of_memory_says_so_in_two_words(pair, options, monkeypatch):
-    def full(*given):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
-
-    monkeypatch.setattr(runs, "train", full)
-    (result,) = run_ablations([pair], options)
-    assert [seed.failure for each in result.variants for seed in each.seeds] == [
-        "out of memory"
-    ] * 2
