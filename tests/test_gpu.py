@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.weights import load_model, shipped_scales
+from srcli.pipelines.train.network import choose_numerics, first_network
+from srcli.recipes.files import RECIPES
+from srcli.training.steps import StepContext, make_step
 
 pytestmark = pytest.mark.gpu
 SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
@@ -55,6 +59,29 @@ def test_a_batch_that_does_not_fit_is_halved():
     assert np.abs(whole.astype(int) - halved).max() <= 1
 
 
+@pytest.mark.parametrize("recipe", ["g-idrn-muon", "rrlfn-muon", "attentive-gan-l1"])
+def test_passes_as_cuda_graphs_are_those_of_the_network(recipe):
+    random = torch.Generator().manual_seed(0)
+    chosen = replace(RECIPES[recipe], start_from_bicubic=False)
+    gradients = []
+    for graphs in (False, True):
+        numerics = replace(choose_numerics("cuda", "fp32"), graphs=graphs)
+        network = numerics.placed(first_network(chosen, scale=4, seed=0)).train()
+        step = make_step(chosen.stages[0], StepContext(network=network, numerics=numerics))
+        for number in range(3):
+            random.manual_seed(number)
+            lr_image = torch.rand(2, 3, 24, 24, generator=random).cuda()
+            hr_image = torch.rand(2, 3, 96, 96, generator=random).cuda()
+            network.zero_grad(set_to_none=True)
+            _, loss = step.predict(*numerics.arranged(lr_image, hr_image))
+            loss.backward()
+            found = [each.grad for each in network.parameters() if each.grad is not None]
+            gradients.append(torch.cat([each.flatten() for each in found]))
+    for plain, graphed in zip(gradients[:3], gradients[3:], strict=True):
+        assert plain.abs().mean() > 0
+        assert (plain - graphed).norm() < 1e-3 * plain.norm()
+
+
 @pytest.mark.parametrize(
     ("recipe", "options"),
     [
@@ -64,6 +91,7 @@ def test_a_batch_that_does_not_fit_is_halved():
         ("ddsr", ()),
         ("nested-attn-muon", ()),
         ("g-idrn-adversarial", ()),
+        ("g-idrn-adversarial", ("--set", "stages.0.adversarial.discriminator=unet")),
         ("attentive-gan", ()),
     ],
 )

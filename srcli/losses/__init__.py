@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.losses.contrastive import ContrastiveLoss
+from srcli.losses.features import FeatureLoss
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "l2": L2Loss,
     "high-frequency": HighFrequencyLoss,
     "contrastive": ContrastiveLoss,
+    "features": FeatureLoss,
 }
 
 

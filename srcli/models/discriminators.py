@@ -1,4 +1,4 @@
-"""Discriminators: an auto-encoder, a classifier, and a classifier of patches.
+"""Discriminators: an auto-encoder, and classifiers of pictures, of patches and of pixels.
 
 The first two are the ways in which the attentive GAN's paper can be read.
 """
@@ -152,10 +152,57 @@ class PatchClassifier(Network):
         return out
 
 
+class UNet(Network):
+    """Tell real from made pixel by pixel: a U-Net (Real-ESRGAN, Wang et al. 2021).
+
+    It sees the whole patch and answers for every pixel, so that flat sky and fine fur are judged
+    each by its own. All weights but the first and the last are normalised by their largest singular
+    value.
+
+    Args:
+        size: Edge of the pictures in training; it takes any multiple of 8.
+        width: Channels at full size; they double with each of three halvings.
+    """
+
+    multiple_of = minimum = 8
+
+    def __init__(self, *, size: int = 128, width: int = 64, slope: float = 0.2) -> None:
+        super().__init__()
+        self.slope = slope
+        self.check_input(torch.empty(1, 3, size, size, device="meta"))
+        widths = [width << level for level in range(4)]
+        self.first = conv(3, width)
+        self.down = nn.ModuleList(
+            spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False))
+            for before, after in pairwise(widths)
+        )
+        self.up = nn.ModuleList(
+            spectral_norm(conv(before, after, bias=False))
+            for before, after in pairwise(widths[::-1])
+        )
+        self.end = nn.ModuleList(spectral_norm(conv(width, width, bias=False)) for _ in range(2))
+        self.last = conv(width, 1)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        """Logits (N, 1, H, W) of the pixels of (N, 3, H, W) being real."""
+        levels = [F.leaky_relu(self.first(x), self.slope)]
+        for layer in self.down:
+            levels.append(F.leaky_relu(layer(levels[-1]), self.slope))
+        x = levels.pop()
+        for layer in self.up:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear")
+            x = F.leaky_relu(layer(x), self.slope) + levels.pop()
+        for layer in self.end:
+            x = F.leaky_relu(layer(x), self.slope)
+        out: Tensor = self.last(x)
+        return out
+
+
 DISCRIMINATORS: dict[str, type[Network]] = {
     "ae": AutoEncoder,
     "fc": Classifier,
     "patch": PatchClassifier,
+    "unet": UNet,
 }
 
 

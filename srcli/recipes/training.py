@@ -93,9 +93,9 @@ class Optimizer(Checked):
 class Adversarial(Checked):
     """A discriminator that is trained with the network, and its part in the loss."""
 
-    discriminator: Literal["ae", "fc", "patch"] = "ae"
-    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, ``patch``: a
-    classifier of patches, both with binary cross-entropy."""
+    discriminator: Literal["ae", "fc", "patch", "unet"] = "ae"
+    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, ``patch`` and
+    ``unet``: classifiers of patches and of pixels, all with binary cross-entropy."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the discriminator that differ from its defaults."""
     weight: Annotated[float, NOT_NEGATIVE] = 0.01
@@ -103,7 +103,7 @@ class Adversarial(Checked):
     optimizer: Optimizer = Optimizer(learning_rate=1e-4)
     """Of the discriminator; its rate follows the schedule of the stage."""
     jitter: Annotated[int, NOT_NEGATIVE] = 0
-    """``ae``, ``patch``: output pixels by which pictures are randomly shifted before the
+    """All but ``fc``: output pixels by which pictures are randomly shifted before the
     discriminator. Without it the network learns a grid of the discriminator's strides."""
     gamma: Annotated[float, POSITIVE] = 0.5
     """``ae``: target ratio of the network's quantity to the loss of real pictures."""

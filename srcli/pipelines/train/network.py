@@ -173,6 +173,7 @@ def choose_numerics(
         autocast=torch.bfloat16 if half else None,
         channels_last=half or chosen.type == "cuda",
         compile=compiled,
+        graphs=chosen.type == "cuda" and not compiled,
         threads=torch.get_num_threads() if chosen.type == "cpu" else 0,
     )
 
