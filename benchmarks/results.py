@@ -21,7 +21,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.models import ModelCard, ModelInfo, list_models
+from srcli.pipelines.models import Facts, list_models, measured_by_set
 from srcli.recipes.ablations import ABLATIONS, resolve
 from srcli.recipes.published import PublishedRow, load_published, name_key
 from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
@@ -50,22 +50,22 @@ def of_card(measured: dict[str, Values], preset: str) -> dict[str, Values]:
     return {name: measured[key] for name, key in names.items() if key in measured}
 
 
-def photographs(card: ModelCard) -> dict[str, Values]:
+def photographs(card: Facts) -> dict[str, Values]:
     """Return the metrics by set of the last weights trained on photographs alone, if any.
 
     Where the shipped weights had a teacher, only those can stand for a re-run of the paper.
     """
-    return dict(card.content.get("photographs", {}).get("sets", {}))
+    return dict(card.get("photographs", {}).get("sets", {}))
 
 
-def trainings(card: ModelCard) -> list[tuple[str, dict[str, Values]]]:
+def trainings(card: Facts) -> list[tuple[str, dict[str, Values]]]:
     """List how weights were trained, with their figures: those of photographs alone come last."""
-    training = card.content["training"]
+    training = card["training"]
     teacher = training.get("teacher", "").partition(",")[0]
     own = f"{training['recipe']}, distilled from {teacher}" if teacher else training["recipe"]
-    found = [(own, card.measured)]
+    found = [(own, measured_by_set(card))]
     if before := photographs(card):
-        recipe = card.content["photographs"]["recipe"]
+        recipe = card["photographs"]["recipe"]
         found.append((f"{recipe}, photographs alone", before))
     return found
 
@@ -120,9 +120,9 @@ def results(*, printed: bool = False) -> list[str]:
             lines.append(
                 ["bicubic", f"x{scale}", preset, *(text(own[s]) for s in SETS), *["–"] * 3]
             )
-    for entry in (each for name in MODELS for each in list_models(name) if each.entry.trained):
-        for card in (each for each in entry.cards if each.file):
-            lines += model_lines(entry, card)
+    for name in (each for each, entry in MODELS.items() if entry.trained):
+        for card in (each for each in list_models(name)[0]["cards"] if each["file"]):
+            lines += model_lines(name, card)
     headings = ("protocol", *SETS, *(f"printed {name}" for name in SETS), "trained by")
     if printed:
         lines = [
@@ -138,17 +138,17 @@ def results(*, printed: bool = False) -> list[str]:
 def flat_colours() -> list[str]:
     """Tabulate the weights that shift flat colours by more than one level, as their cards say."""
     lines = [
-        (name, f"x{card.scale}", str(card.content["measured"]["flat_colours"]))
+        (name, f"x{card['scale']}", str(card["measured"]["flat_colours"]))
         for name in MODELS
-        for card in list_models(name)[0].cards
-        if "flat_colours" in card.content.get("measured", {})
+        for card in list_models(name)[0]["cards"]
+        if "flat_colours" in card.get("measured", {})
     ]
     return list(markdown_table(make_table(lines, ("model", "scale"), ("largest shift",))))
 
 
-def model_lines(entry: ModelInfo, card: ModelCard) -> list[list[str]]:
+def model_lines(name: str, card: Facts) -> list[list[str]]:
     """Return the lines of shipped weights, with what the paper printed by the same protocol."""
-    printed = [r for r in load_published() if (r.model, r.scale) == (entry.name, card.scale)]
+    printed = [r for r in load_published() if (r.model, r.scale) == (name, card["scale"])]
     lines = []
     for preset, (trained, figures) in product(CARD_NAMES, trainings(card)):
         measured = of_card(figures, preset)
@@ -157,12 +157,12 @@ def model_lines(entry: ModelInfo, card: ModelCard) -> list[list[str]]:
         if not measured:
             continue
         beside = []
-        for name in SETS:
-            row = find(own or unknown, name)
+        for dataset in SETS:
+            row = find(own or unknown, dataset)
             mark = " (not comparable)" if row and row in unknown else ""
             beside.append(printed_text(printed, row) + mark)
-        cells = [text(measured.get(name)) for name in SETS]
-        lines.append([entry.name, f"x{card.scale}", preset, *cells, *beside, trained])
+        cells = [text(measured.get(dataset)) for dataset in SETS]
+        lines.append([name, f"x{card['scale']}", preset, *cells, *beside, trained])
     return lines
 
 
@@ -174,14 +174,16 @@ def find(rows: list[PublishedRow], dataset: str) -> PublishedRow | None:
 def paper(name: str) -> list[str]:
     """Tabulate the result tables of a paper with our figures below each, by its protocol."""
     lines: list[str] = []
-    (entry,) = list_models(name)
+    (model,) = list_models(name)
     tables: dict[tuple[str, int], list[PublishedRow]] = {}
     for row in load_published():
         if row.source.startswith(f"{name} paper"):
             tables.setdefault((row.source, row.scale), []).append(row)
     for (source, scale), rows in tables.items():
         lines += [f"**{source.removeprefix(f'{name} paper, ')}, x{scale}**", ""]
-        lines += paper_table(name, rows, [c for c in entry.cards if c.scale == scale and c.file])
+        lines += paper_table(
+            name, rows, [c for c in model["cards"] if c["scale"] == scale and c["file"]]
+        )
     return lines + count_table(name) + ablation_lines(name)
 
 
@@ -215,7 +217,7 @@ def ablation_lines(name: str) -> list[str]:
     return ["**Ablations**, printed beside ours in `benchmarks/ablations.md`", "", *lines, ""]
 
 
-def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) -> list[str]:
+def paper_table(model: str, rows: list[PublishedRow], cards: list[Facts]) -> list[str]:
     sets = list(dict.fromkeys(row.dataset for row in rows))
     metrics = tuple(name for name in DIGITS if any(name in row.values for row in rows))
     times = [row.milliseconds for row in rows if row.milliseconds is not None]
@@ -234,12 +236,12 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
         own = (
             {}
             if figures == photographs(card)
-            else {name: of_picture(model, card.scale, preset, name) for name in sets}
+            else {name: of_picture(model, card["scale"], preset, name) for name in sets}
         )
         cells = [
             text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
         ]
-        size = f"{card.efficiency.parameters / 1000:.0f}"
+        size = f"{card['efficiency']['parameters'] / 1000:.0f}"
         label = f"ours, {trained}, by" if photographs(card) else "ours, by"
         ours.append([f"{label} {preset}{note}", size, *cells])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import (
-    make_console,
-    print_pairs,
-    print_table,
-    write_json,
-)
+from srcli.cli.console import make_console, print_pairs, print_table, write_json
 from srcli.cli.options import GroupedCommand, ModelType, check_targets
-from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
+from srcli.report.table import NOTHING, Row, Table, columns_of, make_table, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from srcli.pipelines.models import ModelCard, ModelInfo
+    from srcli.pipelines.models import Facts
 
 EXAMPLES = """
 \b
@@ -58,34 +54,37 @@ def command(name: str | None, every: bool, value_range: int | None, json_file: s
     from srcli.pipelines.models import list_models, without_weights
 
     check_targets({"--json": json_file})
-    entries = list_models(name, every=every, value_range=value_range)
+    models = list_models(name, every=every, value_range=value_range)
     if json_file:
-        write_json(json_file, [entry.as_json() for entry in entries])
+        write_json(json_file, models)
     if json_file == "-":
         return
     if name is None:
-        _show_list(entries, [] if every else without_weights())
-    for entry in entries if name else []:
-        _show_cards(entry)
+        _show_list(models, [] if every else without_weights())
+    else:
+        _show_cards(models[0], name)
 
 
-def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
+def _show_list(models: Sequence[Facts], others: Sequence[str]) -> None:
     """Print a line for every model and scale, and commands that train missing weights."""
+    from srcli.models import MODELS
+    from srcli.pipelines.models import measured_by_set
+
     out = make_console()
     rows = []
-    for entry in entries:
-        channel = entry.cards[0].network.colour.upper()
-        labels = [(entry.name, channel), (entry.entry.source, "")]
+    for model in models:
+        labels = [(model["name"], model["channel"]), (model["source"], "")]
         figures = []
-        for card in entry.cards:
-            psnr = card.measured.get(LISTED_SET, {}).get("psnr")
+        for card in model["cards"]:
+            psnr = measured_by_set(card).get(LISTED_SET, {}).get("psnr")
             shown = NOTHING if psnr is None else f"{psnr:.2f}"
-            shown = "untrained" if card.scale in entry.untrained else shown
-            macs = f"{card.efficiency.conv_macs / 1e9:.1f}"
-            figures.append((f"x{card.scale}", f"{card.efficiency.parameters:,}", macs, shown))
+            shown = "untrained" if card["scale"] in model["untrained"] else shown
+            cost = card["efficiency"]
+            macs = f"{cost['conv_macs'] / 1e9:.1f}"
+            figures.append((f"x{card['scale']}", f"{cost['parameters']:,}", macs, shown))
         for label, cells in zip_longest(labels, figures):
             cells = (*(label or ("", "")), *(cells or ("",) * 4))
-            rows.append(Row(cells=cells, group=entry.name))
+            rows.append(Row(cells=cells, group=model["name"]))
     columns = columns_of(
         ("model and source", "channel"), ("scale", "parameters", "GMACs", "PSNR dB")
     )
@@ -97,94 +96,97 @@ def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
             "--all' shows their costs; -m FILE and the folder SRX_WEIGHTS take published files."
         )
-    missing = [entry for entry in entries if entry.untrained and not entry.entry.compared]
+    missing = [each for each in models if each["untrained"] and not MODELS[each["name"]].compared]
     if missing:
         out.print("To train missing weights, for example:")
         _print_training(out, missing[0], "SCALE")
 
 
-def _show_cards(entry: ModelInfo) -> None:
+def _show_cards(model: Facts, given: str) -> None:
     """Print one model: its network, figures by scale, and weights."""
-    from srcli.recipes.published import PAPERS
+    from srcli.recipes.published import Paper
 
     out = make_console()
-    weights = f"weights of {entry.name} x{entry.cards[0].scale}"
-    out.print(f"{entry.file}: {weights}" if entry.file else f"{entry.name}: {entry.entry.summary}")
-    facts, tiling = entry.as_json(), entry.tiling
-    tiles = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
-    if tiling.whole:
-        tiles += f"; pictures of up to {tiling.whole:,} pixels are not cut"
-    if tiling.edge:
-        tiles += f"; {tiling.edge} pixels mirrored around the picture"
+    name, cards, network = model["name"], model["cards"], model["network"]
+    weights = f"weights of {name} x{cards[0]['scale']}"
+    out.print(f"{name}: {model['summary']}" if given == name else f"{given}: {weights}")
+    tiles = f"{model['tile']}x{model['tile']} input pixels, neighbours share {model['overlap']}"
+    if model["whole"]:
+        tiles += f"; pictures of up to {model['whole']:,} pixels are not cut"
+    if model["edge"]:
+        tiles += f"; {model['edge']} pixels mirrored around the picture"
     about = {
-        "source": entry.entry.source,
-        "paper": str(PAPERS.get(entry.entry.paper, "")),
-        "printed in": "; ".join(facts["printed_in"]),
-        "channel": facts["channel"],
-        "network": f"{facts['network']['class']}({_arguments(facts['network']['options'])})",
+        "source": model["source"],
+        "paper": model["paper"] and str(Paper(**model["paper"])),
+        "printed in": "; ".join(model["printed_in"]),
+        "channel": model["channel"],
+        "network": f"{network['class']}({_arguments(network['options'])})",
         "tiles": tiles,
-        "recipes": ", ".join(entry.recipes) or "needs no training",
+        "recipes": ", ".join(model["recipes"]) or "needs no training",
     }
     print_pairs(out, [(label, value) for label, value in about.items() if value])
-    for note in entry.cards[0].network.notes:
+    for note in model["remarks"]:
         out.print(note, soft_wrap=True)
     out.print()
-    print_table(out, _figures(entry))
-    for card in entry.cards:
-        if card.file is not None:
-            out.print(f"x{card.scale}")
+    print_table(out, _figures(model))
+    for card in cards:
+        if card["file"]:
+            out.print(f"x{card['scale']}")
             print_pairs(out, _weights(card))
             out.print()
-    if entry.untrained:
-        scales = ", ".join(f"x{scale}" for scale in entry.untrained)
+    if model["untrained"]:
+        scales = ", ".join(f"x{scale}" for scale in model["untrained"])
         out.print(f"{scales}: no weights yet; to train some:")
-        _print_training(out, entry, str(entry.untrained[0]))
+        _print_training(out, model, str(model["untrained"][0]))
 
 
-def _print_training(out: Console, entry: ModelInfo, scale: str) -> None:
+def _print_training(out: Console, model: Facts, scale: str) -> None:
     # Fine-tuned weights have no recipe of their own name: their network's.
-    recipe = entry.name if entry.name in entry.recipes else entry.recipes[0]
+    name, recipes = model["name"], model["recipes"]
+    recipe = name if name in recipes else recipes[0]
     out.print(f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
     out.print(f"  srx upscale PHOTO OUT -m RUN/best.safetensors -s {scale}", soft_wrap=True)
 
 
-def _figures(entry: ModelInfo) -> Table:
+def _figures(model: Facts) -> Table:
     from srcli.evaluation.scores import METRICS
+    from srcli.pipelines.models import measured_by_set
 
-    cards = entry.cards
-    costs = [card.efficiency for card in cards]
-    rows = {
-        "parameters": [f"{cost.parameters:,}" for cost in costs],
-        "conv GMACs, 256x256 LR": [f"{cost.conv_macs / 1e9:.3f}" for cost in costs],
-        "challenge GFLOPs, 256x256 LR": [f"{cost.challenge_flops / 1e9:.3f}" for cost in costs],
-        "conv GMACs, 1280x720 SR": [f"{cost.hd_conv_macs / 1e9:.3f}" for cost in costs],
-    }
-    keys = [(name, key) for card in cards for name, row in card.measured.items() for key in row]
+    cards, measured = model["cards"], [measured_by_set(card) for card in model["cards"]]
+    rows = {"parameters": [f"{card['efficiency']['parameters']:,}" for card in cards]}
+    for label, work in (
+        ("conv GMACs, 256x256 LR", "conv_macs"),
+        ("challenge GFLOPs, 256x256 LR", "challenge_flops"),
+        ("conv GMACs, 1280x720 SR", "hd_conv_macs"),
+    ):
+        rows[label] = [f"{card['efficiency'][work] / 1e9:.3f}" for card in cards]
+    keys = [(name, key) for own in measured for name, row in own.items() for key in row]
     for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):
         metric = METRICS[key]
-        values = [card.measured.get(name, {}).get(key) for card in cards]
-        cells = [NOTHING if v is None else f"{v:.{metric.digits}f}" for v in values]
-        rows[f"{name} {metric.heading}"] = cells
-    if entry.untrained:
-        rows["weights"] = ["untrained" if c.scale in entry.untrained else "yes" for c in cards]
+        values = [own.get(name, {}).get(key) for own in measured]
+        rows[f"{name} {metric.heading}"] = [number(value, metric.digits) for value in values]
+    scales = [card["scale"] for card in cards]
+    if model["untrained"]:
+        rows["weights"] = ["untrained" if s in model["untrained"] else "yes" for s in scales]
     lines = ((label, *own) for label, own in rows.items())
-    scales = [f"x{card.scale}" for card in cards]
-    return make_table(lines, ("",), scales, title="Figures of the form that runs")
+    return make_table(
+        lines, ("",), [f"x{scale}" for scale in scales], title="Figures of the form that runs"
+    )
 
 
-def _weights(card: ModelCard) -> list[tuple[str, str]]:
-    assert card.file is not None
-    content, megabytes = card.content, card.file.stat().st_size / 1e6
-    pairs = [("file", f"{card.file} ({megabytes:.2f} MB)"), ("sha256", str(card.sha256))]
-    if card.options:
-        pairs.append(("options", _arguments(card.options)))
-    if card.notes and not content:
-        pairs.append(("notes", _arguments(dict(sorted(card.notes.items())))))
-    if card.stale:
+def _weights(card: Facts) -> list[tuple[str, str]]:
+    megabytes = Path(card["file"]).stat().st_size / 1e6
+    pairs = [("file", f"{card['file']} ({megabytes:.2f} MB)"), ("sha256", card["sha256"])]
+    if card["options"]:
+        pairs.append(("options", _arguments(card["options"])))
+    training = card.get("training", {})
+    if card["notes"] and not training:
+        pairs.append(("notes", _arguments(dict(sorted(card["notes"].items())))))
+    if card["stale"]:
         return [*pairs, ("card", "describes other weights, with another sha256")]
-    pairs += [(key, str(content[key])) for key in ("dtype", "licence") if key in content]
-    pairs += [(key, str(value)) for key, value in content.get("training", {}).items()]
-    measured = content.get("measured", {})
+    pairs += [(key, str(card[key])) for key in ("dtype", "licence") if key in card]
+    pairs += [(key, str(value)) for key, value in training.items()]
+    measured = card.get("measured", {})
     named = {"command": "measured by", "chain": "chain", "as_printed": "as the paper"}
     pairs += [(label, measured[key]) for key, label in named.items() if key in measured]
     if shift := measured.get("flat_colours"):

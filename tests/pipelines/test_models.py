@@ -9,7 +9,7 @@ import pytest
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales, weights_path
-from srcli.pipelines.models import list_models
+from srcli.pipelines.models import list_models, measured_by_set
 from srcli.recipes.files import RECIPES
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
@@ -17,34 +17,32 @@ SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
 
 @pytest.mark.parametrize("name", [n for n, e in MODELS.items() if not e.compared] + ["ecbsr"])
 def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(name):
-    (entry,) = list_models(name)
-    assert tuple(card.scale for card in entry.cards) == MODELS[name].scales
-    assert entry.scales == shipped_scales(name)
-    assert sorted(entry.scales + entry.untrained) == list(MODELS[name].scales)
-    assert bool(entry.recipes) == MODELS[name].trained
-    trained = {MODELS[RECIPES[recipe].model].target for recipe in entry.recipes}
-    assert trained <= {MODELS[name].target}
-    assert entry.tiling.tile == MODELS[name].tile
-    assert "scale" not in entry.as_json()["network"]["options"]
-    for card in entry.cards:
-        if card.file is not None:
+    (model,) = list_models(name)
+    assert tuple(card["scale"] for card in model["cards"]) == MODELS[name].scales
+    assert tuple(model["scales"]) == shipped_scales(name)
+    assert sorted(model["scales"] + model["untrained"]) == list(MODELS[name].scales)
+    assert bool(model["recipes"]) == MODELS[name].trained
+    assert model["tile"] == MODELS[name].tile
+    assert "scale" not in model["network"]["options"]
+    for card in model["cards"]:
+        if card["file"]:
             check_card(name, card)
 
 
 def check_card(name, card):
     """A card belongs to the shipped weights beside it."""
-    path = weights_path(name, card.scale)
-    assert card.file == path
-    assert card.content["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert not card.stale
-    assert MODELS[card.content["model"]].target == MODELS[name].target
+    path = weights_path(name, card["scale"])
+    assert card["file"] == str(path)
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert not card["stale"]
+    assert MODELS[card["model"]].target == MODELS[name].target
     info = read_weights(path)[1]
     assert info is not None
-    assert (info.model, info.scale) == (card.content["model"], card.scale)
-    parameters = sum(p.numel() for p in load_model(name, card.scale).parameters())
-    assert parameters == card.efficiency.parameters
-    assert {"Set5", "Set14"} <= set(card.measured)
-    recipe = RECIPES[card.content["training"]["recipe"]]  # one that a reader can run
+    assert (info.model, info.scale) == (card["model"], card["scale"])
+    parameters = sum(p.numel() for p in load_model(name, card["scale"]).parameters())
+    assert parameters == card["efficiency"]["parameters"]
+    assert {"Set5", "Set14"} <= set(measured_by_set(card))
+    recipe = RECIPES[card["training"]["recipe"]]  # one that a reader can run
     assert MODELS[recipe.model].target == MODELS[name].target
 
 
@@ -52,5 +50,5 @@ def test_weights_given_as_a_file_are_cut_as_their_network_is(tmp_path):
     network = build_network("attentive-gan", scale=4, options={"channels": 4})
     info = WeightsInfo(model="attentive-gan", scale=4, network={"channels": 4}, notes={})
     save_weights(tmp_path / "mine.safetensors", network.state_dict(), info)
-    (entry,) = list_models(str(tmp_path / "mine.safetensors"))
-    assert entry.tiling.overlap == MODELS["attentive-gan"].overlap == 24
+    (model,) = list_models(str(tmp_path / "mine.safetensors"))
+    assert model["overlap"] == MODELS["attentive-gan"].overlap == 24
