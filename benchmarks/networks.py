@@ -12,7 +12,7 @@ import argparse
 
 import torch
 
-from srcli.metrics.efficiency import count_parameters, measure_efficiency
+from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.models import MODELS, build_network
 from srcli.models.recognition import PUBLISHED
 from srcli.recipes.files import RECIPES
@@ -36,9 +36,9 @@ def row(name: str, options: dict[str, object]) -> str:
         with torch.device("meta"):
             network = build_network(own, scale=scale, options=options).deploy()
         parameters.append(f"{count_parameters(network):,}")
-        costs = measure_efficiency(network)
-        macs.append(f"{costs.hd_conv_macs / 1e9:.1f}")
-        work.append(f"{costs.challenge_flops / 1e9:.2f}" + flops.get(scale, ""))
+        costs = count_work(network)
+        macs.append(f"{costs['hd_conv_macs'] / 1e9:.1f}")
+        work.append(f"{costs['challenge_flops'] / 1e9:.2f}" + flops.get(scale, ""))
     printed = {each.scale: f"{each.parameters:,.0f}" for each in rows if each.parameters}
     scales = ", ".join(f"×{scale}" for scale in entry.scales)
     known = " / ".join(printed.get(scale, "–") for scale in entry.scales) if printed else "–"

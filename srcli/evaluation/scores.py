@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from srcli.metrics.efficiency import ModelCost
+from srcli.metrics.efficiency import Cost
 from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
@@ -131,7 +131,7 @@ class Evaluation:
     """Pictures that each (scale, set) holds, in the order of measuring."""
     scores: list[PictureScore] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    costs: list[ModelCost] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     published: list[PublishedRow] = field(default_factory=list)
     published_costs: list[PublishedRow] = field(default_factory=list)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,45 +37,8 @@ _RELUS = (
 )
 
 
-class Counts(NamedTuple):
-    """Work of one forward pass."""
-
-    conv_macs: int
-    """Multiply-accumulates of all convolutions; bias not counted."""
-    activations: int
-    """Output elements of all ReLUs, leaky or parametric too."""
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """Figures to compare networks by."""
-
-    parameters: int
-    """Learnable numbers, biases included."""
-    conv_macs: int
-    """Of the convolutions, at the LR size asked for."""
-    challenge_flops: int
-    """``conv_macs`` plus one for every output element of a (leaky, parametric) ReLU."""
-    hd_conv_macs: int
-    """Of the convolutions, for an output of 1280x720 (its LR size rounded down)."""
-
-
-@dataclass(frozen=True)
-class ModelCost:
-    """Parameters, work and memory of a model at a stated LR size."""
-
-    scale: int
-    model: str
-    size: tuple[int, int]
-    """LR (height, width) of ``conv_macs``, ``challenge_flops`` and ``peak_memory``."""
-    parameters: int
-    conv_macs: int | None
-    """None, like the next two, for a network whose work cannot be counted."""
-    challenge_flops: int | None
-    hd_conv_macs: int | None
-    """For an SR of 1280x720."""
-    peak_memory: int | None
-    """Bytes that PyTorch allocated on a GPU at most in one forward pass; None without one."""
+Cost = Mapping[str, Any]
+"""Parameters, work and memory of a model: what ``model_cost`` returns."""
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -83,8 +46,11 @@ def count_parameters(network: nn.Module) -> int:
     return sum(value.numel() for value in network.parameters())
 
 
-def count_macs(network: Network, height: int, width: int) -> Counts:
+def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     """Count the work of one LR picture, its sides padded to what the network takes.
+
+    Returns the multiply-accumulates of all convolutions, bias not counted, and the output elements
+    of all ReLUs, leaky or parametric too.
 
     Nothing is computed, on the meta device; a network that branches on numbers, and so does not run
     there, is run on the processor. Pooling, interpolation, softmax, matrix products and additions
@@ -105,14 +71,14 @@ def count_macs(network: Network, height: int, width: int) -> Counts:
     raise ModelError(f"{name}: its work cannot be counted ({reason})") from failure
 
 
-def _count(network: Network, size: tuple[int, int], device: torch.device) -> Counts:
+def _count(network: Network, size: tuple[int, int], device: torch.device) -> tuple[int, int]:
     twin = copy.deepcopy(network).to(device).eval()
     counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, _elements))
     with torch.no_grad(), counter:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
     found = counter.get_flop_counts().get("Global", {})
     # Of it, a product and a sum are two.
-    return Counts(found.get(_CONVOLUTION, 0) // 2, sum(found.get(name, 0) for name in _RELUS))
+    return found.get(_CONVOLUTION, 0) // 2, sum(found.get(name, 0) for name in _RELUS)
 
 
 def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
@@ -120,11 +86,16 @@ def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> in
     return math.prod(out_shape)
 
 
-def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:
-    """Count parameters, and work at an LR size (height, width) and for an output of 1280x720."""
+def count_work(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> dict[str, int]:
+    """Count the work at an LR size (height, width), by the name of the figure.
+
+    ``conv_macs`` are of the convolutions, ``challenge_flops`` have one more for every output
+    element of a (leaky, parametric) ReLU, and ``hd_conv_macs`` are for an output of 1280x720 (its
+    LR size rounded down).
+    """
     macs, activations = count_macs(network, *size)
-    hd = count_macs(network, *(side // network.scale for side in HD_SIZE))
-    return Efficiency(count_parameters(network), macs, macs + activations, hd.conv_macs)
+    hd_macs, _ = count_macs(network, *(side // network.scale for side in HD_SIZE))
+    return {"conv_macs": macs, "challenge_flops": macs + activations, "hd_conv_macs": hd_macs}
 
 
 def model_cost(
@@ -133,16 +104,19 @@ def model_cost(
     model: str,
     size: tuple[int, int] = CHALLENGE_SIZE,
     device: torch.device = CPU,
-) -> ModelCost:
+) -> Cost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
     The network itself is not changed; the LR size (height, width) is padded to what it takes.
+    Returned are ``scale``, ``model``, ``size``, ``parameters``, the figures of ``count_work``, None
+    where they cannot be counted, and ``peak_memory`` in bytes, None without a GPU.
     """
-    macs = flops = hd = None
+    work: Cost = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
     with suppress(ModelError):
-        _, macs, flops, hd = astuple(measure_efficiency(network, size))
-    memory, parameters = forward_memory(network, size, device), count_parameters(network)
-    return ModelCost(network.scale, model, size, parameters, macs, flops, hd, memory)
+        work = count_work(network, size)
+    own = {"scale": network.scale, "model": model, "size": size}
+    memory = forward_memory(network, size, device)
+    return {**own, "parameters": count_parameters(network), **work, "peak_memory": memory}
 
 
 def forward_memory(

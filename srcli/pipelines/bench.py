@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from operator import itemgetter
 from statistics import median
@@ -29,7 +29,7 @@ from srcli.inference.engines import (
 )
 from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.inference.tiling import Tiling
-from srcli.metrics.efficiency import ModelCost, count_macs, model_cost, peak_memory
+from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import Machine, describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
@@ -137,7 +137,7 @@ class Bench:
     machine: Machine
     how: str
     """Description of the method of measuring."""
-    costs: tuple[ModelCost, ...]
+    costs: tuple[Cost, ...]
     """Of every model at every scale."""
     speeds: tuple[Speed, ...]
     published: tuple[PublishedRow, ...] = ()
@@ -189,7 +189,7 @@ def bench(
         machine = describe_machine(device)
     published: list[PublishedRow] = []
     if options.published:
-        wanted = None if options.published == "all" else [cost.model for cost in costs]
+        wanted = None if options.published == "all" else [cost["model"] for cost in costs]
         published = [row for scale in scales for row in published_costs(scale, wanted)]
         if not published:
             progress.warn("--published: no paper prints costs of these models at these scales")
@@ -284,7 +284,7 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
         grid, engine, middle = case.job().grid, case.engine, median(case.seconds)
         height, width = case.picture.shape[:2]
         try:
-            macs = count_macs(engine.network, height, width).conv_macs
+            macs, _ = count_macs(engine.network, height, width)
         except ModelError:
             macs = None
         compared = case.label in plain and not case.plain
@@ -331,9 +331,8 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
 def bench_report(bench: Bench) -> list[Table | str]:
     """Return speeds by scale and size, costs, printed costs; then conditions and explanations."""
     speeds = groupby(bench.speeds, key=itemgetter("scale", "size"))
-    scales = dict.fromkeys(cost.scale for cost in bench.costs)
-    counted = [asdict(cost) for cost in bench.costs]
-    costs = [cost_tables(counted, bench.published, scale) for scale in scales]
+    scales = dict.fromkeys(cost["scale"] for cost in bench.costs)
+    costs = [cost_tables(bench.costs, bench.published, scale) for scale in scales]
     return [
         *(_speed_table(list(group)) for _, group in speeds),
         *(table for tables in costs for table in tables if table.rows),

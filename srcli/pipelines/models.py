@@ -13,7 +13,7 @@ import torch
 from srcli.errors import ModelError
 from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
-from srcli.metrics.efficiency import measure_efficiency
+from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.models import MODELS, build_network, find_entry, network_options
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import load_network, shipped_scales, weights_path
@@ -121,7 +121,7 @@ def _card(network: Network, info: WeightsInfo, file: Path | None) -> Facts:
         "stale": content.get("sha256", sha256) != sha256,  # it describes other weights
         "options": dict(info.network),
         "notes": dict(info.notes),
-        "efficiency": asdict(measure_efficiency(network)),
+        "efficiency": {"parameters": count_parameters(network), **count_work(network)},
     }
 
 

@@ -181,7 +181,7 @@ def cost_tables(
 ) -> list[Table]:
     """Tabulate the costs of models at a scale; then those that papers print, beside ours.
 
-    ``costs`` are as JSON has them (:class:`~srcli.metrics.efficiency.ModelCost`).
+    ``costs`` are as JSON has them (``model_cost``).
     """
     from srcli.recipes.published import is_of  # reads files that a help text does not need
 

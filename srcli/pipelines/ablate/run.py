@@ -481,5 +481,5 @@ def measure_cost(unit: Unit, device: str) -> Cost:
     for size in own.memory_sizes or (CHALLENGE_SIZE,):
         peak = forward_memory(network, size, target, gradients=own.memory_gradients)
         memory["{}x{}".format(*size)] = peak
-    macs = count_macs(network, *CHALLENGE_SIZE).conv_macs
+    macs, _ = count_macs(network, *CHALLENGE_SIZE)
     return Cost(parameters=count_parameters(network), macs=macs, memory=memory)

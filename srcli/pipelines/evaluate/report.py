@@ -5,7 +5,6 @@ The page is one file that needs nothing else: no network and no second file.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -117,8 +116,7 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
 
 def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     """Return the tables of one scale: scores, differences, costs, printed costs."""
-    own = [asdict(cost) for cost in evaluation.costs]
-    costs = cost_tables(own, evaluation.published_costs, scale)
+    costs = cost_tables(evaluation.costs, evaluation.published_costs, scale)
     return [score_table(evaluation, scale), difference_table(evaluation, scale), *costs]
 
 

@@ -44,7 +44,7 @@ def test_everything_of_a_run_is_in_its_result(found):
         (2, size, kind, 2, 2) for size in ((24, 32), (20, 16)) for kind in ("fp32", "plain")
     ]
     (cost,) = found.costs
-    assert (cost.scale, cost.model, cost.size) == (2, "bicubic", (256, 256))
+    assert (cost["scale"], cost["model"], cost["size"]) == (2, "bicubic", (256, 256))
     srx, plain = found.speeds[:2]
     assert (srx["plain"], plain["plain"], plain["times_plain"]) == (False, True, None)
     assert srx["times_plain"] == pytest.approx(plain["median_seconds"] / srx["median_seconds"])

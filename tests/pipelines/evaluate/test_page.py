@@ -182,7 +182,7 @@ def test_one_model_alone(written, crops, parse):
         written,
         models=(model,),
         scores=[s for s in written.scores if s.model == model],
-        costs=[c for c in written.costs if c.model == model],
+        costs=[c for c in written.costs if c["model"] == model],
         differences=[],
         failures=[],
         published=[],
