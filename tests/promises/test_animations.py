@@ -1,4 +1,4 @@
-"""Animations whose headers claim what is not there, or is too large; turned ones; full disks."""
+"""Animations keep frames and durations, whatever their headers claim and machines lack."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
+
+from srcli.inference.engine import TorchEngine
+from srcli.ports.image import OutOfMemory
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 WORDS = ("-m", "bicubic", "-s", 2)
@@ -31,16 +34,64 @@ BLACK_PIXEL = (1, b"\2\2\x44\1\0")
 BOMB = gif_of(BLACK_PIXEL, (65535, b"\2\2\x44\1\0"))
 
 
-def write_frames(path, **options):
-    frames = [Image.new("RGB", (8, 6), colour) for colour in COLOURS]
+def write_frames(path, size=(8, 6), duration=80, **options):
+    frames = [Image.new("RGB", size, colour) for colour in COLOURS]
     for frame in frames:
         frame.paste((250, 250, 250), (0, 0, 3, 2))  # so that each side is known
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, **options)
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=duration, **options)
 
 
 def frames_of(path):
     with Image.open(path) as image:
         return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("fmt", [None, "webp", "png"])
+def test_frames_and_durations_are_kept(srx, tmp_path, suffix, fmt):
+    durations, found = [40, 80, 120], []
+    write_frames(tmp_path / f"a{suffix}", duration=durations, loop=0)
+    words = [*WORDS, "-f", fmt] if fmt else WORDS
+    done = srx("upscale", tmp_path / f"a{suffix}", tmp_path / "out", *words)
+    assert done.code == 0, done.err
+    (made,) = (tmp_path / "out").iterdir()
+    assert made.name == (f"a.{fmt}" if fmt else f"a{suffix}")
+    with Image.open(made) as image:
+        assert (image.size, image.info["loop"]) == ((16, 12), 0)
+        for frame, colour in zip(ImageSequence.Iterator(image), COLOURS, strict=True):
+            assert np.abs(np.asarray(frame.convert("RGB"))[8, 12] - np.array(colour)).max() < 9
+            found.append(round(image.info["duration"]))
+    assert found == durations
+
+
+def test_a_format_without_frames_takes_the_first_and_tells(srx, tmp_path):
+    write_frames(tmp_path / "a.gif")
+    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.jpg", *WORDS)
+    assert (done.code, "holds 3 pictures: only the first is used" in done.err) == (0, True)
+
+
+def test_an_animation_that_is_cut_short_fails_and_leaves_nothing(srx, tmp_path):
+    write_frames(tmp_path / "a.webp")
+    (tmp_path / "a.webp").write_bytes((tmp_path / "a.webp").read_bytes()[:-60])
+    done = srx("upscale", tmp_path / "a.webp", tmp_path / "out", *WORDS)
+    assert (done.code, "a.webp" in done.err) == (2, True)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_out_of_memory_starts_over_with_smaller_tiles(srx, tmp_path, monkeypatch):
+    real = TorchEngine.run
+
+    def small(self, tiles, *more):
+        if tiles.shape[2] > 24:
+            raise OutOfMemory
+        return real(self, tiles, *more)
+
+    write_frames(tmp_path / "a.gif", size=(30, 20))
+    monkeypatch.setattr(TorchEngine, "run", small)
+    words = (*WORDS, "--tile", 28, "--overlap", 4)
+    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *words)
+    assert done.code == 0, done.err
+    assert len(frames_of(tmp_path / "b.gif")) == 3
 
 
 def test_a_bomb_among_animations_stops_none_of_them(srx, tmp_path):
