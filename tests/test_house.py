@@ -17,7 +17,7 @@ BAR = 28_000
 """Lines of the package that a newcomer can be asked to read."""
 MOST_LINES = 32_470
 """Lines of the last change; a later one may only lower it until the bar is reached."""
-HEAVY = (
+HEAVY = [
     "torch",
     "numpy",
     "rasterio",
@@ -30,7 +30,7 @@ HEAVY = (
     "scipy",
     "jinja2",
     "matplotlib",
-)
+]
 
 
 def name_of(path: Path) -> str:
@@ -81,24 +81,23 @@ def said_by(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["upscale", "--help"],
-        ["eval", "-h"],
-        ["train", "-h"],
-        ["bench", "-h"],
-        ["ablate", "-h"],
-        ["ablate", "run", "-h"],
-    ],
+COMMANDS = (
+    "--help",
+    "--version",
+    "upscale --help",
+    "eval -h",
+    "train -h",
+    "bench -h",
+    "ablate run -h",
 )
-def test_help_imports_nothing_heavy(arguments):
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_imports_nothing_heavy(words):
     code = (
         "import sys\n"
         "from srcli.cli.main import run\n"
-        f"code = run({arguments!r})\n"
+        f"code = run({words.split()!r})\n"
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
         "print('loaded:', loaded, 'code:', code)\n"
     )

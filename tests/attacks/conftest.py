@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ from PIL import Image
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
 from tests.fixtures.photographs import PLACE, write_by_gdal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FIGURES: list[str] = []
 ALONE = ("--device", "cpu", "--precision", "fp32", "--threads", "1", "-q")
@@ -184,7 +181,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def write_all(folder: Path, files: dict[str, bytes]) -> None:
+def write_all(folder, files):
     """Write files into a new folder."""
     folder.mkdir(parents=True)
     for name, content in files.items():

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 import pytest
 
 from srcli.cli.main import COMMANDS, group
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.attack
 
@@ -43,7 +38,7 @@ FREE = {"--suffix", "--exclude", "--output"}
 """Options that take any text."""
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
+def commands():
     """Yield every command and command of a group by its words."""
     context = click.Context(group)
     for name in COMMANDS:

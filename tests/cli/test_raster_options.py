@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 import numpy as np
 import pytest
@@ -15,13 +13,10 @@ from srcli.cli.upscale import command, raster_settings
 from srcli.errors import UsageError
 from srcli.imaging.rasters.info import coordinates
 
-if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import RasterOptions
-
 NAIP = "naip_rgbn_uint8_utm14.tif"
 
 
-def parse(*words: str) -> RasterOptions:
+def parse(*words):
     """What a command line means."""
     group = click.Context(main.group, help_option_names=["-h", "--help"])
     return raster_settings(command.make_context("upscale", [*words, "in", "out"], group).params)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -27,12 +26,9 @@ from srcli.metrics.fidelity import psnr
 from srcli.models.weights import weights_path
 from tests.fixtures.photographs import PLACE, SRGB, write_by_gdal
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @pytest.fixture
-def photos(tmp_path: Path, astronaut) -> Path:
+def photos(tmp_path, astronaut):
     """A folder with three small photographs."""
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -57,15 +57,6 @@ def test_a_picture_that_is_faint_everywhere_stays(astronaut):
     assert np.array_equal(fill_transparent(astronaut, alpha), astronaut)
 
 
-def test_nearness_beats_distance():
-    pixels = np.array([[[0], [0], [100], [250]]], dtype=np.uint8)
-    alpha = np.array([[0, 0, 9, 9]], dtype=np.uint8)
-    assert fill_transparent(pixels, alpha)[0, :2, 0].tolist() == [175, 175]
-    pixels = np.array([[[30], [0], [100], [250]]], dtype=np.uint8)
-    alpha = np.array([[9, 0, 9, 9]], dtype=np.uint8)
-    assert fill_transparent(pixels, alpha)[0, 1, 0] == 30
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (13, 1), (17, 31)])
 def test_all_sizes_and_dtypes(shape, dtype):
@@ -79,12 +70,6 @@ def test_all_sizes_and_dtypes(shape, dtype):
         assert np.all(filled == 99)
     else:
         assert np.all(filled == 5)
-
-
-def test_nothing_visible_or_nothing_hidden_changes_nothing(astronaut):
-    for value in (0, 255):
-        alpha = np.full(astronaut.shape[:2], value, dtype=np.uint8)
-        assert np.array_equal(fill_transparent(astronaut, alpha), astronaut)
 
 
 def test_visible_nan_is_kept_and_not_spread():

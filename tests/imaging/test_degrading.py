@@ -186,16 +186,6 @@ def test_a_downscale_by_a_filter_is_pillow_s(astronaut, name):
 # --- Kernels of the literature, and any small kernel ----------------------------------------------
 
 
-@pytest.mark.parametrize("name", list(KERNELS))
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_every_kernel_divides_the_size_and_keeps_flat_pictures(name, scale):
-    flat = np.full((5 * scale, 7 * scale, 3), 117, np.uint8)
-    small = KERNELS[name].shrink(flat, scale)
-    assert small.shape == (5, 7, 3)
-    assert small.dtype == np.uint8
-    assert (small == 117).all()
-
-
 def test_bicubic_is_the_matlab_compatible_one(astronaut):
     assert np.array_equal(KERNELS["bicubic"].shrink(astronaut, 4), downscale(astronaut, 4))
 

@@ -17,10 +17,8 @@ from srcli.imaging.fitting import PixelMap, fit_exif
 from srcli.imaging.mapped import empty_array, release
 from srcli.imaging.photograph import (
     FORMATS,
-    READABLE_SUFFIXES,
     Metadata,
     Photograph,
-    format_of_suffix,
 )
 from srcli.imaging.pillow import pixels_of
 from srcli.imaging.reading import open_picture, read_photograph
@@ -431,16 +429,6 @@ def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
     for array in (large, large[2:, :, :1], np.empty(3)):
         release(array)
     np.testing.assert_array_equal(large, values)
-
-
-# --- Names and contents of formats --------------------------------------------------------------
-
-
-def test_suffixes():
-    for name, known in FORMATS.items():
-        assert {format_of_suffix(suffix.upper()) for suffix in known.suffixes} == {name}
-        assert set(known.suffixes) <= READABLE_SUFFIXES
-    assert [format_of_suffix(one) for one in ("jpg", ".txt", "", ".")] == ["jpg", None, None, None]
 
 
 # --- A Software entry in EXIF, beside makers' notes ---------------------------------------------

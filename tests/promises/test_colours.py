@@ -10,7 +10,6 @@ import io
 import json
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pillow_heif
@@ -19,9 +18,6 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from tests.fixtures.photographs import SRGB
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COLOURS = np.array([[200, 60, 50], [70, 160, 80], [60, 70, 190], [128, 128, 128]]) / 255
 """As sRGB."""
@@ -35,51 +31,51 @@ P3_SRGB, BT2020_VIDEO, BT2020_PQ, BT2020_HLG = (12, 13), (9, 1), (9, 16), (9, 18
 HOLDING_PROFILES = ["png", "jpg", "webp", "tif"]
 
 
-def to_light(values: Any) -> Any:
+def to_light(values):
     """Inverse curve of sRGB."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-def stored(space: str, curve: Any) -> np.ndarray:
+def stored(space, curve):
     """Values of COLOURS in a space, as a picture of four fields."""
     light = to_light(COLOURS) @ np.linalg.inv(np.array(TO_SRGB[space], float)).T
     return fields(curve(np.clip(light, 0, 1)))
 
 
-def fields(values: Any) -> np.ndarray:
+def fields(values):
     """A picture 64x16 of four fields."""
     levels = np.rint(np.asarray(values) * 255).astype(np.uint8)
     return np.tile(levels.repeat(16, axis=0), (16, 1, 1))
 
 
-def from_srgb_light(light: Any) -> Any:
+def from_srgb_light(light):
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def from_video_light(light: Any) -> Any:
+def from_video_light(light):
     return np.where(light < 0.018054, light * 4.5, 1.09930 * light**0.45 - 0.09930)
 
 
-def from_nits(nits: float) -> float:
+def from_nits(nits):
     """PQ of ITU-R BT.2100."""
     power = (nits / 10000) ** 0.1593017578125
     return float(((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375)
 
 
-def write_heic(path: Path, pixels: np.ndarray, points: tuple[int, int]) -> None:
+def write_heic(path, pixels, points):
     more = {"color_primaries": points[0], "transfer_characteristics": points[1]}
     image = pillow_heif.from_pillow(Image.fromarray(pixels))
     image.save(path, quality=100, chroma=444, matrix_coefficients=6, **more)
 
 
-def write_avif(path: Path, pixels: np.ndarray, points: tuple[int, int]) -> None:
+def write_avif(path, pixels, points):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "AVIF", quality=100, subsampling="4:4:4")
     head, tail = buffer.getvalue().split(b"colrnclx")
     path.write_bytes(head + b"colrnclx" + struct.pack(">HH", *points) + tail[4:])
 
 
-def write_png(path: Path, pixels: np.ndarray, **chunks: bytes) -> None:
+def write_png(path, pixels, **chunks):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     data, more = buffer.getvalue(), b""
@@ -89,15 +85,15 @@ def write_png(path: Path, pixels: np.ndarray, **chunks: bytes) -> None:
     path.write_bytes(data[:33] + more + data[33:])
 
 
-def gamma_chunk(gamma: float) -> bytes:
+def gamma_chunk(gamma):
     return struct.pack(">I", round(gamma * 100000))
 
 
-def points_chunk(points: tuple[float, ...]) -> bytes:
+def points_chunk(points):
     return struct.pack(">8I", *(round(one * 100000) for one in points))
 
 
-def chunks_of(path: Path) -> dict[bytes, bytes]:
+def chunks_of(path):
     """The chunks of a PNG file, each with a right checksum."""
     data, at, found = path.read_bytes(), 8, {}
     while at < len(data):
@@ -111,7 +107,7 @@ def chunks_of(path: Path) -> dict[bytes, bytes]:
     return found
 
 
-def shown(path: Path) -> np.ndarray:
+def shown(path):
     """The colours of the four fields, as a program that follows profiles shows them: sRGB, 0..1."""
     with Image.open(path) as image:
         icc = image.info.get("icc_profile")
@@ -127,7 +123,7 @@ def shown(path: Path) -> np.ndarray:
     return values[values.shape[0] // 2, step // 2 :: step] / 255
 
 
-def code_points(path: Path) -> tuple[int, ...]:
+def code_points(path):
     """Of an AVIF file."""
     after = path.read_bytes().split(b"colrnclx")[1]
     return struct.unpack(">HH", after[:4])
@@ -137,7 +133,7 @@ def code_points(path: Path) -> tuple[int, ...]:
 def upscale(srx, tmp_path):
     """Upscale a file to a format; return the output and the warnings."""
 
-    def run(source: Path, fmt: str, *more: str) -> tuple[Path, str]:
+    def run(source, fmt, *more):
         target, report = tmp_path / f"out.{fmt}", tmp_path / "report.jsonl"
         done = srx("upscale", source, target, "-m", "bicubic", "-s", "2", "--report", report, *more)
         assert done.code == 0, done.err
@@ -303,7 +299,7 @@ def test_colours_of_animations(upscale, tmp_path):
 def test_colours_of_tiff_tags(upscale, tmp_path, fmt):
     white, points = ADOBE[:2], ADOBE[2:]
 
-    def rationals(values: tuple[float, ...]) -> tuple[int, ...]:
+    def rationals(values):
         return tuple(part for one in values for part in (round(one * 10000), 10000))
 
     curve = np.rint(np.linspace(0, 1, 256) ** 1.8 * 65535).astype(int)
@@ -354,7 +350,7 @@ def test_colours_of_bmp_headers(upscale, tmp_path, embedded):
     assert np.abs(shown(target) - COLOURS).max() < 4 / 255
 
 
-def linear_profile() -> bytes:
+def linear_profile():
     """LittleCMS's sRGB with a linear curve."""
     icc = bytearray(SRGB)
     for kind in (b"rTRC", b"gTRC", b"bTRC"):

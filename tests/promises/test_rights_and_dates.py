@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.fixtures.photographs import PLACE, write_by_gdal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 SMALL = ("-m", "bicubic", "-s", 2)
@@ -28,7 +24,7 @@ def _usual_umask():
     os.umask(before)
 
 
-def make(path: Path, kind: str) -> Path:
+def make(path, kind):
     values = np.random.default_rng(0).integers(0, 256, (3, 12, 14, 3), np.uint8)
     images = [Image.fromarray(each) for each in values]
     if kind == "photograph":
@@ -41,7 +37,7 @@ def make(path: Path, kind: str) -> Path:
     return path
 
 
-def rights(path: Path) -> int:
+def rights(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 

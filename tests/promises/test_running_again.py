@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,13 +19,10 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.upscale import inputs as upscale_inputs
 from tests.fixtures.photographs import write_by_gdal
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SMALL = ("-m", "bicubic", "-s", 2)
 
 
-def picture(path: Path, seed: int = 0, size: tuple[int, int] = (18, 14), **options) -> Path:
+def picture(path, seed=0, size=(18, 14), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     Image.fromarray(values).save(path, **options)
@@ -34,7 +30,7 @@ def picture(path: Path, seed: int = 0, size: tuple[int, int] = (18, 14), **optio
     return path
 
 
-def raster(path: Path, seed: int = 0) -> Path:
+def raster(path, seed=0):
     values = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
     write_by_gdal(
         path,
@@ -47,17 +43,17 @@ def raster(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def aged(path: Path, seconds: float) -> None:
+def aged(path, seconds):
     """Change a file's time to so many seconds ago; those below 0 are to come."""
     now = path.stat().st_mtime_ns - int(seconds * 1e9)
     os.utime(path, ns=(now, now))
 
 
-def state(path: Path) -> tuple[int, bytes]:
+def state(path):
     return path.stat().st_mtime_ns, path.read_bytes()
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def size_of(path):
     with Image.open(path) as image:
         return image.size
 

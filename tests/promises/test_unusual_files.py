@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +13,6 @@ from PIL import Image
 from srcli.errors import PictureError
 from srcli.imaging.reading import open_picture, read_photograph
 from tests.fixtures.photographs import write_by_gdal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEIGHT, WIDTH = 20, 27
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
@@ -299,7 +295,7 @@ def test_kinds_that_are_not_read_are_named_and_not_called_damaged(srx, tmp_path)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
 
 
-def sound_files(folder: Path):
+def sound_files(folder):
     """One file of each kind that only a second reader takes."""
     for name, (content, _) in BMPS.items():
         yield f"{name.replace('/', '')}.bmp", content

@@ -6,12 +6,10 @@ import base64
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +27,7 @@ from skimage.data import astronaut
 from srcli.errors import PictureError
 from srcli.imaging.rasters import merging
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.parts import open_parts, parts_folder
+from srcli.imaging.rasters.parts import parts_folder
 from tests.fixtures.photographs import SRGB
 
 PHOTO = astronaut()  # 512 x 512 RGB
@@ -215,17 +212,6 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
-@contextmanager
-def largest_file(size):
-    """Let files grow to ``size`` bytes only, as if the disk were full."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-
-
 def test_overviews_are_those_that_gdal_builds(save, tmp_path, copy):
     source = save("in.tif", PHOTO, compress="deflate", photometric="RGB", tiled=True)
     target = tmp_path / "out.tif"
@@ -344,38 +330,6 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
     assert names(tmp_path) == {"old.tif", "in.tif", "out.tif"}
     with rasterio.open(target) as file:
         assert (file.overviews(1), file.shape) == ([], (40, 50))
-
-
-@pytest.mark.parametrize("share", [0.2, 0.6, 0.97])
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"overviews": True}, {"cog": True}, {"format": "jpg", "creation": {"QUALITY": "100"}}],
-    ids=str,
-)
-def test_a_full_disk_loses_nothing(save, tmp_path, plan, write, write_parts, options, noise, share):
-    pixels = noise((300, 300, 1), seed=1)
-    out = plan(save("in.tif", pixels), **options)
-    target = tmp_path / f"out.{options.get('format', 'tif')}"
-    write(target, out, pixels)
-    size = target.stat().st_size
-    target.unlink()
-    with open_parts(target, out, {}) as (parts, _):
-        write_parts(parts, pixels)
-        with (
-            largest_file(int(size * share)),
-            pytest.raises(PictureError, match=f"^{target}: .*(room|raise the limit)"),
-        ):
-            merge_parts(parts)
-    folder = parts_folder(target)
-    assert not target.exists()
-    assert not (folder / "result").exists()
-    with open_parts(target, out, {}) as (parts, notes):
-        assert (parts.missing(), notes) == ([], ())
-        merge_parts(parts)
-    with rasterio.open(target) as file:
-        off = np.abs(file.read(1).astype(int) - pixels[:, :, 0])
-    assert off.max() <= (2 if target.suffix == ".jpg" else 0)
-    assert not folder.exists()
 
 
 def test_files_beside_an_earlier_output_that_may_be_of_others_stay(save, tmp_path, copy, caplog):

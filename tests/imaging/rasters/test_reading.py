@@ -6,12 +6,7 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.reading import (
-    RasterSource,
-    fill_nearest,
-    is_nodata,
-    nearest_other_value,
-)
+from srcli.imaging.rasters.reading import RasterSource, fill_nearest, is_nodata, nearest_other_value
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 

@@ -12,13 +12,7 @@ from srcli.inference import device as device_module
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import efficiency
 from srcli.models.weights import load_model
-from srcli.pipelines.bench import (
-    BenchOptions,
-    bench,
-    bench_report,
-    busy_note,
-    make_cases,
-)
+from srcli.pipelines.bench import BenchOptions, bench, bench_report, busy_note, make_cases
 from srcli.pipelines.upscale.array import upscale
 from srcli.report.table import Table, markdown
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +20,6 @@ from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
-
-if TYPE_CHECKING:
-    from srcli.pipelines.upscale.reporter import FileReport
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ BICUBIC = UpscaleOptions(model="bicubic", scale=2)
 
 
 def test_progress_and_reports_add_up(folder, tmp_path, notes):
-    told: list[FileReport] = []
+    told: list[Any] = []
     summary = upscale_files(
         [folder], tmp_path / "out", OPTIONS, progress=notes, on_file=told.append
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +23,6 @@ from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
 from srcli.ports.image import OutOfMemory
 from tests.fixtures.photographs import PLACE, write_by_gdal
-
-if TYPE_CHECKING:
-    from srcli.pipelines.upscale.reporter import FileReport
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 HERE = Place(device="cpu", threads=1)
@@ -68,7 +65,7 @@ def folder(tmp_path, astronaut):
 
 def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, notes):
     alone = upscale_files([folder], tmp_path / "alone", OPTIONS)
-    told: list[FileReport] = []
+    told: list[Any] = []
     shared = upscale_files(
         [folder], tmp_path / "shared", OPTIONS, progress=notes, on_file=told.append,
         executor=Workers(2),
