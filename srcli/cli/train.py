@@ -45,7 +45,9 @@ Recipe:
       How LR is made: bicubic alone, photo, aerial or, of worn files, restore.
   --seed N = 0                  Seed of all randomness.
 Data:
-  data exclude hold_out
+  data
+  --lr FOLDER                   LR pictures of --data, by name. [default: beside them, or made]
+  exclude hold_out
   --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
 Run:
   --out FOLDER                  Folder for weights, checkpoint, recipe and log; required likewise.

@@ -57,6 +57,8 @@ class PictureRef:
 
     path: Path
     member: str = ""
+    lr: Path | None = None
+    """File of the LR picture; None where LR is made from this one."""
 
     @property
     def name(self) -> str:
@@ -260,13 +262,17 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def read_pictures(
-    refs: Sequence[PictureRef], use: Callable[[Picture], T], *, workers: int = 4, smallest: int = 1
+    refs: Sequence[PictureRef],
+    use: Callable[[PictureRef, Picture], T],
+    *,
+    workers: int = 4,
+    smallest: int = 1,
 ) -> Iterator[tuple[T, list[str]] | SrxError]:
     """Decode pictures in threads; give, in their order, what is made of each or its error.
 
     Args:
         refs: Locations of the pictures.
-        use: Called with every picture, in the threads.
+        use: Called with every picture and its location, in the threads.
         workers: Threads.
         smallest: Pixels that both sides must have.
 
@@ -282,7 +288,7 @@ def read_pictures(
         height, width = found[0].shape[:2]
         if min(height, width) < smallest:
             raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
-        return use(found[0]), found[1]
+        return use(ref, found[0]), found[1]
 
     ahead = partial(read, most=_SIDE_BY_SIDE)
     with ReadAhead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from srcli.data.pictures import (
     PictureRef,
+    decode,
     digest,
     find_pictures,
     photograph_of,
@@ -76,6 +78,19 @@ def make_pairs(images: Iterable[Picture], scale: int) -> Pairs:
     """Crop HR pictures to multiples of ``scale`` and make their LR."""
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     return Pairs(scale=scale, hr=hr, lr=[downscale(each, scale) for each in hr], digest=digest(hr))
+
+
+def require_size(lr_file: Path, lr: Picture, hr_file: object, hr: Picture, scale: int) -> None:
+    """Refuse an LR picture that is not 1/scale of its HR picture.
+
+    Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left out.
+    """
+    (high, wide), (height, width) = lr.shape[:2], hr.shape[:2]
+    if not (0 <= height - high * scale < 12 and 0 <= width - wide * scale < 12):
+        raise DataError(
+            f"{lr_file}: {wide}x{high} is not 1/{scale} of the HR picture {hr_file} with "
+            f"{width}x{height}"
+        )
 
 
 class PictureStore:
@@ -146,6 +161,8 @@ class DataSelection:
     """More of them, some of which may be absent; if both are empty there is no validation."""
     exclude: tuple[str, ...] = ()
     """Prefixes of names of pictures that are not used."""
+    lr: Path | None = None
+    """Folder of the LR pictures of ``data``, where it does not lie beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,15 +192,24 @@ class TrainingSet:
     """Pictures that were broken or too small."""
 
     @property
+    def paired(self) -> bool:
+        """True if LR pictures were read from files."""
+        return any(ref.lr is not None for ref in self.split.train)
+
+    @property
     def digest(self) -> str:
-        """Digest of the HR pixels of both parts."""
+        """Digest of the HR pixels of both parts, and of the LR pixels that were read."""
         parts = (self.train.digest, self.held_out.digest if self.held_out else "")
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
-def find_split(selection: DataSelection, progress: Progress) -> Split:
+def find_split(
+    selection: DataSelection,
+    progress: Progress,
+    find: Callable[[Sequence[Path]], list[PictureRef]] = find_pictures,
+) -> Split:
     """Find all pictures and split them, without reading any."""
-    split = choose_split(find_pictures(selection.data), selection)
+    split = choose_split(find(selection.data), selection)
     refuse_lr(selection.data, [*split.train, *split.held_out])
     for prefix in split.unmatched:
         progress.warn(f"--exclude {prefix}: no picture's name begins with it")
@@ -271,6 +297,15 @@ def _split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
     return Split(train=train, held_out=held, reason=reason, by_rule=True)
 
 
+def _pair(scale: int, ref: PictureRef, picture: Picture) -> tuple[Picture, Picture]:
+    """Return HR and LR, which is made where there is no file of it."""
+    if ref.lr is None:
+        return (hr := mod_crop(picture, scale)), downscale(hr, scale)
+    lr = decode(PictureRef(path=ref.lr))
+    require_size(ref.lr, lr, ref.path, picture, scale)
+    return picture[: lr.shape[0] * scale, : lr.shape[1] * scale], lr
+
+
 def load_training_set(
     selection: DataSelection,
     scale: int,
@@ -279,6 +314,7 @@ def load_training_set(
     folder: Path | None = None,
     memory: int | None = None,
     workers: int = 2,
+    find: Callable[[Sequence[Path]], list[PictureRef]] = find_pictures,
 ) -> TrainingSet:
     """Find, split, decode and pair all pictures.
 
@@ -293,19 +329,19 @@ def load_training_set(
         folder: Folder of pictures that do not fit into memory.
         memory: Bytes of decoded pictures in memory; None for all of them.
         workers: Threads.
+        find: Finds the pictures, and perhaps their LR pictures, in ``selection.data``.
     """
-    split = find_split(selection, progress)
+    split = find_split(selection, progress, find)
     store = PictureStore(memory, folder, warn=progress.warn)
     problems: list[SrxError] = []
     conversions: Counter[str] = Counter()
 
-    def pair(picture: Picture) -> tuple[Picture, Picture]:
-        return (hr := mod_crop(picture, scale)), downscale(hr, scale)
-
     def read(refs: Sequence[PictureRef]) -> Pairs:
         hr: list[Picture] = []
         lr: list[Picture] = []
-        found = read_pictures(refs, pair, workers=workers, smallest=SMALLEST * scale)
+        found = read_pictures(
+            refs, partial(_pair, scale), workers=workers, smallest=SMALLEST * scale
+        )
         with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
             for each in found:
                 task.advance()
@@ -318,7 +354,8 @@ def load_training_set(
                 if len(problems) <= WARNINGS:
                     progress.warn(f"left out: {each}")
                     show_traceback(each, progress)
-        return Pairs(scale=scale, hr=hr, lr=lr, digest=digest(hr))
+        read_lr = lr if any(ref.lr for ref in refs) else []
+        return Pairs(scale=scale, hr=hr, lr=lr, digest=digest([*hr, *read_lr]))
 
     held_out = read(split.held_out)
     while not held_out.hr and split.by_rule:

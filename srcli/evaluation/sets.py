@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from srcli.data.pictures import HR_FOLDER, refuse_twins
+from srcli.data.training_set import require_size
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.degrading import JpegFile
@@ -395,14 +396,8 @@ def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: C
         lr = kernel.shrink(hr, scale)
     else:
         lr, _ = read_picture(picture.lr)
-        high, wide = (side * scale for side in lr.shape[:2])
-        # Sets cropped to a multiple of 12 serve all scales: up to 11 pixels may be left out.
-        if not (0 <= hr.shape[0] - high < 12 and 0 <= hr.shape[1] - wide < 12):
-            raise DataError(
-                f"{picture.lr}: {lr.shape[1]}x{lr.shape[0]} is not 1/{scale} of the HR picture "
-                f"{picture.where} with {hr.shape[1]}x{hr.shape[0]}"
-            )
-        hr = hr[:high, :wide]
+        require_size(picture.lr, lr, picture.where, hr, scale)
+        hr = hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
     hr, lr = chain.prepare(hr, lr, gray=gray, scale=scale, lr_from_file=picture.lr is not None)
     return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=(height, width))
 

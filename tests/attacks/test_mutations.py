@@ -110,7 +110,7 @@ def test_zips(tmp_path, originals, tell):
     def use(path):
         nonlocal pictures
         refs = find_pictures([path])
-        read = list(read_pictures(refs, lambda picture: picture))
+        read = list(read_pictures(refs, lambda _, picture: picture))
         assert len(read) == len(refs)
         pictures += sum(not isinstance(each, SrxError) for each in read)
 

@@ -60,7 +60,7 @@ def test_folders_zips_and_files_are_searched_in_order(tmp_path, shard, astronaut
 
 def read(refs, **options):
     """Pictures, their conversions, and what is said of those that cannot be read."""
-    found = list(read_pictures(refs, lambda picture: picture, **options))
+    found = list(read_pictures(refs, lambda _, picture: picture, **options))
     good = [each for each in found if not isinstance(each, SrxError)]
     errors = [str(each) for each in found if isinstance(each, SrxError)]
     return [picture for picture, _ in good], [rules for _, rules in good], errors

@@ -15,9 +15,9 @@ from srcli.recipes.training import LossTerm
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_name_builds_and_is_zero_for_equal_pictures(name):
     loss = WeightedLoss([LossTerm(name=name)])
-    x, lr_image = torch.rand(2, 3, 12, 12), torch.rand(2, 3, 6, 6)
+    x, lr_image = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 32, 32)
     assert float(loss(x, x, lr_image)) == 0
-    assert float(loss(x, torch.rand(2, 3, 12, 12), lr_image)) > 0
+    assert float(loss(x, torch.rand(2, 3, 64, 64), lr_image)) > 0
 
 
 def test_terms_are_weighted_and_added():

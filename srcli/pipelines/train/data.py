@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
+from srcli.data.pictures import PictureRef, find_pictures
 from srcli.data.training_set import Pairs, load_training_set
 from srcli.errors import DataError, UsageError, one_file
 from srcli.evaluation.sets import CHAINS, find_set, read_pair, resolve_set_name
@@ -47,6 +48,34 @@ HELD_OUT = "held-out"
 """Name of the pictures that were kept back from the training data."""
 
 
+def find_pairs(paths: Sequence[Path], *, scale: int, lr: Path | None) -> list[PictureRef]:
+    """Find the pictures of a training; in folders of HR/LR pairs, HR pictures with their LR.
+
+    Such folders are those of ``srx eval --data``, see ``find_set``: DIV2K's, RealSR's and others.
+    The LR pictures may lie in a folder of their own, ``lr``.
+
+    Raises:
+        DataError: If HR pictures have no partner; the first is named.
+    """
+    refs: list[PictureRef] = []
+    for path in paths:
+        found = None
+        if path.is_dir() or lr is not None:
+            try:
+                found = find_set(str(path), scale, lr_folder=lr)
+            except DataError:
+                if lr is not None:
+                    raise
+        if found is None or found.lr_folder is None:
+            refs += find_pictures([path])
+            continue
+        if found.missing:
+            more = f"; {len(found.missing) - 1} more have none" if len(found.missing) > 1 else ""
+            raise DataError(f"--data {found.missing[0][1]}{more}")
+        refs += [PictureRef(path=each.hr, lr=each.lr) for each in found.items if each.hr]
+    return refs
+
+
 def load_data(
     selection: DataSelection,
     scale: int,
@@ -69,11 +98,19 @@ def load_data(
         folder=folder,
         memory=None if free is None else free // 2 // processes,
         workers=max(1, processors() // processes),
+        find=partial(find_pairs, scale=scale, lr=selection.lr),
     )
+    if data.paired and not degradation.is_clean:
+        raise UsageError(
+            f"--degradation {degradation.name}: the pictures come with LR of their own; leave it "
+            "out, or give the HR pictures alone"
+        )
     held = len(data.held_out.hr) if data.held_out else 0
     excluded = f", {data.split.excluded} excluded" if data.split.excluded else ""
     progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on{excluded}")
     progress.message(data.split.reason)
+    if data.paired:
+        progress.message("LR pictures are read from files")
     if not degradation.is_clean:
         progress.message(
             f"LR by degradation {degradation.name}: for training drawn anew for every patch, for "

@@ -18,6 +18,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import (
     deciding_set,
+    find_pairs,
     load_data,
     make_sampler,
     validation_sets,
@@ -168,7 +169,8 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     network = build_training(recipe, options.scale, numerics, seed=options.seed)
     if initial := initial_weights(recipe, options.scale, options.init):
         load_initial_weights(network, initial, progress)
-    split = find_split(options, progress)
+    find = partial(find_pairs, scale=options.scale, lr=options.lr)
+    split = find_split(options, progress, find)
     excluded = f", {split.excluded} excluded" if split.excluded else ""
     files = {ref.path for ref in (*split.train, *split.held_out)}
     size = format_bytes(sum(file.stat().st_size for file in files))

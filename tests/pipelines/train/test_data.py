@@ -15,6 +15,7 @@ from PIL import Image
 from srcli.data.degrading import degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataSelection, make_pairs
+from srcli.errors import DataError, UsageError
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, make_sampler
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
@@ -125,3 +126,49 @@ def test_pytorchs_random_numbers_stay_the_same(sampler):
     torch.manual_seed(0)
     PrefetchSampler(sampler, CPU, workers=1).batch(0, Stage(batch=2, patch=16))
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.fixture
+def pairs(tmp_path, astronaut):
+    """Make three pictures with LR that no bicubic filter gives, in DIV2K's folders."""
+    folder = tmp_path / "set"
+    (folder / "HR").mkdir(parents=True)
+    (folder / "LR_bicubic" / "X2").mkdir(parents=True)
+    for i in range(3):
+        hr = astronaut[8 * i : 8 * i + 60, :80]
+        Image.fromarray(hr).save(folder / "HR" / f"080{i}.png")
+        Image.fromarray(hr[::2, ::2]).save(folder / "LR_bicubic" / "X2" / f"080{i}x2.png")
+    return folder
+
+
+@pytest.mark.parametrize("given", ["whole", "hr and lr"])
+def test_pairs_are_read_as_they_lie_in_their_folders(pairs, given):
+    selection = DataSelection(data=(pairs,), hold_out=("0801",))
+    if given == "hr and lr":
+        lr = (pairs / "LR_bicubic" / "X2").rename(pairs.parent / "small")
+        selection = replace(selection, data=(pairs / "HR",), lr=lr)
+    notes = Notes()
+    data = load_data(selection, 2, BICUBIC, notes)
+    assert "LR pictures are read from files" in notes.messages
+    assert data.held_out is not None
+    for part, count in ((data.train, 2), (data.held_out, 1)):
+        assert len(part.hr) == count
+        for hr, lr_image in zip(part.hr, part.lr, strict=True):
+            np.testing.assert_array_equal(hr[::2, ::2], lr_image)
+    sampler = PatchSampler(data.train, device=CPU)
+    lr_batch, hr_batch = sampler.batch(0, Stage(batch=8, patch=16, augmentation="none"))
+    assert torch.equal(hr_batch[:, :, ::2, ::2], lr_batch)
+
+
+def test_pairs_that_do_not_fit_are_named(pairs):
+    small = pairs / "LR_bicubic" / "X2"
+    Image.open(small / "0800x2.png").resize((20, 20)).save(small / "0800x2.png")
+    notes = Notes()
+    data = load_data(DataSelection(data=(pairs,), hold_out=("0801",)), 2, BICUBIC, notes)
+    assert len(data.train.hr) == 1
+    assert any("0800x2.png: 20x20 is not 1/2 of" in text for text in notes.warnings)
+    with pytest.raises(UsageError, match="LR of their own"):
+        load_data(DataSelection(data=(pairs,)), 2, AERIAL, Notes())
+    (small / "0802x2.png").unlink()
+    with pytest.raises(DataError, match=r"--data 0802: no LR picture in .*X2"):
+        load_data(DataSelection(data=(pairs,)), 2, BICUBIC, Notes())
