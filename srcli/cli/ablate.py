@@ -227,15 +227,16 @@ def _report(
     from srcli.pipelines.ablate.results import judge
 
     judged = judge(results)
+    blocks = [*report(judged)]
     if not quiet:
-        _print(report(judged), to_stderr="-" in targets.values())
+        _print(blocks, to_stderr="-" in targets.values())
     write_formats(
         targets,
         {
             "--json": lambda: json_text(
                 [each.as_json() for each in judged] + [{"ablation": asdict(own)} for own in others]
             ),
-            "--markdown": lambda: markdown(["Made by srx ablate.", *report(judged)]),
+            "--markdown": lambda: markdown(["Made by srx ablate.", *blocks]),
         },
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class SetScores:
     of: int = 0
     """Pictures that the set holds, those left out included."""
     key: str = ""
-    """Digest of the pictures and the protocol: scores of another one are measured again."""
+    """Digest of the protocol and of the pictures' places and times: scores of others are measured
+    again."""
 
     def __post_init__(self) -> None:
         if not self.pictures or any(each.keys() != set(METRICS) for each in self.pictures.values()):
@@ -76,11 +77,9 @@ class SetScores:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedResult:
-    """One training of a variant with its scores; ``scores.json`` beside its weights."""
+    """One training of a variant with its scores."""
 
     seed: int
-    weights: str = ""
-    """Digest of the weights that were measured; those of another one are measured again."""
     iterations: int | None = None
     """None where it has not been trained to the end."""
     scores: Mapping[str, SetScores] = field(default_factory=dict)
@@ -123,6 +122,7 @@ class Conditions:
     held_out: int = 0
     excluded: int = 0
     data_digest: str = ""
+    """Of names and sizes."""
     sets: tuple[str, ...] = ()
     """Sets to measure on, as tables call them."""
     missing: tuple[str, ...] = ()
@@ -187,19 +187,6 @@ class AblationResult:
         return found
 
 
-def read_values(file: Path, kind: type) -> Any:  # noqa: ANN401 - of the kind that is asked for
-    """Return the dataclass that a JSON file holds, or None if there is no such file."""
-    try:
-        return convert(parse_text(file.read_text(encoding="utf-8")), kind, "it")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
-        raise DataError(
-            f"{file}: not a result of this version of srx ({error})",
-            advice=f"remove {file.parent} to start over",
-        ) from error
-
-
 def write_values(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all, with its folder."""
     try:
@@ -211,7 +198,17 @@ def write_values(file: Path, content: Mapping[str, Any]) -> None:
 
 def read_result(out: Path, name: str) -> AblationResult | None:
     """Return the result of an ablation in the folder of all; None if it was not run."""
-    return cast("AblationResult | None", read_values(out / name / RESULT, AblationResult))
+    file = out / name / RESULT
+    try:
+        found: AblationResult = convert(parse_text(file.read_text("utf-8")), AblationResult, "it")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
+        raise DataError(
+            f"{file}: not a result of this version of srx ({error})",
+            advice=f"remove {file.parent} to start over",
+        ) from error
+    return found
 
 
 def stored_names(out: Path) -> list[str]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from srcli import __version__
-from srcli.data.pictures import Archives
 from srcli.data.training_set import DataSelection, find_split
 from srcli.errors import (
     CheckpointError,
@@ -29,7 +28,6 @@ from srcli.errors import (
     one_file,
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
-from srcli.files import read_input
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
@@ -44,7 +42,6 @@ from srcli.pipelines.ablate.results import (
     SetScores,
     VariantResult,
     read_result,
-    read_values,
     write_values,
 )
 from srcli.pipelines.evaluate.options import EvalOptions
@@ -58,7 +55,8 @@ from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets
-from srcli.training.folder import RunFolder, file_digest
+from srcli.training.checkpoint import read_position
+from srcli.training.folder import RunFolder
 from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
@@ -67,11 +65,12 @@ if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import Executor
     from srcli.ports.progress import Progress
 
-SCORES = "scores.json"
 RECIPE = "recipe.json"
 T = TypeVar("T")
 Key = tuple[str, str, int]
-"""Ablation, variant and seed; -1 for the cost."""
+"""Ablation, variant and seed."""
+COST = SeedResult(seed=-1)
+"""Stands for a training where there is none, but a cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,36 +117,24 @@ class Unit:
     """All but device and threads, which the place decides."""
     sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Sets to measure on: by name the source as given, and a digest of pictures and protocol."""
+    found: SeedResult = COST
+    """What former runs found and still holds."""
 
     @property
     def label(self) -> str:
         """Name for messages."""
-        seed = f", seed {self.training.seed}" if self.training else ""
+        seed = f", seed {self.found.seed}" if self.training else ""
         return f"{self.ablation.name}, {self.variant}{seed}"
 
     @property
     def key(self) -> Key:
         """Its ablation, variant and seed."""
-        return self.ablation.name, self.variant, self.training.seed if self.training else -1
+        return self.ablation.name, self.variant, self.found.seed
 
-    def stored(self) -> SeedResult:
-        """Return what the folder of the training holds: no scores of other weights or pictures."""
-        if self.training is None:
-            return SeedResult(seed=-1)
-        folder = RunFolder(self.training.out)
-        found: SeedResult | None = None
-        with suppress(DataError):  # damaged: measured again
-            found = read_values(folder.path / SCORES, SeedResult)
-        if found is None or not folder.last.is_file() or found.weights != file_digest(folder.last):
-            return SeedResult(seed=self.training.seed)
-        keys = {name: key for name, (_, key) in self.sets.items()}
-        scores = {n: each for n, each in found.scores.items() if each.key == keys.get(n)}
-        return replace(found, scores={n: scores[n] for n in keys if n in scores})
-
-    def is_missing(self) -> bool:
-        """Return whether training or scores are not in the folder; costs are measured anew."""
-        found = self.stored()
-        return found.iterations is None or not self.sets.keys() <= found.scores.keys()
+    @property
+    def done(self) -> bool:
+        """True if nothing is left to do; costs are measured in every run."""
+        return self.found.iterations is not None and self.sets.keys() <= self.found.scores.keys()
 
 
 def run_ablations(
@@ -179,25 +166,27 @@ def run_ablations(
         raise UsageError(f"--executor: {described.failure}")
     machine = {"processes": executor.slots, **described.result}
     plans, every = _plan(ablations, options, machine, own)
-    units = [unit for unit in every if unit.is_missing()]
+    for unit in every:
+        if unit.training:
+            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
+    units = [unit for unit in every if not unit.done]
     if len(units) < len(every):
         trainings = sum(unit.training is not None for unit in every)
         own.message(f"{len(every) - len(units)} of {trainings} trainings are there already")
     outcomes: dict[Key, JsonDict] = {}
-    _write(plans, every, outcomes, options.out)  # so that results are found whatever happens
+    results = _write(plans, every, outcomes, options.out)
     task = own.task("results", total=len(units), unit="results")
     shared = (options.out, *options.data)
     try:
         for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
             unit = units[done.index]
-            outcome = outcomes[unit.key] = done.result or {"failure": done.failure}
-            if failure := outcome["failure"]:
+            outcomes[unit.key] = done.result or {"failure": done.failure}
+            if failure := outcomes[unit.key]["failure"]:
                 own.warn(f"{unit.label}: {failure}")
-            if failure or not (unit.training and unit.is_missing()):
-                task.advance(1)
+            results = _write(plans, every, outcomes, options.out)  # it stays, whatever happens
+            task.advance(1)
     finally:
         task.close()
-        results = _write(plans, every, outcomes, options.out)
     return results
 
 
@@ -207,18 +196,16 @@ def _write(
     outcomes: Mapping[Key, JsonDict],
     out: Path,
 ) -> list[AblationResult]:
-    """Write recipes to train by, and results: what the folders hold, costs and failures."""
+    """Return and write results: what former runs found, with the outcomes of this one."""
     results = []
     for plan in plans:
         name, variants = plan.ablation.name, []
         for each in plan.ablation.variants:
             cost, *trainings = (unit for unit in units if unit.key[:2] == (name, each.name))
-            seeds = tuple(replace(u.stored(), **outcomes.get(u.key, {})) for u in trainings)
+            seeds = tuple(replace(u.found, **outcomes.get(u.key, {})) for u in trainings)
             own = outcomes.get(cost.key, {})
             costs = {"cost": own.get("cost"), "cost_failure": own.get("failure", "")}
             variants.append(VariantResult(variant=each, seeds=seeds, **costs))
-            if trainings:
-                write_values(out / name / each.name / RECIPE, plain_recipe(cost.recipe))
         results.append(replace(plan, variants=tuple(variants)))
         former = None if plan.conditions.trained else read_result(out, name)
         if not (former and former.conditions.trained):  # costs alone replace no trainings
@@ -233,16 +220,16 @@ def _plan(
     for ablation in ablations:
         EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
-    own = replace(options, precision=machine["precision"])
+    options = replace(options, precision=machine["precision"])
     data: dict[str, Any] = {}
-    if own.train:
-        split = find_split(own, progress)
+    if options.train:
+        split = find_split(options, progress)
         # It warns of prefixes that exclude nothing; the trainings need not do so again.
-        own = replace(own, exclude=tuple(e for e in own.exclude if e not in split.unmatched))
-        archives = Archives()
+        exclude = tuple(each for each in options.exclude if each not in split.unmatched)
+        options = replace(options, exclude=exclude)
         data = {
             "data_digest": _digest(
-                (f"{len(part)}/{ref.name}", partial(archives.read, ref))
+                f"{len(part)}/{ref.name} {ref.path.stat().st_size}"
                 for part in (split.train, split.held_out)
                 for ref in part
             ),
@@ -250,25 +237,27 @@ def _plan(
             "pictures": len(split.train),
             "held_out": len(split.held_out),
         }
-    plans, every = [], []
+    plans, units = [], []
     for ablation, variants in zip(ablations, recipes, strict=True):
-        sets, missing = _find_sets(ablation, own, progress) if own.train else ({}, ())
+        sets, missing = _find_sets(ablation, options, progress) if options.train else ({}, ())
         conditions = Conditions(
-            **{name: getattr(own, name) for name in ("budget", "overrides", "seeds")},
-            trained=own.train,
-            data=tuple(str(path) for path in own.data),
+            **{name: getattr(options, name) for name in ("budget", "overrides", "seeds")},
+            trained=options.train,
+            data=tuple(str(path) for path in options.data),
             sets=tuple(sets),
             missing=missing,
             **machine,
             **data,
         )
-        units = _units(ablation, variants, own, sets)
-        former = read_result(own.out, ablation.name)
-        if former and former.conditions.trained and own.train:
-            _refuse_others(units, former.conditions, conditions, own.out)
+        former = read_result(options.out, ablation.name)
+        if former and not (former.conditions.trained and options.train):
+            former = None
+        own = _units(ablation, variants, options, sets, former)
+        if former:
+            _refuse_others(own, former.conditions, conditions, options.out)
         plans.append(AblationResult(ablation=ablation, conditions=conditions, variants=()))
-        every += units
-    return plans, sorted(every, key=lambda unit: unit.key[-1])
+        units += own
+    return plans, sorted(units, key=lambda unit: unit.found.seed)
 
 
 def _units(
@@ -276,8 +265,11 @@ def _units(
     recipes: Sequence[TrainRecipe],
     options: AblateOptions,
     sets: Mapping[str, tuple[str, str]],
+    former: AblationResult | None,
 ) -> list[Unit]:
     data = {each.name: getattr(options, each.name) for each in fields(DataSelection)}
+    variants = former.variants if former else ()
+    known = {(own.variant.name, each.seed): each for own in variants for each in own.seeds}
     units = []
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
         cost = Unit(ablation=ablation, variant=variant.name, recipe=recipe)
@@ -294,8 +286,20 @@ def _units(
                 precision=options.precision,
                 **data,
             )
-            units.append(replace(cost, training=training, sets=sets))
+            found = known.get((variant.name, seed), SeedResult(seed=seed))
+            found = _what_holds(found, training.out, sets)
+            units.append(replace(cost, training=training, sets=sets, found=found))
     return units
+
+
+def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, str]]) -> SeedResult:
+    """Drop what was found of a training that went on since, and scores of other pictures."""
+    with suppress(CheckpointError):  # the training will tell
+        if read_position(RunFolder(folder).state).total == found.iterations:
+            wanted = {(name, key) for name, (_, key) in sets.items()}
+            kept = {name: own for name, own in found.scores.items() if (name, own.key) in wanted}
+            return replace(found, scores=kept, failure="")
+    return SeedResult(seed=found.seed)
 
 
 def _refuse_others(units: Sequence[Unit], former: Conditions, now: Conditions, out: Path) -> None:
@@ -343,9 +347,9 @@ def _find_sets(
         pictures = find_set(source, ablation.scale)
         if pictures.name in found:
             raise UsageError(f"--sets {source}: given twice")
-        files = [(i.name, path) for i in pictures.items for path in (i.hr, i.lr) if path]
-        digest = _digest((name, partial(read_input, path)) for name, path in files)
-        found[pictures.name] = (source, f"{ablation.protocol}-{__version__}-{digest}")
+        files = [path for item in pictures.items for path in (item.hr, item.lr) if path]
+        lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
+        found[pictures.name] = source, _digest((ablation.protocol, __version__, *lines))
 
     for source in options.sets or ablation.sets:
         try:
@@ -365,14 +369,9 @@ def _find_sets(
     return found, tuple(missing)
 
 
-def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
-    """Return a digest of names and contents; a file that cannot be read counts by its name."""
-    digest = hashlib.sha256()
-    for name, read in files:
-        digest.update(f"{name}/".encode("utf-8", "surrogateescape"))
-        with suppress(SrxError), one_file(name):  # those who use it report it
-            digest.update(hashlib.sha256(read()).digest())
-    return digest.hexdigest()[:16]
+def _digest(lines: Iterable[str]) -> str:
+    text = "\n".join(lines)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _describe_place(
@@ -387,7 +386,7 @@ def _describe_place(
 
 
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
-    """Do a unit; return ``failure`` and perhaps a ``cost``: the rest is in the training's folder.
+    """Do a unit; return its ``cost``, or ``iterations`` and ``scores``; and a ``failure`` if any.
 
     Failures are a diverged training, too little memory, a defect. A training that is stopped goes
     on from its checkpoint the next time.
@@ -397,15 +396,18 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
             cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
             return {"cost": cost, "failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
-        _, failure = _attempt(partial(_train, unit, own, progress, stop), progress)
-        failures = [failure] * bool(failure)
-        for name in unit.sets:
-            found = unit.stored()
-            if found.iterations is None or name in found.scores or stop():
-                continue
-            _, failure = _attempt(partial(_score, unit, own, found, name, progress), progress)
-            failures += [f"{name}: {failure}"] * bool(failure)
-        return {"failure": "; ".join(failures)}
+        iterations, scores, failures = unit.found.iterations, {**unit.found.scores}, []
+        if iterations is None:
+            iterations, failure = _attempt(partial(_train, own, progress, stop), progress)
+            failures.append(failure)
+        for name in [each for each in unit.sets if each not in scores]:
+            if iterations is None or stop():
+                break
+            score, failure = _attempt(partial(_score, unit, own, name, progress), progress)
+            scores |= {name: score} if score else {}
+            failures.append(failure and f"{name}: {failure}")
+        failure = "; ".join(filter(None, failures))
+        return {"iterations": iterations, "scores": scores, "failure": failure}
 
 
 def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
@@ -428,25 +430,17 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
     return None, reason
 
 
-def _train(unit: Unit, options: TrainOptions, progress: Progress, stop: Callable[[], bool]) -> None:
-    """Train to the end, unless that is done or stopped, and store what the folder then holds."""
-    if unit.stored().iterations is not None:
-        return
+def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) -> int | None:
+    """Train to the end and return the iterations; None if it was stopped before."""
     try:
         result = train(options, progress, stop)
     except CheckpointError as error:
         raise DataError(error.reason, advice=f"remove {options.out} to start over") from error
-    if result.finished:
-        # Not the best by validation, which may be older than the last stage.
-        weights = file_digest(RunFolder(options.out).last)
-        found = SeedResult(seed=options.seed, weights=weights, iterations=result.iterations)
-        write_values(options.out / SCORES, asdict(found))
+    return result.iterations if result.finished else None
 
 
-def _score(
-    unit: Unit, training: TrainOptions, found: SeedResult, dataset: str, progress: Progress
-) -> None:
-    """Measure a training on one more set, and store the scores with those that were found."""
+def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress) -> SetScores:
+    """Measure the last weights: the best by validation may be older than the last stage."""
     options = EvalOptions(
         protocol=unit.ablation.protocol,
         metrics=METRICS,
@@ -460,15 +454,13 @@ def _score(
     for failure in evaluation.failures:
         progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
     levels = (score.bicubic for score in evaluation.scores)
-    scores = SetScores(
+    return SetScores(
         pictures={score.picture: score.values for score in evaluation.scores},
         bicubic=fmean(level for level in levels if level is not None),
         of=evaluation.means()[0].of,
         left_out=tuple(failure.picture for failure in evaluation.failures),
         key=key,
     )
-    found = replace(found, scores={**found.scores, dataset: scores})
-    write_values(training.out / SCORES, asdict(found))
 
 
 def measure_cost(unit: Unit, device: str) -> Cost:
