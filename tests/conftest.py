@@ -79,13 +79,17 @@ class Result:
 
 @pytest.fixture
 def srx(capsys):
-    """Run the command line in this process: ``srx("upscale", "a.png", "out/")``."""
+    """Run the command line in this process: ``srx("upscale", "a.png", "out/", code=0)``.
 
-    def call(*arguments: object) -> Result:
+    With ``code``, the code with which the command has to end.
+    """
+
+    def call(*arguments: object, code: int | None = None) -> Result:
         capsys.readouterr()
-        code = run([str(a) for a in arguments])
+        found = run([str(a) for a in arguments])
         captured = capsys.readouterr()
-        return Result(code=code, out=captured.out, err=captured.err)
+        assert code in (None, found), f"code {found}: {captured.out}{captured.err}"
+        return Result(code=found, out=captured.out, err=captured.err)
 
     return call
 

@@ -31,8 +31,7 @@ def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, mo
     for device, kind in (("cpu", "fp32"), ("cuda", precision)):
         out = tmp_path / f"{device}.png"
         chosen = ["--device", device, "--precision", kind]
-        result = srx("upscale", tmp_path / "a.png", out, *options, *chosen)
-        assert result.code == 0, result.err
+        srx("upscale", tmp_path / "a.png", out, *options, *chosen, code=0)
     cpu, gpu = (np.asarray(Image.open(tmp_path / f"{each}.png"), int) for each in ("cpu", "cuda"))
     assert cpu.std() > 10
     assert np.abs(cpu - gpu).max() <= most
@@ -103,13 +102,11 @@ def test_a_training_stops_and_goes_on(srx, tmp_path, recipe, options):
         Image.fromarray(crop).save(pictures / f"{i}.png")
     run = tmp_path / "run"
     small = ("--set", "stages.0.batch=4", "--set", "stages.0.patch=24")
-    begun = srx(
+    srx(
         "train", recipe, "-s", "4", "--data", pictures, "--out", run, *small, *options,
-        "--device", "cuda", "--budget", "6", "--quiet",
+        "--device", "cuda", "--budget", "6", "--quiet", code=0,
     )  # fmt: skip
-    assert begun.code == 0, begun.err
-    resumed = srx("train", "--resume", run, "--budget", "12", "--device", "cuda", "--quiet")
-    assert resumed.code == 0, resumed.err
+    srx("train", "--resume", run, "--budget", "12", "--device", "cuda", "--quiet", code=0)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     psnr = [line["psnr"] for line in lines if line["event"] == "validation"]
     assert len(psnr) > 2

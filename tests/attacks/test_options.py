@@ -100,8 +100,7 @@ def places(tmp_path_factory, astronaut):
 def test_wrong_values_are_refused_in_one_line(srx, tmp_path, places, words, option, value):
     base = [word.format(**places, out=tmp_path / "out") for word in BASE.get(words, [])]
     value = [word.format(**places) for word in value]
-    done = srx(*words.split(), *base, option.opts[-1], *value)
-    assert done.code == 2, done
+    done = srx(*words.split(), *base, option.opts[-1], *value, code=2)
     *usage, line = done.err.strip().splitlines()
     assert all(each.startswith(("Usage:", "Try")) or not each for each in usage), done.err
     assert "\x1b" not in done.err
@@ -126,6 +125,5 @@ def test_every_option_of_every_command_is_attacked(tell):
 
 @pytest.mark.parametrize("words", [words for words, _ in commands()])
 def test_unknown_options_are_refused(srx, words):
-    done = srx(*words.split(), "--no-such-option")
-    assert done.code == 2
+    done = srx(*words.split(), "--no-such-option", code=2)
     assert "--no-such-option" in done.err

@@ -67,8 +67,7 @@ def text_of(result):
 
 def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    result = srx("ablate", "list")
-    assert result.code == 0
+    result = srx("ablate", "list", code=0)
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = {line.split()[0]: line for line in lines if line.split()}
@@ -81,8 +80,7 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
 
 
 def test_an_ablation_shows_changes_and_printed_figures(srx):
-    result = srx("ablate", "show", "g-idrn/blocks")
-    assert result.code == 0
+    result = srx("ablate", "show", "g-idrn/blocks", code=0)
     text = text_of(result)
     for words in (
         "Source: g-idrn paper, Table 1",
@@ -111,8 +109,7 @@ def test_an_ablation_shows_changes_and_printed_figures(srx):
 )
 def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
     monkeypatch.setenv("COLUMNS", "120")
-    result = srx("ablate", "show", name)
-    assert result.code == 0
+    result = srx("ablate", "show", name, code=0)
     assert words in text_of(result)
 
 
@@ -140,8 +137,7 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
 
 def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     run = [*command_of(mine, pictures), "--set", "ema_decay=0.5"]
-    first = srx(*run, "--json", "-")
-    assert first.code == 0, first.err
+    first = srx(*run, "--json", "-", code=0)
     (plain,) = json.loads(first.out)
     one, two = (each["seeds"][0]["scores"]["small"]["pictures"] for each in plain["variants"])
     assert set(one) == set(two)
@@ -166,8 +162,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     assert "Not run yet" not in shown.out
     assert f"{difference:+.3f} [" in text_of(shown)
     assert f"{difference:+.3f}" in file.read_text()
-    resumed = srx("train", "--resume", pictures / "out/mine/one/seed-0", "--budget", 4)
-    assert resumed.code == 0, resumed.err
+    srx("train", "--resume", pictures / "out/mine/one/seed-0", "--budget", 4, code=0)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +183,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
 )
 def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
-    result = srx("ablate", *arguments)
-    assert result.code == 2
+    result = srx("ablate", *arguments, code=2)
     assert message in result.err
     assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -202,12 +196,11 @@ def command_of(file, pictures):
 
 
 def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
-    assert srx(*command_of(mine, pictures)).code == 0
+    srx(*command_of(mine, pictures), code=0)
     out = ["--out", pictures / "out"]
     (pictures / "out/other").mkdir()
     (pictures / "out/other/ablation.json").write_text("xx\n")
-    shown = srx("ablate", "show", *out)
-    assert shown.code == 0, shown.err
+    shown = srx("ablate", "show", *out, code=0)
     assert "mine: quality" in shown.out
     (line,) = shown.err.splitlines()
     assert "warning: left out: " in line
@@ -221,7 +214,7 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
 def test_two_processes_come_to_the_same(srx, mine, pictures):
     runs = {"a": ["--threads", 1], "b": ["--threads", 1, "--processes", 2]}
     for name, words in runs.items():
-        assert srx(*command_of(mine, pictures), *words, "--out", pictures / name).code == 0
+        srx(*command_of(mine, pictures), *words, "--out", pictures / name, code=0)
     for variant in ("one", "two"):
         files = (pictures / name / "mine" / variant / "seed-0/last.safetensors" for name in runs)
         assert len({file.read_bytes() for file in files}) == 1
@@ -231,8 +224,7 @@ def test_a_picture_that_cannot_be_read_shows_in_code_and_notes(srx, mine, pictur
     (pictures / "small" / "bad.png").write_bytes(b"nothing")
     target = pictures / "a.md"
     for _ in range(2):  # the second time everything is there
-        result = srx(*command_of(mine, pictures), "--markdown", target)
-        assert result.code == 1
+        result = srx(*command_of(mine, pictures), "--markdown", target, code=1)
         for text in (result.err, text_of(result), target.read_text()):
             assert "small: 2 of 3 pictures could be read; left out: bad" in text
 
@@ -246,8 +238,7 @@ def test_a_picture_that_cannot_be_read_shows_in_code_and_notes(srx, mine, pictur
 )
 def test_a_variant_that_cannot_be_trained_is_named_at_once(srx, mine, pictures, old, new, words):
     mine.write_text(MINE.replace(old, new))
-    result = srx(*command_of(mine, pictures))
-    assert result.code == 2
+    result = srx(*command_of(mine, pictures), code=2)
     assert f"mine, variant {words}" in result.err
     assert result.err.count("\n") == 1
     assert not (pictures / "out").exists()
@@ -274,7 +265,6 @@ def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, tmp_path, monkeypatc
         return true(ablations, options, progress=progress, stop=stop)
 
     monkeypatch.setattr(runs, "run_ablations", interrupted)
-    result = srx("ablate", "run", mine, "--no-train", "--out", tmp_path / "out")
-    assert result.code == 130
+    result = srx("ablate", "run", mine, "--no-train", "--out", tmp_path / "out", code=130)
     assert "the same command does what is missing" in result.err
     assert "mine: cost" in result.out

@@ -47,8 +47,7 @@ def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
 
 @pytest.mark.parametrize("size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"])
 def test_wrong_sizes_are_refused_in_one_line(srx, size):
-    result = srx("bench", "-m", "bicubic", f"--size={size}")
-    assert result.code == 2
+    result = srx("bench", "-m", "bicubic", f"--size={size}", code=2)
     (line,) = [line for line in result.err.splitlines() if "Error" in line]
     assert size in line
     assert "WIDTHxHEIGHT" in line
@@ -67,15 +66,13 @@ def test_wrong_sizes_are_refused_in_one_line(srx, size):
 )
 def test_wrong_usage_ends_with_code_2(srx, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
-    result = srx("bench", *arguments)
-    assert result.code == 2
+    result = srx("bench", *arguments, code=2)
     assert said in result.err
     assert "Traceback" not in result.err
 
 
 def test_printed_costs_stand_beside_ours_with_their_device(srx):
-    result = srx("bench", *QUICK, "-m", "fsrcnn", "--published", "--markdown", "-")
-    assert result.code == 0, result.err
+    result = srx("bench", *QUICK, "-m", "fsrcnn", "--published", "--markdown", "-", code=0)
     assert "| FSRCNN | 13 | 13 | – | 0.83 | 2.22 | rrlfn paper, Table 2;" in result.out
     assert "device and pictures not named" in result.out
     result = srx("bench", *QUICK, "--published")

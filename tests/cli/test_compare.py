@@ -26,16 +26,14 @@ def photo(tmp_path):
 
 def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(srx, photo, tmp_path):
     crops = ("--crop", "10,20,40,30", "--crop", "100,60,30,60")
-    done = srx("compare", photo, tmp_path / "s.png", "-m", "bicubic", "-m", "rrlfn", *crops)
-    assert done.code == 0, done.err
+    srx("compare", photo, tmp_path / "s.png", "-m", "bicubic", "-m", "rrlfn", *crops, code=0)
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == (3 * (CELL + 8), (CELL * 3 // 4 + 26) + (CELL + 26))
 
 
 def test_a_page_shows_what_each_model_makes_of_the_part(srx, photo, tmp_path):
     asked = ("-s", "2", "-m", "bicubic", "-m", "rrlfn", "--crop", "64,48,40,30")
-    done = srx("compare", photo, tmp_path / "page.html", *asked)
-    assert done.code == 0, done.err
+    srx("compare", photo, tmp_path / "page.html", *asked, code=0)
     text = (tmp_path / "page.html").read_text()
     assert "http:" not in text
     assert "https:" not in text
@@ -59,7 +57,7 @@ def test_by_default_all_shipped_models_enlarge_what_was_chosen(srx, tmp_path, mo
 
     monkeypatch.setattr("srcli.pipelines.compare.upscale", enlarge)
     Image.fromarray(np.full((30, 300), 7, np.uint16) * 257).save(tmp_path / "deep.png")
-    assert srx("compare", tmp_path / "deep.png", tmp_path / "s.png", "-s", "3").code == 0
+    srx("compare", tmp_path / "deep.png", tmp_path / "s.png", "-s", "3", code=0)
     names = [name for name, entry in MODELS.items() if not entry.compared]
     assert set(asked) == {name for name in names if 3 in shipped_scales(name)}
     with Image.open(tmp_path / "s.png") as sheet:

@@ -100,8 +100,7 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "isatty", lambda number: False)
     options = ["-s", "4", "--data", folder, "--no-cost", "-v"]
-    done = srx("eval", "-m", "bicubic", "-m", "g-idrn-aerial", *options)
-    assert done.code == 0, done.err
+    done = srx("eval", "-m", "bicubic", "-m", "g-idrn-aerial", *options, code=0)
     (line,) = [x for x in done.out.splitlines() if "smile" in x and "bicubic" not in x]
     assert "aerial_pictures_of_a_long_name/a_town_from_low_above[bold]:smile:" in line
     assert "g-idrn-aerial" in line
@@ -111,8 +110,7 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
 def test_the_doctor_shows_what_a_bug_report_needs(srx, tmp_path, monkeypatch):
     (tmp_path / "benchmarks" / "Mine").mkdir(parents=True)
     monkeypatch.setenv("SRX_DATA", str(tmp_path))
-    result = srx("doctor")
-    assert result.code == 0, result.err
+    result = srx("doctor", code=0)
     for part in (srcli.__version__, f"torch {torch.__version__}", "g-idrn x2 x3 x4", "cpu"):
         assert part in result.out
     found = json.loads(srx("doctor", "--json", "-").out)

@@ -179,8 +179,7 @@ def test_other_programs_pictures_stand_beside_models(srx, pictures, tmp_path, as
     Image.fromarray(astronaut).save(folder / "a_x2_SR.png")  # perfect
     Image.fromarray(astronaut[:100]).save(folder / "b.png")
     options = ("-m", "bicubic", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK)
-    result = srx("eval", *options, "--json", "-")
-    assert result.code == 1
+    result = srx("eval", *options, "--json", "-", code=1)
     content = json.loads(result.out)
     counts = {mean["model"]: (mean["pictures"], mean["of"]) for mean in content["means"]}
     assert counts == {"bicubic": (2, 2), "theirs": (1, 2)}
@@ -206,8 +205,7 @@ def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
     both = read(srx("eval", *options, "--data", folder, "--data", pictures))
     assert "HR, but read from files for pairs x2" in both["chain"]
     only = ("--metrics", "psnr", "--kernel", "box")
-    refused = srx("eval", *options, *only, "--data", folder)
-    assert refused.code == 2
+    refused = srx("eval", *options, *only, "--data", folder, code=2)
     assert "--kernel box: all LR is read from files" in refused.err
     assert given["pictures"][0]["psnr"] == made["pictures"][0]["psnr"]
     assert given["pictures"][1]["psnr"] < made["pictures"][1]["psnr"] - 5
@@ -238,8 +236,7 @@ def test_bad_pictures_are_named_and_the_others_go_on(srx, pictures):
             (pictures / name).write_bytes((pictures / "a.png").read_bytes()[:2000])
         else:
             Image.fromarray(pixels).save(pictures / name)
-    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--no-cost")
-    assert result.code == 1
+    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--no-cost", code=1)
     lines = [each for each in result.err.splitlines() if "error" in each]
     for name, (_, message) in BAD.items():
         assert [message in line for line in lines if name in line] == [True]
@@ -248,8 +245,7 @@ def test_bad_pictures_are_named_and_the_others_go_on(srx, pictures):
 
 def test_nothing_measured_at_all_is_another_exit_code(srx, tmp_path):
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "tiny.png")
-    result = srx("eval", "-m", "bicubic", "--data", tmp_path)
-    assert result.code == 2
+    result = srx("eval", "-m", "bicubic", "--data", tmp_path, code=2)
     assert "tiny.png" in result.err
 
 
@@ -259,8 +255,7 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
     mine = tmp_path / "mine-x2.safetensors"
     shutil.copy(weights_path("g-idrn", 2), mine)
     options = ("-m", "bicubic", "-m", mine, "-s", "2", "-s", "4", "--data", pictures, *QUICK)
-    result = srx("eval", *options, "--json", "-")
-    assert result.code == 1
+    result = srx("eval", *options, "--json", "-", code=1)
     assert "mine-x2.safetensors: is for scale 2, not 4" in result.err
     content = json.loads(result.out)
     assert [(m["scale"], m["model"]) for m in content["means"]] == [
@@ -285,14 +280,12 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
     ],
 )
 def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
-    result = srx("eval", "--data", pictures, "-s", "2", *options)
-    assert result.code == 2
+    result = srx("eval", "--data", pictures, "-s", "2", *options, code=2)
     assert message in result.err
     assert result.err.count("\n") == 1
 
 
 def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
     monkeypatch.delenv("SRX_DATA", raising=False)
-    result = srx("eval", "-m", "bicubic", "--data", "Set5")
-    assert result.code == 2
+    result = srx("eval", "-m", "bicubic", "--data", "Set5", code=2)
     assert "SRX_DATA" in result.err

@@ -17,8 +17,7 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["metadata"]["scale"] == "2"
     assert content["parities"][0]["largest"] == 0
-    again = srx("export", file, "-m", "bicubic", "-s", 2)
-    assert again.code == 2
+    again = srx("export", file, "-m", "bicubic", "-s", 2, code=2)
     assert "exists already; give --overwrite" in again.err
 
 
@@ -34,7 +33,6 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
 )
 def test_wrong_usage_is_refused(srx, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    result = srx("export", *arguments)
-    assert result.code == 2
+    result = srx("export", *arguments, code=2)
     assert message in result.err
     assert not list(tmp_path.iterdir())

@@ -48,8 +48,7 @@ def no_weights(tmp_path, monkeypatch):
 
 def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    result = srx("models")
-    assert result.code == 0
+    result = srx("models", code=0)
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = [line.split()[0] if line.split() else "" for line in lines]
@@ -92,8 +91,7 @@ def test_compared_networks_are_listed_where_all_are_asked_for(srx, monkeypatch):
 
 
 def test_a_model_shows_costs_training_and_measured_table(srx):
-    result = srx("models", "g-idrn")
-    assert result.code == 0
+    result = srx("models", "g-idrn", code=0)
     text = " ".join(result.out.split())
     words = ["553,638 564,513 579,738", "36.182", "Acta Automatica Sinica 2024", "num_blocks=9"]
     words += ["192x192 input pixels, neighbours share 8", "recipes g-idrn, g-idrn-short"]
@@ -111,16 +109,14 @@ def test_a_model_shows_costs_training_and_measured_table(srx):
 
 
 def test_a_model_without_weights_shows_its_costs_and_how_to_train_it(srx, no_weights):
-    result = srx("models", "nested-attn")
-    assert result.code == 0
+    result = srx("models", "nested-attn", code=0)
     assert "1,777,395" in result.out
     assert "untrained" in result.out
     assert "srx train nested-attn -s 2 --data" in result.out
 
 
 def test_a_weights_file_tells_what_it_holds(srx, generator):
-    result = srx("models", generator)
-    assert result.code == 0
+    result = srx("models", generator, code=0)
     parameters = sum(
         p.numel() for p in build_network("attentive-gan", scale=4, options=SMALL).parameters()
     )
@@ -134,8 +130,7 @@ def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
     file = tmp_path / "mine.safetensors"
     shutil.copy(generator, file)
     shutil.copy(card_of("g-idrn", 4), file.with_suffix(".toml"))
-    result = srx("models", file)
-    assert result.code == 0
+    result = srx("models", file, code=0)
     assert "another sha256" in result.out
     assert "Set5" not in result.out
     file.with_suffix(".toml").write_text("not toml")
@@ -164,7 +159,6 @@ def test_json_of_one_model(srx, tmp_path):
     ],
 )
 def test_a_wrong_name_is_one_line(srx, name, message):
-    result = srx("models", name)
-    assert result.code == 2
+    result = srx("models", name, code=2)
     assert message in result.err
     assert result.err.count("\n") == 1

@@ -116,8 +116,7 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, srx_data, tmp_path
         "te": ("-te", west, south, east, north),
         "inside": ("-te", *inside),
     }.items():
-        theirs = srx(*asked, tmp_path / f"{name}.tif", *part, *bands)
-        assert theirs.code == 0, theirs.err
+        srx(*asked, tmp_path / f"{name}.tif", *part, *bands, code=0)
         with (
             rasterio.open(tmp_path / "ours.tif") as first,
             rasterio.open(tmp_path / f"{name}.tif") as second,
@@ -145,8 +144,7 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, srx_data, tmp_path
 )
 def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
     Image.fromarray(astronaut[:9, :8]).save(tmp_path / "a.bmp")
-    done = srx("upscale", tmp_path / "a.bmp", tmp_path, "-mbicubic", "-s2", "-vr", *words)
-    assert done.code == 0, done.err
+    srx("upscale", tmp_path / "a.bmp", tmp_path, "-mbicubic", "-s2", "-vr", *words, code=0)
     with Image.open(tmp_path / f"a.{suffix}") as image:
         assert image.size == (16, 18)
 
@@ -165,8 +163,7 @@ def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
 )
 def test_words_with_two_meanings_are_refused(srx, tmp_path, astronaut, words, message):
     Image.fromarray(astronaut[:9, :8]).save(tmp_path / "a.png")
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "out.png", "-m", "bicubic", *words)
-    assert done.code == 2
+    done = srx("upscale", tmp_path / "a.png", tmp_path / "out.png", "-m", "bicubic", *words, code=2)
     (line,) = (line for line in done.err.splitlines() if line.startswith("Error: "))
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
@@ -175,6 +172,5 @@ def test_words_with_two_meanings_are_refused(srx, tmp_path, astronaut, words, me
 def test_short_options_and_names_behind_two_dashes_stay(srx, tmp_path, monkeypatch, astronaut):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut[:9, :8]).save("-ot.png")
-    done = srx("upscale", "-mbicubic", "-s2", "-oout", "-t32", "-vrq", "--", "-ot.png")
-    assert done.code == 0, done.err
+    srx("upscale", "-mbicubic", "-s2", "-oout", "-t32", "-vrq", "--", "-ot.png", code=0)
     assert (tmp_path / "out" / "-ot.png").is_file()

@@ -47,40 +47,33 @@ def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
     srx, pictures, tmp_path
 ):
     arguments = ["train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY]
-    first = srx(*arguments, "--budget", "5")
-    assert first.code == 0, first.err
+    first = srx(*arguments, "--budget", "5", code=0)
     assert f"weights: {tmp_path / 'run' / 'best.safetensors'}" in first.err.replace("\n", "")
     assert "best validation" in first.err
-    refused = srx(*arguments, "--budget", "5")
-    assert refused.code == 2
+    refused = srx(*arguments, "--budget", "5", code=2)
     assert "--resume" in refused.err
-    again = srx(*arguments, "--resume")
-    assert again.code == 0
+    again = srx(*arguments, "--resume", code=0)
     assert "already finished after 5 iterations" in again.err
     same = srx("train", "--resume", tmp_path / "run", "--budget", "5")
     assert (same.code, "already finished" in same.err) == (0, True), same.err
-    shorter = srx("train", "--resume", tmp_path / "run", "--budget", "4")
-    assert shorter.code == 2
+    shorter = srx("train", "--resume", tmp_path / "run", "--budget", "4", code=2)
     assert "is finished after 5 iterations; give a longer one" in shorter.err
-    longer = srx("train", "--resume", tmp_path / "run", "--budget", "9")
-    assert longer.code == 0, longer.err
+    longer = srx("train", "--resume", tmp_path / "run", "--budget", "9", code=0)
     assert "the budget was 5 and is 9 now: the schedule is stretched" in longer.err
     assert "trained 9 iterations" in longer.err
-    changed = srx(*arguments, "--resume", "--seed", "7")
-    assert changed.code == 2
+    changed = srx(*arguments, "--resume", "--seed", "7", code=2)
     assert "holds another training" in changed.err
 
 
 def test_a_stored_recipe_file_trains_again(srx, pictures, tmp_path):
     common = ["--data", pictures, "--budget", "2", "-q"]
-    first = srx("train", "g-idrn-short", *common, "--out", tmp_path / "a", *TINY)
-    assert first.code == 0, first.err
+    srx("train", "g-idrn-short", *common, "--out", tmp_path / "a", *TINY, code=0)
     stored = tmp_path / "a" / "recipe.json"
     second = srx(
         *("train", stored, *common, "--out", tmp_path / "b", "-s", "2"),
         *("--precision", "fp32", "--threads", "1", "--device", "cpu"),
+        code=0,
     )
-    assert second.code == 0, second.err
     assert second.err == ""
     assert (tmp_path / "b" / "recipe.json").read_bytes() == stored.read_bytes()
 
@@ -88,8 +81,7 @@ def test_a_stored_recipe_file_trains_again(srx, pictures, tmp_path):
 def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tmp_path):
     common = ["train", "g-idrn-short", "--data", pictures, "--budget", "1", *TINY]
     quality = ("--set", "degradation.after.1.quality=50,60")
-    made = srx(*common, "--out", tmp_path / "a", "--degradation", "photo", *quality)
-    assert made.code == 0, made.err
+    made = srx(*common, "--out", tmp_path / "a", "--degradation", "photo", *quality, code=0)
     assert "LR by degradation custom" in made.err
     stored = json.loads((tmp_path / "a" / "recipe.json").read_text())["degradation"]
     assert stored["before"][0]["kind"] == "blur"
@@ -138,8 +130,7 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     assert process.returncode == 130
     assert "go on with --resume" in said
     assert "Traceback" not in said
-    resumed = srx(*arguments, "--resume", "--budget", "1")  # already spent: ends at once
-    assert resumed.code == 0, resumed.err
+    resumed = srx(*arguments, "--resume", "--budget", "1", code=0)  # already spent: ends at once
     assert "resumed at iteration" in resumed.err
 
 
@@ -173,8 +164,7 @@ def test_what_a_training_needs_is_named_at_once(srx):
 def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     words = ("train", "g-idrn-short", "--data", pictures, "--dry-run", *TINY)
-    tried = srx(*words, "--budget", "1h")
-    assert tried.code == 0, tried.err
+    tried = srx(*words, "--budget", "1h", code=0)
     options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
     parameters = count_parameters(build_network("g-idrn", scale=2, options=options))
     assert f"g-idrn x2: {parameters:,} parameters" in tried.out
@@ -190,8 +180,8 @@ def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pic
     done = srx(
         *("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY),
         *("--budget", "5", "--validate", pictures, "--tensorboard", tmp_path / "events"),
+        code=0,
     )
-    assert done.code == 0, done.err
     assert ", pictures " in done.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
 

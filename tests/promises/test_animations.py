@@ -52,8 +52,7 @@ def test_frames_and_durations_are_kept(srx, tmp_path, suffix, fmt):
     durations, found = [40, 80, 120], []
     write_frames(tmp_path / f"a{suffix}", duration=durations, loop=0)
     words = [*WORDS, "-f", fmt] if fmt else WORDS
-    done = srx("upscale", tmp_path / f"a{suffix}", tmp_path / "out", *words)
-    assert done.code == 0, done.err
+    srx("upscale", tmp_path / f"a{suffix}", tmp_path / "out", *words, code=0)
     (made,) = (tmp_path / "out").iterdir()
     assert made.name == (f"a.{fmt}" if fmt else f"a{suffix}")
     with Image.open(made) as image:
@@ -89,8 +88,7 @@ def test_out_of_memory_starts_over_with_smaller_tiles(srx, tmp_path, monkeypatch
     write_frames(tmp_path / "a.gif", size=(30, 20))
     monkeypatch.setattr(TorchEngine, "run", small)
     words = (*WORDS, "--tile", 28, "--overlap", 4)
-    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *words)
-    assert done.code == 0, done.err
+    srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *words, code=0)
     assert len(frames_of(tmp_path / "b.gif")) == 3
 
 
@@ -103,8 +101,7 @@ def test_a_bomb_among_animations_stops_none_of_them(srx, tmp_path):
     dry = srx("upscale", source, tmp_path / "out", *WORDS, "--dry-run")
     assert (dry.code, "1 problems" in dry.out) == (1, True)
     report = tmp_path / "report.jsonl"
-    done = srx("upscale", source, tmp_path / "out", *WORDS, "--report", report)
-    assert done.code == 1
+    done = srx("upscale", source, tmp_path / "out", *WORDS, "--report", report, code=1)
     assert "bomb.gif: an animation of 4x4 pixels, one of whose frames claims" in done.err
     assert "defect" not in done.err
     lines = [json.loads(line) for line in report.read_text().splitlines()]
@@ -137,8 +134,7 @@ def test_an_animated_png_is_taken_by_the_frames_that_it_holds(srx, tmp_path, sta
     data[place + 4 : place + 8] = struct.pack(">I", stated)
     data[place + 12 : place + 16] = struct.pack(">I", zlib.crc32(bytes(data[place : place + 12])))
     (tmp_path / "a.png").write_bytes(data)
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", *WORDS)
-    assert done.code == 0, done.err
+    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", *WORDS, code=0)
     assert (f"an animation of {stated} pictures" in done.err) == (stated > 3)
     found = frames_of(tmp_path / "b.png")
     count = min(stated, 3) if stated <= 2**31 else 1
@@ -151,8 +147,7 @@ def test_frames_of_a_turned_animation_are_turned(srx, tmp_path, suffix):
     exif[0x0112] = 6
     lossless = {"lossless": True} if suffix == ".webp" else {}
     write_frames(tmp_path / f"a{suffix}", exif=exif, **lossless)
-    done = srx("upscale", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}", *WORDS)
-    assert done.code == 0, done.err
+    srx("upscale", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}", *WORDS, code=0)
     with Image.open(tmp_path / f"a{suffix}") as image:
         first = ImageOps.exif_transpose(image.convert("RGB"))
     found = frames_of(tmp_path / f"b{suffix}")
@@ -186,7 +181,6 @@ def test_the_true_reason_why_frames_cannot_be_kept(srx, tmp_path, monkeypatch, c
     write_frames(tmp_path / "a.gif")
     monkeypatch.setattr("srcli.imaging.mapped.LARGEST_IN_MEMORY", 1)
     monkeypatch.setattr("os.posix_fallocate", fail)
-    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS)
-    assert done.code == 2
+    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS, code=2)
     assert words in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]

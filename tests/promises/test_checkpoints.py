@@ -148,8 +148,7 @@ def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(
     ]
     good = srx(*run)
     assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text()
-    bad = srx(*run, "--value-range", "1")
-    assert bad.code == 0
+    bad = srx(*run, "--value-range", "1", code=0)
     for text in (" ".join(bad.out.split()), (tmp_path / "e.md").read_text()):
         assert "w is below bicubic interpolation on set" in text
         assert "bicubic is below" not in text

@@ -153,8 +153,7 @@ def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam
     report = tmp_path / "report.jsonl"
     out = tmp_path / "out"
     words = ["upscale", tmp_path / "in", out, "-m", "bicubic", "-s", 2, "--report", report]
-    done = srx(*words)
-    assert done.code == 1
+    done = srx(*words, code=1)
     assert "Traceback" not in done.err
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     check_errors({Path(one["source"]).stem: one["error"] for one in lines if one["error"]})
@@ -176,8 +175,7 @@ def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "photographs.read_frames")
-    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, "-v")
-    assert done.code == 1
+    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, "-v", code=1)
     raised = [line for line in done.err.splitlines() if line.startswith("  KeyError: 'a'")]
     assert len(raised) == len(KINDS)
     assert done.err.count("Traceback (most recent call last):") >= len(KINDS) * (len(ERRORS) - 1)
@@ -186,7 +184,7 @@ def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
 def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
     make_files(tmp_path / "in", "photograph")
     asked = ("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
-    assert srx(*asked).code == 0  # outputs exist, and may have unfinished work beside them
+    srx(*asked, code=0)  # outputs exist, and may have unfinished work beside them
     break_at("srcli.imaging.rasters.parts.parts_folder")
     done = srx(*asked)
     assert (done.code, f"{len(BAD)} failed" in done.out) == (1, True)
@@ -237,8 +235,7 @@ def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, tmp_path, monk
         raise OddError("no kernel")
 
     monkeypatch.setattr("srcli.inference.engines.make_engine", fail)
-    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
-    assert done.code == 2  # as always where nothing is made
+    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, code=2)
     lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(lines) == len(KINDS) * len(LEVELS)
     assert all(line.endswith(f": OddError: no kernel; {DEFECT}") for line in lines)
@@ -258,8 +255,7 @@ def test_evaluating_measures_all_others(srx, tmp_path, break_at, request, seam):
         break_at(EVALUATE + names.get(seam, "run.Reference.score"))
     words = ["eval", "-m", "bicubic", "-s", 2, "--data", tmp_path / "in", "--metrics", "psnr"]
     words += ["--no-cost", "--json", "-", "--save-images", tmp_path / "out"]
-    done = srx(*words)
-    assert done.code == 1
+    done = srx(*words, code=1)
     assert "Traceback" not in done.err
     found = json.loads(done.out)
     check_errors({each["picture"]: each["reason"] for each in found["failures"]})

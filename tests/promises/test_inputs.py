@@ -41,8 +41,7 @@ def test_a_missing_input_among_several(srx, tmp_path, pictures):
         "nope.png",
         "nowhere",
     ]
-    plan = srx(*asked, "--overwrite", "--dry-run")
-    assert plan.code == 1
+    plan = srx(*asked, "--overwrite", "--dry-run", code=1)
     assert "2 problems" in plan.out
 
 
@@ -76,8 +75,7 @@ def test_one_name_in_two_folders_and_outputs_that_are_inputs(srx, tmp_path, pict
     pictures("x/a.png", "y/a.png", "b.png", "out/c.png", "c.png")
     before = (tmp_path / "out" / "c.png").read_bytes()
     inputs = ("x/a.png", "y/a.png", "b.png", "c.png", "out/c.png")
-    done = srx("upscale", *inputs, "out", *SMALL, "--overwrite")
-    assert done.code == 1
+    done = srx("upscale", *inputs, "out", *SMALL, "--overwrite", code=1)
     assert "x/a.png and y/a.png would both become out/a.png" in done.err
     assert "out/c.png: is itself an input and would be overwritten" in done.err
     assert "1 done" in done.out

@@ -94,9 +94,7 @@ def box(path):
 
 
 def upscale(srx, source, target, *options):
-    done = srx("upscale", source, target, "-m", "bicubic", *options)
-    assert done.code == 0, done.err
-    return done
+    return srx("upscale", source, target, "-m", "bicubic", *options, code=0)
 
 
 def exif_of(orientation, **options):

@@ -58,7 +58,7 @@ def test_rights_and_dates(srx, tmp_path, kind, name, output):
     asked = ("upscale", source, folder / output, *SMALL)
     for given, expected in ((0o600, 0o600), (0o640, 0o600), (0o644, 0o600)):
         source.chmod(given)
-        assert srx(*asked, "--overwrite").code == 0
+        srx(*asked, "--overwrite", code=0)
         # one that exists does not become more readable either
         files = [path for path in folder.iterdir() if path.is_file()]
         assert {path.name: rights(path) for path in files} == {
@@ -68,7 +68,7 @@ def test_rights_and_dates(srx, tmp_path, kind, name, output):
         path.unlink()
     for given, expected in ((0o664, 0o644), (0o400, 0o600)):
         source.chmod(given)
-        assert srx(*asked, "--overwrite", "--keep-dates").code == 0
+        srx(*asked, "--overwrite", "--keep-dates", code=0)
         assert rights(folder / output) == expected
         assert (folder / output).stat().st_mtime_ns == THEN
     again = srx(*asked, "--keep-dates")
@@ -88,13 +88,13 @@ def test_nobody_reads_an_output_while_it_is_written(srx, tmp_path, monkeypatch):
         return replace(path, target)
 
     monkeypatch.setattr(type(source), "replace", looking)
-    assert srx("upscale", source, tmp_path / "out.png", *SMALL).code == 0
+    srx("upscale", source, tmp_path / "out.png", *SMALL, code=0)
     assert seen == [0o600]
 
 
 def test_without_the_option_outputs_are_of_now(srx, tmp_path):
     source = make(tmp_path / "a.png", "photograph")
-    assert srx("upscale", source, tmp_path / "out.png", *SMALL).code == 0
+    srx("upscale", source, tmp_path / "out.png", *SMALL, code=0)
     assert (tmp_path / "out.png").stat().st_mtime_ns > THEN + 10**9
 
 
@@ -103,6 +103,6 @@ def test_private_standard_input_stays_private(tmp_path, monkeypatch, srx):
     source.chmod(0o600)
     with source.open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        assert srx("upscale", "-", tmp_path / "out.png", *SMALL, "--keep-dates").code == 0
+        srx("upscale", "-", tmp_path / "out.png", *SMALL, "--keep-dates", code=0)
     assert rights(tmp_path / "out.png") == 0o600
     assert (tmp_path / "out.png").stat().st_mtime_ns == THEN

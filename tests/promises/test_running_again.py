@@ -68,15 +68,14 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
     source = make(tmp_path / ("a.jpg" if make is picture else "a.tif"))
     out = tmp_path / f"out.{fmt}"
     asked = ("upscale", source, out)
-    assert srx(*asked, *SMALL).code == 0
+    srx(*asked, *SMALL, code=0)
     made, (width, height) = state(out), size_of(out)
     skipped = srx(*asked, *SMALL)
     assert (skipped.code, state(out)) == (0, made)
     assert "1 skipped" in skipped.out
 
     # srx's own output is made again, and that is told
-    other = srx(*asked, "-m", "bicubic", "-s", 3)
-    assert other.code == 0
+    other = srx(*asked, "-m", "bicubic", "-s", 3, code=0)
     assert f"{out}: made again: was made with bicubic x2" in other.err
     assert size_of(out) == (width * 3 // 2, height * 3 // 2)
     again = ("-m", "bicubic", "-s", 3)
@@ -97,7 +96,7 @@ def test_other_options_are_another_picture(srx, tmp_path, words):
     asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
     if words[0] == "--fit":
         asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.png", *SMALL)
-    assert srx(*asked).code == 0
+    srx(*asked, code=0)
     for given in (words, ()):
         assert "made again: was made with other options" in srx(*asked, *given).err
         assert "1 skipped" in srx(*asked, *given).out
@@ -128,7 +127,7 @@ def test_weights_files_of_one_name_are_told_apart(srx, tmp_path):
         info = WeightsInfo(model="g-idrn", scale=2, network=options)
         save_weights(tmp_path / run / "best.safetensors", network.state_dict(), info)
     asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.png", "-m")
-    assert srx(*asked, tmp_path / "x" / "best.safetensors").code == 0
+    srx(*asked, tmp_path / "x" / "best.safetensors", code=0)
     assert "1 skipped" in srx(*asked, tmp_path / "x" / "best.safetensors").out
     other = srx(*asked, tmp_path / "y" / "best.safetensors")
     assert "made again: was made with best.safetensors x2" in other.err
@@ -140,7 +139,7 @@ def test_weights_files_of_one_name_are_told_apart(srx, tmp_path):
 def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
     out = tmp_path / "out.png"
     asked = ("upscale", picture(tmp_path / "a.png"), out, "-m", "rrlfn", "-s", 2)
-    assert srx(*asked).code == 0
+    srx(*asked, code=0)
     with Image.open(out) as image:
         text, info = image.info["Software"], PngInfo()
         version, weights = text.split()[1], text.partition("weights ")[2][:16]
@@ -186,7 +185,7 @@ def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
     srx, tmp_path, name, words
 ):
     source, out = picture(tmp_path / "a.png"), tmp_path / name
-    assert srx("upscale", source, out, *SMALL, *words).code == 0
+    srx("upscale", source, out, *SMALL, *words, code=0)
     made = state(out)
     assert "1 skipped" in srx("upscale", source, out, *SMALL, *words).out
     larger = srx("upscale", source, out, "-m", "bicubic", "-s", 3, *words)
@@ -199,16 +198,15 @@ def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
     assert "--overwrite" in newer.err
     assert [each.code for each in (larger, fitted, newer)] == [1, 1, 1]
     assert state(out) == made
-    assert srx("upscale", source, out, *SMALL, *words, "--overwrite").code == 0
+    srx("upscale", source, out, *SMALL, *words, "--overwrite", code=0)
     assert state(out)[0] > made[0]
 
 
 def test_a_window_decides_the_size_of_a_raster_without_a_record(srx, tmp_path):
     asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "o.tif", *SMALL, "--strip-metadata")
-    assert srx(*asked, "--srcwin", 0, 0, 8, 8).code == 0
+    srx(*asked, "--srcwin", 0, 0, 8, 8, code=0)
     assert "1 skipped" in srx(*asked, "--srcwin", 0, 0, 8, 8).out
-    whole = srx(*asked)
-    assert whole.code == 1
+    whole = srx(*asked, code=1)
     assert "has 16x16 pixels and not 32x32" in whole.err
 
 
@@ -229,7 +227,7 @@ def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(srx, t
         picture(tmp_path / folder / "1.bmp", seed)  # of one size in pixels and in bytes
     out = tmp_path / "out" / "1.bmp"
     asked = ("upscale", tmp_path / "tuesday" / "1.bmp", tmp_path / "out", *SMALL, "-f", "png")
-    assert srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:]).code == 0
+    srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:], code=0)
     made = state(out.with_suffix(".png"))
     aged(tmp_path / "tuesday" / "1.bmp", -200)
     second = srx(*asked)
@@ -244,7 +242,7 @@ def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(srx, t
 def test_an_input_that_was_restored_from_a_backup_is_told(srx, tmp_path):
     source = picture(tmp_path / "in" / "a.png")
     asked = ("upscale", source, tmp_path / "out", *SMALL)
-    assert srx(*asked).code == 0
+    srx(*asked, code=0)
     made = state(tmp_path / "out" / "a.png")
     picture(source, seed=1)
     aged(source, 100)
@@ -261,8 +259,7 @@ def test_one_picture_after_another_as_find_gives_them(srx, tmp_path, words):
     out = tmp_path / "out"
     for round_, given in enumerate((sources, sources[::-1], sources)):
         for source in given:
-            done = srx("upscale", source, f"{out}/", *SMALL, *words)
-            assert done.code == 0, done.err
+            done = srx("upscale", source, f"{out}/", *SMALL, *words, code=0)
             assert round_ < 2 or "1 skipped" in done.out
     made = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(out.iterdir())]
     for source in sources:
@@ -277,7 +274,7 @@ def test_a_mosaic_is_as_new_as_its_newest_part(srx, tmp_path):
     rasterio.shutil.copy(part, tmp_path / "all.vrt", driver="VRT")
     aged(tmp_path / "all.vrt", 100)
     asked = ("upscale", tmp_path / "all.vrt", tmp_path / "out.tif", *SMALL)
-    assert srx(*asked).code == 0
+    srx(*asked, code=0)
     assert "1 skipped" in srx(*asked).out
     aged(part, -200)
     assert "the input has changed since" in srx(*asked).err
@@ -291,10 +288,9 @@ def test_the_second_of_two_paths_is_the_output(srx, tmp_path):
     own = state(raster(out, seed=1))
     kept = srx("upscale", source, out, *SMALL)
     assert (kept.code, state(out)) == (1, own)
-    itself = srx("upscale", source, source, *SMALL, "--overwrite")
-    assert itself.code == 2
+    itself = srx("upscale", source, source, *SMALL, "--overwrite", code=2)
     assert "the last argument is the output" in itself.err
-    assert srx("upscale", source, out, *SMALL, "--overwrite").code == 0
+    srx("upscale", source, out, *SMALL, "--overwrite", code=0)
     assert size_of(out) == (32, 32)
 
 
@@ -304,8 +300,7 @@ def test_a_dry_run_tells_what_would_be_made_again_and_what_kept(srx, tmp_path):
     asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
     picture(tmp_path / "out" / "c.png", seed=1)
     assert "2 done, 1 failed" in srx(*asked).out
-    plan = srx(*asked[:3], "-m", "bicubic", "-s", 3, "--dry-run")
-    assert plan.code == 1
+    plan = srx(*asked[:3], "-m", "bicubic", "-s", 3, "--dry-run", code=1)
     assert f"{tmp_path / 'out' / 'a.png'} and 1 more: made again: was made with bicubic x2" in (
         plan.out
     )
