@@ -3,19 +3,17 @@
 Usage: bash benchmarks/gpu.sh [--device cuda] [--quick] [--seconds 530]
            [--markdown benchmarks/gpu.md]
 
-Sections: tests marked gpu, outputs against those of the CPU, ways to run a network, the whole
-engine by tile and batch, copies, training. Each has its share of the time; the file is written
-after every row, so that a time limit loses little.
+Sections: outputs against those of the CPU, ways to run a network, the whole engine by tile and
+batch, copies, training, a compiled network. Each has its share of the time; the file is written
+after every row, so that a time limit loses little. Tests are apart: pytest -m gpu.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import time
 import traceback
@@ -34,6 +32,7 @@ from gpu_timing import (
     load,
     photo,
     sweep_tiles,
+    time_compiled,
     time_networks,
     time_training,
     time_transfers,
@@ -43,36 +42,9 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling
 from srcli.models import MODELS
 
-TIMED = ("g-idrn", "rrlfn", "nested-attn", "rcan")
+TIMED = ("g-idrn", "rrlfn", "nested-attn")
 Section = tuple[str, float, list[str], Callable[[Any], Rows]]
 """Title, share of the time, columns, rows."""
-
-
-def run_tests(given: Any) -> Rows:
-    """Run the tests marked gpu in a process of their own."""
-    if importlib.util.find_spec("pytest") is None:
-        yield ["not run: pytest is not installed", ""]
-        return
-    marked = [
-        str(path)
-        for path in sorted(Path("tests").rglob("test_*.py"))
-        if "mark.gpu" in path.read_text()
-    ]
-    # Modules that need packages of rasters fail alone; an older pytest will do.
-    options = ["--continue-on-collection-errors", "-W", "default", "-o", "minversion=0"]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *options, *marked]
-    try:
-        found = subprocess.run(
-            command, capture_output=True, text=True, timeout=given.seconds / 5, check=False
-        )
-    except subprocess.TimeoutExpired:
-        yield ["stopped: out of time", ""]
-        return
-    lines = found.stdout.strip().splitlines()
-    yield [lines[-1] if lines else found.stderr[-300:], f"exit code {found.returncode}"]
-    for line in lines:
-        if line.startswith(("FAILED", "ERROR")):
-            yield [line[:160], ""]
 
 
 def compare_outputs(given: Any) -> Rows:
@@ -90,16 +62,15 @@ def compare_outputs(given: Any) -> Rows:
 
 
 SECTIONS: list[Section] = [
-    ("Tests marked gpu", 0.17, ["result", ""], run_tests),
     (
         "Outputs: largest / mean difference from fp32 on the CPU, levels of 255",
-        0.23,
+        0.2,
         ["model", "fp32", *HALVES],
         compare_outputs,
     ),
     (
         "Networks: one forward pass",
-        0.28,
+        0.25,
         [
             "model",
             "batch x H x W",
@@ -112,16 +83,22 @@ SECTIONS: list[Section] = [
     ),
     (
         "Engine, uint8 to uint8 in memory",
-        0.15,
+        0.2,
         ["model", "engine", "tile", "batch", "ms: median (fastest–slowest)", "SR megapixels/s"],
         sweep_tiles,
     ),
     ("Copies of 48 MiB", 0.02, ["copy", "ms: median (fastest–slowest)", "GB/s"], time_transfers),
     (
         "Training g-idrn x4",
-        0.15,
-        ["optimiser", "format", "batch", "patch", "iterations/s"],
+        0.2,
+        ["optimiser", "format", "batch", "patch", "CUDA graphs", "iterations/s"],
         time_training,
+    ),
+    (
+        "Compiled: g-idrn x4 in half precision",
+        0.1,
+        ["way", "size", "s: first pass", "ms: median (fastest–slowest)"],
+        time_compiled,
     ),
 ]
 

@@ -5,7 +5,7 @@
 #   bash benchmarks/gpu.sh --device cpu --quick     tries the script itself, in a minute or two
 #
 # Needs no installation and no network: python3 with torch, numpy, Pillow, scikit-image, safetensors,
-# click and rich is enough; with pytest the tests marked gpu run, too. $OUT, if set, gets the table.
+# click and rich is enough. $OUT, if set, gets the table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1

@@ -17,7 +17,7 @@ from skimage import data
 
 from srcli.data.training_set import Pairs
 from srcli.imaging.resize import downscale
-from srcli.inference.engine import TorchEngine
+from srcli.inference.engine import TorchEngine, keep_half_weights
 from srcli.inference.engines import choose_tiling, run_one
 from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.layers.colour import as_rgb_network
@@ -101,7 +101,7 @@ def graphed(network: torch.nn.Module, x: torch.Tensor, half: torch.dtype) -> Cal
 
 
 def ways_to_run(
-    network: torch.nn.Module, x: torch.Tensor, compiled: bool
+    network: torch.nn.Module, x: torch.Tensor
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield forward passes of the same batch, each made when the one before has been timed."""
     device = x.device.type
@@ -127,9 +127,6 @@ def ways_to_run(
     yield "fp16, channels_last, cudnn.benchmark", forward(torch.float16)
     if cuda:
         yield "fp16, channels_last, cudnn.benchmark, CUDA graph", graphed(network, x, torch.float16)
-    if cuda and compiled:
-        fast = torch.compile(network, dynamic=False)
-        yield "fp16, channels_last, compiled", forward(torch.float16, fast)
     torch.backends.cudnn.benchmark = False
 
 
@@ -142,7 +139,7 @@ def time_networks(given: Any) -> Rows:
             x = torch.rand(shape[0], 3, *shape[1:], device=given.device)
             first = 0.0
             with torch.inference_mode(mode=False), torch.no_grad():
-                for way, call in ways_to_run(network, x, compiled=False):
+                for way, call in ways_to_run(network, x):
                     try:
                         spent = seconds_of(call, given.device, 2 if given.quick else 10)
                     except Exception as error:  # noqa: BLE001 - a way that fails is a result
@@ -211,50 +208,82 @@ def time_transfers(given: Any) -> Rows:
 
 def time_training(given: Any) -> Rows:
     """Time iterations of the trainer on pictures in the device's memory."""
-    crops = [photo(256, 320)[:, i : i + 192].copy() for i in range(0, 128, 8)]
-    shapes = ((2, 16),) if given.quick else ((16, 48), (32, 64), (64, 48))
-    for kind in ("muon", "adam"):
-        for precision in ("bf16", "fp32"):
-            for batch, patch in shapes:
-                stage = RECIPES["g-idrn"].stages[0]
-                stage = replace(
-                    stage, batch=batch, patch=patch, optimizer=replace(stage.optimizer, kind=kind)
-                )
-                recipe = replace(RECIPES["g-idrn"], stages=(stage,))
-                numerics = choose_numerics(str(given.device), precision)
-                pairs = Pairs(
-                    scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest=""
-                )
-                network = numerics.placed(first_network(recipe, scale=SCALE, seed=0))
-                sampler = make_sampler(
-                    pairs,
-                    recipe,
-                    device=numerics.device,
-                    seed=0,
-                    colour="rgb",
-                    progress=NoProgress(),
-                )
-                with tempfile.TemporaryDirectory() as folder:
-                    trainer = Trainer(
-                        context=StepContext(network=network, numerics=numerics),
-                        recipe=recipe,
-                        sampler=sampler,
-                        folder=Path(folder),
-                        hooks=Hooks(),
-                    )
-                    network.train()
-                    step = lambda: trainer.train_on_batch(stage, 0.5)  # noqa: B023, E731
-
-                    def several(step: Callable[[], object] = step) -> None:
-                        for _ in range(1 if given.quick else 10):
-                            step()
-
-                    spent = seconds_of(several, given.device, 2 if given.quick else 3)
-                count = 1 if given.quick else 10
-                yield [kind, precision, str(batch), str(patch), f"{count / median(spent):.2f}"]
+    rows = (
+        ("muon", "bf16", 32, 48, True),
+        ("muon", "bf16", 32, 48, False),
+        ("muon", "fp32", 32, 48, True),
+        ("adam", "bf16", 32, 48, True),
+        ("adam", "bf16", 32, 48, False),
+        ("muon", "bf16", 8, 48, True),
+        ("muon", "bf16", 128, 48, True),
+        ("muon", "bf16", 128, 48, False),
+    )
+    if given.quick:
+        rows = (("muon", "bf16", 2, 16, False), ("adam", "fp32", 2, 16, False))
+    for kind, precision, batch, patch, graphs in rows:
+        count = 1 if given.quick else 10
+        spent = time_steps(given, kind, precision, batch, patch, graphs, count)
+        yield [
+            kind,
+            precision,
+            str(batch),
+            str(patch),
+            "yes" if graphs else "no",
+            f"{count / median(spent):.2f}",
+        ]
     network = load("g-idrn").to(given.device)
     for parameter in network.parameters():
         parameter.grad = torch.randn_like(parameter)
     optimizer = Muon(network, lr=1e-4)
     spent = seconds_of(optimizer.step, given.device, 2 if given.quick else 10)
-    yield ["a step of Muon alone", "fp32", "", "", f"{1 / median(spent):.2f}"]
+    yield ["a step of Muon alone", "fp32", "", "", "", f"{1 / median(spent):.2f}"]
+
+
+def time_steps(
+    given: Any, kind: str, precision: str, batch: int, patch: int, graphs: bool, count: int
+) -> list[float]:
+    """Time ``count`` iterations, three times."""
+    crops = [photo(256, 320)[:, i : i + 192].copy() for i in range(0, 128, 8)]
+    stage = RECIPES["g-idrn"].stages[0]
+    optimizer = replace(stage.optimizer, kind=kind)
+    stage = replace(stage, batch=batch, patch=patch, optimizer=optimizer)
+    recipe = replace(RECIPES["g-idrn"], stages=(stage,))
+    numerics = replace(choose_numerics(str(given.device), precision), graphs=graphs)
+    pairs = Pairs(scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest="")
+    network = numerics.placed(first_network(recipe, scale=SCALE, seed=0))
+    sampler = make_sampler(
+        pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=NoProgress()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            context=StepContext(network=network, numerics=numerics),
+            recipe=recipe,
+            sampler=sampler,
+            folder=Path(folder),
+            hooks=Hooks(),
+        )
+        network.train()
+
+        def several() -> None:
+            for _ in range(count):
+                trainer.train_on_batch(stage, 0.5)
+
+        return seconds_of(several, given.device, 2 if given.quick else 3)
+
+
+def time_compiled(given: Any) -> Rows:
+    """Time g-idrn compiled by torch.compile beside itself; half a minute is spent on compiling."""
+    size = (1, 3, 24, 32) if given.quick else (64, 3, 192, 192)
+    x = torch.rand(size, device=given.device).contiguous(memory_format=torch.channels_last)
+    half = torch.float16 if given.device.type == "cuda" else torch.bfloat16
+    network = load("g-idrn")
+    keep_half_weights(network, half)
+    network = as_rgb_network(network).to(given.device).eval().to(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast(given.device.type, half):
+        for name, net in (("eager", network), ("compiled", torch.compile(network, dynamic=False))):
+            start = time.perf_counter()
+            net(x)
+            wait(given.device)
+            first = time.perf_counter() - start
+            spent = seconds_of(lambda net=net: net(x), given.device, 2 if given.quick else 10)
+            yield [name, "x".join(map(str, size)), f"{first:.1f}", milliseconds(spent)]
