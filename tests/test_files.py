@@ -19,7 +19,6 @@ from srcli.files import (
     lock_file,
     open_input,
     parse_text,
-    remove_stale,
     replacing,
     write_whole,
 )
@@ -159,16 +158,6 @@ def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
         assert name.name.endswith(".part")
         name.with_name(name.name + ".aux.xml").write_bytes(b"")  # as GDAL may
     assert names[0] != names[1]
-
-
-def test_what_belonged_to_an_earlier_file_goes(tmp_path):
-    names = ("a.tif.aux.xml", "a.tif.ovr", "a.tif.msk", "a.tif", "a.tfw", "b.tif.ovr")
-    for name in names:
-        (tmp_path / name).write_bytes(b"")
-    remove_stale(tmp_path / "a.tif", keep={"a.tif.msk"})
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"a.tif.msk", "a.tif", "a.tfw", "b.tif.ovr"}
-    remove_stale(tmp_path / ("n" * 251 + ".tif"))  # nothing can be there
 
 
 def test_names_that_are_no_unicode_stay_different(tmp_path):

@@ -44,23 +44,6 @@ def test_what_is_stored_is_the_deployed_form_of_the_given_state():
         torch.testing.assert_close(stored(x), network(x), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("ddsr", {"depth": 3}),
-        ("g-idrn", {"num_blocks": 3}),
-        ("rrlfn", SMALL | {"pointwise_branch": False}),
-    ],
-)
-def test_networks_without_branches_have_one_form(name, options):
-    network = build_network(name, scale=2, options=options)
-    state = network.state_dict()
-    tensors, stored = to_deployed(network, state, options)
-    assert same(tensors, state)
-    assert stored == options
-    assert same(network.training_state(state), state)
-
-
 def psnr(network, picture, scale):
     with torch.no_grad():
         found = network.eval()(bicubic_resize(picture, Fraction(1, scale)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from rasterio.transform import Affine
 
@@ -12,7 +11,7 @@ from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.parts import PartWriter, open_parts
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
-from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.photographs import noise, write_by_gdal
 
 PLACE = Affine(0.5, 0.0, 600_000.0, 0.0, -0.5, 5_100_000.0)
 
@@ -93,15 +92,6 @@ def write():
         return notes
 
     return make
-
-
-def noise(shape, dtype=np.uint8, seed=0):
-    """Any values of a dtype: all that integers hold, -1 to 3 of floats."""
-    rng = np.random.default_rng(seed)
-    if np.dtype(dtype).kind == "f":
-        return (rng.random(shape) * 4 - 1).astype(dtype)
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
 
 
 @pytest.fixture(name="noise")

@@ -182,16 +182,12 @@ def test_bounds_enclose_however_the_raster_is_turned(save, transform):
     ("options", "error", "words"),
     [
         ({"srcwin": (0, 0, 5, 5), "bounds": (1, 2, 3, 4)}, UsageError, "only one"),
-        ({"srcwin": (0, 0, 0, 5)}, UsageError, "at least 1"),
         ({"srcwin": (0, 0, 5, -5)}, UsageError, "at least 1"),
         ({"srcwin": (0, 0, 5)}, UsageError, "--srcwin 0,0,5"),
         ({"srcwin": (40, 0, 5, 5)}, PictureError, r"a\.tif: --srcwin lies outside.*40x30"),
-        ({"srcwin": (-9, 0, 5, 5)}, PictureError, "outside"),
-        ({"bounds": (1, 2, 3, 4)}, PictureError, "from 100,440 to 180,500"),
         ({"bounds": (180, 440, 200, 500)}, PictureError, "outside"),
         ({"bounds": (130, 450, 110, 480)}, UsageError, "left < right"),
         ({"bounds": (110, 480, 130, 450)}, UsageError, "bottom < top"),
-        ({"bounds": (110, 450, 130, float("nan"))}, UsageError, "--bounds"),
     ],
 )
 def test_wrong_windows_are_refused(info, options, error, words):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -98,19 +96,6 @@ def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, 
     failed = [file for file in summary.files if file.state == "failed"]
     assert [file.source.name for file in failed] == ["a.png"]
     assert "of memory when enlarged, and 0 MiB are free; crop it" in failed[0].error
-
-
-def test_a_disk_without_room_fails_the_picture_alone(folder, tmp_path, monkeypatch):
-    def reserve(descriptor, start, size):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 30_000)
-    monkeypatch.setattr(os, "posix_fallocate", reserve, raising=False)
-    inputs = [folder / "gray.jpg", folder / "a.png"]
-    summary = upscale_files(inputs, tmp_path / "out", OPTIONS)
-    errors = {file.source: file.error for file in summary.files}
-    assert errors[inputs[0]] == ""
-    assert "disk is full" in errors[inputs[1]]
 
 
 def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):

@@ -230,18 +230,6 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
     assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
-def test_a_raster_becomes_a_jpeg_with_a_world_file(part, tmp_path):
-    source = part(NAIP, 0, 0, 100, 90)
-    options = replace(BICUBIC, format="jpg")
-    report = enlarge(source, tmp_path / "out", options, bands=(1, 2, 3))
-    assert report.state == "done", report.error
-    assert report.target.suffix == ".jpg"
-    with rasterio.open(source) as before, rasterio.open(report.target) as after:
-        assert np.allclose(after.bounds, before.bounds, rtol=0, atol=1e-6)
-    report = enlarge(source, tmp_path / "four", options)
-    assert "take --format tif" in report.error  # no fourth band is dropped in silence
-
-
 def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
     from PIL import Image
 

@@ -118,22 +118,6 @@ def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut, not
     assert any("print.jpg" in w for w in notes.warnings)
 
 
-def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatch):
-    real = np.empty
-
-    def small_only(shape, *args, **kwargs):
-        if np.prod(shape) > 100 * 120 * 3:
-            raise MemoryError
-        return real(shape, *args, **kwargs)
-
-    monkeypatch.setattr("srcli.inference.stream.np.empty", small_only)
-    summary = upscale_files([folder], tmp_path / "out", OPTIONS)
-    states = {f.source.name: f.state for f in summary.files}
-    assert states == {"a.png": "failed", "b.png": "done", "c.png": "done", "d.png": "done"}
-    (error,) = [f.error for f in summary.files if f.error]
-    assert "a.png: does not fit into memory" in error
-
-
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="file/out: this folder cannot be made"):
@@ -198,17 +182,6 @@ def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path, "w", **profile):
         pass
     assert is_raster(item(path), BICUBIC)
-
-
-def test_options_of_rasters_leave_the_photographs_of_a_folder_alone(picture, astronaut):
-    asked = replace(BICUBIC, raster=RasterOptions(nodata=0))
-    assert is_raster(item(picture), asked)
-    assert not is_raster(replace(item(picture), from_folder=True), asked)
-    tiff = picture.with_suffix(".tif")
-    Image.fromarray(astronaut).save(tiff)
-    assert is_raster(replace(item(tiff), from_folder=True), asked)
-    picture.with_suffix(".pgw").write_text("1\n0\n0\n-1\n0\n0\n")
-    assert is_raster(replace(item(picture), from_folder=True), asked)
 
 
 def test_what_exif_turns_cannot_have_options_of_rasters(picture):
