@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -158,3 +159,14 @@ def test_help_and_errors_fit_narrow_terminals():
 def test_wrong_names_are_answered_by_the_nearest(srx, words, hint):
     result = srx(*words, code=2)
     assert hint in result.err
+
+
+def test_a_full_disk_is_told_in_a_line(srx, monkeypatch):
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(main.group, "main", full)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # replaced by the command
+    line = "srx: error: the disk is full; make room and run again\n"
+    done = srx("models")
+    assert (done.code, done.err) == (2, line)

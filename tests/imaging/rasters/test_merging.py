@@ -6,6 +6,7 @@ import base64
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ from skimage.data import astronaut
 from srcli.errors import PictureError
 from srcli.imaging.rasters import merging
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.parts import parts_folder
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.parts import open_parts, parts_folder
 from tests.fixtures.photographs import SRGB
 
 PHOTO = astronaut()  # 512 x 512 RGB
@@ -330,6 +332,28 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
     assert names(tmp_path) == {"old.tif", "in.tif", "out.tif"}
     with rasterio.open(target) as file:
         assert (file.overviews(1), file.shape) == ([], (40, 50))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"overviews": True}, {"cog": True}, {"format": "jpg"}], ids=str
+)
+def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, noise):
+    pixels, limits = noise((300, 300, 1), seed=1), resource.getrlimit(resource.RLIMIT_FSIZE)
+    out = plan(save("in.tif", pixels), **options)
+    target = tmp_path / f"out.{out.format}"
+    with open_parts(target, out, {}) as (parts, _):
+        write_parts(parts, pixels)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        try:
+            with pytest.raises(PictureError, match=f"^{target}: .*(room|raise the limit)"):
+                merge_parts(parts)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert not target.exists()
+        merge_parts(parts)
+    with rasterio.open(target) as file:
+        assert file.shape == (300, 300)
+    assert target.stat().st_size > 40_000
 
 
 def test_files_beside_an_earlier_output_that_may_be_of_others_stay(save, tmp_path, copy, caplog):
