@@ -88,14 +88,22 @@ class SeedResult:
     """Reason why the training or the evaluation failed, if it did."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class VariantResult:
-    """Cost and trainings of one variant."""
+    """Cost and trainings of one variant; they are filled in while it is run."""
 
     variant: Variant
     cost: Cost | None = None
     cost_failure: str = ""
     seeds: tuple[SeedResult, ...] = ()
+
+    def take(self, seed: int, outcome: Mapping[str, Any]) -> None:
+        """Fill in what a unit gave: the training with a seed, or the cost, of seed -1."""
+        if seed < 0:
+            self.cost, self.cost_failure = outcome.get("cost"), outcome["failure"]
+        self.seeds = tuple(
+            replace(each, **outcome) if each.seed == seed else each for each in self.seeds
+        )
 
     def measured(self, dataset: str) -> dict[int, SetScores]:
         """Return the scores on a set by seed, of the trainings that have them."""

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -52,7 +52,7 @@ from srcli.pipelines.train.network import build_training, initial_weights, resol
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import NoProgress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
-from srcli.recipes.files import first_difference, load_recipe, plain_recipe
+from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets
 from srcli.training.checkpoint import read_position
@@ -67,10 +67,6 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 T = TypeVar("T")
-Key = tuple[str, str, int]
-"""Ablation, variant and seed."""
-COST = SeedResult(seed=-1)
-"""Stands for a training where there is none, but a cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,19 +113,14 @@ class Unit:
     """All but device and threads, which the place decides."""
     sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Sets to measure on: by name the source as given, and a digest of pictures and protocol."""
-    found: SeedResult = COST
-    """What former runs found and still holds."""
+    found: SeedResult = field(default_factory=lambda: SeedResult(seed=-1))
+    """What former runs found of the training and still holds."""
 
     @property
     def label(self) -> str:
         """Name for messages."""
         seed = f", seed {self.found.seed}" if self.training else ""
         return f"{self.ablation.name}, {self.variant}{seed}"
-
-    @property
-    def key(self) -> Key:
-        """Its ablation, variant and seed."""
-        return self.ablation.name, self.variant, self.found.seed
 
     @property
     def done(self) -> bool:
@@ -165,122 +156,92 @@ def run_ablations(
     if described.result is None:
         raise UsageError(f"--executor: {described.failure}")
     machine = {"processes": executor.slots, **described.result}
-    plans, every = _plan(ablations, options, machine, own)
-    for unit in every:
-        if unit.training:
-            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
+    results, every = _plan(ablations, options, machine, own)
+    trainings = [unit for unit in every if unit.training]
+    for unit in trainings:
+        file = options.out / unit.ablation.name / unit.variant / RECIPE
+        write_values(file, plain_recipe(unit.recipe))
     units = [unit for unit in every if not unit.done]
     if len(units) < len(every):
-        trainings = sum(unit.training is not None for unit in every)
-        own.message(f"{len(every) - len(units)} of {trainings} trainings are there already")
-    outcomes: dict[Key, JsonDict] = {}
-    results = _write(plans, every, outcomes, options.out)
+        own.message(f"{len(every) - len(units)} of {len(trainings)} trainings are there already")
+    for result in results.values():
+        _write(result, options.out)
     task = own.task("results", total=len(units), unit="results")
     shared = (options.out, *options.data)
     try:
         for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
             unit = units[done.index]
-            outcomes[unit.key] = done.result or {"failure": done.failure}
-            if failure := outcomes[unit.key]["failure"]:
+            outcome = done.result or {"failure": done.failure}
+            if failure := outcome["failure"]:
                 own.warn(f"{unit.label}: {failure}")
-            results = _write(plans, every, outcomes, options.out)  # it stays, whatever happens
+            result = results[unit.ablation.name]
+            result.of(unit.variant).take(unit.found.seed, outcome)
+            _write(result, options.out)  # now, so that it stays whatever happens
             task.advance(1)
     finally:
         task.close()
-    return results
+    return [*results.values()]
 
 
-def _write(
-    plans: Sequence[AblationResult],
-    units: Sequence[Unit],
-    outcomes: Mapping[Key, JsonDict],
-    out: Path,
-) -> list[AblationResult]:
-    """Return and write results: what former runs found, with the outcomes of this one."""
-    results = []
-    for plan in plans:
-        name, variants = plan.ablation.name, []
-        for each in plan.ablation.variants:
-            cost, *trainings = (unit for unit in units if unit.key[:2] == (name, each.name))
-            seeds = tuple(replace(u.found, **outcomes.get(u.key, {})) for u in trainings)
-            own = outcomes.get(cost.key, {})
-            costs = {"cost": own.get("cost"), "cost_failure": own.get("failure", "")}
-            variants.append(VariantResult(variant=each, seeds=seeds, **costs))
-        results.append(replace(plan, variants=tuple(variants)))
-        former = None if plan.conditions.trained else read_result(out, name)
-        if not (former and former.conditions.trained):  # costs alone replace no trainings
-            write_values(out / name / RESULT, asdict(results[-1]))
-    return results
+def _write(result: AblationResult, out: Path) -> None:
+    name = result.ablation.name
+    former = None if result.conditions.trained else read_result(out, name)
+    if not (former and former.conditions.trained):  # costs alone replace no trainings
+        write_values(out / name / RESULT, asdict(result))
 
 
 def _plan(
     ablations: Sequence[Ablation], options: AblateOptions, machine: JsonDict, progress: Progress
-) -> tuple[list[AblationResult], list[Unit]]:
-    """Check all; return results without values, and their units: costs, then seed after seed."""
+) -> tuple[dict[str, AblationResult], list[Unit]]:
+    """Check all; return what is known, by ablation, and the units: costs, then seed after seed."""
     for ablation in ablations:
         EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
     options = replace(options, precision=machine["precision"])
-    data: dict[str, Any] = {}
+    shared = {name: getattr(options, name) for name in ("budget", "overrides", "seeds")}
+    shared |= {**machine, "trained": options.train, "data": tuple(map(str, options.data))}
     if options.train:
         split = find_split(options, progress)
         # It warns of prefixes that exclude nothing; the trainings need not do so again.
         exclude = tuple(each for each in options.exclude if each not in split.unmatched)
         options = replace(options, exclude=exclude)
-        data = {
-            "data_digest": _digest(
-                f"{len(part)}/{ref.name} {ref.path.stat().st_size}"
-                for part in (split.train, split.held_out)
-                for ref in part
-            ),
-            "excluded": split.excluded,
-            "pictures": len(split.train),
-            "held_out": len(split.held_out),
-        }
-    plans, units = [], []
-    for ablation, variants in zip(ablations, recipes, strict=True):
-        sets, missing = _find_sets(ablation, options, progress) if options.train else ({}, ())
-        conditions = Conditions(
-            **{name: getattr(options, name) for name in ("budget", "overrides", "seeds")},
-            trained=options.train,
-            data=tuple(str(path) for path in options.data),
-            sets=tuple(sets),
-            missing=missing,
-            **machine,
-            **data,
-        )
-        former = read_result(options.out, ablation.name)
-        if former and not (former.conditions.trained and options.train):
-            former = None
-        own = _units(ablation, variants, options, sets, former)
-        if former:
-            _refuse_others(own, former.conditions, conditions, options.out)
-        plans.append(AblationResult(ablation=ablation, conditions=conditions, variants=()))
-        units += own
-    return plans, sorted(units, key=lambda unit: unit.found.seed)
+        parts = split.train, split.held_out
+        lines = [f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p]
+        shared |= {"data_digest": _digest(lines), "excluded": split.excluded}
+        shared |= {"pictures": len(split.train), "held_out": len(split.held_out)}
+    results, units = {}, []
+    for ablation, own in zip(ablations, recipes, strict=True):
+        results[ablation.name], found = _plan_one(ablation, own, options, shared, progress)
+        units += found
+    return results, sorted(units, key=lambda unit: unit.found.seed)
 
 
-def _units(
+def _plan_one(
     ablation: Ablation,
     recipes: Sequence[TrainRecipe],
     options: AblateOptions,
-    sets: Mapping[str, tuple[str, str]],
-    former: AblationResult | None,
-) -> list[Unit]:
+    shared: JsonDict,
+    progress: Progress,
+) -> tuple[AblationResult, list[Unit]]:
+    sets, missing = _find_sets(ablation, options, progress) if options.train else ({}, ())
+    conditions = Conditions(sets=tuple(sets), missing=missing, **shared)
+    folder = options.out / ablation.name
+    former = read_result(options.out, ablation.name)
+    known: dict[tuple[str, int], SeedResult] = {}
+    if former and former.conditions.trained and options.train:
+        _refuse_others(ablation, recipes, former.conditions, conditions, options.out)
+        known = {(v.variant.name, each.seed): each for v in former.variants for each in v.seeds}
     data = {each.name: getattr(options, each.name) for each in fields(DataSelection)}
-    variants = former.variants if former else ()
-    known = {(own.variant.name, each.seed): each for own in variants for each in own.seeds}
-    units = []
+    variants, units = [], []
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
         cost = Unit(ablation=ablation, variant=variant.name, recipe=recipe)
-        folder = options.out / ablation.name / variant.name
-        units.append(cost)
+        trainings = []
         for seed in range(options.seeds if options.train else 0):
             training = TrainOptions(
-                recipe=str(folder / RECIPE),
+                recipe=str(folder / variant.name / RECIPE),
                 name=cost.label,
                 scale=ablation.scale,
-                out=folder / f"seed-{seed}",
+                out=folder / variant.name / f"seed-{seed}",
                 seed=seed,
                 budget=options.budget,
                 precision=options.precision,
@@ -288,8 +249,11 @@ def _units(
             )
             found = known.get((variant.name, seed), SeedResult(seed=seed))
             found = _what_holds(found, training.out, sets)
-            units.append(replace(cost, training=training, sets=sets, found=found))
-    return units
+            trainings.append(replace(cost, training=training, sets=sets, found=found))
+        units += [cost, *trainings]
+        variants.append(VariantResult(variant=variant, seeds=tuple(t.found for t in trainings)))
+    result = AblationResult(ablation=ablation, conditions=conditions, variants=tuple(variants))
+    return result, units
 
 
 def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, str]]) -> SeedResult:
@@ -302,20 +266,24 @@ def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, s
     return SeedResult(seed=found.seed)
 
 
-def _refuse_others(units: Sequence[Unit], former: Conditions, now: Conditions, out: Path) -> None:
+def _refuse_others(
+    ablation: Ablation,
+    recipes: Sequence[TrainRecipe],
+    former: Conditions,
+    now: Conditions,
+    out: Path,
+) -> None:
     """Refuse a folder whose trainings had other conditions or recipes."""
     same = ("budget", "data_digest", "precision", "device")
     was, new = ({name: getattr(each, name) for name in same} for each in (former, now))
-    for unit in units:
-        if unit.training and Path(unit.training.recipe).is_file():
-            name = f"recipe of {unit.variant!r}"
-            was[name] = plain_recipe(load_recipe(unit.training.recipe))
-            new[name] = plain_recipe(unit.recipe)
+    for variant, recipe in zip(ablation.variants, recipes, strict=True):
+        if (file := out / ablation.name / variant.name / RECIPE).is_file():
+            name = f"recipe of {variant.name!r}"
+            was[name], new[name] = plain_recipe(read_recipe(file)), plain_recipe(recipe)
     if difference := first_difference(was, new):
-        name = units[0].ablation.name
         raise UsageError(
-            f"--out {out}: {name} was trained under other conditions ({difference}); give another "
-            f"--out, or remove {out / name} to start over"
+            f"--out {out}: {ablation.name} was trained under other conditions ({difference}); give "
+            f"another --out, or remove {out / ablation.name} to start over"
         )
 
 
