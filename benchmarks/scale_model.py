@@ -14,8 +14,7 @@ from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import PartWriter, open_parts
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_job import open_job
-from srcli.pipelines.upscale.workers import FEWEST_TILE_ROWS
+from srcli.pipelines.upscale.workers import FEWEST_TILE_ROWS, open_job
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

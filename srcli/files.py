@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import stat
 import sys
 import time
@@ -266,6 +267,12 @@ def remove_stale(target: Path, keep: Container[str] = ()) -> None:
         # a longer name than there can be is none's
         if name not in keep and len(os.fsencode(name)) <= _LONGEST_NAME:
             target.with_name(name).unlink(missing_ok=True)
+
+
+def free_disk(target: Path) -> tuple[int, Path]:
+    """Return the free bytes where a file is to be written, and the nearest folder that exists."""
+    folder = next(folder for folder in target.parents if folder.exists())
+    return shutil.disk_usage(folder).free, folder
 
 
 def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> str | None:

@@ -63,7 +63,7 @@ class OutputOptions:
         return self.creation.get(name, default).upper() not in ("NO", "FALSE", "OFF", "0")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class OutputProfile:
     """Metadata and creation options of an output raster."""
 
@@ -91,7 +91,7 @@ class OutputProfile:
     """Decimation factors of the overviews to build."""
     creation: Mapping[str, str] = field(default_factory=dict)
     """GDAL's creation options."""
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
     """Messages for the user on what is not kept."""
 
     @property
@@ -135,83 +135,72 @@ def make_output(
         place=info.place.enlarged(window, scale),
         classes=bool(layout.classes),
     )
-    out = replace(out, inverted=info.inverted and not (layout.palette or out.palette))
+    out.inverted = info.inverted and not (layout.palette or out.palette)
     _check_format(info.path, out, options)
-    creation = creation_options(out, options, info.compression)
-    notes: list[str] = []
-    out = _with_marks(out, info, layout, options, notes)
-    tags = dict(_tags(info, layout, options))
+    out.creation = creation_options(out, options, info.compression)
+    _choose_marks(out, info, layout, options)
+    out.tags = tags = dict(_tags(info, layout, options))
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
         pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
-        notes += lost
+        out.notes += lost
     if info.icc:
-        tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
         space = b""
         with suppress(binascii.Error):
             space = base64.b64decode(info.icc)[16:20]
         wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space)
-        if wanted is None or layout.interpretations[: len(wanted)] != wanted:
-            del tags["COLOR_PROFILE"]
-            notes.append("colour profile left out: it is for other bands than the output has")
+        if wanted is not None and layout.interpretations[: len(wanted)] == wanted:
+            tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
+        else:
+            out.notes.append("colour profile left out: it is for other bands than the output has")
     if info.place.gcps and not out.place.gcps:
-        notes.append("ground control points left out: the transform says the same")
+        out.notes.append("ground control points left out: the transform says the same")
     longest = max(out.height, out.width)
     if options.overviews and longest <= _SMALLEST_OVERVIEW:
-        notes.append(
+        out.notes.append(
             f"no overviews: {out.width}x{out.height} pixels are few enough without "
             f"(at most {_SMALLEST_OVERVIEW} a side)"
         )
     overviews = options.overviews
     if options.cog:
         overviews = options.creation.get("OVERVIEWS", "AUTO").upper() != "NONE"
-    # until the smallest one is at most 256 pixels long
-    factors = (2**step for step in range(1, 64) if longest > 2 ** (step - 1) * _SMALLEST_OVERVIEW)
-    return replace(
-        out,
-        tags=tags,
-        overviews=tuple(factors) if overviews else (),
-        creation=creation,
-        notes=tuple(notes),
-    )
+    if overviews:  # until the smallest one is at most 256 pixels long
+        count = math.ceil(math.log2(max(longest / _SMALLEST_OVERVIEW, 1)))
+        out.overviews = tuple(2**step for step in range(1, count + 1))
+    return out
 
 
-def _with_marks(
-    out: OutputProfile,
-    info: RasterInfo,
-    layout: BandLayout,
-    options: OutputOptions,
-    notes: list[str],
-) -> OutputProfile:
+def _choose_marks(
+    out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
+) -> None:
     """Choose how the output marks its empty pixels: nodata, mask or alpha."""
-    bands, alpha, mask, nodata = out.bands, out.alpha, out.mask, out.nodata
+    nodata, bits = out.nodata, options.creation.get("NBITS", "")
     # compared as text, because NaN differs from itself
     others = [b for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
     if nodata is not None and others:
-        notes.append(
+        out.notes.append(
             f"one nodata value is kept: {nodata:g} stands for no data in band"
             f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} "
             "there are moved to the one beside it, those of classes stay"
         )
-    bits = options.creation.get("NBITS", "")
     whole = out.format == "tif" and out.dtype.startswith("uint") and bits.isdecimal()
     if whole and int(bits) < np.iinfo(out.dtype).bits:
-        notes.append(f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut")
-    if nodata is not None and not alpha and is_lossy(options, out.dtype):
-        notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
-        mask, nodata = True, None
-    if info.mask == "band" and mask and nodata is None and not out.dtype.startswith("float"):
-        notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
-    if out.format == "png" and mask:
+        out.notes.append(f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut")
+    if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
+        out.notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
+        out.mask, out.nodata = True, None
+    zero = out.nodata is None and not out.dtype.startswith("float")
+    if info.mask == "band" and out.mask and zero:
+        out.notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
+    if out.format == "png" and out.mask:
         # a mask would go into a file of its own that few programs read
-        bands = (*bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
-        alpha, mask = True, False
-    elif out.format == "jpg" and alpha:
-        notes.append("jpg has no transparency: the alpha band is left out")
-        bands, alpha = bands[:-1], False
-    return replace(out, bands=bands, alpha=alpha, mask=mask, nodata=nodata)
+        out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
+        out.alpha, out.mask = True, False
+    elif out.format == "jpg" and out.alpha:
+        out.notes.append("jpg has no transparency: the alpha band is left out")
+        out.bands, out.alpha = out.bands[:-1], False
 
 
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
@@ -226,10 +215,9 @@ def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
             gray = "gray" if name == "palette" else name
             bands.append(replace(band, interpretation=gray, bits=None, legend=""))
     if layout.has_alpha:
-        alpha = (
-            BandInfo(dtype=layout.dtype) if layout.alpha is None else info.bands[layout.alpha - 1]
-        )
-        bands.append(replace(alpha, interpretation="alpha", bits=None, legend=""))
+        band = BandInfo(dtype=layout.dtype)
+        band = band if layout.alpha is None else info.bands[layout.alpha - 1]
+        bands.append(replace(band, interpretation="alpha", bits=None, legend=""))
     return tuple(bands)
 
 

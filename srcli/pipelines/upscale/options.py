@@ -23,6 +23,8 @@ from srcli.models import MODELS
 from srcli.models.weights import shipped_scales, weights_path
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
+PROGRAM = 550 << 20
+"""Bytes of Python, PyTorch, GDAL with its cache, and the network with a batch of tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)

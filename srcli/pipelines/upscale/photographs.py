@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import attributes_for
+from srcli.files import attributes_for, free_disk
 from srcli.imaging import exif, mapped
 from srcli.imaging.alpha import fill_transparent
 from srcli.imaging.fitting import PixelMap, fit_metadata
@@ -44,8 +44,8 @@ from srcli.inference.stream import (
 )
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.inputs import choose_model
+from srcli.pipelines.upscale.options import PROGRAM
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
@@ -194,25 +194,23 @@ class PhotographRun:
         self, pool: EnginePool, options: UpscaleOptions, reporter: Reporter, processes: int = 1
     ) -> None:
         self.options = options
-        self.pools: dict[tuple[str, int], EnginePool] = {}
+        self.pools = {(options.model, options.scale): pool}
         self.tilings: dict[tuple[str, int], Tiling] = {}
         """By model and scale; tiles are halved after running out of memory."""
-        self._add((options.model, options.scale), pool)
         self.reporter = reporter
         self.processes = processes
         self.writers: ThreadPoolExecutor
         self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
 
-    def _add(self, key: tuple[str, int], pool: EnginePool) -> None:
-        tile, overlap = self.options.tile, self.options.overlap
-        self.pools[key] = pool
-        self.tilings[key] = choose_tiling(key[0], pool.network, tile, overlap)
-
     def _engine(self, model: str, scale: int, bits: int) -> TorchEngine:
         """Return the engine of a model, which is loaded at its first use."""
-        if (model, scale) not in self.pools:
-            self._add((model, scale), EnginePool(model, scale, self.options.engine))
-        return self.pools[model, scale].engine(bits)
+        options, key = self.options, (model, scale)
+        if key not in self.pools:
+            self.pools[key] = EnginePool(model, scale, options.engine)
+        if key not in self.tilings:
+            network = self.pools[key].network
+            self.tilings[key] = choose_tiling(model, network, options.tile, options.overlap)
+        return self.pools[key].engine(bits)
 
     def upscale(self, opened: Iterable[tuple[Item, Picture]]) -> None:
         """Upscale photographs, taken one by one, then animations whose output holds all frames.
@@ -458,7 +456,17 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    _check_memory(item, picture, options, free)
+    needed, limit = photograph_memory(item, picture, options), options.raster.max_memory
+    if limit is not None and PROGRAM + needed > limit:
+        raise PictureError(
+            f"{item.source}: takes about {(PROGRAM + needed) >> 20:,} MiB, more than --max-memory "
+            f"{limit >> 20:,} MiB; allow more, or take a smaller --scale"
+        )
+    if free is not None and needed > free:
+        raise PictureError(
+            f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
+            f"{format_bytes(free)} are free; crop it, or use a smaller scale"
+        )
     if is_kept(picture, item.format):  # whose pictures wait on the disk for the last one
         needed, (room, folder) = picture.frames * height * width * 4, free_disk(item.target)
         if needed > room:
@@ -471,22 +479,6 @@ def check_output(
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
     return (height, width), warnings
-
-
-def _check_memory(item: Item, picture: Picture, options: UpscaleOptions, free: int | None) -> None:
-    """Refuse a photograph that does not fit into ``--max-memory`` or the free memory."""
-    needed = photograph_memory(item, picture, options)
-    limit = options.raster.max_memory
-    if limit is not None and PROGRAM + needed > limit:
-        raise PictureError(
-            f"{item.source}: takes about {(PROGRAM + needed) >> 20:,} MiB, more than --max-memory "
-            f"{limit >> 20:,} MiB; allow more, or take a smaller --scale"
-        )
-    if free is not None and needed > free:
-        raise PictureError(
-            f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
-            f"{format_bytes(free)} are free; crop it, or use a smaller scale"
-        )
 
 
 def memory_budget(options: UpscaleOptions) -> int:

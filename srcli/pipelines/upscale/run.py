@@ -16,10 +16,17 @@ from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.inputs import find_due, open_photograph, open_photographs
+from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output
-from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
+from srcli.pipelines.upscale.workers import (
+    check_disk,
+    open_job,
+    plan_memory,
+    run_on_workers,
+    upscale_rasters,
+)
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -67,7 +74,6 @@ def upscale_files(
     if options.mosaic:
         if dry_run:
             raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
-        from srcli.pipelines.upscale.mosaic import upscale_mosaic  # and with it torch
 
         def upscale(raster: Path, result: Path, own: UpscaleOptions) -> str:
             made = upscale_files([raster], result, own, progress=progress, executor=executor)
@@ -121,13 +127,9 @@ def _upscale(
             )
     if executor is None:
         PhotographRun(pool, options, reporter).upscale(opened)
-    if executor is not None or rasters:
-        from srcli.pipelines.upscale import workers  # and with it torch
-
-        if executor is None:
-            workers.upscale_rasters(rasters, tiling, options, reporter, pool)
-        else:
-            workers.run_on_workers([*items, *rasters], tiling, options, reporter, executor)
+        upscale_rasters(rasters, tiling, options, reporter, pool)
+    else:
+        run_on_workers([*items, *rasters], tiling, options, reporter, executor)
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
@@ -149,7 +151,7 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 warnings = (*job.notes, *check_disk(job))
                 try_creation_options(item.target, result)  # what GDAL refuses is refused here too
                 grid = padded_grid(job.window.height, job.window.width, tiling)
-                plan_memory(job, grid, options.scale, options.raster.max_memory)
+                plan_memory(job, grid, options.raster.max_memory)
                 size, disk = (result.height, result.width), disk_needed(result)
             else:
                 (size, warnings), details = check_output(item, picture, options, free), ()

@@ -1,4 +1,4 @@
-"""Upscale inputs by units of work, which are done here or by several workers.
+"""Upscale rasters, and inputs by units of work, which are done here or by several workers.
 
 A unit is a share of the inputs, or a piece of the steps of a large raster, whose parts all workers
 make: prepare it, make its parts, merge them.
@@ -7,49 +7,196 @@ make: prepare it, make its parts, merge them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli.errors import PictureError, SrxError, one_file
-from srcli.files import attributes_for
-from srcli.imaging.rasters.info import read_info
+import numpy as np
+
+import srcli
+from srcli.errors import PictureError, SrxError, UsageError, one_file
+from srcli.files import attributes_for, free_disk
+from srcli.imaging.photograph import mark_source
+from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
-from srcli.imaging.rasters.reading import MaskedSink, RasterSource
-from srcli.imaging.rasters.selection import choose_window
+from srcli.imaging.rasters.opening import BLOCK_CACHE, DatasetName, file_on_disk
+from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
+from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts, part_rows
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource, cache_for
+from srcli.imaging.rasters.selection import BandLayout, choose_window
+from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.inference.calibration import calibrate
-from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
 from srcli.inference.stream import PaddedSource, TileTooLargeError, make_job
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
-from srcli.layers.tiles import Calibration
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, run_units, shares
 from srcli.pipelines.upscale.inputs import open_photographs
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import PROGRAM, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import Reporter
+from srcli.ports.image import Values, Window
+from srcli.quantities import format_bytes
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
+    from srcli.inference.engine import RasterEngine
     from srcli.pipelines.executors.processes import Executor
     from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
 
-
+WAITING = 64 << 20
+"""Bytes of finished rows that may wait for the writer, by default."""
+SMALLEST = 8 << 20
+"""The same at least, under ``--max-memory``."""
+REPEATED = 64 << 20
+"""Bytes of the rows that are repeated where no band goes through the network."""
+LEAST_COMPRESSED = 0.4
+"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
 LARGE = 100_000_000
 """Output pixels that take some seconds to write."""
 LEAST_TILE_ROWS = 20
 """Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of these."""
 FEWEST_TILE_ROWS = 4
 """Of a run, where longer ones would leave workers without work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterJob:
+    """Everything that is decided before the first pixel is read."""
+
+    item: Item
+    info: RasterInfo
+    layout: BandLayout
+    window: Window
+    values: Values
+    output: OutputProfile
+    notes: tuple[str, ...]
+    """Choices made for the user, who may want others."""
+    remarks: tuple[str, ...]
+    """Choices by what the file says: its bands of classes, the values taken as black and white."""
+    fingerprint: Mapping[str, object]
+    """Everything that the pixels depend on, by names that users understand: a run continues an
+    interrupted one with the same. Without the network until that is loaded."""
+    calibration: list[dict[str, Any]] | None = None
+    """The network's measurements of the whole raster as arrays; None where it needs none."""
+
+    @property
+    def parts(self) -> Parts:
+        """The parts in which the output is made."""
+        return Parts(self.item.target, self.output)
+
+
+def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
+    """Read a raster's header and decide on bands, window, values and output."""
+    asked = options.raster
+    info = _with_nodata(read_info(item.source, remote=options.allow_remote), asked)
+    if options.strip_metadata:  # all tags but a part of the georeference
+        own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
+        bands = tuple(replace(band, tags={}) for band in info.bands)
+        info = replace(info, tags={"": own}, bands=bands)
+    parts = {Path(name).resolve() for name in info.files} - {item.source.resolve()}
+    if item.target.resolve() in parts:
+        raise PictureError(
+            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
+            "output folder or --suffix _x4"
+        )
+    window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
+    layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
+    values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
+    if not layout.all_classes:
+        values, range_found = choose_value_range(info, layout.interpolated(), window, asked.values)
+    made_by = options.made_by(mark_source(item.source)) if options.records else None
+    wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
+    output = make_output(info, layout, window, options.scale, wanted)
+    named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
+    return RasterJob(
+        item=item,
+        info=info,
+        layout=layout,
+        window=window,
+        values=values,
+        output=output,
+        notes=(*info.notes, *layout.notes, *clipped, *output.notes),
+        remarks=tuple(filter(None, (*layout.remarks, range_found))),
+        fingerprint={
+            "version": srcli.__version__,
+            "input": [*named, *(_file_state(path) for path in info.files)],
+            "scale": options.scale,
+            "classes": layout.classes,
+            "bands": [*layout.bands, layout.alpha],
+            "rgb": layout.groups,
+            "range": [values.ranges, str(values.dtype)],
+            "nodata": str([band.nodata for band in info.bands]),  # NaN differs from itself
+            "part": [window.left, window.top, window.width, window.height],
+        },
+    )
+
+
+def plan_memory(job: RasterJob, grid: TileGrid, limit: int | None) -> tuple[int, int]:
+    """Return the bytes of GDAL's cache, and of finished rows that may wait, within a limit.
+
+    The height of a raster does not change them.
+    """
+    out, layout = job.output, job.layout.interpolated()
+    scale, size = out.width // job.window.width, np.dtype(layout.dtype).itemsize
+    ramps = (grid.overlap // 2 + 1) * scale  # between tiles, in float32
+    band = grid.width * scale * layout.channels * (grid.tile_height * scale * size + ramps * 4)
+    cache = cache_for(job.info, grid.tile_height)
+    row = out.width * (len(out.bands) * size + out.mask)
+    parts = min(part_rows(out), out.height) * row * 2  # the rows of one, and the file of them
+    least = PROGRAM + (band or REPEATED) + cache - BLOCK_CACHE + parts + SMALLEST
+    if limit is not None and limit < least:
+        raise UsageError(
+            f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
+            f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
+        )
+    return cache, WAITING if limit is None else min(WAITING, SMALLEST + limit - least)
+
+
+def check_disk(job: RasterJob) -> tuple[str, ...]:
+    """Refuse an output that the disk cannot hold; return a warning where it may not fit."""
+    needed = disk_needed(job.output)
+    free, folder = free_disk(job.item.target)
+    room = f"{format_bytes(free)} are free in {folder}"
+    if free < LEAST_COMPRESSED * needed:
+        raise PictureError(
+            f"{job.item.source}: its enlargement takes {format_bytes(needed)} before compression "
+            f"and {room}; make room, take another folder or a part (--srcwin)"
+        )
+    if free < needed:
+        return (f"the output takes up to {format_bytes(needed)} before compression, and {room}",)
+    return ()
+
+
+def _file_state(path: str) -> list[object]:
+    try:
+        found = file_on_disk(path).stat()
+    except OSError:  # a source that is no file, such as a service
+        return [path]
+    return [path, found.st_size, found.st_mtime_ns]
+
+
+def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:
+    """Apply ``--nodata``."""
+    if asked.nodata == "file":
+        return info
+    value = None if asked.nodata == "none" else float(asked.nodata)
+    mask = info.mask
+    if value is not None and mask != "alpha":  # the option takes precedence over a mask
+        mask = "nodata"
+    elif mask == "nodata":
+        mask = "none"
+    bands = tuple(replace(band, nodata=cast_nodata(band.dtype, value)) for band in info.bands)
+    for band in bands:
+        if value is not None and band.nodata is None:
+            raise UsageError(f"--nodata {value:g}: {info.path} has {band.dtype} values")
+    return replace(info, bands=bands, mask=mask)
 
 
 @dataclass(frozen=True)
@@ -180,9 +327,9 @@ def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
                 if unit.runs:
                     _make(unit, unit.job, task)
                 else:
-                    target = unit.item.target
-                    attributes = attributes_for(target, source, dates=unit.options.keep_dates)
-                    merge_parts(Parts(target, unit.job.output), attributes)
+                    dates = unit.options.keep_dates
+                    attributes = attributes_for(unit.item.target, source, dates=dates)
+                    merge_parts(unit.job.parts, attributes)
                 return {}
             except MemoryError as error:
                 short = "out of memory; --max-memory says early what does not fit"
@@ -193,6 +340,8 @@ def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
 
 def _prepare(unit: RasterUnit) -> RasterJob:
     """Look at a raster, and measure it for networks that need that."""
+    from srcli.layers.tiles import Calibration
+
     job = open_job(unit.item, unit.options)
     # a header may claim more pixels than fit into memory as a grid
     job = replace(job, notes=(*job.notes, *check_disk(job)))
@@ -210,7 +359,7 @@ def _prepare(unit: RasterUnit) -> RasterJob:
         "tta": own.tta,
         "back_project": own.back_project,
     }
-    cache, _ = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory)
+    cache, _ = plan_memory(job, grid, unit.options.raster.max_memory)
     with RasterSource(job.info, job.layout, job.window, cache) as source:
         found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
     arrays = found.arrays() if isinstance(found, Calibration) else None
@@ -218,6 +367,8 @@ def _prepare(unit: RasterUnit) -> RasterJob:
 
 
 def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
+    from srcli.inference.engine import RasterEngine
+
     options = unit.options
     pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
     engine = pool.engine(bits=8 if job.layout.dtype == "uint8" else 32)
@@ -226,13 +377,13 @@ def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
 
 def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
     """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
-    scale = unit.options.scale
-    parts = Parts(unit.item.target, job.output)
-    cache, waiting = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
+    from srcli.layers.tiles import Calibration
+
+    scale, parts = unit.options.scale, job.parts
+    cache, waiting = plan_memory(job, _grid(unit, job), unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
-    layout = job.layout
-    with RasterSource(job.info, layout, job.window, cache) as source:
-        if layout.all_classes:
+    with RasterSource(job.info, job.layout, job.window, cache) as source:
+        if job.layout.all_classes:
             for run in runs:
                 sink = MaskedSink(PartWriter(parts, run), source, scale)
                 for number in run:
@@ -264,8 +415,7 @@ def _tile_rows(unit: RasterUnit, job: RasterJob, run: range) -> range:
     """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
     if job.layout.all_classes:
         return run
-    parts = Parts(unit.item.target, job.output)
-    rows = range(parts.span(run.start).start, parts.span(run.stop - 1).stop)
+    rows = range(job.parts.span(run.start).start, job.parts.span(run.stop - 1).stop)
     return tile_rows(_grid(unit, job), rows, unit.options.scale, unit.tiling.edge)
 
 

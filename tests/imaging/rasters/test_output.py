@@ -99,7 +99,7 @@ def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     assert "bands 3,4 too; values of 0 there" in note
     assert not any("nodata" in note for note in plan(path, bands=(1, 2)).notes)
     nan = save("b.tif", PIXELS.astype(np.float32), nodata=np.nan)
-    assert plan(nan).notes == ()
+    assert plan(nan).notes == []
 
 
 def test_a_jpeg_without_its_alpha_says_so(save):
@@ -152,7 +152,7 @@ def test_a_transform_counts_for_more_than_control_points(save):
     whole = Window(top=0, left=0, height=3, width=4)
     out = make_output(info, choose_layout(info), whole, 2, OutputOptions())
     assert out.place.gcps == ()
-    assert out.notes == ("ground control points left out: the transform says the same",)
+    assert out.notes == ["ground control points left out: the transform says the same"]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,9 @@ from skimage import data
 from srcli.imaging import mapped
 from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import photographs
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.options import PROGRAM, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import photograph_memory, portions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_job import PROGRAM
 from srcli.pipelines.upscale.run import upscale_files
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)

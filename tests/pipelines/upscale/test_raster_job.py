@@ -8,9 +8,9 @@ import rasterio
 from srcli.errors import UsageError
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.inference.tiling import Tiling, padded_grid
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import PROGRAM, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_job import PROGRAM, SMALLEST, WAITING, open_job, plan_memory
+from srcli.pipelines.upscale.workers import SMALLEST, WAITING, open_job, plan_memory
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=4)
 TILING = Tiling(tile=192, overlap=16)
@@ -29,7 +29,7 @@ def plan(tmp_path):
             pass
         job = open_job(Item(source=path, target=tmp_path / "out.tif", format="tif"), OPTIONS)
         grid = padded_grid(job.window.height, job.window.width, TILING)
-        return plan_memory(job, grid, OPTIONS.scale, limit)
+        return plan_memory(job, grid, limit)
 
     return run
 
