@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,9 +11,10 @@ import tomllib
 import pytest
 
 from srcli.models import MODELS, build_network
-from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import shipped_scales, weights_path
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.weights import load_model, shipped_scales, weights_path
 from srcli.pipelines import models
+from srcli.recipes.files import RECIPES
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
 
@@ -32,12 +34,20 @@ def generator(tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def listed():
+    """All models but those without weights here, which take some seconds to count."""
+    return {model["name"]: model for model in models.list_models()}
+
+
 @pytest.fixture
-def few(monkeypatch):
-    """A table of three models, which are counted quickly."""
-    table = {name: MODELS[name] for name in ("ddsr", "attentive-gan", "bicubic")}
-    monkeypatch.setattr(models, "MODELS", table)
-    return table
+def counted(monkeypatch, listed):
+    """The command shows those."""
+
+    def look_up(name, **_):
+        return [listed[name]] if name else list(listed.values())
+
+    monkeypatch.setattr(models, "list_models", look_up)
 
 
 @pytest.fixture
@@ -46,6 +56,7 @@ def no_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}")
 
 
+@pytest.mark.usefixtures("counted")
 def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = srx("models", code=0)
@@ -75,7 +86,34 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
     assert len(columns) == 1
 
 
-def test_the_list_says_how_to_make_what_is_missing(srx, no_weights, few):
+@pytest.mark.parametrize("name", [n for n, entry in MODELS.items() if not entry.compared])
+def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(listed, name):
+    model, entry = listed[name], MODELS[name]
+    assert tuple(card["scale"] for card in model["cards"]) == entry.scales
+    assert tuple(model["scales"]) == shipped_scales(name)
+    assert sorted(model["scales"] + model["untrained"]) == list(entry.scales)
+    assert bool(model["recipes"]) == entry.trained
+    assert model["tile"] == entry.tile
+    assert "scale" not in model["network"]["options"]
+    for card in [card for card in model["cards"] if card["file"]]:
+        path = weights_path(name, card["scale"])
+        assert card["file"] == str(path)
+        assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert not card["stale"]
+        assert MODELS[card["model"]].target == entry.target
+        info = read_weights(path)[1]
+        assert info is not None
+        assert (info.model, info.scale) == (card["model"], card["scale"])
+        parameters = sum(p.numel() for p in load_model(name, card["scale"]).parameters())
+        assert parameters == card["efficiency"]["parameters"]
+        assert {"Set5", "Set14"} <= set(models.measured_by_set(card))
+        recipe = RECIPES[card["training"]["recipe"]]  # one that a reader can run
+        assert MODELS[recipe.model].target == entry.target
+
+
+def test_the_list_says_how_to_make_what_is_missing(srx, no_weights, monkeypatch):
+    few = {name: MODELS[name] for name in ("ddsr", "attentive-gan", "bicubic")}
+    monkeypatch.setattr(models, "MODELS", few)
     out = srx("models").out
     assert "srx train ddsr -s SCALE" in out
     assert out.count("untrained") == 4
@@ -83,13 +121,14 @@ def test_the_list_says_how_to_make_what_is_missing(srx, no_weights, few):
 
 
 def test_compared_networks_are_listed_where_all_are_asked_for(srx, monkeypatch):
-    monkeypatch.setattr(models, "MODELS", {name: MODELS[name] for name in ("bicubic", "fsrcnn")})
-    assert "fsrcnn" not in srx("models").out.partition("without weights here: fsrcnn")[0]
+    monkeypatch.setattr(models, "MODELS", {name: MODELS[name] for name in ("bicubic", "ecbsr")})
+    assert "ecbsr" not in srx("models").out.partition("without weights here: ecbsr")[0]
     result = srx("models", "--all")
-    assert "12,809" in result.out
+    assert "594,884" in result.out
     assert "without weights here" not in result.out
 
 
+@pytest.mark.usefixtures("counted")
 def test_a_model_shows_costs_training_and_measured_table(srx):
     result = srx("models", "g-idrn", code=0)
     text = " ".join(result.out.split())
@@ -124,6 +163,7 @@ def test_a_weights_file_tells_what_it_holds(srx, generator):
         assert word in " ".join(result.out.split())
     (entry,) = json.loads(srx("models", generator, "--json", "-").out)
     assert (entry["name"], entry["scales"]) == ("attentive-gan", [4])
+    assert entry["overlap"] == MODELS["attentive-gan"].overlap == 24
 
 
 def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
@@ -138,6 +178,7 @@ def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
     assert (damaged.code, "mine.toml: this card cannot be read" in damaged.err) == (2, True)
 
 
+@pytest.mark.usefixtures("counted")
 def test_json_of_one_model(srx, tmp_path):
     (entry,) = json.loads(srx("models", "g-idrn", "--json", "-").out)
     assert [card["scale"] for card in entry["cards"]] == [2, 3, 4]
