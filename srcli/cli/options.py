@@ -294,9 +294,9 @@ def several_workers(
     if kind == "local" and names != "all" and "," not in names and not settings:
         return None, names
     from srcli.pipelines.executors import make_executor
-    from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
+    from srcli.pipelines.executors.processes import SerialExecutor
 
     executor = make_executor(names, kind=kind, **settings)
     if isinstance(executor, SerialExecutor):
         return None, executor.place.device
-    return executor, executor.places[0].device if isinstance(executor, ProcessExecutor) else "auto"
+    return executor, executor.places[0].device if executor.places else "auto"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import pkgutil
 import re
 import struct
@@ -17,11 +16,11 @@ from srcli.data.training_set import DataSelection, load_training_set
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.pipelines.ablate import run as ablate_run
 from srcli.pipelines.ablate.results import Cost
-from srcli.pipelines.executors.processes import Place, SerialExecutor
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.ablations import ABLATION_FILE
 from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.workers import SimulatedExecutor
 
 
 class OddError(Exception):
@@ -203,21 +202,11 @@ def test_a_dry_run_counts_them_as_problems(srx, tmp_path, break_at, kind, seam):
     check_errors({f"bad{line.partition('bad')[2][0]}": line for line in problems})
 
 
-class Sending(SerialExecutor):
-    """Runs units here, and sends them and their results as if to other processes."""
-
-    def run(self, work, units, **keywords):
-        def sent(unit, *more):
-            return pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(unit)), *more)))
-
-        yield from super().run(sent, units, **keywords)
-
-
 def test_workers_send_failures_with_their_tracebacks(tmp_path, broken_engine):
     for kind in KINDS:
         make_files(tmp_path / "in", kind)
     options = UpscaleOptions(model="bicubic", scale=2)
-    executor = Sending(Place(device="cpu", threads=1), slots=2)
+    executor = SimulatedExecutor()
     summary = upscale_files([tmp_path / "in"], tmp_path / "out", options, executor=executor)
     assert summary.count("done") == len(KINDS) * len(GOOD)
     for suffix, _ in KINDS.values():

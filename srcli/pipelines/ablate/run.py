@@ -170,7 +170,7 @@ def run_ablations(
     shared = (options.out, *options.data)
     try:
         for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
-            unit = units[done.index]
+            unit = done.unit
             outcome = done.result or {"failure": done.failure}
             if failure := outcome["failure"]:
                 own.warn(f"{unit.label}: {failure}")

@@ -35,7 +35,7 @@ from srcli.metrics.efficiency import model_cost
 from srcli.metrics.machine import threads
 from srcli.models import MODELS
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.executors.processes import run_units, shares
+from srcli.pipelines.executors.processes import shares
 from srcli.ports.progress import NoProgress, Progress, show_traceback
 from srcli.recipes.published import published_costs, rows_beside
 from srcli.threads import ReadAhead
@@ -216,9 +216,8 @@ def _score_on_workers(
     seen = [Path(each) for each in inputs if each]
     ahead: dict[int, ScoredPicture] = {}
     number = 0
-    for unit, done in run_units(
-        executor, score_share, units, progress=progress, task=task, shared=seen
-    ):
+    for done in executor.run(score_share, units, progress=progress, task=task, shared=seen):
+        unit = done.unit
         if done.result is None:
             ((_, lost),) = unit.items
             place, reason = (unit.scale, unit.dataset, lost.name), f"{lost.where}: {done.failure}"
@@ -420,9 +419,6 @@ class EvalShare:
     options: EvalOptions
     want_pictures: bool
     """A worker returns SR pictures, too."""
-    again: bool = False
-    """Another worker was lost with it."""
-    label: str = ""
 
     def score(
         self, networks: Sequence[NetworkCandidate], progress: Progress, task: Task

@@ -34,7 +34,7 @@ def make_executor(
     if kind.partition(":")[0] == "ray":
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
-        return RayExecutor(kind, devices, threads=threads or 1, fresh=fresh)
+        return RayExecutor(kind, devices, threads or 1, fresh=fresh)
     from srcli.inference.device import choose_devices  # here: workers without torch start fast
     from srcli.metrics.machine import processors
 

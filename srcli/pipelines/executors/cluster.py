@@ -1,4 +1,4 @@
-"""Run units on a Ray cluster; Ray repeats those whose worker or node is lost."""
+"""Run units on a Ray cluster: Ray chooses the nodes, on each of which an actor holds a process."""
 
 from __future__ import annotations
 
@@ -7,40 +7,21 @@ import os
 import platform
 import secrets
 import signal
-import time
-from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.errors import PeerError, UsageError
-from srcli.pipelines.executors.processes import (
-    STOP_SECONDS,
-    WAIT_SECONDS,
-    Executor,
-    Place,
-    RelayedProgress,
-    attempt,
-)
+from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from srcli.pipelines.executors.processes import (
-        Ended,
-        Failure,
-        Job,
-        JsonDict,
-        Session,
-        Unit,
-        Work,
-    )
+    from srcli.pipelines.executors.processes import JsonDict, Unit, UnitResult, Work
     from srcli.ports.progress import Progress
-
-Handle = Any
-"""An actor or a result of Ray."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -49,28 +30,28 @@ QUIET = {
 }
 
 
-@dataclass
-class RayExecutor(Executor):
-    """Runs units on the processors or GPUs of a Ray cluster.
+class RayExecutor(ProcessExecutor):
+    """Runs units in processes on the processors or GPUs of a Ray cluster.
 
-    Workers keep what they have loaded. All nodes need the same srcli, and see inputs and outputs
-    under the same names.
+    All nodes need the same srcli, and see inputs and outputs under the same names.
+
+    Args:
+        kind: ``ray`` for the cluster that this machine belongs to, or a new one on it alone;
+            ``ray://HOST:PORT`` for another.
+        device: ``cpu``, ``cuda``, or ``auto``: GPUs if the cluster has some.
+        threads: Threads of each worker, for which Ray reserves processors.
+        fresh: As of a ``ProcessExecutor``.
     """
 
-    kind: str
-    """``ray`` for the cluster that this machine belongs to, or a new one on it alone;
-    ``ray://HOST:PORT`` for another."""
-    device: str = "auto"
-    """``cpu``, ``cuda``, or ``auto``: GPUs if the cluster has some."""
-    threads: int = 1
-    """Threads of each worker, for which Ray reserves processors."""
-    fresh: bool = False
-    """Start a new process for each unit, so that its memory is free again after it."""
+    repeats = 3
 
-    def __post_init__(self) -> None:
-        """Refuse names of single devices."""
-        if self.device not in ("auto", "cpu", "cuda", "all"):
-            raise UsageError(f"--device {self.device}: Ray chooses the GPU; give auto, cpu or cuda")
+    def __init__(
+        self, kind: str, device: str = "auto", threads: int = 1, *, fresh: bool = False
+    ) -> None:
+        if device not in ("auto", "cpu", "cuda", "all"):
+            raise UsageError(f"--device {device}: Ray chooses the GPU; give auto, cpu or cuda")
+        super().__init__((), fresh)
+        self.kind, self.device, self.threads = kind, device, threads
 
     @property
     def slots(self) -> int:
@@ -79,56 +60,42 @@ class RayExecutor(Executor):
         at_once = int(total.get("CPU", 0)) // self.threads
         return min(at_once, int(total.get("GPU", 0))) if self._use_gpus() else at_once
 
-    @property
-    def most(self) -> int:
-        """Jobs under way: the next ones wait at their nodes."""
-        return 2 * self.slots + 2
+    def start(self, taken: Sequence[Place]) -> Worker:
+        """Start a worker wherever Ray finds room for it, perhaps later."""
+        gpus = int(self._use_gpus())
+        place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
+        needs = {"num_cpus": self.threads, "num_gpus": gpus}
+        return NodeWorker(_actor_class().options(**needs).remote(place), place)
 
-    @contextmanager
-    def session(self, progress: Progress, shared: Sequence[Path]) -> Iterator[Session]:
-        """Yield what runs jobs on the cluster; running ones put their files in order at the end."""
+    def wait(self, workers: Sequence[Worker]) -> list[Worker]:
+        """Return workers that have events, after a moment if there are none."""
+        ray = self._connected()
+        refs = {each.reports: each for each in workers if isinstance(each, NodeWorker)}
+        ready, _ = ray.wait([*refs], timeout=WAIT_SECONDS)
+        if len(ready) < len(refs):  # events of a moment come together
+            ready, _ = ray.wait([*refs], num_returns=len(refs), timeout=WAIT_SECONDS / 10)
+        return [refs[ref] for ref in ready]
+
+    def run(
+        self,
+        work: Work,
+        units: Iterable[Unit],
+        *,
+        progress: Progress,
+        shared: Sequence[Path] = (),
+        **context: Any,  # noqa: ANN401 - as there
+    ) -> Generator[UnitResult, None, None]:
+        """Run all units; see ``ProcessExecutor.run``."""
         ray = self._connected()
         if not self.slots:
             progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
-        gpus = int(self._use_gpus())
-        place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
-        resources = {"num_cpus": self.threads, "num_gpus": gpus}
-        do = ray.remote(**resources, max_calls=int(self.fresh))(do_unit)
-        board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
-        running: dict[Handle, Job] = {}
-
-        def take(stopped: bool) -> Iterator[Ended]:
-            ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
-            receivers = {job.index: job.receiver for job in running.values()}
-            for index, event in ray.get(board.take.remote(stopped)):
-                if index in receivers:  # not of a worker that was given up
-                    receivers[index].take(event)
-            for ref in ready:
-                job = running.pop(ref)
-                try:
-                    yield job, *ray.get(ref)
-                except ray.exceptions.RayError as error:
-                    yield job, None, f"its worker failed: {_first_line(error)}"
-
         try:
             with visible(shared) as setup:
-
-                def begin(job: Job) -> None:
-                    unit = job.work, job.unit, place
-                    running[do.remote(setup, board, job.index, unit, job.interrupt)] = job
-
-                yield begin, take
+                own = partial(work_on_node, setup, work)
+                yield from super().run(own, units, progress=progress, **context)
         except ray.exceptions.RayError as error:
             reason = f"the Ray cluster is lost ({_first_line(error)})"
             raise PeerError(reason, advice="the same command continues") from error
-        finally:
-            with suppress(ray.exceptions.RayError):
-                if running:
-                    ray.get(board.take.remote(True), timeout=STOP_SECONDS)
-                    ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
-            for ref, job in running.items():
-                ray.cancel(ref, force=True)
-                job.receiver.close()
 
     def _connected(self) -> Any:  # noqa: ANN401 - the module ray
         os.environ.update(QUIET)
@@ -206,66 +173,50 @@ def check_worker(setup: Setup) -> None:
         )
 
 
-def do_unit(
-    setup: Setup, board: Handle, index: int, job: tuple[Work, Unit, Place], interrupt: bool
-) -> tuple[JsonDict | None, Failure]:
-    """Do a unit in a worker of a node; no result and no failure if it was not to begin."""
-    link = Link(board, index)
-    link.send(("begin",))
-    try:
-        check_worker(setup)
-    except UsageError as error:
-        return None, error
-    if link.flush():
-        return None, ""
-    progress = RelayedProgress(link.send, link.stop if interrupt else None)
-    done = attempt(job, progress, link.stop)
-    link.flush()
-    return done
+@cache
+def _actor_class() -> Any:  # noqa: ANN401 - of Ray
+    import ray
+
+    return ray.remote(Worker)
 
 
-class Board:
-    """An actor that takes the events of all workers, and tells them whether to stop."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[int, tuple[Any, ...]]] = []
-        self._stopped = False
-
-    def post(self, index: int, events: list[tuple[Any, ...]]) -> bool:
-        """Take the events of a unit; return true if it is to stop."""
-        self._events += [(index, event) for event in events]
-        return self._stopped
-
-    def take(self, stopped: bool) -> list[tuple[int, tuple[Any, ...]]]:
-        """Return the events since the last call."""
-        self._stopped = stopped
-        events, self._events = self._events, []
-        return events
+def work_on_node(
+    setup: Setup,
+    work: Work,
+    unit: Unit,
+    place: Place,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> JsonDict:
+    """Do a unit in the process of a node that is fit for it."""
+    check_worker(setup)
+    return work(unit, place, progress, stop)
 
 
-class Link:
-    """The connection of a unit to the board, used every few tenths of a second."""
+class NodeWorker(Worker):
+    """A worker in the hands of an actor on a node, which is asked for its events all the time."""
 
-    def __init__(self, board: Handle, index: int) -> None:
-        self._board, self._index = board, index
-        self._events: deque[tuple[Any, ...]] = deque()
-        self._stopped = False
-        self._time = time.monotonic()
+    def __init__(self, actor: Any, place: Place) -> None:  # noqa: ANN401 - of Ray
+        self.place = place
+        self._actor = actor
+        self.reports: Any = None
 
-    def send(self, event: tuple[Any, ...]) -> None:
-        """Send an event, soon."""
-        self._events.append(event)
-        self.stop()
+    def send_packed(self, job: bytes) -> None:
+        """Send a job, and ask for the events of it."""
+        self._actor.send_packed.remote(job)
+        self.reports = self.reports or self._actor.events.remote(WAIT_SECONDS)
 
-    def stop(self) -> bool:
-        """Return true if the unit is to stop."""
-        return self.flush() if time.monotonic() - self._time > WAIT_SECONDS else self._stopped
-
-    def flush(self) -> bool:
-        """Send all events now; return true if the unit is to stop."""
+    def events(self, seconds: float = 0) -> list[bytes]:
+        """Return what it has reported; the loss of the actor is its end."""
         import ray
 
-        self._time = time.monotonic()
-        events = [self._events.popleft() for _ in range(len(self._events))]
-        self._stopped = ray.get(self._board.post.remote(self._index, events))
-        return self._stopped
+        try:
+            found: list[bytes] = ray.get(self.reports)
+        except ray.exceptions.RayError as error:
+            return [pack(("end", None, f"its worker failed: {_first_line(error)}"))]
+        self.reports = self._actor.events.remote(WAIT_SECONDS)
+        return found
+
+    def close(self) -> None:
+        """End the process; Ray ends the actor, to which nothing refers then."""
+        self._actor.close.remote()

@@ -14,14 +14,14 @@ import signal
 import tempfile
 import threading
 import time
-from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partialmethod
 from itertools import count
 from multiprocessing.connection import wait
-from operator import methodcaller
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,7 +30,6 @@ from srcli.ports.progress import NoTask, Progress, Task, show_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from contextlib import AbstractContextManager
     from multiprocessing.connection import Connection
 
 WAIT_SECONDS = 0.2
@@ -45,8 +44,9 @@ JsonDict = Mapping[str, Any]
 """Names and plain values, which can be sent to another process."""
 Unit = Any
 """A unit of work: a frozen dataclass of plain values, which can be sent to another process. Its
-``label`` names it in messages; it is empty for one whose progress is part of the progress of all.
-"""
+``label``, if it has one, names it in messages; without, its progress is part of that of all."""
+Event = tuple[Any, ...]
+"""Name and arguments of a method of a ``Progress`` or a task; or ``end``, result and failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,111 +62,22 @@ class Place:
 Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
 """A function of a module, which another process can import: it takes a unit, its place, the
 progress to report to and a function that tells whether to stop, and returns the result."""
-Failure = str | SrxError
-"""Of one unit, in words; or a reason for which no unit can be done."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class UnitResult:
     """The result of one unit, or the reason why there is none."""
 
-    index: int
-    """Place of the unit in the sequence that was run."""
+    unit: Unit
     result: JsonDict | None
     """The value that the work returned; None if it failed, or its process did."""
     failure: str = ""
     """Reason why it failed; empty if it did not."""
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A unit that is being run."""
-
-    index: int
-    work: Work
-    unit: Unit
-    receiver: Receiver
-    stop: Callable[[], bool]
-    interrupt: bool
-    """It ends when its task advances after a stop."""
-
-
-Ended = tuple[Job, JsonDict | None, Failure]
-"""A job with its result, or without one and a failure; without both it was not to begin."""
-
-
-Session = tuple[Callable[[Job], object], Callable[[bool], Iterable[Ended]]]
-"""Two functions: one begins a job; the other waits a little and gives those that have ended, and
-asks all to stop where its argument is true."""
-
-
-class Executor(ABC):
-    """Runs units of work, one after another or side by side."""
-
-    @property
-    @abstractmethod
-    def slots(self) -> int:
-        """Units that can run at once, at present."""
-
-    @property
-    def most(self) -> int:
-        """Jobs that may be under way, at present."""
-        return self.slots
-
-    @abstractmethod
-    def session(
-        self, progress: Progress, shared: Sequence[Path]
-    ) -> AbstractContextManager[Session]:
-        """Return what runs jobs until the end of the block, which leaves none behind."""
-
-    def run(
-        self,
-        work: Work,
-        units: Sequence[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool] = lambda: False,
-        task: Task | None = None,
-        shared: Sequence[Path] = (),
-    ) -> Generator[UnitResult, None, None]:
-        """Run all units and yield each result when it is there, in any order.
-
-        A unit that fails unexpectedly, or whose process does, does not affect the others. Once
-        ``stop`` returns true, no further unit begins and running ones are asked to stop; their
-        results are yielded, too. So they are by an exception such as Ctrl-C, which gives them some
-        seconds for it.
-
-        Args:
-            work: Does a unit.
-            units: More may be appended while results are taken.
-            progress: Receives the progress of all units.
-            stop: Called often; true ends the run.
-            task: Shows the progress of all units, in the place of their own tasks. A unit is
-                interrupted when it advances after a stop; others ask for themselves.
-            shared: Files and folders that all workers must see. A folder that is made first gets
-                the results; the others are inputs.
-
-        Raises:
-            SrxError: Raised by the work: a reason for which no unit can be done.
-        """
-        begun, ended, warned = 0, 0, set[str]()
-        with self.session(progress, shared) as (begin, take):
-            while True:
-                stopped = stop()
-                while begun < len(units) and not stopped and begun - ended < self.most:
-                    unit = units[begun]
-                    receiver = Receiver(progress, unit, task, warned)
-                    begin(Job(begun, work, unit, receiver, stop, interrupt=task is not None))
-                    begun += 1
-                if begun == ended:
-                    return
-                for job, result, failure in take(stopped):
-                    ended += 1
-                    job.receiver.close()
-                    if isinstance(failure, SrxError):
-                        raise failure
-                    if result is not None or failure:
-                        yield UnitResult(index=job.index, result=result, failure=failure)
+def pack(value: object) -> bytes:
+    """Turn a job or an event into bytes, as pipes do with what they are given."""
+    return bytes(ForkingPickler.dumps(value))
 
 
 def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
@@ -180,50 +91,39 @@ def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
     return groups
 
 
-def run_units(
-    executor: Executor,
-    work: Work,
-    units: list[Unit],
-    **context: Any,  # noqa: ANN401 - keyword arguments of ``run``
-) -> Iterator[tuple[Unit, UnitResult]]:
-    """Run units, some of which have ``items``; yield each with its result.
-
-    A unit whose process died is run once more, its items one by one, so that one that kills its
-    process takes no other with it.
-    """
-    for done in executor.run(work, units, **context):
-        unit = units[done.index]
-        if done.result is not None or unit.again:
-            yield unit, done
-        elif items := getattr(unit, "items", ()):
-            units += [replace(unit, items=[item], again=True) for item in items]
-        else:
-            units.append(replace(unit, again=True))
-
-
 @dataclass
-class SerialExecutor(Executor):
-    """Runs one unit after another in this process."""
+class SerialExecutor:
+    """Runs one unit after another in this process, as ``ProcessExecutor`` does in others."""
 
     place: Place
-    slots: int = 1
-    most = 1
+    slots = 1
 
-    @contextmanager
-    def session(self, progress: Progress, shared: Sequence[Path]) -> Iterator[Session]:
-        """Yield what runs a job when its result is asked for."""
-        jobs: list[Job] = []
-
-        def take(stopped: bool) -> Iterator[Ended]:
-            job = jobs.pop()
-            own = RelayedProgress(job.receiver.take, job.stop if job.interrupt else None)
-            yield job, *attempt((job.work, job.unit, self.place), own, job.stop)
-
-        yield jobs.append, take
+    def run(
+        self,
+        work: Work,
+        units: Iterable[Unit],
+        *,
+        progress: Progress,
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
+        shared: Sequence[Path] = (),
+    ) -> Generator[UnitResult, None, None]:
+        """Run all units in order; see ``ProcessExecutor.run``."""
+        warned: set[str] = set()
+        for unit in units:
+            if stop():
+                return
+            receiver = Receiver(progress, unit, task, warned)
+            own = RelayedProgress(receiver.take, stop if task else None)
+            result, failure = attempt(work, unit, self.place, own, stop)
+            receiver.close()
+            if isinstance(failure, SrxError):
+                raise failure
+            yield UnitResult(unit, result, failure)
 
 
 @dataclass
-class ProcessExecutor(Executor):
+class ProcessExecutor:
     """Runs units in processes, one for each place.
 
     The death of a process, for example when the kernel runs out of memory, is the failure of its
@@ -233,58 +133,160 @@ class ProcessExecutor(Executor):
     places: Sequence[Place]
     fresh: bool = False
     """Start a new process for each unit, so that its memory is free again after it."""
+    repeats = 1
+    """Times that a unit is run again which failed unexpectedly."""
 
     @property
     def slots(self) -> int:
-        """Number of processes."""
+        """Units that can run at once, at present."""
         return len(self.places)
 
-    @contextmanager
-    def session(self, progress: Progress, shared: Sequence[Path]) -> Iterator[Session]:
-        """Yield what runs jobs in processes; none is left behind, however the block ends."""
-        free = [*reversed(self.places)]
-        idle: list[_Worker] = []
-        running: dict[Connection, _Worker] = {}
+    def start(self, taken: Sequence[Place]) -> Worker:
+        """Start a worker at a place that is free."""
+        free = [*self.places]
+        for place in taken:
+            free.remove(place)
+        return Worker(free[0])
 
-        def begin(job: Job) -> None:
-            worker = idle.pop() if idle else _Worker(free.pop())
-            running[worker.pipe] = worker
-            worker.begin(job)
+    def wait(self, workers: Sequence[Worker]) -> list[Worker]:
+        """Return workers that have events, after a moment if there are none."""
+        ready = wait([worker.pipe for worker in workers], WAIT_SECONDS)
+        return [worker for worker in workers if worker.pipe in ready]
 
-        def take(stopped: bool) -> Iterator[Ended]:
-            for worker in running.values() if stopped else ():
-                worker.ask_to_stop()
-            for pipe in wait(list(running), WAIT_SECONDS):
-                worker = running[pipe]  # type: ignore[index] # typed as any waitable
-                if (ended := worker.relay()) is None:
-                    continue
-                del running[worker.pipe]
-                if self.fresh or stopped or ended[2]:
-                    free.append(worker.place)
-                    worker.close()
-                else:
-                    idle.append(worker)
-                yield ended
+    def run(
+        self,
+        work: Work,
+        units: Iterable[Unit],
+        *,
+        progress: Progress,
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
+        shared: Sequence[Path] = (),
+    ) -> Generator[UnitResult, None, None]:
+        """Run all units and yield each result when it is there, in any order.
 
+        A unit that fails unexpectedly, or whose process dies, is run again, and its ``items``, if
+        it has some, one by one, so that the one to blame takes no other with it. Once ``stop``
+        returns true, no further unit begins and running ones are asked to stop; their results are
+        yielded, too. After an exception such as Ctrl-C they get some seconds to stop; no process is
+        left behind.
+
+        Args:
+            work: Does a unit.
+            units: What to do.
+            progress: Receives the progress of all units.
+            stop: Called often; true ends the run.
+            task: Shows the progress of all units, in the place of their own tasks. A unit is
+                interrupted when it advances after a stop; others ask for themselves.
+            shared: Files and folders that all workers must see. A folder that is made first gets
+                the results; the others are inputs.
+
+        Raises:
+            SrxError: Raised by the work: a reason for which no unit can be done.
+        """
+        waiting = deque((unit, self.repeats) for unit in units)
+        jobs: list[_Job] = []
+        idle: list[Worker] = []
+        warned: set[str] = set()
         try:
-            yield begin, take
+            while True:
+                stopped = stop()
+                while waiting and not stopped and len(jobs) < max(self.slots, 1):
+                    worker = idle.pop() if idle else self.start([job.worker.place for job in jobs])
+                    unit, repeats = waiting.popleft()
+                    jobs.append(_Job(worker, unit, repeats, Receiver(progress, unit, task, warned)))
+                    worker.send((work, unit, worker.place, task is not None))
+                if not jobs:
+                    return
+                if stopped:
+                    _ask_to_stop(jobs)
+                for job in self._ended(jobs):
+                    jobs.remove(job)
+                    # one that is not needed makes room for another, which may wait for a node
+                    if self.fresh or job.failure or job.asked or not waiting:
+                        job.worker.close()
+                    else:
+                        idle.append(job.worker)
+                    if isinstance(job.failure, SrxError):
+                        raise job.failure
+                    if job.failure and job.repeats and not stop():
+                        waiting += [(each, job.repeats - 1) for each in _pieces(job.unit)]
+                    else:
+                        yield UnitResult(job.unit, job.result, job.failure)
         finally:
-            # those that were asked to stop before are not waited for: the wish is urgent now
-            until = time.monotonic() + STOP_SECONDS
-            asked = [worker for worker in running.values() if worker.ask_to_stop()]
-            try:
-                for worker in asked:
-                    worker.process.join(max(until - time.monotonic(), 0))
-            finally:
-                for worker in (*running.values(), *idle):
-                    worker.close()
+            self._end(jobs, idle)
+
+    def _ended(self, jobs: Sequence[_Job]) -> list[_Job]:
+        """Wait a moment, show what workers report, and return the jobs that have ended."""
+        ready = self.wait([job.worker for job in jobs])
+        return [job for job in jobs if job.worker in ready and job.relay()]
+
+    def _end(self, jobs: Sequence[_Job], idle: Sequence[Worker]) -> None:
+        """End all processes; jobs get some seconds, but for those that were asked to stop before.
+
+        These are not waited for: the wish is urgent now.
+        """
+        late = _ask_to_stop(jobs)
+        until = time.monotonic() + STOP_SECONDS
+        try:
+            while late and time.monotonic() < until:
+                ended = self._ended(late)
+                late = [job for job in late if job not in ended]
+        finally:
+            for worker in (*idle, *(job.worker for job in jobs)):
+                worker.close()
+            for job in jobs:
+                job.receiver.close()
 
 
-class _Worker:
-    """A process, seen from the parent.
+Executor = SerialExecutor | ProcessExecutor
 
-    The pipe gives it jobs and brings its events. Whatever comes during a job asks it to stop, and
-    so does the end of the pipe.
+
+def _pieces(unit: Unit) -> list[Unit]:
+    """Return a unit as several, each with one of its ``items``, or as it is if it has none."""
+    return [replace(unit, items=[item]) for item in getattr(unit, "items", ())] or [unit]
+
+
+@dataclass(eq=False)
+class _Job:
+    """A unit in the hands of a worker."""
+
+    worker: Worker
+    unit: Unit
+    repeats: int
+    """Times that it may be run again."""
+    receiver: Receiver
+    asked: bool = False
+    """It was asked to stop."""
+    result: JsonDict | None = None
+    failure: str | SrxError = ""
+
+    def relay(self) -> bool:
+        """Show what the worker reports; return True once the unit has ended."""
+        for event in map(ForkingPickler.loads, self.worker.events()):
+            if event[0] == "end":
+                _, self.result, self.failure = event
+                self.receiver.close()
+                return True
+            self.receiver.take(event)
+        return False
+
+
+def _ask_to_stop(jobs: Iterable[_Job]) -> list[_Job]:
+    """Ask jobs to stop, and return those that were not asked before."""
+    found = [job for job in jobs if not job.asked]
+    for job in found:
+        job.asked = True
+        job.worker.send(None)
+    return found
+
+
+class Worker:
+    """A process that does one unit after another, seen from its parent.
+
+    The pipe gives it jobs and brings its events, as bytes: on a node of a cluster the parent is an
+    actor, which hands them on. Whatever comes during a job asks it to stop, and so does the end of
+    the pipe.
     """
 
     def __init__(self, place: Place) -> None:
@@ -292,44 +294,36 @@ class _Worker:
         self._folder = tempfile.TemporaryDirectory(prefix="srx-")
         self._output = Path(self._folder.name, "output")
         self._output.touch()
-        self._asked = False
         self.pipe, far_end = SPAWN.Pipe()
         self.process = SPAWN.Process(target=_run_in_worker, args=(far_end, str(self._output)))
         with _interrupts_blocked():
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
 
-    def begin(self, job: Job) -> None:
-        """Let the process do a unit."""
-        self.job = job
-        with suppress(OSError):  # it is dead; so will ``relay`` find
-            self.pipe.send(((job.work, job.unit, self.place), job.interrupt))
+    def send(self, job: object) -> None:
+        """Let the process do a job; None asks it to stop."""
+        self.send_packed(pack(job))
 
-    def ask_to_stop(self) -> bool:
-        """Ask it to stop, once; false if it was asked before."""
-        first, self._asked = not self._asked, True
-        if first:
-            with suppress(OSError):
-                self.pipe.send(None)
-        return first
+    def send_packed(self, job: bytes) -> None:
+        """Send a job as bytes."""
+        with suppress(OSError):  # it is dead; so will ``events`` find
+            self.pipe.send_bytes(job)
 
-    def relay(self) -> Ended | None:
-        """Take an event of the process; return how the job has ended if it is that."""
+    def events(self, seconds: float = 0) -> list[bytes]:
+        """Return what the process reports, after so many seconds at most; its end is a failure."""
+        events: list[bytes] = []
         try:
-            event = self.pipe.recv()
+            while self.pipe.poll(0 if events else seconds):
+                events.append(self.pipe.recv_bytes())
         except (EOFError, OSError):
             self.process.join()
-            event = ("end", None, self._death())
-        if event[0] == "end":
-            return self.job, event[1], event[2]
-        self.job.receiver.take(event)
-        return None
+            events.append(pack(("end", None, self._death())))
+        return events
 
     def close(self) -> None:
-        """End the process, if it still runs, and the tasks that it left open."""
+        """End the process, if it still runs."""
         self.process.kill()
         self.process.join()
-        self.job.receiver.close()
         self.pipe.close()
         self._folder.cleanup()
 
@@ -371,10 +365,12 @@ def _run_in_worker(pipe: Connection, output: str) -> None:
             return True
 
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
-        while (given := pipe.recv()) is not None:
-            job, interrupt = given
-            progress = RelayedProgress(pipe.send, stop if interrupt else None)
-            progress.send("end", *attempt(job, progress, stop))
+        while (job := pipe.recv()) is not None:
+            work, unit, place, interrupted = job
+            progress = RelayedProgress(
+                lambda event: pipe.send_bytes(pack(event)), stop if interrupted else None
+            )
+            progress.send("end", *attempt(work, unit, place, progress, stop))
 
 
 class Receiver:
@@ -389,38 +385,38 @@ class Receiver:
     """
 
     def __init__(self, progress: Progress, unit: Unit, task: Task | None, warned: set[str]) -> None:
-        self._progress, self._label = progress, unit.label
-        self._shared, self._warned = task, warned
+        label = getattr(unit, "label", "")
+        self._prefix = f"{label}: " if label else ""
+        self._progress, self._shared, self._warned = progress, task, warned
         self._tasks: dict[int, Task] = {}
         self._grown = 0.0
         """What was added to the total of the shared task and is not done yet."""
 
-    def take(self, event: tuple[Any, ...]) -> None:
+    def take(self, event: Event) -> None:
         """Show one event; those of closed tasks are ignored."""
         match event:
             case ("task", number, label, total, unit):
-                own = f"{self._label}: {label}" if self._label else label
                 self._tasks[number] = self._shared or self._progress.task(
-                    own, total=total, unit=unit
+                    self._prefix + label, total=total, unit=unit
                 )
             case ("close", number):
                 self._close(self._tasks.pop(number, NoTask()))
-            case ("begin",):
-                self.close()  # what an earlier attempt left open
-            case ("warn", text) if self._label:
+            case ("message", text):
+                if not self._prefix:
+                    self._progress.message(text)
+            case ("warn", text):
                 if text not in self._warned:
                     self._warned.add(text)
-                    self._progress.warn(f"{self._label}: {text}")
-            case ("message" | "warn" | "detail", text):
-                if event[0] != "message" or not self._label:
-                    methodcaller(event[0], text)(self._progress)
+                    self._progress.warn(self._prefix + text)
+            case ("detail", text):
+                self._progress.detail(text)
             case ("describe", number, text):
                 if self._shared is None:
                     self._tasks.get(number, NoTask()).describe(text)
             case _:
                 what, number, amount = event
                 self._grown += amount if what == "grow" else -amount
-                methodcaller(what, amount)(self._tasks.get(number, NoTask()))
+                getattr(self._tasks.get(number, NoTask()), what)(amount)
 
     def close(self) -> None:
         """Close the tasks that are still open."""
@@ -444,7 +440,7 @@ class RelayedProgress:
     """
 
     def __init__(
-        self, send: Callable[[tuple[Any, ...]], None], interrupt: Callable[[], bool] | None = None
+        self, send: Callable[[Event], None], interrupt: Callable[[], bool] | None = None
     ) -> None:
         self._numbers = count()
         self._lock = threading.Lock()
@@ -486,15 +482,13 @@ class _RelayedTask:
 
 
 def attempt(
-    job: tuple[Work, Unit, Place], progress: Progress, stop: Callable[[], bool]
-) -> tuple[JsonDict | None, Failure]:
-    """Do a unit.
+    work: Work, unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> tuple[JsonDict | None, str | SrxError]:
+    """Do a unit; return its result, or None and the failure.
 
-    Returns:
-        The result and no failure; or None and the failure: an error for the user, or in words one
-        that nobody foresaw, which is that of this unit alone.
+    That is an error for the user, for which no unit can be done, or, in words, one that nobody
+    foresaw, which is that of this unit alone.
     """
-    work, unit, place = job
     try:
         with one_file("failed"):
             return dict(work(unit, place, progress, stop)), ""

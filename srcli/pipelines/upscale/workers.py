@@ -34,7 +34,7 @@ from srcli.inference.stream import PaddedSource, TileTooLargeError, make_job
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
-from srcli.pipelines.executors.processes import JsonDict, Place, run_units, shares
+from srcli.pipelines.executors.processes import JsonDict, Place, shares
 from srcli.pipelines.upscale.inputs import open_photographs
 from srcli.pipelines.upscale.options import PROGRAM, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
@@ -207,8 +207,6 @@ class UpscaleShare:
     options: UpscaleOptions
     tiling: Tiling
     """Of the rasters among them."""
-    again: bool = False
-    label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,9 +222,6 @@ class RasterUnit:
     """Runs of consecutive parts to make; without any, all are merged."""
     pool: EnginePool | None = None
     """Engines of this process; None takes those of the worker."""
-    again: bool = False
-    """The worker that did it before was lost."""
-    label: str = ""
 
 
 Do = Callable[[Sequence[RasterUnit]], Sequence[JsonDict]]
@@ -458,12 +453,14 @@ def run_on_workers(
     """
     slots = max(executor.slots, 1)  # a cluster may wait for its first node
     shared = (items[0].target.parent, items[0].source, Path(options.model))
-    run = partial(run_units, progress=reporter.progress, task=reporter.tiles, shared=shared)
-    units = [UpscaleShare(share, options, tiling) for share in shares(items, slots)]
+    run = partial(
+        executor.run, upscale_unit, progress=reporter.progress, task=reporter.tiles, shared=shared
+    )
     large: list[Item] = []
-    for unit, done in run(executor, upscale_unit, units):
+    for done in run([UpscaleShare(share, options, tiling) for share in shares(items, slots)]):
         if done.result is None:
-            reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
+            (item,) = done.unit.items
+            reporter.fail(item, f"{item.source}: {done.failure}")
             continue
         for report in done.result["files"]:
             reporter.record(report)
@@ -471,8 +468,8 @@ def run_on_workers(
 
     def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
         found = []
-        for unit, done in run(executor, upscale_unit, [*units]):
-            lost = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
+        for done in run(units):
+            lost = {"error": PictureError(f"{done.unit.item.source}: {done.failure}")}
             found.append(lost if done.result is None else done.result)
         return _without_errors(found)
 

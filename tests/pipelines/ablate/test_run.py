@@ -20,10 +20,10 @@ from srcli.pipelines.ablate.run import (
 )
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
 from srcli.pipelines.train.run import TrainOptions, resume_training, train
 from srcli.recipes.ablations import ABLATIONS, METRICS
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
+from tests.fixtures.workers import SimulatedExecutor
 
 
 def weights_of(options, variant, seed=0):
@@ -185,15 +185,10 @@ def test_a_set_that_cannot_be_measured_keeps_the_training(pair, options, faces, 
 
 
 def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, options, faces):
-    class Dying(SerialExecutor):
-        def run(self, work, units, **_):
-            for i in range(len(units)):
-                yield UnitResult(index=i, result=None, failure="its process was killed")
-
     (faces.parent / "More").mkdir()
     (faces.parent / "More" / "one.png").write_bytes((faces / "aaa.png").read_bytes())
     own = replace(options, sets=(str(faces), str(faces.parent / "More")))
-    (result,) = run_ablations([pair], own, executor=Dying(Place(device="cpu", threads=1)))
+    (result,) = run_ablations([pair], own, executor=SimulatedExecutor(1, lambda unit: True))
     seed = result.base.seeds[0]
     assert (seed.iterations, seed.failure, list(seed.scores)) == (
         6, "its process was killed", ["Faces"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,28 +10,9 @@ from PIL import Image
 
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
+from tests.fixtures.workers import SimulatedExecutor
 
 OPTIONS = EvalOptions(metrics=("psnr",), costs=False)
-
-
-class Backwards(SerialExecutor):
-    """Two workers, whose results come in the wrong order; loses those of some shares."""
-
-    def __init__(self, kills=""):
-        super().__init__(Place(device="cpu", threads=1), slots=2)
-        self.kills = kills
-
-    def run(self, work, units, **context):
-        done: set[int] = set()
-        while left := set(range(len(units))) - done:
-            index = max(left)
-            done.add(index)
-            if self.kills in {picture.name for _, picture in units[index].items}:
-                yield UnitResult(index=index, result=None, failure="its process was killed")
-            else:
-                (result,) = super().run(work, [units[index]], **context)
-                yield replace(result, index=index)
 
 
 @pytest.fixture
@@ -67,14 +47,18 @@ def test_scores_failures_and_pictures_are_those_of_one_process(sets, tmp_path, n
     alone, pictures = run(sets, tmp_path)
     assert len(alone["failures"]) > 2
     assert len(pictures) == 2 * 12
-    assert run(sets, tmp_path, executor=Backwards(), progress=notes) == (alone, pictures)
+    assert run(sets, tmp_path, executor=SimulatedExecutor(), progress=notes) == (alone, pictures)
     ((label, done, _),) = notes.closed
     assert (label, done) == ("pictures", 2 * 13)
 
 
 def test_a_picture_that_kills_its_worker_fails_alone(sets, tmp_path):
     alone, _ = run(sets, tmp_path)
-    lost, _ = run(sets, tmp_path, executor=Backwards(kills="1"))
+
+    def holds_1(share):
+        return "1" in {picture.name for _, picture in share.items}
+
+    lost, _ = run(sets, tmp_path, executor=SimulatedExecutor(2, holds_1))
     kept = [each for each in alone["pictures"] if each["picture"] != "1"]
     assert lost["pictures"] == kept
     reasons = [each["reason"] for each in lost["failures"] if each["picture"] == "1"]

@@ -15,7 +15,7 @@ from srcli.imaging.rasters.parts import parts_folder
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.inference.tiling import Tiling
-from srcli.pipelines.executors.processes import Place, SerialExecutor, UnitResult
+from srcli.pipelines.executors.processes import Place, SerialExecutor
 from srcli.pipelines.upscale import workers
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
@@ -23,31 +23,14 @@ from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
 from srcli.ports.image import OutOfMemory
 from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.workers import SimulatedExecutor
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 HERE = Place(device="cpu", threads=1)
 
 
-class Workers(SerialExecutor):
-    """Several workers, as far as units show it; some units lose theirs, once or for ever."""
-
-    def __init__(self, slots, is_lost=lambda unit: False):
-        super().__init__(HERE, slots=slots)
-        self.is_lost = is_lost
-        self.made = []
-
-    def run(self, work, units, **context):
-        for index, unit in enumerate(units):
-            self.made += parts_of(unit)
-            if self.is_lost(unit):
-                yield UnitResult(index=index, result=None, failure="its process was killed")
-            else:
-                (done,) = super().run(work, [unit], **context)
-                yield replace(done, index=index)
-
-
-def parts_of(unit):
-    return [part for run in getattr(unit, "runs", ()) for part in run]
+def parts_of(*units):
+    return [part for unit in units for run in getattr(unit, "runs", ()) for part in run]
 
 
 @pytest.fixture
@@ -68,7 +51,7 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
     told: list[Any] = []
     shared = upscale_files(
         [folder], tmp_path / "shared", OPTIONS, progress=notes, on_file=told.append,
-        executor=Workers(2),
+        executor=SimulatedExecutor(2),
     )  # fmt: skip
     assert shared.files == told
     plain = [
@@ -82,7 +65,7 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
     assert [label for label, _, _ in notes.tasks] == ["upscaling"]
     assert notes.closed[0][:2] == ("upscaling", pytest.approx(100))
-    again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=Workers(2))
+    again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=SimulatedExecutor(2))
     assert (again.count("skipped"), again.count("failed")) == (10, 1)
 
 
@@ -90,7 +73,9 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
     def holds_b(unit):
         return any(item.source.name == "b.png" for item in getattr(unit, "items", ()))
 
-    summary = upscale_files([folder], tmp_path / "out", OPTIONS, executor=Workers(2, holds_b))
+    summary = upscale_files(
+        [folder], tmp_path / "out", OPTIONS, executor=SimulatedExecutor(2, holds_b)
+    )
     failed = {file.source.name: file.error for file in summary.files if file.state == "failed"}
     assert sorted(failed) == ["b.png", "broken.png"]
     assert failed["b.png"].endswith("b.png: its process was killed")
@@ -100,7 +85,7 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
 def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
     options = replace(OPTIONS, engine=EngineOptions(precision="fp16"))
     with pytest.raises(UsageError, match="--precision fp16 needs a GPU"):
-        upscale_files([folder], tmp_path / "out", options, executor=Workers(2))
+        upscale_files([folder], tmp_path / "out", options, executor=SimulatedExecutor(2))
 
 
 def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, notes):
@@ -147,11 +132,12 @@ def digest(file):
 def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, model, lost):
     options = replace(OPTIONS, model=model)
     alone = upscale_files([scene], tmp_path / "alone", options)
-    executor = Workers(3, lambda unit: lost in parts_of(unit) and not unit.again)
+    dying = iter([lost])
+    executor = SimulatedExecutor(3, lambda unit: lost in parts_of(unit) and next(dying, None))
     shared = upscale_files([scene], tmp_path / "shared", options, progress=notes, executor=executor)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
-    assert sorted(set(executor.made)) == list(range(20))
-    assert (len(executor.made) == 20) == (lost is None)
+    assert sorted(set(parts_of(*executor.units))) == list(range(20))
+    assert (len(parts_of(*executor.units)) == 20) == (lost is None)
     (first,), (second,) = alone.files, shared.files
     assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
     assert first.tiles < second.tiles <= first.tiles * 1.25
@@ -161,15 +147,18 @@ def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, mode
 
 def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, notes):
     summary = upscale_files(
-        [scene], tmp_path / "out", OPTIONS, executor=Workers(3, lambda unit: 15 in parts_of(unit))
+        [scene],
+        tmp_path / "out",
+        OPTIONS,
+        executor=SimulatedExecutor(3, lambda unit: 15 in parts_of(unit)),
     )
     assert [file.error for file in summary.files] == [f"{scene}: its process was killed"]
     assert parts_folder(tmp_path / "out/scene.tif").is_dir()
-    again = Workers(3)
+    again = SimulatedExecutor(3)
     summary = upscale_files([scene], tmp_path / "out", OPTIONS, progress=notes, executor=again)
     assert summary.exit_code == 0
-    assert 15 in again.made
-    assert len(again.made) < 12
+    assert 15 in parts_of(*again.units)
+    assert len(parts_of(*again.units)) < 12
     assert any("tiles are kept from an earlier run" in text for text in notes.messages)
     upscale_files([scene], tmp_path / "alone", OPTIONS)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
@@ -185,7 +174,7 @@ def test_out_of_memory_starts_over_with_smaller_tiles(scene, tmp_path, notes, mo
 
     monkeypatch.setattr(TorchEngine, "run", limited)
     options = replace(OPTIONS, tile=64)
-    for name, executor in (("alone", None), ("shared", Workers(3))):
+    for name, executor in (("alone", None), ("shared", SimulatedExecutor(3))):
         upscale_files([scene], tmp_path / name, options, progress=notes, executor=executor)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
     wanted = f"{scene}: out of memory: starts over with tiles of 32 pixels"
@@ -197,7 +186,7 @@ def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
     asked = replace(OPTIONS, raster=RasterOptions(srcwin=(0, 0, 40, 200)))
     summary = upscale_files(
         [scene, tmp_path / "broken.tif", tmp_path / "scene.tif"], tmp_path / "out", asked,
-        executor=Workers(0),
+        executor=SimulatedExecutor(0),
     )  # fmt: skip
     states = {file.source.name: file.state for file in summary.files}
     assert states == {"scene.tif": "done", "broken.tif": "failed"}
