@@ -123,15 +123,3 @@ def test_impossible_options_are_wrong_usage(run, tmp_path, options, says, capsys
     assert stop.value.code == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_is_not_there_is_told_in_one_line(run, tmp_path):
-    with pytest.raises(SystemExit, match=r"^error: .*scene\.tif: .+$"):
-        run(tmp_path / "none" / "scene.tif", "--size", "8x8")
-
-
-def test_degrees_make_pixels_of_the_same_size(run, tmp_path):
-    run(tmp_path / "scene.tif", "--size", "9x8", "--seed", SEED, "--crs", "EPSG:4326")
-    with rasterio.open(tmp_path / "scene.tif") as source:
-        assert source.res[1] * 111_320 == pytest.approx(0.2)
-        assert 0 < source.bounds.left < 20
