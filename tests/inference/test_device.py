@@ -1,4 +1,4 @@
-"""Devices and precisions: what is asked for, what the machine has."""
+"""Devices and precisions: what is asked for, what the machine has, what goes there."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from srcli.errors import UsageError
 from srcli.inference import device as module
 from srcli.inference.device import choose_device, half_type
+from srcli.layers.network import full_precision, upload
 
 CPU = torch.device("cpu")
 
@@ -64,3 +66,24 @@ def test_tensors_reuse_memory_instead_of_faulting_it_in_again(size, whole):
     # 40 MB a round are 10,000 pages, and 360 MB 90,000; without the settings mostly all of them
     # come anew each time. Blocks of 36 MB are above the threshold from which glibc maps.
     assert int(faults) < 1000
+
+
+def test_autocast_is_off_inside_a_block_of_full_precision_and_on_again_after():
+    a = torch.rand(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        with full_precision(a.device):
+            assert (a @ a).dtype == torch.float32
+        assert (a @ a).dtype == torch.bfloat16
+    with full_precision(torch.device("meta")):
+        assert (torch.empty(2, 2, device="meta") @ torch.empty(2, 2, device="meta")).is_meta
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_uploads_keep_numbers_and_layout(device):
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    assert np.array_equal(upload(array, torch.device(device)).cpu().numpy(), array)
+    last = torch.rand(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    found = upload(last, torch.device(device))
+    assert torch.equal(found.cpu(), last)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found.device.type == device
