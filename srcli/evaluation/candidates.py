@@ -104,7 +104,10 @@ def label_models(models: Sequence[str]) -> dict[str, str]:
 
     Two spellings of one path are the same model. Files are called by their stem, with folders where
     needed; names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
+    UsageError if there is none.
     """
+    if not models:
+        raise UsageError("nothing to measure: give a model")
     found: dict[object, str] = {}
     for model in models:
         path = Path(model)
@@ -112,7 +115,7 @@ def label_models(models: Sequence[str]) -> dict[str, str]:
     names = list(found.values())
     paths = [Path(name) for name in names]
     plain = [p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths]
-    for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
         labels = ["/".join(path.parts[-depth:]) for path in plain]
         if len(set(labels)) == len(names):
             return dict(zip(names, labels, strict=True))

@@ -86,6 +86,8 @@ class MeanScore:
     medians: dict[str, float]
     seconds: float | None
     """Median time of the network alone for a picture."""
+    bicubic: float | None
+    """Mean PSNR of bicubic interpolation of the same LR pictures, if PSNR was measured."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Evaluation:
             wanted = scale in (None, own) and dataset in (None, name)
             if wanted and (group := self.of(own, name, model)):
                 seconds = [score.seconds for score in group if score.seconds is not None]
+                levels = [score.bicubic for score in group if score.bicubic is not None]
                 columns = {key: [s.values[key] for s in group] for key in group[0].values}
                 found.append(
                     MeanScore(
@@ -164,24 +167,15 @@ class Evaluation:
                         values={key: fmean(column) for key, column in columns.items()},
                         medians={key: median(column) for key, column in columns.items()},
                         seconds=median(seconds) if seconds else None,
+                        bicubic=fmean(levels) if levels else None,
                     )
                 )
         return found
 
-    def below_bicubic(self, scale: int) -> list[tuple[str, str, float, float]]:
-        """Return sets and models with a mean PSNR below that of bicubic interpolation, and both."""
-        found = []
-        for dataset, model in product(self.sets(scale), self.models):
-            pairs = [
-                (score.values["psnr"], score.bicubic)
-                for score in self.of(scale, dataset, model)
-                if score.bicubic is not None
-            ]
-            if pairs:
-                own, bicubic = (fmean(column) for column in zip(*pairs, strict=True))
-                if own < bicubic - BELOW:
-                    found.append((dataset, model, own, bicubic))
-        return found
+    def below_bicubic(self, scale: int) -> list[MeanScore]:
+        """Return the means with a PSNR below that of bicubic interpolation."""
+        means = ((mean, mean.bicubic) for mean in self.means(scale))
+        return [m for m, level in means if level is not None and m.values["psnr"] < level - BELOW]
 
     def add_differences(self, *, resamples: int) -> None:
         """Compare every model with the first, picture by picture; 0 resamples give no intervals.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srcli.errors import ModelError, UsageError
+from srcli.errors import ModelError
 from srcli.evaluation.candidates import label_models
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engine import TorchEngine
@@ -160,15 +160,14 @@ def bench(
         InferenceError: If a picture does not fit into memory.
     """
     options, progress = options or BenchOptions(), progress or NoProgress()
-    if not models:
-        raise UsageError("nothing to measure: give a model")
-    device, load = choose_device(options.engine.device), load_average()
+    labels, load = label_models(models), load_average()
+    device = choose_device(options.engine.device)
     scales = dict.fromkeys(options.scales)
     with threads(options.threads):
         loaded = [
             (model, label, _load(model, scale, options.engine.value_range, progress))
             for scale in scales
-            for model, label in label_models(models).items()
+            for model, label in labels.items()
         ]
         groups: dict[tuple[int, ...], list[BenchCase]] = {}
         for own in loaded:

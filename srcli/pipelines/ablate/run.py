@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -421,11 +420,12 @@ def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress)
     evaluation = evaluate([weights], [source], scales=scales, options=options, progress=progress)
     for failure in evaluation.failures:
         progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
-    levels = (score.bicubic for score in evaluation.scores)
+    (mean,) = evaluation.means()
+    assert mean.bicubic is not None  # PSNR was measured
     return SetScores(
         pictures={score.picture: score.values for score in evaluation.scores},
-        bicubic=fmean(level for level in levels if level is not None),
-        of=evaluation.means()[0].of,
+        bicubic=mean.bicubic,
+        of=mean.of,
         left_out=tuple(failure.picture for failure in evaluation.failures),
         key=key,
     )

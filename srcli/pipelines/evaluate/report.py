@@ -86,11 +86,11 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         columns=(MODEL, Column("pictures"), *_metric_columns(evaluation), *seconds),
         rows=tuple(rows),
         notes=tuple(
-            f"{model} is below bicubic interpolation on {dataset}, {own:.2f} dB against "
-            f"{bicubic:.2f}: a model for other pictures, or one trained to look sharp, can be; "
-            "else something is wrong, such as its weights, its range of values, or a shift of its "
-            "pictures."
-            for dataset, model, own, bicubic in evaluation.below_bicubic(scale)
+            f"{mean.model} is below bicubic interpolation on {mean.dataset}, "
+            f"{mean.values['psnr']:.2f} dB against {mean.bicubic:.2f}: a model for other pictures, "
+            "or one trained to look sharp, can be; else something is wrong, such as its weights, "
+            "its range of values, or a shift of its pictures."
+            for mean in evaluation.below_bicubic(scale)
         ),
     )
 

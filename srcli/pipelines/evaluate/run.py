@@ -87,8 +87,6 @@ def evaluate(
         UsageError: If there is nothing to compare.
     """
     own = options or EvalOptions()
-    if not models:
-        raise UsageError("nothing to measure: give models or folders of SR pictures")
     labels = label_models(models)
     progress = progress or NoProgress()
     sets = _find_sets(datasets, scales, own)
@@ -106,7 +104,15 @@ def evaluate(
     network_names: set[str] = set()
     units: list[EvalShare] = []
     numbers = count()
-    record = partial(_record, result, on_picture, progress)
+
+    def record(scored: Iterable[ScoredPicture]) -> None:
+        for each in scored:
+            if each.enlarged:
+                for call in on_picture:
+                    each.attempt(partial(call, each.enlarged), None, progress)
+            result.scores += each.scores
+            result.failures += each.failures
+
     try:
         for scale in scales:
             alone = len(labels) == len(scales) == 1
@@ -145,21 +151,6 @@ def evaluate(
         task.close()
     _complete(result, own, network_names)
     return result
-
-
-def _record(
-    result: Evaluation,
-    on_picture: Sequence[Callable[[EnlargedPicture], None]],
-    progress: Progress,
-    scored: Iterable[ScoredPicture],
-) -> None:
-    """Hand every picture over and add what came of it to the result."""
-    for each in scored:
-        if each.enlarged:
-            for call in on_picture:
-                each.attempt(partial(call, each.enlarged), None, progress)
-        result.scores += each.scores
-        result.failures += each.failures
 
 
 def _complete(result: Evaluation, options: EvalOptions, network_names: set[str]) -> None:
@@ -321,7 +312,10 @@ class Reference:
     scale: int
 
     def score(self, sr: Array, metric: str) -> float:
-        """Return a metric of (H, W, 3) uint8 of the HR picture's size."""
+        """Return a metric of (H, W, 3) uint8 of the HR picture's size.
+
+        ``bicubic`` is the PSNR of bicubic interpolation instead.
+        """
         if metric == "consistency":
             return self._consistency(sr)
         if metric == "ifc":
@@ -330,16 +324,14 @@ class Reference:
             border = self.options.border(self.scale)
             inside = tuple(slice(border, side - border) for side in sr.shape[:2])
             return fidelity.perceptual_distance(metric, sr[inside], self.pair.hr[inside])
+        if metric == "bicubic":
+            chain, gray = self.options.conversions, self.pair.gray
+            enlarged = resize(chain.to_input(self.pair.lr, gray=gray), self.scale)
+            sr, metric = chain.to_uint8(enlarged, gray=gray), "psnr"
         planes, hr = self._planes(sr), self._hr
         if metric in ("low", "high"):
             return fidelity.split_psnr(planes, hr)[metric == "high"]
         return {"psnr": fidelity.psnr, "ssim": fidelity.ssim}[metric](planes, hr)
-
-    def bicubic(self) -> float:
-        """Return the PSNR of bicubic interpolation of the LR picture."""
-        chain, pair = self.options.conversions, self.pair
-        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self.scale)
-        return self.score(chain.to_uint8(enlarged, gray=pair.gray), "psnr")
 
     @cached_property
     def _hr(self) -> Array:
@@ -427,6 +419,7 @@ class EvalShare:
         on_cpu = choose_device(self.options.engine.device).type == "cpu"
         depth = 0 if on_cpu else GPU_DEPTH
         candidates: list[Candidate] = [*networks, *self.folders]
+        wanted = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
         pool = ThreadPoolExecutor(WORKERS)  # reads pictures and scores them
         pictures = (picture for _, picture in self.items)
         ahead = ReadAhead(self._read, pictures, ahead=max(1, depth), pool=pool)
@@ -445,8 +438,9 @@ class EvalShare:
                             )
                         call = partial(candidate.enlarge, pair)
                         if enlarged := own.attempt(call, candidate.label, progress):
-                            scores = self._submit(reference, enlarged[0], pool)
-                            made[candidate.label] = Enlarged(*enlarged, scores)
+                            sr, seconds = enlarged
+                            scores = {n: pool.submit(reference.score, sr, n) for n in wanted}
+                            made[candidate.label] = Enlarged(sr, seconds, scores)
                 pending.append(partial(self._finish, own, pair, made, progress))
                 ahead.fill()  # now, because nothing is being timed
                 while len(pending) > depth:
@@ -473,13 +467,6 @@ class EvalShare:
                 f"{least}x{least} pixels{remedy}"
             )
         return pair
-
-    def _submit(
-        self, reference: Reference, sr: Array, pool: ThreadPoolExecutor
-    ) -> dict[str, Future[float]]:
-        wanted = self.options.metrics
-        scores = {name: pool.submit(reference.score, sr, name) for name in wanted}
-        return scores | ({"bicubic": pool.submit(reference.bicubic)} if "psnr" in wanted else {})
 
     def _finish(
         self,

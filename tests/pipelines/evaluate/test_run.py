@@ -108,7 +108,6 @@ def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(folder):
         (["runs/a/best.safetensors", "runs/b/best.safetensors"], ["a/best", "b/best"]),
         (["x/best.safetensors", "y/best.pth", "best"], ["x/best", "y/best", "best"]),
         (["ddsr", "ddsr.safetensors"], ["ddsr", "ddsr.safetensors"]),
-        ([], []),
     ],
 )
 def test_labels_are_short_and_stay_different(models, labels):
