@@ -73,8 +73,9 @@ def test_tiles_of_a_web_map_have_no_borders(srx, tiles, tmp_path, enlarged):
     assert found == sorted(name.split("/")[-1] for name, _ in places())  # nothing else is left
 
 
-def test_running_again_does_what_is_missing(srx, tiles, tmp_path, enlarged):
-    ask = ("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
+def test_running_again_does_what_is_missing(srx, tiles, tmp_path, whole):
+    enlarged = srcli.upscale(whole, model="bicubic", scale=2).astype(int)
+    ask = ("upscale", tiles, tmp_path / "out", "-m", "bicubic", "--mosaic", "-s", 2)
     srx(*ask, code=0)
     assert "6 skipped" in srx(*ask).out
     (name, here), (other, _), *_ = places()
@@ -83,7 +84,7 @@ def test_running_again_does_what_is_missing(srx, tiles, tmp_path, enlarged):
     srx(*ask, code=0)
     assert error(tmp_path / "out" / name, here, enlarged) <= 1
     assert "6 skipped" in srx(*ask).out
-    assert "6 done" in srx("upscale", tiles, tmp_path / "out", "-s", 3, "--mosaic").out
+    assert "6 done" in srx(*ask[:-1], 3).out
 
 
 def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
