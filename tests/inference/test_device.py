@@ -44,16 +44,16 @@ def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(monkeypa
 FAULTS = """
 import resource, torch
 from srcli.inference.device import keep_freed_memory
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def tile(size):
+    return [torch.ones(size) for _ in range(10)]
 for size, whole in ((1_000_000, False), (9_000_000, True)):
     taken = keep_freed_memory(whole_pictures=whole)
-    for round in range(11):
-        if round == 6:
-            before = faults()
-        tile = [torch.ones(size) for _ in range(10)]
-        del tile
-    print(taken, faults() - before)
+    for _ in range(6):
+        tile(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        tile(size)
+    print(taken, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
