@@ -27,7 +27,7 @@ from srcli.data.pictures import (
     refuse_lr,
 )
 from srcli.errors import DataError, SrxError, did_you_mean
-from srcli.imaging.mapped import mapped_array
+from srcli.imaging.photograph import empty_array
 from srcli.imaging.resize import downscale, mod_crop
 from srcli.ports.progress import show_traceback
 from srcli.quantities import format_bytes
@@ -138,7 +138,7 @@ class PictureStore:
         try:
             if folder is not None and len(self._free) < size:
                 folder.mkdir(parents=True, exist_ok=True)
-                self._free = mapped_array((max(FILE_BYTES, size),), np.uint8, folder)
+                self._free = empty_array((max(FILE_BYTES, size),), np.uint8, folder)
         except OSError as error:
             self._limit = None
             self._warn(

@@ -49,10 +49,9 @@ def judge(pixels: NDArray[Any]) -> Condition:
     middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
     if min(middle.shape[:2]) < _SMALLEST:
         return "clean"
-    gray = middle.mean(axis=2, dtype=np.float32)
-    if pixels.dtype == np.uint16:
-        gray /= 257
-    if is_drawing(middle):
+    white = np.iinfo(pixels.dtype).max // 255
+    gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)
+    if is_drawing(middle.astype(np.int32) // white):
         return "drawing"
     if blockiness(gray) >= VISIBLE:
         return "blocks"
@@ -83,12 +82,11 @@ def _along_rows(gray: Gray) -> float:
     return float(means[highest] / max(np.delete(means, highest).mean(), _LEAST_STEP))
 
 
-def is_drawing(pixels: NDArray[Any]) -> bool:
+def is_drawing(values: NDArray[np.int32]) -> bool:
     """Return True if many neighbours (H, W, C) are equal, few nearly so, and colours are few.
 
     Files with losses leave traces, and colours, around all that was drawn.
     """
-    values = pixels.astype(np.int32) // (257 if pixels.dtype == np.uint16 else 1)
     found = [np.abs(np.diff(values, axis=axis)).max(axis=2).ravel() for axis in (0, 1)]
     steps = np.concatenate(found)
     other = steps[steps > 0]

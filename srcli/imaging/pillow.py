@@ -212,8 +212,7 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
         raise ValueError(f"pixels of kind {image.mode} are not known")
     else:
         plain = image.convert("L") if image.mode == "1" else image
-        has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
-        wanted = ("L" if image.mode in _GRAY_MODES else "RGB") + "A" * has_alpha
+        wanted = ("L" if image.mode in _GRAY_MODES else "RGB") + "A" * image.has_transparency_data
         plain = plain if plain.mode == wanted else plain.convert(wanted)
     (width, height), channels = plain.size, len(plain.getbands())
     colours = 1 if channels < 3 else 3

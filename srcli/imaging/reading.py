@@ -138,14 +138,12 @@ def upright(image: Array, orientation: int) -> Array:
     return np.ascontiguousarray(image)
 
 
-def open_picture(
-    path: Path, *, remote: bool = False, confined: bool = False, companions: bool = True
-) -> Picture:
+def open_picture(path: Path, *, remote: bool = False, confined: bool = False) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
-    The path may be a ``DatasetName``. Files beside it can make it a raster (``companions``), such
-    as world files. Rasters may use the network if they are ``remote``; those made of other files
-    are no pictures if they are to be ``confined``.
+    The path may be a ``DatasetName``. Files beside it can make it a raster, such as world files.
+    Rasters may use the network if they are ``remote``; those made of other files are no pictures
+    if they are to be ``confined``.
     """
     from srcli.imaging.rasters.opening import DatasetName, companion_reason, open_by_gdal
 
@@ -155,7 +153,7 @@ def open_picture(
             if format_of_content(head) is not None or not head:
                 picture = read_header(path, stream)
                 picture = replace(picture, mark=mark_source(path, stream))
-                if picture.raster is None and companions:
+                if picture.raster is None:
                     picture = replace(picture, raster=companion_reason(picture))
                 return picture
     found = open_by_gdal(path, remote=remote, confined=confined)

@@ -17,8 +17,7 @@ from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.labels import hdr_of, profile_fits
-from srcli.imaging.mapped import release
-from srcli.imaging.photograph import FORMATS, Array, Format, Metadata
+from srcli.imaging.photograph import FORMATS, Array, Format, Metadata, release
 from srcli.imaging.resize import to_dtype
 from srcli.imaging.unusual import with_code_points
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError, one_file
-from srcli.imaging.mapped import release
+from srcli.imaging.photograph import release
 from srcli.imaging.resize import mirrored
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid

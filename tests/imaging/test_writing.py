@@ -11,15 +11,10 @@ import tifffile
 from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
 from srcli.errors import PictureError
-from srcli.imaging import mapped, tiff
+from srcli.imaging import tiff
 from srcli.imaging.exif import SOFTWARE, read_main, software, with_texts
 from srcli.imaging.fitting import PixelMap, fit_exif
-from srcli.imaging.mapped import empty_array, release
-from srcli.imaging.photograph import (
-    FORMATS,
-    Metadata,
-    Photograph,
-)
+from srcli.imaging.photograph import FORMATS, Metadata, Photograph, empty_array, release
 from srcli.imaging.pillow import pixels_of
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
@@ -418,7 +413,7 @@ def test_bands_of_rows_make_the_whole(astronaut, monkeypatch, mode):
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file keeps its name on Windows")
 def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 299)
+    monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 299)
     assert empty_array((10, 10, 3), np.uint8).base is None
     assert empty_array((99, 3), np.uint8, tmp_path).base is None
     large = empty_array((10, 10, 3), np.uint8, tmp_path)

@@ -179,7 +179,7 @@ def test_the_true_reason_why_frames_cannot_be_kept(srx, tmp_path, monkeypatch, c
         raise OSError(code, "no")
 
     write_frames(tmp_path / "a.gif")
-    monkeypatch.setattr("srcli.imaging.mapped.LARGEST_IN_MEMORY", 1)
+    monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 1)
     monkeypatch.setattr("os.posix_fallocate", fail)
     done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS, code=2)
     assert words in done.err

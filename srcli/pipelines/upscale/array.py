@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import read_photograph
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 _DEEP = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 """PIL's modes of 16 bits."""
-_KINDS = {b"GRAY": {"1", "L", "LA", "La", "F", *_DEEP}, b"RGB ": {"P", "PA", "RGB", "RGBA", "RGBa"}}
-"""PIL's modes by the colours of their profiles."""
 
 
 class _Options(TypedDict, total=False):
@@ -134,7 +133,13 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         picture = _read_image(Path(picture))
     if isinstance(picture, Image.Image):
         return _image_of(enlarge(_array_of(picture)), picture)
-    _check_type(picture)
+    if not isinstance(picture, np.ndarray):
+        given = type(picture).__name__
+        if type(picture).__module__.partition(".")[0] == "torch":
+            given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
+        raise UsageError(
+            f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
+        )
     return enlarge(picture)
 
 
@@ -153,17 +158,6 @@ def _draw_bar(done: float) -> None:
     end = "\n" if done >= 1 else ""
     sys.stderr.write(f"\r[{'#' * round(40 * done):40}] {done:4.0%}{end}")
     sys.stderr.flush()
-
-
-def _check_type(picture: object) -> None:
-    if isinstance(picture, np.ndarray):
-        return
-    given = type(picture).__name__
-    if type(picture).__module__.partition(".")[0] == "torch":
-        given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for one of (C, H, W)"
-    raise UsageError(
-        f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
-    )
 
 
 def _whole(name: str, value: Any, expected: str, least: int | None = None) -> Any:  # noqa: ANN401
@@ -235,10 +229,6 @@ def _array_of(image: Image.Image) -> NDArray[Any]:
     if image.mode == "F":
         return np.asarray(image)[:, :, None]
     try:
-        if image.mode in ("L", "RGB", "P") and image.has_transparency_data:
-            image = image.convert("LA" if image.mode == "L" else "RGBA")
-        elif image.mode == "HSV":
-            image = image.convert("RGB")
         pixels, alpha = pixels_of(image)
     except (TypeError, ValueError) as error:
         raise UsageError(
@@ -271,6 +261,6 @@ def _image_of(array: NDArray[Any], source: Image.Image) -> Image.Image:
     if source.info.get("dpi"):
         image.info["dpi"] = source.info["dpi"]
     profile = source.info.get("icc_profile")
-    if profile and source.mode in _KINDS.get(profile[16:20], ()):
+    if profile and profile_fits(profile, 1 if array.shape[2] < 3 else 3):
         image.info["icc_profile"] = profile
     return image

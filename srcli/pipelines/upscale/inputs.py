@@ -80,12 +80,8 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """
     asked = bool(options.raster.asked_for)
     try:
-        picture = open_picture(
-            item.source,
-            remote=options.allow_remote,
-            confined=item.from_folder,
-            companions=item.companions,
-        )
+        remote = options.allow_remote
+        picture = open_picture(item.source, remote=remote, confined=item.from_folder)
     except PictureError:
         if asked and not item.from_folder and not options.of_photographs:
             return None  # reading it fails with the reason

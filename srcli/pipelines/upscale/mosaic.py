@@ -135,7 +135,7 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
 
 
 def _read_map_tile(item: Item) -> Tile:
-    picture = open_picture(item.source, confined=True, companions=False)
+    picture = open_picture(item.source, confined=True)
     read_photograph(picture)  # a damaged one would end the whole mosaic later
     if picture.bits != 8 or picture.orientation != 1 or picture.frames > 1:
         raise PictureError(

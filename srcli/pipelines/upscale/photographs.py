@@ -18,11 +18,17 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import attributes_for, free_disk
-from srcli.imaging import exif, mapped
+from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent
 from srcli.imaging.fitting import PixelMap, fit_metadata
-from srcli.imaging.mapped import empty_array
-from srcli.imaging.photograph import FORMATS, Metadata, Photograph
+from srcli.imaging.photograph import (
+    FORMATS,
+    LARGEST_IN_MEMORY,
+    Metadata,
+    Photograph,
+    empty_array,
+    release,
+)
 from srcli.imaging.reading import read_frames, read_photograph
 from srcli.imaging.resize import resize, shrink, shrink_mask
 from srcli.imaging.writing import (
@@ -304,7 +310,7 @@ class PhotographRun:
             done = finish(prepared, sink.pixels, scale, size)
             assert done.alpha is not None  # frames have it
             frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
-            mapped.release(frames)
+            release(frames)
             metadata = done.metadata
             tiles += work.tiles
         write_animation(
@@ -520,7 +526,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
     if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:
         return 6 * given + 3 * made
-    return 3 * given + (made if made <= mapped.LARGEST_IN_MEMORY else 0)
+    return 3 * given + (made if made <= LARGEST_IN_MEMORY else 0)
 
 
 def spare_channels(fmt: str, channels: int) -> int:

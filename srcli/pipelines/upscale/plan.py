@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -59,8 +58,6 @@ class Item:
     """Of the output, a key of ``FORMATS``."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
-    companions: bool = True
-    """Files beside the input may make it a raster; False where none has a name for that."""
 
     def make_folder(self) -> None:
         """Make the folder of the output."""
@@ -246,15 +243,15 @@ def _add_inputs(plan: Plan, inputs: Sequence[Path]) -> None:
             plan.items.append(name_in_folder(path, plan.output, options))
             continue
         pictures = _find_pictures(plan, path)
-        for parent, neighbours in groupby(pictures, key=lambda one: one[0].parent):
+        for parent, neighbours in groupby(pictures, key=lambda one: one.parent):
             folder = plan.output / parent.relative_to(path)
             beside = bool(options.suffix) and same_file(folder, parent)
-            for picture, companions in neighbours:
+            for picture in neighbours:
                 if beside and picture.stem.endswith(options.suffix):  # of an earlier run
                     results += 1
                     continue
                 item = name_in_folder(picture, folder, options)
-                plan.items.append(replace(item, from_folder=True, companions=companions))
+                plan.items.append(replace(item, from_folder=True))
     if results:
         plan.notes.append(
             f"{results} pictures whose names end in {options.suffix!r} left out as results"
@@ -349,14 +346,14 @@ def _find_collisions(plan: Plan) -> dict[Item, str]:
     return found
 
 
-def _find_pictures(plan: Plan, folder: Path) -> list[tuple[Path, bool]]:
-    """Find the pictures of a folder, each with True if its name begins that of another file.
+def _find_pictures(plan: Plan, folder: Path) -> list[Path]:
+    """Find the pictures of a folder.
 
     Hidden files and folders, special files (pipes, devices) and everything inside the output
     folder are left out, as are links to folders, which may lead in circles, mosaics, and Sentinel
     products, whose pictures belong together.
     """
-    pictures: list[tuple[Path, bool]] = []
+    pictures: list[Path] = []
     notes: list[str] = []
     inside = None if same_file(plan.output, folder) else real_path(plan.output)
     waiting = [str(folder)]
@@ -370,17 +367,11 @@ def _find_pictures(plan: Plan, folder: Path) -> list[tuple[Path, bool]]:
         except OSError as error:
             plan.fail(Path(place), f"{place}: cannot be looked into ({error.strerror})")
             continue
-        companions = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
         found: defaultdict[str, list[Path]] = defaultdict(list)
         for entry in shown:
             if not (inside and entry.is_symlink() and _is_within(entry.path, inside)):
                 found[_kind(entry)].append(Path(entry.path))
-        for path in found["picture"]:
-            stem = path.stem.lower()
-            nearest = bisect_left(companions, stem)
-            pictures.append(
-                (path, nearest < len(companions) and companions[nearest].startswith(stem))
-            )
+        pictures += found["picture"]
         plan.others += found["other"]
         notes += [f"{one}: made of other files, left out; name it itself" for one in found["vrt"]]
         if plan.options.recursive:
@@ -389,7 +380,7 @@ def _find_pictures(plan: Plan, folder: Path) -> list[tuple[Path, bool]]:
             notes += [f"{one}: a Sentinel product, left out; name it itself" for one in products]
             waiting += [str(one) for one in found["folder"] if one not in products]
     plan.notes += sorted(notes)
-    return sorted(pictures, key=lambda one: one[0].parts)  # the order of paths, but fast
+    return sorted(pictures, key=lambda one: one.parts)  # the order of paths, but fast
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

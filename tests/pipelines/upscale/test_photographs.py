@@ -9,7 +9,6 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage import data
 
-from srcli.imaging import mapped
 from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import PROGRAM, RasterOptions, UpscaleOptions
@@ -46,7 +45,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     options = replace(OPTIONS, format=fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.count("done") == len(list(folder.iterdir()))
-    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 1000)
     monkeypatch.setattr(photographs, "memory_budget", lambda options: 300_000)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.count("done") == usual.count("done")

@@ -190,11 +190,3 @@ def test_outputs_by_two_spellings_of_one_folder_are_one(tree, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "x")
     with pytest.raises(UsageError, match="is itself an input"):
         make_plan(inputs[1:] + inputs[:1], tmp_path / "link", UpscaleOptions())
-
-
-def test_pictures_with_files_of_their_name_beside_them_may_be_rasters(tree, tmp_path):
-    tree("in/a.png", "in/a.PGW", "in/b.png", "in/b.jpg", "in/c.x.tif", "in/C.x.tif.aux.xml")
-    tree("in/sub/a.png")
-    plan = plan_of(tmp_path, recursive=True)
-    found = [item.source.name for item in plan.items if item.companions]
-    assert found == ["a.png", "c.x.tif"]
