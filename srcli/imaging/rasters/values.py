@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -97,6 +97,7 @@ _FREQUENT, _FAR = 0.001, 2.0
 # Values that files usually hold for no data need not lie so far away.
 _USUAL, _LESS_FAR = frozenset({-32768.0, -32767.0, -9999.0, -99999.0}), 0.1
 _MOST_SHOWN = 4  # groups of bands whose ranges are printed
+_NONE: Array = np.empty(0)
 
 
 def choose_bands(
@@ -211,26 +212,24 @@ def _numbers(bands: Sequence[int]) -> str:
     return f"band{'s' * (len(bands) > 1)} {','.join(map(str, bands))}"
 
 
-@dataclass(kw_only=True)
-class _Sample:
+class _Sample(NamedTuple):
     """What some windows of a band hold."""
 
-    values: Array
-    """Different values, sorted, without invalid pixels; not all if more than ``_MOST``."""
-    counts: Array
-    """Pixels of each value; empty if there are more than ``_MOST``."""
-    pairs: Array
-    """(n, n) counts of neighbours, by the places of the lower and of the higher value."""
-    equal: float = 0
-    """Share of neighbours that are equal."""
     is_whole: bool = True
     """All values are whole numbers."""
+    equal: float = 0
+    """Share of neighbours that are equal."""
+    values: Array = _NONE
+    """Different values, sorted, without invalid pixels; none if there are more than ``_MOST``."""
+    counts: Array = _NONE
+    """Pixels of each value."""
+    pairs: Array = _NONE
+    """(n, n) counts of neighbours, by the places of the lower and of the higher value."""
 
     @property
     def is_small(self) -> bool:
         """True if it holds few different values, each often enough."""
-        enough = self.counts.sum() >= _PIXELS_EACH * len(self.counts)
-        return self.is_whole and bool(enough) and len(self.counts) > 1
+        return len(self.counts) > 1 and self.counts.sum() >= _PIXELS_EACH * len(self.counts)
 
     @property
     def looks_named(self) -> bool:
@@ -280,7 +279,7 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
     found: Array = np.empty(0, dtype)
     pieces: list[tuple[Array, Array]] = []
     if info.block_height * info.block_width > _LARGEST_BLOCK:
-        return _counted(found, pieces)
+        return _Sample()
     with RasterSource(info, only, window) as source:
         for place in spread_windows(source, **_CLASS_WINDOWS):
             piece = source.decode(place)
@@ -288,17 +287,14 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
             valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
             there = values[valid]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
-                return replace(_counted(found, []), is_whole=False)
+                return _Sample(is_whole=False)
             pieces.append((values, valid))
             found = np.union1d(found, there)
             if len(found) > _MOST:
                 break
-    return _counted(found, pieces)
-
-
-def _counted(found: Array, pieces: Sequence[tuple[Array, Array]]) -> _Sample:
-    """Count values, and pairs of neighbours, unless there are too many values."""
-    count = len(found) if len(found) <= _MOST else 0
+    if len(found) > _MOST:
+        found = found[:0]
+    count = len(found)
     counts, pairs = np.zeros(count, np.int64), np.zeros(count * count, np.int64)
     equal = neighbours = 0
     for values, valid in pieces:
@@ -313,12 +309,7 @@ def _counted(found: Array, pieces: Sequence[tuple[Array, Array]]) -> _Sample:
                 one, other = ranks[a][both], ranks[b][both]
                 low, high = np.minimum(one, other), np.maximum(one, other)
                 pairs += np.bincount(low * count + high, minlength=count * count)
-    return _Sample(
-        values=found,
-        counts=counts,
-        pairs=pairs.reshape(count, count),
-        equal=equal / max(neighbours, 1),
-    )
+    return _Sample(True, equal / max(neighbours, 1), found, counts, pairs.reshape(count, count))
 
 
 def choose_value_range(

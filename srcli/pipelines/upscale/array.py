@@ -129,18 +129,35 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         joined = _join_alpha(finish(prepared, sink.pixels, factor)).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
+    if isinstance(picture, np.ndarray):
+        return enlarge(picture)
     if isinstance(picture, str | os.PathLike):
-        picture = _read_image(Path(picture))
-    if isinstance(picture, Image.Image):
-        return _image_of(enlarge(_array_of(picture)), picture)
-    if not isinstance(picture, np.ndarray):
+        photograph = read_photograph(Path(picture))
+        array, metadata = _join_alpha(photograph), photograph.metadata
+        known: dict[Any, Any] = {"icc_profile": metadata.profile, "dpi": metadata.dpi}
+        try:  # before the work
+            as_image(array[:1, :1])
+        except TypeError as error:
+            raise PictureError(
+                f"{picture}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give "
+                "an array, or use 'srx upscale'"
+            ) from error
+    elif isinstance(picture, Image.Image):
+        array, known = _array_of(picture), picture.info
+    else:
         given = type(picture).__name__
         if type(picture).__module__.partition(".")[0] == "torch":
             given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
         raise UsageError(
             f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
         )
-    return enlarge(picture)
+    image = as_image(enlarge(array))
+    if known.get("dpi"):
+        image.info["dpi"] = known["dpi"]
+    profile = known.get("icc_profile")
+    if profile and profile_fits(profile, 1 if array.shape[2] < 3 else 3):
+        image.info["icc_profile"] = profile
+    return image
 
 
 class _FractionTask(NoTask):
@@ -206,61 +223,29 @@ def _join_alpha(picture: Photograph) -> NDArray[Any]:
     return np.dstack([picture.pixels, picture.alpha])
 
 
-def _read_image(path: Path) -> Image.Image:
-    """Read a photograph as an image, upright, with its colour profile and resolution."""
-    photograph = read_photograph(path)
-    array = _join_alpha(photograph)
-    try:
-        image = as_image(array)
-    except TypeError as error:
-        raise PictureError(
-            f"{path}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give an "
-            "array, or use 'srx upscale'"
-        ) from error
-    known = {"icc_profile": photograph.metadata.profile, "dpi": photograph.metadata.dpi}
-    image.info |= {key: value for key, value in known.items() if value is not None}
-    return image
-
-
 def _array_of(image: Image.Image) -> NDArray[Any]:
     """Return the pixels of an image of any mode, with transparency of any form as alpha."""
-    if image.mode in _DEEP:
-        return _deep(image)
     if image.mode == "F":
         return np.asarray(image)[:, :, None]
-    try:
-        pixels, alpha = pixels_of(image)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"PIL image of mode {image.mode}: cannot be converted ({error}); "
-            "give an image of mode L, LA, RGB or RGBA"
-        ) from error
-    return _join_alpha(Photograph(pixels=pixels, alpha=alpha, metadata=Metadata()))
-
-
-def _deep(image: Image.Image) -> NDArray[Any]:
+    if image.mode not in _DEEP:
+        try:
+            pixels, alpha = pixels_of(image)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"PIL image of mode {image.mode}: cannot be converted ({error}); "
+                "give an image of mode L, LA, RGB or RGBA"
+            ) from error
+        return _join_alpha(Photograph(pixels=pixels, alpha=alpha, metadata=Metadata()))
     if image.info.get("transparency") is not None:
         raise UsageError(
             f"PIL image of mode {image.mode} with a transparent value: PIL has no mode for 16 bits "
             "with alpha; give an array (H, W, 2), or delete info['transparency']"
         )
     values = np.asarray(image)
-    if image.mode == "I" and values.size:
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 65535:
-            raise UsageError(
-                f"PIL image of mode I with values {low} to {high}: only 0 to 65535 are taken, as "
-                "16 bits; scale them, or convert it to mode F"
-            )
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0 or high > 65535:
+        raise UsageError(
+            f"PIL image of mode I with values {low} to {high}: only 0 to 65535 are taken, as 16 "
+            "bits; scale them, or convert it to mode F"
+        )
     return values.astype(np.uint16)[:, :, None]
-
-
-def _image_of(array: NDArray[Any], source: Image.Image) -> Image.Image:
-    """Return upscaled pixels as an image, with resolution and profile as far as those fit it."""
-    image = as_image(array)
-    if source.info.get("dpi"):
-        image.info["dpi"] = source.info["dpi"]
-    profile = source.info.get("icc_profile")
-    if profile and profile_fits(profile, 1 if array.shape[2] < 3 else 3):
-        image.info["icc_profile"] = profile
-    return image
