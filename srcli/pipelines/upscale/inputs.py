@@ -10,7 +10,6 @@ import math
 import os
 import stat
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -33,6 +32,7 @@ from srcli.pipelines.upscale.plan import (
     named_by_extension,
     real_path,
 )
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,10 +140,9 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
 class _Verdict(NamedTuple):
     """What is to be done with an input, and why, in words that follow the name of the output."""
 
-    kind: Literal["due", "finished", "kept", "another", "failed"]
+    kind: Literal["due", "finished", "kept", "another"]
     """``another``: the output is, or may be, of another input, whose extension may differ."""
     reason: str = ""
-    error: SrxError | None = None
 
 
 def find_due(
@@ -166,32 +165,30 @@ def find_due(
     again: defaultdict[str, list[Item]] = defaultdict(list)
     # hardly ever needed, and a look at every output
     taken = cache(lambda: {real_path(item.target) for item in items})
-    look = partial(_judge, options=options, wanted=options.made_by())
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
-        for first, found in zip(items, pool.map(look, items), strict=True):
-            item, verdict = first, found
-            if in_folder and found.kind == "another":
-                new = named_by_extension(first, options.suffix)
-                if real_path(new.target) not in taken():
-                    taken().add(real_path(new.target))
-                    item, verdict = new, look(new)
-            kind, reason, error = verdict
-            if error is not None:
-                reporter.fail(first, error)
-            elif kind == "due":
-                if item is not first:
-                    reporter.progress.message(
-                        f"{item.source}: becomes {item.target.name}, as {first.target.name} is "
-                        "not, or may not be, made from it"
-                    )
-                due.append(item)
-                again[reason].append(item)
-            elif kind == "finished":
-                finished.append(item)
-                if reason:
-                    reporter.progress.warn(f"{item.target}: {reason}")
-            else:
-                reporter.fail(item, f"{item.target}: {reason}; {_ADVICE}", kept=True)
+    look = partial(_compare, options=options, wanted=options.made_by())
+    with ReadAhead(look, items, ahead=2 * _THREADS, workers=_THREADS) as looked:
+        for first, found in looked:
+            with reporter.guard(first):
+                item, (kind, reason) = first, found.result()
+                if in_folder and kind == "another":
+                    new = named_by_extension(first, options.suffix)
+                    if real_path(new.target) not in taken():
+                        taken().add(real_path(new.target))
+                        item, (kind, reason) = new, look(new)
+                if kind == "due":
+                    if item is not first:
+                        reporter.progress.message(
+                            f"{item.source}: becomes {item.target.name}, as {first.target.name} is "
+                            "not, or may not be, made from it"
+                        )
+                    due.append(item)
+                    again[reason].append(item)
+                elif kind == "finished":
+                    finished.append(item)
+                    if reason:
+                        reporter.progress.warn(f"{item.target}: {reason}")
+                else:
+                    reporter.fail(item, f"{item.target}: {reason}; {_ADVICE}", kept=True)
     again.pop("", None)  # these are new
     for reason, made in again.items():
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
@@ -212,16 +209,8 @@ def _changed(source: Path) -> int:
     return max(times)
 
 
-def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
-    """Compare what an output records with what is asked for."""
-    try:
-        with one_file(item.source):
-            return _compare(item, options, wanted)
-    except SrxError as error:
-        return _Verdict("failed", error=error)
-
-
 def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
+    """Compare what an output records with what is asked for."""
     try:
         state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
     except (OSError, ValueError):

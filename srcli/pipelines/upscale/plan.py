@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
@@ -115,7 +116,7 @@ def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> 
     the output is a folder, or a file name for one picture. A ``UsageError`` says where they do not
     fit each other, or nothing is left to be done.
     """
-    _forget_paths()
+    _real_folder.cache_clear()
     plan = Plan(output=output, options=_check_naming(options))
     found: list[Path] = []
     for path in map(as_input, inputs):
@@ -133,7 +134,11 @@ def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> 
     else:
         _add_inputs(plan, found)
     if not plan.items:
-        plan.check(_nothing_found(found, recursive=options.recursive))
+        where = ", ".join(map(str, found))
+        below = (entry for folder in found if folder.is_dir() for entry in folder.iterdir())
+        if options.recursive or not any(one.is_dir() and one.name[0] != "." for one in below):
+            plan.check(f"{where}: no pictures found ({' '.join(sorted(SUFFIXES))})")
+        plan.check(f"{where}: add -r to search its subfolders; the folder itself holds no pictures")
     # the same file named twice is one file
     items = {(real_path(one.source), str(one.target)): one for one in plan.items}
     plan.items = [*items.values()]
@@ -147,7 +152,6 @@ def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> 
             f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
             "an interruption"
         )
-    _forget_paths()
     return plan
 
 
@@ -164,8 +168,11 @@ def name_in_folder(source: Path, folder: Path, options: UpscaleOptions) -> Item:
         own = None  # photographs in archives are read by GDAL, as rasters
     fmt = options.format
     if fmt == "auto":
-        if own == "gif" and not _is_animation(source):
-            own = None  # of 256 colours, which the enlargement has not
+        if own == "gif":
+            frames = 1
+            with suppress(SrxError), one_file(source):  # reading it gives the reason
+                frames = open_picture(source, confined=True).frames
+            own = "gif" if frames > 1 else None  # of 256 colours, which an enlargement has not
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     target = folder / f"{source.stem}{options.suffix}{extension}"
@@ -268,29 +275,13 @@ def _count(pictures: int) -> str:
     return "1 picture is" if pictures == 1 else f"{pictures} pictures are"
 
 
-def _nothing_found(inputs: Sequence[Path], *, recursive: bool) -> str:
-    where = ", ".join(map(str, inputs))
-    below = (entry for folder in inputs if folder.is_dir() for entry in folder.iterdir())
-    if not recursive and any(one.is_dir() and not one.name.startswith(".") for one in below):
-        return f"{where}: add -r to search its subfolders; the folder itself holds no pictures"
-    return f"{where}: no pictures found ({' '.join(sorted(SUFFIXES))})"
-
-
-def _is_animation(source: Path) -> bool:
-    try:
-        with one_file(source):
-            return open_picture(source, confined=True).frames > 1
-    except SrxError:
-        return False  # reading it gives the reason
-
-
 def _choose_format(source: Path) -> str:
     """Return the output format for an input whose suffix is not one of ``FORMATS``."""
     suffix = source.suffix.lower()
-    if isinstance(source, DatasetName):
+    if isinstance(source, DatasetName) or suffix in RASTER_SUFFIXES:
         return "tif"
-    if suffix in READABLE_SUFFIXES | RASTER_SUFFIXES:
-        return "png" if suffix in READABLE_SUFFIXES else "tif"
+    if suffix in READABLE_SUFFIXES:
+        return "png"
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
@@ -410,13 +401,6 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _forget_paths() -> None:
-    """Look all paths up again in ``real_path``, which remembers where they lead."""
-    _real_folder.cache_clear()
-    real_path.cache_clear()
-
-
-@cache
 def real_path(path: Path | str) -> str:
     """Return the path without links; a link that leads in a circle stays as it is."""
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
