@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.imaging import labels, vips
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.labels import ColourLabel
-from srcli.imaging.photograph import Array, Metadata, Picture
+from srcli.imaging.photograph import FORMATS, Array, Metadata, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -291,7 +291,7 @@ def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
 
 
 def texts_elsewhere(
-    texts: Sequence[Chunk], *, in_exif: bool, in_comment: bool
+    texts: Sequence[Chunk], fmt: str
 ) -> tuple[dict[int, str], str, tuple[str, ...]]:
     """Return what a format other than PNG holds of texts, as texts.
 
@@ -305,9 +305,9 @@ def texts_elsewhere(
     by_tag = {
         tag: [one for one in keywords if one in short][:1]
         for tag, keywords in _BY_TAG.items()
-        if in_exif
+        if "exif" in FORMATS[fmt].metadata
     }
-    comment = short.get(_COMMENT_KEYWORD, "") if in_comment else ""
+    comment = short.get(_COMMENT_KEYWORD, "") if fmt == "jpg" else ""
     kept = {*chain(*by_tag.values()), *[_COMMENT_KEYWORD] * bool(comment)}
     others = tuple(keyword for keyword in words if keyword not in kept)
     return {tag: short[one] for tag, found in by_tag.items() for one in found}, comment, others

@@ -125,7 +125,7 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    *_, names = png.texts_elsewhere(metadata.texts, in_exif="exif" in held, in_comment=fmt == "jpg")
+    *_, names = png.texts_elsewhere(metadata.texts, fmt)
     if names and fmt != "png":
         notes.append(f"text entries left out (png keeps them): {', '.join(names)[:200]}")
     return tuple(notes)
@@ -249,7 +249,7 @@ def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     if metadata.software is not None:
         earlier, text = exif.software(block), metadata.software
         software = {exif.SOFTWARE: text if earlier in text else f"{earlier}; {text}"}
-    described, *_ = png.texts_elsewhere(metadata.texts, in_exif=True, in_comment=False)
+    described, *_ = png.texts_elsewhere(metadata.texts, fmt)
     for texts in (described, software):
         with suppress(ValueError):
             longer = exif.with_texts(block, texts, overwrite=texts is software)
@@ -279,7 +279,7 @@ def _encode(
     if fmt in ("jpg", "avif"):
         options["subsampling"] = "4:4:4"
     if fmt == "jpg":
-        _, comment, _ = png.texts_elsewhere(metadata.texts, in_exif=False, in_comment=True)
+        _, comment, _ = png.texts_elsewhere(metadata.texts, fmt)
         options["comment"] = comment.encode() or None
     if fmt == "webp":
         # exact: keep the colours of transparent pixels

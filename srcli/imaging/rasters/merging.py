@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import tempfile
-from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -89,19 +88,20 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
 
 def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
     """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
-    copied: Future[None] = Future()
+    failures: list[BaseException] = []
 
     def copy() -> None:
         try:
             copy_file(vrt, done, output)
-            copied.set_result(None)
-        except BaseException as error:  # noqa: BLE001 - raised by result()
-            copied.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failures.append(error)
 
-    Thread(target=copy, daemon=True, name="gdal-copy").start()
-    while not wait([copied], timeout=_WAIT_SECONDS).done:
-        pass
-    copied.result()
+    copying = Thread(target=copy, daemon=True, name="gdal-copy")
+    copying.start()
+    while copying.is_alive():
+        copying.join(_WAIT_SECONDS)
+    for error in failures:
+        raise error
 
 
 def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio

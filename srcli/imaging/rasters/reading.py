@@ -339,34 +339,23 @@ def fill_nearest(pixels: Array, valid: Bools) -> Array:
 
 
 def _filled(pixels: Array, valid: Bools) -> Array:
-    """Fill pixels (h, w) or (h, w, C) by one mask (h, w) with at least one valid pixel."""
+    """Fill pixels (h, w) or (h, w, C) by one mask (h, w) with at least one valid pixel.
+
+    Many pictures have single dark pixels that equal nodata all over: few holes are filled from 2
+    pixels around first, as distances of all pixels would take longer than the network on a GPU.
+    """
     rows, columns = np.nonzero(~valid)
     filled = pixels.copy()
-    if len(rows) * _FEW < valid.size:
-        rows, columns = _fill_from_neighbours(filled, valid, rows, columns)
+    height, width = valid.shape
+    for down, right in _NEIGHBOURS if len(rows) * _FEW < valid.size else ():
+        there = (rows + down).clip(0, height - 1), (columns + right).clip(0, width - 1)
+        # a clipped position is closer still, and has been tried before
+        found = valid[there]
+        filled[rows[found], columns[found]] = filled[there[0][found], there[1][found]]
+        rows, columns = rows[~found], columns[~found]
     if len(rows):
         from scipy import ndimage
 
         places = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
         filled[rows, columns] = pixels[places[0][rows, columns], places[1][rows, columns]]
     return filled
-
-
-def _fill_from_neighbours(
-    filled: Array, valid: Bools, rows: Array, columns: Array
-) -> tuple[Array, Array]:
-    """Fill holes that have a valid pixel within 2 pixels; returns the remaining holes.
-
-    Many pictures have single dark pixels that equal nodata all over; distances of all pixels would
-    take longer than the network does on a GPU.
-    """
-    height, width = valid.shape
-    for down, right in _NEIGHBOURS:
-        there = (rows + down).clip(0, height - 1), (columns + right).clip(0, width - 1)
-        # a clipped position is closer still, and has been tried before
-        found = valid[there]
-        filled[rows[found], columns[found]] = filled[there[0][found], there[1][found]]
-        rows, columns = rows[~found], columns[~found]
-        if not len(rows):
-            break
-    return rows, columns

@@ -350,10 +350,9 @@ def choose_value_range(
     texts = [f"{band}: {_range_text(*ends)}" for band, ends in zip(bands, ranges, strict=True)]
     more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
     note = f"values of bands {'; '.join(texts[:_MOST_SHOWN] + more)} are black to white {advice}"
-    by_place = {
-        place: ends for group, ends in zip(layout.groups, ranges, strict=True) for place in group
-    }
-    lows, highs = zip(*(by_place[place] for place in range(layout.channels)), strict=True)
+    pairs = zip(layout.groups, ranges, strict=True)
+    by_place = sorted((place, ends) for group, ends in pairs for place in group)
+    lows, highs = zip(*(ends for _, ends in by_place), strict=True)
     return Values(dtype=dtype, low=lows, high=highs), note
 
 

@@ -176,8 +176,8 @@ class PhotographJob:
     """Model and scale of the passes that are left; a later one has a clean picture before it."""
     condition: str
     """Why the model was chosen for it, as in ``FileReport``."""
-    lossless: bool
-    """The input is stored without losses."""
+    quality: int | None
+    """Of the output, for lossy formats; None takes the format's default."""
     prepared: Prepared
     warnings: tuple[str, ...]
     work: ImageJob = field(init=False)
@@ -320,7 +320,7 @@ class PhotographRun:
             plays=plays,
             metadata=metadata,
             fmt=item.format,
-            quality=self._quality(item, lossless=picture.lossless),
+            quality=self._quality(item, picture),
             attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
         )
         return tiles
@@ -352,7 +352,7 @@ class PhotographRun:
             model=model,
             passes=((model, first), *((self.options.model, scale) for scale in others)),
             condition=condition,
-            lossless=picture.lossless,
+            quality=self._quality(item, picture),
             prepared=prepared,
             warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
         )
@@ -403,17 +403,18 @@ class PhotographRun:
         self._run([*again, *larger])
 
     def _save(self, job: PhotographJob) -> None:
-        item, quality = job.item, self._quality(job.item, lossless=job.lossless)
-        picture = finish(job.prepared, job.sink.pixels, job.passes[0][1], job.size)
-        attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
+        item = job.item
         write_photograph(
-            item.target, picture, fmt=item.format, quality=quality, attributes=attributes
+            item.target,
+            finish(job.prepared, job.sink.pixels, job.passes[0][1], job.size),
+            fmt=item.format,
+            quality=job.quality,
+            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
         )
 
-    def _quality(self, item: Item, *, lossless: bool) -> int | None:
-        """Return the quality of an output; ``lossless``: its input is stored so."""
-        quality = self.options.quality
-        return LOSSLESS if quality is None and item.format == "webp" and lossless else quality
+    def _quality(self, item: Item, picture: Picture) -> int | None:
+        lossless = item.format == "webp" and picture.lossless
+        return LOSSLESS if self.options.quality is None and lossless else self.options.quality
 
     def _collect(self, allowed: int) -> None:
         """Report finished writes; wait while more than ``allowed`` are under way."""
