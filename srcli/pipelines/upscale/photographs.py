@@ -253,43 +253,26 @@ class PhotographRun:
             self._run_jobs(key, group)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
+        """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
         started, model = time.monotonic(), self.options.model
         scale, *more = self.options.steps(model, picture.height, picture.width)
         if more:
             raise PictureError(f"{item.source}: is an animation; give a size up to -s {scale}")
         size, unwritable = check_output(item, picture, self.options, free_memory())
         metadata = kept_metadata(picture.metadata, picture, self.options, model)
-        picture = replace(picture, metadata=metadata)
+        warnings = (*picture.warnings, *unwritable, *lost_metadata(item.format, metadata))
         item.make_folder()
-        while (tiles := self._upscale_frames(item, picture, size, scale)) is None:
-            self.reporter.progress.warn(
-                f"{item.source}: out of memory: starts over with tiles of "
-                f"{self.tilings[model, scale].tile} pixels"
-            )
-        lost = lost_metadata(item.format, metadata)
-        warnings = (*picture.warnings, *unwritable, *lost)
-        self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
-
-    def _upscale_frames(
-        self, item: Item, picture: Picture, size: tuple[int, int], scale: int
-    ) -> int | None:
-        """Upscale frame by frame: one at a time is in memory, beside a batch of tiles.
-
-        Return the number of tiles; None after running out of memory, when they have become smaller.
-        """
-        key = self.options.model, scale
-        engine = self._engine(*key, 8)
-        tiling = self.tilings[key]
+        engine, tiling = self._engine(model, scale, 8), self.tilings[model, scale]
         running: dict[ImageJob, tuple[int, Prepared, ArraySink]] = {}
         milliseconds: list[int] = []
-        tiles = plays = 0
-        metadata = picture.metadata
+        tiles, plays, fitted = 0, 0, metadata
         # beside the output, where there is room for it
         frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
         def works() -> Iterator[ImageJob]:
             nonlocal plays
-            for index, (photograph, duration, repeats) in enumerate(read_frames(picture)):
+            given = read_frames(replace(picture, metadata=metadata))
+            for index, (photograph, duration, repeats) in enumerate(given):
                 prepared, _ = prepare(photograph)
                 work, sink = prepared.work(scale, tiling, str(item.source))
                 running[work] = index, prepared, sink
@@ -302,8 +285,11 @@ class PhotographRun:
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             smaller = tiling.halved()
             if isinstance(work.error, TileTooLargeError) and smaller is not None:
-                self.tilings[key] = smaller
-                return None
+                self.tilings[model, scale] = smaller
+                self.reporter.progress.warn(
+                    f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
+                )
+                return self._upscale_animation(item, picture)
             if work.error is not None:
                 raise work.error
             index, prepared, sink = running.pop(work)
@@ -311,19 +297,19 @@ class PhotographRun:
             assert done.alpha is not None  # frames have it
             frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
             release(frames)
-            metadata = done.metadata
+            fitted = done.metadata
             tiles += work.tiles
         write_animation(
             item.target,
             frames,
             milliseconds=milliseconds,
             plays=plays,
-            metadata=metadata,
+            metadata=fitted,
             fmt=item.format,
             quality=self._quality(item, picture),
             attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
         )
-        return tiles
+        return self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
 
     def _loaded(
         self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
