@@ -18,7 +18,7 @@ from skimage import data
 
 import srcli
 from srcli.imaging.resize import downscale
-from srcli.metrics.efficiency import count_parameters, measure_efficiency
+from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.report import evaluation_markdown
@@ -92,8 +92,8 @@ print(evaluation_markdown(result))
 
 # %%
 network = srcli.load_model(MODEL, scale=SCALE)
-cost = measure_efficiency(network)
-print(f"{cost.parameters:,} parameters, {cost.conv_macs / 1e9:.1f} GMACs for 256x256 LR pixels")
+macs = count_work(network)["conv_macs"] / 1e9
+print(f"{count_parameters(network):,} parameters, {macs:.1f} GMACs for 256x256 LR pixels")
 for name, part in network.named_children():
     print(f"  {name}: {type(part).__name__}, {count_parameters(part):,} parameters")
 
