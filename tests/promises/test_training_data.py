@@ -19,23 +19,22 @@ def write(folder, names, side):
         Image.fromarray(pixels).save(folder / f"{name}.png")
 
 
-def train(srx, tmp_path, *data):
+def train(srx, tmp_path, *data, words=("-q",)):
     """Train one iteration of a tiny network."""
     options = [each for path in data for each in ("--data", path)]
     return srx(
         *("train", "srcnn-915", "-s", "2", "--budget", "1", "--out", tmp_path / "run", *options),
         *("--set", "network.channels=4", "--set", "stages.0.patch=8", "--set", "stages.0.batch=1"),
-        *("--device", "cpu", "-q"),
+        *("--device", "cpu", *words),
     )
 
 
 LAYOUTS = [
     ("HR", "LR_bicubic/X4", NAMES),
     ("HR", "LR_bicubic/X4", [f"{name}x4" for name in NAMES]),
-    ("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X2", NAMES),
     ("DIV2K_train_HR", "DIV2K_train_LR_mild", NAMES),
     ("GTmod12", "LRbicx4", NAMES),
-    ("original", "lr", NAMES),
+    ("original", "lr/x3", NAMES),
     ("gt", "LR_x4", NAMES),
     ("hr", "x4", NAMES),
 ]
@@ -54,6 +53,18 @@ def test_folders_of_lr_pictures_end_the_training_and_the_hr_folder_is_named(
     assert f"would be taken for HR; give {data / hr}\n" in result.err
     assert not (tmp_path / "run" / "last.safetensors").exists()
     assert train(srx, tmp_path, data / hr).code == 0
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"), [("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X2"), ("original", "lr")]
+)
+def test_lr_pictures_of_the_scale_are_read_as_such(srx, tmp_path, hr, lr):
+    write(tmp_path / "data" / hr, NAMES, 32)
+    write(tmp_path / "data" / lr, NAMES, 16)
+    result = train(srx, tmp_path, tmp_path / "data", words=())
+    assert result.code == 0, result.err
+    assert "5 pictures to train on, 1 to validate on" in result.err
+    assert "LR pictures are read from files" in result.err
 
 
 def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(srx, tmp_path):
