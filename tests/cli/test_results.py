@@ -126,11 +126,11 @@ def upscale(srx, tmp_path, astronaut):
     picture = Image.fromarray(astronaut[:16, :16])
     picture.save(folder / "Straße.png")
 
-    def call(report, *names):
+    def call(report, *names, **code):
         for name in names:
             picture.save(folder / name, "PNG")
-        out = tmp_path / "out"
-        return srx("upscale", folder, out, "-m", "bicubic", "--overwrite", "--report", report)
+        words = ("upscale", folder, tmp_path / "out", "-m", "bicubic", "--overwrite")
+        return srx(*words, "--report", report, **code)
 
     return call
 
@@ -144,7 +144,7 @@ def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(upscale,
     report = tmp_path / "r.jsonl"
     for former in ("", '{"source": "former.png"}\n'):
         report.write_text(former)
-        assert upscale(report, tmp_path / "in" / name).code == 0
+        upscale(report, tmp_path / "in" / name, code=0)
         text = report.read_text(encoding="utf-8")
         assert "Straße.png" in text
         lines = [json.loads(line) for line in text.splitlines()]
@@ -156,14 +156,12 @@ def test_a_picture_is_not_taken_for_a_report(upscale, tmp_path):
     picture = tmp_path / "in" / "Straße.png"
     before = picture.read_bytes()
     for report in (picture, tmp_path / "out" / "c.png", tmp_path / "new.JPG"):
-        result = upscale(report)
-        assert result.code == 2
+        result = upscale(report, code=2)
         assert f"--report {report}: is the name of a picture" in result.err
     picture.rename(tmp_path / "in" / "nameless")
     (tmp_path / "link").symlink_to(tmp_path / "in" / "nameless")
     for report in (tmp_path / "in" / "nameless", tmp_path / "link"):
-        result = upscale(report)
-        assert result.code == 2
+        result = upscale(report, code=2)
         assert "exists and is no report" in result.err
     result = upscale(Path("-"))
     assert (result.code, "--report -: give the name of a file" in result.err) == (2, True)
