@@ -141,6 +141,9 @@ class Network(nn.Module):
         """
         return self.deploy()
 
+    def keep_half(self, half: torch.dtype) -> None:
+        """Keep, besides its layers, a form of them that autocast runs faster on a GPU, if any."""
+
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Prepare a file of the network's authors for what ``published_files.toml`` says of it."""

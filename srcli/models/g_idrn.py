@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from srcli.layers.resize import bicubic_phases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+UNIT = 8
+"""Channels of merged convolutions are multiples of it, which tensor cores need."""
 
 
 class GIDRN(Network):
@@ -98,10 +102,24 @@ class GIDRN(Network):
         self.non_local = AsymmetricNonLocal(channels=channels, bins=anrb_bins) if anrb else None
         self.up = conv(channels, 3 * scale * scale)
         self.direct = conv(3, 3 * scale * scale, 5) if dual_path else None
+        self.merged: MergedShortcut | None = None
+
+    def keep_half(self, half: torch.dtype) -> None:
+        """Keep a form of the body that GPUs run fast; bodies of ablation models may have none."""
+        if isinstance(self.body, DenseShortcut) and MergedShortcut.fits(self.body):
+            self.merged = MergedShortcut(self.body, self.head.out_channels, half)
+
+    def _through_body(self, head: Tensor) -> Tensor:
+        if self.merged is None or head.is_meta or not torch.is_autocast_enabled(head.device.type):
+            deep: Tensor = self.body(head)
+            return deep
+        channels = head.shape[1]
+        deep = self.merged(F.pad(head, (0, 0, 0, 0, 0, UNIT - channels % UNIT), value=1.0))
+        return deep[:, :channels].contiguous(memory_format=torch.channels_last)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        features: Tensor = self.body(head)
+        features = self._through_body(head)
         if self.smooth is not None:
             features = self.smooth(features) + head
         if self.non_local is not None:
@@ -111,7 +129,7 @@ class GIDRN(Network):
             # The image path carries the picture itself: half precision would cost it 8-bit steps.
             with full_precision(x.device):
                 image: Tensor = self.direct(x.float())
-                out = out.float() + image
+                out = out + image
         return F.pixel_shuffle(out, self.scale)
 
     @torch.no_grad()
@@ -187,3 +205,90 @@ class GroupDistillationBlock(nn.Module):
         # The share joins the small gate, not the large map: one pass over the features fewer.
         gate = self.attention.gate(fused) * self.share.to(fused.dtype)
         return torch.addcmul(x, fused, gate.to(fused.dtype))
+
+
+class MergedShortcut(nn.Module):
+    """A ``DenseShortcut`` of G-IDBs for GPUs in half precision: few large kernels.
+
+    There a grouped convolution is no faster than a dense one, and every bias, sum and concatenation
+    walks through memory once more. So the layers of each step of a G-IDB are one dense 3x3
+    convolution, and the fusion of the steps adds up matrix products. Another channel is of ones:
+    its weights are the biases, at the rim of maps padded by zeros, too. Weights are merged in
+    float64 and rounded once.
+    """
+
+    @staticmethod
+    def fits(body: nn.Module) -> bool:
+        """Return False for bodies that have other blocks or joins."""
+        if isinstance(body, DenseShortcut):
+            return not body.include_self and all(map(MergedShortcut.fits, body.blocks))
+        return isinstance(body, GroupDistillationBlock)
+
+    def __init__(self, shortcut: DenseShortcut, ones: int, half: torch.dtype) -> None:
+        super().__init__()
+        self.ones = ones
+        self.shares: list[float] = shortcut.weights.tolist()
+        kinds: dict[object, Any] = {DenseShortcut: MergedShortcut}
+        self.blocks = nn.ModuleList(
+            kinds.get(type(each), _MergedBlock)(each, ones, half) for each in shortcut.blocks
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape; the channel ``ones`` and those behind it are 1."""
+        inputs: list[Tensor] = []
+        shares = iter(self.shares)
+        for block in self.blocks:
+            inputs.append(x)
+            x = block(x)
+            for source in inputs[:-1]:
+                x.add_(source, alpha=next(shares))
+            if len(inputs) > 1:
+                x[:, self.ones] = 1
+        return x
+
+
+class _MergedBlock(nn.Module):
+    """A ``GroupDistillationBlock``."""
+
+    def __init__(self, block: GroupDistillationBlock, channels: int, half: torch.dtype) -> None:
+        super().__init__()
+        self.slope, self.share, self.attention = block.slope, block.share.item(), block.attention
+        exact: Any = copy.deepcopy(block).double().requires_grad_(requires_grad=False)
+        width = channels // UNIT * UNIT + UNIT
+        fuse = exact.fuse.weight[..., 0, 0].split(channels, dim=1)
+        joins, own = torch.zeros(3, width, width).double(), range(channels + 1)
+        for number, grouped in enumerate(exact.grouped):
+            matrix = torch.eye(channels, channels + 1).double()
+            if number < 3:
+                layer = exact.pointwise[number]
+                matrix = torch.cat([layer.weight[..., 0, 0], layer.bias[:, None]], dim=1)
+                joins[number, : channels + 1, :channels] = (fuse[number] @ matrix).T
+            # Impulses give the weights of the grouped convolution after the matrix, mirrored.
+            impulses, groups = matrix.T[..., None, None], grouped.groups
+            found = F.conv2d(impulses, grouped.weight, padding=2, groups=groups).flip(2, 3)
+            found[-1, :, 1, 1] += grouped.bias
+            weight = torch.zeros(width, width, 3, 3).double()
+            weight[:channels, : channels + 1] = found.transpose(0, 1)
+            if number < 3:
+                weight[own, own, 1, 1] += 1
+            else:
+                weight[:channels] = torch.einsum("oi,ijkl->ojkl", fuse[3], weight[:channels])
+                weight[:channels, channels, 1, 1] += exact.fuse.bias
+            self.register_buffer(f"weight{number}", weight.to(half), persistent=False)
+        self.joins: Tensor
+        self.register_buffer("joins", joins.to(half), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = [x]
+        for number in range(3):
+            step = F.conv2d(kept[-1], self.get_buffer(f"weight{number}"), padding=1)
+            kept.append(F.leaky_relu_(step, self.slope))
+        fused = F.conv2d(kept.pop(), self.get_buffer("weight3"), padding=1)
+        fused = fused.contiguous(memory_format=torch.channels_last)  # as cuDNN gives it
+        for values, join in zip(kept, self.joins, strict=True):
+            rows = values.permute(0, 2, 3, 1).reshape(-1, len(join))
+            fused.permute(0, 2, 3, 1).view(-1, len(join)).addmm_(rows, join)
+        channels = self.attention.squeeze.in_channels
+        gate = self.attention.gate(fused[:, :channels])
+        gate = F.pad(gate, (0, 0, 0, 0, 0, len(join) - channels))
+        return torch.addcmul(x, fused, gate, value=self.share)

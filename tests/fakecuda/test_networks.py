@@ -15,7 +15,7 @@ from tests.fixtures.fakecuda import GPU, Watch, fake_cuda, on_gpu
 pytestmark = pytest.mark.fakecuda
 SIDE, BATCH = 96, 2
 MOST = {
-    "g-idrn": (2165, 339, 4330, 290),
+    "g-idrn": (1770, 237, 4330, 290),
     "nested-attn": (1800, 306, 3590, 272),
     "rrlfn": (810, 163, 1280, 113),
     "ddsr": (10460, 137, 12510, 119),

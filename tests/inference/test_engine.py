@@ -5,8 +5,10 @@ Networks that stretch a map over what they see are told where their tiles lie.
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
-from srcli.inference.engine import RasterEngine, TorchEngine
+from srcli.inference.engine import RasterEngine, TorchEngine, keep_half_weights
 from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
+from srcli.models.weights import load_model
 from srcli.ports.image import Values
 from srcli.threads import hold_setting
 
@@ -249,3 +252,20 @@ def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale
     assert np.abs(outs[0].astype(int) - outs[1]).max() <= 2
     darker = resize(enlarge_array(plain, picture), Fraction(1, scale)).astype(int)
     assert np.abs(darker - picture).mean() > 5
+
+
+@pytest.mark.parametrize("options", [{}, {"tta": True, "back_project": True}])
+def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(photo, options):
+    picture = photo[:90, :110]
+    tiles = Tiling(tile=48, overlap=8, edge=4).grid(90, 110)
+    network = load_model("g-idrn", 2).for_inference()
+    kept: Any = copy.deepcopy(network)
+    keep_half_weights(kept, torch.bfloat16)
+    exact = TorchEngine(network, device=CPU, **options)
+    half = TorchEngine(kept, device=CPU, half=torch.bfloat16, **options)
+    expected, found = (enlarge_array(each, picture, tiles).astype(int) for each in (exact, half))
+    assert 0 < np.abs(found - expected).max() <= 4
+    for value in kept.merged.buffers():
+        value.mul_(float("nan"))
+    half = TorchEngine(kept, device=CPU, half=torch.bfloat16, **options)
+    assert np.abs(enlarge_array(half, picture, tiles).astype(int) - expected).max() <= 1

@@ -15,6 +15,7 @@ from srcli.layers.tiles import (
     GlobalPool,
     StretchedMap,
     contrast,
+    half_contrast,
     orient,
     orient_positions,
     record_calibration,
@@ -51,6 +52,15 @@ def record(windows, network=None, **sample):
 def features():
     """Four maps of six channels, in double precision, too small to have margins."""
     return torch.from_numpy(np.random.default_rng(0).normal(3, 2, (4, 6, 8, 12)))
+
+
+@pytest.mark.parametrize(("spread", "offset"), [(0.0, 0.3), (1e-5, 0.0), (0.5, 0.1), (900.0, 5.0)])
+def test_the_contrast_of_half_precision_neither_vanishes_nor_overflows(spread, offset):
+    torch.manual_seed(0)
+    maps = (torch.randn(2, 3, 30, 40) * spread + offset).half()
+    torch.testing.assert_close(
+        half_contrast(maps).float(), contrast(maps.float()), atol=2e-5, rtol=2e-3
+    )
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1), (1, 1, 7, 1)])

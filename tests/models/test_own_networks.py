@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+from skimage import data
 from torch import nn
 
 from srcli.errors import ModelError
+from srcli.inference.engine import keep_half_weights
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import build_network
 from srcli.models.g_idrn import GIDRN
 from srcli.models.nested_attn import NestedAttention
+from srcli.models.weights import load_model, network_digest
 from tests.models.test_contract import small
 
 
@@ -30,6 +34,62 @@ def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns
     moved = [p.grad is not None and bool(p.grad.any()) for p in network.non_local.parameters()]
     # A softmax does not feel a constant added to all its scores: the key's bias has no gradient.
     assert sum(moved) >= len(moved) - 1
+
+
+def spread(network):
+    """Give biases and shares, which begin at 0 or alike, values of their own."""
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim < 2:
+                value.copy_(torch.randn_like(value) * 0.3)
+    return network.eval()
+
+
+@pytest.mark.parametrize("channels", [16, 72])
+def test_the_form_for_gpus_gives_the_same_up_to_the_rim(channels):
+    torch.manual_seed(0)
+    shape = {"channels": channels, "num_blocks": 4, "num_groups": 2}
+    network: Any = spread(GIDRN(scale=2, **shape)).double()
+    network.keep_half(torch.float64)
+    x = torch.rand(2, channels, 19, 14).double().contiguous(memory_format=torch.channels_last)
+    wide = torch.cat([x, torch.ones(2, 8, 19, 14).double()], dim=1)
+    with torch.no_grad():
+        expected, found = network.body(x), network.merged(wide)[:, :channels]
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_in_half_precision_that_form_is_as_near_and_in_fp32_it_is_not_used(half):
+    network = load_model("g-idrn", 4).for_inference()
+    kept = copy.deepcopy(network)
+    keep_half_weights(kept, half)
+    assert network_digest(kept)  # NumPy has no bfloat16
+    x = torch.from_numpy(data.astronaut()[40:104, 150:230].copy()).permute(2, 0, 1)[None] / 255
+    x = x.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        exact = network(x)
+        assert torch.equal(kept(x), exact)
+        with torch.autocast("cpu", dtype=half):
+            before, after = ((each(x) - exact).abs() for each in (network, kept))
+    assert 0 < after.mean() < 1.1 * before.mean()
+    assert after.max() < 1.2 * before.max()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"block": "rfdb"},
+        {"dense_shortcut": False},
+        {"ds_self": True},
+        {"outer_shortcut": False},
+    ],
+)
+def test_ablation_models_have_no_such_form(options):
+    network: Any = small("g-idrn", **options)
+    keep_half_weights(network, torch.bfloat16)
+    assert network.merged is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(torch.rand(1, 3, 16, 16))
 
 
 def test_files_that_name_branches_which_are_gone_load_where_these_were_off_or_folded():
