@@ -84,31 +84,25 @@ class OverallProgress:
     """
 
     def __init__(self, task: Task, files: int) -> None:
+        self.files = files
+        """Pictures that are expected: those that fail are none."""
         self._task = task
-        self._files = files
         self._begun = 0
         self._known = self._done = self._shown = 0.0
-        self.describe = task.describe
-        self.close = task.close
+        self.describe, self.close = task.describe, task.close
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture that begins."""
         self._known += amount
-        if amount > 0:
-            self._begun = min(self._begun + 1, self._files)
+        self._begun += amount > 0
 
     def advance(self, amount: float = 1.0) -> None:
         """Add tiles that are done; the share that is shown never falls."""
         self._done += amount
-        total = self._known * self._files / max(self._begun, 1)
+        total = self._known * max(self.files / max(self._begun, 1), 1)
         share = 100 * min(self._done / max(total, 1), 1)
-        if share > self._shown:
-            self._task.advance(share - self._shown)
-            self._shown = share
-
-    def drop_file(self) -> None:
-        """Expect one picture less: it has failed."""
-        self._files = max(self._files - 1, 1)
+        self._task.advance(max(share - self._shown, 0))
+        self._shown = max(share, self._shown)
 
 
 class Reporter:
@@ -174,7 +168,7 @@ class Reporter:
             self._megapixels += report.megapixels
             speed = self._megapixels / max(time.monotonic() - self._started, 1e-3)
             if report.state == "failed" and isinstance(self.tiles, OverallProgress):
-                self.tiles.drop_file()
+                self.tiles.files -= 1
             self.tiles.describe(f"{self._tried} of {self._files} files, {speed:.2f} megapixels/s")
         if self._on_file is not None:
             self._on_file(report)
@@ -186,18 +180,15 @@ class Reporter:
             with one_file(item.source):
                 yield
         except SrxError as error:
-            match error.__cause__ if isinstance(error, DefectError) else None:
-                case MemoryError():
-                    short = (
-                        "does not fit into memory when enlarged; crop it, or use a smaller scale"
-                    )
-                    self.fail(item, f"{item.source}: {short}", started)
-                case OSError() as cause:
-                    reason = explain_os_error(item.target, cause)
-                    reason = reason or f"{item.target}: cannot be written ({cause})"
-                    self.fail(item, reason, started)
-                case _:
-                    self.fail(item, error, started)
+            cause = error.__cause__ if isinstance(error, DefectError) else None
+            told: SrxError | str = error
+            if isinstance(cause, MemoryError):
+                short = "does not fit into memory when enlarged; crop it, or use a smaller scale"
+                told = f"{item.source}: {short}"
+            elif isinstance(cause, OSError):
+                reason = explain_os_error(item.target, cause)
+                told = reason or f"{item.target}: cannot be written ({cause})"
+            self.fail(item, told, started)
 
     def fail(
         self, item: Item, error: SrxError | str, started: float | None = None, *, kept: bool = False
