@@ -93,8 +93,6 @@ Device and speed:
   --overlap auto|N = auto       Strip that neighbouring tiles share, in input pixels.
   --batch auto|N = auto         Tiles computed at once.
   -j, --workers N = 2           Threads that read and write files.
-  --max-memory SIZE
-      Use at most this much memory, such as 2G. [photographs: half of the free]
   device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto: half precision where that is fast.
@@ -108,7 +106,6 @@ Messages:
 """
 
 
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 # options of gdal_translate and gdalwarp that click would read as -o with the name of an output
 _FOREIGN = frozenset({"-ot", "-oo", "-outsize", "-ovr", "-order"})
@@ -154,15 +151,6 @@ def parse_nodata(text: str) -> float | str:
         return float(text)
     except ValueError:
         raise ValueError(f"{text!r} is neither a number nor 'none'") from None
-
-
-def parse_memory(text: str) -> int:
-    """Read an amount of memory such as ``2G`` or ``800M``; return bytes."""
-    found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", text.strip(), re.I)
-    size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
-    if size <= 0:
-        raise ValueError(f"{text!r} is no amount of memory, such as 2G or 800M")
-    return size
 
 
 def parse_creation(text: str) -> tuple[str, str]:
@@ -245,7 +233,6 @@ KINDS = {
     "bounds": click.FLOAT,
     "projwin": click.FLOAT,
     "co": parse_creation,
-    "max-memory": parse_memory,
     "model": ModelType(),
     "output": click.Path(path_type=Path),
     "report": click.Path(path_type=Path, dir_okay=False),
@@ -396,7 +383,7 @@ def raster_settings(given: Mapping[str, Any]) -> RasterOptions:
         creation=dict(given["co"]),
         cog=given["cog"] or given["format"].lower() == "cog",
         resume=not given["no_resume"],
-        **pick(given, "rgb", "classes", "nodata", "srcwin", "overviews", "max_memory"),
+        **pick(given, "rgb", "classes", "nodata", "srcwin", "overviews"),
     )
 
 

@@ -41,9 +41,6 @@ def parse(*words):
         (["--bounds", "1 2 3 4.5"], "bounds", (1.0, 2.0, 3.0, 4.5)),
         (["--bounds", "[-1, 2,3, 4]"], "bounds", (-1.0, 2.0, 3.0, 4.0)),
         (["-co", "PREDICTOR=2", "-co=TILED=YES"], "creation", {"PREDICTOR": "2", "TILED": "YES"}),
-        (["--max-memory", "2G"], "max_memory", 2 << 30),
-        (["--max-memory", "1.5gb"], "max_memory", 3 << 29),
-        (["--max-memory", "800MiB"], "max_memory", 800 << 20),
         (["--no-resume"], "resume", False),
         (["--cog"], "cog", True),
         (["--overviews"], "overviews", True),
@@ -76,8 +73,6 @@ def test_nan_can_be_nodata():
         (["--bounds", "1 2 3"], "requires 4 arguments"),
         (["--bounds", "1", "2", "3", "out/"], "'out/' is not a valid float"),
         (["--co", "COMPRESS"], "is not KEY=VALUE"),
-        (["--max-memory", "lots"], "no amount of memory"),
-        (["--max-memory", "0"], "no amount of memory"),
     ],
 )
 def test_nonsense_is_refused_in_words(words, message):

@@ -431,7 +431,6 @@ def test_overviews_that_there_are_none_of_are_told(srx, srx_data, tmp_path):
         (["--co", "FOO=1"], 2, "--co: GDAL says"),
         (["--co", "TARGET_SRS=EPSG:4326", "--cog"], 2, "change --co"),
         (["--nodata", -5], 2, "uint8"),
-        (["--max-memory", "1M"], 2, "--max-memory"),
         (["-f", "webp"], 2, "take --format tif"),
         (["--srcwin", 0, 0, 5, 5, "--bounds", "1 2 3 4"], 2, "give one of them"),
     ],

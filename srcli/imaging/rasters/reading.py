@@ -57,12 +57,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         info: The file.
         layout: Bands to read; the network sees those that are no classes.
         window: The part of the file to enlarge, inside it.
-        cache: Bytes of decoded blocks that GDAL keeps, in the whole process; see ``cache_for``.
+        rows: Of the tiles that no block shall be decoded twice for; 0 for samples.
     """
 
-    def __init__(
-        self, info: RasterInfo, layout: BandLayout, window: Window, cache: int = BLOCK_CACHE
-    ) -> None:
+    def __init__(self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0) -> None:
         self.info = info
         self.layout = layout
         self.window = window
@@ -80,7 +78,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.interpolated_bands = places or [*range(layout.channels)]
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self._dataset = open_raster(info.path, remote=info.remote)
-        keep_blocks(cache)
+        keep_blocks(_cache_for(info, rows))
 
     def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
         """Read a window, holes included.
@@ -146,13 +144,13 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             self._dataset.close()
 
 
-def cache_for(info: RasterInfo, rows: int) -> int:
+def _cache_for(info: RasterInfo, rows: int) -> int:
     """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
 
     Where blocks are as wide as the file each tile would decode complete rows; other files get
     along with the usual cache.
     """
-    if info.block_width < info.width:
+    if not rows or info.block_width < info.width:
         return BLOCK_CACHE
     masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
     row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)

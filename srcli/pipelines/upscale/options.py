@@ -23,8 +23,6 @@ from srcli.models import MODELS
 from srcli.models.weights import shipped_scales, weights_path
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
-PROGRAM = 550 << 20
-"""Bytes of Python, PyTorch, GDAL with its cache, and the network with a batch of tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +43,6 @@ class RasterOptions(OutputOptions):
     """Window to upscale: column, row, width, height in input pixels."""
     bounds: tuple[float, float, float, float] | None = None
     """Window to upscale: left, bottom, right, top in the file's coordinates."""
-    max_memory: int | None = None
-    """Bytes; None sets no limit for rasters, and half of what is free for photographs."""
     resume: bool = True
     """Continue an interrupted run."""
 

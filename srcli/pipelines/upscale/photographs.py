@@ -50,7 +50,6 @@ from srcli.inference.stream import (
 )
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.inputs import choose_model
-from srcli.pipelines.upscale.options import PROGRAM
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
@@ -449,12 +448,7 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    needed, limit = photograph_memory(item, picture, options), options.raster.max_memory
-    if limit is not None and PROGRAM + needed > limit:
-        raise PictureError(
-            f"{item.source}: takes about {(PROGRAM + needed) >> 20:,} MiB, more than --max-memory "
-            f"{limit >> 20:,} MiB; allow more, or take a smaller --scale"
-        )
+    needed = photograph_memory(item, picture, options)
     if free is not None and needed > free:
         raise PictureError(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
@@ -474,20 +468,15 @@ def check_output(
     return (height, width), warnings
 
 
-def memory_budget(options: UpscaleOptions) -> int:
-    """Return the bytes that photographs may take at once: the limit, or half of what is free."""
-    limit = options.raster.max_memory
-    if limit is not None:
-        return max(limit - PROGRAM, 0)
-    free = free_memory()
-    return sys.maxsize if free is None else free // 2
-
-
 def portions(
     opened: Iterable[tuple[Item, Picture]], options: UpscaleOptions, processes: int = 1
 ) -> Iterator[Iterator[tuple[Item, Picture]]]:
-    """Yield runs of neighbouring photographs that may be held at once; one always may."""
-    budget = memory_budget(options) // processes
+    """Yield runs of neighbouring photographs that together take half of the free memory at most.
+
+    One may always be held; the processes divide the memory among them.
+    """
+    free = free_memory()
+    budget = sys.maxsize if free is None else free // 2 // processes
     number = held = 0
 
     def portion(one: tuple[Item, Picture]) -> int:

@@ -11,7 +11,6 @@ from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
-from srcli.inference.tiling import padded_grid
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
@@ -23,7 +22,6 @@ from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.pipelines.upscale.workers import (
     check_disk,
     open_job,
-    plan_memory,
     run_on_workers,
     upscale_rasters,
 )
@@ -136,10 +134,10 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
     """Report size, disk and losses of each result, from the header of its input."""
     network = None
     everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
-    if not everywhere or options.model not in MODELS or options.raster.max_memory is not None:
+    if not everywhere or options.model not in MODELS:
         # only the network, or torch's view of the machine, can check these
         network = EnginePool(options.model, options.scale, options.engine).network
-    tiling = choose_tiling(options.model, network, options.tile, options.overlap)
+    choose_tiling(options.model, network, options.tile, options.overlap)  # refuses what cannot be
     free = free_memory()  # once: reading it for 100,000 files would take seconds
     for item in items:
         with reporter.guard(item):
@@ -150,8 +148,6 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 result, details = job.output, job.remarks
                 warnings = (*job.notes, *check_disk(job))
                 try_creation_options(item.target, result)  # what GDAL refuses is refused here too
-                grid = padded_grid(job.window.height, job.window.width, tiling)
-                plan_memory(job, grid, options.raster.max_memory)
                 size, disk = (result.height, result.width), disk_needed(result)
             else:
                 (size, warnings), details = check_output(item, picture, options, free), ()

@@ -22,10 +22,10 @@ from srcli.files import attributes_for, free_disk
 from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opening import BLOCK_CACHE, DatasetName, file_on_disk
+from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts, part_rows
-from srcli.imaging.rasters.reading import MaskedSink, RasterSource, cache_for
+from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.inference.calibration import calibrate
@@ -36,7 +36,7 @@ from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, shares
 from srcli.pipelines.upscale.inputs import open_photographs
-from srcli.pipelines.upscale.options import PROGRAM, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.reporter import Reporter
@@ -51,11 +51,7 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Progress, Task
 
 WAITING = 64 << 20
-"""Bytes of finished rows that may wait for the writer, by default."""
-SMALLEST = 8 << 20
-"""The same at least, under ``--max-memory``."""
-REPEATED = 64 << 20
-"""Bytes of the rows that are repeated where no band goes through the network."""
+"""Bytes of finished rows that may wait for the writer."""
 LEAST_COMPRESSED = 0.4
 """Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
 LARGE = 100_000_000
@@ -136,27 +132,6 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
             "part": [window.left, window.top, window.width, window.height],
         },
     )
-
-
-def plan_memory(job: RasterJob, grid: TileGrid, limit: int | None) -> tuple[int, int]:
-    """Return the bytes of GDAL's cache, and of finished rows that may wait, within a limit.
-
-    The height of a raster does not change them.
-    """
-    out, layout = job.output, job.layout.interpolated()
-    scale, size = out.width // job.window.width, np.dtype(layout.dtype).itemsize
-    ramps = (grid.overlap // 2 + 1) * scale  # between tiles, in float32
-    band = grid.width * scale * layout.channels * (grid.tile_height * scale * size + ramps * 4)
-    cache = cache_for(job.info, grid.tile_height)
-    row = out.width * (len(out.bands) * size + out.mask)
-    parts = min(part_rows(out), out.height) * row * 2  # the rows of one, and the file of them
-    least = PROGRAM + (band or REPEATED) + cache - BLOCK_CACHE + parts + SMALLEST
-    if limit is not None and limit < least:
-        raise UsageError(
-            f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
-            f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
-        )
-    return cache, WAITING if limit is None else min(WAITING, SMALLEST + limit - least)
 
 
 def check_disk(job: RasterJob) -> tuple[str, ...]:
@@ -327,7 +302,7 @@ def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
                     merge_parts(unit.job.parts, attributes)
                 return {}
             except MemoryError as error:
-                short = "out of memory; --max-memory says early what does not fit"
+                short = "out of memory; take a part (--srcwin) or a smaller --tile"
                 raise PictureError(f"{source}: {short}") from error
     except SrxError as error:
         return {"error": error}
@@ -354,8 +329,7 @@ def _prepare(unit: RasterUnit) -> RasterJob:
         "tta": own.tta,
         "back_project": own.back_project,
     }
-    cache, _ = plan_memory(job, grid, unit.options.raster.max_memory)
-    with RasterSource(job.info, job.layout, job.window, cache) as source:
+    with RasterSource(job.info, job.layout, job.window, grid.tile_height) as source:
         found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
     arrays = found.arrays() if isinstance(found, Calibration) else None
     return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
@@ -375,9 +349,9 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
     from srcli.layers.tiles import Calibration
 
     scale, parts = unit.options.scale, job.parts
-    cache, waiting = plan_memory(job, _grid(unit, job), unit.options.raster.max_memory)
     runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
-    with RasterSource(job.info, job.layout, job.window, cache) as source:
+    rows = _grid(unit, job).tile_height
+    with RasterSource(job.info, job.layout, job.window, rows) as source:
         if job.layout.all_classes:
             for run in runs:
                 sink = MaskedSink(PartWriter(parts, run), source, scale)
@@ -389,10 +363,10 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
         arrays, device = job.calibration, engine.engine.device
         for run in runs:
             sink = MaskedSink(PartWriter(parts, run), source, scale)
-            with WriteBehind(sink.write, waiting) as rows:
+            with WriteBehind(sink.write, WAITING) as writer:
                 work = make_job(
                     source,
-                    rows,
+                    writer,
                     name=str(unit.item.source),
                     scale=scale,
                     tiling=unit.tiling,

@@ -6,6 +6,7 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.reading import RasterSource, fill_nearest, is_nodata, nearest_other_value
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
@@ -309,3 +310,19 @@ def test_a_band_without_any_pixel_takes_over_its_neighbour(noise):
     filled = fill_nearest(pixels, valid)
     np.testing.assert_array_equal(filled[:, :, 0], filled[:, :, 1])
     np.testing.assert_array_equal(filled[:, :, 3], filled[:, :, 2])
+
+
+def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):
+    from rasterio._env import get_gdal_config
+
+    for name, tiled, most in (("tiles.tif", True, 1), ("strips.tif", False, 2)):
+        profile = {"driver": "GTiff", "width": 500_000, "height": 400, "count": 3, "dtype": "uint8"}
+        place = rasterio.Affine(2, 0, 0, 0, -2, 0)
+        with rasterio.open(
+            tmp_path / name, "w", tiled=tiled, sparse_ok=True, transform=place, **profile
+        ):
+            pass
+        info = read_info(tmp_path / name)
+        whole = Window(top=0, left=0, height=info.height, width=info.width)
+        with RasterSource(info, choose_layout(info), whole, 200):
+            assert most * BLOCK_CACHE <= get_gdal_config("GDAL_CACHEMAX") < (most + 1) * BLOCK_CACHE

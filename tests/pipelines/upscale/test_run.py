@@ -165,7 +165,7 @@ def test_what_goes_by_windows(srx_data, picture, astronaut, monkeypatch):
         assert not is_raster(item(path), BICUBIC)
         part = replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
         assert is_raster(item(path), part)
-        bounded = replace(BICUBIC, raster=RasterOptions(max_memory=1 << 30, resume=False))
+        bounded = replace(BICUBIC, raster=RasterOptions(resume=False))
         assert not is_raster(item(path), bounded)
     pixels = 128 * 160 * 4
     monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", pixels)
