@@ -35,7 +35,7 @@ from srcli.pipelines.upscale.plan import (
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from srcli.imaging.photograph import Photograph, Picture, Provenance
@@ -52,19 +52,6 @@ _THREADS = 16
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
 _TIME_STEPS = (10**9, 10**7, 10**3, 1)
 """Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
-
-
-def open_photographs(
-    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, rasters: list[Item]
-) -> Iterator[tuple[Item, Picture]]:
-    """Open inputs when they are asked for; yield photographs, put the others into ``rasters``."""
-    for item in items:
-        with reporter.guard(item):
-            picture = open_photograph(item, options)
-            if picture is None:
-                rasters.append(item)
-            else:
-                yield item, picture
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
@@ -123,6 +110,13 @@ def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, 
     """Return the model for a photograph by what it has gone through, and that in one word."""
     condition = judge(photograph.pixels)
     return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
+
+
+def is_photograph(item: Item, options: UpscaleOptions) -> bool:
+    """Return True for a photograph; False for what cannot be read, too."""
+    with suppress(SrxError), one_file(item.source):
+        return open_photograph(item, options) is not None
+    return False
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
@@ -263,8 +257,7 @@ def _differs(item: Item, record: Provenance, options: UpscaleOptions, wanted: Pr
         return f"was made with {record.model} x{record.scale}"
     # options of rasters mean nothing for the photographs among the inputs
     alike = record.options == wanted.options or (
-        record.options == options.checksum(photograph=True)
-        and open_photograph(item, options) is not None
+        record.options == options.checksum(photograph=True) and is_photograph(item, options)
     )
     return "" if alike or not record.source else "was made with other options"
 

@@ -49,14 +49,14 @@ from srcli.inference.stream import (
     run_stream,
 )
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.inputs import choose_model
+from srcli.pipelines.upscale.inputs import choose_model, open_photograph
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -217,17 +217,21 @@ class PhotographRun:
             self.tilings[key] = choose_tiling(model, network, options.tile, options.overlap)
         return self.pools[key].engine(bits)
 
-    def upscale(self, opened: Iterable[tuple[Item, Picture]]) -> None:
-        """Upscale photographs, taken one by one, then animations whose output holds all frames.
+    def upscale(self, items: Sequence[Item]) -> list[Item]:
+        """Upscale photographs, then animations whose output holds all frames; return the rasters.
 
-        One that fails leaves the others alone.
+        They are opened one by one; one that fails leaves the others alone.
         """
         animations: list[tuple[Item, Picture]] = []
+        rasters: list[Item] = []
 
         def stills() -> Iterator[tuple[Item, Picture]]:
-            for item, picture in opened:
+            for item in items:
                 with self.reporter.guard(item):
-                    if is_kept(picture, item.format):
+                    picture = open_photograph(item, self.options)
+                    if picture is None:
+                        rasters.append(item)
+                    elif is_kept(picture, item.format):
                         animations.append((item, picture))
                     else:
                         yield item, picture
@@ -245,6 +249,7 @@ class PhotographRun:
         for item, picture in animations:
             with self.reporter.guard(item):
                 self._upscale_animation(item, picture)
+        return rasters
 
     def _run(self, jobs: Iterable[PhotographJob]) -> None:
         # neighbours of one model, scale and depth share an engine, and batches

@@ -14,7 +14,7 @@ from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.inputs import find_due, open_photograph, open_photographs
+from srcli.pipelines.upscale.inputs import find_due, is_photograph, open_photograph
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output
@@ -28,10 +28,9 @@ from srcli.pipelines.upscale.workers import (
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from srcli.imaging.photograph import Picture
     from srcli.pipelines.executors.processes import Executor
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
@@ -112,22 +111,19 @@ def _upscale(
     for note in pool.network.notes:
         reporter.progress.message(note)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
-    rasters: list[Item] = []
-    opened: Iterable[tuple[Item, Picture]] = open_photographs(items, options, reporter, rasters)
-    if options.raster.asked_for:
-        opened = list(opened)
-        items = [item for item, _ in opened]
-        if opened:
-            who = "1 photograph is" if len(opened) == 1 else f"{len(opened)} photographs are"
+    if asked := options.raster.asked_for:
+        count = sum(is_photograph(item, options) for item in items)
+        if count:
+            who = "1 photograph is" if count == 1 else f"{count} photographs are"
             reporter.progress.message(
-                f"{who} upscaled without {', '.join(options.raster.asked_for)}, which apply to "
-                "rasters; a photograph that is named itself is upscaled as a raster"
+                f"{who} upscaled without {', '.join(asked)}, which apply to rasters; a photograph "
+                "that is named itself is upscaled as a raster"
             )
     if executor is None:
-        PhotographRun(pool, options, reporter).upscale(opened)
+        rasters = PhotographRun(pool, options, reporter).upscale(items)
         upscale_rasters(rasters, tiling, options, reporter, pool)
     else:
-        run_on_workers([*items, *rasters], tiling, options, reporter, executor)
+        run_on_workers(items, tiling, options, reporter, executor)
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:

@@ -35,7 +35,6 @@ from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, shares
-from srcli.pipelines.upscale.inputs import open_photographs
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
@@ -467,11 +466,9 @@ def upscale_unit(
     pool = cached_pool(options.model, options.scale, options.engine)
     reporter = Reporter(progress)
     reporter.open()
-    rasters: list[Item] = []
     with threads(place.threads or None):
-        photographs = open_photographs(unit.items, options, reporter, rasters)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        PhotographRun(pool, options, reporter, sharing).upscale(photographs)
+        rasters = PhotographRun(pool, options, reporter, sharing).upscale(unit.items)
         large = [item for item in rasters if _is_large(item, options)]
         small = [item for item in rasters if item not in large]
         upscale_rasters(small, unit.tiling, options, reporter, pool)
