@@ -107,7 +107,7 @@ def main() -> None:
         folder, out = Path(name, "in"), Path(name, "out")
         folder.mkdir()
         paths = make_pictures(folder, given.count, given.longest)
-        pictures = [prepare(read_photograph(open_picture(path)))[0] for path in paths]
+        pictures = [prepare(read_photograph(open_picture(path))) for path in paths]
         machine = EngineOptions(device="cpu", engine=given.engine)
         pool = EnginePool(given.model, given.scale, machine)
         options = UpscaleOptions(

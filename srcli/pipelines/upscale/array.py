@@ -119,7 +119,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     )
 
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:
-        prepared, _ = prepare(_as_photograph(array))
+        prepared = prepare(_as_photograph(array))
         pool = cached_pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")

@@ -100,15 +100,32 @@ class Prepared(Photograph):
         return work, sink
 
 
-def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
-    """Prepare a photograph for a network; return it with warnings."""
+def prepare(photograph: Photograph) -> Prepared:
+    """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen."""
     prepared = Prepared(**vars(photograph))
-    warnings: tuple[str, ...] = ()
     if prepared.pixels.dtype == np.float32:
-        prepared, warnings = _normalise(prepared)
+        prepared = _normalised(prepared)
     if prepared.alpha is not None:
         prepared = replace(prepared, pixels=fill_transparent(prepared.pixels, prepared.alpha))
-    return prepared, warnings
+    return prepared
+
+
+def _normalised(prepared: Prepared) -> Prepared:
+    pixels, finite = prepared.pixels, np.isfinite(prepared.pixels)
+    holes: Array | None = None if finite.all() else np.any(~finite, axis=2)
+    values = pixels[finite] if holes is not None else pixels
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    warnings = [*prepared.warnings]
+    if holes is not None:
+        warnings.append("pixels that are not finite stay so")
+    if are_units(low, high):
+        low, high = 0.0, 1.0
+    else:
+        warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
+    span = (high - low) or 1.0
+    unit = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
+    ends, told = (low, low + span), tuple(warnings)
+    return replace(prepared, pixels=unit, value_range=ends, holes=holes, warnings=told)
 
 
 def finish(
@@ -141,26 +158,6 @@ def enlarge_alpha(alpha: Array, scale: int) -> Array:
     enlarged = resize(alpha, scale)
     # bicubic overshoots: opaque and clear areas must stay exactly so
     return np.clip(enlarged, alpha.min(), alpha.max())
-
-
-def _normalise(prepared: Prepared) -> tuple[Prepared, tuple[str, ...]]:
-    """Map a float picture to [0, 1] and mark pixels that are not finite as holes."""
-    pixels = prepared.pixels
-    finite = np.isfinite(pixels)
-    holes: Array | None = None if finite.all() else np.any(~finite, axis=2)
-    warnings = [] if holes is None else ["pixels that are not finite stay so"]
-    values = pixels[finite] if holes is not None else pixels
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    if are_units(low, high):
-        low, high = 0.0, 1.0
-    else:
-        warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
-    span = (high - low) or 1.0
-    unit = (np.where(finite, pixels, low) - low) / span
-    normalised = replace(
-        prepared, pixels=unit.astype(np.float32), value_range=(low, low + span), holes=holes
-    )
-    return normalised, tuple(warnings)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -277,7 +274,7 @@ class PhotographRun:
             nonlocal plays
             given = read_frames(replace(picture, metadata=metadata))
             for index, (photograph, duration, repeats) in enumerate(given):
-                prepared, _ = prepare(photograph)
+                prepared = prepare(photograph)
                 work, sink = prepared.work(scale, tiling, str(item.source))
                 running[work] = index, prepared, sink
                 milliseconds.append(duration)
@@ -333,8 +330,7 @@ class PhotographRun:
             model, condition = choose_model(photograph, self.options)
         first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
-        photograph = replace(photograph, metadata=metadata)
-        prepared, warnings = prepare(photograph)
+        prepared = prepare(replace(photograph, metadata=metadata))
         lost = lost_metadata(item.format, metadata)
         return PhotographJob(
             item=item,
@@ -344,7 +340,7 @@ class PhotographRun:
             condition=condition,
             quality=self._quality(item, picture),
             prepared=prepared,
-            warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
+            warnings=(*prepared.warnings, *unwritable, *lost),
         )
 
     def _run_jobs(self, each: tuple[str, int, int], jobs: Iterable[PhotographJob]) -> None:
@@ -379,7 +375,7 @@ class PhotographRun:
             elif work.error is not None:
                 self.reporter.fail(job.item, work.error, job.started)
             elif len(job.passes) > 1:
-                job.prepared, _ = prepare(finish(job.prepared, job.sink.pixels, scale))
+                job.prepared = prepare(finish(job.prepared, job.sink.pixels, scale))
                 job.passes = job.passes[1:]
                 larger.append(job)
             else:
