@@ -375,7 +375,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
-    """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters."""
+    """Open a file as a raster; None if GDAL does not, and nothing but GDAL says that it is one."""
     try:
         with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
             kinds = dataset.dtypes or ("uint8",)  # a container has no bands
@@ -390,13 +390,10 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
             )
     except PictureError as error:
         told = not isinstance(error.__cause__, Exception)  # refused by srx, not by GDAL
-        raster = path.suffix.lower() in RASTER_SUFFIXES
-        if told or isinstance(path, DatasetName) or _explain(path) or (raster and confined):
-            raise
-        # GDAL's error explains more than that it is no photograph
-        why = "a suffix of rasters"
-        nothing = Picture(path=path, format="", height=0, width=0, channels=0, bits=0, raster=why)
-        return nothing if raster else None
+        raster = isinstance(path, DatasetName) or path.suffix.lower() in RASTER_SUFFIXES
+        if told or raster or _explain(path):
+            raise  # it explains more than that the file is no photograph
+        return None
 
 
 def companion_reason(picture: Picture) -> str | None:
