@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation
     from srcli.pipelines.evaluate.crops import Comparison
     from srcli.pipelines.evaluate.options import EvalOptions
-    from srcli.pipelines.evaluate.run import EnlargedPicture
+    from srcli.pipelines.evaluate.run import ScoredPicture
 
 EXAMPLES = """
 \b
@@ -120,7 +120,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     places = [CropPlace(*place) for place in given["crops"]]
     crops: list[Comparison] = []
     shown: list[Comparison] = []
-    on_picture: list[Callable[[EnlargedPicture], None]] = []
+    on_picture: list[Callable[[ScoredPicture], None]] = []
     if given["figure"]:
         on_picture.append(lambda picture: shown.extend(cut_places(picture, places)))
     if given["save_images"]:

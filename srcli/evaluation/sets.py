@@ -344,10 +344,6 @@ class Chain:
             return kernel.shrink(sr, scale)
         return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
 
-    def to_levels(self, lr: Array) -> Array:
-        """Convert LR to levels of 255, not rounded."""
-        return lr.astype(np.float64) * 255 if self.luma_only else lr
-
 
 def _to_channels(plane: Array) -> Array:
     return plane[..., None].repeat(3, axis=2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.pipelines.evaluate.run import EnlargedPicture
+    from srcli.pipelines.evaluate.run import ScoredPicture
 
     Array = NDArray[Any]
 
@@ -35,14 +35,15 @@ CELL = 2.0
 DPI = 150
 
 
-def save_pictures(folder: Path, result: EnlargedPicture) -> None:
+def save_pictures(folder: Path, result: ScoredPicture) -> None:
     """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``."""
+    luma_only = result.pair is not None and result.pair.lr.dtype.kind == "f"
     for model, pixels in result.sr.items():
         place = folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
         place.mkdir(parents=True, exist_ok=True)
-        pixels = np.ascontiguousarray(pixels[..., :1] if result.chain.luma_only else pixels)
+        pixels = np.ascontiguousarray(pixels[..., :1] if luma_only else pixels)
         photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
-        write_photograph(place / f"{result.pair.name}.png", photograph, fmt="png")
+        write_photograph(place / f"{result.picture}.png", photograph, fmt="png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +92,18 @@ class CropPlace(NamedTuple):
         return top, left, bottom - top, right - left
 
 
-def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Comparison]:
+def cut_places(result: ScoredPicture, places: Sequence[CropPlace]) -> list[Comparison]:
     """Cut the crops at the places in a picture; without any place, where the models differ most."""
-    own = [place for place in places if place.picture == result.pair.name]
+    own = [place for place in places if place.picture == result.picture]
     return [cut_crops(result, place) for place in (own if places else [None])]
 
 
-def cut_crops(result: EnlargedPicture, place: CropPlace | None = None) -> Comparison:
+def cut_crops(result: ScoredPicture, place: CropPlace | None = None) -> Comparison:
     """Cut the crops at a place, or where the models differ most."""
-    hr, scale = result.pair.hr, result.scale
-    lr = np.clip(np.rint(result.chain.to_levels(result.pair.lr)), 0, 255).astype(np.uint8)
+    assert result.pair is not None  # it was enlarged
+    hr, lr, scale = result.pair.hr, result.pair.lr, result.scale
+    if lr.dtype.kind == "f":
+        lr = np.clip(np.rint(lr.astype(np.float64) * 255), 0, 255).astype(np.uint8)
     window = place.inside(hr, scale) if place else find_window(hr, result.sr, scale=scale)
     top, left, height, width = window
 
@@ -113,7 +116,7 @@ def cut_crops(result: EnlargedPicture, place: CropPlace | None = None) -> Compar
     return Comparison(
         scale=scale,
         dataset=result.dataset,
-        picture=result.pair.name,
+        picture=result.picture,
         size=(hr.shape[0], hr.shape[1]),
         window=window,
         overview=np.asarray(overview),

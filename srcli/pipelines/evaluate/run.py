@@ -15,12 +15,13 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from srcli.errors import DataError, DefectError, ModelError, SrxError, UsageError, one_file
 from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate, label_models
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.evaluation.sets import (
     BUILT_IN,
-    Chain,
     Pair,
     PictureSet,
     SetPicture,
@@ -62,7 +63,7 @@ def evaluate(
     *,
     scales: Sequence[int] = (4,),
     options: EvalOptions | None = None,
-    on_picture: Sequence[Callable[[EnlargedPicture], None]] = (),
+    on_picture: Sequence[Callable[[ScoredPicture], None]] = (),
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> Evaluation:
@@ -107,9 +108,8 @@ def evaluate(
 
     def record(scored: Iterable[ScoredPicture]) -> None:
         for each in scored:
-            if each.enlarged:
-                for call in on_picture:
-                    each.attempt(partial(call, each.enlarged), None, progress)
+            for call in on_picture if each.sr else ():
+                each.attempt(partial(call, each), None, progress)
             result.scores += each.scores
             result.failures += each.failures
 
@@ -230,7 +230,8 @@ def score_share(
         networks = _networks(tuple(unit.labels.items()), unit.scale, options)
         own, task = replace(unit, options=options), progress.task("pictures")
         found = own.score(networks, progress, task)
-        kept = [each if unit.want_pictures else replace(each, enlarged=None) for each in found]
+        full = unit.want_pictures
+        kept = [each if full else replace(each, pair=None, sr={}) for each in found]
     return {"pictures": kept}
 
 
@@ -289,20 +290,6 @@ def _is_folder(model: str) -> bool:
     return model not in MODELS and Path(model).is_dir()
 
 
-@dataclass(frozen=True)
-class EnlargedPicture:
-    """One picture after every model has enlarged it."""
-
-    scale: int
-    dataset: str
-    pair: Pair
-    chain: Chain
-    sr: Mapping[str, Array]
-    """By model, (H, W, 3) uint8."""
-    psnr: Mapping[str, float]
-    """By model, of the whole picture under the protocol."""
-
-
 @dataclass
 class Reference:
     """One HR picture, prepared for scoring the SR pictures of all candidates."""
@@ -349,7 +336,7 @@ class Reference:
         chain, lr = self.options.conversions, self.pair.lr
         small = chain.downscale(sr, self.scale, self.options.lr_kernel)
         if lr.dtype.kind == "f":
-            return fidelity.psnr(chain.to_levels(small), chain.to_levels(lr))
+            return fidelity.psnr(*(each.astype(np.float64) * 255 for each in (small, lr)))
         return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
 
 
@@ -375,8 +362,12 @@ class ScoredPicture:
     """Its name."""
     scores: list[PictureScore] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    enlarged: EnlargedPicture | None = None
-    """None where no model enlarged it."""
+    pair: Pair | None = None
+    """None where it could not be read."""
+    sr: dict[str, Array] = field(default_factory=dict)
+    """By model, (H, W, 3) uint8, of models whose scores are there."""
+    psnr: dict[str, float] = field(default_factory=dict)
+    """Likewise, of the whole picture under the protocol."""
 
     def attempt(
         self, call: Callable[[], T], model: str | None, progress: Progress, *, place: str = ""
@@ -429,7 +420,8 @@ class EvalShare:
                 task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
                 own = ScoredPicture(self.scale, self.dataset, picture.name)
                 made: dict[str, Enlarged] = {}
-                if pair := own.attempt(reading.result, None, progress, place=picture.where):
+                own.pair = own.attempt(reading.result, None, progress, place=picture.where)
+                if pair := own.pair:
                     reference = Reference(pair, self.options, self.scale)
                     for candidate in candidates:
                         if on_cpu:
@@ -441,7 +433,7 @@ class EvalShare:
                             sr, seconds = enlarged
                             scores = {n: pool.submit(reference.score, sr, n) for n in wanted}
                             made[candidate.label] = Enlarged(sr, seconds, scores)
-                pending.append(partial(self._finish, own, pair, made, progress))
+                pending.append(partial(self._finish, own, made, progress))
                 ahead.fill()  # now, because nothing is being timed
                 while len(pending) > depth:
                     yield pending.popleft()()
@@ -469,22 +461,14 @@ class EvalShare:
         return pair
 
     def _finish(
-        self,
-        own: ScoredPicture,
-        pair: Pair | None,
-        made: Mapping[str, Enlarged],
-        progress: Progress,
+        self, own: ScoredPicture, made: Mapping[str, Enlarged], progress: Progress
     ) -> ScoredPicture:
         """Wait for the scores of a picture."""
-        place = (self.scale, self.dataset, own.picture)
-        psnr: dict[str, float] = {}
         for model, each in made.items():
             values = own.attempt(each.wait, model, progress)
             if values is not None:
-                psnr[model], bicubic = values.get("psnr", math.nan), values.pop("bicubic", None)
-                own.scores.append(PictureScore(*place, model, values, each.seconds, bicubic))
-        if pair and psnr:
-            sr = {model: made[model].sr for model in psnr}
-            chain = self.options.conversions
-            own.enlarged = EnlargedPicture(self.scale, self.dataset, pair, chain, sr, psnr)
+                own.sr[model], own.psnr[model] = each.sr, values.get("psnr", math.nan)
+                place = self.scale, self.dataset, own.picture, model
+                bicubic = values.pop("bicubic", None)
+                own.scores.append(PictureScore(*place, values, each.seconds, bicubic))
         return own

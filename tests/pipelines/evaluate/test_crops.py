@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.evaluation.sets import CHAINS, Pair
+from srcli.evaluation.sets import Pair
 from srcli.imaging.resize import mod_crop, resize
 from srcli.pipelines.evaluate.crops import (
     CROP,
@@ -19,7 +19,7 @@ from srcli.pipelines.evaluate.crops import (
     find_window,
     write_figure,
 )
-from srcli.pipelines.evaluate.run import EnlargedPicture
+from srcli.pipelines.evaluate.run import ScoredPicture
 from tests.fixtures.pictures import shifted
 
 
@@ -29,7 +29,7 @@ def test_crops_are_of_one_place(photograph, scale):
     lr = resize(hr, 1 / scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2])
-    found = cut_crops(EnlargedPicture(scale, "set", pair, CHAINS["rgb8"], sr, {"a": 30.0}))
+    found = cut_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr, psnr={"a": 30.0}))
     top, left, high, wide = found.window
     assert np.array_equal(found.hr, hr[top : top + high, left : left + wide])
     assert np.array_equal(found.sr["b"], sr["b"][top : top + high, left : left + wide])
@@ -81,7 +81,7 @@ def enlarged(astronaut):
     pair = Pair(name="face", hr=hr, lr=hr[::4, ::4], gray=False, full_size=hr.shape[:2])
     sr = {"a": hr, "b": hr // 2}
     psnr = {"a": float("inf"), "b": 12.0}
-    return EnlargedPicture(4, "set", pair, CHAINS["rgb8"], sr, psnr)
+    return ScoredPicture(4, "set", "face", pair=pair, sr=sr, psnr=psnr)
 
 
 @pytest.mark.parametrize("text", ["face", "face:1,2,3", "face:1,2,3,x", "face:1,2,0,4", "1,2,3,4"])

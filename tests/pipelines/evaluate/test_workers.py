@@ -38,9 +38,7 @@ def run(sets, tmp_path, **settings):
     for each in plain["means"] + plain["pictures"]:
         del each["seconds"]
     plain["failures"].sort(key=str)
-    return plain, [
-        (p.scale, p.dataset, p.pair.name, p.psnr, p.sr["bicubic"].sum()) for p in pictures
-    ]
+    return plain, [(p.scale, p.dataset, p.picture, p.psnr, p.sr["bicubic"].sum()) for p in pictures]
 
 
 def test_scores_failures_and_pictures_are_those_of_one_process(sets, tmp_path, notes):
