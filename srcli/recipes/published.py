@@ -84,32 +84,22 @@ def rows_of_table(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
 
 
 def published_rows(
-    scale: int, dataset: str, *, models: Collection[str] | None = None
+    scale: int, dataset: str, models: Collection[str] | None = None
 ) -> list[PublishedRow]:
     """Return the printed rows of a set, the lowest PSNR first, of some of our models or of all.
 
     The set's name may be in any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same. The rows
     have the name that was given, so that they join with measured ones; a method may occur several
-    times, from several sources.
+    times, from several sources. Those of some models are without repeated rows, and without rows of
+    bicubic from papers of other models.
     """
-    wanted = name_key(dataset)
-    found = [
-        replace(row, dataset=dataset, values=dict(row.values))
-        for row in load_published()
+    rows = [
+        replace(row, dataset=dataset)
+        for row in sorted(load_published(), key=lambda row: row.values["psnr"])
         if row.scale == scale
-        and name_key(row.dataset) == wanted
+        and name_key(row.dataset) == name_key(dataset)
         and (models is None or is_of(row, models))
     ]
-    return sorted(found, key=lambda row: row.values["psnr"])
-
-
-def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> list[PublishedRow]:
-    """Return the printed rows to show beside measured ones, as ``published_rows`` takes them.
-
-    Those of some models are without repeated rows, and without rows of bicubic from papers of other
-    models.
-    """
-    rows = published_rows(scale, dataset, models=models)
     if models is None:
         return rows
     with_model = {row.source for row in load_published() if row.model not in (None, "bicubic")}

@@ -38,7 +38,7 @@ from srcli.models import MODELS
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.executors.processes import shares
 from srcli.ports.progress import NoProgress, Progress, show_traceback
-from srcli.recipes.published import published_costs, rows_beside
+from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _complete(result: Evaluation, options: EvalOptions, network_names: set[str])
     if options.published:
         wanted = None if options.published == "all" else network_names
         for scale, dataset in result.sizes:
-            result.published.extend(rows_beside(scale, dataset, wanted))
+            result.published.extend(published_rows(scale, dataset, wanted))
         for scale in result.scales if options.costs else ():
             result.published_costs.extend(published_costs(scale, wanted))
 
