@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,9 @@ from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from srcli.pipelines.export import ExportResult, Target
+    from collections.abc import Mapping
+
+    from srcli.pipelines.export import Target
 
 SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".pt": "torchscript"}
 EXAMPLES = """
@@ -74,24 +76,22 @@ def command(
     if not quiet:
         _show(result, verbose=verbose, to_stderr=json_file == "-")
     if json_file:
-        write_json(json_file, result.as_json())
+        write_json(json_file, result)
 
 
-def _show(result: ExportResult, *, verbose: bool, to_stderr: bool) -> None:
+def _show(result: Mapping[str, Any], *, verbose: bool, to_stderr: bool) -> None:
     def say(line: str) -> None:
         echo(line, err=to_stderr)
 
-    facts = result.metadata
-    size = format_bytes(result.file.stat().st_size)
-    say(
-        f"{result.file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"
-    )
-    for each in result.parities:
+    file, facts = result["file"], result["metadata"]
+    size = format_bytes(Path(file).stat().st_size)
+    say(f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}")
+    for each in result["parities"]:
         say(
-            f"  picture of {each.width}x{each.height}: differs from PyTorch by {each.largest:.4f} "
-            f"levels of 255 at most, {each.mean:.5f} on average"
+            f"  picture of {each['width']}x{each['height']}: differs from PyTorch by "
+            f"{each['largest']:.4f} levels of 255 at most, {each['mean']:.5f} on average"
         )
-    for line in result.notes:
+    for line in result["notes"]:
         say(f"  {line}.")
     for key, value in facts.items() if verbose else ():
         say(f"  {key}: {value}")

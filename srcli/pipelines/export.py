@@ -7,7 +7,6 @@ import math
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,33 +40,6 @@ OPSET = 18
 """Of ONNX; read by ONNX Runtime from 1.14 on, and by TensorRT and OpenVINO of its time."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """Differences between an exported file and PyTorch on a picture, in levels of 255."""
-
-    height: int
-    width: int
-    largest: float
-    mean: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportResult:
-    """A file that was written and checked."""
-
-    file: Path
-    metadata: Mapping[str, str]
-    """Stored in the file."""
-    parities: tuple[Parity, ...]
-    """One for each picture of the check."""
-    notes: tuple[str, ...]
-    """Requirements that the software which runs the file must meet."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
-        return {**asdict(self), "file": str(self.file)}
-
-
 class ExportedForm(nn.Module):
     """A network as other software meets it: RGB in [0, 1] in and out, whatever it works on."""
 
@@ -89,8 +61,12 @@ def export_model(
     *,
     size: tuple[int, int] | None = None,
     value_range: int | None = None,
-) -> ExportResult:
+) -> dict[str, Any]:
     """Export a network and compare the file with PyTorch on crops of a photograph.
+
+    Returned are, as JSON has them, the ``file``, the ``metadata`` that is stored in it, the
+    ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
+    requirements that the software which runs the file must meet.
 
     Args:
         model: A name of ``srx models``, or a weights file.
@@ -128,8 +104,8 @@ def export_model(
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
                 raise ModelError(f"{model}: cannot be written as {target} ({reason})") from error
-            parities = tuple(measure_parity(form, run, each) for each in sizes)
-            worst = max(each.largest for each in parities)
+            parities = [measure_parity(form, run, *each) for each in sizes]
+            worst = max(each["largest"] for each in parities)
             if not worst <= TOLERANCE:
                 raise InferenceError(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
@@ -141,7 +117,7 @@ def export_model(
         explained = explain_os_error(file, error)
         raise DataError(explained or f"{file}: cannot be written ({error})") from error
     notes = (*network.notes, *needs(network))
-    return ExportResult(file=file, metadata=metadata, parities=parities, notes=notes)
+    return {"file": str(file), "metadata": metadata, "parities": parities, "notes": notes}
 
 
 def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict[str, str]:
@@ -208,13 +184,13 @@ def sample_picture(height: int, width: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(crop, np.float32) / np.float32(255)
 
 
-def measure_parity(form: ExportedForm, run: Run, size: tuple[int, int]) -> Parity:
+def measure_parity(form: ExportedForm, run: Run, height: int, width: int) -> dict[str, float]:
     """Compare an exported file with PyTorch on a picture."""
-    picture = sample_picture(*size)
+    picture = sample_picture(height, width)
     with torch.inference_mode():
         difference = np.abs(run(picture) - form(torch.from_numpy(picture)).numpy()) * 255
     largest, mean = float(difference.max()), float(difference.mean())
-    return Parity(height=size[0], width=size[1], largest=largest, mean=mean)
+    return {"height": height, "width": width, "largest": largest, "mean": mean}
 
 
 def write_onnx(

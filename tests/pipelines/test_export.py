@@ -51,22 +51,22 @@ def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp
         pytest.skip(f"software for {target} is not installed")
     file = tmp_path / f"out{SUFFIXES[target]}"
     result = export_model(str(tiny / "g-idrn.safetensors"), None, target, file)
-    assert len({(each.height, each.width) for each in result.parities}) == 2
-    assert max(each.largest for each in result.parities) < 0.002
+    assert len({(each["height"], each["width"]) for each in result["parities"]}) == 2
+    assert max(each["largest"] for each in result["parities"]) < 0.002
     assert list(tmp_path.iterdir()) == [file]
     written = read_metadata(target, file)
-    assert written.items() >= dict(result.metadata).items()
+    assert written.items() >= dict(result["metadata"]).items()
     assert written["scale"] == "2"
     assert written["tile"] == "none: whole pictures"
-    assert "give it whole pictures" in result.notes[0]
+    assert "give it whole pictures" in result["notes"][0]
 
 
 def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"
     result = export_model(str(tiny / "ddsr.safetensors"), 2, "onnx", file, size=(32, 40))
-    assert [(each.height, each.width) for each in result.parities] == [(32, 40)]
-    assert result.metadata["tile"] == "192"
+    assert [(each["height"], each["width"]) for each in result["parities"]] == [(32, 40)]
+    assert result["metadata"]["tile"] == "192"
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 32, 40]
     facts = session.get_modelmeta().custom_metadata_map
@@ -114,4 +114,4 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, target):
     monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network(name, scale=scale).eval())
     monkeypatch.setattr(run, "find_weights", lambda *_: None)
     result = export_model(name, scale, target, tmp_path / f"out{SUFFIXES[target]}")
-    assert max(each.largest for each in result.parities) < 0.01
+    assert max(each["largest"] for each in result["parities"]) < 0.01
