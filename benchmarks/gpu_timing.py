@@ -19,7 +19,7 @@ from srcli.data.training_set import Pairs
 from srcli.imaging.resize import downscale
 from srcli.inference.engine import TorchEngine, keep_half_weights
 from srcli.inference.engines import choose_tiling, run_one
-from srcli.inference.stream import ArraySink, ArraySource, make_job
+from srcli.inference.stream import array_job
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model, shipped_scales
@@ -54,10 +54,9 @@ def photo(height: int, width: int) -> np.ndarray:
 
 
 def enlarge(engine: TorchEngine, picture: np.ndarray, tiling: Tiling) -> np.ndarray:
-    sink = ArraySink(picture.shape[0] * SCALE, picture.shape[1] * SCALE, 3, picture.dtype)
-    source = ArraySource(picture)
-    run_one(engine, make_job(source, sink, name="picture", scale=SCALE, tiling=tiling))
-    return sink.pixels
+    job, enlarged = array_job(picture, name="picture", scale=SCALE, tiling=tiling)
+    run_one(engine, job)
+    return enlarged
 
 
 def seconds_of(call: Callable[[], object], device: torch.device, rounds: int) -> list[float]:

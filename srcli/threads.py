@@ -96,12 +96,12 @@ class ReadAhead(Generic[T, R]):
 
 
 class WriteBehind:
-    """Write rows in a thread, in order; implements ``srcli.ports.image.Sink``.
+    """Write rows in a thread, in order.
 
     In a ``with`` statement it is closed at the end, or cancelled where an exception leaves it.
 
     Args:
-        sink_write: Takes the rows, as ``Sink.write``; called from one thread only.
+        sink_write: Takes the first row and the rows (h, W, C); called from one thread only.
         limit_bytes: Of rows that wait or are being written. One piece is always accepted.
     """
 

@@ -77,7 +77,15 @@ class TorchBand:
 
     @within_memory
     def add(self, tile: object, *, row: int, column: int) -> list[Rows]:
-        """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
+        """Blend one enlarged tile (C, sH, sW) of a grid place in, or zeros for None.
+
+        Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
+        come out from where that one shares none with the row above.
+
+        Returned are rows that no later tile touches: (first output row, (h, W, C) in the dtype of
+        the encoder), from top to bottom, maybe in several pieces; they belong to the caller. From a
+        GPU they come with those of the next row of tiles.
+        """
         assert tile is None or isinstance(tile, torch.Tensor)
         if column == 0:
             self._begin(row)
@@ -92,7 +100,7 @@ class TorchBand:
         return done
 
     def finish(self) -> list[Rows]:
-        """Return the last rows; see ``Band.finish``."""
+        """Return the rows, likewise, that are not back from a GPU after the last tile."""
         return self._copies.finish()
 
     def _blend(self) -> None:

@@ -9,9 +9,11 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
-from srcli.inference.stream import ArraySink, ArraySource, ImageJob, run_stream
+from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model
@@ -178,9 +180,8 @@ def enlarge_array(
     if grid is None:
         longest = max(source.height, source.width)
         grid = Tiling(tile=longest, overlap=0).grid(source.height, source.width)
-    sink = ArraySink(
-        source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
-    )
-    work = ImageJob(name=name, source=source, sink=sink, grid=grid)
+    size = (source.height * engine.scale, source.width * engine.scale, source.channels)
+    enlarged: NDArray[Any] = np.empty(size, source.dtype)
+    work = ImageJob(name=name, source=source, write=write_into(enlarged), grid=grid)
     run_one(engine, work)
-    return sink.pixels
+    return enlarged

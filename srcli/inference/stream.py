@@ -8,6 +8,7 @@ costs the edges of photographs a decibel (EXPERIMENTS.md).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from srcli.imaging.photograph import release
 from srcli.imaging.resize import mirrored
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid
-from srcli.ports.image import Band, Engine, OutOfMemory, Sink, Source, TileGrid, Window
+from srcli.ports.image import Engine, OutOfMemory, Source, TileGrid, Window
 from srcli.ports.progress import NoTask, Task
 from srcli.threads import ReadAhead
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
+Write = Callable[[int, NDArray[Any]], object]
+"""Takes rows (h, W, C) of an enlarged image and their first output row, from top to bottom."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -38,7 +41,7 @@ class ImageJob:
     name: str
     """Names the image in errors."""
     source: Source
-    sink: Sink
+    write: Write
     grid: TileGrid
     tile_rows: range | None = None
     """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row of tiles of
@@ -47,10 +50,10 @@ class ImageJob:
     calibration: object | None = None
     """The engine's measurements of the whole image, for every tile of it; made if None."""
     error: SrxError | None = None
-    """Set when the image failed; nothing is written to its sink afterwards."""
+    """Set when the image failed; nothing is written of it afterwards."""
     tiles_done: int = field(init=False, default=0)
-    reported: bool = field(init=False, default=False)
-    band: Band | None = field(init=False, default=None)
+    band: Any = field(init=False, default=None)
+    """A ``TorchBand`` while tiles are blended."""
 
     @property
     def rows(self) -> range:
@@ -70,7 +73,7 @@ class ImageJob:
 
 def make_job(
     source: Source,
-    sink: Sink,
+    write: Write,
     *,
     name: str,
     scale: int,
@@ -79,13 +82,13 @@ def make_job(
 ) -> ImageJob:
     """Cut an image into tiles, with mirrored pixels around it; see ``ImageJob`` for ``tile_rows``.
 
-    The sink takes the enlarged rows without these pixels, (scale H, scale W) in all.
+    What is written are the enlarged rows without these pixels, (scale H, scale W) in all.
     """
     grid = padded_grid(source.height, source.width, tiling)
     if tiling.edge:
-        sink = CroppedSink(sink, tiling.edge * scale, source.height * scale)
+        write = _cropped(write, tiling.edge * scale, source.height * scale)
         source = PaddedSource(source, tiling.edge)
-    return ImageJob(name=name, source=source, sink=sink, grid=grid, tile_rows=tile_rows)
+    return ImageJob(name=name, source=source, write=write, grid=grid, tile_rows=tile_rows)
 
 
 class PaddedSource:
@@ -116,21 +119,15 @@ class PaddedSource:
         return padded
 
 
-class CroppedSink:
-    """Cut ``edge`` output pixels off on each side before rows reach a sink of ``height`` rows."""
+def _cropped(write: Write, edge: int, height: int) -> Write:
+    """Cut ``edge`` output pixels off on each side of an image of ``height`` rows without them."""
 
-    def __init__(self, sink: Sink, edge: int, height: int) -> None:
-        self.sink = sink
-        self.edge = edge
-        self.height = height
-
-    def write(self, top: int, rows: NDArray[Any]) -> None:
-        """Pass on what lies inside."""
-        first = max(self.edge - top, 0)
-        last = min(self.edge + self.height - top, rows.shape[0])
+    def write_inner(top: int, rows: NDArray[Any]) -> None:
+        first, last = max(edge - top, 0), min(edge + height - top, len(rows))
         if last > first:
-            inner = rows[first:last, self.edge : rows.shape[1] - self.edge]
-            self.sink.write(top + first - self.edge, inner)
+            write(top + first - edge, rows[first:last, edge : rows.shape[1] - edge])
+
+    return write_inner
 
 
 class ArraySource:
@@ -150,23 +147,30 @@ class ArraySource:
         return view
 
 
-class ArraySink:
-    """Collect rows in an array: ``pixels``, or a new one."""
+def write_into(pixels: NDArray[Any]) -> Write:
+    """Return what writes rows into an array (H, W, C)."""
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        channels: int,
-        dtype: np.dtype[Any],
-        pixels: NDArray[Any] | None = None,
-    ) -> None:
-        self.pixels = np.empty((height, width, channels), dtype) if pixels is None else pixels
+    def write(top: int, rows: NDArray[Any]) -> None:
+        pixels[top : top + len(rows)] = rows
+        release(pixels)
 
-    def write(self, top: int, rows: NDArray[Any]) -> None:
-        """Store rows that begin at ``top``."""
-        self.pixels[top : top + rows.shape[0]] = rows
-        release(self.pixels)
+    return write
+
+
+def array_job(
+    pixels: NDArray[Any],
+    *,
+    name: str,
+    scale: int,
+    tiling: Tiling,
+    out: NDArray[Any] | None = None,
+) -> tuple[ImageJob, NDArray[Any]]:
+    """Cut an array (H, W, C) into tiles; return the job and its result, ``out`` or a new array."""
+    if out is None:
+        height, width, channels = pixels.shape
+        out = np.empty((height * scale, width * scale, channels), pixels.dtype)
+    write = write_into(out)
+    return make_job(ArraySource(pixels), write, name=name, scale=scale, tiling=tiling), out
 
 
 class TileTooLargeError(InferenceError):
@@ -176,19 +180,22 @@ class TileTooLargeError(InferenceError):
 def run_stream(
     engine: Engine, jobs: Iterable[ImageJob], *, task: Task | None = None
 ) -> Iterator[ImageJob]:
-    """Enlarge images; yield each as soon as its last row is written, or when it failed.
+    """Enlarge images; yield each soon after its last row is written, or when it failed.
 
     Tiles of neighbouring images share a batch where their sizes agree. One image's failure leaves
     the others alone. Jobs are taken one at a time, so that a generator may load them lazily; the
     task is advanced by every finished tile.
     """
-    batcher = _Batcher(engine, task or NoTask())
-    for job in jobs:
-        yield from batcher.feed(job)
-    yield from batcher.flush()
+    active: list[ImageJob] = []
+    for batch in _batches(engine, jobs, active):
+        _finish(engine, batch, task or NoTask())
+        for job in [each for each in active if each.error is not None or each.complete]:
+            job.band = None
+            active.remove(job)
+            yield job
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Tile:
     job: ImageJob
     row: int
@@ -197,125 +204,106 @@ class _Tile:
     """None where no pixel is valid."""
 
 
-class _Batcher:
-    def __init__(self, engine: Engine, task: Task) -> None:
-        self.engine = engine
-        self.task = task
-        self.waiting: list[_Tile] = []  # the first of them has pixels
-
-    def feed(self, job: ImageJob) -> Iterator[ImageJob]:
-        """Read the tiles of an image, and enlarge all batches that are full."""
-        grid, by_rows = job.grid, job.tile_rows is not None
+def _batches(
+    engine: Engine, jobs: Iterable[ImageJob], active: list[ImageJob]
+) -> Iterator[list[_Tile]]:
+    """Begin jobs, which become active, and yield their tiles by batches; empty after each job."""
+    waiting: list[_Tile] = []  # the first of them has pixels
+    for job in jobs:
+        by_rows = job.tile_rows is not None
         if by_rows:
-            yield from self.flush()
+            yield waiting
+            waiting = []
+        active.append(job)
         with _failing(job):
-            job.band = self.engine.band(grid, channels=job.source.channels, dtype=job.source.dtype)
+            job.band = engine.band(job.grid, channels=job.source.channels, dtype=job.source.dtype)
             if job.tiles and job.calibration is None:
-                job.calibration = calibrate(self.engine, job.source, grid)
-        done: list[ImageJob] = []
-        for tile in self._tiles(job):
-            if by_rows:  # yielded when the thread has ended
-                done += self._take(tile)
-            else:
-                yield from self._take(tile)
+                job.calibration = calibrate(engine, job.source, job.grid)
+        for tile in _tiles(engine, job):
+            if tile.pixels is not None and waiting and not _can_share_batch(waiting[0], tile):
+                yield waiting
+                waiting = []
+            waiting.append(tile)
+            ready = [each for each in waiting if each.pixels is not None]
+            ends_row = by_rows and tile.column + 1 == len(job.grid.lefts)
+            if ends_row or not ready or len(ready) >= _limit(engine, ready[0]):
+                yield waiting
+                waiting = []
         if job.error is not None:
-            self.waiting = [tile for tile in self.waiting if tile.job is not job]
-        yield from done
-        if job.error is not None or job.complete:
-            yield from self._report(job)
+            waiting = [tile for tile in waiting if tile.job is not job]
+        yield []
+    yield waiting
 
-    def _tiles(self, job: ImageJob) -> Iterator[_Tile]:
-        """Yield the tiles of an image until it fails; read ahead where it goes by rows."""
-        grid, ahead = job.grid, 0
-        if job.tile_rows is not None:
-            ahead = BATCHES_AHEAD * self.engine.batch_size(grid.tile_height, grid.tile_width)
-        places = (place for place in grid.windows() if place[0] in job.rows)
-        with ReadAhead(lambda place: job.source.read(place[2]), places, ahead=ahead) as reader:
-            while job.error is None and (found := next(reader, None)):
-                (row, column, _), reading = found
-                with _failing(job):
-                    yield _Tile(job=job, row=row, column=column, pixels=reading.result())
 
-    def flush(self) -> Iterator[ImageJob]:
-        """Enlarge all tiles that wait, and hand on their rows."""
-        waiting, self.waiting = self.waiting, []
-        enlarged = self._enlarge([tile for tile in waiting if tile.pixels is not None])
-        for tile in waiting:
-            job = tile.job
-            out = None if tile.pixels is None else next(enlarged)
-            if job.error is None and isinstance(out, SrxError):
-                job.error = out
-            if job.error is None:
-                with _failing(job):
-                    self._blend(tile, out)
-            if job.error is not None or job.complete:
-                job.band = None
-                yield from self._report(job)
+def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
+    """Yield the tiles of an image until it fails; read ahead where it goes by rows."""
+    grid, ahead = job.grid, 0
+    if job.tile_rows is not None:
+        ahead = BATCHES_AHEAD * engine.batch_size(grid.tile_height, grid.tile_width)
+    places = (place for place in grid.windows() if place[0] in job.rows)
+    with ReadAhead(lambda place: job.source.read(place[2]), places, ahead=ahead) as reader:
+        while job.error is None and (found := next(reader, None)):
+            (row, column, _), reading = found
+            with _failing(job):
+                yield _Tile(job, row, column, reading.result())
 
-    def _take(self, tile: _Tile) -> Iterator[ImageJob]:
-        if tile.pixels is not None and self.waiting and not _can_share_batch(self.waiting[0], tile):
-            yield from self.flush()
-        self.waiting.append(tile)
-        ready = [each for each in self.waiting if each.pixels is not None]
-        ends_row = tile.job.tile_rows is not None and tile.column + 1 == len(tile.job.grid.lefts)
-        if ends_row or not ready or len(ready) >= self._limit(ready[0]):
-            yield from self.flush()
 
-    def _blend(self, tile: _Tile, out: object) -> None:
-        job = tile.job
-        assert job.band is not None
-        done = job.band.add(out, row=tile.row, column=tile.column)
-        job.tiles_done += 1
-        if job.complete:
-            done += job.band.finish()
-        while done:  # rows that are written need not be kept until all are
-            job.sink.write(*done.pop(0))
-        self.task.advance(1)
+def _finish(engine: Engine, batch: list[_Tile], task: Task) -> None:
+    """Enlarge the tiles of a batch, blend them in, and write the rows that are done."""
+    enlarged = _enlarge(engine, [tile for tile in batch if tile.pixels is not None])
+    for tile in batch:
+        job, out = tile.job, None if tile.pixels is None else next(enlarged)
+        if job.error is None and isinstance(out, SrxError):
+            job.error = out
+        if job.error is not None or job.band is None:
+            continue
+        with _failing(job):
+            done = job.band.add(out, row=tile.row, column=tile.column)
+            job.tiles_done += 1
+            if job.complete:
+                done += job.band.finish()
+            while done:  # rows that are written need not be kept until all are
+                job.write(*done.pop(0))
+            task.advance(1)
 
-    def _enlarge(self, tiles: list[_Tile]) -> Iterator[object]:
-        while tiles:
-            limit = self._limit(tiles[0])
-            part, tiles = tiles[:limit], tiles[limit:]
-            yield from self._run(part)
 
-    def _run(self, part: list[_Tile]) -> Iterator[object]:
-        job, pixels = part[0].job, [tile.pixels for tile in part if tile.pixels is not None]
-        positions = None
-        if job.grid.step > 1:
-            positions = [tile.job.grid.position(tile.row, tile.column) for tile in part]
-        found: Sequence[object | None] = ()
-        error: SrxError | None = None
-        try:
-            with one_file(job.name), suppress(OutOfMemory, MemoryError):
-                found = self.engine.run(np.stack(pixels), job.calibration, positions)
-        except SrxError as failure:
-            error = failure
-        if found:
-            for tile, out in zip(part, found, strict=True):
-                reason = (
-                    f"{tile.job.name}: the network gave values that are not finite, in fp32 too"
-                )
-                yield InferenceError(reason, advice="try another model") if out is None else out
-        elif len(part) > 1:
-            # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
-            most = len(part) // 2 if error is None else 1
-            while part:
-                size = min(most, self._limit(part[0]))
-                yield from self._run(part[:size])
-                part = part[size:]
-        else:
-            height, width = pixels[0].shape[:2]
-            reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
-            yield error or TileTooLargeError(reason, advice="use a smaller --tile")
+def _enlarge(engine: Engine, tiles: list[_Tile], most: int | None = None) -> Iterator[object]:
+    """Yield each tile enlarged, or its error; at most so many at once, fewer if they do not fit."""
+    while tiles:
+        size = min(most or len(tiles), _limit(engine, tiles[0]))
+        part, tiles = tiles[:size], tiles[size:]
+        yield from _run(engine, part)
 
-    def _report(self, job: ImageJob) -> Iterator[ImageJob]:
-        if not job.reported:
-            job.reported = True
-            yield job
 
-    def _limit(self, tile: _Tile) -> int:
-        assert tile.pixels is not None
-        return self.engine.batch_size(*tile.pixels.shape[:2])
+def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[object]:
+    job, pixels = tiles[0].job, [tile.pixels for tile in tiles if tile.pixels is not None]
+    positions = None
+    if job.grid.step > 1:
+        positions = [tile.job.grid.position(tile.row, tile.column) for tile in tiles]
+    found: Sequence[object | None] = ()
+    error: SrxError | None = None
+    try:
+        with one_file(job.name), suppress(OutOfMemory, MemoryError):
+            found = engine.run(np.stack(pixels), job.calibration, positions)
+    except SrxError as failure:
+        error = failure
+    if found:
+        infinite = "the network gave values that are not finite, in fp32 too"
+        for tile, out in zip(tiles, found, strict=True):
+            reason = f"{tile.job.name}: {infinite}"
+            yield InferenceError(reason, advice="try another model") if out is None else out
+    elif len(tiles) > 1:
+        # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
+        yield from _enlarge(engine, tiles, len(tiles) // 2 if error is None else 1)
+    else:
+        height, width = pixels[0].shape[:2]
+        reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
+        yield error or TileTooLargeError(reason, advice="use a smaller --tile")
+
+
+def _limit(engine: Engine, tile: _Tile) -> int:
+    assert tile.pixels is not None
+    return engine.batch_size(*tile.pixels.shape[:2])
 
 
 def _can_share_batch(a: _Tile, b: _Tile) -> bool:

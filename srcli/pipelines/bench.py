@@ -27,7 +27,7 @@ from srcli.inference.engines import (
     network_half,
     run_one,
 )
-from srcli.inference.stream import ArraySink, ArraySource, make_job
+from srcli.inference.stream import array_job
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import Machine, describe_machine, load_average, processors, threads
@@ -116,10 +116,8 @@ class BenchCase:
 
     def job(self) -> ImageJob:
         """Cut the picture into tiles, as ``srx upscale`` does."""
-        scale = self.engine.scale
-        height, width = (length * scale for length in self.picture.shape[:2])
-        source, sink = ArraySource(self.picture), ArraySink(height, width, 3, self.picture.dtype)
-        return make_job(source, sink, name="picture", scale=scale, tiling=self.tiling)
+        scale, tiling = self.engine.scale, self.tiling
+        return array_job(self.picture, name="picture", scale=scale, tiling=tiling)[0]
 
     def run(self) -> float:
         """Enlarge the picture, wait for the device, and return the seconds that it took."""

@@ -1,4 +1,4 @@
-"""The seams through which an image is enlarged: sources, tiles, engines, bands and sinks.
+"""What an image is enlarged by: its source, tiles and values, and the engine.
 
 No torch type is named here.
 """
@@ -99,13 +99,6 @@ class Source(Protocol):
         """
 
 
-class Sink(Protocol):
-    """Takes the rows of an enlarged image from top to bottom."""
-
-    def write(self, top: int, rows: NDArray[Any]) -> None:
-        """Store (h, W, channels) rows that begin at output row ``top``."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Values:
     """The values of one image; the same for all of its tiles, so that tiles fit each other."""
@@ -144,24 +137,6 @@ class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batchi
     """A batch did not fit into the device's memory; a smaller one may."""
 
 
-class Band(Protocol):
-    """The rows of an enlarged image that are being blended; lives where the engine works."""
-
-    def add(self, tile: object, *, row: int, column: int) -> list[tuple[int, NDArray[Any]]]:
-        """Blend one enlarged tile of grid place (row, column) in, or zeros for None.
-
-        Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
-        come out from where that one shares none with the row above.
-
-        Returned are rows that no later tile touches: (first output row, (h, W, C) in the source's
-        dtype), from top to bottom, maybe in several pieces; they belong to the caller. From a GPU
-        they may come later, with those of the next row of tiles.
-        """
-
-    def finish(self) -> list[tuple[int, NDArray[Any]]]:
-        """Return the rows, likewise, that are not back from a GPU after the last tile."""
-
-
 class Engine(Protocol):
     """Enlarges batches of tiles."""
 
@@ -198,8 +173,8 @@ class Engine(Protocol):
             positions: Of each in its image, for grids with a ``step`` above 1; else None.
 
         Returns:
-            One handle a tile for ``Band.add``; None where the network gave no finite values.
+            One tile each for ``TorchBand.add``; None where the network gave no finite values.
         """
 
-    def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> Band:
-        """Return a new band for an image cut by ``grid``."""
+    def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
+        """Return a new ``srcli.inference.band.TorchBand`` for an image cut by ``grid``."""

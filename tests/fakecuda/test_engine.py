@@ -48,7 +48,7 @@ def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, band
     network = build_network(name, scale=4).for_inference()
     source = ArraySource(np.zeros((80, 120, bands), dtype))
     grid = Tiling(tile=48, overlap=8, step=network.tile_step).grid(80, 120)
-    job = ImageJob(name="a", source=source, sink=mock.Mock(), grid=grid)
+    job = ImageJob(name="a", source=source, write=mock.Mock(), grid=grid)
     with fake_cuda():
         torch_engine = TorchEngine(network, device=GPU, half=half, batch=6)
         engine: TorchEngine | RasterEngine = torch_engine

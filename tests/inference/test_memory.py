@@ -11,7 +11,7 @@ import torch
 from srcli.inference.band import PixelEncoder
 from srcli.inference.engine import RasterEngine, TorchEngine, bytes_per_pixel
 from srcli.inference.engines import enlarge_array
-from srcli.inference.stream import ArraySink, ArraySource, ImageJob, TileTooLargeError, run_stream
+from srcli.inference.stream import ArraySource, ImageJob, TileTooLargeError, run_stream, write_into
 from srcli.inference.tiling import Tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import Network
@@ -91,8 +91,8 @@ def test_blending_for_which_memory_is_short_asks_for_smaller_tiles(pixels, monke
         raise ERRORS[0]
 
     monkeypatch.setattr(PixelEncoder, "encode", full)
-    sink = ArraySink(128, 128, 3, pixels.dtype)
-    job = ImageJob(name="a.png", source=ArraySource(pixels), sink=sink, grid=GRID)
+    write = write_into(np.empty((128, 128, 3), pixels.dtype))
+    job = ImageJob(name="a.png", source=ArraySource(pixels), write=write, grid=GRID)
     (done,) = run_stream(TorchEngine(Limited(99), device=CPU), [job])
     assert isinstance(done.error, TileTooLargeError)
 

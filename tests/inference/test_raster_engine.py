@@ -75,8 +75,9 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
     rows = Rows()
     tiling = tiling or Tiling(tile=16, overlap=6)
     work = make_job(
-        ArraySource(pixels), rows, name="a.tif", scale=engine.scale, tiling=tiling, tile_rows=tiles
-    )
+        ArraySource(pixels), rows.write, name="a.tif", scale=engine.scale, tiling=tiling,
+        tile_rows=tiles,
+    )  # fmt: skip
     (done,) = run_stream(engine, [work])
     if done.error is not None:
         raise done.error

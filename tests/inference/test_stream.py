@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from srcli.inference.engine import TorchEngine
-from srcli.inference.stream import ArraySink, ArraySource, ImageJob, PaddedSource, run_stream
-from srcli.inference.stream import make_job as make_padded_job
+from srcli.inference.stream import ArraySource, ImageJob, PaddedSource, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.ports.image import OutOfMemory, Window
@@ -75,10 +74,14 @@ class Paste:
         return []
 
 
-class PasteSink(ArraySink):
+class PasteJob(ImageJob):
     """Takes what ``Paste`` hands over."""
 
-    def write(self, top, rows):
+    def __init__(self, source, grid, name="a.png", tile_rows=None):
+        self.pixels = np.zeros((source.height * SCALE, source.width * SCALE, 3), np.uint8)
+        super().__init__(name=name, source=source, write=self.paste, grid=grid, tile_rows=tile_rows)
+
+    def paste(self, top, rows):
         left, tile = rows
         self.pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
 
@@ -88,17 +91,13 @@ def make_job(height, width, value=None, name="a.png", tile=8, step=1):
     pixels = random.integers(0, 200, (height, width, 3), dtype=np.uint8)
     if value is not None:
         pixels[-1, -1] = value
-    return ImageJob(
-        name=name,
-        source=ArraySource(pixels),
-        sink=PasteSink(height * SCALE, width * SCALE, 3, pixels.dtype),
-        grid=Tiling(tile=tile, overlap=2, step=step).grid(height, width),
-    )
+    grid = Tiling(tile=tile, overlap=2, step=step).grid(height, width)
+    return PasteJob(ArraySource(pixels), grid, name)
 
 
 def is_right(work):
     expected = work.source.pixels.repeat(SCALE, 0).repeat(SCALE, 1)
-    return np.array_equal(work.sink.pixels, expected)
+    return np.array_equal(work.pixels, expected)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
@@ -148,7 +147,7 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
     assert is_right(after)
     assert work.tiles_done == work.grid.count
     assert sum(shape[0] for shape in engine.batches) == 2 * 9 + work.grid.count - len(empty)
-    expected = np.zeros_like(work.sink.pixels)
+    expected = np.zeros_like(work.pixels)
     for window in windows:
         part = (slice(window.top, window.top + 8), slice(window.left, window.left + 8))
         tile = pixels[part] * ((window.top, window.left) not in empty)
@@ -156,7 +155,7 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
         height, width = work.grid.tile_height * SCALE, work.grid.tile_width * SCALE
         large = tile.repeat(SCALE, 0).repeat(SCALE, 1)[:height, :width]
         expected[top : top + height, left : left + width] = large
-    np.testing.assert_array_equal(work.sink.pixels, expected)
+    np.testing.assert_array_equal(work.pixels, expected)
 
 
 @pytest.mark.parametrize("rows", [range(3), range(1, 3), range(2, 3), range(2), range(1, 2)])
@@ -165,9 +164,7 @@ def test_a_part_of_an_image_makes_the_same_batches(rows):
     for part in (range(3), rows):
         plain, engine = make_job(20, 26), Repeat(batch=2)
         holes = Holes(plain.source.pixels, [(6, 6), (12, 18)])
-        work = ImageJob(
-            name="a.tif", source=holes, sink=plain.sink, grid=plain.grid, tile_rows=part
-        )
+        work = PasteJob(holes, plain.grid, tile_rows=part)
         (done,) = run_stream(engine, [work])
         assert done.error is None
         assert work.tiles_done == len(part) * 4
@@ -247,9 +244,8 @@ class Darkening(Network):
 @pytest.mark.parametrize(("edge", "clean"), [(0, False), (1, True), (4, True)])
 def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     pixels = np.full((20, 33, 3), 200, np.uint8)
-    sink = ArraySink(40, 66, 3, pixels.dtype)
     tiling = Tiling(tile=16, overlap=4, edge=edge)
-    work = make_padded_job(ArraySource(pixels), sink, name="flat", scale=2, tiling=tiling)
+    work, enlarged = array_job(pixels, name="flat", scale=2, tiling=tiling)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
     assert done.error is None
-    assert bool((sink.pixels == 200).all()) is clean
+    assert bool((enlarged == 200).all()) is clean

@@ -16,7 +16,7 @@ import torch
 
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array, run_one
-from srcli.inference.stream import ArraySink, ArraySource, make_job
+from srcli.inference.stream import array_job
 from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.tiles import GlobalPool, record_calibration, use_calibration
@@ -527,11 +527,10 @@ def test_the_declared_edge_keeps_the_frame_of_a_flat_picture_clean(name):
     pixels = np.full((24, 20, 3), 160, np.uint8)
     errors = []
     for edge in (network.edge, 0):
-        sink = ArraySink(24 * scale, 20 * scale, 3, pixels.dtype)
         own = replace(choose_tiling(name, network), edge=edge)
-        work = make_job(ArraySource(pixels), sink, name=name, scale=scale, tiling=own)
+        work, enlarged = array_job(pixels, name=name, scale=scale, tiling=own)
         run_one(engine, work)
-        errors.append(np.abs(sink.pixels.astype(int) - 160).mean())
+        errors.append(np.abs(enlarged.astype(int) - 160).mean())
     assert errors[0] < 2
     assert errors[0] < errors[1] or not network.edge
 

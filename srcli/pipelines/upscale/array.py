@@ -122,11 +122,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         prepared = prepare(_as_photograph(array))
         pool = cached_pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
-        work, sink = prepared.work(factor, tiling, "picture")
+        work, enlarged = prepared.work(factor, tiling, "picture")
         show = _draw_bar if progress is True else progress
         task = _FractionTask(show, work.tiles) if show else None
         run_one(pool.engine(prepared.bits), work, task=task)
-        joined = _join_alpha(finish(prepared, sink.pixels, factor)).astype(array.dtype, copy=False)
+        joined = _join_alpha(finish(prepared, enlarged, factor)).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
     if isinstance(picture, np.ndarray):

@@ -40,14 +40,7 @@ from srcli.imaging.writing import (
     write_photograph,
 )
 from srcli.inference.engines import EnginePool, choose_tiling
-from srcli.inference.stream import (
-    ArraySink,
-    ArraySource,
-    ImageJob,
-    TileTooLargeError,
-    make_job,
-    run_stream,
-)
+from srcli.inference.stream import ImageJob, TileTooLargeError, array_job, run_stream
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.inputs import choose_model, open_photograph
 from srcli.pipelines.upscale.plan import Item
@@ -86,18 +79,16 @@ class Prepared(Photograph):
 
     def work(
         self, scale: int, tiling: Tiling, name: str, *, folder: Path | None = None, spare: int = 0
-    ) -> tuple[ImageJob, ArraySink]:
-        """Return the picture as work for the engine, and the sink that takes its result.
+    ) -> tuple[ImageJob, Array]:
+        """Return the picture as work for the engine, and the array that takes its result.
 
         Errors call it by ``name``. A large result lies in a file in ``folder``, see
         ``empty_array``, with ``spare`` channels more for each pixel, see ``as_image``.
         """
         height, width, channels = self.pixels.shape
-        height, width, dtype = height * scale, width * scale, self.pixels.dtype
-        whole = empty_array((height, width, channels + spare), dtype, folder)
-        sink = ArraySink(height, width, channels, dtype, whole[:, :, :channels])
-        work = make_job(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
-        return work, sink
+        size = (height * scale, width * scale, channels + spare)
+        out = empty_array(size, self.pixels.dtype, folder)[:, :, :channels]
+        return array_job(self.pixels, name=name, scale=scale, tiling=tiling, out=out)
 
 
 def prepare(photograph: Photograph) -> Prepared:
@@ -177,7 +168,7 @@ class PhotographJob:
     prepared: Prepared
     warnings: tuple[str, ...]
     work: ImageJob = field(init=False)
-    sink: ArraySink = field(init=False)
+    enlarged: Array = field(init=False)
     started: float = field(init=False)
 
     @property
@@ -264,7 +255,7 @@ class PhotographRun:
         warnings = (*picture.warnings, *unwritable, *lost_metadata(item.format, metadata))
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8), self.tilings[model, scale]
-        running: dict[ImageJob, tuple[int, Prepared, ArraySink]] = {}
+        running: dict[ImageJob, tuple[int, Prepared, Array]] = {}
         milliseconds: list[int] = []
         tiles, plays, fitted = 0, 0, metadata
         # beside the output, where there is room for it
@@ -275,8 +266,8 @@ class PhotographRun:
             given = read_frames(replace(picture, metadata=metadata))
             for index, (photograph, duration, repeats) in enumerate(given):
                 prepared = prepare(photograph)
-                work, sink = prepared.work(scale, tiling, str(item.source))
-                running[work] = index, prepared, sink
+                work, enlarged = prepared.work(scale, tiling, str(item.source))
+                running[work] = index, prepared, enlarged
                 milliseconds.append(duration)
                 if index == 0:
                     plays = repeats
@@ -293,8 +284,8 @@ class PhotographRun:
                 return self._upscale_animation(item, picture)
             if work.error is not None:
                 raise work.error
-            index, prepared, sink = running.pop(work)
-            done = finish(prepared, sink.pixels, scale, size)
+            index, prepared, enlarged = running.pop(work)
+            done = finish(prepared, enlarged, scale, size)
             assert done.alpha is not None  # frames have it
             frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
             release(frames)
@@ -353,7 +344,7 @@ class PhotographRun:
                 item = job.item
                 with self.reporter.guard(item):
                     item.make_folder()
-                    job.work, job.sink = job.prepared.work(
+                    job.work, job.enlarged = job.prepared.work(
                         scale,
                         self.tilings[key],
                         str(item.source),
@@ -375,7 +366,7 @@ class PhotographRun:
             elif work.error is not None:
                 self.reporter.fail(job.item, work.error, job.started)
             elif len(job.passes) > 1:
-                job.prepared = prepare(finish(job.prepared, job.sink.pixels, scale))
+                job.prepared = prepare(finish(job.prepared, job.enlarged, scale))
                 job.passes = job.passes[1:]
                 larger.append(job)
             else:
@@ -392,7 +383,7 @@ class PhotographRun:
         item = job.item
         write_photograph(
             item.target,
-            finish(job.prepared, job.sink.pixels, job.passes[0][1], job.size),
+            finish(job.prepared, job.enlarged, job.passes[0][1], job.size),
             fmt=item.format,
             quality=job.quality,
             attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),

@@ -365,7 +365,7 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
             with WriteBehind(sink.write, WAITING) as writer:
                 work = make_job(
                     source,
-                    writer,
+                    writer.write,
                     name=str(unit.item.source),
                     scale=scale,
                     tiling=unit.tiling,
