@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Write = Callable[[int, NDArray[Any]], object]
+    """Takes rows (h, W, C) of an image and their first row, from top to bottom."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -95,72 +97,43 @@ class ReadAhead(Generic[T, R]):
         self.close()
 
 
-class WriteBehind:
-    """Write rows in a thread, in order.
+@contextmanager
+def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
+    """Yield what takes rows, which must not be changed afterwards, and writes them in a thread.
 
-    In a ``with`` statement it is closed at the end, or cancelled where an exception leaves it.
-
-    Args:
-        sink_write: Takes the first row and the rows (h, W, C); called from one thread only.
-        limit_bytes: Of rows that wait or are being written. One piece is always accepted.
+    All are written at the end of the block; where an exception leaves it, those that are being
+    written. What writing fails of is raised by the next call and at the end; later rows are lost.
+    Rows of so many bytes wait or are being written; one piece is always accepted.
     """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
+    pending: deque[tuple[int, Future[None]]] = deque()
+    stopped = False
 
-    def __init__(self, sink_write: Callable[[int, NDArray[Any]], None], limit_bytes: int) -> None:
-        self._sink_write = sink_write
-        self._limit = limit_bytes
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
-        self._pending: deque[tuple[int, Future[None]]] = deque()
-        self._bytes = 0
-        self._stopped = False
+    def settle(allowed: int) -> None:
+        """Wait until no more than so many bytes are under way, or nothing at all."""
+        while pending and (sum(size for size, _ in pending) > allowed or pending[0][1].done()):
+            pending[0][1].result()  # one that failed stays, to be raised again
+            pending.popleft()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.cancel()
-
-    def write(self, top: int, rows: NDArray[Any]) -> None:
-        """Take rows; they must not be changed afterwards.
-
-        Raises:
-            SrxError: Whatever writing rows failed of before; those after them are lost.
-        """
-        self._settle(self._limit - rows.nbytes)
-        self._pending.append((rows.nbytes, self._pool.submit(self._write, top, rows)))
-        self._bytes += rows.nbytes
-
-    def close(self) -> None:
-        """Wait until all rows are written, and end the thread."""
+    def write_now(top: int, rows: NDArray[Any]) -> None:
+        nonlocal stopped
         try:
-            self._settle(0)
-        finally:
-            self.cancel()
-
-    def cancel(self) -> None:
-        """End the thread as soon as the rows it is writing are written; the others are lost."""
-        self._stopped = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pending.clear()
-
-    def _settle(self, allowed: int) -> None:
-        """Wait until no more than ``allowed`` bytes are under way, or nothing at all."""
-        while self._pending and (self._bytes > allowed or self._pending[0][1].done()):
-            size, future = self._pending[0]
-            future.result()  # one that failed stays, to be raised by close() too
-            self._pending.popleft()
-            self._bytes -= size
-
-    def _write(self, top: int, rows: NDArray[Any]) -> None:
-        if self._stopped:
-            return
-        try:
-            self._sink_write(top, rows)
+            if not stopped:
+                write(top, rows)
         except BaseException:
-            self._stopped = True  # rows after a gap are worth nothing
+            stopped = True  # rows after a gap are worth nothing
             raise
+
+    def take(top: int, rows: NDArray[Any]) -> None:
+        settle(limit_bytes - rows.nbytes)
+        pending.append((rows.nbytes, pool.submit(write_now, top, rows)))
+
+    try:
+        yield take
+        settle(0)
+    finally:
+        stopped = True
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _HELD: dict[tuple[int, str], list[object]] = {}

@@ -12,7 +12,7 @@ import pytest
 from srcli.errors import PictureError
 from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
-from srcli.threads import ReadAhead, WriteBehind, hold_setting
+from srcli.threads import ReadAhead, hold_setting, write_behind
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (50, 60, 2), dtype=np.uint8)
 GRID = Tiling(tile=16, overlap=4).grid(50, 60)
@@ -131,9 +131,9 @@ def rows_of(top, size=100):
 @pytest.mark.parametrize("limit", [0, 100, 250, 10**6])
 def test_rows_arrive_in_order_before_close_returns(limit):
     sink = Slow()
-    with WriteBehind(sink.write, limit) as behind:
+    with write_behind(sink.write, limit) as write:
         for top in range(40):
-            behind.write(top, rows_of(top))
+            write(top, rows_of(top))
     assert sink.tops == list(range(40))
     assert own_threads() == []
 
@@ -141,38 +141,38 @@ def test_rows_arrive_in_order_before_close_returns(limit):
 @pytest.mark.parametrize(("limit", "accepted"), [(0, 1), (99, 1), (100, 1), (250, 2), (400, 4)])
 def test_no_more_waits_than_allowed_but_always_one(limit, accepted):
     sink = Slow(is_open=False)
-    behind = WriteBehind(sink.write, limit)
-    for top in range(accepted):
-        behind.write(top, rows_of(top))
-    assert not sink.gate.is_set()
-    late = threading.Timer(0.02, sink.gate.set)
-    late.start()
-    behind.write(accepted, rows_of(accepted))
-    assert sink.gate.is_set()
-    behind.close()
+    with write_behind(sink.write, limit) as write:
+        for top in range(accepted):
+            write(top, rows_of(top))
+        assert not sink.gate.is_set()
+        late = threading.Timer(0.02, sink.gate.set)
+        late.start()
+        write(accepted, rows_of(accepted))
+        assert sink.gate.is_set()
     assert sink.tops == list(range(accepted + 1))
     late.join()
 
 
-def keep_writing(behind):
+def keep_writing(write):
     """Until something goes wrong, but not for ever."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        behind.write(9, rows_of(9))
+        write(9, rows_of(9))
         time.sleep(0.001)
 
 
-def test_an_error_is_raised_by_the_next_write_and_by_close():
+def test_an_error_is_raised_by_the_next_write_and_at_the_end():
     sink = Slow(broken=2)
-    behind = WriteBehind(sink.write, 10**6)
-    for top in range(3):
-        behind.write(top, rows_of(top))
+
+    def use():
+        with write_behind(sink.write, 10**6) as write:
+            for top in range(3):
+                write(top, rows_of(top))
+            with pytest.raises(PictureError, match="disk is full"):
+                keep_writing(write)
+
     with pytest.raises(PictureError, match="disk is full"):
-        keep_writing(behind)
-    with pytest.raises(PictureError, match="disk is full"):
-        behind.write(10, rows_of(10))
-    with pytest.raises(PictureError, match="disk is full"):
-        behind.close()
+        use()
     assert sink.tops == [0, 1]
     assert own_threads() == []
 
@@ -182,9 +182,9 @@ def test_after_an_abort_only_what_is_being_written_is_finished(error):
     sink = Slow(is_open=False)
 
     def use():
-        with WriteBehind(sink.write, 10**6) as behind:
+        with write_behind(sink.write, 10**6) as write:
             for top in range(20):
-                behind.write(top, rows_of(top))
+                write(top, rows_of(top))
             sink.started.wait(5)
             threading.Timer(0.02, sink.gate.set).start()
             raise error

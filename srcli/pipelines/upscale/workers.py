@@ -41,7 +41,7 @@ from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.reporter import Reporter
 from srcli.ports.image import Values, Window
 from srcli.quantities import format_bytes
-from srcli.threads import WriteBehind
+from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.inference.engine import RasterEngine
@@ -362,10 +362,10 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
         arrays, device = job.calibration, engine.engine.device
         for run in runs:
             sink = MaskedSink(PartWriter(parts, run), source, scale)
-            with WriteBehind(sink.write, WAITING) as writer:
+            with write_behind(sink.write, WAITING) as write:
                 work = make_job(
                     source,
-                    writer.write,
+                    write,
                     name=str(unit.item.source),
                     scale=scale,
                     tiling=unit.tiling,
