@@ -23,7 +23,6 @@ from srcli.cli.options import (
     held_out_names,
     pick,
     result_targets,
-    several_workers,
 )
 from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import Column, Row, Table, columns_of, markdown
@@ -181,11 +180,13 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
     from srcli.pipelines.ablate.run import AblateOptions, run_ablations
+    from srcli.pipelines.executors import choose_executor
     from srcli.recipes.ablations import select_ablations
 
     targets = result_targets(given)
     ablations = select_ablations(given["names"])
-    executor, device = several_workers(given, **pick(given, "processes", "threads"), fresh=True)
+    workers = pick(given, "processes", "threads")
+    executor, device = choose_executor(given["device"], given["executor"], **workers, fresh=True)
     named, listed = held_out_names(given["hold_out"])
     options = AblateOptions(
         **pick(given, "data", "exclude", "budget", "overrides", "seeds", "precision", "out"),

@@ -15,7 +15,6 @@ from srcli.cli.options import (
     pick,
     published,
     result_targets,
-    several_workers,
 )
 from srcli.errors import ExitCode, UsageError
 
@@ -113,6 +112,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.crops import CropPlace, cut_places, save_pictures, write_figure
     from srcli.pipelines.evaluate.run import evaluate
+    from srcli.pipelines.executors import choose_executor
 
     targets = result_targets(given)
     if given["crops"] and not given["figure"]:
@@ -127,7 +127,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         on_picture.append(partial(save_pictures, given["save_images"]))
     if given["html"]:
         on_picture.append(lambda picture: crops.extend(cut_places(picture, ())))
-    executor, given["device"] = several_workers(given)
+    executor, given["device"] = choose_executor(given["device"], given["executor"])
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
             _models(given),

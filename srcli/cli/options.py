@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from srcli.pipelines.executors.processes import Executor
-
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
@@ -280,23 +278,3 @@ def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tup
     if files and not names and not listed:
         raise UsageError("--hold-out: the file names no photograph")
     return names if values else None, tuple(listed)
-
-
-def several_workers(
-    given: Mapping[str, Any],
-    **settings: Any,  # noqa: ANN401 - handed on
-) -> tuple[Executor | None, str]:
-    """Return the executor that is asked for, and the device of this process.
-
-    There is none where one device of this machine does all. Settings are for ``make_executor``.
-    """
-    names, kind = given["device"], given["executor"]
-    if kind == "local" and names != "all" and "," not in names and not settings:
-        return None, names
-    from srcli.pipelines.executors import make_executor
-    from srcli.pipelines.executors.processes import SerialExecutor
-
-    executor = make_executor(names, kind=kind, **settings)
-    if isinstance(executor, SerialExecutor):
-        return None, executor.place.device
-    return executor, executor.places[0].device if executor.places else "auto"

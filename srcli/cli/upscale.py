@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import GroupedCommand, ModelType, auto_or_int, pick, several_workers
+from srcli.cli.options import GroupedCommand, ModelType, auto_or_int, pick
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 
@@ -258,12 +258,13 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     input or output.
     """
     from srcli.imaging.rasters.opening import network_access
+    from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.run import upscale_files
 
     dry_run, quiet = options["dry_run"], options["quiet"]
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     output = Path(output)  # no name of GDAL's
-    executor, options["device"] = several_workers(options)
+    executor, options["device"] = choose_executor(options["device"], options["executor"])
     if to_stdout := output == STREAM:  # all else that is printed goes to standard error
         options["suffix"] = ""
     settings = _settings(options)

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from srcli.errors import UsageError
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import Place, ProcessExecutor, SerialExecutor
-
-if TYPE_CHECKING:
-    from srcli.pipelines.executors.processes import Executor
+from srcli.pipelines.executors.processes import Place, ProcessExecutor
 
 
-def make_executor(
-    devices: str = "auto",
-    *,
+def choose_executor(
+    devices: str,
     kind: str = "local",
+    *,
     processes: int | None = None,
     threads: int | None = None,
     fresh: bool = False,
-) -> Executor:
-    """Return an executor for this process, for several, or for a Ray cluster.
+) -> tuple[ProcessExecutor | None, str]:
+    """Return an executor for several processes or a Ray cluster, and the device of this process.
+
+    There is none where one device of this machine does all.
 
     Args:
         devices: Devices with commas between them, as ``--device`` takes them.
         kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
-        processes: Units at once; None for one on each device. One works in this process; several
-            share GPUs without a number.
-        threads: Threads of each process; None divides the processors among several, and leaves
-            PyTorch's choice to one.
+        processes: Units at once; None for one on each device. Several share GPUs without a number.
+        threads: Threads of each process; None divides the processors among them.
         fresh: Start a new process for each unit, so that its memory is free again after it.
     """
-    if kind.partition(":")[0] == "ray":
+    if kind != "local":
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
-        return RayExecutor(kind, devices, threads or 1, fresh=fresh)
+        return RayExecutor(kind, devices, threads or 1, fresh=fresh), "auto"
+    if devices != "all" and "," not in devices and not processes:
+        return None, devices
     from srcli.inference.device import choose_devices  # here: workers without torch start fast
     from srcli.metrics.machine import processors
 
@@ -42,6 +39,8 @@ def make_executor(
     if (processes or 0) > 1 and names == ["cuda"]:  # without a number
         names = choose_devices("all")
     count = processes or len(names)
-    own = threads or (0 if count == 1 else max(1, processors() // count))
+    if count == 1:
+        return None, names[0]
+    own = threads or max(1, processors() // count)
     places = [Place(device=names[i % len(names)], threads=own) for i in range(count)]
-    return SerialExecutor(places[0]) if count == 1 else ProcessExecutor(places, fresh=fresh)
+    return ProcessExecutor(places, fresh=fresh), names[0]

@@ -9,14 +9,12 @@ import sys
 import time
 from contextlib import closing
 from types import SimpleNamespace as Unit
-from typing import Any
 
 import pytest
 import torch
 
-from srcli.cli.options import several_workers
 from srcli.errors import DataError, UsageError
-from srcli.pipelines.executors import make_executor
+from srcli.pipelines.executors import choose_executor
 from srcli.pipelines.executors.processes import Place, ProcessExecutor, SerialExecutor
 
 HERE = Place(device="cpu", threads=1)
@@ -157,26 +155,18 @@ def _two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
 
-def test_one_process_is_this_one_and_several_share_the_processor():
-    assert isinstance(make_executor("cpu"), SerialExecutor)
+def test_one_device_needs_no_executor_and_several_processes_share_the_processor():
+    assert choose_executor("auto") == (None, "auto")
+    assert choose_executor("cpu", processes=1, threads=2, fresh=True) == (None, "cpu")
     whole = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     both = [Place(device="cpu", threads=max(1, whole // 2))] * 2
-    assert make_executor("cpu", processes=2) == ProcessExecutor(both)
+    assert choose_executor("cpu", processes=2) == (ProcessExecutor(both), "cpu")
     three = ProcessExecutor([Place(device="cpu", threads=4)] * 3)
-    assert make_executor("cpu, cpu,cpu", threads=4) == three
+    assert choose_executor("cpu, cpu,cpu", threads=4) == (three, "cpu")
     with pytest.raises(UsageError, match=r"--device tpu: give auto, cpu, cuda, cuda:N"):
-        make_executor("cpu,tpu")
-
-
-def test_one_device_needs_no_executor():
-    local = {"executor": "local"}
-    assert several_workers(local | {"device": "auto"}) == (None, "auto")
-    assert several_workers(local | {"device": "cpu"}, processes=1, fresh=True) == (None, "cpu")
-    executor, first = several_workers(local | {"device": "cpu,cpu"}, threads=3)
-    assert executor == ProcessExecutor([Place(device="cpu", threads=3)] * 2)
-    assert first == "cpu"
+        choose_executor("cpu,tpu")
 
 
 @pytest.mark.usefixtures("_two_gpus")
@@ -186,12 +176,12 @@ def test_one_device_needs_no_executor():
         ("auto", 3, ["cuda:0", "cuda:1", "cuda:0"]),
         ("cuda:1", 2, ["cuda:1", "cuda:1"]),
         ("all", None, ["cuda:0", "cuda:1"]),
-        ("auto", None, ["cuda"]),
     ],
 )
 def test_processes_take_gpus_in_turn(devices, processes, places):
-    made: Any = make_executor(devices, processes=processes, threads=1)
-    found = made.places if isinstance(made, ProcessExecutor) else [made.place]
-    assert [place.device for place in found] == places
+    made, first = choose_executor(devices, processes=processes, threads=1)
+    assert made is not None
+    assert [place.device for place in made.places] == places
+    assert first == places[0]
     with pytest.raises(UsageError, match="this machine has 2 CUDA devices"):
-        make_executor("cuda:2", processes=2)
+        choose_executor("cuda:2", processes=2)
