@@ -11,8 +11,7 @@ import click
 from srcli.cli.console import (
     Console,
     json_text,
-    make_console,
-    print_table,
+    print_blocks,
     stop_signals,
     write_formats,
     write_json,
@@ -28,7 +27,7 @@ from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import Column, Row, Table, columns_of, markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from srcli.pipelines.ablate.results import AblationResult
     from srcli.recipes.ablations import Ablation
@@ -136,7 +135,7 @@ def list_command(json_file: str | None) -> None:
         others = columns_of(("what it asks", "source"), ("scale", "variants"))
         table = Table(title="Ablations", columns=(name, *others), rows=tuple(rows))
         advice = "'srx ablate show NAME' shows the variants and what was printed and measured."
-        _print([table, advice])
+        print_blocks([table, advice])
 
 
 @command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
@@ -168,7 +167,7 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     for ablation in others if not given["quiet"] and "-" not in targets.values() else ():
         name = ablation.name if ablation.name in ABLATIONS else "FILE"
         run = f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m"
-        _print([*definition(ablation), published_table(ablation), run])
+        print_blocks([*definition(ablation), published_table(ablation), run])
     _report(results, targets, quiet=given["quiet"], others=others)
 
 
@@ -230,7 +229,7 @@ def _report(
     judged = judge(results)
     blocks = [*report(judged)]
     if not quiet:
-        _print(blocks, to_stderr="-" in targets.values())
+        print_blocks(blocks, to_stderr="-" in targets.values())
     write_formats(
         targets,
         {
@@ -240,13 +239,3 @@ def _report(
             "--markdown": lambda: markdown(["Made by srx ablate.", *blocks]),
         },
     )
-
-
-def _print(blocks: Iterable[Table | str], *, to_stderr: bool = False) -> None:
-    """Print tables and paragraphs."""
-    out = make_console(to_stderr=to_stderr)
-    for each in blocks:
-        if isinstance(each, str):
-            out.print(each)
-        else:
-            print_table(out, each)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import json_text, make_console, print_table, write_formats
+from srcli.cli.console import json_text, print_blocks, write_formats
 from srcli.cli.options import GroupedCommand, parse_size, pick, published, result_targets
 from srcli.errors import ExitCode
 
@@ -68,18 +68,14 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     """
     from srcli.cli.console import Console
     from srcli.pipelines.bench import bench, bench_report
-    from srcli.report.table import Table, markdown
+    from srcli.report.table import markdown
 
     targets = result_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
     report = bench_report(result)
-    out = make_console(to_stderr="-" in targets.values())
-    for each in report if not options["quiet"] else ():
-        if isinstance(each, Table):
-            print_table(out, each)
-        else:
-            out.print(each)
+    if not options["quiet"]:
+        print_blocks(report, to_stderr="-" in targets.values())
     write_formats(
         targets,
         {

@@ -302,6 +302,16 @@ def print_table(
     out.print(shown)
 
 
+def print_blocks(blocks: Iterable[Table | str], *, to_stderr: bool = False) -> None:
+    """Print tables and paragraphs."""
+    out = make_console(to_stderr=to_stderr)
+    for each in blocks:
+        if isinstance(each, str):
+            out.print(each)
+        else:
+            print_table(out, each)
+
+
 def print_pairs(out: rich.console.Console, pairs: Iterable[tuple[str, str]]) -> None:
     """Print names with their values in two columns."""
     from rich.table import Table as RichTable
