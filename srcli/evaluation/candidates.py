@@ -12,7 +12,7 @@ from srcli.errors import DataError, UsageError
 from srcli.evaluation.sets import Chain, Pair, list_pictures, match_files, read_picture
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
-from srcli.models import MODELS, entry_of
+from srcli.models import MODELS
 from srcli.models.storage import WEIGHTS_SUFFIXES
 from srcli.models.weights import load_model
 
@@ -45,12 +45,6 @@ class NetworkCandidate:
                 f"--chain {self.chain.name} feeds Y alone, and {self.label} takes RGB; "
                 "it is for bicubic and for networks on Y"
             )
-
-    @property
-    def network_name(self) -> str:
-        """Name of the network in the table of models, or of its class if it is not in there."""
-        named = entry_of(self.network)
-        return named[0] if named else type(self.network).__name__
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""

@@ -15,7 +15,7 @@ from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
 from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
-from srcli.models import MODELS, entry_of
+from srcli.models import MODELS, name_of
 from srcli.models.weights import load_model
 
 if TYPE_CHECKING:
@@ -147,8 +147,7 @@ def choose_tiling(
 
     Its network declares edge and step, which are left out without it.
     """
-    named = None if network is None else entry_of(network)
-    entry = MODELS.get(model, named[1] if named else None)
+    entry = MODELS.get(model) or (None if network is None else MODELS.get(name_of(network)))
     default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
     if network is not None and not network.tiles:
         default = WHOLE_TILE

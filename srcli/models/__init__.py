@@ -57,11 +57,11 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     return entry
 
 
-def entry_of(network: Network) -> tuple[str, NetworkEntry] | None:
-    """Return name and entry of a network by its class, or None for one that is not in the table."""
+def name_of(network: Network) -> str:
+    """Return the name of a network in the table, or of its class if it is not in there."""
     kind = type(network)
     target = f"{kind.__module__}:{kind.__qualname__}".removeprefix("srcli.models.")
-    return next((pair for pair in MODELS.items() if pair[1].target == target), None)
+    return next((name for name, own in MODELS.items() if own.target == target), kind.__name__)
 
 
 def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = None) -> Network:

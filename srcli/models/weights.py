@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, entry_of, find_entry, outline_network
+from srcli.models import MODELS, build_network, find_entry, name_of, outline_network
 from srcli.models.recognition import find_matches, recognise
 from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
 
@@ -175,9 +175,7 @@ def _load_with_spandrel(
 
 def network_digest(network: Network) -> str:
     """Digest of a network: its name, scale, settings and weights, in hex."""
-    named = entry_of(network)
-    name = named[0] if named else type(network).__name__
-    digest = hashlib.sha256(f"{name} x{network.scale}".encode())
+    digest = hashlib.sha256(f"{name_of(network)} x{network.scale}".encode())
     # Modules that hold something of a picture are no settings of a network.
     settings = re.sub(r"\n *\(\w+\): (GlobalPool|StretchedMap)\(\)", "", str(network))
     digest.update(settings.encode())

@@ -34,7 +34,7 @@ from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
 from srcli.metrics.machine import threads
-from srcli.models import MODELS
+from srcli.models import MODELS, name_of
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.executors.processes import shares
 from srcli.ports.progress import NoProgress, Progress, show_traceback
@@ -117,7 +117,7 @@ def evaluate(
         for scale in scales:
             alone = len(labels) == len(scales) == 1
             networks = make_networks(labels, scale, own, result.failures, alone=alone)
-            network_names.update(each.network_name for each in networks)
+            network_names.update(name_of(each.network) for each in networks)
             for note in (note for network in networks for note in network.network.notes):
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
