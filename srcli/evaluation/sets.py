@@ -94,10 +94,7 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     ``..._HR``) beside one of LR pictures (``LR_bicubic/X4``, ``LRbicx4``, ``LR_x4``, ``LR``,
     ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png`` (SelfExSR), ``X_HR.png``
     and ``X_LR4.png`` (RealSR). Other degradations (``LR_unknown``) are not taken for bicubic;
-    ``notes`` names them.
-
-    Raises:
-        DataError: If there is no such set, or it holds no pictures.
+    ``notes`` names them. DataError if there is no such set, or it holds no pictures.
     """
     if name == BUILT_IN:
         pictures = tuple(SetPicture(name=each, hr=None) for each in BUILT_IN_PICTURES)

@@ -54,10 +54,7 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
 
     Nothing is computed, on the meta device; a network that branches on numbers, and so does not run
     there, is run on the processor. Pooling, interpolation, softmax, matrix products and additions
-    count nothing.
-
-    Raises:
-        ModelError: If it runs on neither, or only on the processor and the picture is large.
+    count nothing. ModelError if it runs on neither, or only there and the picture is large.
     """
     size = network.padded(height), network.padded(width)
     failure: Exception | None = None

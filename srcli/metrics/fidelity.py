@@ -61,10 +61,7 @@ def ssim(a: Array, b: Array) -> float:
     """Return the structural similarity of Wang's ``ssim_index`` (Wang et al. 2004).
 
     11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid area only, no downsampling;
-    the mean over channels of (H, W) or (H, W, C) in 0..255.
-
-    Raises:
-        ValueError: If the shapes differ or a side is below 11 pixels.
+    the mean over channels of (H, W) or (H, W, C) in 0..255. ValueError for less than 11x11 pixels.
     """
     _require_one_shape(a, b)
     if min(a.shape[:2]) < WINDOW:
@@ -108,10 +105,7 @@ class EvaluationProtocol:
         """Return the compared channels of a picture (H, W, 3) uint8, without its border.
 
         They are (H, W) or, under ``rgb`` unless ``luma`` is asked for, (H, W, 3), in 0..255.
-        ``gray`` is True if the HR file has one channel.
-
-        Raises:
-            ValueError: If the picture is not uint8, or nothing is left of it.
+        ``gray`` is True if the HR file has one channel. ValueError if nothing is left.
         """
         if picture.dtype != np.uint8:
             raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")

@@ -95,10 +95,7 @@ class IfcReference:
         """Return the criterion of a picture, (H, W) luma in 0..255, in bits per pixel.
 
         It is 0 or more; about 2 for bicubic at x4 and 6 at x2. It depends on rounding: compare
-        values only of pictures that were quantised the same way.
-
-        Raises:
-            ValueError: If the shapes differ or a value is not finite.
+        values only of pictures that were quantised the same way. ValueError for NaN and infinity.
         """
         if sr.shape != self.shape:
             raise ValueError(f"pictures differ in shape: {sr.shape} and {self.shape}")

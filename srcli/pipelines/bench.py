@@ -149,13 +149,8 @@ def bench(
 ) -> Bench:
     """Measure models side by side.
 
-    Models are names of ``srx models`` or weights files; repeated ones run once.
-
-    Raises:
-        ModelError: If a model does not exist at a scale.
-        UsageError: If there is no model, the machine lacks the device or number format, or tile
-            and overlap do not fit.
-        InferenceError: If a picture does not fit into memory.
+    Models are names of ``srx models`` or weights files; repeated ones run once. InferenceError if a
+    picture does not fit into memory, other SrxErrors if models and options make no sense here.
     """
     options, progress = options or BenchOptions(), progress or NoProgress()
     labels, load = label_models(models), load_average()

@@ -64,23 +64,15 @@ def export_model(
 ) -> dict[str, Any]:
     """Export a network and compare the file with PyTorch on crops of a photograph.
 
+    ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and width of the
+    only input that the file takes, None for any. The file is replaced when the check has passed.
+
     Returned are, as JSON has them, the ``file``, the ``metadata`` that is stored in it, the
     ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
     requirements that the software which runs the file must meet.
 
-    Args:
-        model: A name of ``srx models``, or a weights file.
-        scale: See ``load_model``.
-        target: Kind of file.
-        file: Replaced when the check has passed.
-        size: Height and width of the only input that the file takes; None for any.
-        value_range: See ``load_model``.
-
-    Raises:
-        UsageError: If a package is missing, or the network does not take the size.
-        ModelError: If there is no such model, or the target has no such operators.
-        InferenceError: If the file gives another picture than PyTorch.
-        DataError: If it cannot be written.
+    UsageError if a package is missing or the network does not take the size, ModelError if the
+    target has no such operators, InferenceError if the file gives another picture than PyTorch.
     """
     packages, write = TARGETS[target]
     if missing := [name for name in packages if find_spec(name) is None]:

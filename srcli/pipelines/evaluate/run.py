@@ -69,23 +69,14 @@ def evaluate(
 ) -> Evaluation:
     """Score models, and SR pictures of other programs, on sets of HR pictures.
 
-    One bad picture stops nothing: the result tells what could not be scored.
+    One bad picture stops nothing: the result tells what could not be scored. DataError if that is
+    everything, or a set is missing; ModelError if no model can be used.
 
-    Args:
-        models: Names of ``srx models``, weights files, or folders of SR pictures that other
-            programs made, matched with the sets' by their names. The others are compared with the
-            first.
-        datasets: As :func:`~srcli.evaluation.sets.find_set` takes them.
-        scales: The factors.
-        options: Protocol, chain, metrics, device.
-        on_picture: Called with every picture after all models have enlarged it.
-        progress: Shows every picture.
-        executor: Runs shares of the pictures on devices of their own; None scores all here.
-
-    Raises:
-        DataError: If a set is missing or empty, or nothing at all could be measured.
-        ModelError: If no model can be used.
-        UsageError: If there is nothing to compare.
+    Models are names of ``srx models``, weights files, or folders of SR pictures that other programs
+    made, matched with the sets' by their names; the others are compared with the first. Sets are as
+    ``find_set`` takes them. ``on_picture`` are called with every picture after all models have
+    enlarged it. An executor runs shares of the pictures on devices of their own; without one all is
+    done here.
     """
     own = options or EvalOptions()
     labels = label_models(models)
