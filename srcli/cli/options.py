@@ -63,13 +63,9 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
     values. ``[2|3|4]`` is a choice; with ``...`` behind the value the option may be repeated;
     ``= 4`` gives the default, ``-> scales`` another name to the parameter. A line at the margin is
     a heading; words alone are the parameters of options in ``SHARED``, or defined elsewhere.
+    ``kinds`` read values that are no plain text, by name of option or value.
 
-    Args:
-        text: The options.
-        kinds: What reads values that are no plain text, by name of option or value.
-
-    Yields:
-        Heading, names, and settings of ``click.Option``; a parameter from elsewhere has none.
+    Given are heading, names, and settings of ``click.Option``, none for one from elsewhere.
     """
     assert not _ENTRY.sub("", text).strip(), text  # a line that says nothing would be lost
     heading = ""

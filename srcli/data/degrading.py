@@ -128,17 +128,10 @@ def degraded_patch(
     chain: DegradationChain,
     random: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Make an LR patch as if the whole picture were degraded; JPEG blocks lie anywhere.
+    """Make an LR patch (patch, patch, 3) as if the whole picture were degraded.
 
-    Args:
-        picture: HR, (H, W, 3), both sides multiples of the scale.
-        corner: Top and left of the patch, in LR pixels.
-        patch: Edge in LR pixels.
-        chain: The degradation that was drawn.
-        random: Source of the position of the blocks and of the noise.
-
-    Returns:
-        (patch, patch, 3).
+    The picture is HR, (H, W, 3), both sides multiples of the scale; ``corner`` is top and left of
+    the patch in LR pixels. ``random`` gives the position of JPEG blocks and the noise.
     """
     cuts, spans, margin = [], [], chain.margin
     for begin in corner:

@@ -270,14 +270,8 @@ def read_pictures(
 ) -> Iterator[tuple[T, list[str]] | SrxError]:
     """Decode pictures in threads; give, in their order, what is made of each or its error.
 
-    Args:
-        refs: Locations of the pictures.
-        use: Called with every picture and its location, in the threads.
-        workers: Threads.
-        smallest: Pixels that both sides must have.
-
-    Yields:
-        What ``use`` returned, with those of ``GRAY``, ``DEEP``, ``TRANSPARENT`` that apply.
+    That is what ``use`` returns, which is called in the threads, with those of ``GRAY``, ``DEEP``,
+    ``TRANSPARENT`` that apply. ``smallest`` are the pixels that both sides must have.
     """
     archives = Archives()
 

@@ -320,16 +320,9 @@ def load_training_set(
 
     Broken and tiny pictures are left out with a warning; the treatment of gray, 16-bit and
     transparent ones is reported once. If none of the pictures held out by rule can be used, the
-    next ones are held out.
-
-    Args:
-        selection: Pictures, names to hold out and to exclude.
-        scale: The super-resolution factor.
-        progress: Shows progress, messages and warnings.
-        folder: Folder of pictures that do not fit into memory.
-        memory: Bytes of decoded pictures in memory; None for all of them.
-        workers: Threads.
-        find: Finds the pictures, and perhaps their LR pictures, in ``selection.data``.
+    next ones are held out. ``memory`` are the bytes of decoded pictures that stay in memory, None
+    for all of them; the others lie in files of the folder. ``find`` finds the pictures, and perhaps
+    their LR pictures, in ``selection.data``.
     """
     split = find_split(selection, progress, find)
     store = PictureStore(memory, folder, warn=progress.warn)
