@@ -9,7 +9,6 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept
-from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
@@ -82,52 +81,47 @@ def upscale_files(
     for item in finished:
         reporter.add(item, "skipped")
     try:
-        if items:
-            find_weights(options.model, options.scale)  # a wrong name makes no folder
         if items and dry_run:
             _estimate(items, options, reporter)
         elif items:
+            # workers check device and precision on their machines
+            plain = EngineOptions(value_range=options.engine.value_range)
+            own = options.engine if executor is None else plain
+            pool = EnginePool(options.model, options.scale, own)  # a wrong name makes no folder
+            for note in pool.network.notes:
+                reporter.progress.message(note)
+            tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+            _begin(items, options, reporter)
             if executor is None:
-                choose_device(options.engine.device)  # nor does a wrong device
-            try:  # what cannot be written is told before minutes are spent on it
-                items[0].make_folder()
-            except PictureError as error:
-                raise UsageError(str(error)) from error
-            reporter.open(len(items))
-            _upscale(items, options, reporter, executor)
+                rasters = PhotographRun(pool, options, reporter).upscale(items)
+                upscale_rasters(rasters, tiling, options, reporter, pool)
+            else:
+                run_on_workers(items, tiling, options, reporter, executor)
     finally:
-        summary = reporter.close()
-    return summary
+        reporter.close()
+    return reporter.summary
 
 
-def _upscale(
-    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, executor: Executor | None
-) -> None:
-    # workers check device and precision on their machines
-    own = options.engine
-    if executor is not None:
-        own = EngineOptions(value_range=own.value_range)
-    pool = EnginePool(options.model, options.scale, own)
-    for note in pool.network.notes:
-        reporter.progress.message(note)
-    tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
-    if asked := options.raster.asked_for:
-        count = sum(is_photograph(item, options) for item in items)
-        if count:
-            who = "1 photograph is" if count == 1 else f"{count} photographs are"
-            reporter.progress.message(
-                f"{who} upscaled without {', '.join(asked)}, which apply to rasters; a photograph "
-                "that is named itself is upscaled as a raster"
-            )
-    if executor is None:
-        rasters = PhotographRun(pool, options, reporter).upscale(items)
-        upscale_rasters(rasters, tiling, options, reporter, pool)
-    else:
-        run_on_workers(items, tiling, options, reporter, executor)
+def _begin(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
+    """Make the first folder, and tell of photographs to which raster options do not apply."""
+    try:  # what cannot be written is told before minutes are spent on it
+        items[0].make_folder()
+    except PictureError as error:
+        raise UsageError(str(error)) from error
+    reporter.open(len(items))
+    asked = options.raster.asked_for
+    count = sum(is_photograph(item, options) for item in items) if asked else 0
+    if count:
+        who = "1 photograph is" if count == 1 else f"{count} photographs are"
+        reporter.progress.message(
+            f"{who} upscaled without {', '.join(asked)}, which apply to rasters; a photograph "
+            "that is named itself is upscaled as a raster"
+        )
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
-    """Report size, disk and losses of each result, from the header of its input."""
+    """Report size, disk and losses of each result, from the header of its input, without torch."""
+    find_weights(options.model, options.scale)
     network = None
     everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
     if not everywhere or options.model not in MODELS:
