@@ -18,7 +18,7 @@ from skimage import data
 from srcli.data.training_set import Pairs
 from srcli.imaging.resize import downscale
 from srcli.inference.engine import TorchEngine, keep_half_weights
-from srcli.inference.engines import choose_tiling, run_one
+from srcli.inference.engines import EngineOptions, choose_tiling, make_engine, run_one
 from srcli.inference.stream import array_job
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
@@ -126,6 +126,9 @@ def ways_to_run(
     yield "fp16, channels_last, cudnn.benchmark", forward(torch.float16)
     if cuda:
         yield "fp16, channels_last, cudnn.benchmark, CUDA graph", graphed(network, x, torch.float16)
+        keep_half_weights(network, torch.float16)
+        network.to(memory_format=torch.channels_last)
+        yield "fp16 as srx upscale runs it", forward(torch.float16)
     torch.backends.cudnn.benchmark = False
 
 
@@ -171,11 +174,14 @@ def sweep_tiles(given: Any) -> Rows:
         side, tiles, batches = 96, (32, 48), (None, 1)
     picture = photo(side, side)
     cuda = given.device.type == "cuda"
-    half = torch.float16 if cuda else None
+    precision = "fp16" if cuda else "fp32"
     for name, tile in product(given.timed[:2], tiles):
         tiling = choose_tiling(name, load(name), tile)
         for batch in batches:
-            engine = TorchEngine(load(name), device=given.device, half=half, batch=batch)
+            options = EngineOptions(
+                device=str(given.device), precision=precision, engine="torch", batch=batch
+            )
+            engine = make_engine(load(name), options)
             call = lambda: enlarge(engine, picture, tiling)  # noqa: B023, E731 - called at once
             spent = seconds_of(call, given.device, 1 if given.quick else 2)
             rate = side * side * SCALE**2 / 1e6 / median(spent)

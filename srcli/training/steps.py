@@ -129,6 +129,10 @@ class GraphedPasses:
     """
 
     def __init__(self, network: Network) -> None:
+        # The passes that were recorded ran on another stream; PyTorch waits for it, and warns.
+        graph = torch.autograd.graph
+        if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # PyTorch 2.11
+            graph.set_warn_on_accumulate_grad_stream_mismatch(False)
         self._network = network
         self._graphs: dict[torch.Size, Any] = {}
 
