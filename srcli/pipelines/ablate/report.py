@@ -108,9 +108,10 @@ def summary_table(judged: Sequence[JudgedAblation]) -> Table:
     words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
     rows = []
     for each in judged:
-        found = [e for e in each.comparisons.values() if e.printed is not None and e.found]
-        counts: list[Cell] = [sum(own.verdict is word for own in found) for word in words]
-        counts.append(sum(own.p is None for own in found))
+        every = each.comparisons.values()
+        found = [own for own in every if own["found"] and own["printed"] is not None]
+        counts: list[Cell] = [sum(own["verdict"] is word for own in found) for word in words]
+        counts.append(sum(own["p"] is None for own in found))
         counts = counts if each.result.conditions.trained else [None] * len(counts)
         ablation = each.result.ablation
         about = (ablation.name, len(ablation.variants), budget_of(each.result))
@@ -154,16 +155,19 @@ def score_table(judged: JudgedAblation) -> Table:
         for each in result.variants:
             name, done = each.variant.name, len(means[each.variant.name])
             own = judged.comparisons[dataset, name]
+            to_base = None
+            if found := own["found"]:
+                to_base = interval_text(found["mean"], found["low"], found["high"], digits)
             count = str(done) if done == wanted else f"{done} of {wanted}"
             cells = (
                 name,
                 count if dataset in result.conditions.sets else None,
                 _mean_text(means[name], digits),
                 _mean_text(each.means(dataset, "ssim"), METRICS["ssim"].digits),
-                interval_text(*own.found[:3], digits) if own.found else None,
+                to_base,
                 number(printed[name], longest),
-                number(own.printed, decimals(values, LEAST_DIGITS), sign=True),
-                str(own.verdict),
+                number(own["printed"], decimals(values, LEAST_DIGITS), sign=True),
+                own["verdict"],
             )
             bold = frozenset({"PSNR dB"} if name in best else ())
             rows.append(Row(cells=cells, group=dataset, best=bold))

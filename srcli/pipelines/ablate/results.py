@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -225,23 +225,12 @@ def stored_names(out: Path) -> list[str]:
     return sorted(file.parent.relative_to(out).as_posix() for file in files)
 
 
-class PairedDifference(NamedTuple):
-    """A variant minus the base, over the seeds and pictures that both have."""
+def difference(result: AblationResult, name: str, dataset: str) -> dict[str, Any] | None:
+    """Return the paired difference in PSNR, in dB, of a variant to the base on a set.
 
-    mean: float
-    low: float
-    """Lower end of the 95 % interval of the mean; NaN where there is none."""
-    high: float
-    p: float
-    """Two-sided p-value of no difference; NaN where there is none."""
-    seeds: int
-    pictures: int
-
-
-def difference(result: AblationResult, name: str, dataset: str) -> PairedDifference | None:
-    """Return the difference in PSNR, in dB, of a variant to the base on a set.
-
-    None for the base, and where both share no training and picture.
+    It is ``mean``, ``low`` and ``high`` end of its 95 % interval and the two-sided ``p`` of no
+    difference, NaN where there are none, and the numbers of ``seeds`` and ``pictures`` that both
+    have. None for the base, and where both share no training and picture.
     """
     if name == result.ablation.base:
         return None
@@ -255,8 +244,9 @@ def difference(result: AblationResult, name: str, dataset: str) -> PairedDiffere
     if not pictures:
         return None
     values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
-    interval = crossed_interval(values)
-    return PairedDifference(float(values.mean()), *interval, len(pairs), len(pictures))
+    low, high, p = crossed_interval(values)
+    ends = {"mean": float(values.mean()), "low": low, "high": high, "p": p}
+    return {**ends, "seeds": len(pairs), "pictures": len(pictures)}
 
 
 def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -332,41 +322,21 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgedDifference:
-    """A variant beside its base on one set."""
-
-    found: PairedDifference | None
-    """None for the base, and where it was not measured."""
-    printed: float | None
-    """The difference that the paper printed, in dB; None if it printed none."""
-    verdict: Verdict
-    p: float | None = None
-    """P-value adjusted for all tests of the report; None where there is no test."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class JudgedAblation:
     """A result with its comparisons: everything that a report shows."""
 
     result: AblationResult
-    comparisons: Mapping[tuple[str, str], JudgedDifference]
-    """By set and name of the variant."""
+    comparisons: Mapping[tuple[str, str], Mapping[str, Any]]
+    """By set and name of the variant, as JSON has them: what was ``found`` (``difference``), the
+    ``printed`` difference in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all
+    tests of the report, None where there is no test."""
     tests: int
     """Tests of the whole report, which p-values are adjusted for."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Mapping[str, Any]:
         """Return all of it as plain values."""
-        comparisons = [
-            {
-                "set": dataset,
-                "variant": name,
-                **asdict(own),
-                "verdict": str(own.verdict),
-                "found": own.found and own.found._asdict(),
-            }
-            for (dataset, name), own in self.comparisons.items()
-        ]
-        return {**asdict(self.result), "comparisons": comparisons, "tests": self.tests}
+        own = list(self.comparisons.values())
+        return {**asdict(self.result), "comparisons": own, "tests": self.tests}
 
 
 def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
@@ -383,20 +353,19 @@ def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
         }
         for result in results
     ]
-    tests = [(own, key, each) for own in judged for key, each in own.items() if each.p is not None]
-    for (own, key, each), p in zip(tests, holm([each.p or 0.0 for *_, each in tests]), strict=True):
-        verdict = Verdict.UNDECIDED
-        if each.found and each.printed and p < LEVEL:
-            same = (each.found.mean > 0) == (each.printed > 0)
-            verdict = Verdict.SAME if same else Verdict.OPPOSITE
-        own[key] = replace(each, verdict=verdict, p=p)
+    tests = [each for own in judged for each in own.values() if each["p"] is not None]
+    for each, p in zip(tests, holm([each["p"] for each in tests]), strict=True):
+        each["p"] = p
+        if p < LEVEL:
+            same = (each["found"]["mean"] > 0) == (each["printed"] > 0)
+            each["verdict"] = Verdict.SAME if same else Verdict.OPPOSITE
     return [
         JudgedAblation(result=result, comparisons=own, tests=len(tests))
         for result, own in zip(results, judged, strict=True)
     ]
 
 
-def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
+def _compare(result: AblationResult, each: VariantResult, dataset: str) -> dict[str, Any]:
     """Compare a variant with the base; a verdict of ``UNDECIDED`` is a test, with its plain p."""
     name = each.variant.name
     found = difference(result, name, dataset)
@@ -409,13 +378,14 @@ def _compare(result: AblationResult, each: VariantResult, dataset: str) -> Judge
         verdict = Verdict.FAILED if failed and not each.measured(dataset) else Verdict.UNKNOWN
     elif not printed:
         verdict = Verdict.UNPRINTED
-    elif found.seeds == 1:
+    elif found["seeds"] == 1:
         verdict = Verdict.ONE_SEED
     elif not all(_is_trained(result, own, dataset) for own in (result.base, each)):
         verdict = Verdict.UNTRAINED
     else:
-        verdict, p = Verdict.UNDECIDED, found.p
-    return JudgedDifference(found=found, printed=printed, verdict=verdict, p=p)
+        verdict, p = Verdict.UNDECIDED, found["p"]
+    own = {"found": found, "printed": printed, "verdict": verdict, "p": p}
+    return {"set": dataset, "variant": name, **own}
 
 
 def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:

@@ -60,12 +60,12 @@ def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts, lowest, hig
 def test_a_difference_is_paired_by_seed_and_picture(written):
     found = difference(written, "small", "Set5")
     assert found is not None
-    assert found.mean == pytest.approx(-0.5, abs=0.03)
-    assert (found.seeds, found.pictures) == (3, 5)
+    assert found["mean"] == pytest.approx(-0.5, abs=0.03)
+    assert (found["seeds"], found["pictures"]) == (3, 5)
     # Pictures differ by decibels, and seeds together: none of that is in the interval.
-    assert found.high - found.low < 0.2
+    assert found["high"] - found["low"] < 0.2
     base, other = (written.of(name).measured("Set5") for name in ("middle", "small"))
-    assert found.mean == pytest.approx(
+    assert found["mean"] == pytest.approx(
         np.mean([other[s].mean("psnr") - base[s].mean("psnr") for s in range(3)])
     )
 
@@ -73,7 +73,7 @@ def test_a_difference_is_paired_by_seed_and_picture(written):
 def test_only_what_both_have_is_compared(written):
     found = difference(written, "other", "Set5")
     assert found is not None
-    assert found.seeds == 2
+    assert found["seeds"] == 2
     assert difference(written, "small", "Urban100") is None
     base = written.base.seeds[0]
     few = {k: v for k, v in base.scores["Set5"].pictures.items() if k != "p1"}
@@ -85,7 +85,7 @@ def test_only_what_both_have_is_compared(written):
     )
     found = difference(own, "small", "Set5")
     assert found is not None
-    assert (found.seeds, found.pictures) == (1, 3)
+    assert (found["seeds"], found["pictures"]) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_holms_correction_by_hand(plain, adjusted):
 
 def verdicts(result, dataset="Set5"):
     (judged,) = judge([result])
-    return {name: own.verdict for (of, name), own in judged.comparisons.items() if of == dataset}
+    return {name: own["verdict"] for (of, name), own in judged.comparisons.items() if of == dataset}
 
 
 def printing(result, **printed):
@@ -137,8 +137,8 @@ def test_signs_are_compared_with_the_printed_ones(written):
     }
     (judged,) = judge([written])
     assert judged.tests == 3
-    plain = [each.found.p for each in judged.comparisons.values() if each.found and each.p]
-    adjusted = [each.p for each in judged.comparisons.values() if each.p]
+    plain = [each["found"]["p"] for each in judged.comparisons.values() if each["p"]]
+    adjusted = [each["p"] for each in judged.comparisons.values() if each["p"]]
     assert min(adjusted) == pytest.approx(3 * min(plain))
 
 
@@ -164,5 +164,5 @@ def test_half_of_the_printed_gain_is_needed(written):
 def test_more_tests_make_it_harder(written):
     (alone,), (more, _) = judge([written]), judge([written, written])
     assert (alone.tests, more.tests) == (3, 6)
-    before, after = (each.comparisons["Set5", "small"].p for each in (alone, more))
+    before, after = (each.comparisons["Set5", "small"]["p"] for each in (alone, more))
     assert (after or 0) == pytest.approx(2 * (before or 1))
