@@ -204,11 +204,17 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     assert "mine: quality" in shown.out
     (line,) = shown.err.splitlines()
     assert "warning: left out: " in line
-    assert f"remove {pictures / 'out/other'} to start over" in line
-    (pictures / "out/mine/ablation.json").write_text('{"x": 1}')
-    refused = srx(*command_of(mine, pictures))
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert f"remove {pictures / 'out/mine'} to start over" in refused.err
+    assert "remove it: what is trained stays" in line
+    result, weights = (
+        pictures / "out/mine" / n for n in ("ablation.json", "one/seed-0/last.safetensors")
+    )
+    before, trained = result.read_bytes(), weights.stat().st_mtime_ns
+    result.write_text('{"x": 1}')
+    refused = srx(*command_of(mine, pictures), code=2)
+    assert f"{result}: not a result of this version" in refused.err
+    result.unlink()
+    srx(*command_of(mine, pictures), code=0)
+    assert (result.read_bytes(), weights.stat().st_mtime_ns) == (before, trained)
 
 
 def test_two_processes_come_to_the_same(srx, mine, pictures):

@@ -214,7 +214,7 @@ def read_result(out: Path, name: str) -> AblationResult | None:
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
         raise DataError(
             f"{file}: not a result of this version of srx ({error})",
-            advice=f"remove {file.parent} to start over",
+            advice="remove it: what is trained stays, and is measured again",
         ) from error
     return found
 
