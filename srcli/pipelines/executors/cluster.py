@@ -20,7 +20,7 @@ from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExec
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from srcli.pipelines.executors.processes import JsonDict, Unit, UnitResult, Work
+    from srcli.pipelines.executors.processes import Job, JsonDict, Unit, Work
     from srcli.ports.progress import Progress
 
 QUIET = {
@@ -84,7 +84,7 @@ class RayExecutor(ProcessExecutor):
         progress: Progress,
         shared: Sequence[Path] = (),
         **context: Any,  # noqa: ANN401 - as there
-    ) -> Generator[UnitResult, None, None]:
+    ) -> Generator[Job, None, None]:
         """Run all units; see ``ProcessExecutor.run``."""
         ray = self._connected()
         if not self.slots:
@@ -201,9 +201,9 @@ class NodeWorker(Worker):
         self._actor = actor
         self.reports: Any = None
 
-    def send_packed(self, job: bytes) -> None:
+    def send(self, job: bytes) -> None:
         """Send a job, and ask for the events of it."""
-        self._actor.send_packed.remote(job)
+        self._actor.send.remote(job)
         self.reports = self.reports or self._actor.events.remote(WAIT_SECONDS)
 
     def events(self, seconds: float = 0) -> list[bytes]:
@@ -218,5 +218,6 @@ class NodeWorker(Worker):
         return found
 
     def close(self) -> None:
-        """End the process; Ray ends the actor, to which nothing refers then."""
+        """End the process; Ray ends the actor once nothing refers to it, and its node is free."""
         self._actor.close.remote()
+        del self._actor

@@ -64,17 +64,6 @@ Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
 progress to report to and a function that tells whether to stop, and returns the result."""
 
 
-@dataclass(frozen=True)
-class UnitResult:
-    """The result of one unit, or the reason why there is none."""
-
-    unit: Unit
-    result: JsonDict | None
-    """The value that the work returned; None if it failed, or its process did."""
-    failure: str = ""
-    """Reason why it failed; empty if it did not."""
-
-
 def pack(value: object) -> bytes:
     """Turn a job or an event into bytes, as pipes do with what they are given."""
     return bytes(ForkingPickler.dumps(value))
@@ -107,19 +96,18 @@ class SerialExecutor:
         stop: Callable[[], bool] = lambda: False,
         task: Task | None = None,
         shared: Sequence[Path] = (),
-    ) -> Generator[UnitResult, None, None]:
+    ) -> Generator[Job, None, None]:
         """Run all units in order; see ``ProcessExecutor.run``."""
         warned: set[str] = set()
         for unit in units:
             if stop():
                 return
-            receiver = Receiver(progress, unit, task, warned)
-            own = RelayedProgress(receiver.take, stop if task else None)
-            result, failure = attempt(work, unit, self.place, own, stop)
-            receiver.close()
-            if isinstance(failure, SrxError):
-                raise failure
-            yield UnitResult(unit, result, failure)
+            job = Job(unit, progress, task, warned)
+            own = RelayedProgress(job.take, stop if task else None)
+            own.send("end", *attempt(work, unit, self.place, own, stop))
+            if isinstance(job.failure, SrxError):
+                raise job.failure
+            yield job
 
 
 @dataclass
@@ -162,8 +150,8 @@ class ProcessExecutor:
         stop: Callable[[], bool] = lambda: False,
         task: Task | None = None,
         shared: Sequence[Path] = (),
-    ) -> Generator[UnitResult, None, None]:
-        """Run all units and yield each result when it is there, in any order.
+    ) -> Generator[Job, None, None]:
+        """Run all units and yield each when its result is there, in any order.
 
         A unit that fails unexpectedly, or whose process dies, is run again, and its ``items``, if
         it has some, one by one, so that the one to blame takes no other with it. Once ``stop``
@@ -185,7 +173,7 @@ class ProcessExecutor:
             SrxError: Raised by the work: a reason for which no unit can be done.
         """
         waiting = deque((unit, self.repeats) for unit in units)
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         idle: list[Worker] = []
         warned: set[str] = set()
         try:
@@ -194,8 +182,8 @@ class ProcessExecutor:
                 while waiting and not stopped and len(jobs) < max(self.slots, 1):
                     worker = idle.pop() if idle else self.start([job.worker.place for job in jobs])
                     unit, repeats = waiting.popleft()
-                    jobs.append(_Job(worker, unit, repeats, Receiver(progress, unit, task, warned)))
-                    worker.send((work, unit, worker.place, task is not None))
+                    jobs.append(Job(unit, progress, task, warned, worker, repeats))
+                    worker.send(pack((work, unit, worker.place, task is not None)))
                 if not jobs:
                     return
                 if stopped:
@@ -212,16 +200,16 @@ class ProcessExecutor:
                     if job.failure and job.repeats and not stop():
                         waiting += [(each, job.repeats - 1) for each in _pieces(job.unit)]
                     else:
-                        yield UnitResult(job.unit, job.result, job.failure)
+                        yield job
         finally:
             self._end(jobs, idle)
 
-    def _ended(self, jobs: Sequence[_Job]) -> list[_Job]:
+    def _ended(self, jobs: Sequence[Job]) -> list[Job]:
         """Wait a moment, show what workers report, and return the jobs that have ended."""
         ready = self.wait([job.worker for job in jobs])
         return [job for job in jobs if job.worker in ready and job.relay()]
 
-    def _end(self, jobs: Sequence[_Job], idle: Sequence[Worker]) -> None:
+    def _end(self, jobs: Sequence[Job], idle: Sequence[Worker]) -> None:
         """End all processes; jobs get some seconds, but for those that were asked to stop before.
 
         These are not waited for: the wish is urgent now.
@@ -236,7 +224,7 @@ class ProcessExecutor:
             for worker in (*idle, *(job.worker for job in jobs)):
                 worker.close()
             for job in jobs:
-                job.receiver.close()
+                job.close()
 
 
 Executor = SerialExecutor | ProcessExecutor
@@ -247,37 +235,12 @@ def _pieces(unit: Unit) -> list[Unit]:
     return [replace(unit, items=[item]) for item in getattr(unit, "items", ())] or [unit]
 
 
-@dataclass(eq=False)
-class _Job:
-    """A unit in the hands of a worker."""
-
-    worker: Worker
-    unit: Unit
-    repeats: int
-    """Times that it may be run again."""
-    receiver: Receiver
-    asked: bool = False
-    """It was asked to stop."""
-    result: JsonDict | None = None
-    failure: str | SrxError = ""
-
-    def relay(self) -> bool:
-        """Show what the worker reports; return True once the unit has ended."""
-        for event in map(ForkingPickler.loads, self.worker.events()):
-            if event[0] == "end":
-                _, self.result, self.failure = event
-                self.receiver.close()
-                return True
-            self.receiver.take(event)
-        return False
-
-
-def _ask_to_stop(jobs: Iterable[_Job]) -> list[_Job]:
+def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
     """Ask jobs to stop, and return those that were not asked before."""
     found = [job for job in jobs if not job.asked]
     for job in found:
         job.asked = True
-        job.worker.send(None)
+        job.worker.send(b"")
     return found
 
 
@@ -300,12 +263,8 @@ class Worker:
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
 
-    def send(self, job: object) -> None:
-        """Let the process do a job; None asks it to stop."""
-        self.send_packed(pack(job))
-
-    def send_packed(self, job: bytes) -> None:
-        """Send a job as bytes."""
+    def send(self, job: bytes) -> None:
+        """Let the process do a job; an empty one asks it to stop."""
         with suppress(OSError):  # it is dead; so will ``events`` find
             self.pipe.send_bytes(job)
 
@@ -365,36 +324,64 @@ def _run_in_worker(pipe: Connection, output: str) -> None:
             return True
 
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
-        while (job := pipe.recv()) is not None:
-            work, unit, place, interrupted = job
+        while job := pipe.recv_bytes():
+            work, unit, place, interrupted = ForkingPickler.loads(job)
             progress = RelayedProgress(
                 lambda event: pipe.send_bytes(pack(event)), stop if interrupted else None
             )
             progress.send("end", *attempt(work, unit, place, progress, stop))
 
 
-class Receiver:
-    """The parent's end: shows the events of one ``RelayedProgress``.
+class Job:
+    """A unit that is run, seen from its parent, and what came of it.
 
     Args:
+        unit: The unit.
         progress: Shows tasks and warnings with the label of the unit; its messages are left out,
             which all units would repeat. Without a label everything is passed on.
-        unit: The unit.
         task: Shown in the place of the unit's tasks, with those of all others.
         warned: Warnings that were given already; all units read the same pictures.
+        worker: Does it; None in this process.
+        repeats: Times that it may be run again.
     """
 
-    def __init__(self, progress: Progress, unit: Unit, task: Task | None, warned: set[str]) -> None:
+    result: JsonDict | None = None
+    """The value that the work returned; None if it failed, or its process did."""
+    failure: str | SrxError = ""
+    """Reason why it failed; empty if it did not."""
+    asked = False
+    """It was asked to stop."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        progress: Progress,
+        task: Task | None,
+        warned: set[str],
+        worker: Any = None,  # noqa: ANN401 - there is always one where it is used
+        repeats: int = 0,
+    ) -> None:
         label = getattr(unit, "label", "")
+        self.unit, self.worker, self.repeats = unit, worker, repeats
         self._prefix = f"{label}: " if label else ""
         self._progress, self._shared, self._warned = progress, task, warned
         self._tasks: dict[int, Task] = {}
         self._grown = 0.0
         """What was added to the total of the shared task and is not done yet."""
+        self.ended = False
+
+    def relay(self) -> bool:
+        """Show what the worker reports; return True once the unit has ended."""
+        for event in self.worker.events():
+            self.take(ForkingPickler.loads(event))
+        return self.ended
 
     def take(self, event: Event) -> None:
-        """Show one event; those of closed tasks are ignored."""
+        """Show one event, or take what came of the unit; events of closed tasks are ignored."""
         match event:
+            case ("end", result, failure):
+                self.result, self.failure, self.ended = result, failure, True
+                self.close()
             case ("task", number, label, total, unit):
                 self._tasks[number] = self._shared or self._progress.task(
                     self._prefix + label, total=total, unit=unit
