@@ -13,8 +13,8 @@ import shlex
 import sys
 import warnings
 import zipfile
-from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -410,21 +410,13 @@ def companion_reason(picture: Picture) -> str | None:
         for either in (tail, tail.upper())
     ]
     names += [(path.name + tail, sign, what) for tail, sign, what in _AFTER_NAME]
-    folder = path.absolute().parent
-    there = _names_in(folder, folder.stat().st_mtime_ns)
+    folder = os.path.dirname(path)  # noqa: PTH120 - paths are slow to make
     for name, sign, what in names:
-        text = _beginning(path.with_name(name)) if name in there else None
+        there = os.path.join(folder, name)  # noqa: PTH118 - as above
+        text = _beginning(Path(there)) if os.path.exists(there) else None  # noqa: PTH110
         if text is not None and re.search(sign, text):
             return f"{what} ({name})"
     return None
-
-
-@lru_cache(maxsize=8)
-def _names_in(folder: Path, changed: int) -> frozenset[str]:
-    """Return the names in a folder, once for all its pictures until it has changed."""
-    with suppress(PermissionError):
-        return frozenset(os.listdir(folder))  # noqa: PTH208 - paths are slow to make
-    return frozenset()
 
 
 def _beginning(path: Path) -> bytes | None:

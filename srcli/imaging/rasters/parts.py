@@ -146,9 +146,6 @@ class PartWriter:
 
         output = self._output
         block_height, block_width = part_blocks(output, rows)
-        threads = output.creation.get("NUM_THREADS", "")
-        if not threads.strip("0").isdecimal():
-            threads = str(min(os.cpu_count() or 1, _MOST_THREADS))
         # in memory, because GDAL reports success on a full disk
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
             with memory.open(
@@ -167,7 +164,7 @@ class PartWriter:
                 BLOCKXSIZE=block_width,
                 BLOCKYSIZE=block_height,
                 BIGTIFF="IF_SAFER",
-                NUM_THREADS=threads,
+                NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
             ) as dataset:
                 dataset.write(self._pixels[:, :rows])
                 if self._valid is not None:

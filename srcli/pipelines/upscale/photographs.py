@@ -158,15 +158,13 @@ class PhotographJob:
     item: Item
     size: tuple[int, int]
     """Of the output: height, width."""
-    model: str
     passes: tuple[tuple[str, int], ...]
     """Model and scale of the passes that are left; a later one has a clean picture before it."""
-    condition: str
-    """Why the model was chosen for it, as in ``FileReport``."""
     quality: int | None
     """Of the output, for lossy formats; None takes the format's default."""
     prepared: Prepared
-    warnings: tuple[str, ...]
+    known: dict[str, Any]
+    """Fields of its ``FileReport``: model, condition, warnings."""
     work: ImageJob = field(init=False)
     enlarged: Array = field(init=False)
     started: float = field(init=False)
@@ -326,12 +324,14 @@ class PhotographRun:
         return PhotographJob(
             item=item,
             size=size,
-            model=model,
             passes=((model, first), *((self.options.model, scale) for scale in others)),
-            condition=condition,
             quality=self._quality(item, picture),
             prepared=prepared,
-            warnings=(*prepared.warnings, *unwritable, *lost),
+            known={
+                "model": model,
+                "condition": condition,
+                "warnings": (*prepared.warnings, *unwritable, *lost),
+            },
         )
 
     def _run_jobs(self, each: tuple[str, int, int], jobs: Iterable[PhotographJob]) -> None:
@@ -399,15 +399,8 @@ class PhotographRun:
             job, future = self.writes.popleft()
             with self.reporter.guard(job.item, job.started):
                 future.result()
-                self.reporter.add(
-                    job.item,
-                    started=job.started,
-                    model=job.model,
-                    condition=job.condition,
-                    tiles=job.work.tiles,
-                    size=job.size,
-                    warnings=job.warnings,
-                )
+                done = {**job.known, "tiles": job.work.tiles, "size": job.size}
+                self.reporter.add(job.item, started=job.started, **done)
 
 
 def kept_metadata(
