@@ -18,12 +18,7 @@ from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
-from srcli.pipelines.upscale.workers import (
-    check_disk,
-    open_job,
-    run_on_workers,
-    upscale_rasters,
-)
+from srcli.pipelines.upscale.workers import open_job, run_on_workers, upscale_rasters
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -135,8 +130,7 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
             item.check_folder()
             if picture is None:
                 job = open_job(item, options)
-                result, details = job.output, job.remarks
-                warnings = (*job.notes, *check_disk(job))
+                result, details, warnings = job.output, job.remarks, job.notes
                 try_creation_options(item.target, result)  # what GDAL refuses is refused here too
                 size, disk = (result.height, result.width), disk_needed(result)
             else:

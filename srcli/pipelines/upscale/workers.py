@@ -117,7 +117,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         window=window,
         values=values,
         output=output,
-        notes=(*info.notes, *layout.notes, *clipped, *output.notes),
+        # a header may claim more pixels than fit into memory as a grid
+        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *check_disk(item, output)),
         remarks=tuple(filter(None, (*layout.remarks, range_found))),
         fingerprint={
             "version": srcli.__version__,
@@ -133,14 +134,14 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     )
 
 
-def check_disk(job: RasterJob) -> tuple[str, ...]:
+def check_disk(item: Item, output: OutputProfile) -> tuple[str, ...]:
     """Refuse an output that the disk cannot hold; return a warning where it may not fit."""
-    needed = disk_needed(job.output)
-    free, folder = free_disk(job.item.target)
+    needed = disk_needed(output)
+    free, folder = free_disk(item.target)
     room = f"{format_bytes(free)} are free in {folder}"
     if free < LEAST_COMPRESSED * needed:
         raise PictureError(
-            f"{job.item.source}: its enlargement takes {format_bytes(needed)} before compression "
+            f"{item.source}: its enlargement takes {format_bytes(needed)} before compression "
             f"and {room}; make room, take another folder or a part (--srcwin)"
         )
     if free < needed:
@@ -208,20 +209,17 @@ def upscale_raster(unit: RasterUnit, reporter: Reporter, do: Do, slots: int = 1)
     The unit is that which prepares it; ``slots`` units can be done at once.
     """
     started, item, first = time.monotonic(), unit.item, unit.tiling
-    while True:
-        smaller = unit.tiling.halved()
-        try:
-            with one_file(item.source):
-                _do_steps(unit, reporter, do, slots, started, told=unit.tiling != first)
-        except SrxError as error:
-            if isinstance(error, TileTooLargeError) and smaller is not None:
-                reporter.progress.warn(
-                    f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
-                )
-                unit = replace(unit, tiling=smaller)
-                continue
-            reporter.fail(item, error, started)
-        return
+    with reporter.guard(item, started):
+        while True:
+            try:
+                return _do_steps(unit, reporter, do, slots, started, told=unit.tiling != first)
+            except TileTooLargeError:
+                if (smaller := unit.tiling.halved()) is None:
+                    raise
+            reporter.progress.warn(
+                f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
+            )
+            unit = replace(unit, tiling=smaller)
 
 
 def _do_steps(
@@ -312,8 +310,6 @@ def _prepare(unit: RasterUnit) -> RasterJob:
     from srcli.layers.tiles import Calibration
 
     job = open_job(unit.item, unit.options)
-    # a header may claim more pixels than fit into memory as a grid
-    job = replace(job, notes=(*job.notes, *check_disk(job)))
     if job.layout.all_classes:
         return job
     engine, grid = _engine(unit, job), _grid(unit, job)
