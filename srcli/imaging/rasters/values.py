@@ -309,7 +309,8 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
                 one, other = ranks[a][both], ranks[b][both]
                 low, high = np.minimum(one, other), np.maximum(one, other)
                 pairs += np.bincount(low * count + high, minlength=count * count)
-    return _Sample(True, equal / max(neighbours, 1), found, counts, pairs.reshape(count, count))
+    table, share = pairs.reshape(count, count), equal / max(neighbours, 1)
+    return _Sample(equal=share, values=found, counts=counts, pairs=table)
 
 
 def choose_value_range(
