@@ -83,6 +83,7 @@ def test_shells_complete_commands_options_and_models():
         "g-idrn-aerial",
         "g-idrn-photo",
         "g-idrn-photo-gan",
+        "g-idrn-photo-crisp",
     ]
 
 
