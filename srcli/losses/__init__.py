@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.losses.contrastive import ContrastiveLoss
-from srcli.losses.features import FeatureLoss
+from srcli.losses.features import ContrastiveLoss, FeatureLoss
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from srcli import upscale
 from srcli.errors import ModelError, RecipeError
 from srcli.layers.network import Network
-from srcli.losses.contrastive import ContrastiveLoss
+from srcli.losses.features import ContrastiveLoss
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.weights import load_model
 from srcli.recipes.training import Distillation, LossTerm, Optimizer, Schedule, Stage, TrainRecipe

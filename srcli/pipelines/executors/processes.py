@@ -373,7 +373,8 @@ class Job:
     def relay(self) -> bool:
         """Show what the worker reports; return True once the unit has ended."""
         for event in self.worker.events():
-            self.take(ForkingPickler.loads(event))
+            if not self.ended:  # a process that was asked to stop ends after its result
+                self.take(ForkingPickler.loads(event))
         return self.ended
 
     def take(self, event: Event) -> None:

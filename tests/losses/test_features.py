@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from srcli.errors import RecipeError
 from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
-from srcli.losses.contrastive import ContrastiveLoss
+from srcli.losses.features import ContrastiveLoss
 from srcli.recipes.training import LossTerm
 
 
