@@ -30,7 +30,7 @@ def test_terms_are_weighted_and_added():
     ("term", "words"),
     [
         (LossTerm(name="l3"), "no loss 'l3'"),
-        (LossTerm(name="features", options={"blocks": [16]}), "from 0 to 15"),
+        (LossTerm(name="features", options={"blocks": (16,)}), "from 0 to 15"),
         (LossTerm(name="l1", options={"sigma": 1.0}), "no option 'sigma'"),
         (LossTerm(name="high-frequency", options={"sigm": 1.0}), "did you mean 'sigma'"),
         (LossTerm(name="high-frequency", options={"size": 8}), "odd size"),
