@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import sys
 from contextlib import closing
 from functools import partial
 from itertools import count
-from multiprocessing import get_all_start_methods
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -126,13 +126,13 @@ class PrefetchSampler:
 
     A batch depends on its step and stage only, so that the batches are those of ``sampler``.
     After a skipped step or in another stage, the first batch is made when it is needed. Where
-    processes cannot be forked, each batch is made in its own iteration.
+    processes cannot be forked safely, each batch is made in its own iteration.
     """
 
     def __init__(self, sampler: PatchSampler, device: torch.device, *, workers: int) -> None:
         self.sampler = sampler
         self._device = device
-        self._workers = workers if "fork" in get_all_start_methods() else 0
+        self._workers = workers if sys.platform == "linux" else 0
         self._patches: Iterator[Patches] = iter(())
         self._next: tuple[int, Stage] | None = None
 
