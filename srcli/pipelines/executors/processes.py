@@ -259,7 +259,7 @@ class Worker:
         self._output.touch()
         self.pipe, far_end = SPAWN.Pipe()
         self.process = SPAWN.Process(target=_run_in_worker, args=(far_end, str(self._output)))
-        with _interrupts_blocked():
+        with interrupts_blocked():
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
 
@@ -296,7 +296,7 @@ class Worker:
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Let processes start without Ctrl-C, which is for the parent; not on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

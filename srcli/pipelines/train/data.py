@@ -6,7 +6,6 @@ LR is degraded as the recipe says, but that of sets that are named to validate o
 from __future__ import annotations
 
 import hashlib
-import signal
 import sys
 from contextlib import closing
 from functools import partial
@@ -26,6 +25,7 @@ from srcli.imaging.degrading import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
+from srcli.pipelines.executors.processes import interrupts_blocked
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
@@ -139,18 +139,17 @@ class PrefetchSampler:
     def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return the result of ``PatchSampler.batch``, on the device."""
         if self._next != (step, stage):
-            self._patches = iter(
-                DataLoader(
-                    _Steps(self.sampler, stage),
-                    batch_size=None,
-                    sampler=count(step),
-                    num_workers=self._workers,
-                    collate_fn=_as_it_is,  # through pipes: containers have little /dev/shm
-                    worker_init_fn=_ignore_interrupts,
-                    multiprocessing_context="fork" if self._workers else None,
-                    generator=torch.Generator(),  # leaves PyTorch's own alone
-                )
+            loader = DataLoader(
+                _Steps(self.sampler, stage),
+                batch_size=None,
+                sampler=count(step),
+                num_workers=self._workers,
+                collate_fn=_as_it_is,  # through pipes: containers have little /dev/shm
+                multiprocessing_context="fork" if self._workers else None,
+                generator=torch.Generator(),  # leaves PyTorch's own alone
             )
+            with interrupts_blocked():
+                self._patches = iter(loader)
         self._next = (step + 1, stage)
         return self.sampler.varied(next(self._patches), self._device)
 
@@ -165,11 +164,6 @@ class _Steps(Dataset[Any]):
 
 def _as_it_is(patches: Any) -> Any:  # noqa: ANN401
     return patches
-
-
-def _ignore_interrupts(_: int) -> None:
-    """Leave Ctrl-C to the training, which ends its iteration first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def make_sampler(
