@@ -56,6 +56,8 @@ Model:
       Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
   --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
   --long-edge N                 Enlarge photographs to so many pixels on the longer side.
+  --strength X
+      How crisp soft and saved photographs become at -s 4, from 0 to 1. [default: 0]
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
 Input and output:
@@ -238,6 +240,7 @@ KINDS = {
     "report": click.Path(path_type=Path, dir_okay=False),
     "quality": click.IntRange(1, 100),
     "workers": click.IntRange(1, 64),
+    "strength": click.FloatRange(0, 1),
     "scale": click.FloatRange(1, 16),  # two passes by 4
     "fit": parse_fit,
     "size": parse_fit,
@@ -356,6 +359,7 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
         engine=EngineOptions(
             **pick(options, "device", "precision", "engine", "batch", "tta", "back_project"),
             value_range=options["value_range"],
+            strength=options["strength"] or 0.0,
         ),
     )
 

@@ -16,7 +16,7 @@ from srcli.inference.device import Precision, choose_device, half_type, keep_fre
 from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
-from srcli.models.weights import load_model
+from srcli.models.weights import FAITHFUL, load_model, make_crisper
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,8 @@ class EngineOptions:
     back_project: bool = False
     value_range: int | None = None
     """White inside networks of weights files of others, 1 or 255; None finds it."""
+    strength: float = 0.0
+    """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``."""
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
@@ -117,6 +119,8 @@ class EnginePool:
 
     def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
         self.network = load_model(model, scale, value_range=options.value_range)
+        if options.strength and model == FAITHFUL:
+            make_crisper(self.network, options.strength)
         self.options = options
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)

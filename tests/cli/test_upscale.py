@@ -255,6 +255,42 @@ def test_a_back_projected_picture_made_smaller_is_the_input(srx, tmp_path, astro
     assert apart[1] < 0.4 * apart[0]
 
 
+def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astronaut):
+    source = tmp_path / "a.jpg"
+    Image.fromarray(astronaut[:48, :48]).save(source, quality=30)
+
+    def enlarged(model, *options):
+        out = tmp_path / "out.png"
+        said = srx("upscale", source, out, "-s", "4", "-m", model, *options, code=0).err
+        return np.asarray(Image.open(out), int), said
+
+    photo, crisp = (enlarged(name)[0] for name in ("g-idrn-photo", "g-idrn-photo-crisp"))
+    assert (photo != crisp).any()
+    for strength, expected in (("0", photo), ("1", crisp)):
+        found, _ = enlarged("g-idrn-photo", "--strength", strength)
+        np.testing.assert_array_equal(found, expected)
+    apart = []
+    for strength in ("0.3", "0.7"):
+        found, said = enlarged("g-idrn-photo", "--strength", strength)
+        assert "made with other options" in said
+        apart.append(np.abs(found - photo).mean())
+    assert 0 < apart[0] < apart[1] < np.abs(crisp - photo).mean()
+    assert "made with" not in enlarged("g-idrn-photo", "--strength", "0.7")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--strength", "2"], "0<=x<=1"),
+        (["--strength", "0.5", "-m", "rrlfn"], "--strength changes g-idrn-photo alone"),
+        (["--strength", "0.5", "-s", "2"], "--strength needs -s 4"),
+    ],
+)
+def test_strength_is_refused_where_it_means_nothing(srx, tmp_path, options, words):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    assert words in srx("upscale", tmp_path / "a.png", tmp_path / "out", *options, code=2).err
+
+
 @pytest.mark.parametrize("georeferenced", [False, True])
 def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut, georeferenced):
     source, out = tmp_path / "a.tif", tmp_path / "out.tif"

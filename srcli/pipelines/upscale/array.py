@@ -36,6 +36,7 @@ class _Options(TypedDict, total=False):
     overlap: int | None
     tta: bool
     back_project: bool
+    strength: float
     device: str
     precision: Precision
     value_range: int | None
@@ -62,6 +63,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     overlap: int | None = None,
     tta: bool = False,
     back_project: bool = False,
+    strength: float = 0.0,
     device: str = "auto",
     precision: Precision = "auto",
     value_range: int | None = None,
@@ -86,6 +88,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
         back_project: Correct the result so that bicubic downscaling gives the picture again; for
             clean pictures only, as noise and JPEG blocks are kept as well.
+        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1, at scale 4; other
+            models stay as they are.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         value_range: White, 1 or 255, inside the network of a weights file of other software; None
@@ -115,6 +119,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         precision=precision,
         tta=tta,
         back_project=back_project,
+        strength=strength,
         value_range=value_range,
     )
 

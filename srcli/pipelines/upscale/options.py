@@ -20,7 +20,7 @@ from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.engines import EngineOptions
 from srcli.models import MODELS
-from srcli.models.weights import shipped_scales, weights_path
+from srcli.models.weights import CRISP, FAITHFUL, shipped_scales, weights_path
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 
@@ -151,6 +151,7 @@ class UpscaleOptions:
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,
+            "strength": engine.strength,
         }
         said = {name: value for name, value in given.items() if value}
         return f"{zlib.crc32(repr(said).encode()):08x}" if said else ""
@@ -176,6 +177,11 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Refuse sizes of photographs together with options of rasters, and windows of mosaics."""
+        if self.engine.strength:
+            if not self.auto and self.model not in (AUTO, FAITHFUL):
+                raise UsageError(f"--strength changes {FAITHFUL} alone; drop -m {self.model}")
+            if self.size is None and self.scale not in (scales := shipped_scales(CRISP)):
+                raise UsageError(f"--strength needs -s {' or '.join(map(str, scales))}")
         if self.mosaic and (self.of_photographs or self.raster.asked_for):
             name = (*self.raster.asked_for, self.of_photographs)[0]
             raise UsageError(f"--mosaic writes all tiles as they are cut; drop {name}")
