@@ -57,7 +57,7 @@ Model:
   --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
   --long-edge N                 Enlarge photographs to so many pixels on the longer side.
   --strength X
-      How crisp soft and saved photographs become at -s 4, from 0 to 1. [default: 0]
+      How crisp soft and saved photographs become at -s 4. [default: 0]
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
 Input and output:
