@@ -177,6 +177,8 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Refuse sizes of photographs together with options of rasters, and windows of mosaics."""
+        if self.tile and self.overlap and 2 * self.overlap >= self.tile:
+            raise UsageError(f"--overlap must be below half of --tile {self.tile}")
         if self.engine.strength:
             if not self.auto and self.model not in (AUTO, FAITHFUL):
                 raise UsageError(f"--strength changes {FAITHFUL} alone; drop -m {self.model}")
