@@ -1,23 +1,24 @@
-"""Work in threads beside the main one: results computed ahead, rows written behind."""
+"""Work beside the main thread: results computed ahead, rows written behind, Ctrl-C kept away."""
 
 from __future__ import annotations
 
+import signal
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Self
 
-    from numpy.typing import NDArray
-
-    Write = Callable[[int, NDArray[Any]], object]
-    """Takes rows (h, W, C) of an image and their first row, from top to bottom."""
-
+Write = Callable[[int, NDArray[Any]], object]
+"""Takes rows (h, W, C) of an image and their first row, from top to bottom."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -166,3 +167,16 @@ def hold_setting(owner: Any, name: str, value: object) -> Iterator[None]:  # noq
                 setattr(owner, name, values[-1])
             if len(values) == 1:
                 del _HELD[key]
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Let processes start without Ctrl-C, which is for the parent; not on Windows."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -204,12 +204,10 @@ class TrainingSet:
 
 
 def find_split(
-    selection: DataSelection,
-    progress: Progress,
-    find: Callable[[Sequence[Path]], list[PictureRef]] = find_pictures,
+    selection: DataSelection, progress: Progress, refs: Sequence[PictureRef] | None = None
 ) -> Split:
-    """Find all pictures and split them, without reading any."""
-    split = choose_split(find(selection.data), selection)
+    """Split pictures without reading any: those given, perhaps with LR, or all of the data."""
+    split = choose_split(refs or find_pictures(selection.data), selection)
     refuse_lr(selection.data, [*split.train, *split.held_out])
     for prefix in split.unmatched:
         progress.warn(f"--exclude {prefix}: no picture's name begins with it")
@@ -314,17 +312,16 @@ def load_training_set(
     folder: Path | None = None,
     memory: int | None = None,
     workers: int = 2,
-    find: Callable[[Sequence[Path]], list[PictureRef]] = find_pictures,
+    refs: Sequence[PictureRef] | None = None,
 ) -> TrainingSet:
     """Find, split, decode and pair all pictures.
 
     Broken and tiny pictures are left out with a warning; the treatment of gray, 16-bit and
     transparent ones is reported once. If none of the pictures held out by rule can be used, the
     next ones are held out. ``memory`` are the bytes of decoded pictures that stay in memory, None
-    for all of them; the others lie in files of the folder. ``find`` finds the pictures, and perhaps
-    their LR pictures, in ``selection.data``.
+    for all of them; the others lie in files of the folder. ``refs`` are those of ``find_split``.
     """
-    split = find_split(selection, progress, find)
+    split = find_split(selection, progress, refs)
     store = PictureStore(memory, folder, warn=progress.warn)
     problems: list[SrxError] = []
     conversions: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from srcli.inference.device import Precision, choose_device, half_type, keep_fre
 from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
-from srcli.models.weights import FAITHFUL, load_model, make_crisper
+from srcli.models.weights import PHOTO_MODEL, load_model, make_crisper
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ class EnginePool:
 
     def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
         self.network = load_model(model, scale, value_range=options.value_range)
-        if options.strength and model == FAITHFUL:
+        if options.strength and model == PHOTO_MODEL:
             make_crisper(self.network, options.strength)
         self.options = options
         self._engines: dict[object, TorchEngine] = {}

@@ -8,7 +8,6 @@ costs the edges of photographs a decibel (EXPERIMENTS.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,15 +22,13 @@ from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid
 from srcli.ports.image import Engine, OutOfMemory, Source, TileGrid, Window
 from srcli.ports.progress import NoTask, Task
-from srcli.threads import ReadAhead
+from srcli.threads import ReadAhead, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
-Write = Callable[[int, NDArray[Any]], object]
-"""Takes rows (h, W, C) of an enlarged image and their first output row, from top to bottom."""
 
 
 @dataclass(kw_only=True, eq=False)

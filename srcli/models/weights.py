@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
 
-FAITHFUL, CRISP = "g-idrn-photo", "g-idrn-photo-crisp"
+PHOTO_MODEL, CRISP_MODEL = "g-idrn-photo", "g-idrn-photo-crisp"
 """Models for photographs as people have them, between which ``make_crisper`` goes."""
 
 
@@ -219,8 +219,8 @@ def make_crisper(network: Network, strength: float) -> None:
     Nothing changes at scales that the latter does not have. Weights between two that began as one
     enlarge as well as these (network interpolation, ESRGAN, Wang et al. 2018).
     """
-    if network.scale in shipped_scales(CRISP):
-        crisp = load_model(CRISP, network.scale).state_dict()
+    if network.scale in shipped_scales(CRISP_MODEL):
+        crisp = load_model(CRISP_MODEL, network.scale).state_dict()
         for name, value in network.state_dict().items():
             value.lerp_(crisp[name], strength)
 

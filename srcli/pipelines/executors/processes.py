@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partialmethod
 from itertools import count
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.ports.progress import NoTask, Progress, Task, show_traceback
+from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -293,19 +294,6 @@ class Worker:
             return f"its process was killed by signal {-code}{memory}"
         last = self._output.read_text(encoding="utf-8", errors="replace").strip().split("\n")[-1]
         return f"its process ended with code {code}: {last.strip() or 'no message'}"
-
-
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Let processes start without Ctrl-C, which is for the parent; not on Windows."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_in_worker(pipe: Connection, output: str) -> None:

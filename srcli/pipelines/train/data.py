@@ -25,9 +25,9 @@ from srcli.imaging.degrading import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
-from srcli.pipelines.executors.processes import interrupts_blocked
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes
+from srcli.threads import interrupts_blocked
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
@@ -48,17 +48,18 @@ HELD_OUT = "held-out"
 """Name of the pictures that were kept back from the training data."""
 
 
-def find_pairs(paths: Sequence[Path], *, scale: int, lr: Path | None) -> list[PictureRef]:
+def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
     """Find the pictures of a training; in folders of HR/LR pairs, HR pictures with their LR.
 
     Such folders are those of ``srx eval --data``, see ``find_set``: DIV2K's, RealSR's and others.
-    The LR pictures may lie in a folder of their own, ``lr``.
+    The LR pictures may lie in a folder of their own, ``selection.lr``.
 
     Raises:
         DataError: If HR pictures have no partner; the first is named.
     """
     refs: list[PictureRef] = []
-    for path in paths:
+    lr = selection.lr
+    for path in selection.data:
         found = None
         if path.is_dir() or lr is not None:
             try:
@@ -98,7 +99,7 @@ def load_data(
         folder=folder,
         memory=None if free is None else free // 2 // processes,
         workers=max(1, processors() // processes),
-        find=partial(find_pairs, scale=scale, lr=selection.lr),
+        refs=find_pairs(selection, scale),
     )
     if data.paired and not degradation.is_clean:
         raise UsageError(

@@ -169,8 +169,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     network = build_training(recipe, options.scale, numerics, seed=options.seed)
     if initial := initial_weights(recipe, options.scale, options.init):
         load_initial_weights(network, initial, progress)
-    find = partial(find_pairs, scale=options.scale, lr=options.lr)
-    split = find_split(options, progress, find)
+    split = find_split(options, progress, find_pairs(options, options.scale))
     excluded = f", {split.excluded} excluded" if split.excluded else ""
     files = {ref.path for ref in (*split.train, *split.held_out)}
     size = format_bytes(sum(file.stat().st_size for file in files))

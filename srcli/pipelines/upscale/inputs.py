@@ -23,6 +23,7 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_photograph, read_provenance
 from srcli.models import MODELS
+from srcli.models.weights import PHOTO_MODEL
 from srcli.pipelines.upscale.plan import (
     SUFFIXES,
     Item,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do not depend on
 the machine."""
-PHOTO_MODEL = "g-idrn-photo"
-"""Is trained on pictures with blocks of JPEG, blur and noise."""
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"

@@ -20,7 +20,7 @@ from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.engines import EngineOptions
 from srcli.models import MODELS
-from srcli.models.weights import CRISP, FAITHFUL, shipped_scales, weights_path
+from srcli.models.weights import CRISP_MODEL, PHOTO_MODEL, shipped_scales, weights_path
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 
@@ -180,9 +180,9 @@ class UpscaleOptions:
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
         if self.engine.strength:
-            if not self.auto and self.model not in (AUTO, FAITHFUL):
-                raise UsageError(f"--strength changes {FAITHFUL} alone; drop -m {self.model}")
-            if self.size is None and self.scale not in (scales := shipped_scales(CRISP)):
+            if not self.auto and self.model not in (AUTO, PHOTO_MODEL):
+                raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
+            if self.size is None and self.scale not in (scales := shipped_scales(CRISP_MODEL)):
                 raise UsageError(f"--strength needs -s {' or '.join(map(str, scales))}")
         if self.mosaic and (self.of_photographs or self.raster.asked_for):
             name = (*self.raster.asked_for, self.of_photographs)[0]
