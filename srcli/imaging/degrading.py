@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from srcli.imaging.resize import mod_crop, resize, taps, to_dtype
+from srcli.imaging.resize import downscale, mirrored, mod_crop, resize, taps, to_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -48,8 +49,7 @@ WORK = 2**18
 would fight for the cores with those of a training, and round in another way."""
 
 
-@dataclass(frozen=True)
-class ResizeKernel:
+class ResizeKernel(NamedTuple):
     """One method of downscaling."""
 
     name: str
@@ -58,12 +58,9 @@ class ResizeKernel:
     """Takes (H, W, 3) uint8, both sides multiples of the scale, and the scale."""
 
 
-def _pillow(filter_: Image.Resampling) -> Callable[[Array, int], Array]:
-    def shrink(picture: Array, scale: int) -> Array:
-        size = (picture.shape[1] // scale, picture.shape[0] // scale)
-        return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, filter_))
-
-    return shrink
+def _pillow(picture: Array, scale: int, *, by: Image.Resampling) -> Array:
+    size = (picture.shape[1] // scale, picture.shape[0] // scale)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, by))
 
 
 def _mean(picture: Array, scale: int) -> Array:
@@ -89,17 +86,13 @@ def _blur_down(picture: Array, scale: int) -> Array:
 KERNELS = {
     kernel.name: kernel
     for kernel in (
-        ResizeKernel(
-            "bicubic",
-            "MATLAB-compatible bicubic (a = -0.5, antialiased)",
-            lambda picture, scale: resize(picture, Fraction(1, scale)),
-        ),
+        ResizeKernel("bicubic", "MATLAB-compatible bicubic (a = -0.5, antialiased)", downscale),
         ResizeKernel(
             "bicubic-pillow",
             "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
-            _pillow(Image.Resampling.BICUBIC),
+            partial(_pillow, by=Image.Resampling.BICUBIC),
         ),
-        ResizeKernel("lanczos", "Pillow's Lanczos", _pillow(Image.Resampling.LANCZOS)),
+        ResizeKernel("lanczos", "Pillow's Lanczos", partial(_pillow, by=Image.Resampling.LANCZOS)),
         ResizeKernel("box", "mean of scale x scale pixels", _mean),
         ResizeKernel(
             "blur-down",
@@ -150,26 +143,18 @@ def filtered(
 
     start = scale * margin - kernel.shape[0] // 2 + int(offsets[0])
     height, width = (side // scale - 2 * margin for side in picture.shape[:2])
-    ends = (start + scale * (count - 1) + len(rows[0]) for count in (height, width))
-    beyond = [max(end - side, 0) for end, side in zip(ends, picture.shape[:2], strict=True)]
-    if start < 0 or any(beyond):
-        missing = [(max(-start, 0), far) for far in beyond]
-        picture = np.pad(picture, (*missing, (0, 0)), mode="symmetric")
-    skipped = max(start, 0)
-    # (H, C, W): both passes find their axis where a matrix product wants it.
-    planes = picture[skipped:, skipped:].transpose(0, 2, 1).astype(np.float32, order="C")
-    flat = planes.reshape(planes.shape[0], -1)
-    down = np.empty((height, flat.shape[1]), np.float32)
-    out = np.zeros((height * picture.shape[2], width), np.float32)
-    for column, row in zip(columns, rows, strict=True):
-        for made, read, band, parts in _products(column, scale, down.shape):
-            for part in parts:
-                down[made, part] = band @ flat[read, part]
-        lines = down.reshape(out.shape[0], -1)
-        for made, read, band, parts in _products(row, scale, out.shape[::-1]):
-            for part in parts:
-                out[part, made] += lines[part, read] @ band.T
-    return out.reshape(height, -1, width).transpose(0, 2, 1)
+    lines = picture
+    for axis, count in enumerate((height, width)):
+        whole = math.ceil(count / BLOCK) * BLOCK
+        read = np.arange(start, start + scale * (whole - 1) + len(rows[0]))
+        lines = lines.take(mirrored(read, picture.shape[axis]), axis)
+    lines = lines.astype(np.float32)
+    products = [
+        _products(_products(lines, column, scale).swapaxes(0, 1), row, scale)
+        for column, row in zip(columns, rows, strict=True)
+    ]
+    total: NDArray[np.float32] = np.sum(products, axis=0)
+    return total.swapaxes(0, 1)[:height, :width]
 
 
 def factors(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -183,25 +168,17 @@ def factors(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def _products(
-    weights: NDArray[np.float64], stride: int, shape: tuple[int, ...]
-) -> Iterator[tuple[slice, slice, NDArray[np.float32], list[slice]]]:
-    """Divide one pass, of so many output pixels along its axis and the others, into products.
-
-    Yields:
-        Output pixels; input pixels that they read; the matrix (output, input) between them, whose
-        rows are the weights, each shifted by ``stride`` against the one above; and the parts of
-        the other axes that one product may take.
-    """
+    lines: NDArray[np.float32], weights: NDArray[np.float64], stride: int
+) -> NDArray[np.float32]:
+    """Return weighted sums of lines (N, W, C), ``stride`` apart, in blocks of ``BLOCK``."""
     band = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
     for i in range(BLOCK):
         band[i, stride * i : stride * i + len(weights)] = weights
+    flat = lines.reshape(len(lines), -1)
+    read = sliding_window_view(flat, band.shape[1], axis=0)[:: stride * BLOCK].swapaxes(1, 2)
     step = max(WORK // band.size, 1)
-    parts = [slice(start, min(start + step, shape[1])) for start in range(0, shape[1], step)]
-    for start in range(0, shape[0], BLOCK):
-        size = min(BLOCK, shape[0] - start)
-        extent = stride * (size - 1) + len(weights)
-        read = slice(stride * start, stride * start + extent)
-        yield slice(start, start + size), read, band[:size, :extent], parts
+    parts = [band @ read[:, :, at : at + step] for at in range(0, flat.shape[1], step)]
+    return np.concatenate(parts, axis=2).reshape(-1, *lines.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,10 +288,9 @@ class UnsharpMask:
 
     def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
         """Return the sharpened picture (H, W, 3), not rounded."""
+        blurred = GaussianBlur(sigma=self.sigma).apply(picture, random)
         values = picture.astype(np.float32)
-        return values + self.amount * (
-            values - GaussianBlur(sigma=self.sigma).apply(values, random)
-        )
+        return values + self.amount * (values - blurred)
 
 
 @dataclass(frozen=True, kw_only=True)
