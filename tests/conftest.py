@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from srcli.cli.main import run
-from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
@@ -109,19 +106,3 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))
-
-
-@pytest.fixture
-def small_teacher(tmp_path) -> Path:
-    """Write weights x2 that enlarge a little otherwise than bicubic interpolation."""
-    torch.manual_seed(7)
-    options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
-    network: Any = build_network("g-idrn", scale=2, options=options)
-    network.start_from_bicubic()
-    with torch.no_grad():
-        for value in network.parameters():
-            value.add_(0.01 * torch.randn_like(value))
-    file: Path = tmp_path / "teacher.safetensors"
-    info = WeightsInfo(model="g-idrn", scale=2, network=options)
-    save_weights(file, network.state_dict(), info)
-    return file

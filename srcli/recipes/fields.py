@@ -183,8 +183,8 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     if not isinstance(value, Mapping):
         raise RecipeError(f"{where} must be a table of fields, got {value!r}")
     types = field_types(kind)
-    for name in value:
-        if name not in types:
+    for name, part in value.items():
+        if name not in types and part is not None:  # null: of a former version, and not used
             raise no_field([str(name)], kind, where)
     missing = [
         repr(each.name)
@@ -194,7 +194,7 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     if missing:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
     inside = "" if where == ROOT else f"{where}."
-    return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items()})
+    return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types})
 
 
 def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401

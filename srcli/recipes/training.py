@@ -117,27 +117,6 @@ class Adversarial(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distillation(Checked):
-    """Knowledge distillation: the output of a trained network, the teacher, as a target beside HR.
-
-    Detail of HR that LR does not determine is noise to a small network; a teacher's output is free
-    of it (as in FAKD, ICIP 2020, without its terms on features).
-    """
-
-    teacher: str
-    """A name of ``srx models``, taken at the scale of the training, or a weights file."""
-    share: Annotated[float, FRACTION] = 0.5
-    """Share of the losses that compares with the teacher's output, 0..1; HR has the rest."""
-    tta: bool = False
-    """Average the teacher over the 8 flips and rotations: better, at 8 times the cost."""
-
-    @classmethod
-    def named(cls, teacher: str) -> Distillation:
-        """Return the default settings with a teacher; recipes may give its name alone."""
-        return cls(teacher=teacher)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Schedule(Checked):
     """The learning rate over a stage, in fractions of the stage, so that it fits any budget."""
 
@@ -195,8 +174,6 @@ class Stage(Checked):
     """Weight of the supervision of attention maps, for networks that have them."""
     adversarial: Adversarial | None = None
     """Train against a discriminator; None trains by the losses alone."""
-    distillation: Distillation | None = None
-    """Learn from the output of a larger network, too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

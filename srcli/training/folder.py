@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from srcli.training.checkpoint import Position
 
-FIXED = ("scale", "seed", "data", "teacher")
+FIXED = ("scale", "seed", "data")
 """Settings that must not change when resuming; nor may the recipe."""
 NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
 """Fields of an entry that are no measurements."""
@@ -51,8 +51,6 @@ class RunRecord:
     """Processes that train together; another number rounds sums differently."""
     best_by: str | None = None
     """The set that decides which weights are the best, if it is not part of the data."""
-    teacher: str | None = None
-    """Digest of the weights that the recipe's teachers have, if it has any."""
 
 
 class RunFolder:
@@ -136,8 +134,8 @@ class RunFolder:
         the checkpoint, if it is that of the end.
         """
         try:
-            stored = RunRecord(**_read(self.run))
-        except TypeError as error:
+            stored: RunRecord = convert(_read(self.run), RunRecord, str(self.run))
+        except RecipeError as error:
             raise _damaged(self.run, f"cannot be resumed ({error})") from error
         if difference := self._difference(stored, recipe, record):
             raise CheckpointError(

@@ -1,4 +1,4 @@
-"""One iteration of a training: numerics, losses against HR and a teacher, a discriminator."""
+"""One iteration of a training: numerics, losses against HR, a discriminator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
-from srcli.layers.tiles import ORIENTATIONS, orient, undo_orientation
 from srcli.losses import WeightedLoss
 from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
 from srcli.models.discriminators import build_discriminator
-from srcli.models.weights import load_model, network_digest
 from srcli.threads import hold_setting
 from srcli.training.optimizers import (
     apply_gradients,
@@ -34,7 +32,7 @@ from srcli.training.parallel import ALONE, Team, average_gradients, average_valu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from srcli.recipes.training import Adversarial, Distillation, Stage, TrainRecipe
+    from srcli.recipes.training import Adversarial, Stage
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -166,9 +164,6 @@ class SupervisedStep:
             if not network.num_maps:
                 raise RecipeError("attention_weight: this network has no attention maps")
             self._attend = network.attend
-        self._teacher: Teacher | None = None
-        if stage.distillation is not None:
-            self._teacher = Teacher(stage.distillation, network, self.numerics)
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
         """Change the weights by one batch: LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1].
@@ -192,10 +187,6 @@ class SupervisedStep:
                 sr_image, maps = self._attend(lr_image)
         sr_image = sr_image.float()
         loss: Tensor = self.losses(sr_image, hr_image, lr_image)
-        if self._teacher is not None:
-            share = self._teacher.share
-            to_teacher = self.losses(sr_image, self._teacher(lr_image), lr_image)
-            loss = (1 - share) * loss + share * to_teacher
         if maps:
             loss = loss + self.stage.attention_weight * attention_loss(maps, lr_image, hr_image)
         return sr_image, loss
@@ -326,40 +317,6 @@ def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
     if stage.adversarial is None:
         return SupervisedStep(stage, context)
     return AdversarialStep(stage, stage.adversarial, context)
-
-
-class Teacher:
-    """Upscale LR patches by a trained network, which never changes."""
-
-    def __init__(self, settings: Distillation, student: Network, numerics: Numerics) -> None:
-        self.numerics = numerics
-        self.share = settings.share
-        self.ways = ORIENTATIONS if settings.tta else ORIENTATIONS[:1]
-        network = load_model(settings.teacher, student.scale)
-        own, other = student.colour, network.colour
-        if own != other:
-            raise RecipeError(
-                f"distillation: {settings.teacher} works on {other.upper()}, "
-                f"the network on {own.upper()}"
-            )
-        self.network = self.numerics.placed(network.requires_grad_(requires_grad=False))
-
-    @torch.no_grad()
-    def __call__(self, lr_image: Tensor) -> Tensor:
-        """Return SR (N, C, sP, sP) in fp32, without gradients, for LR (N, C, P, P)."""
-        outputs: list[Tensor] = []
-        for way in self.ways:
-            patches = orient(lr_image, *way).contiguous(memory_format=self.numerics.layout)
-            with self.numerics.autocasting():
-                sr_image: Tensor = self.network(patches)
-            outputs.append(undo_orientation(sr_image.float(), *way))
-        return sum(outputs[1:], outputs[0]) / len(outputs)
-
-
-def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:
-    """Return a digest of all teachers of a recipe with their weights; None without teachers."""
-    names = [stage.distillation.teacher for stage in recipe.stages if stage.distillation]
-    return " ".join(network_digest(load_model(name, scale))[:32] for name in names) or None
 
 
 def interpolation_error(lr_image: Tensor, hr_image: Tensor) -> Tensor:

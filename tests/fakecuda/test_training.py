@@ -7,7 +7,6 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from srcli.models import build_network
-from srcli.models.weights import load_model
 from srcli.recipes.files import load_recipe
 from srcli.training.steps import Numerics, StepContext, make_step
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda, on_gpu
@@ -37,12 +36,6 @@ def give_gradients(monkeypatch, *networks):
 def test_a_step_of_every_stage_keeps_all_state_on_the_gpu(name, half, monkeypatch):
     recipe, scale = load_recipe(name), 4
     network = build_network(recipe.model, scale=scale, options=recipe.network)
-    teachers = {
-        each.distillation.teacher: load_model(each.distillation.teacher, scale)
-        for each in recipe.stages
-        if each.distillation
-    }
-    monkeypatch.setattr("srcli.training.steps.load_model", lambda name, _: teachers[name])
     monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: [0] * len(tensor))
     numerics = Numerics(device=GPU, autocast=half, channels_last=True)
     with fake_cuda() as mode:

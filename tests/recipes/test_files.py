@@ -20,7 +20,6 @@ from srcli.recipes.files import (
 )
 from srcli.recipes.training import (
     Adversarial,
-    Distillation,
     LossTerm,
     Optimizer,
     Stage,
@@ -155,22 +154,6 @@ def test_the_discriminator_of_a_stage_changes_or_goes():
         assert apply_overrides(G_IDRN, [setting]).stages[0].adversarial == made
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        (["stages.0.distillation=g-idrn"], Distillation(teacher="g-idrn")),
-        (["stages.0.distillation.teacher=5.pth"], Distillation(teacher="5.pth")),
-        (
-            ["stages.0.distillation=g-idrn", "stages.0.distillation.share=1"],
-            Distillation(teacher="g-idrn", share=1.0),
-        ),
-        (["stages.0.distillation=g-idrn", "stages.0.distillation=null"], None),
-    ],
-)
-def test_a_teacher_is_given_by_name_or_by_fields(settings, expected):
-    assert apply_overrides(G_IDRN, settings).stages[0].distillation == expected
-
-
 def test_each_named_field_changes_and_nothing_else():
     assert apply_overrides(G_IDRN, []) == G_IDRN
     settings = [
@@ -243,8 +226,6 @@ def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
         ("stages.0.schedule.warmup=2", "warmup must be in 0..1, got 2"),
         ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
         ("stages.0.optimizer.momentum=0.3", r"^adam ignores momentum=0\.3; set the kind to sgd"),
-        ("stages.0.distillation.share=1", r"stages\.0\.distillation: missing 'teacher'"),
-        ("stages.0.distillation.teach=x", r"no field 'teach' in stages\.0\.distillation; did"),
         ("stages.0.adversarial.gamma=-1", "gamma must be above 0"),
         ("stages.0.losses=[]", "at least one loss"),
         ("ema_decay.x=1", "single value"),

@@ -42,7 +42,7 @@ from srcli.training.checkpoint import read_position
 from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
-from srcli.training.steps import StepContext, teachers_digest
+from srcli.training.steps import StepContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +223,6 @@ class _TrainingRun:
         stage_budgets(self.recipe, options.budget)
         for stage in self.recipe.stages:
             require_divisible(stage.batch, self.team)
-        self.teacher = teachers_digest(self.recipe, options.scale)
         initial = initial_weights(self.recipe, options.scale, options.init)
         self.options = replace(options, init=initial)
         if self.team.rank == 0 and options.tensorboard is not None:
@@ -261,7 +260,6 @@ class _TrainingRun:
             threads=numerics.threads,
             processes=team.size,
             best_by=deciding_set(sets),
-            teacher=self.teacher,
         )
         budget = team.on_rank_zero(partial(self._store, record, resumes=resumes))
         if team.rank == 0:

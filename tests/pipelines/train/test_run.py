@@ -276,26 +276,6 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
 
-def test_a_taught_training_goes_on_bit_for_bit_and_with_the_same_teacher_only(
-    options, small_teacher, tmp_path
-):
-    taught = replace(options, overrides=(*TINY, f"stages.0.distillation={small_teacher}"))
-    train(replace(taught, out=tmp_path / "at once"))
-    train(taught, stop=stop_after(11))
-    again = replace(taught, resume=True)
-    kept = small_teacher.read_bytes()
-    small_teacher.write_bytes((tmp_path / "at once" / "last.safetensors").read_bytes())
-    assert "its teacher is" in refusal(again, CheckpointError)
-    small_teacher.write_bytes(kept)
-    train(again)
-    assert same_tensors(options.out / "last.safetensors", tmp_path / "at once" / "last.safetensors")
-    small_teacher.unlink()
-    assert f"{small_teacher}: no such weights file" in refusal(
-        replace(taught, out=tmp_path / "new"), ModelError
-    )
-    assert not (tmp_path / "new").exists()
-
-
 def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(options):
     leap = (
         "stages.0.schedule.kind=step",
