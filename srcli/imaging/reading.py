@@ -138,12 +138,11 @@ def upright(image: Array, orientation: int) -> Array:
     return np.ascontiguousarray(image)
 
 
-def open_picture(path: Path, *, remote: bool = False, confined: bool = False) -> Picture:
+def open_picture(path: Path, *, confined: bool = False) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
     The path may be a ``DatasetName``. Files beside it can make it a raster, such as world files.
-    Rasters may use the network if they are ``remote``; those made of other files are no pictures
-    if they are to be ``confined``.
+    Rasters made of other files are no pictures if they are to be ``confined``.
     """
     from srcli.imaging.rasters.opening import DatasetName, companion_reason, open_by_gdal
 
@@ -156,7 +155,7 @@ def open_picture(path: Path, *, remote: bool = False, confined: bool = False) ->
                 if picture.raster is None:
                     picture = replace(picture, raster=companion_reason(picture))
                 return picture
-    found = open_by_gdal(path, remote=remote, confined=confined)
+    found = open_by_gdal(path, confined=confined)
     if found is None:
         raise _not_a_picture(path)
     return found

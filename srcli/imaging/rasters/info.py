@@ -122,8 +122,6 @@ class RasterInfo:
     path: Path
     files: tuple[str, ...] = ()
     """Names of all files it consists of: itself, sources of (nested) mosaics, masks beside it."""
-    remote: bool = False
-    """Reading it may use the network."""
     height: int
     width: int
     bands: tuple[BandInfo, ...]
@@ -149,10 +147,10 @@ class RasterInfo:
     """Messages for the user on parts of the file that are ignored."""
 
 
-def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
+def read_info(path: Path) -> RasterInfo:
     """Read the metadata of any file with bands of real numbers, without decoding pixels."""
-    dataset, georeferenced = open_with_georeference(path, remote=remote)
-    with dataset, reading_errors(path, "its header cannot be read", remote=remote):
+    dataset, georeferenced = open_with_georeference(path)
+    with dataset, reading_errors(path, "its header cannot be read"):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
@@ -176,8 +174,7 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
                 palette = dict(dataset.colormap(1))
         return RasterInfo(
             path=path,
-            files=dataset_files(dataset, remote=remote),
-            remote=remote,
+            files=dataset_files(dataset),
             height=dataset.height,
             width=dataset.width,
             bands=bands,

@@ -52,6 +52,7 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones. Files given
 by name may have any."""
 
+_online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _EXEMPTIONS = ("no_proxy", "NO_PROXY")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
@@ -64,20 +65,19 @@ _NETWORK_DRIVERS = frozenset(
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {"DIMAP", "PDS4", "SAFE", "SENTINEL2", "RS2", "TSX"}
 """Drivers of headers that name other files, anywhere on the disk."""
-_ARCHIVES = ("zip", "tar", "gzip")
 _IN_ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|\{)+")
 _REMOTE = re.compile(
     r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
     # an HDF5 file's own paths follow "://": HDF5:"a.h5"://group/band
-    rf"|(?<![\w.])(?!(?:{'|'.join(_ARCHIVES)}|file|vrt)://)[\w+]+://"
+    r"|(?<![\w.])(?!(?:zip|tar|gzip|file|vrt)://)[\w+]+://"
     rf"|^({'|'.join(_NETWORK_DRIVERS)}):",
     re.IGNORECASE,
 )
 _SCHEMES = {
-    "file": "", "zip": "/vsizip/", "tar": "/vsitar/", "gzip": "/vsigzip/", "s3": "/vsis3/",
-    "gs": "/vsigs/", "az": "/vsiaz/", "oss": "/vsioss/", "http": "/vsicurl/http://",
-    "https": "/vsicurl/https://", "ftp": "/vsicurl/ftp://",
-}  # fmt: skip
+    "file": "",
+    **{name: f"/vsi{name}/" for name in ("zip", "tar", "gzip", "s3", "gs", "az", "oss")},
+    **dict.fromkeys(("http", "https", "ftp"), "/vsicurl/"),
+}
 _DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
 _MOST_LISTED = 30
 _PRODUCT_HEADERS = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
@@ -94,20 +94,8 @@ _FORMATS: tuple[tuple[bytes | str, str, frozenset[str]], ...] = (
 _CONTAINERS = frozenset({".nc", ".h5", ".hdf", ".safe"})
 # Formats of photographs that GDAL georeferences by files beside them.
 _WITH_SIDECARS = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
-_PLACE, _SENSOR = "a place on the map", "a sensor model"
-_WORLD = rb"\A\s*([-+.\dEe]+(\s+|\Z)){6}"
-"""A world file: six numbers, one a line."""
-# Other files beside a picture: what follows its stem, or its name, a part of them, its meaning.
-_AFTER_STEM = (
-    ("_rpc.txt", rb"LINE_OFF", _SENSOR),
-    (".rpb", rb"lineOffset", _SENSOR),
-    (".tab", rb"!table", _PLACE),
-)
-_AFTER_NAME = (
-    (".msk", rb"", "a mask of valid pixels"),
-    (".aux.xml", rb'<SRS|<GeoTransform|<GCPList|<GeodataXform|domain="RPC"', _PLACE),
-    (".aux.xml", rb"<NoDataValue", "a nodata value"),
-)
+_SIDECARS = (".wld", "_rpc.txt", ".rpb", ".tab")
+"""World files, sensor models and MapInfo's places, by what follows the stem of a picture."""
 
 
 class DatasetName(PlatformPath):
@@ -210,12 +198,14 @@ def product_header(folder: Path) -> Path | None:
 
 @contextmanager
 def network_access(*, allowed: bool) -> Iterator[None]:
-    """Keep the whole process off the network, unless it is allowed.
+    """Let the whole process read rasters from the network, or keep it off there, as it is without.
 
     ``OFFLINE`` leaves out servers that the environment exempts from proxies, and libraries that
     make requests of their own.
     """
-    before = dict(os.environ)
+    global _online
+    before, environment = _online, dict(os.environ)
+    _online = allowed
     if not allowed:
         os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
         for name in _EXEMPTIONS:
@@ -223,24 +213,24 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     try:
         yield
     finally:
+        _online = before
         for name in (*_PROXIES, *_EXEMPTIONS):
             os.environ.pop(name, None)
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 @cache
-def allowed_drivers(*, remote: bool, refused: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return the names of GDAL's drivers that may open a file, without those of the network."""
+def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return the names of GDAL's drivers that may open a file."""
     import rasterio
 
-    refused |= frozenset() if remote else _NETWORK_DRIVERS
     with rasterio.Env() as env:
         return tuple(name for name in env.drivers() if name not in refused)
 
 
-def open_raster(path: Path, *, remote: bool = False) -> DatasetReader:
+def open_raster(path: Path) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread."""
-    return open_with_georeference(path, remote=remote)[0]
+    return open_with_georeference(path)[0]
 
 
 def keep_blocks(limit_bytes: int) -> None:
@@ -253,19 +243,18 @@ def keep_blocks(limit_bytes: int) -> None:
     set_gdal_config("GDAL_CACHEMAX", limit_bytes)
 
 
-def open_with_georeference(
-    path: Path, *, remote: bool = False, confined: bool = False
-) -> tuple[DatasetReader, bool]:
+def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[DatasetReader, bool]:
     """Open a raster and tell if it has a transform, control points or RPCs.
 
     In rasterio's handle an identity transform and none at all look alike (and for some formats it
-    is arbitrary); only the warning given on opening distinguishes them. ``remote`` files may be on
-    the network, ``confined`` ones lead to no other file.
+    is arbitrary); only the warning given on opening distinguishes them. ``confined`` files lead to
+    no other file.
     """
     name, advice = str(path.absolute()), _DAMAGED
     refused = _INDIRECT_DRIVERS if confined else frozenset()
+    refused |= frozenset() if _online else _NETWORK_DRIVERS
     if isinstance(path, DatasetName):
-        if not remote and is_remote(str(path)):
+        if not _online and is_remote(str(path)):
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
         name, refused = path.gdal, refused | (_MOSAIC_DRIVERS if path.in_archive else frozenset())
         if path.container not in (None, Path(path.text)):
@@ -274,16 +263,16 @@ def open_with_georeference(
         with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
-        with reading_errors(path, "GDAL cannot open it", remote=remote, advice=advice):
+        with reading_errors(path, "GDAL cannot open it", advice=advice):
             from rasterio.errors import NotGeoreferencedWarning
             from rasterio.io import DatasetReader
 
             keep_blocks(BLOCK_CACHE)
             with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                drivers = allowed_drivers(remote=remote, refused=refused)
-                dataset = DatasetReader(name, driver=[*drivers], sharing=False)
-            _check_mosaic(path, dataset, remote=remote)
+                drivers = [*allowed_drivers(refused=refused)]
+                dataset = DatasetReader(name, driver=drivers, sharing=False)
+            _check_mosaic(path, dataset)
             if isinstance(path, DatasetName) and dataset.tags().get("EXIF_Orientation", "1") != "1":
                 raise PictureError(
                     f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
@@ -296,7 +285,7 @@ def open_with_georeference(
     return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
 
 
-def _check_mosaic(path: Path, dataset: DatasetReader, *, remote: bool) -> None:
+def _check_mosaic(path: Path, dataset: DatasetReader) -> None:
     """Refuse a mosaic that copies bytes of files elsewhere, or is made of files on the network."""
     text = dataset.tags(ns="xml:VRT").get("xml:VRT") if dataset.driver == "VRT" else None
     if not text:
@@ -307,7 +296,7 @@ def _check_mosaic(path: Path, dataset: DatasetReader, *, remote: bool) -> None:
         raise PictureError(f"{path}: its XML is damaged ({error}); export it again") from None
     for source in root.iter("SourceFilename"):
         name = source.text or ""
-        if not remote and is_remote(name):
+        if not _online and is_remote(name):
             raise PictureError(
                 f"{path}: reads {name!r} from the network; --allow-remote permits it"
             )
@@ -318,7 +307,7 @@ def _check_mosaic(path: Path, dataset: DatasetReader, *, remote: bool) -> None:
             raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
 
 
-def dataset_files(dataset: DatasetReader, *, remote: bool = False) -> tuple[str, ...]:
+def dataset_files(dataset: DatasetReader) -> tuple[str, ...]:
     """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only."""
     found = dict.fromkeys(dataset.files)
     waiting = list(found)[1:]
@@ -326,7 +315,7 @@ def dataset_files(dataset: DatasetReader, *, remote: bool = False) -> tuple[str,
         path = Path(waiting.pop())
         # of what is missing, or a URL, reading the pixels tells the reason
         if path.suffix.lower() == ".vrt" and path.is_file():
-            with open_raster(path, remote=remote) as mosaic:
+            with open_raster(path) as mosaic:
                 new = [name for name in mosaic.files if name not in found]
             found |= dict.fromkeys(new)
             waiting += new
@@ -334,9 +323,7 @@ def dataset_files(dataset: DatasetReader, *, remote: bool = False) -> tuple[str,
 
 
 @contextmanager
-def reading_errors(
-    path: Path, failure: str, *, remote: bool = False, advice: str = _DAMAGED
-) -> Iterator[None]:
+def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
     ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``.
@@ -348,7 +335,7 @@ def reading_errors(
             f"{path}: rasters need rasterio; install it, or convert the file to PNG"
         ) from None
     try:
-        options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if remote else OFFLINE)}
+        options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if _online else OFFLINE)}
         with rasterio.Env(**options):
             yield
     except MemoryError as error:
@@ -374,10 +361,10 @@ def reason_of(error: BaseException) -> str:
     return text[:200] or type(error).__name__
 
 
-def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
+def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
     """Open a file as a raster; None if GDAL does not, and nothing but GDAL says that it is one."""
     try:
-        with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
+        with open_with_georeference(path, confined=confined)[0] as dataset:
             kinds = dataset.dtypes or ("uint8",)  # a container has no bands
             return Picture(
                 path=path,
@@ -397,26 +384,25 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
 
 
 def companion_reason(picture: Picture) -> str | None:
-    """Return the reason that a file beside a picture gives to read it as a raster; None without."""
-    path = picture.path
-    if picture.format not in _WITH_SIDECARS:
+    """Return what files beside a picture, as GDAL reads them, say that makes it a raster."""
+    stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
+    tails = [*_SIDECARS, f"{ending}w", f"{ending[:2]}{ending[-1:]}w"]  # .tifw, .tfw
+    names = [stem + either for tail in tails for either in (tail, tail.upper())]
+    names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
+    if picture.format not in _WITH_SIDECARS or not any(map(os.path.exists, names)):
         return None
-    ending = path.suffix.lower().removeprefix(".")
-    worlds = [".wld"] if not ending else [".wld", f".{ending[0]}{ending[-1]}w", f".{ending}w"]
-    tails = [*((world, _WORLD, _PLACE) for world in worlds), *_AFTER_STEM]
-    names = [
-        (path.stem + either, sign, what)
-        for tail, sign, what in tails
-        for either in (tail, tail.upper())
-    ]
-    names += [(path.name + tail, sign, what) for tail, sign, what in _AFTER_NAME]
-    folder = os.path.dirname(path)  # noqa: PTH120 - paths are slow to make
-    for name, sign, what in names:
-        there = os.path.join(folder, name)  # noqa: PTH118 - as above
-        text = _beginning(Path(there)) if os.path.exists(there) else None  # noqa: PTH110
-        if text is not None and re.search(sign, text):
-            return f"{what} ({name})"
-    return None
+    try:
+        dataset, is_placed = open_with_georeference(picture.path)
+    except PictureError:
+        return None
+    with dataset:
+        kinds = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
+        known = {
+            "a place on the map": is_placed,
+            "a mask of valid pixels": "per_dataset" in kinds and "alpha" not in kinds,
+            "a nodata value": any(value is not None for value in dataset.nodatavals),
+        }
+    return next((f"{what}, by a file beside it" for what, there in known.items() if there), None)
 
 
 def _beginning(path: Path) -> bytes | None:
@@ -433,7 +419,7 @@ def _explain(path: Path) -> str | None:
     head = (file and _beginning(file)) or b""
     for sign, name, drivers in _FORMATS:
         fits = head.startswith(sign) if isinstance(sign, bytes) else path.suffix.lower() == sign
-        if fits and drivers.isdisjoint(allowed_drivers(remote=True)):
+        if fits and drivers.isdisjoint(allowed_drivers()):
             return (
                 f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
                 "installed, with gdal_translate"
@@ -457,18 +443,15 @@ def _members(archive: Path) -> list[str]:
 
 def _without_scheme(text: str) -> str:
     """Turn a URI as rasterio knows them into GDAL's name: ``zip://a.zip!b.tif``."""
-    found = re.fullmatch(r"([\w+]+)://(.*)", text, re.DOTALL)
-    kinds = found[1].lower().split("+") if found else []
-    if found is None or not _SCHEMES.keys() >= set(kinds):
+    scheme, _, rest = text.partition("://")
+    kinds = scheme.lower().split("+")
+    if not rest or not _SCHEMES.keys() >= set(kinds):
         return text
-    file, _, member = found[2].rpartition("!") if kinds[0] in _ARCHIVES else ("", "", found[2])
-    if not file:
-        file, member = member, ""
-    if kinds[-1] not in _ARCHIVES:
-        file = f"{_SCHEMES[kinds.pop()]}{file}"
-    for kind in reversed(kinds):
-        file = f"{_SCHEMES[kind]}{file}" if kind == "gzip" else f"{_SCHEMES[kind]}{{{file}}}"
-    return f"{file}/{member.lstrip('/')}" if member else file
+    if kinds[0] in ("zip", "tar"):
+        rest = re.sub(r"!/*", "/", rest, count=1)
+    if _SCHEMES[kinds[-1]] == "/vsicurl/":
+        rest = f"{kinds[-1]}://{rest}"
+    return "".join(_SCHEMES[kind] for kind in kinds) + rest
 
 
 def _split(name: str) -> tuple[str, str]:

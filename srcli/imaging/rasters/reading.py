@@ -77,7 +77,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         places = sorted(place for group in layout.groups for place in group)
         self.interpolated_bands = places or [*range(layout.channels)]
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
-        self._dataset = open_raster(info.path, remote=info.remote)
+        self._dataset = open_raster(info.path)
         keep_blocks(_cache_for(info, rows))
 
     def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
@@ -95,7 +95,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
         failure = f"rows {top} to {bottom} cannot be read"
-        with self._lock, reading_errors(info.path, failure, remote=info.remote):
+        with self._lock, reading_errors(info.path, failure):
             # decoded into place, without a second copy by bands
             if self._one_kind:
                 self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))

@@ -66,8 +66,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """
     asked = bool(options.raster.asked_for)
     try:
-        remote = options.allow_remote
-        picture = open_picture(item.source, remote=remote, confined=item.from_folder)
+        picture = open_picture(item.source, confined=item.from_folder)
     except PictureError:
         if asked and not item.from_folder and not options.of_photographs:
             return None  # reading it fails with the reason
@@ -273,7 +272,7 @@ def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _V
         if picture := open_photograph(item, options):
             height, width = options.final_size(picture.height, picture.width)
         else:
-            info = read_info(item.source, remote=options.allow_remote)
+            info = read_info(item.source)
             window, _ = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
             height, width = window.height * options.scale, window.width * options.scale
         found = open_picture(item.target)

@@ -22,7 +22,7 @@ from srcli.files import attributes_for, free_disk
 from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opening import DatasetName, file_on_disk
+from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
 from srcli.imaging.rasters.reading import MaskedSink, RasterSource
@@ -90,7 +90,7 @@ class RasterJob:
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output."""
     asked = options.raster
-    info = _with_nodata(read_info(item.source, remote=options.allow_remote), asked)
+    info = _with_nodata(read_info(item.source), asked)
     if options.strip_metadata:  # all tags but a part of the georeference
         own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
         bands = tuple(replace(band, tags={}) for band in info.bands)
@@ -457,12 +457,12 @@ def upscale_unit(
     """
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     if isinstance(unit, RasterUnit):
-        with threads(place.threads or None):
+        with threads(place.threads or None), network_access(allowed=options.allow_remote):
             return do_raster_unit(replace(unit, options=options), progress.task("tiles"))
     pool = cached_pool(options.model, options.scale, options.engine)
     reporter = Reporter(progress)
     reporter.open()
-    with threads(place.threads or None):
+    with threads(place.threads or None), network_access(allowed=options.allow_remote):
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         rasters = PhotographRun(pool, options, reporter, sharing).upscale(unit.items)
         large = [item for item in rasters if _is_large(item, options)]
@@ -475,7 +475,7 @@ def upscale_unit(
 def _is_large(item: Item, options: UpscaleOptions) -> bool:
     """Return True for a raster that is worth the work of all workers."""
     with suppress(SrxError):  # upscaling it gives the reason
-        info = read_info(item.source, remote=options.allow_remote)
+        info = read_info(item.source)
         window, _ = choose_window(info, srcwin=options.raster.srcwin, bounds=options.raster.bounds)
         return window.height * window.width * options.scale**2 >= LARGE
     return False

@@ -154,7 +154,7 @@ def test_tags_of_gdal_and_masks_among_the_pages_are_signs(save, noise, tmp_path)
     assert raster_reason(pages) is None
 
 
-@pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("form", ["short", "long", "wld", "upper"])
 def test_a_world_file_beside_a_picture(tmp_path, name, form):
     suffix = {"JPEG": "jpg", "TIFF": "tif"}.get(name, name.lower())
@@ -166,35 +166,40 @@ def test_a_world_file_beside_a_picture(tmp_path, name, form):
     path.with_suffix(f".{world}").write_text("no numbers")
     assert raster_reason(path) is None
     path.with_suffix(f".{world}").write_text(WORLD)
-    assert raster_reason(path) == f"a place on the map (a.{world})"
-    if name != "WEBP" and form != "upper":
-        assert read_info(path).place.is_known
+    assert raster_reason(path) == "a place on the map, by a file beside it"
+    assert read_info(path).place.is_known
+
+
+SENSOR = "".join(
+    f"{name}: {number}\n"
+    for number, name in enumerate(
+        [f"{axis}_{kind}" for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")
+         for kind in ("OFF", "SCALE")]
+        + [f"{axis}_{part}_COEFF_{n}" for axis in ("LINE", "SAMP") for part in ("NUM", "DEN")
+           for n in range(1, 21)],
+        1,
+    )
+)  # fmt: skip
+PLACE = "<GeoTransform>100,2,0,500,0,-2</GeoTransform>"
+NODATA = '<PAMRasterBand band="1"><NoDataValue>0</NoDataValue></PAMRasterBand>'
+TABLE = """!table
+Definition Table
+  File "a.tif"
+  Type "RASTER"
+  (100,500) (0,0) Label "A",
+  (114,500) (7,0) Label "B",
+  (100,488) (0,6) Label "C"
+  CoordSys Earth Projection 1, 0
+"""
 
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a_RPC.TXT", "LINE_OFF: 5\nSAMP_OFF: 5\n", "a sensor model (a_RPC.TXT)"),
-        ("a.RPB", "BEGIN_GROUP = IMAGE\n lineOffset = 5;\n", "a sensor model (a.RPB)"),
-        ("a.tab", '!table\n!version 300\nDefinition Table\n  File "a.tif"\n', "a place"),
-        ("a.tif.msk", "", "a mask of valid pixels (a.tif.msk)"),
-        (
-            "a.tif.aux.xml",
-            '<PAMDataset><Metadata domain="RPC"><MDI key="LINE_OFF">5</MDI></Metadata>'
-            "</PAMDataset>",
-            "a place on the map (a.tif.aux.xml)",
-        ),
-        (
-            "a.tif.aux.xml",
-            "<PAMDataset><GeoTransform>100,2,0,500,0,-2</GeoTransform></PAMDataset>",
-            "a place on the map (a.tif.aux.xml)",
-        ),
-        (
-            "a.tif.aux.xml",
-            '<PAMDataset><PAMRasterBand band="1"><NoDataValue>0</NoDataValue></PAMRasterBand>'
-            "</PAMDataset>",
-            "a nodata value (a.tif.aux.xml)",
-        ),
+        ("a_RPC.TXT", SENSOR, "a place"),
+        ("a.tab", TABLE, "a place"),
+        ("a.tif.aux.xml", f"<PAMDataset>{PLACE}</PAMDataset>", "a place"),
+        ("a.tif.aux.xml", f"<PAMDataset>{NODATA}</PAMDataset>", "a nodata value"),
         ("a.tab", "name\tprice\n", None),
         ("a.RPB", "notes", None),
         ("a.tif.aux.xml", "<PAMDataset><Metadata/></PAMDataset>", None),
@@ -206,6 +211,13 @@ def test_other_files_beside_a_picture(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     reason = raster_reason(path)
     assert reason is None if words is None else words in str(reason)
+
+
+def test_a_mask_beside_a_picture(save, noise):
+    mask = np.eye(6, 7, dtype=bool)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
+        path = save("a.tif", noise((6, 7)), then=lambda file: file.write_mask(mask), **NOWHERE)
+    assert raster_reason(path) == "a mask of valid pixels, by a file beside it"
 
 
 @pytest.mark.parametrize(
