@@ -6,14 +6,13 @@ Pictures are read, enlarged by every candidate and compared with HR.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -294,53 +293,32 @@ class Reference:
 
         ``bicubic`` is the PSNR of bicubic interpolation instead.
         """
+        chain, pair, border = self.options.conversions, self.pair, self.options.border(self.scale)
         if metric == "consistency":
-            return self._consistency(sr)
+            both = chain.downscale(sr, self.scale, self.options.lr_kernel), pair.lr
+            if pair.lr.dtype.kind == "f":
+                return fidelity.psnr(*(each.astype(np.float64) * 255 for each in both))
+            return fidelity.psnr(*(self._planes(each, 0) for each in both))
         if metric == "ifc":
-            return self._ifc.score(self._planes(sr, luma=True))
+            return self._ifc.score(self._planes(sr, border, luma=True))
         if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
-            border = self.options.border(self.scale)
             inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-            return fidelity.perceptual_distance(metric, sr[inside], self.pair.hr[inside])
+            return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
         if metric == "bicubic":
-            chain, gray = self.options.conversions, self.pair.gray
-            enlarged = resize(chain.to_input(self.pair.lr, gray=gray), self.scale)
-            sr, metric = chain.to_uint8(enlarged, gray=gray), "psnr"
-        planes, hr = self._planes(sr), self._hr
+            enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self.scale)
+            sr, metric = chain.to_uint8(enlarged, gray=pair.gray), "psnr"
+        planes, hr = (self._planes(each, border) for each in (sr, pair.hr))
         if metric in ("low", "high"):
             return fidelity.split_psnr(planes, hr)[metric == "high"]
         return {"psnr": fidelity.psnr, "ssim": fidelity.ssim}[metric](planes, hr)
 
     @cached_property
-    def _hr(self) -> Array:
-        return self._planes(self.pair.hr)
-
-    @cached_property
     def _ifc(self) -> ifc.IfcReference:
-        return ifc.IfcReference(self._planes(self.pair.hr, luma=True))
+        border = self.options.border(self.scale)
+        return ifc.IfcReference(self._planes(self.pair.hr, border, luma=True))
 
-    def _planes(self, picture: Array, shave: int | None = None, *, luma: bool = False) -> Array:
-        shave = self.options.border(self.scale) if shave is None else shave
+    def _planes(self, picture: Array, shave: int, *, luma: bool = False) -> Array:
         return self.options.rules.planes(picture, shave, gray=self.pair.gray, luma=luma)
-
-    def _consistency(self, sr: Array) -> float:
-        chain, lr = self.options.conversions, self.pair.lr
-        small = chain.downscale(sr, self.scale, self.options.lr_kernel)
-        if lr.dtype.kind == "f":
-            return fidelity.psnr(*(each.astype(np.float64) * 255 for each in (small, lr)))
-        return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
-
-
-class Enlarged(NamedTuple):
-    """A picture enlarged by one candidate, with its scores that are being computed."""
-
-    sr: Array
-    seconds: float | None
-    scores: dict[str, Future[float]]
-
-    def wait(self) -> dict[str, float]:
-        """Wait for the scores, and raise what went wrong."""
-        return {name: score.result() for name, score in self.scores.items()}
 
 
 @dataclass
@@ -357,6 +335,8 @@ class ScoredPicture:
     """None where it could not be read."""
     sr: dict[str, Array] = field(default_factory=dict)
     """By model, (H, W, 3) uint8, of models whose scores are there."""
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    """Time of each network alone."""
     psnr: dict[str, float] = field(default_factory=dict)
     """Likewise, of the whole picture under the protocol."""
 
@@ -399,41 +379,29 @@ class EvalShare:
     ) -> Iterator[ScoredPicture]:
         """Yield what came of every picture, in their order."""
         on_cpu = choose_device(self.options.engine.device).type == "cpu"
-        depth = 0 if on_cpu else GPU_DEPTH
-        candidates: list[Candidate] = [*networks, *self.folders]
-        wanted = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
-        pool = ThreadPoolExecutor(WORKERS)  # reads pictures and scores them
-        pictures = (picture for _, picture in self.items)
-        ahead = ReadAhead(self._read, pictures, ahead=max(1, depth), pool=pool)
-        pending: deque[Callable[[], ScoredPicture]] = deque()
-        try:
-            for picture, reading in ahead:
-                task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
-                own = ScoredPicture(self.scale, self.dataset, picture.name)
-                made: dict[str, Enlarged] = {}
-                own.pair = own.attempt(reading.result, None, progress, place=picture.where)
-                if pair := own.pair:
-                    reference = Reference(pair, self.options, self.scale)
-                    for candidate in candidates:
-                        if on_cpu:
-                            wait(
-                                [score for each in made.values() for score in each.scores.values()]
-                            )
-                        call = partial(candidate.enlarge, pair)
-                        if enlarged := own.attempt(call, candidate.label, progress):
-                            sr, seconds = enlarged
-                            scores = {n: pool.submit(reference.score, sr, n) for n in wanted}
-                            made[candidate.label] = Enlarged(sr, seconds, scores)
-                pending.append(partial(self._finish, own, made, progress))
-                ahead.fill()  # now, because nothing is being timed
-                while len(pending) > depth:
-                    yield pending.popleft()()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            score = partial(self._score, pool, progress)
+            enlarged = self._enlarge([*networks, *self.folders], progress, task)
+            depth = 0 if on_cpu else GPU_DEPTH
+            with ReadAhead(score, enlarged, ahead=depth, workers=GPU_DEPTH) as scored:
+                for _, each in scored:
+                    yield each.result()
                     task.advance(1)
-            for finish in pending:
-                yield finish()
-                task.advance(1)
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+    def _enlarge(
+        self, candidates: Sequence[Candidate], progress: Progress, task: Task
+    ) -> Iterator[ScoredPicture]:
+        """Yield every picture, enlarged and not scored yet."""
+        for _, picture in self.items:
+            task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
+            own = ScoredPicture(self.scale, self.dataset, picture.name)
+            read = partial(self._read, picture)
+            if pair := own.attempt(read, None, progress, place=picture.where):
+                own.pair = pair
+                for each in candidates:
+                    if found := own.attempt(partial(each.enlarge, pair), each.label, progress):
+                        own.sr[each.label], own.seconds[each.label] = found
+            yield own
 
     def _read(self, picture: SetPicture) -> Pair:
         """Read a picture; one that is too small for a metric is refused."""
@@ -451,15 +419,22 @@ class EvalShare:
             )
         return pair
 
-    def _finish(
-        self, own: ScoredPicture, made: Mapping[str, Enlarged], progress: Progress
+    def _score(
+        self, pool: ThreadPoolExecutor, progress: Progress, own: ScoredPicture
     ) -> ScoredPicture:
-        """Wait for the scores of a picture."""
-        for model, each in made.items():
-            values = own.attempt(each.wait, model, progress)
-            if values is not None:
-                own.sr[model], own.psnr[model] = each.sr, values.get("psnr", math.nan)
-                place = self.scale, self.dataset, own.picture, model
-                bicubic = values.pop("bicubic", None)
-                own.scores.append(PictureScore(*place, values, each.seconds, bicubic))
+        """Score what the candidates made of a picture; the pool takes the metrics."""
+        if own.pair is None:
+            return own
+        reference = Reference(own.pair, self.options, self.scale)
+        names = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
+        for model, sr in [*own.sr.items()]:
+            found = pool.map(partial(reference.score, sr), names)
+            scores: list[float] | None = own.attempt(partial(list, found), model, progress)
+            if scores is None:
+                del own.sr[model]
+                continue
+            values = dict(zip(names, scores, strict=True))
+            own.psnr[model], bicubic = values.get("psnr", math.nan), values.pop("bicubic", None)
+            place = self.scale, self.dataset, own.picture, model
+            own.scores.append(PictureScore(*place, values, own.seconds[model], bicubic))
         return own
