@@ -44,14 +44,13 @@ def command(
     if kind not in (".png", ".html"):
         raise UsageError(f"{out}: give a name that ends in .png or .html")
     check_targets({"OUT": out})
-    from srcli.imaging.photograph import Metadata, Photograph
+    from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.pipelines.compare import Part, compare, compare_page, draw_sheet
+    from srcli.pipelines.compare import Part, compare, compare_page, compare_sheet
 
     with Console(quiet=quiet) as console:
         found = compare(photo, models, scale, [Part(*area) for area in crop], console)
     if kind == ".html":
         write_text(str(out), compare_page(photo, scale, found))
     else:
-        sheet = Photograph(pixels=draw_sheet(found), alpha=None, metadata=Metadata())
-        write_photograph(out, sheet, fmt="png")
+        write_photograph(out, Photograph(pixels=compare_sheet(found)), fmt="png")

@@ -11,7 +11,6 @@ import click
 from srcli.cli.console import json_text, make_console, print_table, write_formats
 from srcli.cli.options import (
     GroupedCommand,
-    parse_area,
     pick,
     published,
     result_targets,
@@ -35,7 +34,7 @@ Examples:
   srx eval -m g-idrn -s 4 --data Set14 --jpeg 75  LR with JPEG artefacts
   srx eval --sr other_x4/ --hr hr/ -s 4           SR of another program
   srx eval -m bicubic -s 4 --data Set5 --chain luma-float
-  srx eval -m g-idrn --data Set14 --figure crops.png --crop comic:40,30,80,80
+  srx eval -m g-idrn --data Set14 --figure crops.png
 
 A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K, EDSR
 and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
@@ -67,8 +66,6 @@ Results:
   json_file csv_file markdown_file
   --html FILE                   Write a page with tables, charts and crops, to open offline.
   --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
-  --crop IMG:X,Y,W,H... -> crops
-      Crop for --figure, in HR pixels; repeatable. [default: chosen]
   --save-images DIRECTORY       Write every SR picture as PNG.
 Device and speed:
   device executor
@@ -81,16 +78,7 @@ Messages:
 """
 
 
-def parse_place(text: str) -> tuple[str, int, int, int, int]:
-    """Parse a picture's name and an area of it, such as ``bird:100,60,80,80``."""
-    picture, colon, area = text.rpartition(":")
-    if not colon:
-        raise ValueError(f"{text!r} is not IMG:X,Y,W,H, such as bird:100,60,80,80")
-    return picture, *parse_area(area)
-
-
 KINDS = {
-    "crop": parse_place,
     "N": click.INT,
     "tile": click.IntRange(min=16),
     "jpeg": click.INT,
@@ -108,25 +96,21 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     names its protocol.
     """
     from srcli.cli.console import Console
+    from srcli.imaging.photograph import Photograph
+    from srcli.imaging.writing import write_photograph
     from srcli.models.weights import default_scale
     from srcli.pipelines.evaluate import report
-    from srcli.pipelines.evaluate.crops import CropPlace, cut_places, save_pictures, write_figure
+    from srcli.pipelines.evaluate.crops import cut_crops, draw_figure, save_pictures
     from srcli.pipelines.evaluate.run import evaluate
     from srcli.pipelines.executors import choose_executor
 
     targets = result_targets(given)
-    if given["crops"] and not given["figure"]:
-        raise UsageError("--crop: give --figure FILE as well")
-    places = [CropPlace(*place) for place in given["crops"]]
     crops: list[Comparison] = []
-    shown: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
-    if given["figure"]:
-        on_picture.append(lambda picture: shown.extend(cut_places(picture, places)))
     if given["save_images"]:
         on_picture.append(partial(save_pictures, given["save_images"]))
-    if given["html"]:
-        on_picture.append(lambda picture: crops.extend(cut_places(picture, ())))
+    if given["figure"] or given["html"]:
+        on_picture.append(lambda picture: crops.append(cut_crops(picture)))
     executor, given["device"] = choose_executor(given["device"], given["executor"])
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
@@ -142,8 +126,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             console.error(reason)
         if given["published"] and not result.published:
             console.message("--published: no paper's figures for these sets and scales are known")
-    if given["figure"]:
-        write_figure(given["figure"], shown, places, (score.picture for score in result.scores))
+    if given["figure"] and crops:
+        figure = Photograph(pixels=draw_figure(crops))
+        write_photograph(given["figure"], figure, fmt="png")
     if not given["quiet"]:
         _show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
     write_formats(

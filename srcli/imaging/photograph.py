@@ -260,10 +260,10 @@ class Photograph:
 
     pixels: Array
     """(H, W, C), C = 1 (gray) or 3 (RGB); uint8, uint16 or float32 (in the file's own values)."""
-    alpha: Array | None
+    alpha: Array | None = None
     """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum (1.0 for
     floats) is opaque."""
-    metadata: Metadata
+    metadata: Metadata = Metadata()
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""
 

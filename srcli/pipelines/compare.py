@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.imaging.reading import read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
-from srcli.report.page import image_uri, render_page
+from srcli.report.page import draw_sheet, image_uri, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,21 +118,23 @@ def choose_parts(pixels: Pixels) -> list[Part]:
     return list(dict.fromkeys(order[round(share * (len(order) - 1))] for share in SHARES))
 
 
-def draw_sheet(found: ComparedParts) -> Pixels:
+def compare_sheet(found: ComparedParts) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
-    captions, font, rows = found.captions(), ImageFont.load_default(13), []
+    captions, rows = found.captions(), []
     for number, part in enumerate(found.parts):
         share = CELL / max(part.width, part.height)
         size = max(round(part.width * share), 1), max(round(part.height * share), 1)
-        cells = []
-        for name, pictures in found.shown.items():
-            cell = Image.new("RGB", (CELL + 8, size[1] + 26), "white")
-            image = Image.fromarray(np.ascontiguousarray(pictures[number]))
-            cell.paste(image.resize(size, Image.Resampling.LANCZOS), (4, 4))
-            ImageDraw.Draw(cell).text((5, size[1] + 6), captions[name], "black", font)
-            cells.append(np.asarray(cell))
-        rows.append(np.concatenate(cells, axis=1))
-    return np.concatenate(rows)
+        rows.append(
+            {
+                captions[name]: np.asarray(
+                    Image.fromarray(np.ascontiguousarray(own[number])).resize(
+                        size, Image.Resampling.LANCZOS
+                    )
+                )
+                for name, own in found.shown.items()
+            }
+        )
+    return draw_sheet(rows, CELL)
 
 
 def compare_page(photo: Path, scale: int, found: ComparedParts) -> str:

@@ -11,17 +11,17 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from srcli import __version__
 from srcli.report.table import interval_text, printable, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -85,6 +85,21 @@ def image_uri(picture: NDArray[np.uint8], kind: str = "png") -> str:
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, format=kind, quality=85)
     return data_uri(stream.getvalue(), kind)
+
+
+def draw_sheet(rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int) -> NDArray[np.uint8]:
+    """Draw rows of pictures, (H, W, 3) uint8 of at most this width, each above its name."""
+    font, lines = ImageFont.load_default(13), []
+    for row in rows:
+        cells = []
+        for name, pixels in row.items():
+            height = len(pixels)
+            cell = Image.new("RGB", (width + 8, height + 26), "white")
+            cell.paste(Image.fromarray(pixels), (4, 4))
+            ImageDraw.Draw(cell).text((5, height + 6), name, "black", font)
+            cells.append(np.asarray(cell))
+        lines.append(np.concatenate(cells, axis=1))
+    return np.concatenate(lines)
 
 
 def draw_chart(

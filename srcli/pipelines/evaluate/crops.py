@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from srcli.errors import UsageError, did_you_mean
 from srcli.evaluation.scores import METRICS
-from srcli.files import write_whole
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.writing import write_photograph
+from srcli.report.page import draw_sheet
 from srcli.report.table import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,9 +28,8 @@ CROP = 120
 """Edge of a crop in HR pixels, where no other is asked for."""
 OVERVIEW = 160
 """Longest side of an overview."""
-CELL = 2.0
-"""Edge of a crop in a figure, in inches."""
-DPI = 150
+ZOOM = 3
+"""Pixels of a figure for each of HR."""
 
 
 def save_pictures(folder: Path, result: ScoredPicture) -> None:
@@ -41,8 +38,7 @@ def save_pictures(folder: Path, result: ScoredPicture) -> None:
     for model, pixels in result.sr.items():
         place = folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
         place.mkdir(parents=True, exist_ok=True)
-        pixels = np.ascontiguousarray(pixels[..., :1] if luma_only else pixels)
-        photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
+        photograph = Photograph(pixels=pixels[..., :1] if luma_only else pixels)
         write_photograph(place / f"{result.picture}.png", photograph, fmt="png")
 
 
@@ -69,42 +65,13 @@ class Comparison:
     """Of the whole picture, by model, under the protocol."""
 
 
-class CropPlace(NamedTuple):
-    """A part of a picture that is to be shown, in HR pixels."""
-
-    picture: str
-    """Name of the picture in tables."""
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def inside(self, hr: Array, scale: int) -> tuple[int, int, int, int]:
-        """Return top, left, height and width, widened to multiples of the scale."""
-        _, left, top, width, height = self
-        bottom, right = (-(-end // scale) * scale for end in (top + height, left + width))
-        top, left = top // scale * scale, left // scale * scale
-        if bottom > hr.shape[0] or right > hr.shape[1]:
-            raise UsageError(
-                f"--crop {self.picture}: ends at {right}, {bottom}; the picture has "
-                f"{hr.shape[1]}x{hr.shape[0]} pixels at x{scale}"
-            )
-        return top, left, bottom - top, right - left
-
-
-def cut_places(result: ScoredPicture, places: Sequence[CropPlace]) -> list[Comparison]:
-    """Cut the crops at the places in a picture; without any place, where the models differ most."""
-    own = [place for place in places if place.picture == result.picture]
-    return [cut_crops(result, place) for place in (own if places else [None])]
-
-
-def cut_crops(result: ScoredPicture, place: CropPlace | None = None) -> Comparison:
-    """Cut the crops at a place, or where the models differ most."""
+def cut_crops(result: ScoredPicture) -> Comparison:
+    """Cut crops of a picture where the models differ most."""
     assert result.pair is not None  # it was enlarged
     hr, lr, scale = result.pair.hr, result.pair.lr, result.scale
     if lr.dtype.kind == "f":
         lr = np.clip(np.rint(lr.astype(np.float64) * 255), 0, 255).astype(np.uint8)
-    window = place.inside(hr, scale) if place else find_window(hr, result.sr, scale=scale)
+    window = find_window(hr, result.sr, scale=scale)
     top, left, height, width = window
 
     def crop(picture: Array, factor: int = 1) -> Array:
@@ -155,42 +122,23 @@ def find_window(
     return int(tops[row]), int(lefts[column]), height, width
 
 
-def write_figure(
-    file: Path, crops: Sequence[Comparison], places: Sequence[CropPlace], pictures: Iterable[str]
-) -> None:
-    """Write a figure of crops: a row for each place, LR, the models and HR in columns.
+def draw_figure(crops: Sequence[Comparison]) -> Array:
+    """Draw a row for each picture: LR, the models and HR, with the PSNR of the whole picture.
 
-    Each crop has its name and the PSNR of the whole picture. Pixels are enlarged as they are. The
-    same crops give the same bytes; no crops, no file. Places in pictures that there are not are
-    refused.
+    Pixels are enlarged as they are.
     """
-    from matplotlib.figure import Figure
+    models = dict.fromkeys(model for each in crops for model in each.sr)
+    digits, rows = METRICS["psnr"].digits - 1, []
+    for each in crops:
+        lr = _larger(each.lr, each.scale)
+        shown = {f"{each.picture}, LR x{each.scale}": lr}
+        for model in models:
+            caption = f"{model}, {number(each.psnr.get(model), digits)} dB"
+            shown[caption] = each.sr.get(model, np.full_like(each.hr, 255))
+        shown["HR"] = each.hr
+        rows.append({name: _larger(pixels, ZOOM) for name, pixels in shown.items()})
+    return draw_sheet(rows, CROP * ZOOM)
 
-    known = dict.fromkeys(pictures)
-    for place in places:
-        if place.picture not in known:
-            hint, names = did_you_mean(place.picture, known), ", ".join(known)
-            raise UsageError(f"--crop {place.picture}: no such picture{hint}; there are: {names}")
-    if not crops:
-        return
-    models = list(dict.fromkeys(model for each in crops for model in each.sr))
-    figure = Figure(figsize=(CELL * (len(models) + 2), (CELL + 0.35) * len(crops)), dpi=DPI)
-    grid = figure.subplots(len(crops), len(models) + 2, squeeze=False)
-    digits = METRICS["psnr"].digits - 1
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for row, each in zip(grid, crops, strict=True):
-        titles = [f"{each.picture}\nLR, x{each.scale}"]
-        titles += [f"{name}\n{number(each.psnr.get(name), digits)} dB" for name in models]
-        shown = [each.lr, *(each.sr.get(name) for name in models), each.hr]
-        for axes, title, pixels in zip(row, [*titles, "HR\n"], shown, strict=True):
-            if pixels is not None:
-                axes.imshow(pixels, interpolation="nearest")
-                axes.set_title(title, fontsize=8)
-    figure.tight_layout(pad=0.4)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    try:
-        write_whole(file, stream.getvalue())
-    except OSError as error:
-        raise UsageError(f"--figure {file}: cannot be written ({error.strerror})") from error
+
+def _larger(picture: Array, times: int) -> Array:
+    return picture.repeat(times, axis=0).repeat(times, axis=1)

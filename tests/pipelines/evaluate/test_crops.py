@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.errors import UsageError
 from srcli.evaluation.sets import Pair
 from srcli.imaging.resize import mod_crop, resize
-from srcli.pipelines.evaluate.crops import (
-    CROP,
-    CropPlace,
-    cut_crops,
-    cut_places,
-    find_window,
-    write_figure,
-)
+from srcli.pipelines.evaluate.crops import CROP, ZOOM, cut_crops, draw_figure, find_window
 from srcli.pipelines.evaluate.run import ScoredPicture
 from tests.fixtures.pictures import shifted
 
@@ -74,42 +64,22 @@ def test_small_pictures_give_all_they_have(photograph, scale, expected):
     assert window == (0, 0, *expected)
 
 
-@pytest.fixture
-def enlarged(astronaut):
-    """A picture of 80x60 pixels enlarged by two models."""
+def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
+    (tmp_path / "set").mkdir()
+    for name in "ab":
+        Image.fromarray(astronaut).save(tmp_path / "set" / f"{name}.png")
+    words = ("-s", "4", "--data", tmp_path / "set", "--metrics", "psnr", "--no-cost", "-q")
+    srx("eval", "-m", "bicubic", "-m", "rrlfn", *words, "--figure", tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.size == (4 * (ZOOM * CROP + 8), 2 * (ZOOM * CROP + 26))
+
+
+def test_a_figure_shows_pixels_as_they_are(astronaut):
     hr = np.ascontiguousarray(astronaut[:60, :80])
     pair = Pair(name="face", hr=hr, lr=hr[::4, ::4], gray=False, full_size=hr.shape[:2])
-    sr = {"a": hr, "b": hr // 2}
-    psnr = {"a": float("inf"), "b": 12.0}
-    return ScoredPicture(4, "set", "face", pair=pair, sr=sr, psnr=psnr)
-
-
-@pytest.mark.parametrize("text", ["face", "face:1,2,3", "face:1,2,3,x", "face:1,2,0,4", "1,2,3,4"])
-def test_places_of_another_form_are_refused(srx, text):
-    done = srx("eval", "--figure", "a.png", "--crop", text, code=2)
-    assert text.rpartition(":")[2] in done.err
-    assert "--crop" in done.err
-
-
-def test_a_place_is_widened_to_multiples_of_the_scale(enlarged):
-    (crop,) = cut_places(enlarged, [CropPlace("face", 10, 5, 20, 9), CropPlace("a", 0, 0, 9, 9)])
-    assert crop.window == (4, 8, 12, 24)
-    assert np.array_equal(crop.sr["b"], crop.hr // 2)
-
-
-def test_a_place_outside_and_a_name_that_is_not_there(enlarged, tmp_path):
-    with pytest.raises(UsageError, match="ends at 84, 8; the picture has 80x60 pixels at x4"):
-        cut_places(enlarged, [CropPlace("face", 70, 0, 12, 8)])
-    places = [CropPlace("a:b", 0, 0, 8, 8)]  # names may have colons
-    with pytest.raises(UsageError, match="--crop a:b: no such picture; there are: face"):
-        write_figure(tmp_path / "figure.png", [], places, ["face", "face"])
-
-
-def test_the_figure_has_a_row_for_each_place_and_a_column_for_each_picture(enlarged, tmp_path):
-    crops = [*cut_places(enlarged, []), *cut_places(enlarged, [])]
-    for name in ("figure.png", "again.png"):
-        write_figure(tmp_path / name, crops, [], ["face"])
-    content = (tmp_path / "figure.png").read_bytes()
-    assert content == (tmp_path / "again.png").read_bytes()
-    shown = Image.open(io.BytesIO(content))
-    assert shown.size == (4 * 300, round(2 * 2.35 * 150))
+    scored = ScoredPicture(4, "set", "face", pair=pair, sr={"b": hr // 2}, psnr={"b": 12.0})
+    figure = draw_figure([cut_crops(scored)])
+    lr, sr, original = (figure[4:184, left : left + 240] for left in (4, 372, 740))
+    assert np.array_equal(lr[::12, ::12], pair.lr)
+    assert np.array_equal(sr[::3, ::3], hr // 2)
+    assert np.array_equal(original[1::3, 2::3], hr)
