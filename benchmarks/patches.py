@@ -39,7 +39,7 @@ def main():
     images = pictures(arguments.pictures)
     print(f"{len(images)} pictures, {BATCH} patches of {PATCH}x{PATCH} LR pixels, one thread")
     for scale in (2, 3, 4):
-        sampler = PatchSampler(make_pairs(images, scale), device=torch.device("cpu"))
+        sampler = PatchSampler(make_pairs(images, scale))
         for prefer in (False, True):
             spent = []
             for step in range(ROUNDS):

@@ -35,6 +35,8 @@ ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
+_GONE = {"distillation": None, "vary_levels": 0.0}
+"""Fields of recipes of former versions, with the values that left them out."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -184,7 +186,7 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
         raise RecipeError(f"{where} must be a table of fields, got {value!r}")
     types = field_types(kind)
     for name, part in value.items():
-        if name not in types and part is not None:  # null: of a former version, and not used
+        if name not in types and (name, part) not in _GONE.items():
             raise no_field([str(name)], kind, where)
     missing = [
         repr(each.name)

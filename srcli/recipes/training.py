@@ -163,8 +163,6 @@ class Stage(Checked):
     """Take the one with more gradient energy of two random places."""
     shuffle_channels: bool = False
     """Put R, G and B of every patch into a random order."""
-    vary_levels: Annotated[float, FRACTION] = 0.0
-    """Share of the patches whose black and white are moved by up to 0.1 from 0 and 1."""
     recolour: Annotated[float, FRACTION] = 0.0
     """Share of the patches that are moved to a random colour, with less contrast, down to flat."""
     reset_optimizer: bool = True

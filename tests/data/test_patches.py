@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.data.patches import DeviceAtlas, HostAtlas, PatchSampler, recoloured, set_levels
-from srcli.data.patches import turned as turned_patch
+from srcli.data.patches import PatchSampler, recoloured
 from srcli.data.training_set import Pairs, make_pairs
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
 from srcli.recipes.training import Stage
-
-CPU = torch.device("cpu")
 
 
 def numbered(height, width, start):
@@ -49,7 +46,7 @@ def turned(patch):
 
 def test_patches_are_places_of_pictures_in_all_eight_ways():
     pairs = pictures(2, (20, 23), (9, 12))
-    lr_batch, _ = PatchSampler(pairs, device=CPU, seed=3).batch(0, Stage(batch=400, patch=6))
+    lr_batch, _ = PatchSampler(pairs, seed=3).batch(0, Stage(batch=400, patch=6))
     seen = set()
     for patch in numbers(lr_batch).numpy():
         which, first = divmod(int(patch.min()), 10_000)
@@ -66,7 +63,7 @@ def test_patches_are_places_of_pictures_in_all_eight_ways():
 @pytest.mark.parametrize(("augmentation", "ways"), [("rotations", {0, 1, 2, 3}), ("none", {0})])
 def test_fewer_ways_and_places_on_a_grid_where_asked(augmentation, ways):
     stage = Stage(batch=200, patch=(6, 5, 4), patch_stride=4, augmentation=augmentation)
-    batch, _ = PatchSampler(pictures(2, (20, 23)), device=CPU).batch(0, stage)
+    batch, _ = PatchSampler(pictures(2, (20, 23))).batch(0, stage)
     picture, seen, corners = np.arange(20 * 23).reshape(20, 23), set(), set()
     for patch in numbers(batch).numpy():
         top, left = divmod(int(patch.min()), 23)
@@ -79,7 +76,7 @@ def test_fewer_ways_and_places_on_a_grid_where_asked(augmentation, ways):
 
 def test_lr_and_hr_patches_show_the_same_place():
     for scale in (2, 3, 4):
-        sampler = PatchSampler(pictures(scale, (20, 23), (9, 12)), device=CPU)
+        sampler = PatchSampler(pictures(scale, (20, 23), (9, 12)))
         lr_batch, hr_batch = sampler.batch(1, Stage(batch=64, patch=7))
         assert lr_batch.shape == (64, 3, 7, 7)
         assert hr_batch.shape == (64, 3, 7 * scale, 7 * scale)
@@ -89,7 +86,7 @@ def test_lr_and_hr_patches_show_the_same_place():
 
 def test_shrinking_the_hr_patch_gives_the_lr_patch_inside_the_borders(astronaut):
     pairs = make_pairs([astronaut, astronaut[::-1]], 2)
-    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(5, Stage(batch=24, patch=16))
+    lr_batch, hr_batch = PatchSampler(pairs).batch(5, Stage(batch=24, patch=16))
     for lr_patch, hr_patch in zip(levels(lr_batch), levels(hr_batch), strict=True):
         hr_image = hr_patch.permute(1, 2, 0).numpy().astype(np.uint8)
         shrunk = downscale(hr_image, 2).astype(int)
@@ -102,19 +99,19 @@ def test_the_step_and_the_seed_decide_the_batch(astronaut):
     pairs = make_pairs([astronaut], 2)
 
     def draw(seed, step):
-        return PatchSampler(pairs, device=CPU, seed=seed).batch(step, Stage(batch=4, patch=16))[0]
+        return PatchSampler(pairs, seed=seed).batch(step, Stage(batch=4, patch=16))[0]
 
     assert torch.equal(draw(0, 7), draw(0, 7))
     assert not torch.equal(draw(0, 7), draw(0, 8))
     assert not torch.equal(draw(0, 7), draw(1, 7))
-    sampler = PatchSampler(pairs, device=CPU)
+    sampler = PatchSampler(pairs)
     sampler.batch(0, Stage(batch=4, patch=16))
     assert torch.equal(sampler.batch(7, Stage(batch=4, patch=16))[0], draw(0, 7))
 
 
 def test_pictures_are_drawn_by_their_area():
     pairs = pictures(2, (30, 30), (10, 30))
-    batch, _ = PatchSampler(pairs, device=CPU).batch(0, Stage(batch=2000, patch=4))
+    batch, _ = PatchSampler(pairs).batch(0, Stage(batch=2000, patch=4))
     share = float((numbers(batch)[:, 0, 0] < 10_000).float().mean())
     assert share == pytest.approx(0.75, abs=0.04)
 
@@ -123,7 +120,7 @@ def test_detail_is_preferred_where_asked():
     flat = np.full((64, 128, 3), 90, np.uint8)
     flat[:, 64:] = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
     pairs = Pairs(scale=2, lr=[flat], hr=[flat.repeat(2, 0).repeat(2, 1)], digest="")
-    sampler = PatchSampler(pairs, device=CPU)
+    sampler = PatchSampler(pairs)
 
     def busy(prefer):
         batch, _ = sampler.batch(0, Stage(batch=600, patch=16, prefer_detail=prefer))
@@ -136,7 +133,7 @@ def test_detail_is_preferred_where_asked():
 
 def test_pictures_below_the_patch_are_never_used():
     pairs = pictures(2, (8, 40), (12, 12))
-    sampler = PatchSampler(pairs, device=CPU)
+    sampler = PatchSampler(pairs)
     assert len(sampler.usable(8)) == 2
     assert len(sampler.usable(10)) == 1
     batch, _ = sampler.batch(0, Stage(batch=50, patch=10))
@@ -150,7 +147,7 @@ def test_pictures_below_the_patch_are_never_used():
 def test_networks_on_y_get_y_of_the_same_patches(astronaut):
     pairs = make_pairs([astronaut], 2)
     colours, grays = (
-        PatchSampler(pairs, device=CPU, seed=5, colour=colour).batch(2, Stage(batch=3, patch=16))
+        PatchSampler(pairs, seed=5, colour=colour).batch(2, Stage(batch=3, patch=16))
         for colour in ("rgb", "y")
     )
     for y, rgb in zip(grays, colours, strict=True):
@@ -160,7 +157,7 @@ def test_networks_on_y_get_y_of_the_same_patches(astronaut):
 
 
 def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
-    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
+    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), seed=1)
     plain = sampler.batch(4, Stage(batch=60, patch=5))
     shuffled = sampler.batch(4, Stage(batch=60, patch=5, shuffle_channels=True))
     orders = set()
@@ -180,10 +177,8 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
 
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
-    stage = Stage(
-        batch=6, patch=5, prefer_detail=True, shuffle_channels=True, vary_levels=0.5, recolour=0.5
-    )
-    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
+    stage = Stage(batch=6, patch=5, prefer_detail=True, shuffle_channels=True, recolour=0.5)
+    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), seed=1)
     whole = sampler.batch(3, stage)
     shares = []
     for number in range(processes):
@@ -194,42 +189,10 @@ def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
         assert torch.equal(torch.cat(parts), expected)
 
 
-RANGES = {"rgb": (0.0, 1.0), "y": (16 / 255, 235 / 255)}
-
-
-@pytest.mark.parametrize("colour", ["rgb", "y"])
-def test_black_and_white_come_to_their_levels_and_middle_gray_between(colour):
-    black, white = RANGES[colour]
-    channels = 3 if colour == "rgb" else 1
-    plain = torch.tensor([black, white, (black + white) / 2]).expand(2, channels, 1, 3)
-    moved = set_levels(plain, np.array([[-0.1, 1.05], [np.nan, np.nan]]), colour)
-    expected = torch.tensor([-0.1, 1.05, 0.475]).expand(channels, 1, 3)
-    torch.testing.assert_close(moved[0], expected)
-    assert torch.equal(moved[1], plain[1])
-
-
-@pytest.mark.parametrize("colour", ["rgb", "y"])
-def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronaut, colour):
-    pairs = make_pairs([astronaut], 2)
-    sampler = PatchSampler(pairs, device=torch.device("cpu"), seed=1, colour=colour)
-    plain = sampler.batch(3, Stage(batch=40, patch=8))
-    varied = sampler.batch(3, Stage(batch=40, patch=8, vary_levels=0.5))
-    changed = 0
-    for lr, hr, lr_varied, hr_varied in zip(*plain, *varied, strict=True):
-        if torch.equal(lr, lr_varied):
-            assert torch.equal(hr, hr_varied)
-            continue
-        changed += 1
-        gain = (lr_varied.max() - lr_varied.min()) / (lr.max() - lr.min())
-        offset = lr_varied.min() - lr.min() * gain
-        torch.testing.assert_close(hr_varied, hr * gain + offset, atol=2e-5, rtol=0)
-    assert 10 <= changed <= 30
-
-
 @pytest.mark.parametrize("colour", ["rgb", "y"])
 def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(astronaut, colour):
     pairs = make_pairs([astronaut], 2)
-    sampler = PatchSampler(pairs, device=CPU, seed=1, colour=colour)
+    sampler = PatchSampler(pairs, seed=1, colour=colour)
     plain = sampler.batch(3, Stage(batch=40, patch=8))
     changed = sampler.batch(3, Stage(batch=40, patch=8, recolour=0.5))
     moved = [not torch.equal(*pair) for pair in zip(plain[1], changed[1], strict=True)]
@@ -261,26 +224,3 @@ def test_patches_become_flat_where_a_colour_is_saturated():
     flat = torch.full((1, 3, 8, 8), 0.3)
     _, moved = recoloured(flat, flat, np.array([[0.9, 0.1, 0.4, 1.0]]))
     assert moved[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.1, 0.4], abs=1e-6)
-
-
-@pytest.fixture
-def noise():
-    rng = np.random.default_rng(0)
-    sizes = [(20, 31, 3), (9, 9, 3), (40, 12, 3)]
-    return [rng.integers(0, 256, size, dtype=np.uint8) for size in sizes]
-
-
-@pytest.mark.parametrize("edge", [1, 4, 9])
-def test_both_ways_cut_the_same_patches(noise, edge):
-    rng = np.random.default_rng(edge)
-    which = rng.integers(0, 3, 80)
-    free = np.array([each.shape[:2] for each in noise])[which] - edge + 1
-    corner = (rng.random((80, 2)) * free).astype(np.int64)
-    turns = np.arange(80) % 8
-    host, gathered = HostAtlas(noise), DeviceAtlas(list(noise), CPU)
-    patches = host.cut(which, corner, turns, edge)
-    np.testing.assert_array_equal(patches, gathered.cut(which, corner, turns, edge))
-    assert patches.shape == (80, edge, edge, 3)
-    for patch, number, (top, left), turn in zip(patches, which, corner, turns, strict=True):
-        expected = turned_patch(noise[number][top : top + edge, left : left + edge], int(turn))
-        np.testing.assert_array_equal(patch, expected)

@@ -26,7 +26,6 @@ from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
 from srcli.ports.progress import NoProgress, Progress
-from srcli.quantities import format_bytes
 from srcli.threads import interrupts_blocked
 from srcli.training.parallel import ALONE, Team
 
@@ -126,14 +125,14 @@ class PrefetchSampler:
     """A sampler whose batches other processes make while a GPU computes this iteration.
 
     A batch depends on its step and stage only, so that the batches are those of ``sampler``.
-    After a skipped step or in another stage, the first batch is made when it is needed. Where
-    processes cannot be forked safely, each batch is made in its own iteration.
+    After a skipped step or in another stage, the first batch is made when it is needed. Without
+    workers, each batch is made in its own iteration.
     """
 
     def __init__(self, sampler: PatchSampler, device: torch.device, *, workers: int) -> None:
         self.sampler = sampler
         self._device = device
-        self._workers = workers if sys.platform == "linux" else 0
+        self._workers = workers
         self._patches: Iterator[Patches] = iter(())
         self._next: tuple[int, Stage] | None = None
 
@@ -176,20 +175,15 @@ def make_sampler(
     colour: str,
     progress: Progress,
     team: Team = ALONE,
-) -> PatchSampler | PrefetchSampler:
-    """Return the source of batches; it takes the pictures out of ``pairs``: none is held twice.
+) -> PrefetchSampler:
+    """Return the source of batches, which the processor makes.
 
-    Bicubic LR is cut on the device that holds the pictures. Pictures that would take over half of a
-    GPU's memory stay in main memory, and batches are made there ahead of time; so are degraded
-    batches, which the processor makes. A training on the processor makes each batch in its own
-    iteration (a few percent of it).
+    For a GPU it makes them ahead of time, where processes can be forked safely. A training on the
+    processor makes each batch in its own iteration (a few percent of it).
     """
     degradation = None if recipe.degradation.is_clean else recipe.degradation
-    home = torch.device("cpu") if degradation else _home(pairs, device, progress)
-    sampler = PatchSampler(pairs, device=home, seed=seed, colour=colour, degradation=degradation)
+    sampler = PatchSampler(pairs, seed=seed, colour=colour, degradation=degradation)
     sampler.share = (team.rank, team.size)
-    for pictures in (pairs.hr, pairs.lr):
-        pictures.clear()
     total = len(sampler.shapes)
     for patch in sorted({stage.edge(sampler.scale) for stage in recipe.stages}):
         if (usable := len(sampler.usable(patch))) < total:
@@ -197,25 +191,10 @@ def make_sampler(
                 f"{total - usable} of {total} pictures are smaller than a patch of "
                 f"{patch}x{patch} LR pixels and not used"
             )
-    if home == device:
-        return sampler
+    ahead = device.type != "cpu" and sys.platform == "linux"
     # One processor is the training's own.
-    return PrefetchSampler(sampler, device, workers=max(processors() // team.local_size - 1, 1))
-
-
-def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.device:
-    """Return the device if pictures leave room for the training there, else the processor."""
-    if device.type != "cuda":
-        return device
-    size = sum(picture.nbytes for picture in (*pairs.hr, *pairs.lr))
-    free, _ = torch.cuda.mem_get_info(device)
-    if size <= free // 2:
-        return device
-    progress.message(
-        f"{format_bytes(size)} of pictures stay in main memory: over half of the GPU's free "
-        f"{format_bytes(free)}"
-    )
-    return torch.device("cpu")
+    workers = max(processors() // team.local_size - 1, 1) if ahead else 0
+    return PrefetchSampler(sampler, device, workers=workers)
 
 
 def validation_sets(

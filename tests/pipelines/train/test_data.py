@@ -16,7 +16,6 @@ from srcli.data.degrading import degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataSelection, make_pairs
 from srcli.errors import DataError, UsageError
-from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, make_sampler
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
@@ -48,45 +47,25 @@ def test_held_out_pictures_are_degraded_once_and_for_all(options):
     assert made.digest == plain.digest  # the HR pixels are the data, the recipe says the rest
 
 
-@pytest.mark.parametrize(("device", "kind"), [("cpu", PatchSampler), ("meta", PrefetchSampler)])
-def test_degraded_batches_are_read_ahead_for_another_device(options, device, kind):
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_batches_are_read_ahead_for_another_device(options, device):
     recipe = replace(RECIPE, degradation=PHOTO)
     data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
     made = make_sampler(
         data.train, recipe, device=torch.device(device), seed=0, colour="rgb", progress=notes
     )
-    assert type(made) is kind
-    source = made.sampler if isinstance(made, PrefetchSampler) else made
-    assert source.degradation == PHOTO
+    assert made.sampler.degradation == PHOTO
     lr, hr = made.batch(0, Stage(batch=2, patch=16))
+    assert bool(multiprocessing.active_children()) is (device != "cpu")
     assert (lr.device.type, hr.device.type) == (device, device)
     assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
     assert "smaller than a patch of 24x24" in notes.warnings[0]
 
 
-@pytest.mark.parametrize(("free", "kind"), [(10**5, PrefetchSampler), (10**9, None)])
-def test_pictures_too_many_for_a_gpu_stay_in_main_memory(options, monkeypatch, free, kind):
-    data, notes = load_data(options, 2, BICUBIC, Notes()), Notes()
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**10))
-    homes = []
-
-    def sampler(pairs, device, **others):
-        homes.append(device.type)
-        return PatchSampler(pairs, device=CPU, **others)
-
-    monkeypatch.setattr(training_data, "PatchSampler", sampler)
-    made = make_sampler(
-        data.train, RECIPE, device=torch.device("cuda"), seed=0, colour="rgb", progress=notes
-    )
-    assert type(made) is (kind or PatchSampler)
-    assert homes == ["cpu" if kind else "cuda"]
-    assert any("stay in main memory" in text for text in notes.messages) is bool(kind)
-
-
 @pytest.fixture
 def sampler(astronaut):
     pairs = make_pairs([astronaut], 2)
-    return PatchSampler(pairs, device=CPU, seed=1, degradation=AERIAL)
+    return PatchSampler(pairs, seed=1, degradation=AERIAL)
 
 
 def same(left, right):
@@ -155,7 +134,7 @@ def test_pairs_are_read_as_they_lie_in_their_folders(pairs, given):
         assert len(part.hr) == count
         for hr, lr_image in zip(part.hr, part.lr, strict=True):
             np.testing.assert_array_equal(hr[::2, ::2], lr_image)
-    sampler = PatchSampler(data.train, device=CPU)
+    sampler = PatchSampler(data.train)
     lr_batch, hr_batch = sampler.batch(0, Stage(batch=8, patch=16, augmentation="none"))
     assert torch.equal(hr_batch[:, :, ::2, ::2], lr_batch)
 
