@@ -13,7 +13,7 @@ import zlib
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -26,10 +26,9 @@ from srcli.imaging.labels import ColourLabel
 from srcli.imaging.unusual import rare_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 Array = NDArray[Any]
-_T = TypeVar("_T")
 NAME = "srx"
 _PIECE = 2**13  # bytes from the middle of an input by which it is known again
 LARGEST_AREA = 2**30
@@ -325,35 +324,16 @@ def decoding(path: Path) -> Iterator[None]:
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # the cause of rasterio's errors says more
+        reason = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
         kind = ""
         with suppress(OSError), open_input(path) as stream:  # a URL or a missing file is damaged
             kind = rare_kind(stream)
         if kind:
-            raise kind_not_read(path, kind) from error
+            raise PictureError(
+                f"{path}: this kind of file is not read: {kind}; convert it to PNG or plain TIFF "
+                "first"
+            ) from error
         raise PictureError(
             f"{path}: the file is damaged or cut short ({reason}); copy or export it again"
         ) from error
-
-
-def first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:
-    """Call the second reader if the first fails; if both do, raise what says more of the damage."""
-    try:
-        return first()
-    except DAMAGE as error:
-        if second is None:
-            raise
-        try:
-            return second()
-        except NotImplementedError:
-            raise error from None
-        except DAMAGE as other:
-            # the first one did not get far if it knew the kind of file not
-            raise (error if isinstance(error, OSError) else other) from None
-
-
-def kind_not_read(path: Path, kind: str) -> PictureError:
-    """Return the error for a file that is sound, as far as that is known, and not read."""
-    return PictureError(
-        f"{path}: this kind of file is not read: {kind}; convert it to PNG or plain TIFF first"
-    )

@@ -11,7 +11,6 @@ import struct
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from srcli.errors import PictureError
 from srcli.imaging import labels, unusual
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
-from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture, first_able
+from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "F"})
 _ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
+DEEP_JPEG_BITS = 12
+"""Bits of the JPEG files that another reader decodes."""
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
@@ -109,15 +110,28 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             f"{stream.name}: {words} files need another library; install it: pip install {package}"
         ) from None
 
-    def mended() -> Image.Image:
-        stream.seek(0)
-        if name == "bmp":
-            return unusual.open_unusual_bmp(stream.read())
-        return reader(io.BytesIO(unusual.with_one_association(stream.read())))
-
     with quiet_pillow() as messages:
-        second = mended if name in ("bmp", "avif") else None
-        return first_able(partial(reader, stream), second), messages
+        try:
+            return reader(stream), messages
+        except DAMAGE:
+            stream.seek(0)
+            with suppress(*DAMAGE):
+                return _open_mended(name, stream.read(), reader), messages
+            raise
+
+
+def _open_mended(name: str, data: bytes, reader: type[ImageFile.ImageFile]) -> Image.Image:
+    """Open a file of a kind that Pillow refuses."""
+    if name == "bmp":
+        return unusual.open_bmp(data)
+    if name == "avif":
+        return reader(io.BytesIO(unusual.mend_avif(data)))
+    if name != "jpg":
+        raise ValueError(f"{name} files are not mended")
+    data, bits = unusual.mend_jpeg(data)
+    image = reader(io.BytesIO(data))
+    image.info["bit_depth"] = bits
+    return image
 
 
 def load(image: Image.Image) -> None:
@@ -148,7 +162,10 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     start = stream.read(_START) if name in ("avif", "heic") else b""
     # a bit of the AV1 configuration says 10 or 12
     deep = name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40
-    if deep or info.get("bit_depth", 8) > 8:
+    stretched = name == "jpg" and info.get("bit_depth") == DEEP_JPEG_BITS
+    if stretched:
+        notes.append(f"values of {DEEP_JPEG_BITS} bits stretched to 16")
+    elif deep or info.get("bit_depth", 8) > 8:
         notes.append("over 8 bits: rounded to 8")
     if _GAIN_MAP_ITEM.search(start) or (name == "jpg" and _has_gain_map(whole)):
         notes.append(HDR_LEFT_OUT)
@@ -186,7 +203,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         width=image.width,
         channels=channels,
         has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
-        bits=8,
+        bits=16 if stretched else 8,
         frames=frames,
         orientation=1 if turned else 0,
         lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,

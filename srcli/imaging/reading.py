@@ -1,21 +1,16 @@
-"""Read picture files of any format: the header, once, for planning, and photographs upright.
-
-What the first reader of a format refuses is tried with libvips or GDAL. They are strict, so that a
-file that is cut short is not read by half: whatever libvips or libjpeg warns of counts as damage.
-"""
+"""Read picture files of any format: the header, once, for planning, and photographs upright."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, pillow, png, tiff, unusual, vips
+from srcli.imaging import exif, pillow, png, tiff
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import (
@@ -23,14 +18,11 @@ from srcli.imaging.photograph import (
     LARGEST_AREA,
     NAME,
     Array,
-    Metadata,
     Photograph,
     Picture,
     Provenance,
     decoding,
-    first_able,
     format_of_content,
-    kind_not_read,
     mark_source,
 )
 
@@ -38,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_BY_VIPS = frozenset({"jpg", "avif"})
-_DEEP_JPEG_BITS = 12
 _OWN = re.compile(
     r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
     r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
@@ -81,24 +71,20 @@ def read_photograph(source: Path | Picture) -> Photograph:
 
 
 def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    """Return pixels, alpha and the orientation still to be applied, by the first able reader."""
-
-    def first() -> tuple[Array, Array | None, int]:
-        stream.seek(0)
-        if picture.format == "tif":
-            return tiff.read_pixels(picture, stream)
-        if picture.format == "png":
-            return *png.read_pixels(stream), picture.orientation
-        # the decoded image is not kept here, beside the arrays
-        image = pillow.open_image(picture.format, stream)[0]
-        return *pillow.pixels_of(image, picture.metadata.icc), picture.orientation
-
-    second = None
-    if picture.format == "tif" and picture.bits == 8:
-        second = partial(tiff.read_by_gdal, picture, stream)
-    elif picture.format in _BY_VIPS:
-        second = partial(_decode_by_vips, picture, stream)
-    return first_able(first, second)
+    """Return pixels, alpha and the orientation still to be applied."""
+    stream.seek(0)
+    if picture.format == "tif":
+        return tiff.read_pixels(picture, stream)
+    if picture.format == "png":
+        return *png.read_pixels(stream), picture.orientation
+    if picture.format == "jpg" and picture.bits > 8:
+        size = picture.height, picture.width
+        size = size[::-1] if picture.orientation > 4 else size
+        values, *_ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
+        return tiff.scaled(values, pillow.DEEP_JPEG_BITS, np.uint16), None, picture.orientation
+    # the decoded image is not kept here, beside the arrays
+    image = pillow.open_image(picture.format, stream)[0]
+    return *pillow.pixels_of(image, picture.metadata.icc), picture.orientation
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
@@ -176,8 +162,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     elif name == "tif":
         picture = tiff.read_header(path, stream)
     else:
-        second = partial(_header_by_vips, name, path, stream) if name in _BY_VIPS else None
-        picture = first_able(partial(pillow.read_header, name, path, stream), second)
+        picture = pillow.read_header(name, path, stream)
     if picture.refusal is None and min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
     return picture if picture.refusal else _upright(picture)
@@ -204,73 +189,6 @@ def _upright(picture: Picture) -> Picture:
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )
-
-
-def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header of a file that the format's first reader does not open."""
-    deep = name == "jpg" and _is_deep_jpeg(stream)
-    stream.seek(0)
-    image = vips.open_image(name, data := stream.read())
-    if name == "avif" and unusual.count_gray(data) > image.hasalpha():
-        # libheif takes 16 to 235 for the whole range then
-        raise kind_not_read(path, "AVIF (gray, of an unusual size or structure)")
-    notes = ["CMYK converted to RGB"] * (image.interpretation == "cmyk")
-    notes += ["values of 12 bits stretched to 16"] * deep
-    pages = vips.field(image, "n-pages", 1)
-    if pages > 1:
-        notes.append(f"holds {pages} pictures: only the first is used")
-    block = vips.field(image, "exif-data")
-    block = exif.PREFIX + block.removeprefix(exif.PREFIX) if block else None
-    channels = 1 if image.bands < 3 else 3
-    icc = vips.field(image, "icc-profile-data")
-    icc, label = pillow.read_colours(name, stream, icc, exif=block, channels=channels, notes=notes)
-    return Picture(
-        path=path,
-        format=name,
-        height=image.height,
-        width=image.width,
-        channels=channels,
-        has_alpha=bool(image.hasalpha()),
-        bits=16 if deep or image.format == "ushort" else 8,
-        orientation=1 if name == "avif" else 0,  # which libvips turns upright by itself
-        lossless=False,
-        metadata=Metadata(icc=icc, colours=label, exif=block, xmp=vips.field(image, "xmp-data")),
-        warnings=tuple(notes),
-    )
-
-
-def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    """Decode a file that the format's first reader refuses; errors as of ``_header_by_vips``."""
-    orientation = picture.orientation if picture.format == "jpg" else 1
-    if picture.format == "jpg" and _is_deep_jpeg(stream):
-        size = (picture.height, picture.width)
-        size = size[::-1] if orientation > 4 else size
-        values, *_ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return tiff.scaled(values, _DEEP_JPEG_BITS, np.uint16), None, orientation
-    stream.seek(0)
-    image = vips.open_image(picture.format, data := stream.read())
-    values = vips.decode(image)
-    if image.interpretation == "cmyk":
-        values = pillow.to_srgb(values, picture.metadata.icc, "CMYK")
-    if picture.bits == 8 and values.dtype == np.uint16:
-        values = tiff.scaled(values, 16, np.uint8)
-    if not picture.has_alpha:
-        return values, None, orientation
-    pixels, alpha = values[:, :, :-1], values[:, :, -1].copy()
-    if alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
-        # 16 to 235 may be meant for the whole range, which libheif does not tell
-        raise kind_not_read(picture.path, "AVIF (alpha of unknown range)")
-    if b"prem" in unusual.whole_meta(data):
-        pixels = tiff.unmultiplied(pixels, alpha)
-    return pixels.copy(), alpha, orientation
-
-
-def _is_deep_jpeg(stream: IO[bytes]) -> bool:
-    """Tell if a JPEG has 12 bits a value, which libvips does not decode."""
-    process, bits, channels = unusual.jpeg_frame(stream) or ("", 8, 3)
-    if bits != 8 and (bits != _DEEP_JPEG_BITS or process or channels not in (1, 3)):
-        raise ValueError(f"JPEG of {bits} bits")
-    return bits != 8
 
 
 def read_provenance(path: Path) -> Provenance | None:

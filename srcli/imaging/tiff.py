@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -20,7 +21,7 @@ import numpy as np
 
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,8 +140,15 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     # Pillow mixes planes up, and knows no WebP in TIFF
     planar = tags.get(_PLANES) == [_SEPARATE] and tags[_SAMPLES][0] > 1
     by_gdal = (planar and tags[_MODEL] != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
-    if picture.bits > 8 or by_gdal:
-        return read_by_gdal(picture, stream)
+    if picture.bits == 8 and not by_gdal:
+        with suppress(*DAMAGE):
+            return _read_by_pillow(picture, stream, tags)
+    return _read_by_gdal(picture, stream, tags)
+
+
+def _read_by_pillow(
+    picture: Picture, stream: IO[bytes], tags: dict[int, list[int]]
+) -> tuple[Array, Array | None, int]:
     if tags.get(_COMPRESSION) in ([_OLD_JPEG], [_JPEG]):  # whose decoder fills up what is missing
         _check_places(stream, tags)
     stream.seek(0)
@@ -155,9 +163,9 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     return pixels, alpha if picture.has_alpha else None, orientation
 
 
-def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    """Decode a TIFF file of any depth and colours with GDAL; as ``read_pixels``."""
-    tags = _structure(_read_tags(stream)[0])
+def _read_by_gdal(
+    picture: Picture, stream: IO[bytes], tags: dict[int, list[int]]
+) -> tuple[Array, Array | None, int]:
     model, colours = _MODELS[tags[_MODEL][0]]
     if picture.bits == 8:
         _check_places(stream, tags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,35 +19,27 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_SEGMENTS = 2000  # a damaged file may have no end of them
-_COLOURS = b"nclx"
-_MONOCHROME = 0x10
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED = 0xE0, 0xED, 0xEE, 0xEF
+_SHORTEST = 12  # bytes of a JFIF or Adobe segment that Pillow reads
 _PROCESSES = {
     0xC3: "lossless",
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"),
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "arithmetic coding"),
 }
-# Values of the tag "compression" of TIFF: words for those that are not read; high ones that are.
+# Values of the tag "compression" of TIFF: words for those that are not read, and those that are.
 _COMPRESSIONS = {
     6: "JPEG of the old style",
-    32766: "NeXT RLE",
-    32809: "ThunderScan RLE",
     34892: "lossy DNG",
-    34933: "PNG",
     34934: "JPEG XR",
-    **dict.fromkeys((9, 10, 34661), "JBIG"),
     **dict.fromkeys((33003, 33005, 34712), "JPEG 2000"),
-    **dict.fromkeys((34676, 34677), "LogLuv"),
     **dict.fromkeys((50002, 52546), "JPEG XL"),
 }
-_READ = frozenset({32773, 32946, 34887, 34925, 50000, 50001})
-_WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES = 256, 258, 259, 262, 284
+_READ = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001})
+_BITS, _COMPRESSION, _MODEL, _PLANES = 258, 259, 262, 284
 _JPEG, _YCBCR, _SEPARATE = 7, 6, 2
-_BITFIELDS = (3, 32)  # no Huffman coding, which has one bit
-_BMP = {3: "Huffman coding", 4: "JPEG inside", 5: "PNG inside", 11: "CMYK"}
-_BMP |= dict.fromkeys((12, 13), "CMYK with RLE")
+_BMP = {4: "JPEG inside", 5: "PNG inside", 11: "CMYK", 12: "CMYK with RLE", 13: "CMYK with RLE"}
 
 _FILE_HEADER = 14
 _OS2_HEADER, _INFO_HEADER = 12, 40
@@ -64,66 +57,79 @@ def rare_kind(stream: IO[bytes]) -> str:
     read, it is damaged.
     """
     stream.seek(0)
-    name = {b"\xff\xd8": "JPEG", b"BM": "BMP", b"II": "TIFF", b"MM": "TIFF"}.get(stream.read(2))
-    try:
-        words = {"JPEG": _jpeg, "BMP": _bmp, "TIFF": _tiff}[name](stream) if name else ""
-    except (OSError, ValueError, LookupError, ArithmeticError, struct.error):
-        words = ""  # cut short, or no sense in it
+    start = stream.read(2)
+    known = {b"\xff\xd8": ("JPEG", _jpeg), b"BM": ("BMP", _bmp)}
+    known |= dict.fromkeys((b"II", b"MM"), ("TIFF", _tiff))
+    words = ""
+    # such a file is cut short, or there is no sense in it
+    with suppress(OSError, ValueError, LookupError, ArithmeticError, struct.error):
+        name, describe = known[start]
+        words = describe(stream)
     return f"{name} ({words})" if words else ""
 
 
-def jpeg_frame(stream: IO[bytes]) -> tuple[str, int, int] | None:
-    """Return how a JPEG file is coded: process, bits and channels; None if it is cut short before.
+def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Iterate over the segments of a JPEG file up to its frame: place, marker, content."""
+    at = 2
+    while data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker in _STANDALONE:
+            at += 2
+        else:
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+            yield at, marker, data[at + 4 : end]
+            if marker in _FRAMES:
+                return
+            at = end
 
-    The process is a word for what is neither baseline nor progressive with Huffman coding.
+
+def mend_jpeg(data: bytes) -> tuple[bytes, int]:
+    """Return a JPEG file without segments that Pillow stumbles over, and the bits of its values.
+
+    One of 12 bits says 8, so that Pillow opens it; its pixels are left to another reader.
     """
-    stream.seek(2)
-    for _ in range(_SEGMENTS):
-        mark, marker = stream.read(2).ljust(2, b"\0")
-        if mark != 0xFF:
-            return None
-        while marker == 0xFF:  # fill bytes
-            marker = int.from_bytes(stream.read(1))
-        if marker in _STANDALONE:
-            continue
-        content = stream.read(max(int.from_bytes(stream.read(2)) - 2, 0))
-        if marker in _FRAMES:
-            return (_PROCESSES.get(marker, ""), content[0], content[5]) if content[5:] else None
-    return None
+    mended, bits = bytearray(data), 8
+    for at, marker, content in _segments(data):
+        short = marker in (_JFIF, _ADOBE) and len(content) < _SHORTEST
+        if short or marker == _PHOTOSHOP:
+            mended[at + 1] = _UNUSED
+        if marker in _FRAMES and marker not in _PROCESSES and content[5] in (1, 3):
+            bits = content[0]
+            if bits == 12:
+                mended[at + 4] = 8
+    return bytes(mended), bits
 
 
 def _jpeg(stream: IO[bytes]) -> str:
-    process, bits, channels = jpeg_frame(stream) or ("", 0, 0)
-    if not 2 <= bits <= 16 or not channels:
+    *_, (_, marker, content) = _segments(b"\xff\xd8" + stream.read())
+    process, bits, channels = _PROCESSES.get(marker, ""), content[0], content[5]
+    by_gdal = not process and bits == 12 and channels in (1, 3)
+    if marker not in _FRAMES or not 2 <= bits <= 16 or not channels or by_gdal:
         return ""
-    if not process and bits == 12 and channels in (1, 3):
-        return ""  # by GDAL
     words = [process] * bool(process) + [f"{bits} bits"] * (bits != 8)
     words += [f"{channels} channels"] * (channels not in (1, 3, 4))
     return ", ".join(words)
 
 
 def _bmp(stream: IO[bytes]) -> str:
-    stream.seek(14)
+    stream.seek(_FILE_HEADER)
     size, _, _, _, bits, compression = struct.unpack("<IiiHHI", stream.read(20))
     if compression == 4 and bits == 24:
         return "RLE of 24 bits"
-    known = 16 <= size <= 124 and bits in (0, 1, 8, 24, 32) and (compression, bits) != _BITFIELDS
+    known = 16 <= size <= _VERSION_5 and bits in (0, 1, 8, 24, 32)
     return _BMP.get(compression, "") if known else ""
 
 
 def _tiff(stream: IO[bytes]) -> str:
     layout, first = read_start(stream)
     entries, _ = read_directory(stream, first, layout)
-    wanted = (_WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES)
+    wanted = (_BITS, _COMPRESSION, _MODEL, _PLANES)
     tags = {one.tag: int(one.numbers[0]) for one in entries if one.tag in wanted}
     compression, bits = tags.get(_COMPRESSION, 1), tags.get(_BITS, 1)
-    if _WIDTH not in tags:
-        return ""
-    if compression in _COMPRESSIONS:
-        return _COMPRESSIONS[compression]
-    if compression > 32767 and compression not in _READ:
-        return f"compression {compression}"
+    if compression not in _READ:
+        return _COMPRESSIONS.get(compression, f"compression {compression}")
     if compression == _JPEG and bits > 8:
         return f"JPEG of {bits} bits inside"
     if tags.get(_MODEL) == _YCBCR and compression != _JPEG:
@@ -131,46 +137,38 @@ def _tiff(stream: IO[bytes]) -> str:
     return ""
 
 
-def with_code_points(data: bytes, cicp: bytes) -> bytes:
-    """Return an AVIF file with other primaries and transfer function than its encoder wrote."""
-    at = data.find(b"colr" + _COLOURS) + 8
-    if at < 8:
-        raise ValueError("the encoder wrote no colours")
-    return data[:at] + struct.pack(">HH", cicp[0], cicp[1]) + data[at + 4 :]
+def mend_avif(data: bytes) -> bytes:
+    """Return an AVIF file whose properties are associated with its items as libavif demands.
 
-
-def whole_meta(data: bytes) -> bytes:
-    """Return the content of the box of metadata of a file."""
-    found = [content for kind, content in _boxes(data) if kind == b"meta"]
-    if not found:
-        raise ValueError("it has no metadata")
-    return found[0]
-
-
-def count_gray(data: bytes) -> int:
-    """Count the AV1 configurations of one channel: of gray pictures, alpha and gain maps."""
-    parts = whole_meta(data).split(b"av1C")[1:]
-    return sum(len(part) > 2 and bool(part[2] & _MONOCHROME) for part in parts)
-
-
-def with_one_association(data: bytes) -> bytes:
-    """Return a file with its boxes ``ipma``, of which there may be only one, made one.
-
-    Old encoders wrote one for the colours and one for alpha, which libavif refuses and browsers
-    showed. Nothing else in the file moves. NotImplementedError is raised for other files.
+    Old encoders wrote one box of associations for the colours and one for alpha, or left the size
+    of alpha out; browsers showed them. The new box of metadata stands at the end, so that nothing
+    else moves.
     """
-    properties = dict(_boxes(whole_meta(data)[4:])).get(b"iprp", b"")
-    parts = list(_boxes(properties))
-    found = [content for kind, content in parts if kind == b"ipma"]
-    if len(found) < 2 or len({content[:4] for content in found}) > 1:
-        raise NotImplementedError
-    count = sum(int.from_bytes(content[4:8]) for content in found)
-    entries = b"".join(content[8:] for content in found)
-    merged = _box(b"ipma", found[0][:4] + struct.pack(">I", count) + entries)
-    others = b"".join(_box(kind, content) for kind, content in parts if kind != b"ipma")
-    old, new = _box(b"iprp", properties), _box(b"iprp", others + merged)
-    # what is saved becomes an empty box
-    return data.replace(old, new + _box(b"free", bytes(len(old) - len(new) - 8)), 1)
+    meta = dict(_boxes(data))[b"meta"]
+    parts = dict(_boxes(meta[4:]))
+    properties = list(_boxes(parts[b"iprp"]))
+    kinds = [b"", *(kind for kind, _ in _boxes(dict(properties)[b"ipco"]))]  # counted from 1
+    found = [content for kind, content in properties if kind == b"ipma"]
+    head = found[0][:4]
+    step, number = 1 + (head[3] & 1), 4 if head[0] else 2  # bytes of an index, and of an item's
+    size = kinds.index(b"ispe").to_bytes(step)
+    count, entries = 0, b""
+    for content in found:
+        at = 8
+        while at < len(content):
+            first = at + number + 1
+            end = first + step * content[first - 1]
+            indices = [content[one : one + step] for one in range(first, end, step)]
+            # the highest bit says if readers must know the property
+            there = {kinds[int.from_bytes(one) % 2 ** (8 * step - 1)] for one in indices}
+            indices += [size] * (b"ispe" not in there)
+            entries += content[at : first - 1] + bytes([len(indices)]) + b"".join(indices)
+            count, at = count + 1, end
+    others = b"".join(_box(kind, content) for kind, content in properties if kind != b"ipma")
+    merged = _box(b"ipma", head + struct.pack(">I", count) + entries)
+    parts[b"iprp"] = others + merged
+    rest = b"".join(_box(kind, content) for kind, content in parts.items())
+    return data.replace(b"meta" + meta, b"free" + meta, 1) + _box(b"meta", meta[:4] + rest)
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
@@ -191,48 +189,38 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at = end
 
 
-def open_unusual_bmp(data: bytes) -> Image.Image:
+def open_bmp(data: bytes) -> Image.Image:
     """Decode an uncompressed BMP file of a kind that Pillow refuses.
 
     Those kinds are 2 bits a pixel, channel masks of any width with or without alpha, headers of
-    OS/2 and palettes of unusual length.
+    OS/2 and palettes of unusual length. A ValueError or struct.error is raised for others.
 
     The picture notes its ``dpi`` and ``bit_depth`` as those of Pillow's readers do.
-
-    Raises:
-        NotImplementedError: If it is of another kind; ValueError if it is damaged.
     """
     offset, size = struct.unpack_from("<II", data, 10)
     # as those of the usual header; what other headers leave out counts as 0
     fields = data[18 : max(_FILE_HEADER + size, 30)][:32].ljust(32, b"\0")
     if size == _OS2_HEADER:
         fields = struct.pack("<iiI20x", *struct.unpack("<HHI", fields[:8]))
-    width, height, _, bits, compression, _, across, down, colours = struct.unpack(
-        "<iiHHIIiiI", fields
-    )
+    width, height, _, bits, compression, _, *density, colours = struct.unpack("<iiHHIIiiI", fields)
     extra = {_MASKS: 3, _MASKS_WITH_ALPHA: 4}.get(compression, 0)
     masks: tuple[int, ...] = _DEFAULT_MASKS.get(bits, ())
     if extra:
         # after the short header, inside of the longer ones, which know alpha
-        extra = 4 if size >= 56 else extra
-        masks = struct.unpack_from(f"<{extra}I", data, _FILE_HEADER + _INFO_HEADER)
+        masks = struct.unpack_from(f"<{4 if size >= 56 else extra}I", data, 54)
+        masks = masks if len(masks) < 4 or masks[3] else masks[:3]
     known = compression in (_RGB, _MASKS, _MASKS_WITH_ALPHA) and size <= _VERSION_5
     if not known or bits not in ((16, 32) if extra else (1, 2, 4, 8, 16, 24, 32)):
-        raise NotImplementedError
+        raise ValueError("a BMP file of an unknown kind")
     if width < 1 or not height or not all(masks[:3]):
         raise ValueError("its header is damaged")
     stride, count = (width * bits + 31) // 32 * 4, abs(height)
-    if len(data) < offset + stride * count:
-        raise ValueError("the file ends before its last row")
     rows = np.frombuffer(data, np.uint8, stride * count, offset).reshape(count, stride)
-    rows = rows if height < 0 else rows[::-1]
     if bits <= 8:
         start = _FILE_HEADER + size + (4 * extra if size == _INFO_HEADER else 0)
         step = 3 if size == _OS2_HEADER else 4
         most = min((max(offset, start) - start) // step, colours or 2**bits, 2**bits)
         palette = np.frombuffer(data, np.uint8, most * step, start).reshape(most, step)[:, 2::-1]
-        if not most:
-            raise ValueError("its palette is missing")
         table = np.pad(palette, ((0, 256 - most), (0, 0)))  # black beyond it
         shifts = np.arange(8 - bits, -1, -bits).astype(np.uint8)
         indices = rows[:, :, None] >> shifts & np.uint8(2**bits - 1)
@@ -242,22 +230,21 @@ def open_unusual_bmp(data: bytes) -> Image.Image:
         values = rows[:, : 3 * width].reshape(count, width, 3)[:, :, ::-1]
     else:
         words = rows.view("<u2" if bits == 16 else "<u4")[:, :width].astype(np.uint32)
-        masks = masks if len(masks) < 4 or masks[3] else masks[:3]
         values = np.stack([_channel(words, mask) for mask in masks], axis=2)
-    image = Image.fromarray(np.ascontiguousarray(values))
+    image = Image.fromarray(np.ascontiguousarray(values if height < 0 else values[::-1]))
     image.info["bit_depth"] = max((mask.bit_count() for mask in masks), default=8)
-    if across > 0 and down > 0:
-        image.info["dpi"] = across * 0.0254, down * 0.0254
+    if min(density) > 0:
+        image.info["dpi"] = density[0] * 0.0254, density[1] * 0.0254
     return image
 
 
 def _channel(words: Array, mask: int) -> Array:
     """Return the bits of a mask, scaled to 0 to 255."""
-    shift = (mask & -mask).bit_length() - 1
-    peak = mask >> shift
+    low = mask & -mask
+    peak = mask // low
     if peak & (peak + 1):
         raise ValueError("a channel mask with gaps")
-    scaled: Array = np.rint(((words & mask) >> np.uint32(shift)) * (255 / peak)).astype(np.uint8)
+    scaled: Array = np.rint((words & mask) // low * (255 / peak)).astype(np.uint8)
     return scaled
 
 

@@ -26,43 +26,22 @@ _WORDS = {
     "uint16": ("ushort", "grey16", "rgb16"),
     "float32": ("float", "b-w", "scrgb"),
 }
-_LOADERS = {"png": "png", "jpg": "jpeg", "avif": "heif"}
 
 
-def open_image(name: str, data: bytes) -> Any:  # noqa: ANN401 - of an untyped module
-    """Open a PNG, JPEG or AVIF file; its pixels are not decoded yet.
+def decode_png(data: bytes) -> Array:
+    """Decode a PNG file to (H, W, C) of 8 or 16 bits; palettes become RGB, alpha is last.
 
-    The file must stay in memory until then. The image of pyvips has 8 or 16 bits; palettes become
-    RGB, transparent colours alpha.
+    ValueError is raised if the pixels are damaged; their chunks are checked elsewhere.
     """
     vips = _import_pyvips()
-    # whatever is warned of counts as damage, but for PNG, whose chunks are read elsewhere
-    options = {"unlimited": True, "fail_on": "truncated"} if name == "png" else {}
-    load = getattr(vips.Image, f"{_LOADERS[name]}load_buffer")
     try:
-        return load(data, access="sequential", **({"fail_on": "warning"} | options))
-    except vips.Error as error:
-        raise ValueError(_reason(error)) from None
-
-
-def field(image: Any, name: str, default: Any = None) -> Any:  # noqa: ANN401
-    """Return metadata, such as ``"icc-profile-data"``, ``"exif-data"`` or ``"xmp-data"``."""
-    return (image.get(name) if image.get_typeof(name) else None) or default
-
-
-def decode(image: Any) -> Array:  # noqa: ANN401
-    """Decode an opened image to (H, W, C) over the whole range of 8 or 16 bits, alpha last."""
-    try:
+        image = vips.Image.pngload_buffer(
+            data, access="sequential", fail_on="truncated", unlimited=True
+        )
         values: Array = image.numpy()
-    except _import_pyvips().Error as error:
-        raise ValueError(_reason(error)) from None
-    values = values.reshape(image.height, image.width, image.bands)
-    bits = field(image, "bits-per-sample", 16)
-    if values.dtype == np.uint8 or bits == 16:
-        return values
-    # libvips moves 10 bits to the upper end of 16, so that white becomes 65472
-    high = values >> np.uint16(16 - bits)
-    return high << np.uint16(16 - bits) | high >> np.uint16(2 * bits - 16)
+    except vips.Error:
+        raise ValueError("it holds too little data for its size, or damaged data") from None
+    return values.reshape(image.height, image.width, image.bands)
 
 
 def encode(
@@ -113,11 +92,6 @@ def encode(
         image.write_to_target(target, suffix, keep="none", **options)
     except vips.Error as error:
         raise (failures[0] if failures else OSError(" ".join(str(error).split()))) from None
-
-
-def _reason(error: Exception) -> str:
-    """Return the last line of an error, which is nearest to the cause, without the name before."""
-    return str(error).strip().splitlines()[-1].split(": ", 1)[-1]
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module

@@ -19,7 +19,6 @@ from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.labels import hdr_of, profile_fits
 from srcli.imaging.photograph import FORMATS, Array, Format, Metadata, release
 from srcli.imaging.resize import to_dtype
-from srcli.imaging.unusual import with_code_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -287,7 +286,10 @@ def _encode(
     image = pillow.as_image(values, padded=fmt == "jpg")
     if metadata.colours is not None and metadata.colours.cicp is not None:  # only of avif
         image.save(encoded := io.BytesIO(), "AVIF", **options)
-        stream.write(with_code_points(encoded.getvalue(), metadata.colours.cicp))
+        # the encoder's primaries and transfer function give way to those of the picture
+        head, mark, tail = encoded.getvalue().partition(b"colrnclx")
+        points = struct.pack(">HH", *metadata.colours.cicp[:2])
+        stream.writelines((head, mark, points, tail[4:]))
     else:
         image.save(stream, "JPEG" if fmt == "jpg" else fmt, **options)
 
