@@ -1,9 +1,8 @@
-"""Read windows of a raster with holes filled, and mark the holes in what is made of them."""
+"""Read windows of a raster with holes filled."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,14 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.parts import PartWriter
     from srcli.imaging.rasters.selection import BandLayout
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 
-_MASKED_BYTES = 2**25
-"""Bytes of the rows masked at once, so that their copies stay small."""
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often rounded where
 # it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
 _TOLERANCE = {2: 4e-3, 4: 5e-7, 8: 5e-7}
@@ -173,88 +169,6 @@ def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
     if info.bands[0].nodata is not None:
         table[int(info.bands[0].nodata), 3] = 0
     return table
-
-
-class MaskedSink:
-    """Marks the pixels of an enlarged raster that the input marks as empty.
-
-    Empty pixels become nodata (without such a value: NaN in floats, else 0); valid pixels that the
-    network happened to make equal to nodata move to the next value. Bands of classes, mask and
-    alpha are enlarged by nearest neighbour. A mask of the file, or one that the output needs, is
-    passed on.
-
-    Args:
-        writer: Receives the rows, possibly in smaller parts.
-        source: The input, of which rows are read again for what is not interpolated.
-        scale: Output pixels per input pixel.
-    """
-
-    def __init__(self, writer: PartWriter, source: RasterSource, scale: int) -> None:
-        self.writer = writer
-        self.source = source
-        self.scale = scale
-        nodata = source.layout.nodata
-        empty = np.nan if source.dtype.kind == "f" else 0.0
-        self._empty = source.dtype.type(empty if nodata is None else nodata)
-        self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
-        # multiples of input rows, so that none is read twice
-        row = source.width * scale * source.layout.channels * source.dtype.itemsize
-        self._step = max(_MASKED_BYTES // (row * scale), 1) * scale
-
-    def write(self, top: int, rows: Array) -> None:
-        """Mark rows (h, W, C) from the network, which are not modified, and pass them on."""
-        for first, last in self._pieces(top, top + len(rows)):
-            self._write_part(range(first, last), rows[first - top : last - top])
-
-    def repeat(self, rows: range) -> None:
-        """Pass on output rows of a raster whose bands all hold classes, without a network."""
-        for first, last in self._pieces(rows.start, rows.stop):
-            self._write_part(range(first, last), None)
-
-    def _pieces(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
-        inner = range((top // self._step + 1) * self._step, bottom, self._step)
-        return pairwise((top, *inner, bottom))
-
-    def _write_part(self, place: range, rows: Array | None) -> None:
-        """Write output rows; those from the network are None if all bands hold classes."""
-        source, layout = self.source, self.source.layout
-        if rows is not None and not layout.classes and not source.has_holes:
-            self.writer.write(place.start, self._moved(rows))
-            return
-        first, stop = place.start // self.scale, -(-place.stop // self.scale)
-        stored = source.decode(Window(top=first, left=0, height=stop - first, width=source.width))
-        valid, alpha, mask = stored.valid, stored.alpha, None
-        if valid is not None:
-            valid = source.interpolated(valid)
-        if valid is not None and (source.masked or self.writer.has_mask):
-            there = np.asarray(valid.any(axis=2))
-            mask = self._repeated(there, place)
-            # a file with both gets alpha only
-            alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
-        if rows is not None:
-            rows = self._moved(rows)
-            if valid is not None:
-                rows = np.where(self._repeated(valid, place), rows, self._empty)
-        if rows is None or layout.classes:
-            repeated = self._repeated(stored.pixels, place)
-            if rows is not None:
-                repeated[:, :, source.interpolated_bands] = rows
-            rows = repeated
-        if alpha is not None:
-            alpha = self._repeated(alpha, place)
-        self.writer.write(place.start, rows, alpha=alpha, mask=mask)
-
-    def _repeated(self, layer: Array, place: range) -> Array:
-        """Enlarge a layer (rows, W, ...) of the input to the output rows of a place."""
-        rows = layer.repeat(self.scale, axis=0)[place.start % self.scale :][: len(place)]
-        return rows.repeat(self.scale, axis=1)
-
-    def _moved(self, rows: Array) -> Array:
-        """Replace nodata, which the network happened to make, by the value beside it."""
-        if self._nodata is None:
-            return rows
-        beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
-        return np.where(is_nodata(rows, self._nodata), beside, rows)
 
 
 def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:

@@ -25,7 +25,7 @@ from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
-from srcli.imaging.rasters.reading import MaskedSink, RasterSource
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.inference.calibration import calibrate
@@ -349,16 +349,16 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
     with RasterSource(job.info, job.layout, job.window, rows) as source:
         if job.layout.all_classes:
             for run in runs:
-                sink = MaskedSink(PartWriter(parts, run), source, scale)
-                for number in run:
-                    sink.repeat(parts.span(number))
+                writer = PartWriter(parts, run, source, scale)
+                for _ in run:
+                    writer.repeat()
                     task.advance(1)
             return
         engine = _engine(unit, job)
         arrays, device = job.calibration, engine.engine.device
         for run in runs:
-            sink = MaskedSink(PartWriter(parts, run), source, scale)
-            with write_behind(sink.write, WAITING) as write:
+            writer = PartWriter(parts, run, source, scale)
+            with write_behind(writer.write, WAITING) as write:
                 work = make_job(
                     source,
                     write,

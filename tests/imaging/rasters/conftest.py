@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 from rasterio.transform import Affine
 
@@ -9,6 +11,7 @@ from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.parts import PartWriter, open_parts
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 from tests.fixtures.photographs import noise, write_by_gdal
@@ -59,35 +62,42 @@ def _plan():
     return plan
 
 
-def write_parts(parts, pixels, *, alpha=None, mask=None, steps=(1, 7, 100, 300, 2)):
-    """Write the missing parts of an output, some rows at a time."""
-    for run in parts.missing():
-        writer = PartWriter(parts, run)
-        top, turn = parts.span(run.start).start, 0
-        while top < parts.span(run.stop - 1).stop:
-            part = slice(top, top + steps[turn % len(steps)])
-            writer.write(
-                top,
-                pixels[part],
-                alpha=None if alpha is None else alpha[part],
-                mask=None if mask is None else mask[part],
-            )
-            top, turn = part.stop, turn + 1
+@contextmanager
+def open_source(path, bands=None):
+    """A raster as a source, whole."""
+    info = read_info(path)
+    whole = Window(top=0, left=0, height=info.height, width=info.width)
+    with RasterSource(info, choose_layout(info, bands=bands), whole) as source:
+        yield source
+
+
+def write_parts(parts, path, rows=None, scale=1, steps=(1, 7, 100, 300, 2)):
+    """Write the missing parts of an output, some rows at a time; without any, those of the file."""
+    with open_source(path) as source:
+        if rows is None:
+            rows = source.decode(source.window).pixels
+        for run in parts.missing():
+            writer = PartWriter(parts, run, source, scale)
+            top, turn = parts.span(run.start).start, 0
+            while top < parts.span(run.stop - 1).stop:
+                count = steps[turn % len(steps)]
+                writer.write(top, rows[top : top + count])
+                top, turn = top + count, turn + 1
 
 
 @pytest.fixture(name="write_parts")
 def _write_parts():
-    """Write missing parts: ``write_parts(parts, pixels, alpha=..., mask=...)``."""
+    """Write missing parts: ``write_parts(parts, path, rows)``."""
     return write_parts
 
 
 @pytest.fixture
 def write():
-    """Write an output as srx does: ``write(target, profile, pixels, alpha=..., mask=...)``."""
+    """Write an output as srx does: ``write(target, profile, path, rows)``."""
 
-    def make(target, out, pixels, fingerprint=None, **layers):
-        with open_parts(target, out, fingerprint or {}) as (parts, notes):
-            write_parts(parts, pixels, **layers)
+    def make(target, out, path, *rows, **options):
+        with open_parts(target, out, {}) as (parts, notes):
+            write_parts(parts, path, *rows, **options)
             merge_parts(parts)
         return notes
 

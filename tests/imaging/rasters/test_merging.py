@@ -95,7 +95,7 @@ def test_the_file_is_that_of_gdal(save, tmp_path, noise, creation, dtype, bands,
     source = save("in.tif", pixels, photometric="RGB" if bands == 3 else "MINISBLACK")
     out = plan(source, creation={**SMALL, **creation})
     target = tmp_path / "out.tif"
-    write(target, out, pixels)
+    write(target, out, source)
     assert described(target) == described(gdals_own(tmp_path / "ref.tif", out, pixels))
     if creation.get("COMPRESS") != "JPEG":
         with rasterio.open(target) as file:
@@ -108,11 +108,11 @@ def test_the_file_is_that_of_gdal(save, tmp_path, noise, creation, dtype, bands,
 @pytest.mark.parametrize("size", [(1, 1), (257, 1), (513, 65)])
 @pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
 def test_odd_sizes_with_a_mask(save, tmp_path, noise, size, interleave, plan, write):
-    pixels = noise((*size, 3))
     mask = noise(size, seed=1) > 100
+    pixels = noise((*size, 3)) * mask[:, :, None]
     source = save("in.tif", pixels, then=lambda file: file.write_mask(mask))
     out = plan(source, creation={**SMALL, "INTERLEAVE": interleave})
-    write(tmp_path / "out.tif", out, pixels, mask=mask)
+    write(tmp_path / "out.tif", out, source)
     wanted = described(gdals_own(tmp_path / "ref.tif", out, pixels, mask))
     assert described(tmp_path / "out.tif") == wanted
     assert wanted["mask"] == (mask * np.uint8(255)).tobytes()
@@ -143,7 +143,7 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, 
         "in.tif", pixels, nodata=65_535, photometric="RGB", compress="lzw", predictor=2,
         tiled=True, blockxsize=64, blockysize=64, SOURCE_ICC_PROFILE=SRGB_TEXT, then=describe,
     )  # fmt: skip
-    write(tmp_path / "out.tif", plan(source), pixels)
+    write(tmp_path / "out.tif", plan(source), source)
     found, wanted = described(tmp_path / "out.tif"), described(source)
     assert found["model"].to_dict() == model.to_dict()
     assert "xml:XMP" in wanted["tags"]
@@ -164,7 +164,7 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
     points = read_info(source).place.gcps
     out = plan(source, **options)
     target = tmp_path / f"out.{out.format}"
-    write(target, out, noise((40, 50, 1)))
+    write(target, out, source)
     with rasterio.open(target) as file:
         assert [(p.row, p.col, p.x, p.y, p.z) for p in file.gcps[0]] == [
             (p.row, p.col, p.x, p.y, p.z) for p in points
@@ -173,41 +173,30 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
         assert file.tags().get("AREA_OR_POINT", point) == point  # PNG has none
 
 
-@pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 65_535), ("float32", 1)])
-def test_alpha_is_opaque_unless_it_is_given_or_masked(
-    save, tmp_path, noise, dtype, opaque, plan, write
-):
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_alpha_of_a_file_is_kept(save, tmp_path, noise, dtype, copy):
     pixels = noise((40, 50, 4), dtype)
-    source = save("in.tif", pixels, photometric="RGB", alpha="yes")
-    out = plan(source)
+    pixels[:, :, 3] = np.maximum(pixels[:, :, 3], 1)
+    copy(save("in.tif", pixels, photometric="RGB", alpha="yes"), tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
+
+
+@pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 65_535)])
+def test_a_mask_becomes_alpha_in_png(save, tmp_path, noise, dtype, opaque, copy):
     mask = noise((40, 50)) > 99
-    for given, wanted in (
-        ({}, np.full((40, 50), opaque)),
-        ({"alpha": pixels[:, :, 3]}, pixels[:, :, 3]),
-        ({"mask": mask}, mask * opaque),
-        ({"mask": mask, "alpha": pixels[:, :, 3]}, pixels[:, :, 3]),
-    ):
-        write(tmp_path / "out.tif", out, pixels[:, :, :3], **given)
-        with rasterio.open(tmp_path / "out.tif") as file:
-            np.testing.assert_array_equal(file.read(4), wanted)
-            np.testing.assert_array_equal(file.read(1), pixels[:, :, 0])
+    pixels = noise((40, 50, 3), dtype) * mask[:, :, None]
+    source = save("in.tif", pixels, photometric="RGB", then=lambda file: file.write_mask(mask))
+    copy(source, tmp_path / "out.png", format="png")
+    with rasterio.open(tmp_path / "out.png") as file:
+        np.testing.assert_array_equal(file.read(4), mask * opaque)
+        np.testing.assert_array_equal(np.moveaxis(file.read([1, 2, 3]), 0, 2), pixels)
 
 
 @pytest.fixture
 def copy(plan, write):
     """The input once more, written as srx writes: ``copy(source, target, cog=True)``."""
-
-    def make(source, target, **options):
-        out = plan(source, **options)
-        with rasterio.open(source) as file:
-            pixels = np.moveaxis(file.read(), 0, 2)
-            mask = file.dataset_mask() > 0
-        alpha = None
-        if out.channels < pixels.shape[2]:
-            pixels, alpha = pixels[:, :, :-1], pixels[:, :, -1]
-        write(target, out, pixels, alpha=alpha, mask=mask)
-
-    return make
+    return lambda source, target, **options: write(target, plan(source, **options), source)
 
 
 def names(folder):
@@ -339,10 +328,11 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
 )
 def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, noise):
     pixels, limits = noise((300, 300, 1), seed=1), resource.getrlimit(resource.RLIMIT_FSIZE)
-    out = plan(save("in.tif", pixels), **options)
+    source = save("in.tif", pixels)
+    out = plan(source, **options)
     target = tmp_path / f"out.{out.format}"
     with open_parts(target, out, {}) as (parts, _):
-        write_parts(parts, pixels)
+        write_parts(parts, source)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
         try:
             with pytest.raises(PictureError, match=f"^{target}: .*(room|raise the limit)"):
@@ -413,7 +403,7 @@ def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
 
 
 def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
-    pixels = np.dstack([PHOTO, PHOTO[:, :, :1]])
+    pixels = np.dstack([PHOTO, PHOTO[:, :, :1].clip(1)])
     source = save("in.tif", pixels, photometric="RGB", alpha="yes")
     for number, options in enumerate(({}, {"cog": True}, {"overviews": True})):
         target = tmp_path / f"{number}.tif"
@@ -430,7 +420,7 @@ def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(save, plan, write, tm
     source = save("a.tif", pixels, photometric="RGB", alpha="yes")
     profile = plan(source, cog=True, creation={"COMPRESS": "JPEG"})
     merging.try_creation_options(out, profile)
-    write(out, profile, pixels[:, :, :3], alpha=pixels[:, :, 3])
+    write(out, profile, source)
     with rasterio.open(out) as file:
         assert file.count == 3
         np.testing.assert_array_equal(file.dataset_mask(), pixels[:, :, 3])
@@ -438,8 +428,8 @@ def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(save, plan, write, tm
 
 def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path, noise):
     tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
-    pixels = noise((4, 5, 1))
-    write(tmp_path / "b.tif", replace(plan(save("a.tif", pixels)), tags=tags), pixels)
+    source = save("a.tif", noise((4, 5, 1)))
+    write(tmp_path / "b.tif", replace(plan(source), tags=tags), source)
     assert read_info(tmp_path / "b.tif").tags == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
 
 
@@ -461,7 +451,7 @@ def attempt():
     out = plan(folder / "in.tif", **options)
     with all_parts.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
         assert notes == (), notes
-        write_parts(parts, pixels)
+        write_parts(parts, folder / "in.tif")
         merging.merge_parts(parts)
 
 def forked(work):

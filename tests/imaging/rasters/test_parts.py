@@ -15,6 +15,7 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import parts as parts_module
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import PartWriter, has_unfinished_parts, open_parts, parts_folder
+from tests.imaging.rasters.conftest import open_source
 
 MARK = {"model": "a", "part": (1, 2)}
 ROWS = 1100
@@ -36,17 +37,23 @@ def target(tmp_path):
 
 
 @pytest.fixture
-def begin(save, plan, pixels, target):
+def source(save, pixels):
+    with open_source(save("in.tif", pixels)) as source:
+        yield source
+
+
+@pytest.fixture
+def begin(source, plan, target):
     """Open the five parts of an output: ``begin(mark, resume=True)``."""
-    out = plan(save("in.tif", pixels))
+    out = plan(source.info.path)
     return lambda mark=MARK, **options: open_parts(target, out, mark, **options)
 
 
 @pytest.fixture
-def folder(begin, pixels, target):
+def folder(begin, source, pixels, target):
     """The folder of a run that was stopped after 2 of 5 parts and some rows."""
     with begin() as (parts, _):
-        PartWriter(parts, range(5)).write(0, pixels[:700])
+        PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
     return parts_folder(target)
 
 
@@ -64,9 +71,9 @@ def read(parts):
     return np.concatenate(found)
 
 
-def test_rows_outside_a_run_are_left_out(begin, pixels):
+def test_rows_outside_a_run_are_left_out(begin, source, pixels):
     with begin() as (parts, _):
-        writer = PartWriter(parts, range(1, 3))
+        writer = PartWriter(parts, range(1, 3), source, 1)
         writer.write(200, np.concatenate([pixels[200:256] * 0, pixels[256:400]]))
         writer.write(390, pixels[390:])
         assert parts.missing() == [range(1), range(3, 5)]
@@ -84,14 +91,14 @@ def test_complete_parts_are_kept_and_all_else_is_removed(begin, folder):
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_any_parts_may_be_missing(begin, folder, pixels, target, write_parts):
+def test_any_parts_may_be_missing(begin, folder, source, pixels, target, write_parts):
     target.write_bytes(b"old")
     with begin() as (parts, _):
-        PartWriter(parts, range(3, 4)).write(700, pixels[700:])
+        PartWriter(parts, range(3, 4), source, 1).write(700, pixels[700:])
         assert parts.missing() == [range(2, 3), range(4, 5)]
         assert parts.missing([range(1, 3), range(3, 4)]) == [range(2, 3)]
         assert parts.span(4) == range(1024, 1100)
-        write_parts(parts, pixels)
+        write_parts(parts, source.info.path)
         assert has_unfinished_parts(target)
         merge_parts(parts)
     assert not has_unfinished_parts(target)
