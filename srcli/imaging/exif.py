@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     Source = bytes | bytearray | IO[bytes]
 
@@ -38,9 +38,8 @@ TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
 
 @dataclass(frozen=True)
 class Entry:
-    """One tag of a directory, its value as the bytes of a little-endian file."""
+    """The value of one tag of a directory, as the bytes of a little-endian file."""
 
-    tag: int
     kind: int
     """TIFF type code."""
     value: bytes
@@ -66,6 +65,10 @@ class Entry:
             return replace(self, value=np.array(parts, "<" + code).tobytes())
         except OverflowError:
             return None
+
+
+Tags = dict[int, Entry]
+"""The entries of one directory."""
 
 
 class Layout:
@@ -110,7 +113,7 @@ def read_start(source: Source) -> tuple[Layout, int]:
 
 def read_directory(
     source: Source, at: int, layout: Layout, needed: Container[int] = (), *, only: int | None = None
-) -> tuple[list[Entry], int]:
+) -> tuple[Tags, int]:
     """Read one directory: its entries, and the offset of the next one, 0 after the last.
 
     Entries of unknown type, or whose value lies outside, are left out; ``only`` one tag is read. A
@@ -122,21 +125,20 @@ def read_directory(
     table = _piece(source, at + head, number * size) if 0 <= number <= _MOST_ENTRIES else b""
     if len(table) != number * size:
         raise ValueError("a tag directory is cut short, or of impossible length")
-    entries = []
+    tags: Tags = {}
     for tag, kind, count, value in layout.entry.iter_unpack(table):
         length = _BYTES.get(kind, 0) * count
-        if not length or only not in (None, tag):
+        if not length or tag in tags or only not in (None, tag):
             continue
         if length > inline:
             value = _piece(source, int(layout.offset.unpack(value)[0]), length)
         if len(value) >= length:
-            entries.append(Entry(tag, kind, layout.turned(value[:length], kind)))
+            tags[tag] = Entry(kind, layout.turned(value[:length], kind))
         elif tag in needed:
             raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
     following = _piece(source, at + head + len(table), inline)
-    after = int(layout.offset.unpack(following)[0]) if len(following) == inline else 0
-    return entries, after
+    return tags, int(layout.offset.unpack(following)[0]) if len(following) == inline else 0
 
 
 def _piece(source: Source, at: int, length: int) -> bytes:
@@ -146,41 +148,39 @@ def _piece(source: Source, at: int, length: int) -> bytes:
     return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
-def read_parts(source: Source, entries: Sequence[Entry], layout: Layout) -> dict[int, list[Entry]]:
+def read_parts(source: Source, main: Tags, layout: Layout) -> dict[int, Tags]:
     """Read the directories ``EXIF_IFD`` and ``GPS_IFD`` that entries of the main one point to."""
     return {
-        entry.tag: read_directory(source, int(entry.numbers[0]), layout)[0]
-        for entry in entries
-        if entry.tag in (EXIF_IFD, GPS_IFD)
+        tag: read_directory(source, int(main[tag].numbers[0]), layout)[0]
+        for tag in (EXIF_IFD, GPS_IFD)
+        if tag in main
     }
 
 
-def pack(
-    main: Iterable[Entry], parts: Mapping[int, Sequence[Entry]], at: int, layout: Layout
-) -> tuple[bytes, int]:
+def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
     The result will stand at an even offset. Empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
     The offset of the main directory is given with it.
     """
-    data, entries = bytearray(), {entry.tag: entry for entry in main}
-    kind = 18 if layout.big else LONG
+    data, main = bytearray(), {**main}
     for tag, part in parts.items():
         if part:
-            start = edit_directory(data, None, {entry.tag: entry for entry in part}, layout, at)
-            entries[tag] = Entry(tag, kind, start.to_bytes(layout.inline, "little"))
-    start = edit_directory(data, None, entries, layout, at)
+            start = edit_directory(data, None, part, layout, at)
+            pointer = start.to_bytes(layout.inline, "little")
+            main[tag] = Entry(18 if layout.big else LONG, pointer)
+    start = edit_directory(data, None, main, layout, at)
     return bytes(data), start
 
 
-def read_main(exif: bytes | None) -> dict[int, Entry]:
-    """Return the main directory of an EXIF block by tag; a damaged one counts as empty."""
+def read_main(exif: bytes | None) -> Tags:
+    """Return the main directory of an EXIF block; a damaged one counts as empty."""
     tiff = (exif or b"").removeprefix(PREFIX)
     with suppress(ValueError):
         layout, first = read_start(tiff)
         main, _ = read_directory(tiff, first, layout)
         read_parts(tiff, main, layout)
-        return {entry.tag: entry for entry in reversed(main)}
+        return main
     return {}
 
 
@@ -202,17 +202,15 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     tiff = exif.removeprefix(PREFIX)
-    try:
+    with suppress(ValueError, LookupError):
         layout, first = read_start(tiff)
-        parts = read_parts(tiff, read_directory(tiff, first, layout)[0], layout)
-        own = {entry.tag: entry for entry in parts.get(EXIF_IFD, ())}
+        own = read_parts(tiff, read_directory(tiff, first, layout)[0], layout)[EXIF_IFD]
         space = own[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
-        entries, _ = read_directory(tiff, int(own[_INTEROPERABILITY].numbers[0]), layout)
-    except (ValueError, LookupError):
-        return False
-    return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
+        at = int(own[_INTEROPERABILITY].numbers[0])
+        return read_directory(tiff, at, layout)[0][1].value[:3] == b"R03"
+    return False
 
 
 def with_texts(
@@ -228,8 +226,8 @@ def with_texts(
     tiff = bytearray((exif or Layout("<").start(8) + bytes(6)).removeprefix(PREFIX))
     layout, start = read_start(tiff)
     main, _ = read_directory(tiff, start, layout)
-    there = {one.tag for one in main if not overwrite} | read_parts(tiff, main, layout).keys()
-    new = {t: Entry(t, TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
+    there = {*({} if overwrite else main), *read_parts(tiff, main, layout)}
+    new = {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
     start = edit_directory(tiff, start, new, layout)
     tiff[:8] = layout.start(start)
     return PREFIX + bytes(tiff)

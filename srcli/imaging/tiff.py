@@ -208,35 +208,35 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     )
     tags, layout, _ = _read_tags(stream)
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
-    parts: dict[int, list[Entry]] = {}
+    parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
         tiff = metadata.exif.removeprefix(exif.PREFIX)
         own, first = read_start(tiff)
         described, _ = read_directory(tiff, first, own)
         parts = exif.read_parts(tiff, described, own)
-        tags |= {entry.tag: entry for entry in described if entry.tag in _DESCRIPTIVE}
+        tags |= {tag: described[tag] for tag in described.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
-            tags[tag] = Entry(tag, 5, struct.pack("<II", *ratio))
-        tags[_UNIT] = Entry(_UNIT, exif.SHORT, struct.pack("<H", _INCH))
+            tags[tag] = Entry(5, struct.pack("<II", *ratio))
+        tags[_UNIT] = Entry(exif.SHORT, struct.pack("<H", _INCH))
     if metadata.xmp:
-        tags[_XMP] = Entry(_XMP, 1, metadata.xmp)
+        tags[_XMP] = Entry(1, metadata.xmp)
     if metadata.icc:
-        tags[_ICC] = Entry(_ICC, 7, metadata.icc)
+        tags[_ICC] = Entry(7, metadata.icc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
-    packed, first = exif.pack(tags.values(), parts, start, layout)
+    packed, first = exif.pack(tags, parts, start, layout)
     stream.write(bytes(start - end) + packed)
     stream.seek(0)
     stream.write(layout.start(first))
 
 
-def _read_tags(stream: IO[bytes]) -> tuple[dict[int, Entry], Layout, int]:
+def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int]:
     """Return the tags of the first page, the layout, and the offset of the next page."""
     layout, first = read_start(stream)
-    entries, following = read_directory(stream, first, layout, _PIXELS)
-    return {entry.tag: entry for entry in entries}, layout, following
+    tags, following = read_directory(stream, first, layout, _PIXELS)
+    return tags, layout, following
 
 
 def _structure(tags: dict[int, Entry]) -> dict[int, list[int]]:
@@ -321,10 +321,10 @@ def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
     while at and at not in seen:
         seen.add(at)
         try:
-            entries, at = read_directory(stream, at, layout, only=_KIND)
+            tags, at = read_directory(stream, at, layout, only=_KIND)
         except ValueError:
             break
-        kinds.append(int(entries[0].numbers[0]) if entries else 0)
+        kinds.append(int(tags[_KIND].numbers[0]) if tags else 0)
     return kinds
 
 
@@ -338,14 +338,16 @@ def _resolution(tags: dict[int, Entry]) -> tuple[float, float] | None:
 
 
 def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | None:
-    main = [entry for tag, entry in tags.items() if tag in _DESCRIPTIVE]
+    main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
     try:
-        found = exif.read_parts(stream, [*tags.values()], layout)
+        found = exif.read_parts(stream, tags, layout)
     except ValueError:
         return b""  # told as damaged EXIF
     parts = {
-        tag: [one for one in part if one.tag not in _NOT_CARRIED and one.kind < 16]
-        for tag, part in found.items()
+        pointer: {
+            tag: one for tag, one in part.items() if tag not in _NOT_CARRIED and one.kind < 16
+        }
+        for pointer, part in found.items()
     }
     if not main and not any(parts.values()):
         return None

@@ -124,9 +124,9 @@ def _bmp(stream: IO[bytes]) -> str:
 
 def _tiff(stream: IO[bytes]) -> str:
     layout, first = read_start(stream)
-    entries, _ = read_directory(stream, first, layout)
+    stored, _ = read_directory(stream, first, layout)
     wanted = (_BITS, _COMPRESSION, _MODEL, _PLANES)
-    tags = {one.tag: int(one.numbers[0]) for one in entries if one.tag in wanted}
+    tags = {tag: int(stored[tag].numbers[0]) for tag in wanted if tag in stored}
     compression, bits = tags.get(_COMPRESSION, 1), tags.get(_BITS, 1)
     if compression not in _READ:
         return _COMPRESSIONS.get(compression, f"compression {compression}")

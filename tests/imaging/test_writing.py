@@ -458,7 +458,7 @@ def test_the_software_entry_is_set_and_all_else_stays_in_place(order, earlier):
     assert after[values : len(before)] == before[values:]
     exif = Image.Exif()
     exif.load(fit_exif(after, UNCHANGED))
-    tags = list(read_main(after))[::-1]
+    tags = list(read_main(after))
     assert tags == sorted(tags)
     assert (exif[0x010F], exif[0x8298]) == ("Maker", "(c) Someone")
     assert exif.get_ifd(0x8769)[0x927C] == b"note" * 5
