@@ -35,7 +35,7 @@ ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
-_GONE = {"distillation": None, "vary_levels": 0.0}
+_GONE = {"attention_weight": 0.0, "distillation": None, "vary_levels": 0.0}
 """Fields of recipes of former versions, with the values that left them out."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 

@@ -168,8 +168,6 @@ class Stage(Checked):
     reset_optimizer: bool = True
     """Begin from the averaged weights with a fresh optimiser; false goes on with weights and
     optimiser of the stage before. No effect on the first stage."""
-    attention_weight: Annotated[float, NOT_NEGATIVE] = 0.0
-    """Weight of the supervision of attention maps, for networks that have them."""
     adversarial: Adversarial | None = None
     """Train against a discriminator; None trains by the losses alone."""
 

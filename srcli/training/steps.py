@@ -8,12 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
-from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
 from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
 from srcli.models.discriminators import build_discriminator
@@ -30,7 +28,7 @@ from srcli.training.optimizers import (
 from srcli.training.parallel import ALONE, Team, average_gradients, average_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from srcli.recipes.training import Adversarial, Stage
 
@@ -152,18 +150,12 @@ class SupervisedStep:
     """True if validation decides which weights are the best; else the last ones are."""
 
     def __init__(self, stage: Stage, context: StepContext) -> None:
-        network = context.network
         self.stage = stage
         self.numerics = context.numerics
         self.team = context.team
         self.losses = WeightedLoss(stage.losses).to(self.numerics.device)
-        self.optimizer = make_optimizer(network, stage.optimizer)
+        self.optimizer = make_optimizer(context.network, stage.optimizer)
         self._forward = context.forward
-        self._attend: Callable[[Tensor], tuple[Tensor, list[Tensor]]] | None = None
-        if stage.attention_weight:
-            if not network.num_maps:
-                raise RecipeError("attention_weight: this network has no attention maps")
-            self._attend = network.attend
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
         """Change the weights by one batch: LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1].
@@ -179,17 +171,10 @@ class SupervisedStep:
 
     def predict(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
         """Return SR (N, 3, sP, sP) in fp32 and its loss, a scalar; both carry gradients."""
-        maps: list[Tensor] = []
         with self.numerics.autocasting():
-            if self._attend is None:
-                sr_image = self._forward(lr_image)
-            else:
-                sr_image, maps = self._attend(lr_image)
+            sr_image = self._forward(lr_image)
         sr_image = sr_image.float()
-        loss: Tensor = self.losses(sr_image, hr_image, lr_image)
-        if maps:
-            loss = loss + self.stage.attention_weight * attention_loss(maps, lr_image, hr_image)
-        return sr_image, loss
+        return sr_image, self.losses(sr_image, hr_image, lr_image)
 
     def update(self, done: float) -> None:
         """Change the network by the gradients that were computed, averaged over all processes."""
@@ -317,27 +302,3 @@ def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
     if stage.adversarial is None:
         return SupervisedStep(stage, context)
     return AdversarialStep(stage, stage.adversarial, context)
-
-
-def interpolation_error(lr_image: Tensor, hr_image: Tensor) -> Tensor:
-    """Return the error of bicubic enlargement, the target of attention maps.
-
-    ``|HR - bicubic(LR)|``, averaged over the channels and over the area of each LR pixel, divided
-    by the largest value of its picture: (N, 1, H, W) in [0, 1]; zeros where there is no error.
-    """
-    scale = hr_image.shape[-1] // lr_image.shape[-1]
-    error = (hr_image - bicubic_resize(lr_image, scale)).abs().mean(dim=1, keepdim=True)
-    pooled = F.avg_pool2d(error, scale)
-    return pooled / pooled.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-
-
-def attention_loss(
-    maps: Sequence[Tensor], lr_image: Tensor, hr_image: Tensor, *, decay: float = 0.8
-) -> Tensor:
-    """Return the sum of ``decay^(T - t) * MSE(A_t, M)``, as in DeRaindrop (Qian et al. 2018).
-
-    The maps A_1 to A_T are (N, 1, H, W), as M is, the ``interpolation_error``.
-    """
-    target = interpolation_error(lr_image, hr_image)
-    errors = [(each.float() - target).square().mean() for each in reversed(maps)]
-    return sum((decay**age * errors[age] for age in range(1, len(errors))), errors[0])

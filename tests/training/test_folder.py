@@ -63,7 +63,8 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
     folder.begin(G_IDRN, RECORD)
     stored = json.loads(folder.recipe.read_text())
     del stored["stages"][0]["optimizer"]["nesterov"]
-    stored["stages"][0] |= {"distillation": None, "vary_levels": 0.0}  # of former versions
+    former = {"attention_weight": 0.0, "distillation": None, "vary_levels": 0.0}
+    stored["stages"][0] |= former
     folder.recipe.write_text(json.dumps(stored))
     assert folder.resume(G_IDRN, RECORD)[1] == []
     stored["stages"][0]["optimizer"]["gone"] = 1
