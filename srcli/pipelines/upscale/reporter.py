@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from srcli.errors import DefectError, ExitCode, SrxError, one_file
+from srcli.errors import DefectError, ExitCode, PictureError, SrxError, one_file
 from srcli.files import explain_os_error
 from srcli.ports.progress import NoTask
 
@@ -180,15 +180,7 @@ class Reporter:
             with one_file(item.source):
                 yield
         except SrxError as error:
-            cause = error.__cause__ if isinstance(error, DefectError) else None
-            told: SrxError | str = error
-            if isinstance(cause, MemoryError):
-                short = "does not fit into memory when enlarged; crop it, or use a smaller scale"
-                told = f"{item.source}: {short}"
-            elif isinstance(cause, OSError):
-                reason = explain_os_error(item.target, cause)
-                told = reason or f"{item.target}: cannot be written ({cause})"
-            self.fail(item, told, started)
+            self.fail(item, explained(error, item), started)
 
     def fail(
         self, item: Item, error: SrxError | str, started: float | None = None, *, kept: bool = False
@@ -196,3 +188,15 @@ class Reporter:
         """Record that an item failed; for ``kept`` see ``FileReport``."""
         details = error.details if isinstance(error, DefectError) else ()
         self.add(item, "failed", started, error=str(error), details=details, kept=kept)
+
+
+def explained(error: SrxError, item: Item) -> SrxError:
+    """Return a defect that is memory or a disk without room as what the user can do about it."""
+    cause = error.__cause__ if isinstance(error, DefectError) else None
+    if isinstance(cause, MemoryError):
+        short = "does not fit into memory when enlarged; crop it, or use a smaller scale or --tile"
+        return PictureError(f"{item.source}: {short}")
+    if isinstance(cause, OSError):
+        reason = explain_os_error(item.target, cause)
+        return PictureError(reason or f"{item.target}: cannot be written ({cause})")
+    return error

@@ -16,9 +16,9 @@ from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.inputs import find_due, is_photograph, open_photograph
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
-from srcli.pipelines.upscale.photographs import PhotographRun, check_output
+from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
-from srcli.pipelines.upscale.workers import open_job, run_on_workers, upscale_rasters
+from srcli.pipelines.upscale.workers import UpscaleShare, open_job, upscale_by_workers, upscale_here
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -88,10 +88,9 @@ def upscale_files(
             tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
             _begin(items, options, reporter)
             if executor is None:
-                rasters = PhotographRun(pool, options, reporter).upscale(items)
-                upscale_rasters(rasters, tiling, options, reporter, pool)
+                upscale_here(UpscaleShare(items, options, tiling), pool, reporter)
             else:
-                run_on_workers(items, tiling, options, reporter, executor)
+                upscale_by_workers(items, tiling, options, reporter, executor)
     finally:
         reporter.close()
     return reporter.summary
@@ -122,14 +121,14 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
     if not everywhere or options.model not in MODELS:
         # only the network, or torch's view of the machine, can check these
         network = EnginePool(options.model, options.scale, options.engine).network
-    choose_tiling(options.model, network, options.tile, options.overlap)  # refuses what cannot be
+    tiling = choose_tiling(options.model, network, options.tile, options.overlap)
     free = free_memory()  # once: reading it for 100,000 files would take seconds
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
             item.check_folder()
             if picture is None:
-                job = open_job(item, options)
+                job = open_job(item, options, tiling)
                 result, details, warnings = job.output, job.remarks, job.notes
                 try_creation_options(item.target, result)  # what GDAL refuses is refused here too
                 size, disk = (result.height, result.width), disk_needed(result)

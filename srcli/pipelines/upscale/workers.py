@@ -1,11 +1,11 @@
 """Upscale rasters, and inputs by units of work, which are done here or by several workers.
 
-A unit is a share of the inputs, or a piece of the steps of a large raster, whose parts all workers
-make: prepare it, make its parts, merge them.
+A unit is a share of the inputs, or a step of a large raster, whose parts all workers make.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -38,15 +38,14 @@ from srcli.pipelines.executors.processes import JsonDict, Place, shares
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.reporter import Reporter
-from srcli.ports.image import Values, Window
+from srcli.pipelines.upscale.reporter import Reporter, explained
+from srcli.ports.image import TileGrid, Values, Window
 from srcli.quantities import format_bytes
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.inference.engine import RasterEngine
     from srcli.pipelines.executors.processes import Executor
-    from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
 
 WAITING = 64 << 20
@@ -63,9 +62,11 @@ FEWEST_TILE_ROWS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class RasterJob:
-    """Everything that is decided before the first pixel is read."""
+    """Everything that is decided before the first pixel is enlarged."""
 
     item: Item
+    options: UpscaleOptions
+    tiling: Tiling
     info: RasterInfo
     layout: BandLayout
     window: Window
@@ -77,7 +78,7 @@ class RasterJob:
     """Choices by what the file says: its bands of classes, the values taken as black and white."""
     fingerprint: Mapping[str, object]
     """Everything that the pixels depend on, by names that users understand: a run continues an
-    interrupted one with the same. Without the network until that is loaded."""
+    interrupted one with the same. ``measure`` adds the network."""
     calibration: list[dict[str, Any]] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
 
@@ -86,8 +87,78 @@ class RasterJob:
         """The parts in which the output is made."""
         return Parts(self.item.target, self.output)
 
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles; a header may claim more pixels than fit into memory as a grid."""
+        return padded_grid(self.window.height, self.window.width, self.tiling)
 
-def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
+    def tile_rows(self, run: range) -> range:
+        """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
+        if self.layout.all_classes:
+            return run
+        rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
+        return tile_rows(self.grid, rows, self.options.scale, self.tiling.edge)
+
+    def measure(self, pool: EnginePool) -> JsonDict:
+        """Return what the network adds: ``fingerprint``, and ``calibration`` if it needs one."""
+        from srcli.layers.tiles import Calibration
+
+        engine, grid = self.engine(pool), self.grid
+        own = engine.engine
+        network = {
+            "model": f"{self.options.model} {network_digest(own.network)[:16]}",
+            "tile": [grid.tile_height, grid.tile_width, grid.overlap],
+            "batch": own.batch_size(grid.tile_height, grid.tile_width),
+            "precision": str(own.half or "fp32"),
+            "device": own.device.type,
+            "engine": own.name,
+            "tta": own.tta,
+            "back_project": own.back_project,
+        }
+        with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
+            found = calibrate(engine, PaddedSource(source, self.tiling.edge), grid)
+        arrays = found.arrays() if isinstance(found, Calibration) else None
+        return {"fingerprint": {**self.fingerprint, **network}, "calibration": arrays}
+
+    def engine(self, pool: EnginePool) -> RasterEngine:
+        """Return the engine for its values."""
+        from srcli.inference.engine import RasterEngine
+
+        engine = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
+        return RasterEngine(engine, groups=self.layout.interpolated().groups, values=self.values)
+
+    def make(self, runs: Sequence[range], pool: EnginePool, task: Task) -> None:
+        """Make the parts of runs that are not there: windows in, tiles through it, rows out."""
+        from srcli.layers.tiles import Calibration
+
+        parts, scale = self.parts, self.options.scale
+        # those that are there were made by a worker that was lost
+        runs = parts.missing(runs)
+        with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
+            writers = ((run, PartWriter(parts, run, source, scale)) for run in runs)
+            if self.layout.all_classes:
+                for run, writer in writers:
+                    for _ in run:
+                        writer.repeat()
+                        task.advance(1)
+                return
+            engine, arrays = self.engine(pool), self.calibration
+            for run, writer in writers:
+                with write_behind(writer.write, WAITING) as write:
+                    work = make_job(
+                        source,
+                        write,
+                        name=str(self.item.source),
+                        scale=scale,
+                        tiling=self.tiling,
+                        tile_rows=self.tile_rows(run),
+                    )
+                    if arrays:
+                        work.calibration = Calibration.of_arrays(arrays, engine.engine.device)
+                    run_one(engine, work, task=task)
+
+
+def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output."""
     asked = options.raster
     info = _with_nodata(read_info(item.source), asked)
@@ -112,12 +183,13 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
+        options=options,
+        tiling=tiling,
         info=info,
         layout=layout,
         window=window,
         values=values,
         output=output,
-        # a header may claim more pixels than fit into memory as a grid
         notes=(*info.notes, *layout.notes, *clipped, *output.notes, *check_disk(item, output)),
         remarks=tuple(filter(None, (*layout.remarks, range_found))),
         fingerprint={
@@ -184,84 +256,93 @@ class UpscaleShare:
     """Of the rasters among them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RasterUnit:
-    """A unit of work of one raster: prepare it, make some of its parts, or merge them."""
+    """A unit of work of one raster: measure it by the network, or make runs of its parts."""
 
-    item: Item
-    options: UpscaleOptions
-    tiling: Tiling
-    job: RasterJob | None = None
-    """None until the raster is prepared."""
-    runs: tuple[range, ...] = ()
-    """Runs of consecutive parts to make; without any, all are merged."""
-    pool: EnginePool | None = None
-    """Engines of this process; None takes those of the worker."""
+    job: RasterJob
+    runs: Sequence[range] = ()
+
+    @property
+    def options(self) -> UpscaleOptions:
+        """The options of the run."""
+        return self.job.options
+
+    def do(self, pool: EnginePool, task: Task) -> JsonDict:
+        """Return the measurements; advance the task by the tiles that are made."""
+        if not self.runs:
+            return self.job.measure(pool)
+        self.job.make(self.runs, pool, task)
+        return {}
 
 
 Do = Callable[[Sequence[RasterUnit]], Sequence[JsonDict]]
-"""Does the units of one step and returns their results; raises the error of one."""
+"""Does units and returns their results; raises the error of one."""
 
 
-def upscale_raster(unit: RasterUnit, reporter: Reporter, do: Do, slots: int = 1) -> None:
+def upscale_raster(
+    item: Item,
+    options: UpscaleOptions,
+    tiling: Tiling,
+    reporter: Reporter,
+    do: Do,
+    slots: int = 1,
+) -> None:
     """Upscale a raster and report it, a failure too; tiles are halved after running out of memory.
 
-    The unit is that which prepares it; ``slots`` units can be done at once.
+    ``slots`` units can be done at once.
     """
-    started, item, first = time.monotonic(), unit.item, unit.tiling
+    started = time.monotonic()
     with reporter.guard(item, started):
-        while True:
+        job = open_job(item, options, tiling)
+        for remark in job.remarks:
+            reporter.progress.message(f"{item.source}: {remark}")
+        item.make_folder()
+        try_creation_options(item.target, job.output)
+        tiles = None
+        while tiles is None:
             try:
-                return _do_steps(unit, reporter, do, slots, started, told=unit.tiling != first)
+                tiles = _make(job, reporter, do, slots)
             except TileTooLargeError:
-                if (smaller := unit.tiling.halved()) is None:
+                if (smaller := job.tiling.halved()) is None:
                     raise
-            reporter.progress.warn(
-                f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
-            )
-            unit = replace(unit, tiling=smaller)
+                edge = smaller.tile
+                reporter.progress.warn(
+                    f"{item.source}: out of memory: starts over with tiles of {edge} pixels"
+                )
+                job = replace(job, tiling=smaller)
+        size = job.output.height, job.output.width
+        reporter.add(item, started=started, tiles=tiles, size=size, warnings=job.notes)
 
 
-def _do_steps(
-    unit: RasterUnit, reporter: Reporter, do: Do, slots: int, started: float, *, told: bool
-) -> None:
-    """Do all steps once; ``told``: the user knows of the choices."""
-    item, options = unit.item, unit.options
+def _make(job: RasterJob, reporter: Reporter, do: Do, slots: int) -> int:
+    """Make the missing parts, then the output of all; return the number of tiles made."""
+    item, options = job.item, job.options
 
     def tell(text: str) -> None:
         reporter.progress.message(f"{item.source}: {text}")
 
-    job: RasterJob = do([unit])[0]["job"]
-    for remark in job.remarks if not told else ():
-        tell(remark)
-    item.make_folder()
-    try_creation_options(item.target, job.output)
+    total, across, what = job.parts.count, 1, "parts"
+    if not job.layout.all_classes:
+        (found,) = do([RasterUnit(job)])
+        job = replace(job, **found)
+        total, across, what = job.grid.count, len(job.grid.lefts), "tiles"
     resume = options.raster.resume
     with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
         for note in notes:
             tell(note)
-        grid = _grid(unit, job)
-        total, across, what = grid.count, len(grid.lefts), "tiles"
-        if job.layout.all_classes:
-            total, across, what = parts.count, 1, "parts"
         missing = parts.missing()
-        count = sum(len(_tile_rows(unit, job, run)) for run in missing)
+        count = sum(len(job.tile_rows(run)) for run in missing)
         if (kept := total - count * across) > 0:
             tell(f"{kept} of {total} {what} are kept from an earlier run")
-        shares = _shares(missing, count, slots)
-        tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
+        units = [RasterUnit(job, runs) for runs in _shares(missing, count, slots)]
+        tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
         reporter.tiles.grow(tiles)
-        do([replace(unit, job=job, runs=tuple(runs)) for runs in shares])
+        do(units)
         if job.output.height * job.output.width >= LARGE:
             tell(f"the tiles are done; writing {item.target.name}")
-        do([replace(unit, job=job)])
-    reporter.add(
-        item,
-        started=started,
-        tiles=tiles,
-        size=(job.output.height, job.output.width),
-        warnings=job.notes,
-    )
+        merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
+    return tiles
 
 
 def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
@@ -280,135 +361,38 @@ def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
     return [[range(start, min(start + length, run.stop))] for run, start in starts]
 
 
-def do_raster_unit(unit: RasterUnit, task: Task) -> JsonDict:
-    """Do a unit of a raster, here or in a worker, and advance the task by its tiles.
-
-    The first gives a ``job``, each that failed an ``error``.
-    """
-    source = unit.item.source
-    try:
-        with one_file(source):
-            try:
-                if unit.job is None:
-                    return {"job": _prepare(unit)}
-                if unit.runs:
-                    _make(unit, unit.job, task)
-                else:
-                    dates = unit.options.keep_dates
-                    attributes = attributes_for(unit.item.target, source, dates=dates)
-                    merge_parts(unit.job.parts, attributes)
-                return {}
-            except MemoryError as error:
-                short = "out of memory; take a part (--srcwin) or a smaller --tile"
-                raise PictureError(f"{source}: {short}") from error
-    except SrxError as error:
-        return {"error": error}
-
-
-def _prepare(unit: RasterUnit) -> RasterJob:
-    """Look at a raster, and measure it for networks that need that."""
-    from srcli.layers.tiles import Calibration
-
-    job = open_job(unit.item, unit.options)
-    if job.layout.all_classes:
-        return job
-    engine, grid = _engine(unit, job), _grid(unit, job)
-    own = engine.engine
-    network = {
-        "model": f"{unit.options.model} {network_digest(own.network)[:16]}",
-        "tile": [grid.tile_height, grid.tile_width, grid.overlap],
-        "batch": own.batch_size(grid.tile_height, grid.tile_width),
-        "precision": str(own.half or "fp32"),
-        "device": own.device.type,
-        "engine": own.name,
-        "tta": own.tta,
-        "back_project": own.back_project,
-    }
-    with RasterSource(job.info, job.layout, job.window, grid.tile_height) as source:
-        found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
-    arrays = found.arrays() if isinstance(found, Calibration) else None
-    return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
-
-
-def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
-    from srcli.inference.engine import RasterEngine
-
-    options = unit.options
-    pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
-    engine = pool.engine(bits=8 if job.layout.dtype == "uint8" else 32)
-    return RasterEngine(engine, groups=job.layout.interpolated().groups, values=job.values)
-
-
-def _make(unit: RasterUnit, job: RasterJob, task: Task) -> None:
-    """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
-    from srcli.layers.tiles import Calibration
-
-    scale, parts = unit.options.scale, job.parts
-    runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
-    rows = _grid(unit, job).tile_height
-    with RasterSource(job.info, job.layout, job.window, rows) as source:
-        if job.layout.all_classes:
-            for run in runs:
-                writer = PartWriter(parts, run, source, scale)
-                for _ in run:
-                    writer.repeat()
-                    task.advance(1)
-            return
-        engine = _engine(unit, job)
-        arrays, device = job.calibration, engine.engine.device
-        for run in runs:
-            writer = PartWriter(parts, run, source, scale)
-            with write_behind(writer.write, WAITING) as write:
-                work = make_job(
-                    source,
-                    write,
-                    name=str(unit.item.source),
-                    scale=scale,
-                    tiling=unit.tiling,
-                    tile_rows=_tile_rows(unit, job, run),
-                )
-                work.calibration = Calibration.of_arrays(arrays, device) if arrays else None
-                run_one(engine, work, task=task)
-
-
-def _grid(unit: RasterUnit, job: RasterJob) -> TileGrid:
-    return padded_grid(job.window.height, job.window.width, unit.tiling)
-
-
-def _tile_rows(unit: RasterUnit, job: RasterJob, run: range) -> range:
-    """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
-    if job.layout.all_classes:
-        return run
-    rows = range(job.parts.span(run.start).start, job.parts.span(run.stop - 1).stop)
-    return tile_rows(_grid(unit, job), rows, unit.options.scale, unit.tiling.edge)
-
-
-def upscale_rasters(
-    items: Sequence[Item],
-    tiling: Tiling,
-    options: UpscaleOptions,
-    reporter: Reporter,
+def upscale_here(
+    share: UpscaleShare,
     pool: EnginePool,
-) -> None:
-    """Upscale rasters one after another by this process alone."""
+    reporter: Reporter,
+    *,
+    sharing: int = 1,
+    largest: float = math.inf,
+) -> list[Item]:
+    """Upscale inputs in this process, one of so many; return the rasters of more output pixels."""
+    options = share.options
 
     def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
-        return _without_errors([do_raster_unit(unit, reporter.tiles) for unit in units])
+        return [unit.do(pool, reporter.tiles) for unit in units]
 
-    for item in items:
-        unit = RasterUnit(item=item, options=options, tiling=tiling, pool=pool)
-        upscale_raster(unit, reporter, do)
-
-
-def _without_errors(results: Sequence[JsonDict]) -> Sequence[JsonDict]:
-    """Raise the first error among results; first those that smaller tiles may help against."""
-    errors = [result["error"] for result in results if "error" in result]
-    for error in sorted(errors, key=lambda error: not isinstance(error, TileTooLargeError)):
-        raise error
-    return results
+    larger = []
+    for item in PhotographRun(pool, options, reporter, sharing).upscale(share.items):
+        if largest < math.inf and _output_pixels(item, options) >= largest:
+            larger.append(item)
+        else:
+            upscale_raster(item, options, share.tiling, reporter, do)
+    return larger
 
 
-def run_on_workers(
+def _output_pixels(item: Item, options: UpscaleOptions) -> int:
+    with suppress(SrxError):  # upscaling it gives the reason
+        info = read_info(item.source)
+        window, _ = choose_window(info, srcwin=options.raster.srcwin, bounds=options.raster.bounds)
+        return window.height * window.width * options.scale**2
+    return 0
+
+
+def upscale_by_workers(
     items: Sequence[Item],
     tiling: Tiling,
     options: UpscaleOptions,
@@ -438,44 +422,40 @@ def run_on_workers(
     def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
         found = []
         for done in run(units):
-            lost = {"error": PictureError(f"{done.unit.item.source}: {done.failure}")}
+            lost = {"error": PictureError(f"{done.unit.job.item.source}: {done.failure}")}
             found.append(lost if done.result is None else done.result)
-        return _without_errors(found)
+        errors = [each["error"] for each in found if "error" in each]
+        if errors:  # first those that smaller tiles may help against
+            raise min(errors, key=lambda error: not isinstance(error, TileTooLargeError))
+        return found
 
     for item in large:
-        first = RasterUnit(item=item, options=options, tiling=tiling)
-        upscale_raster(first, reporter, do, slots)
+        upscale_raster(item, options, tiling, reporter, do, slots)
 
 
 def upscale_unit(
     unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    """Do a unit in a worker; for those of rasters see ``do_raster_unit``.
+    """Do a unit in a worker.
 
     A share gives ``files``, the reports of all that were done or failed, and ``large``, the rasters
-    that are left for all workers.
+    that are left for all workers; a step of a raster, which failed, its ``error``.
     """
-    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    if isinstance(unit, RasterUnit):
-        with threads(place.threads or None), network_access(allowed=options.allow_remote):
-            return do_raster_unit(replace(unit, options=options), progress.task("tiles"))
-    pool = cached_pool(options.model, options.scale, options.engine)
-    reporter = Reporter(progress)
-    reporter.open()
-    with threads(place.threads or None), network_access(allowed=options.allow_remote):
+    engine = replace(unit.options.engine, device=place.device)
+    pool = cached_pool(unit.options.model, unit.options.scale, engine)
+    access = network_access(allowed=unit.options.allow_remote)
+    with threads(place.threads or None), access:
+        if isinstance(unit, RasterUnit):
+            item = unit.job.item
+            try:
+                with one_file(item.source):
+                    return unit.do(pool, progress.task("tiles"))
+            except SrxError as error:
+                return {"error": explained(error, item)}
+        reporter = Reporter(progress)
+        reporter.open()
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        rasters = PhotographRun(pool, options, reporter, sharing).upscale(unit.items)
-        large = [item for item in rasters if _is_large(item, options)]
-        small = [item for item in rasters if item not in large]
-        upscale_rasters(small, unit.tiling, options, reporter, pool)
+        own = replace(unit, options=replace(unit.options, engine=engine))
+        large = upscale_here(own, pool, reporter, sharing=sharing, largest=LARGE)
     reporter.close()
     return {"files": reporter.summary.files, "large": large}
-
-
-def _is_large(item: Item, options: UpscaleOptions) -> bool:
-    """Return True for a raster that is worth the work of all workers."""
-    with suppress(SrxError):  # upscaling it gives the reason
-        info = read_info(item.source)
-        window, _ = choose_window(info, srcwin=options.raster.srcwin, bounds=options.raster.bounds)
-        return window.height * window.width * options.scale**2 >= LARGE
-    return False
