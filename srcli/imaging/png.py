@@ -11,7 +11,6 @@ import re
 import struct
 import zlib
 from dataclasses import replace
-from itertools import chain
 from typing import IO, TYPE_CHECKING
 
 from srcli.imaging import labels, vips
@@ -20,15 +19,13 @@ from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import FORMATS, Array, Metadata, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
 _MOST_FRAMES = 2**31
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette, with alpha
-_ALPHA = frozenset({4, 6})
 _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
 _TEXTS = (b"iTXt", b"tEXt", b"zTXt")
@@ -36,9 +33,8 @@ _BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
 _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
 _LARGEST_KEPT = 2**20  # bytes that one may unpack to: Pillow opens no file with a larger one
-_XMP_KEYWORD, _SOFTWARE_KEYWORD, _COMMENT_KEYWORD = b"XML:com.adobe.xmp", b"Software", "Comment"
+_XMP_KEYWORD = "XML:com.adobe.xmp"
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
-_PROFILE_KEYWORD = b"Raw profile type "
 # of programs, about the file that was read, or repeating its EXIF
 _OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
 _BY_TAG = {0x010E: ("Description", "Title"), 0x013B: ("Author", "Artist"), 0x8298: ("Copyright",)}
@@ -67,10 +63,13 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             chunks.setdefault(kind, content)
             frames += kind == b"fcTL"
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks.get(b"IHDR", b""))
-    channels = 1 if colour in (0, 4) else 3
+    channels = 1 if colour in (0, 4) else 3  # others are 2, 3 and 6: RGB, palette, RGB with alpha
     metadata = _read_texts(texts, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
-    exif, dpi = chunks.get(b"eXIf") or metadata.exif, _resolution(chunks.get(b"pHYs", b""))
+    exif, density, dpi = chunks.get(b"eXIf") or metadata.exif, chunks.get(b"pHYs", b""), None
+    if len(density) == 9 and density[8] == 1:
+        across, down = struct.unpack(">II", density[:8])
+        dpi = across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
     metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
     if stated > _MOST_FRAMES:
@@ -83,25 +82,13 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         height=height,
         width=width,
         channels=channels,
-        has_alpha=colour in _ALPHA or b"tRNS" in chunks,
+        has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
         frames=max(min(stated, frames), 1),
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),
     )
-
-
-def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
-    """Decode a PNG file that ``read_header`` accepts: (H, W, C) of 8 or 16 bits, alpha (H, W)."""
-    data = stream.read()
-    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
-    if len(data) * _BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
-        raise ValueError("it holds too little data for its size")
-    values = vips.decode_png(data)
-    if values.shape[2] in (1, 3):
-        return values, None
-    return values[:, :, :-1].copy(), values[:, :, -1].copy()
 
 
 def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
@@ -144,12 +131,12 @@ def _pack_metadata(metadata: Metadata) -> bytes:
     if metadata.xmp is not None:
         chunks.append(_text_chunk(_XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
-        chunks.append(_text_chunk(_SOFTWARE_KEYWORD, metadata.software.encode()))
+        chunks.append(_text_chunk("Software", metadata.software.encode()))
     return b"".join(chunk(*one) for one in (*chunks, *metadata.texts))
 
 
-def _text_chunk(keyword: bytes, text: bytes) -> Chunk:
-    return b"iTXt", keyword + bytes(5) + text  # not packed, and in no language
+def _text_chunk(keyword: str, text: bytes) -> Chunk:
+    return b"iTXt", keyword.encode() + bytes(5) + text  # not packed, and in no language
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -182,13 +169,6 @@ def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, by
         if not sound and (kind[:1].isupper() or len(content) < length):
             raise ValueError(f"chunk {kind.decode('latin-1')} is damaged")
         yield kind, content, sound
-
-
-def _resolution(density: bytes) -> tuple[float, float] | None:
-    if len(density) != 9 or density[8] != 1:
-        return None
-    across, down = struct.unpack(">II", density[:8])
-    return across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
 
 
 def _read_colours(
@@ -228,31 +208,29 @@ def _read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     ImageMagick and ExifTool write them. The notes get what is left out, in words for the user.
     """
     kept: list[Chunk] = []
-    software = xmp = None
-    room, left_out = _MOST_TEXT, set()
+    software, room, left_out = None, _MOST_TEXT, set()
     profiles: dict[str, bytes] = {}
     for kind, content in chunks:
-        keyword, end, rest = content.partition(b"\0")
-        if _OF_THE_FILE.match(keyword):
+        if _OF_THE_FILE.match(content):
             continue
         limit = max(min(room, _LARGEST_TEXT), 0)
         try:
-            text = _unpack(kind, rest, limit if end else -1)
+            keyword, text = _unpack(kind, content, limit)
             room -= len(text)
-            if keyword.startswith(_PROFILE_KEYWORD):
+            if keyword.startswith("Raw profile type "):
                 name, profile = _raw_profile(text)
                 profiles.setdefault(name, profile)
             elif keyword == _XMP_KEYWORD and kind == b"iTXt":
-                xmp = text
-            elif keyword == _SOFTWARE_KEYWORD:
-                software = _words(kind, text).strip() or None
-            elif len(text) <= max(len(rest), _LARGEST_KEPT):
+                profiles["proper xmp"] = text
+            elif keyword == "Software":
+                software = _words(kind, text) or None
+            elif len(text) <= max(len(content), _LARGEST_KEPT):
                 kept.append((kind, content))
             else:
-                left_out.add(keyword.decode("latin-1"))
+                left_out.add(keyword)
         except (IndexError, ValueError, zlib.error):
-            room -= min(limit, len(rest) * _BEST_DEFLATE_RATIO)
-            left_out.add(keyword.decode("latin-1"))
+            room -= min(limit, len(content) * _BEST_DEFLATE_RATIO)
+            left_out.add(content.partition(b"\0")[0].decode("latin-1"))
     if "iptc" in profiles:
         notes.append("IPTC captions left out")
     if left_out:
@@ -261,19 +239,10 @@ def _read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     return Metadata(
         icc=profiles.get("icc"),
         exif=profiles.get("exif"),
-        xmp=xmp or profiles.get("xmp"),
+        xmp=profiles.get("proper xmp") or profiles.get("xmp"),
         software=software,
         texts=tuple(kept),
     )
-
-
-def _inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
-    """Unpack a compressed chunk; one that is cut short or unpacks to more is a ValueError."""
-    unpacker = zlib.decompressobj()
-    result = unpacker.decompress(content, limit + 1)
-    if not unpacker.eof or len(result) > limit:
-        raise ValueError("a compressed chunk is cut short or too large")
-    return result
 
 
 def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
@@ -284,11 +253,11 @@ def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
         text = value.decode()
     except UnicodeDecodeError:
         text = value.decode("latin-1")
-    return (_text_chunk(_COMMENT_KEYWORD.encode(), text.replace("\0", "").encode()),)
+    return (_text_chunk("Comment", text.replace("\0", "").encode()),)
 
 
 def texts_elsewhere(
-    texts: Sequence[Chunk], fmt: str
+    texts: Iterable[Chunk], fmt: str
 ) -> tuple[dict[int, str], str, tuple[str, ...]]:
     """Return what a format other than PNG holds of texts, as texts.
 
@@ -296,34 +265,40 @@ def texts_elsewhere(
     """
     words: dict[str, str] = {}
     for kind, content in texts:
-        keyword, _, rest = content.partition(b"\0")
-        words.setdefault(keyword.decode("latin-1"), _words(kind, _unpack(kind, rest)).strip())
-    short = {key: text for key, text in words.items() if 0 < len(text.encode()) <= _LONGEST}
-    by_tag = {
-        tag: [one for one in keywords if one in short][:1]
-        for tag, keywords in _BY_TAG.items()
-        if "exif" in FORMATS[fmt].metadata
-    }
-    comment = short.get(_COMMENT_KEYWORD, "") if fmt == "jpg" else ""
-    kept = {*chain(*by_tag.values()), *[_COMMENT_KEYWORD] * bool(comment)}
-    others = tuple(keyword for keyword in words if keyword not in kept)
-    return {tag: short[one] for tag, found in by_tag.items() for one in found}, comment, others
+        keyword, text = _unpack(kind, content)
+        words.setdefault(keyword, _words(kind, text))
+    short = [key for key, text in words.items() if 0 < len(text.encode()) <= _LONGEST]
+    by_tag = {}
+    for tag, keywords in _BY_TAG.items() if "exif" in FORMATS[fmt].metadata else ():
+        for keyword in [one for one in keywords if one in short][:1]:
+            by_tag[tag] = words.pop(keyword)
+    comment = words.pop("Comment") if fmt == "jpg" and "Comment" in short else ""
+    return by_tag, comment, tuple(words)
 
 
-def _unpack(kind: bytes, rest: bytes, limit: int = _LARGEST_TEXT) -> bytes:
-    """Return the text behind the keyword of a chunk; it may be packed."""
-    packed, rest = (True, rest[1:]) if kind == b"zTXt" else (False, rest)
-    if kind == b"iTXt":
-        packed, rest = bool(rest[0]), rest[2:].split(b"\0", 2)[2]
-    if packed:
-        return _inflate(rest, limit)
-    if len(rest) > limit:
+def _unpack(kind: bytes, content: bytes, limit: int = _LARGEST_TEXT) -> tuple[str, bytes]:
+    """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
+    keyword, rest = content.split(b"\0", 1)
+    packed = kind == b"zTXt" or (kind == b"iTXt" and bool(rest[0]))
+    if kind != b"tEXt":
+        rest = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[2]
+    text = _inflate(rest, limit) if packed else rest
+    if len(text) > limit:
         raise ValueError("a text is too long")
-    return rest
+    return keyword.decode("latin-1"), text
+
+
+def _inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
+    """Unpack a compressed chunk; one that is cut short or unpacks to more is a ValueError."""
+    unpacker = zlib.decompressobj()
+    result = unpacker.decompress(content, limit + 1)
+    if not unpacker.eof:
+        raise ValueError("a compressed chunk is cut short or too large")
+    return result
 
 
 def _words(kind: bytes, text: bytes) -> str:
-    return text.decode("utf-8", "replace") if kind == b"iTXt" else text.decode("latin-1")
+    return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").strip()
 
 
 def _raw_profile(text: bytes) -> tuple[str, bytes]:

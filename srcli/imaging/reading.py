@@ -10,7 +10,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, pillow, png, tiff
+from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import (
@@ -76,7 +76,7 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     if picture.format == "tif":
         return tiff.read_pixels(picture, stream)
     if picture.format == "png":
-        return *png.read_pixels(stream), picture.orientation
+        return *vips.read_png(stream), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:
         size = picture.height, picture.width
         size = size[::-1] if picture.orientation > 4 else size

@@ -28,20 +28,19 @@ _WORDS = {
 }
 
 
-def decode_png(data: bytes) -> Array:
-    """Decode a PNG file to (H, W, C) of 8 or 16 bits; palettes become RGB, alpha is last.
-
-    ValueError is raised if the pixels are damaged; their chunks are checked elsewhere.
-    """
-    vips = _import_pyvips()
+def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
+    """Decode a PNG file whose chunks are sound: (H, W, C) of 8 or 16 bits, alpha (H, W)."""
+    vips, data = _import_pyvips(), stream.read()
     try:
         image = vips.Image.pngload_buffer(
             data, access="sequential", fail_on="truncated", unlimited=True
         )
-        values: Array = image.numpy()
+        values: Array = image.numpy().reshape(image.height, image.width, image.bands)
     except vips.Error:
         raise ValueError("it holds too little data for its size, or damaged data") from None
-    return values.reshape(image.height, image.width, image.bands)
+    if image.bands in (1, 3):
+        return values, None
+    return values[:, :, :-1].copy(), values[:, :, -1].copy()
 
 
 def encode(
