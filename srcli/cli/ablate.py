@@ -201,15 +201,12 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         for result in results:
             for line in result.failures:
                 console.error(f"{result.ablation.name}: {line}")
-            for line in result.left_out:
-                console.warn(f"{result.ablation.name}: {line}")
         if stopped := stop():
             console.message("stopped; the same command does what is missing")
     _report(results, targets, quiet=given["quiet"])
     if stopped:
         return int(ExitCode.INTERRUPTED)
-    partial = any(result.failures or result.left_out for result in results)
-    return int(ExitCode.PARTIAL if partial else ExitCode.OK)
+    return int(ExitCode.PARTIAL if any(each.failures for each in results) else ExitCode.OK)
 
 
 def _report(

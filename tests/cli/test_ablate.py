@@ -121,7 +121,6 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     result = srx("ablate", "run", mine, other, "--no-train", "--out", tmp_path / "out", *targets)
     assert result.code == 0, result.err
     assert "yours/own: cost" in result.out
-    assert "Summary" in result.out
     assert (tmp_path / "out/yours/own/ablation.json").is_file()
     # head, 1 or 2 blocks, the loop's two convolutions, two steps up, the last: by hand, 16 channels
     block = 2 * (16 * 16 * 9 + 16) + (2 * 3 + 1) + (16 + 1) + (16 + 16)
@@ -226,13 +225,13 @@ def test_two_processes_come_to_the_same(srx, mine, pictures):
         assert len({file.read_bytes() for file in files}) == 1
 
 
-def test_a_picture_that_cannot_be_read_shows_in_code_and_notes(srx, mine, pictures):
+def test_a_picture_that_cannot_be_read_fails_its_set_and_no_training(srx, mine, pictures):
     (pictures / "small" / "bad.png").write_bytes(b"nothing")
-    target = pictures / "a.md"
-    for _ in range(2):  # the second time everything is there
-        result = srx(*command_of(mine, pictures), "--markdown", target, code=1)
-        for text in (result.err, text_of(result), target.read_text()):
-            assert "small: 2 of 3 pictures could be read; left out: bad" in text
+    result = srx(*command_of(mine, pictures), code=1)
+    assert "one, seed 0: small: every picture must be measured" in result.err
+    assert f"{pictures / 'small/bad.png'}" in result.err
+    (pictures / "small" / "bad.png").unlink()
+    assert "2 of 2 trainings are there already" not in srx(*command_of(mine, pictures), code=0).err
 
 
 @pytest.mark.parametrize(

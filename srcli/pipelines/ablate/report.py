@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.pipelines.ablate.results import LEAST_GAIN, PRINTED_SHARE, Verdict, sets_of
+from srcli.pipelines.ablate.results import LEAST_GAIN, PRINTED_SHARE, sets_of
 from srcli.recipes.ablations import changes_text
 from srcli.report.table import (
     NOTHING,
@@ -82,10 +82,7 @@ def published_table(ablation: Ablation) -> Table:
 
 
 def report(judged: Sequence[JudgedAblation]) -> Iterator[Table | str]:
-    """Yield what was asked and found: tables, conditions and what they must be read with.
-
-    The summary comes last. The same results give the same text.
-    """
+    """Yield what was asked and found: tables, conditions and what they must be read with."""
     for each in judged:
         ablation, scores = each.result.ablation, score_table(each)
         yield from definition(ablation)
@@ -99,31 +96,6 @@ def report(judged: Sequence[JudgedAblation]) -> Iterator[Table | str]:
         yield from (f"Failed: {line}" for line in each.result.failures)
         yield from conditions(each.result)
         yield from notes(each)
-    if len(judged) > 1:
-        yield summary_table(judged)
-
-
-def summary_table(judged: Sequence[JudgedAblation]) -> Table:
-    """Count for each ablation the verdicts on its variants, on all of its sets."""
-    words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
-    rows = []
-    for each in judged:
-        every = each.comparisons.values()
-        found = [own for own in every if own["found"] and own["printed"] is not None]
-        counts: list[Cell] = [sum(own["verdict"] is word for own in found) for word in words]
-        counts.append(sum(own["p"] is None for own in found))
-        counts = counts if each.result.conditions.trained else [None] * len(counts)
-        ablation = each.result.ablation
-        about = (ablation.name, len(ablation.variants), budget_of(each.result))
-        rows.append(Row(cells=(*about, *counts)))
-    columns = columns_of(("ablation",), ("variants",)) + columns_of(("budget",))
-    columns += tuple(Column(heading, wrap=True) for heading in (*words, "not judged"))
-    note = (
-        "Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
-        f"Holm's correction over {plural(judged[0].tests, 'test')}. Not judged: one seed, no "
-        "printed sign, or base or variant too near bicubic."
-    )
-    return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(note,))
 
 
 def score_table(judged: JudgedAblation) -> Table:
@@ -225,32 +197,21 @@ def _iterations(each: VariantResult) -> str | None:
     return "–".join(map(str, sorted({min(counts), max(counts)}))) if counts else None
 
 
-def budget_of(result: AblationResult) -> str:
-    """Return the budget in words."""
-    conditions = result.conditions
-    if not conditions.trained:
-        return "not trained"
-    if conditions.budget is None:
-        return "the recipe's"
-    whole = conditions.budget.isdigit()
-    return plural(int(conditions.budget), "iteration") if whole else conditions.budget
-
-
 def conditions(result: AblationResult) -> list[str]:
     """Return how an ablation was run, in lines that begin with a word and a colon."""
     own, protocol = result.conditions, PROTOCOLS[result.ablation.protocol]
     machine = f"Machine: {own.machine}"
     if own.processes > 1:
         machine += f"; {own.processes} processes at once"
-    lines = []
-    if own.overrides:
-        lines.append(f"All variants with: {', '.join(own.overrides)}")
+    lines = [f"All variants with: {', '.join(own.overrides)}"] if own.overrides else []
     if own.trained:
+        budget = own.budget or "the recipe's"
+        budget = plural(int(budget), "iteration") if budget.isdigit() else budget
         names = ", ".join(Path(each).name for each in own.data)  # no folders: they tell nobody
         excluded = f", {own.excluded} excluded" if own.excluded else ""
         missing = f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
         lines += [
-            f"Budget: {budget_of(result)} for each variant and seed",
+            f"Budget: {budget} for each variant and seed",
             f"Seeds: {own.seeds}: each variant has the same batches in the same order",
             f"Trained on: {names}: {own.pictures} pictures, {own.held_out or 'none'} held out"
             f"{excluded}; the last weights are measured",
@@ -266,45 +227,32 @@ def notes(judged: JudgedAblation) -> list[str]:
     result, own = judged.result, judged.result.conditions
     memory = "host" if own.device == "cpu" else "device"
     recorded = "with" if result.ablation.memory_gradients else "without"
-    lines = [
+    timed = own.budget is not None and parse_budget(own.budget).seconds is not None
+    of_costs = [
         "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
         "convolutions for an LR picture of 256x256.",
         f"Memory: the {memory} memory that PyTorch held at most for one forward pass in fp32 "
         f"beside weights and input, at LR height x width, {recorded} gradients recorded; "
         "unknown where there was too little.",
     ]
-    if not own.trained:
-        return lines
-    lines.append(
+    of_trainings = {
         f"To base: mean paired difference in PSNR to {result.ablation.base}, with its 95 % "
         "interval over seeds and pictures (two-way random effects, Student's t), which is not "
-        "corrected for the number of tests."
-    )
-    if own.seeds == 1:
-        lines.append(
-            "With one seed the interval is over pictures alone and decides nothing: another "
-            "training may differ more. Verdicts take two seeds or more."
-        )
-    else:
-        lines.append("±: standard deviation over seeds.")
-    if own.seeds == 2:
-        lines.append(
-            "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
-            "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
-            "more are better."
-        )
-    if any(each.published for each in result.ablation.variants):
-        lines.append(
-            "Printed figures are of the paper's full training: verdicts compare the signs of "
-            "differences, not the figures. They are on printed differences alone, significant at "
-            f"the 5 % level after Holm's correction over the {plural(judged.tests, 'test')} of "
-            f"this report. There is none where base or variant is within {LEAST_GAIN:g} dB of "
-            f"bicubic or below {PRINTED_SHARE:.0%} of the printed gain over it."
-        )
-    if own.budget is not None and parse_budget(own.budget).seconds is not None:
-        lines.append(
-            "The budget is a time, so that faster variants were trained for more iterations."
-        )
-    if result.missing:
-        lines.append(f"Trainings not yet run, or failed: {result.missing}.")
-    return lines + [f"{line}." for line in result.left_out]
+        "corrected for the number of tests.": True,
+        "With one seed the interval is over pictures alone and decides nothing: another training "
+        "may differ more. Verdicts take two seeds or more.": own.seeds == 1,
+        "±: standard deviation over seeds.": own.seeds > 1,
+        "Two seeds tell little of how seeds differ: where they differ as much as pictures do, such "
+        "an interval misses the truth in about 10 % of cases instead of 5 %. Three or more are "
+        "better.": own.seeds == 2,
+        "Printed figures are of the paper's full training: verdicts compare the signs of "
+        "differences, not the figures. They are on printed differences alone, significant at the "
+        f"5 % level after Holm's correction over the {plural(judged.tests, 'test')} of this "
+        f"report. There is none where base or variant is within {LEAST_GAIN:g} dB of bicubic or "
+        f"below {PRINTED_SHARE:.0%} of the printed gain over it.": any(
+            each.published for each in result.ablation.variants
+        ),
+        "The budget is a time, so that faster variants were trained for more iterations.": timed,
+        f"Trainings not yet run, or failed: {result.missing}.": result.missing,
+    }
+    return of_costs + [text for text, told in of_trainings.items() if told and own.trained]

@@ -16,7 +16,7 @@ import numpy as np
 
 from srcli.errors import DataError, RecipeError
 from srcli.files import parse_text
-from srcli.recipes.ablations import METRICS, Ablation, Variant
+from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
 from srcli.recipes.files import load_recipe, write_json
 from srcli.recipes.published import name_key, published_rows
@@ -58,17 +58,9 @@ class SetScores:
     """By picture and metric (``psnr``, ``ssim``)."""
     bicubic: AnyFloat
     """Mean PSNR of bicubic interpolation of the same pictures, in dB."""
-    left_out: tuple[str, ...] = ()
-    """Pictures that could not be measured."""
-    of: int = 0
-    """Pictures that the set holds, those left out included."""
     key: str = ""
     """Digest of the protocol and of the pictures' places and times: scores of others are measured
     again."""
-
-    def __post_init__(self) -> None:
-        if not self.pictures or any(each.keys() != set(METRICS) for each in self.pictures.values()):
-            raise RecipeError(f"pictures: there must be some, each with {' and '.join(METRICS)}")
 
     def mean(self, metric: str) -> float:
         """Return the mean over the pictures."""
@@ -171,18 +163,6 @@ class AblationResult:
         """Number of trainings that are not finished and measured on all sets, or have failed."""
         sets = set(self.conditions.sets)
         return sum(not sets <= own.scores.keys() for each in self.variants for own in each.seeds)
-
-    @property
-    def left_out(self) -> list[str]:
-        """Pictures left out of the scores, in words, each set once."""
-        found = (
-            f"{dataset}: {len(own.pictures)} of {own.of} pictures could be read; left out: "
-            f"{', '.join(own.left_out)}"
-            for dataset in self.conditions.sets
-            for own in self.scores(dataset)
-            if own.left_out
-        )
-        return list(dict.fromkeys(found))
 
     @property
     def failures(self) -> list[str]:

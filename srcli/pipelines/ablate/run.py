@@ -193,8 +193,6 @@ def _plan(
     ablations: Sequence[Ablation], options: AblateOptions, machine: JsonDict, progress: Progress
 ) -> tuple[dict[str, AblationResult], list[Unit]]:
     """Check all; return what is known, by ablation, and the units: costs, then seed after seed."""
-    for ablation in ablations:
-        EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
     options = replace(options, precision=machine["precision"])
     shared = {name: getattr(options, name) for name in ("budget", "overrides", "seeds")}
@@ -210,49 +208,90 @@ def _plan(
         shared |= {"pictures": len(split.train), "held_out": len(split.held_out)}
     results, units = {}, []
     for ablation, own in zip(ablations, recipes, strict=True):
-        results[ablation.name], found = _plan_one(ablation, own, options, shared, progress)
-        units += found
+        sets, missing = _find_sets(ablation, options, progress)
+        conditions = Conditions(sets=tuple(sets), missing=missing, **shared)
+        known = _former_trainings(ablation, own, options, conditions)
+        variants = []
+        for variant, recipe in zip(ablation.variants, own, strict=True):
+            cost = Unit(ablation=ablation, variant=variant.name, recipe=recipe)
+            trainings = []
+            for seed in range(options.seeds if options.train else 0):
+                training = _training(cost, seed, options)
+                found = known.get((variant.name, seed), SeedResult(seed=seed))
+                found = _what_holds(found, training.out, sets)
+                trainings.append(replace(cost, training=training, sets=sets, found=found))
+            units += [cost, *trainings]
+            variants.append(VariantResult(variant=variant, seeds=tuple(t.found for t in trainings)))
+        results[ablation.name] = AblationResult(
+            ablation=ablation, conditions=conditions, variants=tuple(variants)
+        )
     return results, sorted(units, key=lambda unit: unit.found.seed)
 
 
-def _plan_one(
-    ablation: Ablation,
-    recipes: Sequence[TrainRecipe],
-    options: AblateOptions,
-    shared: JsonDict,
-    progress: Progress,
-) -> tuple[AblationResult, list[Unit]]:
-    sets, missing = _find_sets(ablation, options, progress) if options.train else ({}, ())
-    conditions = Conditions(sets=tuple(sets), missing=missing, **shared)
+def _find_sets(
+    ablation: Ablation, options: AblateOptions, progress: Progress
+) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+    """Return the sets to measure on, and the names of the missing ones."""
+    if not options.train:
+        return {}, ()
+    there, missing = [*(options.sets or ())], []
+    for source in () if options.sets else ablation.sets:
+        try:
+            find_set(source, ablation.scale)
+            there.append(source)
+        except DataError:
+            missing.append(source)
+    if not there:
+        wanted = ", ".join(missing) or "it names none"
+        note = f"no set available ({wanted}); measured on {BUILT_IN} pictures"
+        progress.warn(f"{ablation.name}: {note}")
+    elif missing:
+        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
+    found: dict[str, tuple[str, str]] = {}
+    for source in there or (BUILT_IN,):
+        pictures = find_set(source, ablation.scale)
+        if pictures.name in found:
+            raise UsageError(f"--sets {source}: given twice")
+        files = [path for item in pictures.items for path in (item.hr, item.lr) if path]
+        lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
+        found[pictures.name] = source, _digest((ablation.protocol, __version__, *lines))
+    return found, tuple(missing)
+
+
+def _former_trainings(
+    ablation: Ablation, recipes: Sequence[TrainRecipe], options: AblateOptions, now: Conditions
+) -> dict[tuple[str, int], SeedResult]:
+    """Return what is stored by variant and seed; refuse trainings under other conditions."""
     folder = options.out / ablation.name
     former = read_result(options.out, ablation.name)
-    known: dict[tuple[str, int], SeedResult] = {}
-    if former and former.conditions.trained and options.train:
-        _refuse_others(ablation, recipes, former.conditions, conditions, options.out)
-        known = {(v.variant.name, each.seed): each for v in former.variants for each in v.seeds}
-    data = {each.name: getattr(options, each.name) for each in fields(DataSelection)}
-    variants, units = [], []
+    if not (former and former.conditions.trained and now.trained):
+        return {}
+    same = ("budget", "data_digest", "precision", "device")
+    was, new = ({name: getattr(each, name) for name in same} for each in (former.conditions, now))
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
-        cost = Unit(ablation=ablation, variant=variant.name, recipe=recipe)
-        trainings = []
-        for seed in range(options.seeds if options.train else 0):
-            training = TrainOptions(
-                recipe=str(folder / variant.name / RECIPE),
-                name=cost.label,
-                scale=ablation.scale,
-                out=folder / variant.name / f"seed-{seed}",
-                seed=seed,
-                budget=options.budget,
-                precision=options.precision,
-                **data,
-            )
-            found = known.get((variant.name, seed), SeedResult(seed=seed))
-            found = _what_holds(found, training.out, sets)
-            trainings.append(replace(cost, training=training, sets=sets, found=found))
-        units += [cost, *trainings]
-        variants.append(VariantResult(variant=variant, seeds=tuple(t.found for t in trainings)))
-    result = AblationResult(ablation=ablation, conditions=conditions, variants=tuple(variants))
-    return result, units
+        if (file := folder / variant.name / RECIPE).is_file():
+            name = f"recipe of {variant.name!r}"
+            was[name], new[name] = plain_recipe(read_recipe(file)), plain_recipe(recipe)
+    if difference := first_difference(was, new):
+        raise UsageError(
+            f"--out {options.out}: {ablation.name} was trained under other conditions "
+            f"({difference}); give another --out, or remove {folder} to start over"
+        )
+    return {(v.variant.name, each.seed): each for v in former.variants for each in v.seeds}
+
+
+def _training(unit: Unit, seed: int, options: AblateOptions) -> TrainOptions:
+    folder = options.out / unit.ablation.name / unit.variant
+    return TrainOptions(
+        recipe=str(folder / RECIPE),
+        name=unit.label,
+        scale=unit.ablation.scale,
+        out=folder / f"seed-{seed}",
+        seed=seed,
+        budget=options.budget,
+        precision=options.precision,
+        **{each.name: getattr(options, each.name) for each in fields(DataSelection)},
+    )
 
 
 def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, str]]) -> SeedResult:
@@ -265,32 +304,12 @@ def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, s
     return SeedResult(seed=found.seed)
 
 
-def _refuse_others(
-    ablation: Ablation,
-    recipes: Sequence[TrainRecipe],
-    former: Conditions,
-    now: Conditions,
-    out: Path,
-) -> None:
-    """Refuse a folder whose trainings had other conditions or recipes."""
-    same = ("budget", "data_digest", "precision", "device")
-    was, new = ({name: getattr(each, name) for name in same} for each in (former, now))
-    for variant, recipe in zip(ablation.variants, recipes, strict=True):
-        if (file := out / ablation.name / variant.name / RECIPE).is_file():
-            name = f"recipe of {variant.name!r}"
-            was[name], new[name] = plain_recipe(read_recipe(file)), plain_recipe(recipe)
-    if difference := first_difference(was, new):
-        raise UsageError(
-            f"--out {out}: {ablation.name} was trained under other conditions ({difference}); give "
-            f"another --out, or remove {out / ablation.name} to start over"
-        )
-
-
 def checked_recipes(
     ablation: Ablation, settings: Sequence[str] = (), budget: str | None = None
 ) -> list[TrainRecipe]:
     """Return the recipes of all variants after building what a training builds before it begins."""
     recipes = []
+    EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     for variant in ablation.variants:
         recipe = resolve(ablation, variant, settings)
         try:
@@ -301,39 +320,6 @@ def checked_recipes(
             raise type(error)(f"{ablation.name}, variant {variant.name!r}: {error}") from error
         recipes.append(recipe)
     return recipes
-
-
-def _find_sets(
-    ablation: Ablation, options: AblateOptions, progress: Progress
-) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
-    """Return the sets to measure on, and the names of the missing ones."""
-    found: dict[str, tuple[str, str]] = {}
-    missing: list[str] = []
-
-    def add(source: str) -> None:
-        pictures = find_set(source, ablation.scale)
-        if pictures.name in found:
-            raise UsageError(f"--sets {source}: given twice")
-        files = [path for item in pictures.items for path in (item.hr, item.lr) if path]
-        lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
-        found[pictures.name] = source, _digest((ablation.protocol, __version__, *lines))
-
-    for source in options.sets or ablation.sets:
-        try:
-            add(source)
-        except DataError:
-            if options.sets:
-                raise
-            missing.append(source)
-    if not found:
-        wanted = ", ".join(missing) or "it names none"
-        progress.warn(
-            f"{ablation.name}: no set available ({wanted}); measured on {BUILT_IN} pictures"
-        )
-        add(BUILT_IN)
-    elif missing:
-        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
-    return found, tuple(missing)
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -419,16 +405,11 @@ def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress)
     weights, scales = str(RunFolder(training.out).last), (training.scale,)
     evaluation = evaluate([weights], [source], scales=scales, options=options, progress=progress)
     for failure in evaluation.failures:
-        progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
+        raise DataError(f"every picture must be measured: {failure.reason}")
     (mean,) = evaluation.means()
     assert mean.bicubic is not None  # PSNR was measured
-    return SetScores(
-        pictures={score.picture: score.values for score in evaluation.scores},
-        bicubic=mean.bicubic,
-        of=mean.of,
-        left_out=tuple(failure.picture for failure in evaluation.failures),
-        key=key,
-    )
+    pictures = {score.picture: score.values for score in evaluation.scores}
+    return SetScores(pictures=pictures, bicubic=mean.bicubic, key=key)
 
 
 def measure_cost(unit: Unit, device: str) -> Cost:
