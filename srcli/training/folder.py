@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
 from srcli.files import lock_file, open_input, parse_text
@@ -133,10 +133,7 @@ class RunFolder:
         A budget or init that is None is taken from the stored ones. ``finished`` is the position of
         the checkpoint, if it is that of the end.
         """
-        try:
-            stored: RunRecord = convert(_read(self.run), RunRecord, str(self.run))
-        except RecipeError as error:
-            raise _damaged(self.run, f"cannot be resumed ({error})") from error
+        stored: RunRecord = _read(self.run, RunRecord)
         if difference := self._difference(stored, recipe, record):
             raise CheckpointError(
                 f"--resume: {self.path} holds another training; {difference}",
@@ -158,10 +155,7 @@ class RunFolder:
         for name in ("precision", "threads", "processes"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
-                kept = "the same batches, but " if name == "processes" else ""
-                notes.append(
-                    f"{name} was {was} and is {now} now: {kept}not the same to the last bit"
-                )
+                notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
         if merged != stored:
             with self._writing():
                 write_json(self.run, asdict(merged))
@@ -169,8 +163,8 @@ class RunFolder:
 
     def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
         """Describe a setting that differs from that of the stored training."""
-        difference = first_difference(self._stored_recipe(), plain_recipe(recipe))
-        if difference:
+        former = plain_recipe(_read(self.recipe, TrainRecipe))
+        if difference := first_difference(former, plain_recipe(recipe)):
             return f"in its recipe {difference}"
         for name in FIXED:
             was, now = getattr(stored, name), getattr(record, name)
@@ -182,26 +176,15 @@ class RunFolder:
             return f"its best weights are those for {stored.best_by} (--validate)"
         return ""
 
-    def _stored_recipe(self) -> dict[str, Any]:
-        content = _read(self.recipe)
-        try:  # fields that are newer than the file have their defaults in it
-            return plain_recipe(convert(content, TrainRecipe, ROOT))
-        except RecipeError:
-            return content  # fields that are no more: the difference names them
 
-
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, kind: type[Any]) -> Any:  # noqa: ANN401
     try:
         content = parse_text(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(file, f"cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise _damaged(file, "holds no table")
-    return content
-
-
-def _damaged(file: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{file}: {reason}", advice="use another --out")
+        return convert(content, kind, ROOT if kind is TrainRecipe else str(file))
+    except (OSError, ValueError, RecipeError) as error:
+        raise CheckpointError(
+            f"{file}: cannot be resumed ({error})", advice="use another --out"
+        ) from error
 
 
 def file_digest(path: Path) -> str:
@@ -211,16 +194,6 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-class LogWriter(Protocol):
-    """A copy of the log in another form."""
-
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Write an entry."""
-
-    def close(self) -> None:
-        """Write what is left, at the end."""
 
 
 class EventFiles:
@@ -233,38 +206,26 @@ class EventFiles:
             raise UsageError(
                 "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
             ) from error
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--tensorboard {folder}: is a file; give a folder")
-        try:  # permissions alone would not show read-only file systems
+        try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
         except OSError as error:
-            raise _unwritable(folder, error) from error
-        self._make = SummaryWriter
-        self._folder = folder
+            raise DataError(f"--tensorboard {folder}: cannot be made ({error.strerror})") from error
+        self._make = partial(SummaryWriter, str(folder), flush_secs=FLUSH_SECONDS)
         self._writer: SummaryWriter | None = None
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Write the numbers of an entry; see ``LogWriter``."""
-        total = entry["total"]
-        try:
-            if self._writer is None:
-                # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
-                # entries of the killed run from here on.
-                self._writer = self._make(
-                    str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS
-                )
-            for name, value in scalars(entry).items():
-                self._writer.add_scalar(name, value, total)
-        except OSError as error:
-            raise _unwritable(self._folder, error) from error
+        """Write the numbers of an entry."""
+        if self._writer is None:
+            # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
+            # entries of the killed run from here on.
+            self._writer = self._make(purge_step=entry["total"])
+        for name, value in scalars(entry).items():
+            self._writer.add_scalar(name, value, entry["total"])
 
     def close(self) -> None:
         """Write the remaining entries."""
         if self._writer is not None:
             self._writer.close()
-            self._writer = None
 
 
 def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
@@ -274,7 +235,3 @@ def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
         for name, value in entry.get("sets", entry).items()
         if name not in NOT_CURVES and isinstance(value, int | float)
     }
-
-
-def _unwritable(folder: Path, error: OSError) -> DataError:
-    return DataError(f"--tensorboard {folder}: cannot be written ({error.strerror or error})")

@@ -69,7 +69,7 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
     assert folder.resume(G_IDRN, RECORD)[1] == []
     stored["stages"][0]["optimizer"]["gone"] = 1
     folder.recipe.write_text(json.dumps(stored))
-    with pytest.raises(CheckpointError, match=r"optimizer\.gone"):
+    with pytest.raises(CheckpointError, match=r"no field 'gone' in stages\.0\.optimizer"):
         folder.resume(G_IDRN, RECORD)
 
 
@@ -132,18 +132,9 @@ def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     file = tmp_path / "bad.jpg"
     file.touch()
-    with pytest.raises(UsageError, match=r"--tensorboard .*bad\.jpg: is a file; give a folder"):
-        EventFiles(file)
-    with pytest.raises(DataError, match=r"--tensorboard .*below: cannot be written"):
-        EventFiles(file / "below")
-
-
-def test_a_place_that_is_lost_on_the_way_is_named(tmp_path):
-    events = EventFiles(tmp_path / "events")
-    (tmp_path / "events").rmdir()
-    (tmp_path / "events").touch()
-    with pytest.raises(DataError, match=r"--tensorboard .*events: cannot be written \("):
-        events.write(train(50, 0.5))
+    for place in (file, file / "below"):
+        with pytest.raises(DataError, match=rf"--tensorboard {place}: cannot be made \("):
+            EventFiles(place)
 
 
 def test_the_log_stays_valid_json_whatever_comes(tmp_path):

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class ReportPage:
-    """Keep ``report.html`` up to date; a ``LogWriter``.
+    """Keep ``report.html`` up to date with the entries of the log.
 
     What cannot be written is a warning: the training counts for more.
     """

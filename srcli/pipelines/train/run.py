@@ -39,7 +39,7 @@ from srcli.recipes.fields import convert
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.checkpoint import read_position
-from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
+from srcli.training.folder import EventFiles, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
 from srcli.training.steps import StepContext
@@ -196,7 +196,7 @@ class _TrainingRun:
         self.team = team
         self.progress = NoProgress() if team.rank else progress
         self.folder = RunFolder(options.out)
-        self.writers: list[LogWriter] = []
+        self.writers: list[EventFiles | ReportPage] = []
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
         options = self.options
@@ -212,7 +212,8 @@ class _TrainingRun:
                 return self._train(trainer)
             except OSError as error:
                 raise DataError(
-                    f"{options.out}: cannot be written ({error.strerror or error})",
+                    f"{error.filename or options.out}: cannot be written "
+                    f"({error.strerror or error})",
                     advice=f"fix that, then go on with --resume {options.out}",
                 ) from error
 
