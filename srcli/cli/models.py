@@ -94,7 +94,7 @@ def _show_list(models: Sequence[Facts], others: Sequence[str]) -> None:
     if others:
         out.print(
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
-            "--all' shows their costs; -m FILE and the folder SRX_WEIGHTS take published files."
+            "--all' shows their costs; -m FILE takes published files."
         )
     missing = [each for each in models if each["untrained"] and not MODELS[each["name"]].compared]
     if missing:

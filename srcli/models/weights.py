@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from functools import cache
 from importlib.resources import files
 from itertools import compress
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry, name_of, outline_network
-from srcli.models.recognition import find_matches, recognise
+from srcli.models.recognition import recognise
 from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
 
 if TYPE_CHECKING:
@@ -36,35 +34,8 @@ def weights_dir() -> Path:
 
 
 def weights_path(name: str, scale: int) -> Path:
-    """File of the weights of a model at one scale: shipped, or the user's; it need not exist.
-
-    Users put files, their own or published ones, into a folder and name it in ``SRX_WEIGHTS``.
-    """
-    shipped = weights_dir() / f"{name}-x{scale}.safetensors"
-    return shipped if shipped.is_file() else _user_file(name, scale) or shipped
-
-
-def _user_file(name: str, scale: int) -> Path | None:
-    folder = os.environ.get("SRX_WEIGHTS")
-    fitting = [
-        path
-        for path in (sorted(Path(folder).iterdir()) if folder and Path(folder).is_dir() else ())
-        if path.suffix.lower() in WEIGHTS_SUFFIXES
-        and (name, scale) in _networks_of(path, path.stat().st_mtime_ns)
-    ]
-    # Some files do not tell their scale but by their names.
-    return min(fitting, key=lambda path: f"x{scale}" not in path.stem.lower(), default=None)
-
-
-@cache
-def _networks_of(path: Path, changed: int) -> frozenset[tuple[str, int]]:
-    """Return model and scale of a file, several where it does not tell; none if it is of none."""
-    try:
-        tensors, info, _ = read_weights(path)
-    except ModelError:
-        return frozenset()
-    found = [info] if info else [each for _, each in find_matches(tensors)]
-    return frozenset((each.model, each.scale) for each in found)
+    """File of the shipped weights of a model at one scale; it need not exist."""
+    return weights_dir() / f"{name}-x{scale}.safetensors"
 
 
 def shipped_scales(name: str) -> tuple[int, ...]:
@@ -238,8 +209,7 @@ def find_weights(model: str, scale: int) -> Path | None:
     if not path.is_file():
         have = ", ".join(map(str, shipped_scales(model))) or "none yet"
         raise ModelError(
-            f"model {model} has no weights for scale {scale}; it has: {have} (give a file, or "
-            "put one into a folder and name it in SRX_WEIGHTS)"
+            f"model {model} has no weights for scale {scale}; it has: {have}; give a file"
         )
     return path
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN
 from srcli.models import build_network
 from srcli.models.recognition import find_matches, fold_shifts
-from srcli.models.weights import default_scale, load_model, shipped_scales
+from srcli.models.weights import default_scale, load_model
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
 """Names of tensors by their shape in the files of authors, of narrow and shallow networks."""
@@ -95,22 +94,10 @@ def test_colour_shifts_that_were_trained_are_folded():
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
-def test_the_scale_of_a_file_is_the_default(tmp_path, monkeypatch):
+def test_the_scale_of_a_file_is_the_default(tmp_path):
     file = tmp_path / "IMDN_x3.pth"
     torch.save({f"module.{key}": value for key, value in published("imdn").items()}, file)
     assert default_scale(["g-idrn", str(file), "rfdn"]) == 3
     assert default_scale(["g-idrn", "missing.pth"]) == 4
     # random weights enlarge nothing: the range of values is told, so that none is sought
     assert load_model(str(file), value_range=1).scale == 3
-    assert shipped_scales("imdn") == ()
-    monkeypatch.setenv("SRX_WEIGHTS", str(tmp_path))
-    torch.save(published("fsrcnn"), tmp_path / "fsrcnn_x2.pth")
-    torch.save(published("fsrcnn"), tmp_path / "a.pth")
-    (tmp_path / "notes.pth").write_bytes(b"junk")
-    assert shipped_scales("imdn") == (3,)
-    assert load_model("imdn", 3, value_range=1).scale == 3
-    expected = torch.load(tmp_path / "fsrcnn_x2.pth", weights_only=True)["last_part.weight"]
-    loaded = load_model("fsrcnn", 2, value_range=1)
-    assert torch.equal(loaded.state_dict()["up.weight"], expected)
-    with pytest.raises(ModelError, match=r"no weights for scale 2; it has: 3 .*SRX_WEIGHTS"):
-        load_model("imdn", 2)
