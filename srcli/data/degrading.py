@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging.degrading import (
-    MCU,
     DegradationChain,
     GaussianBlur,
     JpegFile,
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
     from srcli.imaging.degrading import DegradationStep
     from srcli.recipes.degradation import Piece
 
+MCU = 16
+"""Pixels after which the blocks of a 4:2:0 JPEG repeat, luma and chroma together."""
+HALO = 8
+"""LR pixels around a patch, at least, that are degraded with it."""
 VALIDATION_SEED = 20
 """Seed of the LR pictures of validation, the same for all seeds of a training."""
 
@@ -131,39 +134,18 @@ def degraded_patch(
     """Make an LR patch (patch, patch, 3) as if the whole picture were degraded.
 
     The picture is HR, (H, W, 3), both sides multiples of the scale; ``corner`` is top and left of
-    the patch in LR pixels. ``random`` gives the position of JPEG blocks and the noise.
+    the patch in LR pixels. ``random`` gives the position of JPEG blocks and the noise. What lies
+    farther away than ``HALO``, and in other blocks, does not count.
     """
-    cuts, spans, margin = [], [], chain.margin
-    for begin in corner:
-        before, length = _span(chain, patch, random)
-        first = begin - before - margin
-        last = first + length + 2 * margin
+    region, cuts = picture, []
+    for axis, begin in enumerate(corner):
+        before = HALO + int(random.integers(MCU))
         cuts.append(slice(before, before + patch))
-        spans.append(np.arange(first * chain.scale, last * chain.scale))
-    region = _region(picture, spans[0], spans[1])
-    return chain.apply(region, random, margin=margin)[cuts[0], cuts[1]]
-
-
-def _span(chain: DegradationChain, patch: int, random: np.random.Generator) -> tuple[int, int]:
-    """Return the LR pixels to compute along one axis: the number before the patch, and in all.
-
-    With a JPEG they are whole blocks, so that every block of the patch is complete, and the patch
-    begins anywhere in a block.
-    """
-    halo = chain.halo
-    if not any(isinstance(step, JpegFile) for step in chain.after):
-        return halo, patch + 2 * halo
-    before = halo + int(random.integers(MCU))
-    return before, MCU * math.ceil((before + patch + halo) / MCU)
-
-
-def _region(
-    picture: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """Return pixels of a picture, mirrored beyond its edges as the filters do."""
-    (top, bottom), (left, right) = ((int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
-    if min(top, left) >= 0 and bottom <= picture.shape[0] and right <= picture.shape[1]:
-        return picture[top:bottom, left:right]
-    # "take" gathers pixels of three bytes several times faster than indexing does.
-    lines = picture.take(mirrored(rows, picture.shape[0]), axis=0)
-    return lines.take(mirrored(columns, picture.shape[1]), axis=1)
+        first = (begin - before) * chain.scale
+        last = first + chain.scale * MCU * math.ceil((before + patch + HALO) / MCU)
+        if 0 <= first <= last <= picture.shape[axis]:
+            region = region[:, first:last] if axis else region[first:last]
+        else:  # "take" gathers pixels of three bytes several times faster than indexing does
+            read = mirrored(np.arange(first, last), picture.shape[axis])
+            region = region.take(read, axis)
+    return chain.apply(region, random)[cuts[0], cuts[1]]

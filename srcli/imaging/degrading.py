@@ -1,9 +1,8 @@
 """Downscale HR to LR: by the named kernels of the literature, or after any blur, noise and JPEG.
 
-The order of a degradation is that of a camera: light is blurred, sampled, becomes noisy in the
-sensor, is rounded to 8 bits and compressed. Values stay floats between the steps and are rounded
-once, where a file is written; a picture that is only downscaled is rounded as MATLAB rounds it.
-Everything works on encoded (not linear) values, as the field does.
+Values stay floats between the steps and are rounded once, where a file is written; a picture that
+is only downscaled is rounded as MATLAB rounds it. All works on encoded (not linear) values, as the
+field does.
 
 Any kernel is a sum of few products of a column and a row, its singular vectors: one for a round
 Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each product is two passes
@@ -24,10 +23,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from srcli.imaging.resize import downscale, mirrored, mod_crop, resize, taps, to_dtype
+from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -36,10 +35,6 @@ if TYPE_CHECKING:
 MID_GRAY = 127.5
 REACH_SIGMAS = 4.0
 """Radius of a Gaussian kernel in standard deviations."""
-MCU = 16
-"""Pixels after which the blocks of a 4:2:0 JPEG repeat, luma and chroma together."""
-FARTHEST = 12
-"""LR pixels around a patch beyond which nothing is computed for it."""
 NEGLIGIBLE = 1e-3
 """Share of a kernel's singular values that is left out: about 0.1 levels of 255 at edges."""
 BLOCK = 8
@@ -119,9 +114,7 @@ def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.fl
     return np.stack(planes, axis=2)
 
 
-def filtered(
-    picture: Array, kernel: NDArray[np.float64], scale: int = 1, *, margin: int = 0
-) -> NDArray[np.float32]:
+def filtered(picture: Array, kernel: NDArray[np.float64], scale: int = 1) -> NDArray[np.float32]:
     """Filter a picture, then make it smaller by MATLAB's bicubic, without rounding in between.
 
     Args:
@@ -129,10 +122,9 @@ def filtered(
             with the edge pixel repeated.
         kernel: Weights (K, K), K odd.
         scale: Of the downscale; 1 for none.
-        margin: Pixels of the result at all four sides that are not computed.
 
     Returns:
-        (H // scale - 2 * margin, W // scale - 2 * margin, C), not rounded.
+        (H // scale, W // scale, C), not rounded.
     """
     indices, weights = taps(16 * scale, 16, Fraction(1, scale))
     # At a whole scale every output pixel has the weights of one in the middle.
@@ -141,8 +133,8 @@ def filtered(
     dense[offsets - offsets[0]] = weights[8]
     columns, rows = ([np.convolve(dense, part) for part in parts] for parts in factors(kernel))
 
-    start = scale * margin - kernel.shape[0] // 2 + int(offsets[0])
-    height, width = (side // scale - 2 * margin for side in picture.shape[:2])
+    start = int(offsets[0]) - kernel.shape[0] // 2
+    height, width = (side // scale for side in picture.shape[:2])
     lines = picture
     for axis, count in enumerate((height, width)):
         whole = math.ceil(count / BLOCK) * BLOCK
@@ -183,14 +175,14 @@ def _products(
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianBlur:
-    """Gaussian blur with mirrored edges, isotropic or anisotropic."""
+    """Gaussian blur with mirrored edges; numbers as in ``srcli.recipes.degradation.Blur``.
+
+    The standard deviation is in pixels of the picture it is applied to.
+    """
 
     sigma: float
-    """Standard deviation along the wider axis, in pixels of the picture it is applied to."""
     aspect: float = 1.0
-    """Standard deviation along the narrower axis over that along the wider one."""
     angle: float = 0.0
-    """Direction of the wider axis in degrees: 0 along the rows, 45 right and down, 90 down."""
 
     @property
     def reach(self) -> int:
@@ -217,20 +209,13 @@ class GaussianBlur:
 
 @dataclass(frozen=True, kw_only=True)
 class SensorNoise:
-    """Gaussian noise whose variance may grow with the brightness."""
+    """Gaussian noise of a sensor; numbers as in ``srcli.recipes.degradation.Noise``."""
 
     sigma: float
-    """Standard deviation at mid-gray, in levels of 255."""
     shot: float = 0.0
-    """Share of the variance at mid-gray that is proportional to the brightness."""
     gray: bool = False
-    """The same in all channels; else each channel has its own."""
     colour: bool = False
-    """In the colours alone: the mean over R, G and B is 0."""
     size: float = 1.0
-    """Distance of two independent values, in pixels; it is smooth between them."""
-
-    reach = 0
 
     def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
         """Return the picture (H, W, 3) with noise, not rounded."""
@@ -253,15 +238,13 @@ class SensorNoise:
 
 @dataclass(frozen=True, kw_only=True)
 class JpegFile:
-    """JPEG compression; the blocks begin at the picture's corner."""
+    """JPEG compression, with colours at half the resolution (4:2:0) if ``subsampled``.
+
+    The blocks begin at the picture's corner.
+    """
 
     quality: int
-    """1..100, on the scale of libjpeg."""
     subsampled: bool = False
-    """Keep the colours at half the resolution (4:2:0)."""
-
-    reach = 2
-    """Pixels of the next block on which a pixel depends, as colours are smoothed across edges."""
 
     def apply(self, picture: Array, _: np.random.Generator | None = None) -> NDArray[np.uint8]:
         """Return the picture (H, W, 3), rounded to 8 bits, as decoded from the file."""
@@ -279,12 +262,6 @@ class UnsharpMask:
     sigma: float
     """Standard deviation of the blur, in pixels."""
     amount: float
-    """Times that the difference from the blurred picture is added."""
-
-    @property
-    def reach(self) -> int:
-        """Radius of the filter in pixels."""
-        return GaussianBlur(sigma=self.sigma).reach
 
     def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
         """Return the sharpened picture (H, W, 3), not rounded."""
@@ -295,14 +272,11 @@ class UnsharpMask:
 
 @dataclass(frozen=True, kw_only=True)
 class Resampling:
-    """A change of size between two steps."""
+    """A change of size between two steps by one of ``FILTERS``."""
 
     factor: float
     """Pixels that one pixel becomes along an axis."""
     filter: str
-    """A name of ``FILTERS``."""
-    reach = 3
-    """Radius of the widest filter, in pixels of the result."""
 
 
 DegradationStep = GaussianBlur | SensorNoise | JpegFile | UnsharpMask
@@ -319,20 +293,6 @@ class DegradationChain:
     filter: str = "bicubic"
     """Of the downscale: a name of ``FILTERS``; ``bicubic`` is MATLAB's."""
 
-    @property
-    def margin(self) -> int:
-        """LR pixels around a region on which the steps on HR and the downscale depend."""
-        return math.ceil(_context(self.before, whole_blocks=False) / self.scale) + 2
-
-    @property
-    def halo(self) -> int:
-        """LR pixels around a patch on which the steps on LR depend, beside the blocks of a JPEG.
-
-        Files saved one after another depend on whole blocks of each other; these are cut off
-        ``FARTHEST`` pixels from the patch, as a picture's own border cuts them off.
-        """
-        return min(_context(self.after, whole_blocks=True), FARTHEST)
-
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """Return the sizes (height, width) after the downscale and after each change of size.
 
@@ -345,19 +305,13 @@ class DegradationChain:
                 found.append((max(round(height / factor), 1), max(round(width / factor), 1)))
         return found[::-1]
 
-    def apply(
-        self, picture: NDArray[np.uint8], random: np.random.Generator, *, margin: int = 0
-    ) -> NDArray[np.uint8]:
-        """Degrade HR (H, W, 3), of which what exceeds multiples of the scale is cropped, to LR.
-
-        From all four sides of LR the margin is cropped. ValueError is raised if nothing of the
-        picture would be left.
-        """
+    def apply(self, picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+        """Degrade HR (H, W, 3), of which what exceeds multiples of the scale is cropped, to LR."""
         values: Array = mod_crop(picture, self.scale)
-        if min(values.shape[:2]) <= 2 * margin * self.scale:
-            raise ValueError(f"a picture of shape {picture.shape} has no room for the margin")
-        size, *later = self.sizes(*(side // self.scale - 2 * margin for side in values.shape[:2]))
-        if self != DegradationChain(scale=self.scale):
+        size, *later = self.sizes(*(side // self.scale for side in values.shape[:2]))
+        if self == DegradationChain(scale=self.scale):
+            values = downscale(values, self.scale)  # rounds after each pass, as MATLAB
+        else:
             # A blur at the end of the steps on HR is merged into the downscale.
             steps, kernel = self.before, np.ones((1, 1))
             if steps and isinstance(blur := steps[-1], GaussianBlur):
@@ -365,28 +319,15 @@ class DegradationChain:
             for step in steps:
                 values = step.apply(values, random)
             if self.filter == "bicubic" and not later:
-                values = filtered(values, kernel, self.scale, margin=margin)
+                values = filtered(values, kernel, self.scale)
             else:
-                soft = filtered(values, kernel, margin=margin * self.scale)
-                values = resampled(soft, size, self.filter)
-        else:
-            small = resize(values, Fraction(1, self.scale))  # rounds after each pass, as MATLAB
-            values = small[margin : small.shape[0] - margin, margin : small.shape[1] - margin]
+                values = resampled(filtered(values, kernel), size, self.filter)
         for change in self.after:
             if isinstance(change, Resampling):
                 values = resampled(values, later.pop(0), change.filter)
             else:
                 values = change.apply(values, random)
         return round_levels(values)
-
-
-def _context(steps: Iterable[DegradationStep | Resampling], *, whole_blocks: bool) -> int:
-    """Count the pixels around a patch, perhaps of whole blocks of a JPEG, on which it depends."""
-    total = 0
-    for step in steps:
-        cut = isinstance(step, JpegFile) and (total > 0 or not whole_blocks)
-        total += step.reach + (MCU if cut else 0)
-    return total
 
 
 def round_levels(picture: Array) -> NDArray[np.uint8]:

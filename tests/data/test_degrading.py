@@ -137,7 +137,7 @@ def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
     (blur,) = degradation.before
     for sigma, contrast in zip(blur.sigma, (sharpest, softest), strict=True):
         kernel = GaussianBlur(sigma=sigma * scale).kernel()
-        made = filtered(wave, kernel, scale, margin=4)
+        made = filtered(wave, kernel, scale)[4:-4, 4:-4]
         assert np.abs(made).mean() == pytest.approx(contrast, abs=0.01)
 
 
