@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +31,6 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
 
     from srcli.imaging.rasters.output import OutputProfile
     from srcli.imaging.rasters.parts import Parts
-
-log = logging.getLogger(__name__)
 
 _COPY_SETTINGS = {
     "GDAL_CACHEMAX": 2**26,
@@ -58,6 +57,8 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
 
     The output gets the attributes, its sidecars the access rights among them.
     """
+    from affine import dumpsw
+
     target, output = parts.target, parts.output
     folder = parts.folder / "result"
     try:
@@ -73,12 +74,17 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 _build_overviews(done, output)
             _check_room(done)
             check_shape(done, target, output)
-            _write_world_file(done, output)
-            for file in folder.iterdir():
+            place = output.place.transform
+            if output.format in _WORLD_SUFFIXES and place is not None:
+                world = dumpsw(place).encode("ascii")
+                done.with_suffix(_WORLD_SUFFIXES[output.format]).write_bytes(world)
+            sidecars = [file for file in sorted(folder.iterdir()) if file != done]
+            for file in (*sidecars, done):
                 _sync(file)
                 (attributes if file == done else replace(attributes, times=None)).apply(file)
-            _move_sidecars(folder, target)
-            done.replace(target)
+            remove_stale(target, keep={file.name for file in sidecars})
+            for file in (*sidecars, done):
+                file.replace(target.with_name(file.name))
             with suppress(OSError):  # not all systems can
                 _sync(target.parent)
     finally:
@@ -88,20 +94,19 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
 
 def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
     """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
-    failures: list[BaseException] = []
+    copied: Future[None] = Future()
 
     def copy() -> None:
         try:
             copy_file(vrt, done, output)
+            copied.set_result(None)
         except BaseException as error:  # noqa: BLE001 - raised below
-            failures.append(error)
+            copied.set_exception(error)
 
-    copying = Thread(target=copy, daemon=True, name="gdal-copy")
-    copying.start()
-    while copying.is_alive():
-        copying.join(_WAIT_SECONDS)
-    for error in failures:
-        raise error
+    Thread(target=copy, daemon=True, name="gdal-copy").start()
+    while not copied.done():
+        wait([copied], _WAIT_SECONDS)
+    copied.result()
 
 
 def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
@@ -216,23 +221,8 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             dataset.update_tags(band, ns=namespace or None, **settable)
 
 
-def _write_world_file(done: Path, output: OutputProfile) -> None:
-    """Write the world file and .prj of a PNG or JPEG beside it."""
-    place = output.place
-    if output.format not in _WORLD_SUFFIXES or place.transform is None:
-        return
-    from affine import dumpsw
-    from rasterio.errors import CRSError
-
-    world = done.with_suffix(_WORLD_SUFFIXES[output.format])
-    world.write_bytes(dumpsw(place.transform).encode("ascii"))
-    if place.crs:
-        with suppress(CRSError):  # not expressible in Esri's WKT; .aux.xml has it
-            text = place.crs.to_wkt(version="WKT1_ESRI")
-            done.with_suffix(".prj").write_bytes(text.encode("utf-8"))
-
-
 def _build_overviews(file: Path, output: OutputProfile) -> None:
+    """Build them from averages; of classes these would be others."""
     import rasterio
     from rasterio.enums import Resampling
 
@@ -243,12 +233,8 @@ def _build_overviews(file: Path, output: OutputProfile) -> None:
     }
     if "JPEG_QUALITY" in output.creation:
         settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
-    # as the options of a COG say, else averages; never of classes
-    said = output.creation.get("OVERVIEW_RESAMPLING") or output.creation.get("RESAMPLING")
-    name = (said or ("nearest" if output.classes else "average")).lower()
-    name = {"cubicspline": "cubic_spline"}.get(name, name)
+    kind = Resampling.nearest if output.classes else Resampling.average
     with rasterio.Env(**settings), _open(file, "r+") as dataset:
-        kind = Resampling.__members__.get(name, Resampling.average)
         dataset.build_overviews(list(output.overviews), kind)
 
 
@@ -273,21 +259,6 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
-def _move_sidecars(folder: Path, target: Path) -> None:
-    """Move what is in a folder, but for the output itself, beside it; remove older sidecars."""
-    made = sorted(file for file in folder.iterdir() if file.name != target.name)
-    remove_stale(target, keep={file.name for file in made})
-    for file in made:
-        place = target.with_name(file.name)
-        # of a shapefile or another picture, unless it is that of the output's older version
-        foreign = not target.exists() or target.with_suffix(".shp").exists()
-        if file.suffix == ".prj" and foreign and place.exists():
-            if place.read_bytes() != file.read_bytes():
-                log.warning("%s: is left as it is, other files may rely on it", place)
-            continue
-        file.replace(place)
-
-
 def try_creation_options(target: Path, output: OutputProfile) -> None:
     """Let GDAL write a small file with the metadata and options of an output.
 
@@ -298,7 +269,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     trial = replace(output, height=height, width=width, overviews=())
     failure = ""
     with (
-        _words_of_gdal() as (complaints, errors),
+        _words_of_gdal() as words,
         tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder,
     ):
         small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
@@ -309,12 +280,13 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         except gdal_errors() as error:
             failure = reason_of(error)
         except (ValueError, OSError) as error:
-            failure = (errors or [str(error)])[-1]
-    if complaints:
-        raise UsageError(
-            f"{target}: --co: GDAL says: {complaints[0]}; "
-            f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
-        )
+            failure = [str(error), *(each[2] for each in map(_SIGNALLED.search, words) if each)][-1]
+    for text in words:
+        if any(complaint in text for complaint in _COMPLAINTS):
+            raise UsageError(
+                f"{target}: --co: GDAL says: {text.partition(' in ')[2] or text}; "
+                f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
+            )
     if failure:
         name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
         reason = _PREFIX.sub("", failure)
@@ -324,19 +296,12 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
 
 
 @contextmanager
-def _words_of_gdal() -> Iterator[tuple[list[str], list[str]]]:
-    """Yield GDAL's complaints of creation options and its errors, which are not printed."""
-    complaints: list[str] = []
-    errors: list[str] = []
+def _words_of_gdal() -> Iterator[list[str]]:
+    """Yield what GDAL says, a line each, instead of printing it."""
+    words: list[str] = []
 
     def listen(record: logging.LogRecord) -> bool:
-        text = " ".join(record.getMessage().split())
-        if found := _SIGNALLED.search(text):
-            errors.append(found[2])
-        elif any(words in text for words in _COMPLAINTS):
-            complaints.append(text.partition(" in ")[2] or text)
-        else:
-            return True
+        words.append(" ".join(record.getMessage().split()))
         return False
 
     logger = logging.getLogger("rasterio._env")
@@ -344,7 +309,7 @@ def _words_of_gdal() -> Iterator[tuple[list[str], list[str]]]:
     logger.addFilter(listen)
     logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
     try:
-        yield complaints, errors
+        yield words
     finally:
         logger.setLevel(level)
         logger.removeFilter(listen)

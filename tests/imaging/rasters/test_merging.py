@@ -267,7 +267,7 @@ def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
     source = save("in.tif", pixels)
     target = tmp_path / "out.png"
     copy(source, target, format="png")
-    assert names(tmp_path) == {"in.tif", "out.png", "out.pgw", "out.prj", "out.png.aux.xml"}
+    assert names(tmp_path) == {"in.tif", "out.png", "out.pgw", "out.png.aux.xml"}
     with rasterio.open(target) as file, rasterio.open(source) as old:
         assert (file.transform, file.crs) == (old.transform, old.crs)
         np.testing.assert_array_equal(file.read(), old.read())
@@ -344,20 +344,6 @@ def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, n
     with rasterio.open(target) as file:
         assert file.shape == (300, 300)
     assert target.stat().st_size > 40_000
-
-
-def test_files_beside_an_earlier_output_that_may_be_of_others_stay(save, tmp_path, copy, caplog):
-    source, target = save("in.tif", PHOTO[:40, :50]), tmp_path / "a.png"
-    (tmp_path / "a.prj").write_bytes(b"of a shapefile")
-    copy(source, target, format="png")
-    assert (tmp_path / "a.prj").read_bytes() == b"of a shapefile"
-    assert f"{tmp_path / 'a.prj'}: is left as it is" in caplog.text
-    copy(source, target, format="png")  # now it may be that of the picture, which is replaced
-    assert (tmp_path / "a.prj").read_bytes() != b"of a shapefile"
-    (tmp_path / "a.prj").write_bytes(b"of a shapefile")
-    (tmp_path / "a.shp").write_bytes(b"")
-    copy(source, target, format="png")
-    assert (tmp_path / "a.prj").read_bytes() == b"of a shapefile"
 
 
 @pytest.mark.parametrize(
