@@ -28,7 +28,7 @@ from srcli.errors import RecipeError
 from srcli.files import parse_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 Made = TypeVar("Made")
 ROOT = "the recipe"
@@ -58,6 +58,12 @@ BELOW_ONE = Range("in [0, 1)", lambda value: 0 <= value < 1)
 FRACTIONS = Range("in 0..1", lambda values: all(0 <= value <= 1 for value in values))
 
 
+class Unread(str):
+    """A value of the command line: ``convert`` reads it as the type of its field tells."""
+
+    __slots__ = ()
+
+
 class Checked:
     """Base of dataclasses whose fields may have a ``Range`` in their types."""
 
@@ -83,25 +89,14 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
 
 
-def no_field(
-    parts: Sequence[str],
-    hint: Any,  # noqa: ANN401
-    where: str,
-    otherwise: str = "",
-) -> RecipeError:
-    """Return the error for a path that leads nowhere, with a field of about that name.
-
-    The path starts from what is of type ``hint`` and called ``where``; ``otherwise`` is the message
-    if no field further inside is near.
-    """
-    inner = {path.rpartition(".")[2]: path for path in reversed([*_paths(hint)])}
-    near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), inner, n=1)
-    if near and "." in inner[near[0]]:
-        full = ".".join([*([] if where == ROOT else [where]), inner[near[0]], *parts[1:]])
-        return RecipeError(f"no field {'.'.join(parts)!r} in {where}; did you mean {full!r}?")
-    if otherwise:
-        return RecipeError(otherwise)
-    return unknown("field", parts[0], where, field_types(hint))
+def _no_field(name: str, kind: Any, where: str) -> RecipeError:  # noqa: ANN401
+    """Return the error for a field that a dataclass lacks; fields further inside may be meant."""
+    inner = {path.rpartition(".")[2]: path for path in reversed([*_paths(kind)])}
+    near = get_close_matches(_USUAL_NAMES.get(name, name), inner, n=1)
+    if not near or "." not in inner[near[0]]:
+        return unknown("field", name, where, field_types(kind))
+    full = inner[near[0]] if where == ROOT else f"{where}.{inner[near[0]]}"
+    return RecipeError(f"no field {name!r} in {where}; did you mean {full!r}?")
 
 
 def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
@@ -139,6 +134,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     if it does not fit.
     """
     origin = get_origin(hint)
+    if isinstance(value, Unread):
+        value = _read(str(value), hint)
     if hint is object:
         return value
     if origin is Annotated and hint != AnyFloat:
@@ -187,7 +184,7 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     types = field_types(kind)
     for name, part in value.items():
         if name not in types and (name, part) not in _GONE.items():
-            raise no_field([str(name)], kind, where)
+            raise _no_field(str(name), kind, where)
     missing = [
         repr(each.name)
         for each in fields(kind)
@@ -235,8 +232,8 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
     raise RecipeError(f"{where} cannot hold {value!r}")
 
 
-def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
-    """Parse the text of a ``--set`` into a plain value by the type of its field.
+def _read(text: str, hint: Any) -> Any:  # noqa: ANN401
+    """Return the plain value that a text means.
 
     Texts and choices are taken as they stand; everything else is JSON, and ``0.2,0.4`` is a list.
     """

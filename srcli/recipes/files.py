@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
-from srcli.recipes.fields import ROOT, convert, field_types, no_field, read_text
+from srcli.recipes.fields import ROOT, Unread, convert
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 SUFFIXES = (".json", ".toml")
-_STAGE = re.compile(r"stages\.(\d+)\.")
 
 
 def load_recipe(name: str) -> TrainRecipe:
@@ -61,63 +59,56 @@ def read_recipe(path: Path) -> TrainRecipe:
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:
-    """Return the recipe with fields replaced, one after the other.
-
-    Settings are ``path=value`` as ``srx train --set`` takes them; RecipeError if a field does not
-    exist or the value does not fit it.
-    """
+    """Return the recipe with fields replaced: ``path=value`` as ``srx train --set`` takes them."""
+    changes = []
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or "" in path.strip().split("."):
             raise RecipeError(
                 f"--set {setting}: give a field and a value, such as stages.0.batch=8"
             )
-        recipe = _replaced(recipe, TrainRecipe, path.strip().split("."), text.strip(), "")
-    return recipe
+        changes.append((path.strip(), text.strip()))
+    return _changed(plain_recipe(recipe), changes)
 
 
 def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecipe:
-    """Return the recipe with fields replaced, one after the other; for TOML.
+    """Return the recipe with fields replaced; for TOML.
 
     A stage one past the last begins as a copy of the last one. Changes are plain values by path:
     field names, indices into lists and names of options, joined by dots; texts are read as ``srx
     train --set`` reads them. RecipeError if a field does not exist or the value does not fit it.
     """
-    for path, value in changes.items():
-        found = _STAGE.match(f"{path}.")
-        if found and int(found[1]) == len(recipe.stages):
-            recipe = replace(recipe, stages=(*recipe.stages, recipe.stages[-1]))
-        recipe = _replaced(recipe, TrainRecipe, path.split("."), value, "")
+    return _changed(plain_recipe(recipe), changes.items(), more_stages=True)
+
+
+def _changed(
+    plain: dict[str, Any], changes: Iterable[tuple[str, Any]], *, more_stages: bool = False
+) -> TrainRecipe:
+    """Return a recipe of plain values with others put in at their paths, one after the other."""
+    place: Any
+    key: Any
+    for path, value in changes:
+        stages = plain["stages"]
+        if more_stages and f"{path}.".startswith(f"stages.{len(stages)}."):
+            stages.append(copy.deepcopy(stages[-1]))
+        place, key, where = {ROOT: plain}, ROOT, ""
+        for name in path.split("."):
+            inside = place[key]
+            place[key] = inside = {} if inside is None else inside  # its fields have defaults
+            if isinstance(inside, list):
+                if not name.isdecimal() or int(name) >= len(inside):
+                    last = len(inside) - 1
+                    raise RecipeError(f"no entry {name!r} in {where}; there are: 0 to {last}")
+                place, key = inside, int(name)
+            elif isinstance(inside, dict):
+                place, key = inside, name
+                inside.setdefault(name, None)
+            else:
+                raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
+            where = f"{where}.{name}".lstrip(".")
+        place[key] = Unread(value) if isinstance(value, str) else value
+    recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     return recipe
-
-
-def _replaced(value: Any, hint: Any, parts: list[str], new: Any, where: str) -> Any:  # noqa: ANN401
-    """Return ``value``, a field ``where`` of this type, with ``new`` at the path ``parts``."""
-    if not parts:
-        return convert(read_text(new, hint) if isinstance(new, str) else new, hint, where)
-    name, rest = parts[0], parts[1:]
-    inside = f"{where}.{name}" if where else name
-    tables = [option for option in get_args(hint) if is_dataclass(option)]
-    table = tables[0] if value is None and len(tables) == 1 else type(value)
-    if is_dataclass(table):
-        types = field_types(table)
-        if name not in types:
-            raise no_field(parts, table, where or ROOT)
-        inner = _replaced(getattr(value, name, None), types[name], rest, new, inside)
-        if value is None:  # its other fields keep their defaults
-            return convert({name: inner}, table, where)
-        return replace(value, **{name: inner})
-    if isinstance(value, tuple):
-        if not name.isdecimal() or int(name) >= len(value):
-            there = f"no entry {name!r} in {where}; there are: 0 to {len(value) - 1}"
-            raise RecipeError(there) if name.isdecimal() else no_field(parts, hint, where, there)
-        index = int(name)
-        inner = _replaced(value[index], get_args(hint)[0], rest, new, inside)
-        return (*value[:index], inner, *value[index + 1 :])
-    if isinstance(value, Mapping):
-        # Which names a network or a loss knows is checked when it is built.
-        return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, new, inside)}
-    raise RecipeError(f"{where} is a single value; there is no {inside}")
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
