@@ -11,8 +11,8 @@ import os
 import stat
 from collections import defaultdict
 from contextlib import suppress
-from functools import cache, partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.condition import judge
@@ -49,8 +49,12 @@ the machine."""
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
-_TIME_STEPS = (10**9, 10**7, 10**3, 1)
-"""Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
+_TIME_STEP = 2 * 10**9
+"""Nanoseconds; the coarsest step in which file systems store times, that of FAT."""
+_LEFT = (
+    "an interrupted run with --overwrite has left work beside it; --overwrite goes on with it, "
+    "--overwrite --no-resume starts over"
+)
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
@@ -129,14 +133,6 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
         return options.model
 
 
-class _Verdict(NamedTuple):
-    """What is to be done with an input, and why, in words that follow the name of the output."""
-
-    kind: Literal["due", "finished", "kept", "another"]
-    """``another``: the output is, or may be, of another input, whose extension may differ."""
-    reason: str = ""
-
-
 def find_due(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> tuple[list[Item], list[Item]]:
@@ -146,27 +142,23 @@ def find_due(
     srx's enlargements of these inputs. Where the output is a folder, one that is there may be that
     of an input with another extension: the new one is named by its own then.
     """
-    plan = make_plan(inputs, output, options)
+    plan, in_folder = make_plan(inputs, output, options), is_folder(output)
     for note in plan.notes:
         reporter.progress.message(note)
     for item, reason in plan.failures:
         reporter.fail(item, reason)
-    items, options, in_folder = plan.items, plan.options, is_folder(output)
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    # hardly ever needed, and a look at every output
-    taken = cache(lambda: {real_path(item.target) for item in items})
     look = partial(_compare, options=options, wanted=options.made_by())
-    with ReadAhead(look, items, ahead=2 * _THREADS, workers=_THREADS) as looked:
+    with ReadAhead(look, plan.items, ahead=2 * _THREADS, workers=_THREADS) as looked:
         for first, found in looked:
             with reporter.guard(first):
                 item, (kind, reason) = first, found.result()
-                if in_folder and kind == "another":
-                    new = named_by_extension(first, options.suffix)
-                    if real_path(new.target) not in taken():
-                        taken().add(real_path(new.target))
-                        item, (kind, reason) = new, look(new)
+                new = named_by_extension(first, options.suffix)
+                if in_folder and kind == "another" and real_path(new.target) not in plan.targets:
+                    plan.targets.add(real_path(new.target))
+                    item, (kind, reason) = new, look(new)
                 if kind == "due":
                     if item is not first:
                         reporter.progress.message(
@@ -177,8 +169,8 @@ def find_due(
                     again[reason].append(item)
                 elif kind == "finished":
                     finished.append(item)
-                    if reason:
-                        reporter.progress.warn(f"{item.target}: {reason}")
+                    if has_unfinished_parts(item.target):
+                        reporter.progress.warn(f"{item.target}: {_LEFT}")
                 else:
                     reporter.fail(item, f"{item.target}: {reason}; {_ADVICE}", kept=True)
     again.pop("", None)  # these are new
@@ -188,34 +180,26 @@ def find_due(
     return due, finished
 
 
-def _changed(source: Path) -> int:
-    """Return when an input was changed last, in nanoseconds; of a mosaic, any part of it."""
-    files = [os.fspath(file_on_disk(source))]
-    if source.suffix.lower() == ".vrt":
-        with suppress(SrxError):  # reading it gives the reason
-            files += read_info(source).files
-    times = [0]
-    for file in files:
-        with suppress(OSError):  # nothing on disk
-            times.append(os.stat(file).st_mtime_ns)  # noqa: PTH116 - there may be very many
-    return max(times)
+def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[str, str]:
+    """Compare what an output records with what is asked for.
 
-
-def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
-    """Compare what an output records with what is asked for."""
+    Returns:
+        What is to be done, and why in words that follow the name of the output. ``due``,
+        ``finished`` or ``kept``: it is to stay; ``another``: it is, or may be, of another input,
+        whose extension may differ.
+    """
     try:
         state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
     except (OSError, ValueError):
-        return _Verdict("due")
+        return "due", ""
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
     if options.overwrite:
-        return _Verdict("due")
+        return "due", ""
     record = read_provenance(item.target)
     newer = _changed(item.source) - state.st_mtime_ns
-    step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
-        return _judge_unknown(item, options, is_newer=newer >= step)
+        return _judge_by_size(item, options, is_newer=newer >= _TIME_STEP)
     differs = False
     if record.source:
         extension, place, content = record.source.split(" ")
@@ -224,26 +208,18 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdic
         if content and own_content:
             differs = content != own_content
         if differs and (moved or newer <= 0):  # what has changed is newer
-            kind: Literal["kept", "another"] = "another"
-            if extension == own_extension:
-                kind = "kept"
-            return _Verdict(kind, f"was made from another picture than {item.source}")
-    if reason := _differs(item, record, options, wanted):
-        return _Verdict("due", reason)
-    if differs or newer >= step:
-        return _Verdict("due", "the input has changed since")
-    return _finished(item)
+            kind = "kept" if extension == own_extension else "another"
+            return kind, f"was made from another picture than {item.source}"
+    if reason := _made_otherwise(item, record, options, wanted):
+        return "due", reason
+    if differs or newer >= _TIME_STEP:
+        return "due", "the input has changed since"
+    return "finished", ""
 
 
-def _finished(item: Item) -> _Verdict:
-    if not has_unfinished_parts(item.target):
-        return _Verdict("finished")
-    left = "an interrupted run with --overwrite has left work beside it"
-    advice = "--overwrite goes on with it, --overwrite --no-resume starts over"
-    return _Verdict("finished", f"{left}; {advice}")
-
-
-def _differs(item: Item, record: Provenance, options: UpscaleOptions, wanted: Provenance) -> str:
+def _made_otherwise(
+    item: Item, record: Provenance, options: UpscaleOptions, wanted: Provenance
+) -> str:
     """Return in what an output was made otherwise than is asked for; empty for nothing."""
     if options.auto:  # looks at pixels, but not at those of its own choices
         same = record.auto or record.model == look_for_model(item, options)
@@ -260,28 +236,45 @@ def _differs(item: Item, record: Provenance, options: UpscaleOptions, wanted: Pr
     return "" if alike or not record.source else "was made with other options"
 
 
-def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _Verdict:
+def _changed(source: Path) -> int:
+    """Return when an input was changed last, in nanoseconds; of a mosaic, any part of it."""
+    files = [os.fspath(file_on_disk(source))]
+    if source.suffix.lower() == ".vrt":
+        with suppress(SrxError):  # reading it gives the reason
+            files += read_info(source).files
+    times = [0]
+    for file in files:
+        with suppress(OSError):  # nothing on disk
+            times.append(os.stat(file).st_mtime_ns)  # noqa: PTH116 - there may be very many
+    return max(times)
+
+
+def _judge_by_size(item: Item, options: UpscaleOptions, *, is_newer: bool) -> tuple[str, str]:
     """Judge an output without a record by its size and time: it may be the user's own file."""
     unknown = "nothing in it says that srx has made it"
     if not item.from_folder and _has_rival(item, options):
-        return _Verdict("another", f"may be of another picture than {item.source}: {unknown}")
+        return "another", f"may be of another picture than {item.source}: {unknown}"
     if is_newer:
-        return _Verdict("kept", f"is older than {item.source}, and {unknown}")
-    asked = options.raster
+        return "kept", f"is older than {item.source}, and {unknown}"
     try:
         if picture := open_photograph(item, options):
             height, width = options.final_size(picture.height, picture.width)
         else:
-            info = read_info(item.source)
-            window, _ = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
-            height, width = window.height * options.scale, window.width * options.scale
+            height, width = raster_size(item, options)
         found = open_picture(item.target)
     except SrxError as error:
-        return _Verdict("kept", f"exists and cannot be compared with {item.source} ({error})")
+        return "kept", f"exists and cannot be compared with {item.source} ({error})"
     if (found.height, found.width) == (height, width):
-        return _finished(item)
+        return "finished", ""
     sizes = f"has {found.width}x{found.height} pixels and not {width}x{height}"
-    return _Verdict("kept", f"{sizes}, and {unknown}")
+    return "kept", f"{sizes}, and {unknown}"
+
+
+def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
+    """Return the (height, width) of the output of a raster."""
+    asked = options.raster
+    window, _ = choose_window(read_info(item.source), srcwin=asked.srcwin, bounds=asked.bounds)
+    return window.height * options.scale, window.width * options.scale
 
 
 def _has_rival(item: Item, options: UpscaleOptions) -> bool:
@@ -289,10 +282,11 @@ def _has_rival(item: Item, options: UpscaleOptions) -> bool:
     source, target = item.source, item.target
     if isinstance(source, DatasetName):
         return False
-    for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
-        path = source.with_suffix(suffix)
-        if not path.is_file() or path.samefile(source) or real_path(path) == real_path(target):
-            continue
-        if name_in_folder(path, target.parent, options).target == target:
-            return True
-    return False
+    names = [source.with_suffix(suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
+    return any(
+        path.is_file()
+        and not path.samefile(source)
+        and real_path(path) != real_path(target)
+        and name_in_folder(path, target.parent, options).target == target
+        for path in names
+    )

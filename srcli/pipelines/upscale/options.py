@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import zlib
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 import srcli
-from srcli.errors import UsageError
-from srcli.imaging.photograph import Provenance
+from srcli.errors import UsageError, did_you_mean
+from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
@@ -176,7 +177,16 @@ class UpscaleOptions:
         )
 
     def __post_init__(self) -> None:
-        """Refuse sizes of photographs together with options of rasters, and windows of mosaics."""
+        """Refuse what cannot be, such as sizes of photographs together with options of rasters."""
+        if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
+            raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")
+        if self.format != "auto":
+            known = format_of_suffix(self.format)
+            if known is None:
+                hint = did_you_mean(self.format, FORMATS)
+                given = f"--format {self.format}{hint}"
+                raise UsageError(f"{given}: give auto or one of {', '.join(FORMATS)}")
+            object.__setattr__(self, "format", known)  # jpeg is jpg
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
         if self.engine.strength:

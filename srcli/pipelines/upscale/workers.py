@@ -35,6 +35,7 @@ from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, shares
+from srcli.pipelines.upscale.inputs import raster_size
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
@@ -375,21 +376,16 @@ def upscale_here(
     def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
         return [unit.do(pool, reporter.tiles) for unit in units]
 
-    larger = []
+    larger: list[Item] = []
     for item in PhotographRun(pool, options, reporter, sharing).upscale(share.items):
-        if largest < math.inf and _output_pixels(item, options) >= largest:
+        height, width = 0, 0
+        with suppress(SrxError):  # upscaling it gives the reason
+            height, width = raster_size(item, options) if largest < math.inf else (0, 0)
+        if height * width >= largest:
             larger.append(item)
         else:
             upscale_raster(item, options, share.tiling, reporter, do)
     return larger
-
-
-def _output_pixels(item: Item, options: UpscaleOptions) -> int:
-    with suppress(SrxError):  # upscaling it gives the reason
-        info = read_info(item.source)
-        window, _ = choose_window(info, srcwin=options.raster.srcwin, bounds=options.raster.bounds)
-        return window.height * window.width * options.scale**2
-    return 0
 
 
 def upscale_by_workers(

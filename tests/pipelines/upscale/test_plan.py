@@ -86,7 +86,7 @@ def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tree, t
         ("in/a.png", "out.png", "need a folder as output"),
         ("in/a.png", "b.HEIC", "is not written here; give png"),
         ("in/a.png", "b.gpkg", "is not written here; give png"),
-        ("in/a.png", "b.GTIFF", "written as tif, png or jpg; give such a name"),
+        ("in/a.png", "b.GTIFF", "is not written here; give png"),
     ],
 )
 def test_nothing_to_do_is_an_error_that_says_so(tree, tmp_path, make, output, message):
