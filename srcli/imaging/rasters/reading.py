@@ -62,7 +62,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.window = window
         self.height = window.height
         self.width = window.width
-        self.channels = layout.interpolated().channels
+        self.channels = len(layout.smooth)
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = masked = info.mask in ("dataset", "band")
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
@@ -70,8 +70,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._one_kind = len({info.bands[band - 1].dtype for band in self._read}) == 1
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
-        places = sorted(place for group in layout.groups for place in group)
-        self.interpolated_bands = places or [*range(layout.channels)]
+        self.interpolated_bands = [*(layout.smooth or range(layout.channels))]
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self._dataset = open_raster(info.path)
         keep_blocks(_cache_for(info, rows))

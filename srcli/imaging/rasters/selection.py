@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +31,12 @@ class BandLayout:
     bands: tuple[int, ...]
     """Colour bands, numbered from 1 as in the file, in the order of the output; without alpha. Of
     a palette: ``(1,)``, which becomes three bands, or one if all its colours are gray."""
+    smooth: tuple[int, ...]
+    """Indices of the output's colour bands, from 0, that the network sees. The others hold classes
+    or flags: they are enlarged by nearest neighbour, so that no other values arise."""
     groups: tuple[tuple[int, ...], ...]
-    """Indices of the output's colour bands, from 0: groups of three go through the network as R, G
-    and B, others alone. Each index that is not in ``classes`` occurs once."""
-    classes: tuple[int, ...] = ()
-    """Indices of the output's colour bands that hold classes or flags: they are enlarged by nearest
-    neighbour, so that no other values arise."""
+    """Places in ``smooth``, each once: groups of three go through the network as R, G and B, others
+    alone."""
     alpha: int | None = None
     """Alpha band of the file, from 1."""
     palette: bool = False
@@ -67,24 +67,9 @@ class BandLayout:
         return self.alpha is not None or self.palette_alpha
 
     @property
-    def all_classes(self) -> bool:
-        """True if no band goes through the network."""
-        return not self.groups
-
-    def interpolated(self) -> BandLayout:
-        """Return the layout without the bands of classes: what the network sees."""
-        if not self.classes:
-            return self
-        places = sorted(place for group in self.groups for place in group)
-        moved = {place: new for new, place in enumerate(places)}
-        groups = tuple(tuple(moved[place] for place in group) for group in self.groups)
-        return replace(
-            self,
-            bands=tuple(self.bands[place] for place in places),
-            interpretations=tuple(self.interpretations[place] for place in places),
-            groups=groups,
-            classes=(),
-        )
+    def classes(self) -> tuple[int, ...]:
+        """Indices of the output's colour bands that the network does not see."""
+        return tuple(place for place in range(self.channels) if place not in self.smooth)
 
 
 def choose_layout(
@@ -113,26 +98,23 @@ def choose_layout(
     if not kept:
         raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
     chosen, note = (tuple(rgb), "") if rgb is not None else _find_rgb(info, smooth)
-    places = tuple(kept.index(band) for band in chosen)
     names = [info.bands[band - 1].interpretation for band in kept]
-    if places and (rgb is not None or bands is not None):
+    if chosen and (rgb is not None or bands is not None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
         names = ["undefined" if name in COLOURS else name for name in names]
-        for place, colour in zip(places, COLOURS, strict=True):
-            names[place] = colour
-    repeated = tuple(place for place, band in enumerate(kept) if band in classes)
-    alone = [(place,) for place in range(len(kept)) if place not in (*repeated, *places)]
-    groups = sorted([*alone, *([places] if places else [])], key=min)
-    dtype = _output_dtype(info, smooth, tuple(kept[place] for place in repeated), alpha)
+        for band, colour in zip(chosen, COLOURS, strict=True):
+            names[kept.index(band)] = colour
+    together = tuple(smooth.index(band) for band in chosen)
+    groups = [(place,) for place in range(len(smooth)) if place not in together]
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
     return BandLayout(
         bands=kept,
-        groups=tuple(groups),
-        classes=repeated,
+        smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
+        groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
         alpha=alpha,
         interpretations=tuple(names),
         notes=(note,) if note and not said_by_user else (),
-        dtype=dtype,
+        dtype=_output_dtype(info, kept, smooth, alpha),
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
     )
 
@@ -144,6 +126,7 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     gray = all(red == green == blue for red, green, blue, _ in colours)
     return BandLayout(
         bands=(1,),
+        smooth=(0,) if gray else (0, 1, 2),
         groups=((0,),) if gray else ((0, 1, 2),),
         palette=True,
         interpretations=("gray",) if gray else COLOURS,
@@ -167,20 +150,21 @@ def _find_rgb(info: RasterInfo, kept: tuple[int, ...]) -> tuple[tuple[int, ...],
 
 
 def _output_dtype(
-    info: RasterInfo, smooth: tuple[int, ...], classes: tuple[int, ...], alpha: int | None
+    info: RasterInfo, kept: tuple[int, ...], smooth: tuple[int, ...], alpha: int | None
 ) -> str:
     """Return the dtype of the bands that go through the network, if it can hold the classes."""
-    others = (*(smooth or classes), *(() if alpha is None else (alpha,)))
-    used = sorted({*others, *classes})
-    dtypes = {band: info.bands[band - 1].dtype for band in used}
-    dtype: str = dtypes[others[0]]
-    alike = all(dtypes[band] == dtype for band in others)
-    if not alike or not all(np.can_cast(dtypes[band], dtype, "safe") for band in classes):
-        raise PictureError(
-            f"{info.path}: bands {_list(used)} hold values of several kinds "
-            f"({', '.join(sorted(set(dtypes.values())))}); choose bands of one kind by --bidx"
-        )
-    return dtype
+    dtypes = {b: info.bands[b - 1].dtype for b in (*kept, alpha) if b is not None}
+    dtype = dtypes[(smooth or kept)[0]]
+    free = {*kept} - {*(smooth or kept)}
+    if all(
+        np.can_cast(kind, dtype, "safe") if band in free else kind == dtype
+        for band, kind in dtypes.items()
+    ):
+        return dtype
+    raise PictureError(
+        f"{info.path}: bands {_list(sorted(dtypes))} hold values of several kinds "
+        f"({', '.join(sorted(set(dtypes.values())))}); choose bands of one kind by --bidx"
+    )
 
 
 def _check_numbers(info: RasterInfo, option: str, bands: tuple[int, ...]) -> None:

@@ -141,30 +141,26 @@ def choose_bands(
             del signs[band]
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
     word = _class_word(info.path.stem) if len(kept) == 1 else ""
-    few: dict[bool, dict[int, int]] = {True: {}, False: {}}
-    remarks: list[str] = []
+    guesses: dict[int, str] = {}
+    pictures: dict[int, str] = {}
     # those that go through the network alone; a palette stands for colours
-    lonely = [layout.bands[group[0]] for group in layout.groups if len(group) == 1]
+    lonely = [layout.bands[layout.smooth[group[0]]] for group in layout.groups if len(group) == 1]
     for band in lonely if not layout.palette else ():
         if band in floats and not word:
             continue
         sample = _sample(info, window, band)
+        few = f"holds only {len(sample.values)} different values"
         if word and sample.looks_named:
-            signs[band] = f'"{word}" in the file\'s name'
-        elif word and sample.is_whole:
-            remarks.append(f'"{word}" in its name, but pixels like those of a picture: {_PICTURE}')
-        elif sample.is_small:
-            few[sample.looks_classified][band] = len(sample.values)
-    if signs:
-        remarks.insert(0, f"{_bands_text(signs)}: {_REPEATED}; {_NO}")
-    if few[False]:
-        remarks.append(f"{_few_text(few[False])}: {_PICTURE}")
-    layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *few[True]))
-    notes = layout.notes
-    if few[True]:  # by the values alone, which may be wrong
-        silence = "--classes yes silences this"
-        notes += (f"{_few_text(few[True])}: {_REPEATED}; {_NO}, {silence}",)
-    return replace(layout, notes=notes, remarks=tuple(remarks))
+            signs[band] = f'("{word}" in the file\'s name)'
+        elif sample.looks_classified:
+            guesses[band] = few
+        elif sample.is_small or (word and sample.is_whole):
+            pictures[band] = few if sample.is_small else f'("{word}" in its name)'
+    layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *guesses))
+    remarks = (_tell(signs, f"{_REPEATED}; {_NO}"), _tell(pictures, _PICTURE))
+    guess = _tell(guesses, f"{_REPEATED}; {_NO}, --classes yes silences this")
+    notes = (*layout.notes, guess) if guess else layout.notes  # values alone may mislead
+    return replace(layout, notes=notes, remarks=tuple(filter(None, remarks)))
 
 
 def _sign(info: RasterInfo, number: int) -> str:
@@ -174,17 +170,17 @@ def _sign(info: RasterInfo, number: int) -> str:
         return ""
     is_picture = info.driver in _PICTURES and not info.place.is_known
     if band.bits == 1 and not is_picture:
-        return "one bit a pixel"
+        return "(one bit a pixel)"
     if band.interpretation == "palette" and not is_picture:
-        return "a palette"
+        return "(a palette)"
     tags = {key.lower(): text for group in band.tags.values() for key, text in group.items()}
     if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
-        return "marked so in its tags"
+        return "(marked so in its tags)"
     if _CATEGORY.search(band.legend):
-        return "names of categories"
+        return "(names of categories)"
     names = [text for key, text in tags.items() if key.endswith("name") or key == "description"]
     words = (_class_word(name) for name in (band.description or "", *names))
-    return next((f'called "{word}"' for word in words if word), "")
+    return next((f'(called "{word}")' for word in words if word), "")
 
 
 def _class_word(name: str) -> str:
@@ -196,20 +192,18 @@ def _class_word(name: str) -> str:
     return next((one for one in (*words, *pairs) if one in _WORDS or _NUMBERED.fullmatch(one)), "")
 
 
-def _bands_text(signs: Mapping[int, str]) -> str:
+def _tell(signs: Mapping[int, str], what: str) -> str:
+    """Say what is done with bands, by number, and the sign for it; empty without any."""
     by_sign: dict[str, list[int]] = {}
     for band, sign in sorted(signs.items()):
         by_sign.setdefault(sign, []).append(band)
-    return "; ".join(f"{_numbers(bands)} ({sign})" for sign, bands in by_sign.items())
-
-
-def _few_text(counts: Mapping[int, int]) -> str:
-    most = max(counts.values())
-    return f"{_numbers(sorted(counts))} hold{'s' * (len(counts) == 1)} only {most} different values"
-
-
-def _numbers(bands: Sequence[int]) -> str:
-    return f"band{'s' * (len(bands) > 1)} {','.join(map(str, bands))}"
+    texts = [
+        f"band {bands[0]} {sign}"
+        if len(bands) == 1
+        else f"bands {','.join(map(str, bands))} {sign.replace('holds', 'hold')}"
+        for sign, bands in by_sign.items()
+    ]
+    return f"{'; '.join(texts)}: {what}" if texts else ""
 
 
 class _Sample(NamedTuple):
@@ -275,7 +269,9 @@ def _has_irregular_gaps(values: Sequence[float]) -> bool:
 def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
     """Read windows of a band, until it proves to have many values; none of impossible blocks."""
     dtype = info.bands[band - 1].dtype
-    only = BandLayout(bands=(band,), groups=((0,),), interpretations=("gray",), dtype=dtype)
+    only = BandLayout(
+        bands=(band,), smooth=(0,), groups=((0,),), interpretations=("gray",), dtype=dtype
+    )
     found: Array = np.empty(0, dtype)
     pieces: list[tuple[Array, Array]] = []
     if info.block_height * info.block_width > _LARGEST_BLOCK:
@@ -347,7 +343,8 @@ def choose_value_range(
         low, high = ranges[0]
         note = f"values {_range_text(low, high)} are black to white {advice}"
         return Values(dtype=dtype, low=low, high=high), note
-    bands = [",".join(str(layout.bands[place]) for place in group) for group in layout.groups]
+    numbers = [layout.bands[place] for place in layout.smooth]
+    bands = [",".join(str(numbers[place]) for place in group) for group in layout.groups]
     texts = [f"{band}: {_range_text(*ends)}" for band, ends in zip(bands, ranges, strict=True)]
     more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
     note = f"values of bands {'; '.join(texts[:_MOST_SHOWN] + more)} are black to white {advice}"
@@ -383,15 +380,16 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
     with RasterSource(info, layout, window) as source:
         for along in (_ALONG, _MORE_ALONG):
             found: list[list[Array]] = [[] for _ in layout.groups]
-            most = MOST_SAMPLES // layout.channels
+            most = MOST_SAMPLES // source.channels
             for place, shape in _sample_places(source, most, along):
                 piece = source.decode(place, shape)
-                valid = np.True_ if piece.valid is None else piece.valid
-                valid = np.broadcast_to(valid, piece.pixels.shape)
+                pixels = source.interpolated(piece.pixels)
+                valid = np.True_ if piece.valid is None else source.interpolated(piece.valid)
+                valid = np.broadcast_to(valid, pixels.shape)
                 for kept, group in zip(found, layout.groups, strict=True):
-                    kept.append(piece.pixels[:, :, group][valid[:, :, group]])
+                    kept.append(pixels[:, :, group][valid[:, :, group]])
             samples = [np.concatenate(kept) for kept in found]
-            if min(map(len, samples)) >= _ENOUGH // layout.channels:
+            if min(map(len, samples)) >= _ENOUGH // source.channels:
                 break
     return samples
 

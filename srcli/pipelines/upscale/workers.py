@@ -95,7 +95,7 @@ class RasterJob:
 
     def tile_rows(self, run: range) -> range:
         """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
-        if self.layout.all_classes:
+        if not self.layout.groups:
             return run
         rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
         return tile_rows(self.grid, rows, self.options.scale, self.tiling.edge)
@@ -126,7 +126,7 @@ class RasterJob:
         from srcli.inference.engine import RasterEngine
 
         engine = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
-        return RasterEngine(engine, groups=self.layout.interpolated().groups, values=self.values)
+        return RasterEngine(engine, groups=self.layout.groups, values=self.values)
 
     def make(self, runs: Sequence[range], pool: EnginePool, task: Task) -> None:
         """Make the parts of runs that are not there: windows in, tiles through it, rows out."""
@@ -137,7 +137,7 @@ class RasterJob:
         runs = parts.missing(runs)
         with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
             writers = ((run, PartWriter(parts, run, source, scale)) for run in runs)
-            if self.layout.all_classes:
+            if not self.layout.groups:
                 for run, writer in writers:
                     for _ in run:
                         writer.repeat()
@@ -176,8 +176,8 @@ def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
     values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
-    if not layout.all_classes:
-        values, range_found = choose_value_range(info, layout.interpolated(), window, asked.values)
+    if layout.groups:
+        values, range_found = choose_value_range(info, layout, window, asked.values)
     made_by = options.made_by(mark_source(item.source)) if options.records else None
     wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
     output = make_output(info, layout, window, options.scale, wanted)
@@ -324,7 +324,7 @@ def _make(job: RasterJob, reporter: Reporter, do: Do, slots: int) -> int:
         reporter.progress.message(f"{item.source}: {text}")
 
     total, across, what = job.parts.count, 1, "parts"
-    if not job.layout.all_classes:
+    if job.layout.groups:
         (found,) = do([RasterUnit(job)])
         job = replace(job, **found)
         total, across, what = job.grid.count, len(job.grid.lefts), "tiles"
