@@ -1,6 +1,7 @@
 """Discriminators: an auto-encoder, and classifiers of pictures, of patches and of pixels.
 
-The first two are the ways in which the attentive GAN's paper can be read.
+The first two are the ways in which the attentive GAN's paper can be read. ``size`` is the edge of
+the pictures in training; all but the classifier of pictures take others, too.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from srcli.layers.network import Network
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 256)
 STRIDES = (1, 2, 1, 2, 1, 2, 1)
+SLOPE = 0.2
 
 
 class AutoEncoder(Network):
     """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
 
     Args:
-        size: Edge of the pictures in training, which must divide by the product of the strides;
-            the network itself takes any size that does.
+        size: Must divide by the product of the strides.
         widths: Channels after each convolution of the encoder.
         decoder: Channels after each doubling of the size in the decoder.
     """
@@ -43,7 +44,6 @@ class AutoEncoder(Network):
         widths: tuple[int, ...] = WIDTHS,
         strides: tuple[int, ...] = STRIDES,
         decoder: tuple[int, ...] = (128, 64, 64),
-        slope: float = 0.2,
     ) -> None:
         super().__init__()
         if 2 ** len(decoder) != prod(strides):
@@ -52,8 +52,7 @@ class AutoEncoder(Network):
                 f"strides={strides} shrink by {prod(strides)}"
             )
         self.multiple_of = prod(strides)
-        self.slope = slope
-        self.check_input(torch.empty(1, 3, size, size, device="meta"))
+        _check_size(self, size)
         self.encoder = _encoder(widths, strides)
         self.decoder = convs(
             (before, 4 * after) for before, after in pairwise((widths[-1], *decoder))
@@ -61,10 +60,9 @@ class AutoEncoder(Network):
         self.last = conv(decoder[-1], 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        for layer in self.encoder:
-            x = F.leaky_relu(layer(x), self.slope)
+        x = _through(self.encoder, x)
         for layer in self.decoder:
-            x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), self.slope)
+            x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), SLOPE)
         out: Tensor = self.last(x)
         return out
 
@@ -73,11 +71,8 @@ class Classifier(Network):
     """Tell real pictures from made ones: convolutions, then fully connected layers.
 
     The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
-
-    Args:
-        size: Edge of the pictures; it takes no other.
-        hidden: Width of the first of two fully connected layers; 0 for one layer alone, as in the
-            paper's text.
+    ``hidden`` is the width of the first of two fully connected layers; 0 for one layer alone, as in
+    the paper's text.
     """
 
     def __init__(
@@ -87,11 +82,9 @@ class Classifier(Network):
         widths: tuple[int, ...] = WIDTHS,
         strides: tuple[int, ...] = STRIDES,
         hidden: int = 1024,
-        slope: float = 0.2,
     ) -> None:
         super().__init__()
         self.size = size
-        self.slope = slope
         self.encoder = _encoder(widths, strides)
         edge = size
         for stride in strides:
@@ -106,11 +99,9 @@ class Classifier(Network):
             raise ValueError(
                 f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
             )
-        for layer in self.encoder:
-            x = F.leaky_relu(layer(x), self.slope)
-        x = x.flatten(1)
+        x = _through(self.encoder, x).flatten(1)
         if self.hidden is not None:
-            x = F.leaky_relu(self.hidden(x), self.slope)
+            x = F.leaky_relu(self.hidden(x), SLOPE)
         out: Tensor = self.last(x)
         return out
 
@@ -120,23 +111,16 @@ class PatchClassifier(Network):
 
     All weights are normalised by their largest singular value (spectral normalisation, Miyato et
     al. 2018), so that it cannot grow too sure. Kernels are twice as wide as their strides: every
-    pixel then counts the same, where narrower ones teach the network a grid.
-
-    Args:
-        size: Edge of the pictures in training; it takes any that is at least as long as the
-            product of its strides.
-        widths: Channels after each halving of the size.
+    pixel then counts the same, where narrower ones teach the network a grid. ``widths`` are the
+    channels after each halving of the size.
     """
 
-    def __init__(
-        self, *, size: int = 96, widths: tuple[int, ...] = (48, 96, 192), slope: float = 0.2
-    ) -> None:
+    def __init__(self, *, size: int = 96, widths: tuple[int, ...] = (48, 96, 192)) -> None:
         super().__init__()
         if not widths:
             raise ValueError("expected at least one width")
         self.minimum = 2 ** len(widths)
-        self.slope = slope
-        self.check_input(torch.empty(1, 3, size, size, device="meta"))
+        _check_size(self, size)
         self.encoder = nn.ModuleList(
             spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
             for before, after in pairwise((3, *widths))
@@ -146,9 +130,7 @@ class PatchClassifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
-        for layer in (*self.encoder, self.middle):
-            x = F.leaky_relu(layer(x), self.slope)
-        out: Tensor = self.last(x)
+        out: Tensor = self.last(_through((*self.encoder, self.middle), x))
         return out
 
 
@@ -157,19 +139,14 @@ class UNet(Network):
 
     It sees the whole patch and answers for every pixel, so that flat sky and fine fur are judged
     each by its own. All weights but the first and the last are normalised by their largest singular
-    value.
-
-    Args:
-        size: Edge of the pictures in training; it takes any multiple of 8.
-        width: Channels at full size; they double with each of three halvings.
+    value. ``width`` are the channels at full size; they double with each of three halvings.
     """
 
     multiple_of = minimum = 8
 
-    def __init__(self, *, size: int = 128, width: int = 64, slope: float = 0.2) -> None:
+    def __init__(self, *, size: int = 128, width: int = 64) -> None:
         super().__init__()
-        self.slope = slope
-        self.check_input(torch.empty(1, 3, size, size, device="meta"))
+        _check_size(self, size)
         widths = [width << level for level in range(4)]
         self.first = conv(3, width)
         self.down = nn.ModuleList(
@@ -185,16 +162,13 @@ class UNet(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of the pixels of (N, 3, H, W) being real."""
-        levels = [F.leaky_relu(self.first(x), self.slope)]
+        levels = [_through([self.first], x)]
         for layer in self.down:
-            levels.append(F.leaky_relu(layer(levels[-1]), self.slope))
+            levels.append(_through([layer], levels[-1]))
         x = levels.pop()
         for layer in self.up:
-            x = F.interpolate(x, scale_factor=2, mode="bilinear")
-            x = F.leaky_relu(layer(x), self.slope) + levels.pop()
-        for layer in self.end:
-            x = F.leaky_relu(layer(x), self.slope)
-        out: Tensor = self.last(x)
+            x = _through([layer], F.interpolate(x, scale_factor=2, mode="bilinear")) + levels.pop()
+        out: Tensor = self.last(_through(self.end, x))
         return out
 
 
@@ -207,10 +181,7 @@ DISCRIMINATORS: dict[str, type[Network]] = {
 
 
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
-    """Build an untrained discriminator of the table.
-
-    ``size`` is the edge of the pictures. RecipeError says what does not fit.
-    """
+    """Build an untrained discriminator of the table; RecipeError says what does not fit."""
     if name not in DISCRIMINATORS:
         raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
     where = f"discriminator {name}"
@@ -226,3 +197,13 @@ def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList
         nn.Conv2d(before, after, 3, stride=stride, padding=1)
         for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)
     )
+
+
+def _check_size(network: Network, size: int) -> None:
+    network.check_input(torch.empty(1, 3, size, size, device="meta"))
+
+
+def _through(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for layer in layers:
+        x = F.leaky_relu(layer(x), SLOPE)
+    return x

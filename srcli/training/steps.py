@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
 from srcli.losses import WeightedLoss
-from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
+from srcli.losses.adversarial import AdversarialLoss, Scores
 from srcli.models.discriminators import build_discriminator
 from srcli.threads import hold_setting
 from srcli.training.optimizers import (
@@ -211,9 +211,7 @@ class AdversarialStep(SupervisedStep):
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
-        autoencoder = settings.discriminator == "ae"
-        loss = BeganLoss(settings) if autoencoder else ClassificationLoss()
-        self.adversarial_loss = loss.to(self.numerics.device)
+        self.adversarial_loss = AdversarialLoss(settings).to(self.numerics.device)
         jitter = settings.jitter
         if jitter and settings.discriminator == "fc":
             raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
@@ -228,7 +226,7 @@ class AdversarialStep(SupervisedStep):
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
         real, fake = self._crop(hr_image, fake_image)
-        scores: DiscriminatorScores = self.adversarial_loss(
+        scores: Scores = self.adversarial_loss(
             (self._discriminate(real), real), (self._discriminate(fake), fake)
         )
         weight = self.settings.weight
@@ -248,7 +246,7 @@ class AdversarialStep(SupervisedStep):
             },
         )
         # The balance follows the whole batch, on every rank alike.
-        whole = replace(scores, real=values["l_real"], fake=values["l_fake"])
+        whole = scores._replace(real=values["l_real"], fake=values["l_fake"])
         balance = self.adversarial_loss.update(whole, values["loss"])
         self.update(done)
         average_gradients(self.team, self._second)

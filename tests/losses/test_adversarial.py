@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from srcli.losses.adversarial import BeganLoss, DiscriminatorScores, classification_error
+from srcli.losses.adversarial import AdversarialLoss, Scores, classification_error
 from srcli.recipes.training import Adversarial
 
 
@@ -24,8 +24,8 @@ FAKE = (pictures(0.2, 0.4), pictures(0.3, 0.4))
 def after(balance, surplus):
     """What is logged after an update with l(real) = 0.3 and a surplus gamma * 0.3 - l(fake)."""
     real, fake = torch.tensor(0.3), torch.tensor(0.15 - surplus)
-    scores = DiscriminatorScores(discriminator=real, generator=fake, real=real, fake=fake)
-    loss = BeganLoss(
+    scores = Scores(discriminator=real, generator=fake, real=real, fake=fake)
+    loss = AdversarialLoss(
         Adversarial(balance_rate=0.5, balance_start=balance, balance_on="reconstruction")
     )
     return loss.update(scores, real)
@@ -48,11 +48,11 @@ def test_the_balance_follows_the_surplus_and_is_clipped(balance, surplus, expect
     ],
 )
 def test_began_settles_on_the_loss_or_on_the_error(balance_on, balance, measure):
-    loss = BeganLoss(Adversarial(balance_rate=0.02, balance_start=0.4, balance_on=balance_on))
+    loss = AdversarialLoss(Adversarial(balance_rate=0.02, balance_start=0.4, balance_on=balance_on))
     logged = loss.update(loss(REAL, FAKE), torch.tensor(0.25))
     assert {k: float(v) for k, v in logged.items()} == pytest.approx({"k_t": balance, "M": measure})
     assert float(loss.balance) == pytest.approx(balance)
-    other = BeganLoss(Adversarial())
+    other = AdversarialLoss(Adversarial())
     other.load_state_dict(loss.state_dict())
     assert torch.equal(other.balance, loss.balance)
 

@@ -80,7 +80,7 @@ def test_the_classifier_of_patches_is_normalised_by_its_largest_singular_values(
         ("ae", 96, {"hidden": 3}, "no option 'hidden' in discriminator ae"),
         ("fc", 96, {"widths": [8, 8]}, "as many widths as strides"),
         ("fc", 96, {"hiden": 3}, "did you mean 'hidden'"),
-        ("fc", 96, {"slope": "x"}, "slope of discriminator fc must be a number"),
+        ("fc", 96, {"hidden": "x"}, "hidden of discriminator fc must be a whole number"),
         ("fc", 96, {"size": 32}, "leave it out"),
         ("patch", 12, {"widths": [4, 4, 4, 4]}, "at least 16 pixels a side, got 12x12"),
         ("patch", 96, {"widths": []}, "at least one width"),

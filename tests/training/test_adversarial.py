@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srcli.errors import DataError, InferenceError, RecipeError
-from srcli.losses.adversarial import classification_error, reconstruction_error
+from srcli.losses.adversarial import classification_error
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
 from srcli.training.loop import Hooks, Trainer
@@ -72,9 +72,9 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     sr_image = network(lr_image)
     on_real, on_fake = judge(hr_image), judge(sr_image.detach())
     if settings.discriminator == "ae":
-        second = reconstruction_error(on_real, hr_image)
-        second = second - 0.3 * reconstruction_error(on_fake, sr_image.detach())
-        push = reconstruction_error(judge(sr_image), sr_image)
+        second = (on_real - hr_image).abs().mean()
+        second = second - 0.3 * (on_fake - sr_image.detach()).abs().mean()
+        push = (judge(sr_image) - sr_image).abs().mean()
     else:
         second = classification_error(on_real, 1.0) + classification_error(on_fake, 0.0)
         push = classification_error(judge(sr_image), 1.0)
