@@ -10,6 +10,7 @@ import click
 
 from srcli.cli.console import make_console, print_pairs, print_table, write_json
 from srcli.cli.options import GroupedCommand, ModelType, check_targets
+from srcli.recipes.code import split_code
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table, number
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def _show_list(models: Sequence[Facts], others: Sequence[str]) -> None:
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
             "--all' shows their costs; -m FILE takes published files."
         )
+    if packaged := [f"{n} ({own.source})" for n, own in MODELS.items() if not own.target]:
+        out.print(f"Networks of installed packages: {', '.join(packaged)}.", soft_wrap=True)
     missing = [each for each in models if each["untrained"] and not MODELS[each["name"]].compared]
     if missing:
         out.print("To train missing weights, for example:")
@@ -144,8 +147,9 @@ def _print_training(out: Console, model: Facts, scale: str) -> None:
     # Fine-tuned weights have no recipe of their own name: their network's.
     name, recipes = model["name"], model["recipes"]
     recipe = name if name in recipes else recipes[0]
+    weights = f"{name}@RUN/best.safetensors" if split_code(name)[0] else "RUN/best.safetensors"
     out.print(f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
-    out.print(f"  srx upscale PHOTO OUT -m RUN/best.safetensors -s {scale}", soft_wrap=True)
+    out.print(f"  srx upscale PHOTO OUT -m {weights} -s {scale}", soft_wrap=True)
 
 
 def _figures(model: Facts) -> Table:

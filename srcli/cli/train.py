@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.options import GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
+from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
@@ -156,6 +157,9 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given beside ``--resume FOLDER``."""
     source = click.get_current_context().get_parameter_source
     names = {name for name in given if source(name) not in (None, ParameterSource.DEFAULT)}
+    if split_code(given["recipe"] or "")[0]:  # code that the stored recipe names, too
+        allow_code(given["recipe"])
+        names.discard("recipe")
     if "hold_out" in names:
         names.add("hold_out_listed")
     if given["overrides"]:

@@ -56,6 +56,10 @@ class Network(nn.Module):
     """Its weights for one scale are no start for another."""
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
+    reference: str = ""
+    """Code of a user, or a name of an installed package; empty for a network of the table."""
+    needs_weights: bool = True
+    """Makes no picture before it is trained; set False where it has all that it needs."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0

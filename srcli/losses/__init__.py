@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.errors import ModelError
 from srcli.losses.features import ContrastiveLoss, FeatureLoss
+from srcli.recipes.code import call_code, installed, load_code, load_installed, split_code
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
@@ -34,6 +36,28 @@ class L2Loss(nn.Module):
         return (sr - hr).square().mean()
 
 
+class CharbonnierLoss(nn.Module):
+    """Mean of sqrt(difference^2 + epsilon^2), an L1 loss that is smooth at 0 (LapSRN, 2017)."""
+
+    def __init__(self, *, epsilon: float = 1e-3) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Compare (N, C, H, W) with the same shape; a scalar."""
+        return ((sr - hr).square() + self.epsilon**2).sqrt().mean()
+
+
+class AmplitudeLoss(nn.Module):
+    """Mean absolute difference of the amplitudes of the Fourier transforms, of unit norm."""
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Compare (N, C, H, W) with the same shape; a scalar."""
+        own, wanted = (torch.fft.rfft2(each.float(), norm="ortho").abs() for each in (sr, hr))
+        difference: Tensor = own - wanted
+        return difference.abs().mean()
+
+
 def gaussian(size: int, sigma: float) -> Tensor:
     """Return a normalised 1-D Gaussian of odd length ``size``; ``sigma`` is in samples."""
     if size < 1 or size % 2 == 0 or sigma <= 0:
@@ -48,15 +72,20 @@ def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
 
     The odd-length 1-D kernel is applied along both axes, which are longer than half of it.
     """
+    half = len(kernel) // 2
+    return images - blur(F.pad(images, (half, half, half, half), mode="reflect"), kernel)
+
+
+def blur(images: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve (N, C, H, W) by a 1-D kernel along both axes, which become shorter by its rest."""
     # Shifted sums, not convolutions: on a CPU, depthwise convolutions of three channels take 3x
     # as long, which was a tenth of a training iteration.
-    half, taps = len(kernel) // 2, kernel.to(images.dtype)
-    low = F.pad(images, (half, half, half, half), mode="reflect")
+    taps = kernel.to(images.dtype)
     for axis in (3, 2):
-        length = images.shape[axis]
-        shifted = (low.narrow(axis, i, length) * taps[i] for i in range(len(kernel)))
-        low = functools.reduce(torch.add, shifted)
-    return images - low
+        length = images.shape[axis] - len(kernel) + 1
+        shifted = (images.narrow(axis, i, length) * taps[i] for i in range(len(kernel)))
+        images = functools.reduce(torch.add, shifted)
+    return images
 
 
 class HighFrequencyLoss(nn.Module):
@@ -77,9 +106,30 @@ class HighFrequencyLoss(nn.Module):
         return high_pass((sr - hr).contiguous(), self.kernel).abs().mean()
 
 
+class SSIMLoss(nn.Module):
+    """1 - SSIM (Wang et al. 2004): Gaussian windows of 11 pixels, borders of 5 left out."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", gaussian(11, 1.5))
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Compare (N, C, H, W) in [0, 1] with the same shape; a scalar."""
+        products = torch.cat([sr, hr, sr * sr, hr * hr, sr * hr])
+        x, y, xx, yy, xy = blur(products, self.kernel).chunk(5)
+        alike = (2 * x * y + 1e-4) * (2 * (xy - x * y) + 9e-4)
+        both = (x * x + y * y + 1e-4) * ((xx - x * x) + (yy - y * y) + 9e-4)
+        return 1 - (alike / both).mean()
+
+
 LOSSES: dict[str, type[nn.Module]] = {
     "l1": L1Loss,
     "l2": L2Loss,
+    "charbonnier": CharbonnierLoss,
+    "ssim": SSIMLoss,
+    "fft": AmplitudeLoss,
     "high-frequency": HighFrequencyLoss,
     "contrastive": ContrastiveLoss,
     "features": FeatureLoss,
@@ -87,16 +137,17 @@ LOSSES: dict[str, type[nn.Module]] = {
 
 
 class WeightedLoss(nn.Module):
-    """A weighted sum of named losses; RecipeError for a name or an option that does not exist."""
+    """A weighted sum of named losses; RecipeError for a name or an option that does not exist.
+
+    ModelError if a loss of the user's code cannot be used.
+    """
 
     def __init__(self, terms: Sequence[LossTerm]) -> None:
         super().__init__()
         self.terms = nn.ModuleList()
         self.weights = [term.weight for term in terms]
         for term in terms:
-            if term.name not in LOSSES:
-                raise unknown("loss", term.name, "the recipe", LOSSES)
-            self.terms.append(construct(LOSSES[term.name], term.options, f"loss {term.name}"))
+            self.terms.append(_build(term))
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor | None = None) -> Tensor:
         """Compare SR (N, C, sH, sW) with HR; a scalar. Contrastive losses need LR (N, C, H, W)."""
@@ -104,8 +155,26 @@ class WeightedLoss(nn.Module):
         for weight, term in zip(self.weights, self.terms, strict=True):
             if not isinstance(term, ContrastiveLoss):
                 values.append(weight * term(sr, hr))
+                if values[-1].ndim:
+                    raise ModelError(f"loss {type(term).__name__}: gives no single number")
             elif lr is None:
                 raise ValueError("ContrastiveLoss needs LR")
             else:
                 values.append(weight * term(sr, hr, lr))
         return sum(values[1:], values[0])
+
+
+def _build(term: LossTerm) -> nn.Module:
+    where = f"loss {term.name}"
+    if term.name in LOSSES:
+        return construct(LOSSES[term.name], term.options, where)
+    if split_code(term.name)[0]:
+        maker = load_code(term.name)
+    elif term.name in installed("losses"):
+        maker = load_installed("losses", term.name)
+    else:
+        raise unknown("loss", term.name, "the recipe", [*LOSSES, *installed("losses")])
+    loss = call_code(maker, term.options, where)
+    if not isinstance(loss, nn.Module):
+        raise ModelError(f"{where}: is no torch.nn.Module, but gives {type(loss).__name__}")
+    return loss

@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.files import shipped_text
+from srcli.recipes.code import (
+    installed,
+    load_code,
+    load_installed,
+    package_of,
+    short_code,
+    split_code,
+)
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
@@ -23,7 +31,8 @@ if TYPE_CHECKING:
 class NetworkEntry:
     """One network of the table; ``models.toml`` says what its fields are."""
 
-    target: str
+    target: str = ""
+    """Empty for a network of an installed package, or of the user's own code."""
     summary: str
     source: str
     paper: str = ""
@@ -43,13 +52,22 @@ MODELS: dict[str, NetworkEntry] = {
     name: convert(plain, NetworkEntry, name)
     for name, plain in tomllib.loads(shipped_text("models.toml", "srcli.models")).items()
 }
+MODELS |= {
+    name: NetworkEntry(summary="network of an installed package", source=package_of(point))
+    for name, point in installed("networks").items()
+    if name not in MODELS
+}
 
 
 def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     """Return the table's entry for ``name``; ModelError if there is none, or not at the scale."""
+    if split_code(name)[0]:
+        return NetworkEntry(summary="your own network", source=name)
     if name not in MODELS:
         hint, have = did_you_mean(name, MODELS), ", ".join(MODELS)
-        raise ModelError(f"no model {name!r}{hint}; there are: {have}, or a weights file")
+        raise ModelError(
+            f"no model {name!r}{hint}; there are: {have}, a weights file, or FILE.py:CLASS"
+        )
     entry = MODELS[name]
     if scale is not None and scale not in entry.scales:
         have = ", ".join(map(str, entry.scales))
@@ -59,16 +77,21 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
 
 def name_of(network: Network) -> str:
     """Return the name of a network in the table, or of its class if it is not in there."""
+    if network.reference:
+        return network.reference
     kind = type(network)
     target = f"{kind.__module__}:{kind.__qualname__}".removeprefix("srcli.models.")
     return next((name for name, own in MODELS.items() if own.target == target), kind.__name__)
 
 
-def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = None) -> Network:
-    """Build an untrained network of ``MODELS`` at one of its scales.
+def build_network(
+    name: str, *, scale: int | None, options: Mapping[str, Any] | None = None
+) -> Network:
+    """Build an untrained network of ``MODELS``, or of code that the user has named.
 
-    Options are keyword arguments of its constructor that differ from the defaults. ModelError if
-    the name, the scale or an option does not fit.
+    It is of one of its scales; None is for code that has but one. Options are keyword arguments of
+    its constructor that differ from the defaults. ModelError if the name, the scale or an option
+    does not fit.
     """
     where, kind = f"model {name}", network_class(name, scale)
     options = dict(options or {})
@@ -78,6 +101,10 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     if "scale" in options:
         raise ModelError(f"{where}: the scale is no option of the network; give it by --scale")
     try:
+        if not find_entry(name).target:
+            from srcli.layers.own import build_own
+
+            return build_own(short_code(name), kind, scale=scale, options=options)
         network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error
@@ -117,8 +144,12 @@ def outline_network(
     try:
         with torch.device("meta"), NoNumbers():
             return build_network(name, scale=scale, options=options)
+    except ModelError:
+        if find_entry(name).target or (most is not None and next(built) > most):
+            raise
     finally:
         hook.remove()
+    return build_network(name, scale=scale, options=options)  # a user's code may need numbers
 
 
 def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,5 +162,7 @@ def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def network_class(name: str, scale: int | None = None) -> Any:  # noqa: ANN401 - options of its own
     """Return the class of a network; raises as ``find_entry`` does."""
-    module, _, attribute = find_entry(name, scale).target.partition(":")
+    if not (target := find_entry(name, scale).target):
+        return load_code(name) if split_code(name)[0] else load_installed("networks", name)
+    module, _, attribute = target.partition(":")
     return getattr(import_module(f"srcli.models.{module}"), attribute)

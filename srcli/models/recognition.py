@@ -64,7 +64,11 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
             with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
                 if found := _read_published(file, tensors):
                     return found
-    classes = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
+    classes = {
+        entry.target: name
+        for name, entry in reversed(MODELS.items())
+        if entry.trained and entry.target
+    }
     for name in reversed(classes.values()):
         for deployed in (False, True) if "deployed" in network_options(name, {}) else (False,):
             scales = MODELS[name].scales

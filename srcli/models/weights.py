@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from importlib.resources import files
 from itertools import compress
 from pathlib import Path
@@ -13,6 +14,7 @@ from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry, name_of, outline_network
 from srcli.models.recognition import recognise
 from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
+from srcli.recipes.code import allow_code, require_named, split_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,18 +48,34 @@ def shipped_scales(name: str) -> tuple[int, ...]:
 
 
 def load_network(
-    path: Path, scale: int | None = None, *, value_range: int | None = None
+    path: Path, scale: int | None = None, *, value_range: int | None = None, code: str = ""
 ) -> tuple[Network, WeightsInfo]:
     """Build the network of a weights file and load its tensors.
 
     Shapes are compared before memory is taken, as metadata may ask for a network of any size. A
     file of other software is tried on a test picture, as networks of the same tensors may differ
     in their code: in the range of values, which is then that which enlarges it, or beyond help.
+    ``code`` of the user is what they are for. Code that the file alone names is never imported.
+
     ModelError if the file cannot be read, fits no network or not the scale, or does not enlarge.
     """
     stored = read_weights(path)
-    if info := stored.info:
+    info = stored.info
+    if code:
+        if info and not split_code(info.model)[0]:
+            raise ModelError(f"{path}: is for {info.model}, not for {code}")
+        given = scale or build_network(code, scale=None).scale
+        info = replace(info or WeightsInfo(model=code, scale=given), model=code)
+    if info:
         _check_scale(path, info, scale)
+        if not code and split_code(info.model)[0]:
+            try:
+                require_named(info.model)
+            except ModelError as error:
+                raise ModelError(
+                    f"{path}: was made with {info.model}, code that is not run because a file "
+                    f"names it; where you trust it, give -m {info.model}@{path}"
+                ) from error
         network = _build(path, stored.tensors, info)
     elif found := recognise(path, stored.tensors, scale):
         return _load_recognised(path, stored, *found, value_range)
@@ -85,7 +103,7 @@ def _build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Netw
     wrong = [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
     if missing or extra or wrong:
         raise ModelError(
-            f"{path}: does not fit the network ({len(missing)} tensors missing, "
+            f"{path}: does not fit {info.model} ({len(missing)} tensors missing, "
             f"{len(extra)} unknown, {len(wrong)} of another shape)"
         )
     network = build_network(info.model, **named)
@@ -164,7 +182,8 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
 
     Args:
         model: A name of ``srx models``, or the path of a weights file. Checkpoints of other
-            software are recognised by the names and shapes of their tensors.
+            software are recognised by the names and shapes of their tensors. Or code of your own,
+            which is imported: ``FILE.py:CLASS@WEIGHTS`` or ``MODULE:CLASS@WEIGHTS``.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
         value_range: White, 1 or 255, inside the network of such a checkpoint; found by a test
             picture where it is None.
@@ -179,9 +198,17 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
     chosen = 4 if scale is None else scale
-    if (path := find_weights(model, chosen)) is None:
-        return build_network(model, scale=chosen).eval()
-    return load_network(path, scale, value_range=value_range)[0].eval()
+    code, _ = split_code(model)
+    allow_code(code)
+    if (path := find_weights(model, chosen)) is not None:
+        return load_network(path, scale, value_range=value_range, code=code)[0].eval()
+    network = build_network(code or model, scale=scale if code else chosen).eval()
+    if network.reference and network.needs_weights:
+        raise ModelError(
+            f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
+            f"--data PHOTOS --out RUN, then give -m {model}@RUN/best.safetensors"
+        )
+    return network
 
 
 def make_crisper(network: Network, strength: float) -> None:
@@ -201,11 +228,14 @@ def find_weights(model: str, scale: int) -> Path | None:
 
     ModelError if there is no such model or scale. Files are not looked at.
     """
-    if _is_file(model):
-        return Path(model)
+    code, weights = split_code(model)
+    if code or _is_file(model):
+        return Path(weights) if weights else None
     if not find_entry(model, scale).trained:
         return None
     path = weights_path(model, scale)
+    if not path.is_file() and not find_entry(model).target:
+        return None
     if not path.is_file():
         have = ", ".join(map(str, shipped_scales(model))) or "none yet"
         raise ModelError(
@@ -224,11 +254,16 @@ def default_scale(models: Iterable[str]) -> int:
 
     Missing files do not count. ModelError if the file cannot be read, or does not tell its scale.
     """
-    path = next((Path(m) for m in models if _is_file(m) and Path(m).is_file()), None)
-    if path is None:
-        return 4
-    stored = read_weights(path)
-    if stored.info is not None:
-        return stored.info.scale
-    found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
-    return found[1].scale
+    for model in models:
+        code, weights = split_code(model)
+        if (path := Path(weights)).is_file() and (code or _is_file(model)):
+            stored = read_weights(path)
+            if stored.info is not None:
+                return stored.info.scale
+            if not code:
+                found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
+                return found[1].scale
+        if code:
+            allow_code(code)
+            return build_network(code, scale=None).scale
+    return 4

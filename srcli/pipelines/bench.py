@@ -34,6 +34,7 @@ from srcli.metrics.machine import Machine, describe_machine, load_average, proce
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
 from srcli.ports.progress import NoProgress, Progress, Task
+from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.table import Cell, Table, cost_tables, make_table, significant
 
@@ -197,14 +198,22 @@ def bench(
 
 def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
     """Load a network, with random weights where there are none: they do not change its speed."""
-    named = model in MODELS and find_entry(model, scale).trained
-    if not named or weights_path(model, scale).is_file():
+    code, weights = split_code(model)
+    if code:
+        allow_code(code)
+        untrained = not weights
+    else:
+        named = model in MODELS and find_entry(model, scale).trained
+        untrained = named and not weights_path(model, scale).is_file()
+    if not untrained:
         network = load_model(model, scale, value_range=value_range)
         for note in network.notes:
             progress.message(note)
         return network
-    progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
-    return build_network(model, scale=scale).deploy()
+    network = build_network(code or model, scale=scale).deploy()
+    if network.needs_weights:
+        progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
+    return network
 
 
 def real_picture(height: int, width: int) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.models import MODELS, build_network, find_entry, network_options
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import load_network, shipped_scales, weights_path
+from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, load_published
 
@@ -50,36 +51,48 @@ def list_models(
     count. A ModelError says that there is no such model, or that the file is none of the table.
     """
     if name is None:
-        left_out = () if every else without_weights()
+        left_out = {name for name, entry in MODELS.items() if not entry.target}  # of packages
+        left_out.update(() if every else without_weights())
         return [model for each in MODELS if each not in left_out for model in list_models(each)]
+    code, weights = split_code(name)
+    allow_code(code)
+    path = Path(weights)
     # No model's name has a dot in it.
-    if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
-        network, info = load_network(Path(name), value_range=value_range)
-        if info.model not in MODELS:
+    if name not in MODELS and (code or path.suffix or path.is_file()) and weights:
+        network, info = load_network(path, value_range=value_range, code=code)
+        if not code and info.model not in MODELS:
             raise ModelError(f"{name}: has no card, as it is read by {info.model}")
-        return [_describe(name, [(network, info, Path(name))])]
+        return [_describe(name, [(network, info, path)])]
     forms: list[Form] = []
-    for scale in find_entry(name).scales:
+    entry, refused = find_entry(name), ModelError(name)
+    for scale in entry.scales:
         path = weights_path(name, scale)
-        if find_entry(name).trained and path.is_file():
+        if entry.trained and path.is_file():
             forms.append((*load_network(path), path))
             continue
-        with torch.device("meta"):  # some are large, and their costs are counted without numbers
-            network = build_network(name, scale=scale).deploy()
+        # some are large, and their costs are counted without numbers
+        with torch.device("meta" if entry.target else "cpu"):
+            try:
+                network = build_network(name, scale=scale).deploy()
+            except ModelError as error:  # code of users may have one scale only
+                refused = error
+                continue
         forms.append((network, WeightsInfo(model=name, scale=scale), None))
+    if not forms:
+        raise refused
     return [_describe(name, forms)]
 
 
 def _describe(given: str, forms: Sequence[Form]) -> Facts:
     network, info, _ = forms[0]
     name = given if given in MODELS else info.model
-    entry, paper, tiling = (
-        MODELS[name],
-        PAPERS.get(MODELS[name].paper),
-        choose_tiling(given, network),
-    )
+    entry = find_entry(name)
+    paper, tiling = PAPERS.get(entry.paper), choose_tiling(given, network)
+    recipes = [n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target]
     rows = (row for row in load_published() if entry.paper and row.model == name)
-    usable = [own.scale for _, own, file in forms if file or not entry.trained]
+    usable = [
+        own.scale for each, own, file in forms if file or not (entry.trained and each.needs_weights)
+    ]
     return {
         "name": name,
         "summary": entry.summary,
@@ -93,9 +106,9 @@ def _describe(given: str, forms: Sequence[Form]) -> Facts:
         "overlap": tiling.overlap,
         "edge": tiling.edge,
         "whole": tiling.whole,
-        "recipes": [n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target],
+        "recipes": recipes if entry.target else [name],
         "network": {
-            "class": type(network).__name__,
+            "class": type(getattr(network, "network", network)).__name__,
             "options": network_options(name, {} if given == name else info.network),
         },
         "remarks": list(network.notes),

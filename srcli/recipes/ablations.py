@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input, shipped_text
+from srcli.recipes.code import allow_settings
 from srcli.recipes.fields import Checked, Range, convert, unknown
 from srcli.recipes.files import RECIPES, SUFFIXES, apply_changes, apply_overrides, load_recipe
 from srcli.recipes.published import name_key
@@ -230,6 +231,7 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
         for own in (*ablation.changes, *changed):
             if f"{own}.".startswith(f"{path}.") or f"{path}.".startswith(f"{own}."):
                 raise RecipeError(f"--set {path}: {ablation.name} changes {own} itself")
+    allow_settings(tuple(settings))
     recipe = apply_overrides(load_recipe(ablation.recipe), settings)
     try:
         return apply_changes(apply_changes(recipe, ablation.changes), variant.changes)

@@ -85,7 +85,8 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     """Return the error for a name that does not exist, with the nearest one that does."""
     names = list(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+    have = f"there are: {', '.join(names)}" if names else "it takes none"
+    hint = f"did you mean {near[0]!r}?" if near else have
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
 
 
@@ -197,6 +198,8 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
 
 
 def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401
+    if isinstance(value, str) and hasattr(items[0], "named"):
+        value = value.split(",")
     if not isinstance(value, list | tuple):
         raise RecipeError(f"{where} must be a list, got {value!r}")
     if items[-1] is Ellipsis or len(set(items)) == 1:  # their owner checks the length
@@ -262,8 +265,6 @@ def construct(
     names = [name for name, each in parameters.items() if each.kind not in whatever]
     hints = get_type_hints(vars(constructor).get("__init__", constructor))
     for name in options:
-        if not names:
-            raise RecipeError(f"no option {name!r} in {where}; it takes none")
         if name not in names:
             raise unknown("option", name, where, names)
     converted = {

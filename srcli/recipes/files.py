@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
+from srcli.recipes.code import installed, load_installed, short_code, split_code
 from srcli.recipes.fields import ROOT, Unread, convert
-from srcli.recipes.training import TrainRecipe
+from srcli.recipes.training import Optimizer, Schedule, Stage, TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,15 +22,24 @@ SUFFIXES = (".json", ".toml")
 
 
 def load_recipe(name: str) -> TrainRecipe:
-    """Return a recipe of the table, or read it from a file; RecipeError if there is none."""
+    """Return a recipe of the table or an installed package, or read it from a file.
+
+    A network of the user's code, or of a package, has a plain recipe. RecipeError if there is none.
+    """
     if name in RECIPES:
         return RECIPES[name]
     path = Path(name)
     if path.suffix.lower() in SUFFIXES:
         return read_recipe(path)
+    if name in installed("recipes"):
+        recipe: TrainRecipe = convert(load_installed("recipes", name), TrainRecipe, name)
+        return recipe
+    if split_code(name)[0] or name in installed("networks"):
+        return replace(PLAIN, model=short_code(name))
     hint, have = did_you_mean(name, RECIPES), ", ".join(RECIPES)
     raise RecipeError(
-        f"no recipe {name!r}{hint}; there are: {have}, or the path of a .toml or .json file"
+        f"no recipe {name!r}{hint}; there are: {have}, the path of a .toml or .json file, "
+        "or your own network, FILE.py:CLASS"
     )
 
 
@@ -153,3 +163,16 @@ EXAMPLE = shipped_text("example.toml")
 """A recipe with comments, to begin from."""
 RECIPES = _read_table(tomllib.loads(shipped_text("recipes.toml")))
 """Training recipes by name; ``recipes.toml``."""
+PLAIN = TrainRecipe(
+    model="",
+    stages=(
+        Stage(
+            optimizer=Optimizer(learning_rate=2e-4, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02),
+            steps=100_000,
+            batch=16,
+            patch=48,
+        ),
+    ),
+)
+"""Recipe of networks without one of their own."""

@@ -33,10 +33,15 @@ class LossTerm(Checked):
     """One weighted term of the loss."""
 
     name: str
-    """A name from ``srcli.losses.LOSSES``."""
+    """A name from ``srcli.losses.LOSSES`` or of an installed package, or FILE.py:CLASS."""
     weight: Annotated[float, NOT_NEGATIVE] = 1.0
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the loss, such as ``sigma``."""
+
+    @classmethod
+    def named(cls, name: str) -> LossTerm:
+        """Return a term of weight 1; recipes may give its name alone."""
+        return cls(name=name)
 
 
 _IGNORED = {
@@ -186,7 +191,7 @@ class TrainRecipe(Checked):
     """Everything that decides the outcome of a training, apart from the data."""
 
     model: str
-    """A name from ``srcli.models.MODELS``."""
+    """A name from ``srcli.models.MODELS``, or FILE.py:CLASS."""
     network: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the network that differ from its defaults."""
     stages: tuple[Stage, ...] = (Stage(),)

@@ -20,6 +20,7 @@ from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
+from srcli.recipes.code import short_code
 from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics, StepContext, make_step
 
@@ -136,7 +137,9 @@ def weights_writer(
         if position.validated == position.total and position.best_total == position.total:
             own["validation_psnr_y"] = f"{position.best:.4f}"
         stored, options = to_deployed(network, tensors, recipe.network)
-        info = WeightsInfo(model=recipe.model, scale=scale, network=options, notes=known | own)
+        info = WeightsInfo(
+            model=short_code(recipe.model), scale=scale, network=options, notes=known | own
+        )
         save_weights(file, stored, info)
 
     return write

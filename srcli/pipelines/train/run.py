@@ -35,6 +35,7 @@ from srcli.pipelines.train.network import (
 from srcli.pipelines.train.report import ReportPage
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
+from srcli.recipes.code import allow_code, allow_settings
 from srcli.recipes.fields import convert
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_seconds, stage_budgets
@@ -161,6 +162,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     progress = progress or NoProgress()
     if find_team().size > 1:
         raise UsageError("--dry-run checks one process; start it without torchrun")
+    _allow_code(options)
     recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
     lengths = stage_budgets(recipe, options.budget)
     numerics = choose_numerics(
@@ -188,6 +190,12 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     return lines
 
 
+def _allow_code(options: TrainOptions) -> None:
+    """Allow the code that the user names as a network, or in changed fields of the recipe."""
+    allow_code(options.recipe)
+    allow_settings(options.overrides)
+
+
 class _TrainingRun:
     """The steps of one training, in order; all ranks take them, rank 0 alone writes."""
 
@@ -200,6 +208,7 @@ class _TrainingRun:
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
         options = self.options
+        _allow_code(options)
         self.recipe = self.team.on_rank_zero(
             lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
         )
@@ -392,7 +401,7 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         stored = parse_text(own.options.read_text(encoding="utf-8"))
         if own.state.is_file():
             stored["init"] = None  # the state came from there; the file may be gone
-        fixed = {"recipe": str(own.recipe), "out": str(folder), "resume": True}
+        fixed = {"recipe": str(own.recipe), "out": str(folder), "resume": True, "overrides": []}
         options: TrainOptions = convert(stored | fixed, TrainOptions, str(own.options))
     except (OSError, ValueError, TypeError, RecipeError) as error:
         raise CheckpointError(

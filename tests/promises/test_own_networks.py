@@ -1,0 +1,313 @@
+"""Networks and losses of users' own code: they do all that ours do, and run only where named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from srcli.errors import ModelError
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import load_model
+from srcli.recipes.code import NAMED
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
+QUICK = ["--set", "stages.0.patch=8", "--set", "stages.0.batch=2", "--set", "network.width=8"]
+SMALL = """
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+        self.conv = nn.Conv2d(3, 3, 1)
+    def forward(self, x):
+        return F.interpolate(self.conv(x), scale_factor=self.scale)
+"""
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch, astronaut):
+    """A folder with mynet.py, photographs and one of them alone; nothing is named yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(NAMED, "")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    shutil.copy(EXAMPLE, "mynet.py")
+    Path("photos").mkdir()
+    for number in range(3):
+        part = np.ascontiguousarray(astronaut[30 * number :][:48, :64])
+        Image.fromarray(part).save(f"photos/{number}.png")
+    shutil.copy("photos/0.png", "photo.png")
+    return tmp_path
+
+
+def train(srx, *given, network="mynet.py:Net", out="run", code=0):
+    data = ["--data", "photos", "--out", out]
+    return srx("train", network, "-s", 2, *data, *given, code=code)
+
+
+def size_of(file):
+    with Image.open(file) as picture:
+        return picture.size
+
+
+@pytest.fixture
+def trained(srx, monkeypatch):
+    """Weights of mynet.py, trained for some iterations; its code is not named any more."""
+    train(srx, "--budget", 6, *QUICK)
+    monkeypatch.setenv(NAMED, "")
+    return "run/last.safetensors"
+
+
+def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained):
+    srx("train", "mynet.py:Net", "--resume", "run", "--budget", 10, code=0)
+    assert json.loads(Path("run/recipe.json").read_text())["network"] == {"width": 8}
+    model = f"mynet.py:Net@{trained}"
+    for state in ("1 done", "0 done, 1 skipped"):  # the second time it is there already
+        assert state in srx("upscale", "photo.png", "larger.png", "-m", model, code=0).out
+    assert size_of("larger.png") == (128, 96)
+    quick = ["--data", "photos", "--metrics", "psnr", "--no-cost"]
+    assert "bicubic" in srx("eval", "-m", model, "-m", "bicubic", *quick, code=0).out
+    timed = srx(
+        "bench", "-m", model, "-m", "mynet.py:Net", "--size", "16x16", "--rounds", 1, code=0
+    )
+    assert "mynet.py:Net x2: there are no weights" in timed.err
+    srx("compare", "photo.png", "sheet.png", "-m", model, "-s", 2, code=0)
+    srx("export", "net.pt", "-m", model, code=0)
+    assert "width=8" in srx("models", model, code=0).out
+
+
+def test_its_weights_are_those_of_the_module_itself_and_load_wherever_the_code_lies(trained):
+    shutil.move("mynet.py", "photos/other.py")
+    network = load_model(f"photos/other.py:Net@{trained}")
+    tensors = load_file(trained)
+    assert tensors.keys() == network.state_dict().keys()
+    assert "body.0.weight" in tensors
+    torch.save(tensors, "plain.pth")  # as its own code would have saved them
+    with pytest.raises(ModelError, match=r"plain.pth: does not fit .*of another shape"):
+        load_model("photos/other.py:Net@plain.pth", 2)  # of the width by default
+
+
+def test_variants_set_its_keyword_arguments(srx):
+    Path("widths.toml").write_text("""
+[[ablation]]
+name = "width"
+question = "Is it too wide?"
+recipe = "mynet.py:Net"
+scale = 2
+base = "4"
+variants = [
+  { name = "4", sentence = "narrow", changes = { "network.width" = 4 } },
+  { name = "6", sentence = "wide", changes = { "network.width" = 6 } },
+]
+""")
+    given = ["ablate", "run", "widths.toml", "--data", "photos", "--budget", 2, *QUICK[:4]]
+    refused = srx(*given, code=2)
+    assert "only a file names this code" in refused.err
+    shown = srx(*given, "--set", "model=mynet.py:Net", "--json", "-", code=0).out
+    found = [each["cost"]["parameters"] for each in json.loads(shown)[0]["variants"]]
+    assert found[0] < found[1]
+
+
+def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
+    Path("own.py").write_text(
+        "from torch import nn\n"
+        "class Loss(nn.Module):\n"
+        "    def __init__(self, power=1): super().__init__(); self.power = power\n"
+        "    def forward(self, sr, hr): return ((sr - hr).abs() ** self.power).mean()\n"
+        "class Map(Loss):\n"
+        "    def forward(self, sr, hr): return sr - hr\n"
+    )
+    own = {"name": "own.py:Loss", "options": {"power": 2}}
+    losses = "stages.0.losses=" + json.dumps(["charbonnier", "ssim", own])
+    quick = ["--budget", 1, *QUICK, "--set"]
+    quick[quick.index("stages.0.patch=8")] = "stages.0.patch=12"
+    train(srx, *quick, losses)
+    stage = json.loads(Path("run/recipe.json").read_text())["stages"][0]
+    assert stage["losses"][2] == {"weight": 1.0, **own}
+    for loss, why in (("own.py:Map", "gives no single number"), ("own.py:nn", "has no class 'nn'")):
+        refused = train(srx, *quick, f"stages.0.losses={loss}", out="other", code=2)
+        assert why in refused.err
+
+
+# What follows is a promise of security: a file alone never decides what code is run.
+
+
+@pytest.fixture
+def evil():
+    """Code that leaves a mark where it is imported, which fails the test."""
+    mark = Path("imported").absolute()
+    Path("evil.py").write_text(f"open({str(mark)!r}, 'w')\n" + SMALL)
+    yield "evil.py:Net"
+    assert not mark.exists()
+
+
+def test_code_that_a_weights_file_names_is_not_run(srx, evil, trained):
+    save_weights(Path("best.safetensors"), load_file(trained), WeightsInfo(model=evil, scale=2))
+    for command in (
+        ("upscale", "photo.png", "out.png", "-m", "best.safetensors"),
+        ("eval", "-m", "best.safetensors", "--data", "photos"),
+        ("bench", "-m", "best.safetensors", "--size", "16x16"),
+        ("export", "out.onnx", "-m", "best.safetensors"),
+        ("compare", "photo.png", "out.png", "-m", "best.safetensors", "-s", 2),
+        ("models", "best.safetensors"),
+    ):
+        words = "best.safetensors: was made with evil.py:Net.*-m evil.py:Net@best.safetensors"
+        assert re.search(words, srx(*command, code=2).err)
+    # Its tensors alone are a start of another network, and need no code.
+    train(srx, "--init", "best.safetensors", "--budget", 1, *QUICK, out="further")
+
+
+def test_code_that_a_recipe_or_a_folder_names_is_not_run(srx, evil, trained):
+    recipe = json.loads(Path("run/recipe.json").read_text())
+    losses = [{"name": evil}]
+    stage = {**recipe["stages"][0], "losses": losses}
+    for name, changes in (("net", {"model": evil}), ("loss", {"stages": [stage]})):
+        Path(f"{name}.json").write_text(json.dumps({**recipe, **changes}))
+        code = ["--set", "model=mynet.py:Net"] if name == "loss" else []
+        refused = train(srx, "--budget", 1, *code, network=f"{name}.json", out="new", code=2)
+        assert "evil.py:Net: only a file names this code" in refused.err
+    shutil.copy("net.json", "run/recipe.json")
+    options = json.loads(Path("run/options.json").read_text())
+    options["overrides"] = [f"model={evil}"]  # as if it had been given
+    Path("run/options.json").write_text(json.dumps(options))
+    for given in ([], ["mynet.py:Net"]):
+        refused = srx("train", *given, "--resume", "run", code=2)
+        assert "evil.py:Net: only a file names this code" in refused.err
+
+
+def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(srx, evil, trained):
+    recipe = json.loads(Path("run/recipe.json").read_text()) | {"model": "away/mynet.py:Net"}
+    Path("away").mkdir()
+    shutil.copy("evil.py", "away/mynet.py")
+    Path("new.json").write_text(json.dumps(recipe))
+    train(srx, "--budget", 1, "--set", "model=mynet.py:Net", network="new.json", out="new")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise OSError('no such disk')", "mynet.py: cannot be imported (line 1: OSError: no such"),
+        ("import sys\nsys.exit(3)", "mynet.py: cannot be imported (line 2: SystemExit: 3"),
+        ("def f(:", "mynet.py: cannot be imported (SyntaxError: invalid syntax"),
+        ("Nett = 3", "mynet.py: has no class 'Net' (did you mean Nett?)"),
+        ("Net = 3", "mynet.py: has no class 'Net'"),
+        ("from fractions import Fraction as Net", "mynet.py:Net: is no torch.nn.Module"),
+        (f"{SMALL}\n    colour = 'yuv'", "colour of mynet.py:Net must be rgb or luma"),
+        (f"{SMALL}\n    edge = 'a'", "edge of mynet.py:Net must be a whole number"),
+        (f"{SMALL}\n    multiple_of = 0", "multiple_of of mynet.py:Net must be at least 1"),
+        (SMALL.replace("super()", "(1 / 0)"), "mynet.py:Net: cannot be built (line 7: ZeroDiv"),
+        (SMALL.replace("self.scale)", "self.scale + 1)"), "gives (1, 3, 3, 9) for a picture"),
+        (SMALL.replace("return ", "return x, "), "it gives tuple for a picture"),
+        (SMALL.replace("return ", "return 0 * None, "), "fails (line 11: TypeError"),
+    ],
+)
+def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
+    Path("mynet.py").write_text(code)
+    refused = train(srx, "--budget", 1, code=2).err
+    assert words in refused
+    assert refused.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("mynet.py:Net", "has no trained weights; train it by srx train mynet.py:Net -s 2"),
+        ("mynet.py:Net@run/none.pth", "run/none.pth: no such weights file"),
+        ("gone.py:Net@run/last.safetensors", "gone.py: no such file"),
+        ("no.such:Net@run/last.safetensors", "No module named 'no'"),
+        (
+            "changed.py:Net@run/last.safetensors",
+            "last.safetensors: does not fit changed.py:Net",
+        ),
+        ("less.py:Net@run/last.safetensors", "no option 'width' in less.py:Net; it takes none"),
+    ],
+)
+def test_weights_without_their_code_and_code_without_weights_are_refused(
+    srx, trained, model, words
+):
+    Path("changed.py").write_text(EXAMPLE.read_text().replace("self.head", "self.tail"))
+    Path("less.py").write_text(SMALL)
+    for command in (("upscale", "photo.png", "out.png"), ("eval", "--data", "photos")):
+        assert words in srx(*command, "-m", model, "-s", 2, code=2).err
+
+
+def test_what_it_prints_while_it_is_imported_spoils_no_result(srx):
+    Path("mynet.py").write_text("print('hello')\n" + SMALL)
+    given = ["--size", "16x16", "--rounds", 1, "--json", "-"]
+    assert json.loads(srx("bench", "-m", "mynet.py:Net", "-s", 2, *given, code=0).out)
+
+
+def test_needs_are_found_by_a_probe(srx):
+    Path("unet.py").write_text("""
+import torch
+from torch import nn
+from helper import double
+
+class Net(nn.Module):
+    def forward(self, x):
+        small = nn.functional.avg_pool2d(x, 4)
+        return double(torch.cat([nn.functional.interpolate(small, scale_factor=4), x])[-len(x):])
+
+class Luma(Net):
+    colour = "luma"
+    edge = 3
+""")
+    Path("helper.py").write_text(
+        "def double(x): return x.repeat_interleave(2, 2).repeat_interleave(2, 3)"
+    )
+    network = load_model("unet.py:Net")  # has no parameters: needs no training
+    assert (network.scale, network.multiple_of, network.colour) == (2, 4, "rgb")
+    luma = load_model("unet.py:Luma")
+    assert (luma.colour, luma.edge, luma.minimum) == ("y", 3, 4)
+    with Image.open("photo.png") as photo:
+        photo.crop((0, 0, 13, 9)).save("odd.png")
+    for name in ("Net", "Luma"):
+        srx("upscale", "odd.png", f"{name}.png", "-m", f"unet.py:{name}", code=0)
+        assert size_of(f"{name}.png") == (26, 18)
+    assert (
+        "not 3 times"
+        in srx("upscale", "odd.png", "x.png", "-m", "unet.py:Net", "-s", 3, code=2).err
+    )
+
+
+@pytest.fixture
+def package(work, monkeypatch):
+    """An installed package with a network, a loss and a recipe."""
+    site = work / "site"
+    info = site / "tiny-1.2.dist-info"
+    info.mkdir(parents=True)
+    (site / "tiny.py").write_text(SMALL + "\nRECIPE = {'model': 'tiny-net', 'validate_every': 7}\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.2\n")
+    groups = {"networks": "tiny-net = tiny:Net", "losses": "huber = torch.nn:HuberLoss"}
+    groups |= {"recipes": "tiny-slow = tiny:RECIPE"}
+    text = "".join(f"[srcli.{group}]\n{line}\n" for group, line in groups.items())
+    (info / "entry_points.txt").write_text(text)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
+
+
+def test_installed_packages_add_networks_losses_and_recipes(package):
+    def srx(*given):
+        command = [sys.executable, "-m", "srcli", *map(str, given)]
+        done = subprocess.run(command, env=package, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "Networks of installed packages: tiny-net (tiny 1.2)" in srx("models")
+    assert "network of an installed package" in srx("models", "tiny-net")
+    assert '"validate_every": 7' in srx("train", "tiny-slow", "--show")
+    given = ["--data", "photos", "--out", "run", "--budget", 2, *QUICK[:4]]
+    srx("train", "tiny-net", "-s", 2, *given, "--set", "stages.0.losses=l1,huber")
+    srx("upscale", "photo.png", "larger.png", "-m", "run/last.safetensors")
+    assert size_of("larger.png") == (128, 96)
