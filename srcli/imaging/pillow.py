@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from srcli.errors import PictureError
 from srcli.imaging import labels, unusual
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
+from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 
@@ -69,7 +69,7 @@ _GAIN_MAP = re.compile(
 _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
 # The first description of colours by code points, which is that of the picture itself.
 _CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
-_START = 2**16  # bytes in which AVIF and HEIC describe their items
+_START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
 _GIF_FRAME = re.compile(rb"!\xf9\x04.{4}\0,(.{8})", re.DOTALL)
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
@@ -109,7 +109,6 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
         raise PictureError(
             f"{stream.name}: {words} files need another library; install it: pip install {package}"
         ) from None
-
     with quiet_pillow() as messages:
         try:
             return reader(stream), messages
@@ -146,75 +145,133 @@ def load(image: Image.Image) -> None:
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
     image, notes = open_image(name, stream)
-    info, dpi = image.info, image.info.get("dpi")
-    whole = image
-    if "mp" in info:  # further pictures, of which a broken list does not spoil the first
-        stream.seek(0)
-        with suppress(*DAMAGE):
-            whole = open_image("mpo", stream)[0]
-    if image.mode in _DESCRIBED:
-        notes.append(f"{image.mode} converted to RGB")
-    if _IPTC in (info.get("photoshop") or {}):
-        notes.append("IPTC captions left out")
-    with quiet_pillow():
-        frames = int(getattr(whole, "n_frames", 1))
+    info = image.info
+    dpi, exif, depth = info.get("dpi"), info.get("exif") or None, info.get("bit_depth", 8)
     stream.seek(0)
+    # AVIF and HEIC describe their items there
     start = stream.read(_START) if name in ("avif", "heic") else b""
-    # a bit of the AV1 configuration says 10 or 12
-    deep = name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40
-    stretched = name == "jpg" and info.get("bit_depth") == DEEP_JPEG_BITS
-    if stretched:
+    notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
+    notes += ["IPTC captions left out"] * (_IPTC in (info.get("photoshop") or {}))
+    if stretched := name == "jpg" and depth > 8:
         notes.append(f"values of {DEEP_JPEG_BITS} bits stretched to 16")
-    elif deep or info.get("bit_depth", 8) > 8:
+    # a bit of the AV1 configuration says 10 or 12
+    elif depth > 8 or (name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40):
         notes.append("over 8 bits: rounded to 8")
-    if _GAIN_MAP_ITEM.search(start) or (name == "jpg" and _has_gain_map(whole)):
+    whole = image
+    with quiet_pillow():
+        if "mp" in info:  # further pictures, of which a broken list does not spoil the first
+            stream.seek(0)
+            with suppress(*DAMAGE):
+                whole = open_image("mpo", stream)[0]
+        frames = int(getattr(whole, "n_frames", 1))
+    if _GAIN_MAP_ITEM.search(start):
         notes.append(HDR_LEFT_OUT)
-    if name == "jpg" and _has_samsung_video(stream):
-        notes.append(VIDEO_LEFT_OUT)
-    exif = info.get("exif") or None
-    channels = 1 if image.mode in _GRAY_MODES else 3
-    icc, label = read_colours(
-        name, stream, info.get("icc_profile") or None, exif=exif, channels=channels, notes=notes
-    )
-    if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
-        exif = PREFIX + exif
-    if name == "gif" and frames > 1:
+    elif name == "jpg":
+        notes += _beside_jpeg(whole, stream)
+    elif name == "gif" and frames > 1:
         notes += _check_canvas(path, image, stream)
-    # their libraries turn the pixels upright, but for JPEGs inside of JPEG XL
-    turned = name == "heic" or (name == "jxl" and not vars(image)["jpeg"])
-    metadata = Metadata(
-        icc=icc,
-        colours=label,
-        exif=exif,
-        xmp=info.get("xmp") or None,
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-        texts=comment_chunk(info.get("comment")),
-    )
-    if name == "heic":
-        # pillow-heif says beside EXIF how it has turned the pixels
-        was, size = info.get("original_orientation") or 1, image.size
-        before, after = size if was > 4 else size[::-1], size[::-1]
-        metadata, lost = fit_metadata(metadata, PixelMap(before, after, was))
-        notes += lost
+    channels = 1 if image.mode in _GRAY_MODES else 3
+    icc, label = info.get("icc_profile") or None, None
+    if name == "bmp":
+        icc, label = unusual.colours_of_bmp(stream, channels, notes)
+    elif icc is None:
+        label = _label(name, start, exif, channels, notes)
+    if exif is not None:  # JPEG XL has it without
+        exif = PREFIX + exif.removeprefix(PREFIX)
+    width, height, orientation = *image.size, 0
+    if name == "heic":  # whose library turns the pixels, and says beside EXIF how
+        orientation = info.get("original_orientation") or 1
+        width, height = (height, width) if orientation > 4 else (width, height)
+    elif name == "jxl" and not vars(image)["jpeg"]:  # whose library does so, but for JPEGs inside
+        orientation = 1
     return Picture(
         path=path,
         format=name,
-        height=image.height,
-        width=image.width,
+        height=height,
+        width=width,
         channels=channels,
         has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
         bits=16 if stretched else 8,
         frames=frames,
-        orientation=1 if turned else 0,
+        orientation=orientation,
         lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
-        metadata=metadata,
+        metadata=Metadata(
+            icc=icc,
+            colours=label,
+            exif=exif,
+            xmp=info.get("xmp") or None,
+            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+            texts=comment_chunk(info.get("comment")),
+        ),
         refusal=(
-            f"{path}: JPEG XL with gray values of more than 8 bits is not read; convert it to PNG"
-            if name == "jxl" and image.mode in ("I;16", "F")
+            f"{path}: gray values of more than 8 bits in {name} are not read; convert it to PNG"
+            if image.mode in ("I;16", "F")
             else None
         ),
         warnings=tuple(notes),
     )
+
+
+def _label(
+    name: str, start: bytes, exif: bytes | None, channels: int, notes: list[str]
+) -> ColourLabel | None:
+    """Return what describes the colours of a file without a profile; None is sRGB."""
+    if name == "jpg" and channels == 3 and exif and is_adobe_rgb(exif):
+        return labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
+    found = _CODE_POINTS.search(start)
+    points = found and tuple(min(int.from_bytes(one), 255) for one in found.groups())
+    if not points or points in _SRGB_POINTS:
+        return None
+    cicp = bytes(points) + labels.RGB_FULL_RANGE
+    return labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
+
+
+def is_lossless_webp(stream: IO[bytes]) -> bool:
+    """Return True if the (first) picture of a WebP file is stored without loss."""
+    stream.seek(0)
+    found = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
+    return found is not None and found[0] == b"VP8L"
+
+
+def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
+    """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
+
+    A file whose canvas would become too large is refused.
+    """
+    stream.seek(0)
+    places = [struct.unpack("<4H", found[1]) for found in _GIF_FRAME.finditer(stream.read())]
+    right = max((left + across for left, _, across, _ in places), default=0)
+    bottom = max((top + down for _, top, _, down in places), default=0)
+    width, height = image.size
+    if right <= width and bottom <= height:
+        return []
+    if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:
+        raise PictureError(
+            f"{path}: an animation of {width}x{height} pixels, one of whose frames claims to reach "
+            f"to {right}x{bottom}; export it again"
+        )
+    return ["frames that reach beyond the animation are cut"]
+
+
+def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
+    """Note a gain map and the video of a motion photo, of which XMP may not tell."""
+    segments: list[tuple[int, bytes]] = []
+    with quiet_pillow(), suppress(*DAMAGE):
+        for frame in range(min(getattr(image, "n_frames", 1), _MOST_LOOKED_AT)):
+            image.seek(frame)
+            segments += [(frame, content) for _, content in vars(image)["applist"]]
+    # XMP of the picture itself is read where it is edited
+    hdr = any(
+        content.startswith(_ISO_GAIN_MAP) or (frame and _GAIN_MAP.search(content))
+        for frame, content in segments
+    )
+    # a directory at the end, by Samsung: behind its version and count there are entries of 12 bytes
+    # (type, offset and length), its length and an end mark
+    stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))
+    directory = stream.read().rpartition(b"SEFH")[2]
+    entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
+    video = any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
+    return [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video
 
 
 def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:
@@ -278,13 +335,6 @@ def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
     return np.array(_to_srgb(Image.frombytes(mode, size, values.tobytes(), "raw", mode), icc))
 
 
-def is_lossless_webp(stream: IO[bytes]) -> bool:
-    """Return True if the (first) picture of a WebP file is stored without loss."""
-    stream.seek(0)
-    found = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
-    return found is not None and found[0] == b"VP8L"
-
-
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """Convert by the profile, else as Pillow does; Lab needs no profile."""
     space = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}.get(image.mode)
@@ -293,79 +343,11 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         source = ImageCms.createProfile("LAB")
     elif icc is not None and space == icc[16:20]:
         source = io.BytesIO(icc)
-    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    converted = None
-    with suppress(ImageCms.PyCMSError):
-        if source is not None:
-            target = ImageCms.createProfile("sRGB")
+    if source is not None:
+        target, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        with suppress(ImageCms.PyCMSError):
             converted = ImageCms.profileToProfile(image, source, target, intent, "RGB", flags=flags)
-    return converted or image.convert("RGB")
-
-
-def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
-    """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
-
-    A file whose canvas would become too large is refused.
-    """
-    stream.seek(0)
-    (width, height), right, bottom = image.size, 0, 0
-    for found in _GIF_FRAME.finditer(stream.read()):
-        left, top, across, down = struct.unpack("<4H", found[1])
-        right, bottom = max(right, left + across), max(bottom, top + down)
-    if right <= width and bottom <= height:
-        return []
-    if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:
-        raise PictureError(
-            f"{path}: an animation of {width}x{height} pixels, one of whose frames claims to reach "
-            f"to {right}x{bottom}; export it again"
-        )
-    return ["frames that reach beyond the animation are cut"]
-
-
-def read_colours(
-    name: str,
-    stream: IO[bytes],
-    icc: bytes | None,
-    *,
-    exif: bytes | None,
-    channels: int,
-    notes: list[str],
-) -> tuple[bytes | None, ColourLabel | None]:
-    """Return the ICC profile of a file, or else its other description of colours; None is sRGB.
-
-    The profile that a library has found is given; colours that are not known are noted.
-    """
-    if name == "bmp":
-        return unusual.colours_of_bmp(stream, channels, notes)
-    if name == "jpg" and icc is None and channels == 3 and exif and is_adobe_rgb(exif):
-        return None, labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
-    found = None
-    if icc is None and name in ("avif", "heic"):
-        stream.seek(0)
-        found = _CODE_POINTS.search(stream.read(_START))
-    points = found and tuple(min(int.from_bytes(one), 255) for one in found.groups())
-    if not points or points in _SRGB_POINTS:
-        return icc, None
-    cicp = bytes(points) + labels.RGB_FULL_RANGE
-    return None, labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
-
-
-def _has_gain_map(image: Image.Image) -> bool:
-    """Return True if a JPEG has a gain map, of which XMP may not tell."""
-    with quiet_pillow(), suppress(*DAMAGE):
-        for frame in range(min(getattr(image, "n_frames", 1), _MOST_LOOKED_AT)):
-            image.seek(frame)
-            for _, content in vars(image)["applist"]:
-                # XMP of the picture itself is read where it is edited
-                if content.startswith(_ISO_GAIN_MAP) or (frame and _GAIN_MAP.search(content)):
-                    return True
-    return False
-
-
-def _has_samsung_video(stream: IO[bytes]) -> bool:
-    """Return True if a directory at the file's end lists the video of a motion photo."""
-    stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))
-    directory = stream.read().rpartition(b"SEFH")[2]
-    # behind its version and count: entries of 12 bytes (type, offset and length), length and end
-    entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
-    return any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
+            assert converted is not None  # as it is where it is not made in place
+            return converted
+    return image.convert("RGB")

@@ -84,7 +84,8 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         return tiff.scaled(values, pillow.DEEP_JPEG_BITS, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
     image = pillow.open_image(picture.format, stream)[0]
-    return *pillow.pixels_of(image, picture.metadata.icc), picture.orientation
+    orientation = 1 if picture.format == "heic" else picture.orientation  # it is upright
+    return *pillow.pixels_of(image, picture.metadata.icc), orientation
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:

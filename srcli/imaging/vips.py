@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.imaging.photograph import release
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -83,8 +85,12 @@ def encode(
 
         return run
 
+    def put(data: bytes) -> int:
+        release(values)
+        return (write or stream.write)(data)
+
     target = vips.TargetCustom()
-    target.on_write(guarded(write or stream.write, -1))
+    target.on_write(guarded(put, -1))
     target.on_read(guarded(stream.read, None))
     target.on_seek(guarded(stream.seek, -1))
     try:

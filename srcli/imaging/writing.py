@@ -8,7 +8,7 @@ import os
 import struct
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from _typeshed import ReadableBuffer
-
     from srcli.imaging.labels import ColourLabel
     from srcli.imaging.photograph import Photograph, Picture
 
@@ -37,7 +35,6 @@ LOSSLESS = 100
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _CONVERTED = 2**22  # pixels at once
-_RELEASE_AFTER = 2**20  # bytes written
 # Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 
@@ -46,36 +43,23 @@ _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
-class _FileWithoutDescriptor(io.FileIO):
-    """A file on which Pillow calls ``write``, whose errors tell the reason.
+class _File:
+    """What Pillow writes into: without a descriptor, as only ``write`` tells the reason of errors.
 
-    Of the pixels that are written into it, the memory is given back now and then.
+    The memory of mapped pixels is given back as it goes.
     """
 
     def __init__(self, file: IO[bytes], pixels: Array) -> None:
-        super().__init__(file.fileno(), "r+b", closefd=False)
-        self._pixels = pixels
-        self._since = 0
+        self._file, self._pixels = file, pixels
 
-    def fileno(self) -> int:
-        """Refuse, so that Pillow calls ``write``."""
-        raise io.UnsupportedOperation("fileno")
+    def write(self, data: bytes) -> int:
+        release(self._pixels)
+        return self._file.write(data)
 
-    def sync(self) -> None:
-        """Wait until everything is on the disk."""
-        os.fsync(super().fileno())
 
-    def write(self, data: ReadableBuffer) -> int:
-        """Write all of it (a plain file may stop half-way)."""
-        rest = memoryview(data).cast("B")
-        total = len(rest)
-        while rest:
-            rest = rest[super().write(rest) :]
-        self._since += total
-        if self._since > _RELEASE_AFTER:
-            self._since = 0
-            release(self._pixels)
-        return total
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def check_writable(
@@ -165,14 +149,8 @@ def write_photograph(
             metadata = replace(metadata, **without)
     with _naming_errors(path):
         with replacing(path, attributes) as part:
-
-            def encode(metadata: Metadata) -> None:
-                with _FileWithoutDescriptor(part, values) as stream:
-                    _encode(stream, values, metadata, known, quality)
-                    stream.sync()
-
             try:
-                encode(metadata)
+                _encode(part, values, metadata, fmt, quality)
             except _MALFORMED:
                 plain = replace(metadata, exif=None, dpi=None)
                 if plain == metadata:
@@ -180,8 +158,9 @@ def write_photograph(
                 # Encoders fail on the EXIF of some cameras; the pixels count for more.
                 part.seek(0)
                 part.truncate()
-                encode(plain)
+                _encode(part, values, plain, fmt, quality)
                 log.warning("%s: EXIF or resolution are malformed: left out", path)
+            _sync(part)
         remove_stale(path)
 
 
@@ -259,22 +238,28 @@ def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
 
 
 def _encode(
-    stream: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
+    stream: IO[bytes],
+    values: Array,
+    metadata: Metadata,
+    fmt: str,
+    quality: int | None,
+    **more: object,
 ) -> None:
-    fmt = known.name
+    """Write one picture; ``more`` are options of Pillow's."""
     if fmt == "gif":
         vips.encode(stream, values, ".gif")
         return
     if fmt in ("png", "tif"):
         (png if fmt == "png" else tiff).write(stream, values, metadata)
         return
-    options: dict[str, Any] = {
+    known = FORMATS[fmt]
+    options = {
         {"icc": "icc_profile"}.get(part, part): block
         for part in known.metadata
         if (block := getattr(metadata, part)) is not None
     }
     if known.default_quality is not None:
-        options["quality"] = quality if quality is not None else known.default_quality
+        options["quality"] = known.default_quality if quality is None else quality
     if fmt in ("jpg", "avif"):
         options["subsampling"] = "4:4:4"
     if fmt == "jpg":
@@ -283,15 +268,18 @@ def _encode(
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
-    image = pillow.as_image(values, padded=fmt == "jpg")
-    if metadata.colours is not None and metadata.colours.cicp is not None:  # only of avif
-        image.save(encoded := io.BytesIO(), "AVIF", **options)
-        # the encoder's primaries and transfer function give way to those of the picture
-        head, mark, tail = encoded.getvalue().partition(b"colrnclx")
-        points = struct.pack(">HH", *metadata.colours.cicp[:2])
-        stream.writelines((head, mark, points, tail[4:]))
-    else:
-        image.save(stream, "JPEG" if fmt == "jpg" else fmt, **options)
+    image, file = (
+        pillow.as_image(values, padded=fmt == "jpg"),
+        cast("IO[bytes]", _File(stream, values)),
+    )
+    if metadata.colours is None or metadata.colours.cicp is None:
+        image.save(file, "JPEG" if fmt == "jpg" else fmt, **options, **more)
+        return
+    image.save(encoded := io.BytesIO(), "AVIF", **options)
+    # the encoder's primaries and transfer function give way to those of the picture
+    head, mark, tail = encoded.getvalue().partition(b"colrnclx")
+    points = struct.pack(">HH", *metadata.colours.cicp[:2])
+    stream.writelines((head, mark, points, tail[4:]))
 
 
 @contextmanager
@@ -328,37 +316,23 @@ def write_animation(
     Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are changed to
     sRGB where the format, which is ``animated``, holds no colour profile. 0 plays are without end.
     """
-    with (
-        _naming_errors(path),
-        replacing(path, attributes) as part,
-        _FileWithoutDescriptor(part, frames) as stream,
-    ):
+    with _naming_errors(path), replacing(path, attributes) as stream:
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
             metadata = _put_texts_into_exif(_with_profile(metadata, "webp"), "webp")
-            quality = quality or FORMATS["webp"].default_quality
-            size = frames.shape[2], frames.shape[1]
-            images = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames]
-            images[0].save(
-                stream,
-                "WEBP",
-                save_all=True,
-                append_images=images[1:],
-                duration=[one or _USUAL_DURATION for one in milliseconds],
-                loop=plays,
-                quality=quality,
-                lossless=quality == LOSSLESS,
-                method=4,
-                icc_profile=metadata.icc,
-                exif=(metadata.exif or b"").removeprefix(exif.PREFIX),
-                xmp=metadata.xmp or b"",
-            )
+            # Pillow takes it off from the EXIF of a still picture alone
+            block = (metadata.exif or b"").removeprefix(exif.PREFIX)
+            size, durations = frames.shape[2:0:-1], [one or _USUAL_DURATION for one in milliseconds]
+            rest = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames[1:]]
+            more = {"save_all": True, "append_images": rest, "duration": durations, "loop": plays}
+            plain = replace(metadata, exif=block)
+            _encode(stream, frames[0], plain, "webp", quality, method=4, **more)
         else:
             for frame in frames if metadata.profile is not None else ():
                 frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.profile)
             vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
-        stream.sync()
+        _sync(stream)
 
 
 def _write_apng(
@@ -373,10 +347,10 @@ def _write_apng(
     for index, frame in enumerate(frames):
         png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
         encoded.seek(len(png.SIGNATURE))
-        chunks = [(kind, content) for kind, content, _ in png.walk(encoded, pixels=True)]
+        header, *chunks = [(kind, content) for kind, content, _ in png.walk(encoded, pixels=True)]
         if not index:
-            header, *others = [one for one in chunks if one[0] != b"IDAT"]
             counts = b"acTL", struct.pack(">II", len(milliseconds), plays)
+            others = [one for one in chunks if one[0] != b"IDAT"]
             stream.write(png.SIGNATURE)
             stream.writelines(png.chunk(*one) for one in (header, counts, *others))
         delay = min(milliseconds[index], 2**16 - 1)
