@@ -116,7 +116,7 @@ def _make_part(folder: Path, mode: int) -> tuple[Path, IO[bytes]]:
         part = folder / f".srx-{_machine()}-{secrets.token_hex(8)}.part"
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode
         # another process may take it for abandoned before it is locked
-        if lock_stream(stream) and is_still_at(part, stream):
+        if lock_stream(stream) is not False and is_still_at(part, stream):
             return part, stream
         stream.close()
 
@@ -140,7 +140,7 @@ def _remove_abandoned(folder: Path) -> None:
             if found and entry.is_file(follow_symlinks=False):
                 with suppress(OSError), Path(entry.path).open("r+b") as stream:
                     old = time.time() - entry.stat().st_mtime > _ABANDONED_AFTER
-                    locked = _try_lock(stream)
+                    locked = lock_stream(stream)
                     if locked is not False and (old or (locked and found[1] == _machine())):
                         Path(entry.path).unlink()
 
@@ -182,17 +182,12 @@ def write_whole(
         os.fsync(file.fileno())
 
 
-def lock_stream(stream: IO[bytes]) -> bool:
-    """Lock an open file for this process until it is closed; false if another process has it.
+def lock_stream(stream: IO[bytes]) -> bool | None:
+    """Lock an open file for this process until it is closed; False if another process has it.
 
-    The system releases the lock however the process ends, ``kill -9`` included. Where there are no
-    locks (Windows, some network file systems) the answer is always true.
+    The system releases the lock however the process ends, ``kill -9`` included. None is the answer
+    where there are no locks: on Windows, some network file systems.
     """
-    return _try_lock(stream) is not False
-
-
-def _try_lock(stream: IO[bytes]) -> bool | None:
-    """Lock a file as ``lock_stream`` does; None where there are no locks."""
     if sys.platform == "win32":
         return None
     try:
@@ -227,7 +222,7 @@ def lock_file(path: Path) -> Iterator[bool]:
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     with stream:
-        yield lock_stream(stream) and is_still_at(path, stream)
+        yield lock_stream(stream) is not False and is_still_at(path, stream)
 
 
 # What other programs have put beside a file that had the same name: GDAL would take it for a part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import Self
 
 Write = Callable[[int, NDArray[Any]], object]
@@ -23,7 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class ReadAhead(Generic[T, R]):
+class ReadAhead(Generic[T, R], Iterator[tuple[T, "Future[R]"]]):
     """Iterate over items and the results of a function, some of which are computed ahead.
 
     Each item comes with a future that is done: ``result()`` returns or raises what the function
@@ -33,8 +33,7 @@ class ReadAhead(Generic[T, R]):
     Args:
         function: Called with one item.
         items: Taken one by one.
-        ahead: Results that may be under way or waiting when one is asked for; with 0 there is no
-            thread, and each is computed when it is asked for.
+        ahead: Results that may be under way or waiting when one is asked for, at least that one.
         workers: Threads.
         pool: Runs the function instead of threads of its own.
     """
@@ -50,34 +49,20 @@ class ReadAhead(Generic[T, R]):
     ) -> None:
         self._function = function
         self._items = iter(items)
-        self._ahead = ahead
-        self._own = ThreadPoolExecutor(workers, "ahead") if ahead and pool is None else None
-        self._pool = pool or self._own
+        self._ahead = max(ahead, 1)
+        self._owns = pool is None
+        self._pool: Executor = pool or ThreadPoolExecutor(workers, "ahead")
         self._pending: deque[tuple[T, Future[R]]] = deque()
 
     def fill(self) -> None:
         """Start all that may be computed ahead by now; asking for a result does so as well."""
         for item in islice(self._items, max(self._ahead - len(self._pending), 0)):
-            self._pending.append((item, self._submit(item)))
-
-    def _submit(self, item: T) -> Future[R]:
-        if self._pool is not None:
-            return self._pool.submit(self._function, item)
-        future: Future[R] = Future()
-        try:
-            future.set_result(self._function(item))
-        except Exception as error:  # noqa: BLE001 - raised by result(), as a pool's futures do
-            future.set_exception(error)
-        return future
-
-    def __iter__(self) -> Iterator[tuple[T, Future[R]]]:
-        return self
+            self._pending.append((item, self._pool.submit(self._function, item)))
 
     def __next__(self) -> tuple[T, Future[R]]:
         self.fill()
         if not self._pending:
-            item = next(self._items)
-            self._pending.append((item, self._submit(item)))
+            raise StopIteration
         item, future = self._pending[0]
         wait([future])
         self._pending.popleft()
@@ -88,8 +73,8 @@ class ReadAhead(Generic[T, R]):
         for _, future in self._pending:
             future.cancel()
         self._pending.clear()
-        if self._own is not None:
-            self._own.shutdown(wait=True)
+        if self._owns:
+            self._pool.shutdown(wait=True)
 
     def __enter__(self) -> Self:
         return self

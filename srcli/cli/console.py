@@ -14,7 +14,7 @@ import stat
 import sys
 import textwrap
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from srcli.errors import UsageError
-from srcli.files import replacing
+from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import NoTask, Task
 from srcli.quantities import format_duration
 from srcli.report.table import Column, visible
@@ -347,8 +347,8 @@ def write_json(target: str, value: object) -> None:
 def write_text(target: str, text: str) -> None:
     """Write text to a file, or for '-' to standard output.
 
-    A new or regular file is written whole or not at all; pipes and devices are written to directly.
-    Characters that UTF-8 cannot encode, such as odd bytes of a file's name, are escaped.
+    A new or regular file is written whole or not at all, behind the link that a name may be; pipes
+    and devices are written to directly. Characters that UTF-8 cannot encode are escaped.
     """
     if target in STANDARD:
         escape_names()
@@ -359,11 +359,7 @@ def write_text(target: str, text: str) -> None:
         if not is_replaceable(file):
             file.write_bytes(data)
             return
-        file = real_place(file)
-        with replacing(file) as stream:
-            stream.write(data)
-            with suppress(FileNotFoundError):
-                Path(stream.name).chmod(stat.S_IMODE(file.stat().st_mode))
+        write_whole(Path(os.path.realpath(file)), data, attributes_for(file, file))
     except BrokenPipeError:
         # the reader needs no more, as 'head' does: no failure of this command
         echo(f"warning: {target}: closed by its reader before the end", err=True)
@@ -380,11 +376,6 @@ def is_replaceable(file: Path) -> bool:
         return stat.S_ISREG(file.stat().st_mode) and str(file) not in STANDARD
     except (FileNotFoundError, NotADirectoryError):
         return True
-
-
-def real_place(file: Path) -> Path:
-    """Return the target of a link, else the name itself, so that links are kept."""
-    return file.resolve() if file.is_symlink() else file
 
 
 def escape_names() -> None:

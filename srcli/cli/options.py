@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import is_replaceable, real_place
+from srcli.cli.console import is_replaceable
 from srcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _obstacle(file: Path) -> str:
         if not is_replaceable(file):
             # not opened: that would wait for the reader of a pipe, or end its input
             return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
-        folder = real_place(file).parent
+        folder = Path(os.path.realpath(file)).parent
         if not folder.is_dir():
             return f"there is no folder {folder}"
         # files are written whole, under another name in the same folder

@@ -120,21 +120,14 @@ def report_lines(
 ) -> Iterator[Callable[[FileReport], None]]:
     """Yield a function that writes one line per file at once; without a path it does nothing.
 
-    Names of pictures and files that are no report are refused, as opening the report empties it.
-    If writing fails later, one warning is printed and the run goes on.
+    A file that is no report is refused, as opening the report empties it. If writing fails later,
+    one warning is printed and the run goes on.
     """
-    from srcli.pipelines.upscale.plan import SUFFIXES
-
     if path is None:
         yield lambda file: None
         return
     if path == STREAM:
         raise UsageError("--report -: give the name of a file, such as report.jsonl")
-    # all outputs and nearly all inputs have such a suffix; others are recognised by content
-    if path.suffix.lower() in SUFFIXES:
-        raise UsageError(
-            f"--report {path}: is the name of a picture; give another, such as report.jsonl"
-        )
     try:
         if path.is_file():
             with path.open("rb") as former:
