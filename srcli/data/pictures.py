@@ -205,23 +205,18 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
     return (*zips, *Path(ref.member).parts[:-1])
 
 
-# Conversions of pictures that are not 8-bit RGB, as the end of a sentence.
-GRAY = "gray: used as R = G = B"
-DEEP = "of 16 bits: the upper 8 of them are used"
-TRANSPARENT = "transparent in places: that is ignored, the colours there are used"
-
-
 def decode(ref: PictureRef) -> Picture:
-    """Decode one picture to (H, W, 3) uint8 RGB."""
-    found = _decode(ref, Archives())
-    assert found is not None
-    return found[0]
+    """Decode one picture to (H, W, 3) uint8 RGB.
+
+    Gray becomes R = G = B, of 16 bits the upper 8 are taken, and transparency is ignored.
+    """
+    picture = _decode(ref, Archives())
+    assert picture is not None
+    return picture
 
 
-def _decode(
-    ref: PictureRef, archives: Archives, most: int = LARGEST_PICTURE
-) -> tuple[Picture, list[str]] | None:
-    """Decode a picture, and list its conversions; None if it has over ``most`` pixels."""
+def _decode(ref: PictureRef, archives: Archives, most: int = LARGEST_PICTURE) -> Picture | None:
+    """Decode as above; None for a picture of over ``most`` pixels."""
     try:
         encoded = archives.read(ref)
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
@@ -231,34 +226,17 @@ def _decode(
                 raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
             if image.width * image.height > most:
                 return None
-            # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
-            deep = any(";16" in str(tile) for tile in image.tile)
-            load(image)
+            load(image)  # which takes the upper bits of 16-bit colours
             if image.mode in {"I", "F"}:
                 raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
-            deep_gray = image.mode.startswith("I;16")
-            found = {
-                GRAY: deep_gray or image.mode in {"1", "L", "LA"},
-                DEEP: deep or deep_gray,
-                TRANSPARENT: _is_transparent(image),
-            }
-            if deep_gray:  # which Pillow would clip at 255
+            if image.mode.startswith("I;16"):  # which Pillow would clip at 255
                 high = (np.asarray(image) >> 8).astype(np.uint8)
-                picture = np.repeat(high[:, :, None], 3, axis=2)
-            else:
-                picture = np.asarray(image.convert("RGB"))
-            return picture, [conversion for conversion, applies in found.items() if applies]
+                return np.repeat(high[:, :, None], 3, axis=2)
+            return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    if "A" not in image.getbands():
-        return "transparency" in image.info
-    lowest, _ = image.getchannel("A").getextrema()
-    return isinstance(lowest, int | float) and lowest < 255
 
 
 def read_pictures(
@@ -267,30 +245,31 @@ def read_pictures(
     *,
     workers: int = 4,
     smallest: int = 1,
-) -> Iterator[tuple[T, list[str]] | SrxError]:
+) -> Iterator[T | SrxError]:
     """Decode pictures in threads; give, in their order, what is made of each or its error.
 
-    That is what ``use`` returns, which is called in the threads, with those of ``GRAY``, ``DEEP``,
-    ``TRANSPARENT`` that apply. ``smallest`` are the pixels that both sides must have.
+    That is what ``use`` returns, which is called in the threads. ``smallest`` are the pixels that
+    both sides must have.
     """
     archives = Archives()
 
-    def read(ref: PictureRef, most: int) -> tuple[T, list[str]] | None:
-        found = _decode(ref, archives, most)
-        if found is None:
+    def read(ref: PictureRef, most: int) -> T | None:
+        picture = _decode(ref, archives, most)
+        if picture is None:
             return None
-        height, width = found[0].shape[:2]
+        height, width = picture.shape[:2]
         if min(height, width) < smallest:
             raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
-        return use(ref, found[0]), found[1]
+        return use(ref, picture)
 
     ahead = partial(read, most=_SIDE_BY_SIDE)
     with ReadAhead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:
         for ref, decoding in decoded:
-            result: tuple[T, list[str]] | SrxError | None
+            result: T | SrxError | None
             try:
                 with one_file(ref):
-                    result = decoding.result() or read(ref, LARGEST_PICTURE)
+                    result = decoding.result()
+                    result = read(ref, LARGEST_PICTURE) if result is None else result
             except SrxError as error:
                 result = error
             assert result is not None

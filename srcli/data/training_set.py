@@ -7,7 +7,6 @@ of which the system takes the memory back when it is needed.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +32,7 @@ from srcli.ports.progress import show_traceback
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from srcli.ports.progress import Progress
 
@@ -101,51 +100,37 @@ class PictureStore:
     Args:
         limit: Bytes of pictures in main memory; None for all of them.
         folder: Folder of the files; made if need be.
-        warn: Called once if no file can be written; all further pictures stay in main memory.
     """
 
-    def __init__(
-        self,
-        limit: int | None = None,
-        folder: Path | None = None,
-        *,
-        warn: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, limit: int | None = None, folder: Path | None = None) -> None:
         self.in_memory = 0
         self.in_files = 0
         """Bytes of pictures, as ``in_memory``."""
         self._limit = limit
         self._folder = folder
-        self._warn = warn
         self._free = np.empty(0, np.uint8)  # what is left of the last file
 
     def keep(self, picture: Picture) -> Picture:
         """Store a picture (H, W, 3); return a contiguous array of its pixels to use instead."""
         size = picture.nbytes
-        if self._limit is None or self.in_memory + size <= self._limit or not self._has_room(size):
+        if self._limit is None or self._folder is None or self.in_memory + size <= self._limit:
             self.in_memory += size
             return np.ascontiguousarray(picture)
+        if len(self._free) < size:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._free = empty_array((max(FILE_BYTES, size),), np.uint8, self._folder)
+            except OSError as error:
+                raise DataError(
+                    f"{self._folder}: no room for decoded pictures ({error.strerror or error}), "
+                    "which take over half of the memory; set SRX_CACHE to a folder with room"
+                ) from error
         there, self._free = self._free[:size], self._free[size:]
         kept = there.reshape(picture.shape)
         kept[...] = picture
         kept.flags.writeable = False
         self.in_files += size
         return kept
-
-    def _has_room(self, size: int) -> bool:
-        """Make a new file if the last one is too small; warn, once, if that is impossible."""
-        folder = self._folder
-        try:
-            if folder is not None and len(self._free) < size:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._free = empty_array((max(FILE_BYTES, size),), np.uint8, folder)
-        except OSError as error:
-            self._limit = None
-            self._warn(
-                f"{folder}: no room for decoded pictures ({error.strerror or error}); all stay "
-                "in memory: if that is too small, set SRX_CACHE to a folder with room"
-            )
-        return self._limit is not None and folder is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,15 +301,14 @@ def load_training_set(
 ) -> TrainingSet:
     """Find, split, decode and pair all pictures.
 
-    Broken and tiny pictures are left out with a warning; the treatment of gray, 16-bit and
-    transparent ones is reported once. If none of the pictures held out by rule can be used, the
-    next ones are held out. ``memory`` are the bytes of decoded pictures that stay in memory, None
-    for all of them; the others lie in files of the folder. ``refs`` are those of ``find_split``.
+    Broken and tiny pictures are left out with a warning. If none of the pictures held out by rule
+    can be used, the next ones are held out. ``memory`` are the bytes of decoded pictures that stay
+    in memory, None for all of them; the others lie in files of the folder. ``refs`` are those of
+    ``find_split``.
     """
     split = find_split(selection, progress, refs)
-    store = PictureStore(memory, folder, warn=progress.warn)
+    store = PictureStore(memory, folder)
     problems: list[SrxError] = []
-    conversions: Counter[str] = Counter()
 
     def read(refs: Sequence[PictureRef]) -> Pairs:
         hr: list[Picture] = []
@@ -336,9 +320,8 @@ def load_training_set(
             for each in found:
                 task.advance()
                 if not isinstance(each, SrxError):
-                    for kept, picture in zip((hr, lr), each[0], strict=True):
+                    for kept, picture in zip((hr, lr), each, strict=True):
                         kept.append(store.keep(picture))
-                    conversions.update(each[1])
                     continue
                 problems.append(each)
                 if len(problems) <= WARNINGS:
@@ -360,8 +343,6 @@ def load_training_set(
         )
     if len(problems) > WARNINGS:
         progress.warn(f"{len(problems)} pictures were left out in all")
-    for conversion, count in conversions.items():
-        progress.message(f"{count} picture{' is' if count == 1 else 's are'} {conversion}")
     if store.in_files:
         all_bytes = format_bytes(store.in_files + store.in_memory)
         progress.message(
