@@ -69,16 +69,21 @@ def read_recipe(path: Path) -> TrainRecipe:
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:
-    """Return the recipe with fields replaced: ``path=value`` as ``srx train --set`` takes them."""
-    changes = []
+    """Return the recipe with fields replaced, one after the other.
+
+    Settings are ``path=value`` as ``srx train --set`` takes them; RecipeError if a field does not
+    exist or the value does not fit it.
+    """
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or "" in path.strip().split("."):
             raise RecipeError(
                 f"--set {setting}: give a field and a value, such as stages.0.batch=8"
             )
-        changes.append((path.strip(), text.strip()))
-    return _changed(plain_recipe(recipe), changes)
+        plain = plain_recipe(recipe)
+        _put(plain, path.strip(), text.strip())
+        recipe = convert(plain, TrainRecipe, ROOT)
+    return recipe
 
 
 def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecipe:
@@ -88,37 +93,36 @@ def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecip
     field names, indices into lists and names of options, joined by dots; texts are read as ``srx
     train --set`` reads them. RecipeError if a field does not exist or the value does not fit it.
     """
-    return _changed(plain_recipe(recipe), changes.items(), more_stages=True)
+    plain = plain_recipe(recipe)
+    for path, value in changes.items():
+        if f"{path}.".startswith(f"stages.{len(plain['stages'])}."):
+            plain["stages"].append(copy.deepcopy(plain["stages"][-1]))
+        _put(plain, path, value)
+    changed: TrainRecipe = convert(plain, TrainRecipe, ROOT)
+    return changed
 
 
-def _changed(
-    plain: dict[str, Any], changes: Iterable[tuple[str, Any]], *, more_stages: bool = False
-) -> TrainRecipe:
-    """Return a recipe of plain values with others put in at their paths, one after the other."""
-    place: Any
-    key: Any
-    for path, value in changes:
-        stages = plain["stages"]
-        if more_stages and f"{path}.".startswith(f"stages.{len(stages)}."):
-            stages.append(copy.deepcopy(stages[-1]))
-        place, key, where = {ROOT: plain}, ROOT, ""
-        for name in path.split("."):
-            inside = place[key]
-            place[key] = inside = {} if inside is None else inside  # its fields have defaults
-            if isinstance(inside, list):
-                if not name.isdecimal() or int(name) >= len(inside):
-                    last = len(inside) - 1
-                    raise RecipeError(f"no entry {name!r} in {where}; there are: 0 to {last}")
-                place, key = inside, int(name)
-            elif isinstance(inside, dict):
-                place, key = inside, name
-                inside.setdefault(name, None)
-            else:
-                raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
-            where = f"{where}.{name}".lstrip(".")
-        place[key] = Unread(value) if isinstance(value, str) else value
-    recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
-    return recipe
+def _put(plain: dict[str, Any], path: str, value: object) -> None:
+    """Put a value at a path into a plain recipe."""
+    place: Any = {ROOT: plain}
+    key: Any = ROOT
+    where = ""
+    for name in path.split("."):
+        inside = place[key]
+        if inside is None:  # a table that is not there: its other fields have defaults
+            place[key] = inside = {}
+        if isinstance(inside, list):
+            if not name.isdecimal() or int(name) >= len(inside):
+                last = len(inside) - 1
+                raise RecipeError(f"no entry {name!r} in {where}; there are: 0 to {last}")
+            place, key = inside, int(name)
+        elif isinstance(inside, dict):
+            place, key = inside, name
+            inside.setdefault(name, None)
+        else:
+            raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
+        where = f"{where}.{name}".lstrip(".")
+    place[key] = Unread(value) if isinstance(value, str) else value
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
