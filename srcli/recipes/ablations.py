@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input, shipped_text
 from srcli.recipes.code import allow_settings
-from srcli.recipes.fields import Checked, Range, convert, unknown
+from srcli.recipes.fields import Range, convert, unknown
 from srcli.recipes.files import RECIPES, SUFFIXES, apply_changes, apply_overrides, load_recipe
 from srcli.recipes.published import name_key
 
@@ -43,7 +43,7 @@ _SIZES = Range(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant(Checked):
+class Variant:
     """One line of an ablation: a recipe with single fields changed."""
 
     name: Annotated[str, Range("letters, digits, blanks and .,:;=+_- only", _VARIANT.fullmatch)]
@@ -63,14 +63,9 @@ class Variant(Checked):
     note: str = ""
     """Doubts about a printed figure; empty for most."""
 
-    @property
-    def owner(self) -> str:
-        """Words for messages."""
-        return f" of variant {self.name!r}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation(Checked):
+class Ablation:
     """A question to a network, and the variants that answer it."""
 
     name: Annotated[
@@ -104,7 +99,6 @@ class Ablation(Checked):
     """Differences from the paper, and doubtful figures."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         names = [variant.name for variant in self.variants]
         _refuse_twins(names, f"{self.name}: variant")
         if len(names) < 2:
@@ -112,11 +106,6 @@ class Ablation(Checked):
         if self.base not in names:
             have = ", ".join(names)
             raise RecipeError(f"{self.name}: base {self.base!r} is none of the variants: {have}")
-
-    @property
-    def owner(self) -> str:
-        """Words for messages."""
-        return f" of ablation {self.name!r}"
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from srcli.errors import RecipeError
 from srcli.files import shipped_text
-from srcli.recipes.fields import FRACTION, Checked, Range, convert, unknown
+from srcli.recipes.fields import FRACTION, Range, convert, unknown
 
 
 def _within(low: float, high: float) -> Range:
@@ -26,14 +26,10 @@ SOME = Range("at least one of them", lambda names: len(names) > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Piece(Checked):
+class _Piece:
     kind: str
     probability: Annotated[float, FRACTION] = 1.0
     """Probability that the piece is applied."""
-
-    @property
-    def owner(self) -> str:
-        return f" of {self.kind}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +105,7 @@ Piece = Blur | Noise | Jpeg | Sharpen | Resize
 
 
 @dataclass(frozen=True, kw_only=True)
-class Degradation(Checked):
+class Degradation:
     """From HR to LR: pieces, the downscale, more pieces."""
 
     before: tuple[Piece, ...] = ()
@@ -123,14 +119,8 @@ class Degradation(Checked):
     """Filters of the downscale, one of which is drawn; ``bicubic`` is MATLAB's."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if any(isinstance(piece, Resize) for piece in self.before):
             raise RecipeError("before: a resize has its place after the downscale, in 'after'")
-
-    @property
-    def owner(self) -> str:
-        """Words for messages."""
-        return " of a degradation"
 
     @classmethod
     def named(cls, name: str) -> Degradation:

@@ -64,23 +64,6 @@ class Unread(str):
     __slots__ = ()
 
 
-class Checked:
-    """Base of dataclasses whose fields may have a ``Range`` in their types."""
-
-    def __post_init__(self) -> None:
-        """Refuse a value that is out of its range."""
-        for name, hint in field_types(type(self)).items():
-            value = getattr(self, name)
-            for mark in getattr(hint, "__metadata__", ()):
-                if isinstance(mark, Range) and not mark.holds(value):
-                    raise RecipeError(f"{name}{self.owner} must be {mark.words}, got {value}")
-
-    @property
-    def owner(self) -> str:
-        """Words for messages that say what has the field, if its name does not tell."""
-        return ""
-
-
 def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
     """Return the error for a name that does not exist, with the nearest one that does."""
     names = list(known)
@@ -140,7 +123,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     if hint is object:
         return value
     if origin is Annotated and hint != AnyFloat:
-        return convert(value, get_args(hint)[0], where)
+        return _in_range(convert(value, get_args(hint)[0], where), hint.__metadata__, where)
     if is_dataclass(hint) and isinstance(hint, type):
         return _record(value, hint, where)
     if origin is tuple:
@@ -158,6 +141,13 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
         allowed = ", ".join(map(str, get_args(hint)))
         raise RecipeError(f"{where} must be one of {allowed}; got {value!r}")
     return _plain(value, hint, where)
+
+
+def _in_range(value: Any, marks: tuple[Range, ...], where: str) -> Any:  # noqa: ANN401
+    for mark in marks:
+        if not mark.holds(value):
+            raise RecipeError(f"{where} must be {mark.words}, got {value}")
+    return value
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401

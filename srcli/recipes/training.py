@@ -15,7 +15,6 @@ from srcli.recipes.fields import (
     FRACTIONS,
     NOT_NEGATIVE,
     POSITIVE,
-    Checked,
     Range,
 )
 
@@ -29,7 +28,7 @@ _PATCH = Range(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossTerm(Checked):
+class LossTerm:
     """One weighted term of the loss."""
 
     name: str
@@ -54,7 +53,7 @@ _IGNORED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimizer(Checked):
+class Optimizer:
     """An optimiser and its settings; those that its kind ignores must keep their defaults."""
 
     kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
@@ -80,7 +79,6 @@ class Optimizer(Checked):
     weights, such as ``{"up": 0.1}``."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.rates and self.kind == "muon":
             raise RecipeError("muon ignores rates; set the kind to adam, adamw or sgd before them")
         if self.nesterov and (self.kind != "sgd" or self.momentum == 0):
@@ -95,7 +93,7 @@ class Optimizer(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adversarial(Checked):
+class Adversarial:
     """A discriminator that is trained with the network, and its part in the loss."""
 
     discriminator: Literal["ae", "fc", "patch", "unet"] = "ae"
@@ -122,7 +120,7 @@ class Adversarial(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(Checked):
+class Schedule:
     """The learning rate over a stage, in fractions of the stage, so that it fits any budget."""
 
     kind: Literal["step", "halving", "cosine", "constant"] = "step"
@@ -139,7 +137,6 @@ class Schedule(Checked):
     """``cosine``: share of the peak that is left at the end."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.hold and self.kind != "cosine":
             raise RecipeError(
                 f"{self.kind} ignores hold={self.hold}; set kind=cosine before it, or hold=0 "
@@ -148,7 +145,7 @@ class Schedule(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage(Checked):
+class Stage:
     """One run of the optimiser with one loss."""
 
     losses: tuple[LossTerm, ...] = (LossTerm(name="l1"),)
@@ -177,7 +174,6 @@ class Stage(Checked):
     """Train against a discriminator; None trains by the losses alone."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
 
@@ -187,7 +183,7 @@ class Stage(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRecipe(Checked):
+class TrainRecipe:
     """Everything that decides the outcome of a training, apart from the data."""
 
     model: str
@@ -213,7 +209,6 @@ class TrainRecipe(Checked):
     stage."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not self.stages:
             raise RecipeError("a recipe needs at least one stage")
         for i, (before, stage) in enumerate(pairwise(self.stages), start=1):

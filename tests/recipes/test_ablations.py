@@ -263,7 +263,10 @@ def printing(key):
         (FILE.replace('base = "18"', 'base = "9"'), "base '9' is none of the variants: 18, 6"),
         (FILE.replace("network.depth", "networks.depth"), "'6': no field 'networks'"),
         (FILE.replace('"stages.0.batch" = 4', '"stages.2.batch" = 4'), "no entry '2' in stages"),
-        (FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 0'), "'6': batch must be above"),
+        (
+            FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 0'),
+            "'6': stages.0.batch must",
+        ),
         (FILE.replace('changes = { "network.depth" = 6, "stages.0.batch" = 4 }', ""), "the same"),
         (FILE.replace('"ddsr-short"', '"ddsr-shrt"'), "no recipe 'ddsr-shrt'"),
         (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
@@ -273,7 +276,7 @@ def printing(key):
         (FILE[: FILE.rindex("[[")], "mine: an ablation needs at least two variants"),
         (
             FILE + FILE.replace('"mine"', '"other"').replace("scale = 2", "scale = 5"),
-            "scale of ablation 'other'",
+            "ablation.1.scale must be 2, 3 or 4",
         ),
         (FILE.replace('"mine"', '"Mine"'), "small letters"),
         (FILE.replace('"mine"', '"../a"'), "small letters"),

@@ -115,9 +115,9 @@ def test_impossible_values_are_refused(settings):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: TrainRecipe(model="m", ema_decay=1.0),
+        lambda: apply_overrides(TrainRecipe(model="m"), ["ema_decay=1"]),
         lambda: TrainRecipe(model="m", stages=()),
-        lambda: TrainRecipe(model="m", validate_every=0),
+        lambda: apply_overrides(TrainRecipe(model="m"), ["validate_every=0"]),
         lambda: after(Stage(), Stage(optimizer=Optimizer(kind="sgd"), reset_optimizer=False)),
         lambda: after(Stage(), Stage(adversarial=Adversarial(), reset_optimizer=False)),
         lambda: after(Stage(adversarial=Adversarial()), Stage(reset_optimizer=False)),
@@ -283,7 +283,7 @@ def test_a_file_may_give_a_degradation_by_name_or_by_pieces(tmp_path):
         ("foto", "did you mean 'photo'"),
         (3, "degradation must be a table"),
         ({"bfore": []}, "did you mean 'before'"),
-        ({"clean": 1.5}, "clean of a degradation must be in 0..1"),
+        ({"clean": 1.5}, "degradation.clean must be in 0..1"),
         ({"before": {}}, "degradation.before must be a list"),
         ({"before": ["blur"]}, "degradation.before.0 cannot hold 'blur'"),
         ({"before": [{"sigma": [0, 1]}]}, "needs a kind, one of blur, noise, jpeg"),
@@ -297,9 +297,12 @@ def test_a_file_may_give_a_degradation_by_name_or_by_pieces(tmp_path):
         ({"after": [{"kind": "jpeg", "quality": [90, 75]}]}, "two numbers, low and high"),
         ({"after": [{"kind": "jpeg", "quality": [0, 75]}]}, "in 1..100"),
         ({"after": [{"kind": "jpeg", "quality": [75, 80], "subsampling": 2}]}, "subsampling"),
-        ({"after": [{"kind": "noise", "sigma": [-1, 2]}]}, "sigma of noise"),
-        ({"after": [{"kind": "noise", "sigma": [1, 2], "gray": -0.5}]}, "gray of noise"),
-        ({"after": [{"kind": "blur", "sigma": [0, 1], "probability": 1.5}]}, "probability of blur"),
+        ({"after": [{"kind": "noise", "sigma": [-1, 2]}]}, "after.0.sigma must be"),
+        ({"after": [{"kind": "noise", "sigma": [1, 2], "gray": -0.5}]}, "after.0.gray must be"),
+        (
+            {"after": [{"kind": "blur", "sigma": [0, 1], "probability": 1.5}]},
+            "probability must be",
+        ),
     ],
 )
 def test_a_wrong_degradation_is_refused_in_one_line(value, words):
