@@ -45,7 +45,7 @@ _PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
 """What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
 # Keys that collide with the arguments of rasterio's update_tags.
 _RESERVED = frozenset({"bidx", "ns"})
-_WORLD_SUFFIXES = {"png": ".pgw", "jpg": ".jgw"}
+_WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
 _OVERVIEW_BLOCK = 256
 _WAIT_SECONDS = 0.1
 _PROBE = 2**22
@@ -75,9 +75,9 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             _check_room(done)
             check_shape(done, target, output)
             place = output.place.transform
-            if output.format in _WORLD_SUFFIXES and place is not None:
+            if output.driver in _WORLD_SUFFIXES and place is not None:
                 world = dumpsw(place).encode("ascii")
-                done.with_suffix(_WORLD_SUFFIXES[output.format]).write_bytes(world)
+                done.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
             sidecars = [file for file in sorted(folder.iterdir()) if file != done]
             for file in (*sidecars, done):
                 _sync(file)

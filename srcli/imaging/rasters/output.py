@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
 
-_SMALLEST_OVERVIEW = 256
-_XMP = "xml:XMP"
+Creation = Mapping[str, str]
+"""GDAL's creation options by names in capitals."""
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
 """Tags that GDAL's drivers write as the Software entry of a format."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
-# A row of blocks is held in memory; beyond this many bytes smaller blocks are taken.
+_SMALLEST_OVERVIEW = 256
 _LARGEST_ROW = 2**26
-_LARGEST_STRIP = 2**18
-_BLOCK_MULTIPLE = 16
-# Lossless, and as good as DEFLATE or better: kept from the input.
+"""Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are taken."""
 _KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
+"""Lossless, and as good as DEFLATE or better: kept from the input."""
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
+_XMP = "xml:XMP"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """The user's options for the output format."""
 
-    creation: Mapping[str, str] = field(default_factory=dict)
-    """GDAL's creation options (--co) by names in capitals, which override the defaults."""
+    creation: Creation = field(default_factory=dict)
+    """--co, which overrides the defaults."""
     overviews: bool = False
     """Build overviews inside the file."""
     cog: bool = False
@@ -67,8 +67,8 @@ class OutputOptions:
 class OutputProfile:
     """Metadata and creation options of an output raster."""
 
-    format: str
-    cog: bool = False
+    driver: str
+    """GDAL's name of the format."""
     height: int
     width: int
     dtype: str
@@ -89,20 +89,19 @@ class OutputProfile:
     """Some bands hold classes: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build."""
-    creation: Mapping[str, str] = field(default_factory=dict)
-    """GDAL's creation options."""
+    creation: Creation = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Messages for the user on what is not kept."""
+
+    @property
+    def cog(self) -> bool:
+        """True for a cloud-optimized GeoTIFF."""
+        return self.driver == "COG"
 
     @property
     def channels(self) -> int:
         """Number of colour bands."""
         return len(self.bands) - self.alpha
-
-    @property
-    def driver(self) -> str:
-        """GDAL's name of the format."""
-        return "COG" if self.cog else DRIVERS[self.format]
 
     @property
     def palette(self) -> bool:
@@ -123,8 +122,7 @@ def make_output(
     the colour profile are kept; statistics, which would be wrong, are not.
     """
     out = OutputProfile(
-        format=options.format,
-        cog=options.cog,
+        driver="COG" if options.cog else DRIVERS.get(options.format, ""),
         height=window.height * scale,
         width=window.width * scale,
         dtype=layout.dtype,
@@ -139,7 +137,14 @@ def make_output(
     _check_format(info.path, out, options)
     out.creation = creation_options(out, options, info.compression)
     _choose_marks(out, info, layout, options)
-    out.tags = tags = dict(_tags(info, layout, options))
+    out.tags = tags = {**info.tags}
+    if options.provenance is not None:
+        own = info.tags.get("", {})
+        earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
+        software = {_SOFTWARE[options.format]: options.provenance.software(earlier)}
+        repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
+        nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
+        tags[""] = {**own, **software, **options.provenance.tags, **nearest}
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
         pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
@@ -155,19 +160,10 @@ def make_output(
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
-    if info.place.gcps and not out.place.gcps:
-        out.notes.append("ground control points left out: the transform says the same")
-    longest = max(out.height, out.width)
-    if options.overviews and longest <= _SMALLEST_OVERVIEW:
-        out.notes.append(
-            f"no overviews: {out.width}x{out.height} pixels are few enough without "
-            f"(at most {_SMALLEST_OVERVIEW} a side)"
-        )
-    overviews = options.overviews
-    if options.cog:
-        overviews = options.creation.get("OVERVIEWS", "AUTO").upper() != "NONE"
-    if overviews:  # until the smallest one is at most 256 pixels long
-        count = math.ceil(math.log2(max(longest / _SMALLEST_OVERVIEW, 1)))
+    if options.creation.get("OVERVIEWS", "").upper() != "NONE" and (options.overviews or out.cog):
+        # until the smallest one is at most 256 pixels long
+        times = max(out.height, out.width) / _SMALLEST_OVERVIEW
+        count = math.ceil(math.log2(max(times, 1)))
         out.overviews = tuple(2**step for step in range(1, count + 1))
     return out
 
@@ -185,8 +181,7 @@ def _choose_marks(
             f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} "
             "there are moved to the one beside it, those of classes stay"
         )
-    whole = out.format == "tif" and out.dtype.startswith("uint") and bits.isdecimal()
-    if whole and int(bits) < np.iinfo(out.dtype).bits:
+    if bits.isdecimal() and out.dtype.startswith("uint") and int(bits) < np.iinfo(out.dtype).bits:
         out.notes.append(f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut")
     if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
         out.notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
@@ -194,45 +189,31 @@ def _choose_marks(
     zero = out.nodata is None and not out.dtype.startswith("float")
     if info.mask == "band" and out.mask and zero:
         out.notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
-    if out.format == "png" and out.mask:
+    if out.driver == "PNG" and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
         out.alpha, out.mask = True, False
-    elif out.format == "jpg" and out.alpha:
+    elif out.driver == "JPEG" and out.alpha:
         out.notes.append("jpg has no transparency: the alpha band is left out")
         out.bands, out.alpha = out.bands[:-1], False
 
 
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
-    colours = [info.bands[band - 1] for band in layout.bands]
-    if layout.palette:  # whose metadata describe its indices, not colours
-        colours = [BandInfo(dtype=layout.dtype)] * layout.channels
-    bands = []
-    for place, (band, name) in enumerate(zip(colours, layout.interpretations, strict=True)):
-        if place in layout.classes:
-            bands.append(replace(band, interpretation=name))
-        else:  # what interpolation makes of indices is gray, and needs all values of the dtype
-            gray = "gray" if name == "palette" else name
-            bands.append(replace(band, interpretation=gray, bits=None, legend=""))
+    plain = BandInfo(dtype=layout.dtype)
+    # the metadata of a palette describe its indices, not colours
+    numbers = [None] * layout.channels if layout.palette else [*layout.bands]
+    names = list(layout.interpretations)
     if layout.has_alpha:
-        band = BandInfo(dtype=layout.dtype)
-        band = band if layout.alpha is None else info.bands[layout.alpha - 1]
-        bands.append(replace(band, interpretation="alpha", bits=None, legend=""))
+        numbers, names = [*numbers, layout.alpha], [*names, "alpha"]
+    bands = []
+    for place, (number, name) in enumerate(zip(numbers, names, strict=True)):
+        band = replace(plain if number is None else info.bands[number - 1], interpretation=name)
+        if place not in layout.classes:
+            # what interpolation makes of indices is gray, and needs all values of the dtype
+            gray = "gray" if name == "palette" else name
+            band = replace(band, interpretation=gray, bits=None, legend="")
+        bands.append(band)
     return tuple(bands)
-
-
-def _tags(
-    info: RasterInfo, layout: BandLayout, options: OutputOptions
-) -> Mapping[str, Mapping[str, str]]:
-    """Return the input's tags by namespace, with the provenance among those of the default one."""
-    if options.provenance is None:
-        return info.tags
-    own = info.tags.get("", {})
-    earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
-    software = {_SOFTWARE[options.format]: options.provenance.software(earlier)}
-    repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
-    nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
-    return {**info.tags, "": {**own, **software, **options.provenance.tags, **nearest}}
 
 
 def disk_needed(output: OutputProfile) -> int:
@@ -250,7 +231,9 @@ def disk_needed(output: OutputProfile) -> int:
 
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
     """Refuse formats that cannot hold the raster, and what would change classes."""
-    fmt = out.format
+    fmt = options.format
+    kinds = {"tif": (out.dtype,), "png": ("uint8", "uint16")}.get(fmt, ("uint8",))
+    most = _MOST_PIXELS.get(fmt, math.inf)
     problem, advice = "", "take --format tif"
     if fmt not in DRIVERS:
         problem = f"rasters are written as tif, png or jpg, not as {fmt}"
@@ -259,42 +242,39 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         advice += " without lossy compression, or --classes no"
     elif fmt == "png" and out.palette and out.mask:
         problem = "png holds no palette beside a mask of valid pixels"
-    elif out.inverted and (fmt != "tif" or options.cog):
+    elif out.inverted and out.driver != "GTiff":
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
         advice += ", without --cog"
     elif fmt != "tif" and (options.cog or options.overviews):
         raise UsageError(f"{path}: --cog and --overviews are for --format tif, not {fmt}")
-    elif fmt != "tif":
-        kinds = ("uint8",) if fmt == "jpg" else ("uint8", "uint16")
-        if out.dtype not in kinds:
-            problem = f"{fmt} holds {' or '.join(kinds)} values, not {out.dtype}"
-        elif out.channels not in (1, 3):
-            problem = f"{fmt} holds 1 or 3 bands, not {out.channels} (--bidx 1,2,3 chooses)"
-        elif max(out.height, out.width) > _MOST_PIXELS[fmt]:
-            most = f"{_MOST_PIXELS[fmt]:,}"
-            problem = f"{fmt} holds at most {most} pixels a side, not {out.width}x{out.height}"
+    elif out.dtype not in kinds:
+        problem = f"{fmt} holds {' or '.join(kinds)} values, not {out.dtype}"
+    elif fmt != "tif" and out.channels not in (1, 3):
+        problem = f"{fmt} holds 1 or 3 bands, not {out.channels} (--bidx 1,2,3 chooses)"
+    elif max(out.height, out.width) > most:
+        problem = f"{fmt} holds at most {most:,} pixels a side, not {out.width}x{out.height}"
     if problem:
         raise PictureError(f"{path}: {problem}; {advice}")
 
 
 def creation_options(
     out: OutputProfile, options: OutputOptions, compression: str | None
-) -> dict[str, str]:
+) -> Creation:
     """Choose GDAL's creation options; the input's compression is kept if it is lossless."""
     wanted = options.creation
     quality = str(options.quality or FORMATS["jpg"].default_quality)
     bits = {band.bits for band in out.bands}  # fewer than those of the dtype
     nbits = {"NBITS": str(bits.pop())} if len(bits) == 1 and None not in bits else {}
-    if out.format == "jpg":
+    if out.driver == "JPEG":
         return {"QUALITY": quality, **wanted}
-    if out.format == "png":  # tags in the file too, where they stay with it
+    if out.driver == "PNG":  # tags in the file too, where they stay with it
         return {"WRITE_METADATA_AS_TEXT": "YES", **nbits, **wanted}
     usual = compression if compression in _KEPT else "DEFLATE"
     kind = wanted.get("COMPRESS", str(usual)).upper()
     ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS", **nbits}
     predicted = kind in _PREDICTED and "NBITS" not in {**nbits, **wanted}
-    if options.cog:
+    if out.cog:
         ours["OVERVIEWS"] = "AUTO"
         if "RESAMPLING" not in wanted:
             ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
@@ -307,10 +287,9 @@ def creation_options(
         if not wanted.get(name, "16").isdecimal() or wanted.get(name) == "0":
             raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
     rgb = tuple(band.interpretation for band in out.bands[: out.channels]) == COLOURS
+    gray = "MINISWHITE" if out.inverted else "MINISBLACK"
+    ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else gray
     ours["INTERLEAVE"] = "PIXEL"
-    ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else "MINISBLACK"
-    if out.inverted:
-        ours["PHOTOMETRIC"] = "MINISWHITE"
     if kind == "JPEG":
         ours["JPEG_QUALITY"] = quality
         planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
@@ -318,37 +297,29 @@ def creation_options(
             ours["PHOTOMETRIC"] = "YCBCR"  # chroma at half the resolution: much smaller
     if predicted:
         ours["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"
-    return {**ours, **_block_size(out, options), **wanted}
-
-
-def _block_size(out: OutputProfile, options: OutputOptions) -> dict[str, str]:
-    """Choose tiles of 512, smaller if a row of them would take too much memory."""
-    row = out.width * len(out.bands) * np.dtype(out.dtype).itemsize
-    if not options.is_on("TILED", "YES"):
-        height = _LARGEST_STRIP // row // _BLOCK_MULTIPLE * _BLOCK_MULTIPLE
-        return {"TILED": "NO", "BLOCKYSIZE": str(max(height, _BLOCK_MULTIPLE))}
-    side = 512 if row * 512 <= _LARGEST_ROW else 256
-    longest = -(-max(out.height, out.width) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
-    text = str(min(side, longest))
-    return {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
+    if options.is_on("TILED", "YES"):
+        row = out.width * len(out.bands) * np.dtype(out.dtype).itemsize
+        side = 512 if row * 512 <= _LARGEST_ROW else 256
+        text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
+        ours |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
+    return {**ours, **wanted}
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
     """Tell if the compression may change values."""
-    wanted = options.creation
     if options.format != "tif":
         return options.format == "jpg"
+    wanted = options.creation
     kind = wanted.get("COMPRESS", "").upper()
-    rounding = {"DISCARD_LSB", "MAX_Z_ERROR"} if kind.startswith("LERC") else {"DISCARD_LSB"}
     # DISCARD_LSB has a number for each band
-    rounded = any(set(wanted.get(name, "")) - set("0., ") for name in rounding)
-    lossless_webp = wanted.get("QUALITY") == "100"
-    if not options.cog:
-        lossless_webp |= options.is_on("WEBP_LOSSLESS", "NO")
-    return (
-        kind == "JPEG"
-        or (kind == "WEBP" and not lossless_webp)
-        or (kind == "JXL" and not options.is_on("JXL_LOSSLESS", "YES"))
-        or rounded
-        or (dtype.startswith("float") and "NBITS" in wanted)
-    )
+    names = ("DISCARD_LSB", "MAX_Z_ERROR")
+    if any(set(wanted.get(name, "")) - set("0., ") for name in names):
+        return True
+    if kind == "WEBP":
+        lossless = wanted.get("QUALITY") == "100" or (
+            not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
+        )
+        return not lossless
+    if kind == "JXL":
+        return not options.is_on("JXL_LOSSLESS", "YES")
+    return kind == "JPEG" or (dtype.startswith("float") and "NBITS" in wanted)

@@ -163,7 +163,7 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
     source = save("in.tif", noise((40, 50, 1)), transform=None, crs=None, then=place)
     points = read_info(source).place.gcps
     out = plan(source, **options)
-    target = tmp_path / f"out.{out.format}"
+    target = tmp_path / f"out.{options.get('format', 'tif')}"
     write(target, out, source)
     with rasterio.open(target) as file:
         assert [(p.row, p.col, p.x, p.y, p.z) for p in file.gcps[0]] == [
@@ -330,7 +330,7 @@ def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, n
     pixels, limits = noise((300, 300, 1), seed=1), resource.getrlimit(resource.RLIMIT_FSIZE)
     source = save("in.tif", pixels)
     out = plan(source, **options)
-    target = tmp_path / f"out.{out.format}"
+    target = tmp_path / f"out.{options.get('format', 'tif')}"
     with open_parts(target, out, {}) as (parts, _):
         write_parts(parts, source)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))

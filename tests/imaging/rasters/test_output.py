@@ -31,7 +31,7 @@ PIXELS = np.zeros((30, 40, 3), np.uint8)
 
 COLOURS = ("red", "green", "blue")
 RGB = OutputProfile(
-    format="tif",
+    driver="GTiff",
     height=4000,
     width=6000,
     dtype="uint8",
@@ -152,7 +152,6 @@ def test_a_transform_counts_for_more_than_control_points(save):
     whole = Window(top=0, left=0, height=3, width=4)
     out = make_output(info, choose_layout(info), whole, 2, OutputOptions())
     assert out.place.gcps == ()
-    assert out.notes == ["ground control points left out: the transform says the same"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,6 @@ def test_a_transform_counts_for_more_than_control_points(save):
         ({"creation": {"NBITS": "12"}}, False),
         ({"creation": {"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": "5"}}, True),
         ({"creation": {"COMPRESS": "LERC", "MAX_Z_ERROR": "0.0"}}, False),
-        ({"creation": {"COMPRESS": "DEFLATE", "MAX_Z_ERROR": "5"}}, False),
         ({"creation": {"DISCARD_LSB": "2,2,2"}}, True),
         ({"creation": {"DISCARD_LSB": "0"}}, False),
         ({"creation": {"COMPRESS": "JXL"}, "cog": True}, False),
@@ -355,5 +353,6 @@ def test_sizes_of_blocks_are_numbers(creation):
 
 
 def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
-    options = creation_options(RGB, OutputOptions(cog=True, creation={"LEVEL": "9"}), "ZSTD")
+    profile = replace(RGB, driver="COG")
+    options = creation_options(profile, OutputOptions(creation={"LEVEL": "9"}), "ZSTD")
     assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("ZSTD", "YES", "9")
