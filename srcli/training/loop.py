@@ -76,35 +76,6 @@ class Hooks:
     progress: Progress = field(default_factory=NoProgress)
 
 
-class AverageMeter:
-    """Collect scalars of iterations; values are copied from the device only when read."""
-
-    def __init__(self) -> None:
-        self._values: list[Mapping[str, Tensor]] = []
-        self._start = time.monotonic()
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Add the scalars of one iteration, such as its loss."""
-        self._values.append(values)
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last call of ``take``."""
-        return time.monotonic() - self._start
-
-    def take(self) -> tuple[dict[str, float], int, float] | None:
-        """Return means, number and iterations a second since the last call, and begin anew."""
-        values, speed = self._values, len(self._values) / max(self.age, 1e-9)
-        if not values:
-            return None
-        self._values, self._start = [], time.monotonic()
-        columns = [torch.stack([each[name] for each in values]).mean() for name in values[0]]
-        means = dict(zip(values[0], torch.stack(columns).tolist(), strict=True))
-        if not all(map(math.isfinite, means.values())):
-            raise diverged()
-        return means, len(values), speed
-
-
 @dataclass(kw_only=True, eq=False)
 class Trainer:
     """Train one network by a recipe; construct, then ``run``.
@@ -133,8 +104,6 @@ class Trainer:
         self.position = Position()
         self.state_file = self.folder / "state.safetensors"
         self.log_file = self.folder / "log.jsonl"
-        self._recent, self._since_log = AverageMeter(), AverageMeter()
-        self._now = self._saved = time.monotonic()
         self._done = 0.0
         """Fraction of the stage that was done before the iteration."""
 
@@ -205,8 +174,9 @@ class Trainer:
         )
         with closing(task):
             task.advance(budget.done(position.step, position.elapsed))
-            self._recent, self._since_log = AverageMeter(), AverageMeter()
-            self._now = self._saved = time.monotonic()
+            self._values: list[Mapping[str, Tensor]] = []
+            """Losses and the like of all iterations since the last entry of the log."""
+            self._now = self._saved = self._logged = self._shown = time.monotonic()
             while (done := budget.progress(position.step, position.elapsed)) < 1:
                 before = budget.done(position.step, position.elapsed)
                 self._done = done
@@ -253,14 +223,14 @@ class Trainer:
         if self.team.rank:
             return False, 0.0, False
         position = self.position
-        self._recent.add(values)
-        self._since_log.add(values)
-        log = position.step % LOG_STEPS == 0
-        if (log or self._recent.age >= DESCRIBE_SECONDS) and (recent := self._recent.take()):
-            means, _, speed = recent
+        self._values.append(values)
+        log, now = position.step % LOG_STEPS == 0, time.monotonic()
+        if log or now - self._shown >= DESCRIBE_SECONDS:
+            means, speed = self._means()
             losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
             best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
             task.describe(f"{losses}  {speed:.2f} it/s{best}")
+            self._shown = now
         if log:
             self._log()
         return self._validation_is_due(), *self._look_at_clock()
@@ -280,13 +250,24 @@ class Trainer:
         self._now = now
         return elapsed, now - self._saved >= self.checkpoint_seconds
 
+    def _means(self) -> tuple[dict[str, float], float]:
+        """Return means and iterations a second since the last entry; waits for the device."""
+        names = self._values[0]
+        columns = [torch.stack([each[name] for each in self._values]).mean() for name in names]
+        means = dict(zip(names, torch.stack(columns).tolist(), strict=True))
+        if not all(map(math.isfinite, means.values())):
+            raise diverged()
+        return means, len(self._values) / max(time.monotonic() - self._logged, 1e-9)
+
     def _log(self) -> None:
-        """Write the means since the last entry; progress has means of its own."""
-        if span := self._since_log.take():
-            means, count, speed = span
+        """Write the means since the last entry."""
+        if self._values:
+            means, speed = self._means()
             rate = rate_at(self.recipe.stages[self.position.stage], self._done)
             # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
+            count = len(self._values)
             entry = {**means, "rate": rate, "per_second": round(speed, 3), "iterations": count}
+            self._values, self._logged = [], time.monotonic()
             self._write("train", entry)
 
     def validate(self) -> None:
