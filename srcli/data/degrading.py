@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from srcli.imaging.degrading import (
     DegradationChain,
-    GaussianBlur,
-    JpegFile,
     Resampling,
-    SensorNoise,
-    UnsharpMask,
+    add_noise,
+    blur,
+    sharpen,
+    through_jpeg,
 )
 from srcli.imaging.resize import mirrored
 from srcli.recipes.degradation import Blur, Degradation, Noise, Resize, Sharpen
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.data.training_set import Pairs
-    from srcli.imaging.degrading import DegradationStep
+    from srcli.imaging.degrading import Array
     from srcli.recipes.degradation import Piece
 
 MCU = 16
@@ -56,18 +57,20 @@ def _one_of(names: Sequence[str], random: np.random.Generator) -> str:
 
 def _draw_piece(
     piece: Piece, random: np.random.Generator, pixels: int
-) -> DegradationStep | Resampling | None:
+) -> partial[Array] | Resampling | None:
     """Draw one piece, or none; ``pixels`` are the picture's pixels per LR pixel."""
     if random.random() >= piece.probability:
         return None
     if isinstance(piece, Blur):
-        return GaussianBlur(
+        return partial(
+            blur,
             sigma=pixels * random.uniform(*piece.sigma),
             aspect=random.uniform(*piece.aspect),
             angle=random.uniform(*piece.angle),
         )
     if isinstance(piece, Noise):
-        return SensorNoise(
+        return partial(
+            add_noise,
             sigma=random.uniform(*piece.sigma),
             shot=random.uniform(*piece.shot),
             gray=random.random() < piece.gray and not piece.colour,
@@ -75,17 +78,12 @@ def _draw_piece(
             size=random.uniform(*piece.size) if piece.size[1] > 1 else 1.0,
         )
     if isinstance(piece, Sharpen):
-        return UnsharpMask(
-            sigma=pixels * random.uniform(*piece.sigma), amount=random.uniform(*piece.amount)
-        )
+        sigma = pixels * random.uniform(*piece.sigma)
+        return partial(sharpen, sigma=sigma, amount=random.uniform(*piece.amount))
     if isinstance(piece, Resize):
-        return Resampling(
-            factor=random.uniform(*piece.factor), filter=_one_of(piece.filters, random)
-        )
-    low, high = piece.quality
-    return JpegFile(
-        quality=int(random.integers(low, high + 1)), subsampled=random.random() < piece.subsampling
-    )
+        return Resampling(random.uniform(*piece.factor), _one_of(piece.filters, random))
+    quality, subsampled = random.integers(*piece.quality, endpoint=True), random.random()
+    return partial(through_jpeg, quality=int(quality), subsampled=subsampled < piece.subsampling)
 
 
 def degrade(

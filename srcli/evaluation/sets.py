@@ -20,7 +20,7 @@ from srcli.data.pictures import HR_FOLDER, refuse_twins
 from srcli.data.training_set import require_size
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.degrading import JpegFile
+from srcli.imaging.degrading import through_jpeg
 from srcli.imaging.photograph import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import mod_crop, resize, to_dtype
@@ -299,15 +299,17 @@ class Chain:
     description: str
     luma_only: bool = False
     """Pictures hold Y in all channels, so that networks on RGB cannot be run."""
-    jpeg: JpegFile | None = None
-    """Compression of LR before models get it; None for none."""
+    jpeg: int | None = None
+    """Quality of the JPEG (4:2:0) that LR becomes before models get it; None for none."""
 
     def prepare(
         self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
     ) -> tuple[Array, Array]:
         """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
         if not self.luma_only:
-            return hr, lr if self.jpeg is None else self.jpeg.apply(lr)
+            if self.jpeg is not None:
+                lr = through_jpeg(lr, quality=self.jpeg, subsampled=True)
+            return hr, lr
         if lr_from_file:
             raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
         y = self.to_compared(hr, gray=gray)

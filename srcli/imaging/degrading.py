@@ -173,123 +173,100 @@ def _products(
     return np.concatenate(parts, axis=2).reshape(-1, *lines.shape[1:])
 
 
-@dataclass(frozen=True, kw_only=True)
-class GaussianBlur:
-    """Gaussian blur with mirrored edges; numbers as in ``srcli.recipes.degradation.Blur``.
+def gaussian(sigma: float, aspect: float = 1.0, angle: float = 0.0) -> NDArray[np.float64]:
+    """Return the weights (K, K), K odd, of a Gaussian blur; they sum to 1.
 
-    The standard deviation is in pixels of the picture it is applied to.
+    They are made from the contrast that a Gaussian leaves at each frequency: samples of a Gaussian
+    of less than half a pixel would blur far less than asked.
     """
-
-    sigma: float
-    aspect: float = 1.0
-    angle: float = 0.0
-
-    @property
-    def reach(self) -> int:
-        """Radius of the kernel in pixels."""
-        return max(math.ceil(REACH_SIGMAS * self.sigma), 2) if self.sigma > 0 else 0
-
-    def kernel(self) -> NDArray[np.float64]:
-        """Return the weights (2 * reach + 1, 2 * reach + 1), which sum to 1.
-
-        They are made from the contrast that a Gaussian leaves at each frequency: samples of a
-        Gaussian of less than half a pixel would blur far less than asked.
-        """
-        frequencies = 2 * math.pi * np.fft.fftfreq(2 * self.reach + 1)
-        y, x = np.meshgrid(frequencies, frequencies, indexing="ij")
-        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        along, across = x * cos + y * sin, (y * cos - x * sin) * self.aspect
-        contrast = np.exp(-0.5 * self.sigma**2 * (along**2 + across**2))
-        return np.fft.fftshift(np.fft.ifft2(contrast).real)
-
-    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
-        """Return the blurred picture (H, W, 3), not rounded."""
-        return filtered(picture, self.kernel())
+    reach = max(math.ceil(REACH_SIGMAS * sigma), 2) if sigma > 0 else 0
+    frequencies = 2 * math.pi * np.fft.fftfreq(2 * reach + 1)
+    y, x = np.meshgrid(frequencies, frequencies, indexing="ij")
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along, across = x * cos + y * sin, (y * cos - x * sin) * aspect
+    contrast = np.exp(-0.5 * sigma**2 * (along**2 + across**2))
+    return np.fft.fftshift(np.fft.ifft2(contrast).real)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SensorNoise:
-    """Gaussian noise of a sensor; numbers as in ``srcli.recipes.degradation.Noise``."""
-
-    sigma: float
-    shot: float = 0.0
-    gray: bool = False
-    colour: bool = False
-    size: float = 1.0
-
-    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
-        """Return the picture (H, W, 3) with noise, not rounded."""
-        values = picture.astype(np.float32)
-        height, width, channels = values.shape
-        coarse = [max(round(side / self.size), 1) for side in (height, width)]
-        shape = (*coarse, 1 if self.gray else channels)
-        noise = self.sigma * random.standard_normal(shape, dtype=np.float32)
-        if self.colour:
-            noise -= noise.mean(axis=2, keepdims=True)
-        if self.size > 1:
-            noise = resampled(noise, (height, width), "bicubic")
-        if self.shot > 0:
-            light = values.mean(axis=2, keepdims=True) if self.gray else values
-            light = np.maximum(light, 0) / MID_GRAY
-            noise = noise * np.sqrt((1 - self.shot) + self.shot * light)
-        result: NDArray[np.float32] = values + noise
-        return result
+# Steps of a degradation take (H, W, 3) of 0 to 255 and a source of random numbers, and return the
+# picture of that size, which is rounded by a JPEG alone. Other numbers are those of the pieces of
+# ``srcli.recipes.degradation``, drawn.
 
 
-@dataclass(frozen=True, kw_only=True)
-class JpegFile:
-    """JPEG compression, with colours at half the resolution (4:2:0) if ``subsampled``.
-
-    The blocks begin at the picture's corner.
-    """
-
-    quality: int
-    subsampled: bool = False
-
-    def apply(self, picture: Array, _: np.random.Generator | None = None) -> NDArray[np.uint8]:
-        """Return the picture (H, W, 3), rounded to 8 bits, as decoded from the file."""
-        stream, subsampling = io.BytesIO(), 2 if self.subsampled else 0
-        rounded = Image.fromarray(np.ascontiguousarray(round_levels(picture)))
-        rounded.save(stream, "JPEG", quality=self.quality, subsampling=subsampling)
-        with Image.open(stream) as image:
-            return np.asarray(image.convert("RGB"))
+def blur(
+    picture: Array,
+    random: np.random.Generator,
+    *,
+    sigma: float,
+    aspect: float = 1.0,
+    angle: float = 0.0,
+) -> NDArray[np.float32]:
+    """Blur with a Gaussian, edges mirrored; sigma is in pixels of this picture."""
+    return filtered(picture, gaussian(sigma, aspect, angle))
 
 
-@dataclass(frozen=True, kw_only=True)
-class UnsharpMask:
-    """Sharpening as cameras and programs do it, without a threshold."""
+def add_noise(
+    picture: Array,
+    random: np.random.Generator,
+    *,
+    sigma: float,
+    shot: float = 0.0,
+    gray: bool = False,
+    colour: bool = False,
+    size: float = 1.0,
+) -> NDArray[np.float32]:
+    """Add the Gaussian noise of a sensor."""
+    values = picture.astype(np.float32)
+    height, width, channels = values.shape
+    coarse = [max(round(side / size), 1) for side in (height, width)]
+    noise = sigma * random.standard_normal((*coarse, 1 if gray else channels), dtype=np.float32)
+    if colour:
+        noise -= noise.mean(axis=2, keepdims=True)
+    if size > 1:
+        noise = resampled(noise, (height, width), "bicubic")
+    if shot > 0:
+        light = values.mean(axis=2, keepdims=True) if gray else values
+        noise = noise * np.sqrt((1 - shot) + shot * (np.maximum(light, 0) / MID_GRAY))
+    result: NDArray[np.float32] = values + noise
+    return result
 
-    sigma: float
-    """Standard deviation of the blur, in pixels."""
-    amount: float
 
-    def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.float32]:
-        """Return the sharpened picture (H, W, 3), not rounded."""
-        blurred = GaussianBlur(sigma=self.sigma).apply(picture, random)
-        values = picture.astype(np.float32)
-        return values + self.amount * (values - blurred)
+def through_jpeg(
+    picture: Array,
+    random: np.random.Generator | None = None,
+    *,
+    quality: int,
+    subsampled: bool = False,
+) -> NDArray[np.uint8]:
+    """Save a JPEG whose blocks begin at the corner, colours perhaps at half the size (4:2:0)."""
+    stream, rounded = io.BytesIO(), Image.fromarray(np.ascontiguousarray(round_levels(picture)))
+    rounded.save(stream, "JPEG", quality=quality, subsampling=2 if subsampled else 0)
+    with Image.open(stream) as image:
+        return np.asarray(image.convert("RGB"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resampling:
-    """A change of size between two steps by one of ``FILTERS``."""
+def sharpen(
+    picture: Array, random: np.random.Generator, *, sigma: float, amount: float
+) -> NDArray[np.float32]:
+    """Sharpen as cameras and programs do, by an unsharp mask without a threshold."""
+    values = picture.astype(np.float32)
+    return values + amount * (values - blur(picture, random, sigma=sigma))
+
+
+class Resampling(NamedTuple):
+    """A change of size between two steps, to so many pixels per pixel, by one of ``FILTERS``."""
 
     factor: float
-    """Pixels that one pixel becomes along an axis."""
     filter: str
-
-
-DegradationStep = GaussianBlur | SensorNoise | JpegFile | UnsharpMask
-"""One operation on one picture that keeps its size, all random numbers drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationChain:
-    """Steps before and after a downscale."""
+    """Steps before and after a downscale, all numbers of which but the noise are drawn."""
 
     scale: int
-    before: tuple[DegradationStep, ...] = ()
-    after: tuple[DegradationStep | Resampling, ...] = ()
+    before: tuple[partial[Array], ...] = ()
+    after: tuple[partial[Array] | Resampling, ...] = ()
     filter: str = "bicubic"
     """Of the downscale: a name of ``FILTERS``; ``bicubic`` is MATLAB's."""
 
@@ -314,10 +291,10 @@ class DegradationChain:
         else:
             # A blur at the end of the steps on HR is merged into the downscale.
             steps, kernel = self.before, np.ones((1, 1))
-            if steps and isinstance(blur := steps[-1], GaussianBlur):
-                steps, kernel = steps[:-1], blur.kernel()
+            if steps and steps[-1].func is blur:
+                steps, kernel = steps[:-1], gaussian(**steps[-1].keywords)
             for step in steps:
-                values = step.apply(values, random)
+                values = step(values, random)
             if self.filter == "bicubic" and not later:
                 values = filtered(values, kernel, self.scale)
             else:
@@ -326,7 +303,7 @@ class DegradationChain:
             if isinstance(change, Resampling):
                 values = resampled(values, later.pop(0), change.filter)
             else:
-                values = change.apply(values, random)
+                values = change(values, random)
         return round_levels(values)
 
 

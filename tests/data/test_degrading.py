@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from srcli.errors import RecipeError
 from srcli.imaging.degrading import (
     FILTERS,
     DegradationChain,
-    GaussianBlur,
-    JpegFile,
-    SensorNoise,
+    Resampling,
+    add_noise,
+    blur,
     filtered,
+    gaussian,
+    through_jpeg,
 )
 from srcli.imaging.resize import downscale
 from srcli.recipes.degradation import (
@@ -73,11 +76,16 @@ def test_all_draws_keep_to_the_ranges_and_use_them(name, place):
         assert share(len(steps), piece.probability)
         for field in RANGES[type(piece)]:
             unit = scale if (place, field) == ("before", "sigma") else 1
-            assert within([getattr(step, field) / unit for step in steps], *getattr(piece, field))
+            drawn = [
+                getattr(step, field) if isinstance(step, Resampling) else step.keywords[field]
+                for step in steps
+            ]
+            assert within([value / unit for value in drawn], *getattr(piece, field))
         if isinstance(piece, Noise) and not piece.colour:
-            assert share(sum(step.gray for step in steps), piece.gray, len(steps))
+            assert share(sum(step.keywords["gray"] for step in steps), piece.gray, len(steps))
         if isinstance(piece, Jpeg):
-            assert share(sum(step.subsampled for step in steps), piece.subsampling, len(steps))
+            count = sum(step.keywords["subsampled"] for step in steps)
+            assert share(count, piece.subsampling, len(steps))
         if isinstance(piece, Resize):
             assert {step.filter for step in steps} == set(FILTERS)
     filters = {draw(DEGRADATIONS[name], scale, random).filter for _ in range(DRAWS)}
@@ -108,7 +116,8 @@ def test_a_resize_before_the_downscale_is_refused():
 def test_pieces_are_applied_in_their_order():
     order = (Jpeg(quality=(80, 80)), Noise(sigma=(1, 1)), Jpeg(quality=(70, 70)))
     chain = draw(Degradation(after=order), 2, source())
-    assert [type(step) for step in chain.after] == [JpegFile, SensorNoise, JpegFile]
+    steps = [step.func for step in chain.after if isinstance(step, partial)]
+    assert steps == [through_jpeg, add_noise, through_jpeg]
     never = Degradation(before=(Blur(sigma=(1, 1), probability=0.0),))
     assert draw(never, 2, source()) == DegradationChain(scale=2)
 
@@ -134,9 +143,9 @@ def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
     # A wave of LR's Nyquist frequency whose extremes lie where LR pixels do.
     positions = (np.arange(64 * scale) + 0.5) / scale - 0.5
     wave = np.repeat(np.cos(np.pi * positions)[None, :, None], 16 * scale, axis=0)
-    (blur,) = degradation.before
-    for sigma, contrast in zip(blur.sigma, (sharpest, softest), strict=True):
-        kernel = GaussianBlur(sigma=sigma * scale).kernel()
+    (piece,) = degradation.before
+    for sigma, contrast in zip(piece.sigma, (sharpest, softest), strict=True):
+        kernel = gaussian(sigma=sigma * scale)
         made = filtered(wave, kernel, scale)[4:-4, 4:-4]
         assert np.abs(made).mean() == pytest.approx(contrast, abs=0.01)
 
@@ -181,8 +190,8 @@ def test_pairs_keep_hr_and_each_has_its_own_draw(astronaut):
 def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
     picture = np.tile(astronaut, (2, 2, 1)) if scale == 4 else astronaut
     patch = min(side // scale for side in picture.shape[:2]) - 16
-    blur = GaussianBlur(sigma=0.6 * scale, aspect=0.7, angle=30)
-    chain = DegradationChain(scale=scale, before=(blur,), after=(GaussianBlur(sigma=0.4),))
+    wide, slight = partial(blur, sigma=0.6 * scale, aspect=0.7, angle=30), partial(blur, sigma=0.4)
+    chain = DegradationChain(scale=scale, before=(wide,), after=(slight,))
     whole = chain.apply(picture, source())
     made = degraded_patch(picture, corner, patch, chain, source())
     rows, columns = (slice(at, at + patch) for at in corner)
@@ -195,7 +204,7 @@ def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
 
 def test_blocks_lie_anywhere_and_patch_borders_are_those_of_a_larger_patch(astronaut):
     picture = np.tile(astronaut, (2, 2, 1))
-    chain = DegradationChain(scale=2, after=(JpegFile(quality=30, subsampled=True),))
+    chain = DegradationChain(scale=2, after=(partial(through_jpeg, quality=30, subsampled=True),))
 
     def made(top, left, patch, seed):
         return degraded_patch(picture, (top, left), patch, chain, source(seed))

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 from srcli.imaging.condition import VISIBLE, blockiness, judge, noise_level, sharpness
-from srcli.imaging.degrading import GaussianBlur, SensorNoise, round_levels
+from srcli.imaging.degrading import add_noise, blur, round_levels
 from srcli.imaging.resize import downscale
 
 
@@ -45,10 +45,10 @@ def test_only_compression_shows_blocks_wherever_they_begin(picture):
 
 
 def test_blur_takes_sharpness_and_noise_does_not(picture):
-    blurred = [GaussianBlur(sigma=sigma).apply(picture, source()) for sigma in (0.6, 0.9, 1.4)]
+    blurred = [blur(picture, source(), sigma=sigma) for sigma in (0.6, 0.9, 1.4)]
     figures = [sharpness(gray(each)) for each in (picture, *blurred)]
     assert figures == sorted(figures, reverse=True)
-    noisy = SensorNoise(sigma=5).apply(picture, source())
+    noisy = add_noise(picture, source(), sigma=5)
     assert sharpness(gray(noisy)) == pytest.approx(figures[0], abs=0.05)
     steps = np.repeat(np.repeat(np.eye(16, dtype=np.float32) * 200, 8, axis=0), 8, axis=1)
     assert sharpness(steps) == pytest.approx(1)
@@ -58,8 +58,8 @@ def test_blur_takes_sharpness_and_noise_does_not(picture):
 
 @pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])
 def test_noise_is_measured_and_texture_is_none(sigma):
-    smooth = GaussianBlur(sigma=12).apply(data.astronaut(), source())
-    noisy = SensorNoise(sigma=sigma, gray=True).apply(smooth, source())
+    smooth = blur(data.astronaut(), source(), sigma=12)
+    noisy = add_noise(smooth, source(), sigma=sigma, gray=True)
     assert noise_level(gray(noisy)) == pytest.approx(sigma, rel=0.25)
     assert noise_level(gray(smooth)) < 0.5
     assert noise_level(np.full((80, 80), 255, np.float32)) == 0
@@ -77,8 +77,8 @@ def test_one_word_for_every_kind_of_picture(picture, kind):
 
     assert judge(stored(picture)) == "clean"
     assert judge(stored(as_jpeg(picture, 50))) == "blocks"
-    assert judge(stored(GaussianBlur(sigma=1.2).apply(picture, source()))) == "soft"
-    assert judge(stored(SensorNoise(sigma=8, gray=True).apply(picture, source()))) == "noise"
+    assert judge(stored(blur(picture, source(), sigma=1.2))) == "soft"
+    assert judge(stored(add_noise(picture, source(), sigma=8, gray=True))) == "noise"
     assert judge(stored(picture // 64 * 64)) == "drawing"
 
 

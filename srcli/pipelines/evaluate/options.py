@@ -8,7 +8,7 @@ from pathlib import Path
 from srcli.errors import UsageError, did_you_mean
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.evaluation.sets import CHAINS, Chain
-from srcli.imaging.degrading import KERNELS, JpegFile, ResizeKernel
+from srcli.imaging.degrading import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
 
@@ -82,7 +82,7 @@ class EvalOptions:
         return Chain(
             f"jpeg{self.jpeg}",
             f"uint8 RGB in and out, LR from a JPEG of quality {self.jpeg} (4:2:0)",
-            jpeg=JpegFile(quality=self.jpeg, subsampled=True),
+            jpeg=self.jpeg,
         )
 
     @property
