@@ -60,43 +60,26 @@ class Format:
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
 _NO_DPI = _ALL - {"dpi"}
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 _KNOWN = (
     Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
     # libjpeg stops at 65,500, a little below what the file format could say
+    Format("jpg", _JPEG_SUFFIXES, metadata=_ALL, largest_side=65_500, default_quality=95),
     Format(
-        "jpg",
-        (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-        metadata=_ALL,
-        largest_side=65_500,
-        default_quality=95,
-    ),
-    Format(
-        "webp",
-        (".webp",),
-        alpha=True,
-        gray=False,
-        metadata=_NO_DPI,
-        largest_side=16_383,
-        animated=True,
-        default_quality=95,
+        "webp", (".webp",), alpha=True, gray=False, metadata=_NO_DPI,
+        largest_side=16_383, animated=True, default_quality=95,
     ),
     # the limits beyond which libavif's decoder, as Pillow sets it up, refuses a file
     Format(
-        "avif",
-        (".avif", ".avifs"),
-        alpha=True,
-        gray=False,
-        metadata=_NO_DPI,
-        largest_side=32_768,
-        largest_area=16_384**2,
-        default_quality=90,
+        "avif", (".avif", ".avifs"), alpha=True, gray=False, metadata=_NO_DPI,
+        largest_side=32_768, largest_area=16_384**2, default_quality=90,
     ),
     # 32-bit file size; 3 bytes a pixel and 54 of header leave 1.43 billion pixels
     Format("bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"}), largest_area=1_400_000_000),
     # 256 colours a frame; only animations are written as GIF unless --format asks for it
     Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
     Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
-)
+)  # fmt: skip
 
 FORMATS: dict[str, Format] = {
     known.name: known for known in _KNOWN if known.name != "avif" or features.check("avif")

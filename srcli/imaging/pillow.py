@@ -25,12 +25,12 @@ from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from PIL import ImageFile
-
     from srcli.imaging.labels import ColourLabel
+
+    _Reader = Callable[[IO[bytes]], Image.Image]
 
 _READERS = {
     "jpg": "PIL.JpegImagePlugin:JpegImageFile",
@@ -49,8 +49,6 @@ tries every format there is."""
 _EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
 """Formats that further libraries read, in words, and what to install."""
 _LOCK = threading.RLock()
-_GRAY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "F"})
-_ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
 DEEP_JPEG_BITS = 12
@@ -103,7 +101,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
     """
     module, _, attribute = _READERS[name].partition(":")
     try:
-        reader: type[ImageFile.ImageFile] = getattr(import_module(module), attribute)
+        reader: _Reader = getattr(import_module(module), attribute)
     except ImportError:
         words, package = _EXTRA[name]
         raise PictureError(
@@ -119,7 +117,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             raise
 
 
-def _open_mended(name: str, data: bytes, reader: type[ImageFile.ImageFile]) -> Image.Image:
+def _open_mended(name: str, data: bytes, reader: _Reader) -> Image.Image:
     """Open a file of a kind that Pillow refuses."""
     if name == "bmp":
         return unusual.open_bmp(data)
@@ -170,7 +168,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes += _beside_jpeg(whole, stream)
     elif name == "gif" and frames > 1:
         notes += _check_canvas(path, image, stream)
-    channels = 1 if image.mode in _GRAY_MODES else 3
+    channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     icc, label = info.get("icc_profile") or None, None
     if name == "bmp":
         icc, label = unusual.colours_of_bmp(stream, channels, notes)
@@ -184,13 +182,14 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         width, height = (height, width) if orientation > 4 else (width, height)
     elif name == "jxl" and not vars(image)["jpeg"]:  # whose library does so, but for JPEGs inside
         orientation = 1
+    deep = f"{path}: gray values of more than 8 bits in {name} are not read; convert it to PNG"
     return Picture(
         path=path,
         format=name,
         height=height,
         width=width,
         channels=channels,
-        has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
+        has_alpha=image.has_transparency_data,
         bits=16 if stretched else 8,
         frames=frames,
         orientation=orientation,
@@ -203,11 +202,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
             dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
             texts=comment_chunk(info.get("comment")),
         ),
-        refusal=(
-            f"{path}: gray values of more than 8 bits in {name} are not read; convert it to PNG"
-            if image.mode in ("I;16", "F")
-            else None
-        ),
+        refusal=deep if image.mode in ("I;16", "F") else None,
         warnings=tuple(notes),
     )
 
@@ -286,7 +281,8 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
         raise ValueError(f"pixels of kind {image.mode} are not known")
     else:
         plain = image.convert("L") if image.mode == "1" else image
-        wanted = ("L" if image.mode in _GRAY_MODES else "RGB") + "A" * image.has_transparency_data
+        gray = Image.getmodebase(image.mode) == "L"
+        wanted = ("L" if gray else "RGB") + "A" * image.has_transparency_data
         plain = plain if plain.mode == wanted else plain.convert(wanted)
     (width, height), channels = plain.size, len(plain.getbands())
     colours = 1 if channels < 3 else 3

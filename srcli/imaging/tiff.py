@@ -32,7 +32,7 @@ _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338
 _RESOLUTION = (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)
 _COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
 _PLANES, _SEPARATE = 284, 2
-_WHITE_IS_0, _YCBCR, _LAB = 0, 6, 8
+_WHITE_IS_0, _YCBCR = 0, 6
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
@@ -54,9 +54,7 @@ _DESCRIPTIVE = frozenset(
 # Pixel sizes, and a pointer to a further directory.
 _NOT_CARRIED = frozenset({0xA002, 0xA003, 0xA005})
 _RASTER_TAGS = {
-    33550: "a place on the map (GeoTIFF)",
-    33922: "a place on the map (GeoTIFF)",
-    34264: "a place on the map (GeoTIFF)",
+    **dict.fromkeys((33550, 33922, 34264), "a place on the map (GeoTIFF)"),
     34735: "a coordinate system (GeoTIFF)",
     50844: "a sensor model (RPC)",
     42112: "GDAL's tags",
@@ -97,41 +95,76 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     tags, layout, following = _read_tags(stream)
     values = _structure(tags)
     pages = _further_pages(stream, following, layout)
-    picture = Picture(
-        path=path,
-        format="tif",
-        height=values[_HEIGHT][0],
-        width=values[_WIDTH][0],
-        channels=values[_SAMPLES][0],
-        bits=values[_BITS][0],
-        frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
-        orientation=values[exif.ORIENTATION][0],
-    )
+    bits, kinds, samples = values[_BITS], values[_SAMPLE_FORMAT], values[_SAMPLES][0]
+    model, colours = _MODELS.get(values[_MODEL][0], ("", 0))
+    # format 4 is "undefined", which is taken as a whole number
+    depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in kinds}
+    spare = samples - colours
+    wrong = {
+        "bands of unknown meaning": not model or spare < 0 or (spare > 1 and model != "CMYK"),
+        "values of a kind that srx does not read": others or not depth or len(set(bits)) > 1,
+        f"{model} colours in over 8 bits": depth > 8 and model not in ("gray", "RGB", "CMYK"),
+    }
+    bands = f"{samples} band(s) of {bits[0]} bits"
+    refusal = None
+    if what := next((text for text, found in wrong.items() if found), None):
+        refusal = (
+            f"{path}: this TIFF has {what} ({bands}, sample format {kinds[0]}, photometric "
+            f"{values[_MODEL][0]}); convert it to gray or RGB of 8 or 16 bits"
+        )
+    height, width = values[_HEIGHT][0], values[_WIDTH][0]
     reasons = {
         **{reason: True for tag, reason in _RASTER_TAGS.items() if tag in tags},
         "a mask of valid pixels": any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]),
-        "64-bit floats": values[_SAMPLE_FORMAT][0] == 3 and picture.bits == 64,
-        "more pixels than a photograph": picture.height * picture.width > LARGEST_AREA,
+        "64-bit floats": kinds[0] == 3 and bits[0] == 64,
+        "more pixels than a photograph": height * width > LARGEST_AREA,
+        # as a raster, the bands of Lab would be taken for red, green and blue
+        f"{bands}, of a kind that photographs have not": refusal and model != "LAB",
     }
-    bands = f"{picture.channels} band(s) of {picture.bits} bits"
-    described = _exif(stream, tags, layout)
-    picture = _as_photograph(picture, values)
-    # as a raster, the bands of Lab would be taken for red, green and blue
-    unusual = picture.refusal is not None and values[_MODEL] != [_LAB]
-    reasons[f"{bands}, of a kind that photographs have not"] = unusual
-    raster = next((reason for reason, found in reasons.items() if found), None)
-    if picture.refusal is not None:  # what an output is known by stays
-        return replace(picture, raster=raster, metadata=Metadata(exif=described))
-    lost = {_IPTC: "IPTC captions", _GEO_KEYS: "position on the map (GeoTIFF)"}
-    notes = [f"{what} left out" for tag, what in lost.items() if tag in tags]
-    metadata = Metadata(
+    picture = Picture(
+        path=path,
+        format="tif",
+        height=height,
+        width=width,
+        channels=samples,
+        bits=bits[0],
+        frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
+        orientation=values[exif.ORIENTATION][0],
+        raster=next((reason for reason, found in reasons.items() if found), None),
+        refusal=refusal,
+        metadata=Metadata(exif=_exif(stream, tags, layout)),  # what an output is known by
+    )
+    if refusal is not None:
+        return picture
+    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
+    unsaid = [] if model in ("gray", "RGB", "palette") else [0]
+    has_alpha = spare == 1 and model != "YCbCr" and values.get(_EXTRA, unsaid) != [0]
+    converted, channels = model in ("CMYK", "LAB"), 1 if model == "gray" else 3
+    losses = {
+        "a band of unknown meaning is left out": spare and not has_alpha,
+        f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}": converted,
+        f"values of {bits[0]} bits stretched to 16": depth == 16 and bits[0] < depth,
+        "64-bit floats rounded to 32 bits": bits[0] == 64,
+        "IPTC captions left out": _IPTC in tags,
+        "position on the map (GeoTIFF) left out": _GEO_KEYS in tags,
+    }
+    notes = [text for text, found in losses.items() if found]
+    described = _ICC in tags or converted
+    metadata = replace(
+        picture.metadata,
         icc=tags[_ICC].value if _ICC in tags else None,
-        colours=_label(tags, picture, notes) if _ICC not in tags else None,
-        exif=described,
+        colours=None if described else _label(tags, bits[0], channels, notes),
         xmp=tags[_XMP].value if _XMP in tags else None,
         dpi=_resolution(tags),
     )
-    return replace(picture, metadata=metadata, raster=raster, warnings=(*picture.warnings, *notes))
+    return replace(
+        picture,
+        channels=channels,
+        has_alpha=has_alpha,
+        bits=8 if model == "CMYK" else depth,
+        metadata=metadata,
+        warnings=tuple(notes),
+    )
 
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
@@ -248,70 +281,31 @@ def _structure(tags: dict[int, Entry]) -> dict[int, list[int]]:
 def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
     """Refuse a file that lacks a strip or a tile, which GDAL would take for empty."""
     end = stream.seek(0, os.SEEK_END)
-    parts = chain(
-        *(zip(tags[at], tags[length], strict=True) for at, length in _PLACES if at in tags)
-    )
-    if any(not length or at + length > end for at, length in parts):
-        raise ValueError("a part of its pixels is missing")
+    for at, length in _PLACES:
+        for place, size in zip(tags.get(at, ()), tags.get(length, ()), strict=True):
+            if not size or place + size > end:
+                raise ValueError("a part of its pixels is missing")
 
 
-def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
-    """Return the picture as ``read_pixels`` gives it, or with a reason why it cannot."""
-    samples, bits = picture.channels, values[_BITS]
-    formats, photometric = values[_SAMPLE_FORMAT], values[_MODEL][0]
-    model, colours = _MODELS.get(photometric, ("", 0))
-    # format 4 is "undefined", which is taken as a whole number
-    depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in formats}
-    spare = samples - colours
-    wrong = {
-        "bands of unknown meaning": not model or spare < 0 or (spare > 1 and model != "CMYK"),
-        "values of a kind that srx does not read": others or not depth or len(set(bits)) > 1,
-        f"{model} colours in over 8 bits": depth > 8 and model not in ("gray", "RGB", "CMYK"),
-    }
-    if any(wrong.values()):
-        what = next(text for text, found in wrong.items() if found)
-        refusal = (
-            f"{picture.path}: this TIFF has {what} ({samples} band(s) of {bits[0]} bits, sample "
-            f"format {formats[0]}, photometric {photometric}); convert it to gray or RGB of 8 or "
-            "16 bits"
-        )
-        return replace(picture, refusal=refusal)
-    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
-    unsaid = [] if model in ("gray", "RGB", "palette") else [0]
-    has_alpha = spare == 1 and model != "YCbCr" and values.get(_EXTRA, unsaid) != [0]
-    losses = {
-        "a band of unknown meaning is left out": spare and not has_alpha,
-        f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}": model
-        in ("CMYK", "LAB"),
-        f"values of {bits[0]} bits stretched to 16": depth == 16 and bits[0] < depth,
-        "64-bit floats rounded to 32 bits": bits[0] == 64,
-    }
-    return replace(
-        picture,
-        channels=1 if model == "gray" else 3,
-        has_alpha=has_alpha,
-        bits=8 if model == "CMYK" else depth,
-        warnings=tuple(text for text, found in losses.items() if found),
-    )
-
-
-def _label(tags: dict[int, Entry], picture: Picture, notes: list[str]) -> labels.ColourLabel | None:
+def _label(
+    tags: exif.Tags, bits: int, channels: int, notes: list[str]
+) -> labels.ColourLabel | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
     found = {
         tag: tags[tag].numbers
         for tag in (_TRANSFER, _WHITE, _PRIMARIES)
         if tag in tags and tags[tag].kind in _NUMBERS
     }
-    if not found or any("converted" in note for note in picture.warnings):
+    if not found:
         return None
     white, points = found.get(_WHITE, labels.SRGB[:2]), found.get(_PRIMARIES, labels.SRGB[2:])
     values = np.asarray(found.get(_TRANSFER, ()), np.float64) / 65535
-    length = 2 ** min(picture.bits, 16)
+    length = 2 ** (8 if bits <= 8 else 16)
     curves: list[Any] = [_DEFAULT_CURVE]
     if len(values) in (length, 3 * length):
         steps = np.linspace(0, length - 1, min(length, 4096))
         curves = [np.interp(steps, range(length), part) for part in values.reshape(-1, length)]
-    return labels.from_primaries((*white, *points), curves, picture.channels, notes)
+    return labels.from_primaries((*white, *points), curves, channels, notes)
 
 
 def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
