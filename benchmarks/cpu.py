@@ -21,6 +21,7 @@ import torch
 from openvino_by_hand import ByHand, Picture
 from timing_page import make_parser, write_page
 
+from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engines import EngineName, EngineOptions
 from srcli.metrics.machine import describe_machine, load_average, threads
@@ -31,7 +32,6 @@ from srcli.pipelines.bench import (
     busy_note,
     make_cases,
     make_speeds,
-    real_picture,
     time_rounds,
 )
 from srcli.ports.progress import NoTask

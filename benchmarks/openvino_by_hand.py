@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from srcli.evaluation.sets import real_picture
 from srcli.inference.openvino import import_openvino
 from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import load_model
-from srcli.pipelines.bench import real_picture
 
 Picture = NDArray[np.uint8]
 

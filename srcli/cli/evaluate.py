@@ -81,7 +81,9 @@ Messages:
 KINDS = {
     "N": click.INT,
     "tile": click.IntRange(min=16),
-    "jpeg": click.INT,
+    "shave": click.IntRange(min=0),
+    "resamples": click.IntRange(min=0),
+    "jpeg": click.IntRange(1, 100),
     "FILE": click.Path(path_type=Path, dir_okay=False),
     "DIRECTORY": click.Path(path_type=Path, file_okay=False),
 }

@@ -418,3 +418,13 @@ def _read_hr(picture: SetPicture) -> tuple[Array, bool]:
     pixels: Array = getattr(skimage.data, picture.name)()
     gray = pixels.ndim == 2
     return (_to_channels(pixels) if gray else pixels[..., :3]), gray
+
+
+def real_picture(height: int, width: int) -> NDArray[np.uint8]:
+    """Return a photograph of any size, (H, W, 3) uint8: scikit-image's astronaut, repeated."""
+    from skimage.data import astronaut
+
+    whole: NDArray[np.uint8] = astronaut()  # type: ignore[no-untyped-call]
+    rows, columns = np.arange(height) % len(whole), np.arange(width) % whole.shape[1]
+    picture: NDArray[np.uint8] = whole[np.ix_(rows, columns)]
+    return picture

@@ -86,7 +86,7 @@ def _require_one_shape(a: Array, b: Array) -> None:
         raise ValueError("empty pictures have no quality")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EvaluationProtocol:
     """Rules for comparing two 8-bit pictures."""
 
@@ -125,26 +125,20 @@ class EvaluationProtocol:
         return psnr(a, b), ssim(a, b)
 
 
-PROTOCOLS: dict[str, EvaluationProtocol] = {
-    "y": EvaluationProtocol(
-        name="y", description="BT.601 Y not rounded, gray as R=G=B", channel="y"
-    ),
+PROTOCOLS = {
+    "y": EvaluationProtocol("y", "BT.601 Y not rounded, gray as R=G=B", "y"),
     "y-classic": EvaluationProtocol(
-        name="y-classic",
-        description="BT.601 Y rounded, gray taken as luma (tables of 2014-2017)",
-        channel="y",
+        "y-classic",
+        "BT.601 Y rounded, gray taken as luma (tables of 2014-2017)",
+        "y",
         round_luma=True,
         gray_as_luma=True,
     ),
-    "rgb": EvaluationProtocol(
-        name="rgb", description="MSE and SSIM over R, G and B", channel="rgb"
-    ),
+    "rgb": EvaluationProtocol("rgb", "MSE and SSIM over R, G and B", "rgb"),
 }
 """By name; tables since about 2018 print ``y``."""
 
-LUMA_FLOAT = EvaluationProtocol(
-    name="luma-float", description="rounded BT.601 Y alone, gray taken as luma", channel="luma"
-)
+LUMA_FLOAT = EvaluationProtocol("luma-float", "rounded BT.601 Y alone, gray taken as luma", "luma")
 """Protocol of the chain that published rows of bicubic were computed with."""
 
 WEIGHTS = {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from srcli.errors import ModelError
 from srcli.evaluation.candidates import label_models
+from srcli.evaluation.sets import real_picture
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 METHOD = (
-    "Time: one picture (scikit-image's astronaut, mirrored to the size) from memory to memory "
+    "Time: one picture (scikit-image's astronaut, repeated to the size) from memory to memory "
     "through the engine, tiles and blending of srx upscale; every model and number format in turn, "
     "round by round, after a warm-up that does not count; median, fastest and slowest round. MACs: "
     "of the picture in one piece. Memory: the most that PyTorch held on a GPU beside the weights."
@@ -102,7 +103,7 @@ class BenchCase:
     tiling: Tiling
     plain: bool
     """fp32 in PyTorch's default layout, tile after tile."""
-    picture: NDArray[Any]
+    picture: NDArray[np.uint8]
     """(H, W, 3) uint8."""
     peak: int | None = None
     """Peak memory in bytes; measured by the run that warms up."""
@@ -214,16 +215,6 @@ def _load(model: str, scale: int, value_range: int | None, progress: Progress) -
     if network.needs_weights:
         progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
     return network
-
-
-def real_picture(height: int, width: int) -> NDArray[Any]:
-    """Return a photograph of any size, (H, W, 3) uint8: scikit-image's astronaut, mirrored."""
-    from skimage.data import astronaut
-
-    whole: NDArray[Any] = astronaut()  # type: ignore[no-untyped-call]
-    below, right = max(0, height - whole.shape[0]), max(0, width - whole.shape[1])
-    larger = np.pad(whole, ((0, below), (0, right), (0, 0)), mode="symmetric")
-    return np.ascontiguousarray(larger[:height, :width])
 
 
 def make_cases(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import torch
@@ -26,33 +26,33 @@ _OPTIONAL = ("openvino", "onnxruntime", "ray", "tensorboard", "piq", "spandrel",
 
 def describe_installation() -> dict[str, str]:
     """Return what a report of a fault needs, in words, by name; nothing is changed."""
-    half = half_type(choose_device("auto"), "auto")
-    free, disk = free_memory(), shutil.disk_usage(Path.cwd()).free
-    optional = {name: _version(name) for name in _OPTIONAL}
+    half, free = half_type(choose_device("auto"), "auto"), free_memory()
+    there = [name for name in _OPTIONAL if [*distributions(name=name)]]
+    weights = [
+        " ".join([name, *(f"x{scale}" for scale in scales)])
+        for name in MODELS
+        if (scales := [scale for scale in (2, 3, 4) if weights_path(name, scale).is_file()])
+    ]
+    data = os.environ.get("SRX_DATA", "")
+    sets = sorted(path.name for path in Path(data, "benchmarks").glob("*/"))
     return {
         "srx": f"{srcli.__version__} in {Path(srcli.__file__).parent}",
         "Python": f"{platform.python_version()} on {platform.platform()}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "optional libraries": ", ".join(f"{n} {v}" for n, v in optional.items() if v) or "none",
-        "not installed": ", ".join(n for n, v in optional.items() if not v) or "nothing",
+        "optional libraries": ", ".join(f"{name} {version(name)}" for name in there) or "none",
+        "not installed": ", ".join(n for n in _OPTIONAL if n not in there) or "nothing",
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
         "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
         "engines": "torch, openvino" if has_openvino() else "torch",
         "formats": ", ".join(FORMATS),
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
-        "free disk here": f"{disk / 1e9:.1f} GB",
+        "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
         "cache": str(cache_folder()),
-        "weights": _weights(),
-        "SRX_DATA": _data(),
+        "weights": ", ".join(weights) or "none: install srx again",
+        "SRX_DATA": (data and f"{data}, sets: {', '.join(sets) or 'none in benchmarks/'}")
+        or "not set",
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _devices() -> list[str]:
@@ -62,21 +62,3 @@ def _devices() -> list[str]:
         name = torch.cuda.get_device_name(index)
         found.append(f"cuda:{index} ({name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)")
     return [*found, "mps"] if torch.backends.mps.is_available() else found
-
-
-def _weights() -> str:
-    there = [
-        f"{name} " + " ".join(f"x{scale}" for scale in scales)
-        for name in MODELS
-        if (scales := [scale for scale in (2, 3, 4) if weights_path(name, scale).is_file()])
-    ]
-    return ", ".join(there) or "none: install srx again"
-
-
-def _data() -> str:
-    base = os.environ.get("SRX_DATA")
-    if not base:
-        return "not set"
-    folder = Path(base) / "benchmarks"
-    sets = sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
-    return f"{base}, sets: {', '.join(sets) or 'none in benchmarks/'}"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
+from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
@@ -167,13 +168,9 @@ def needs(network: Network) -> list[str]:
 
 
 def sample_picture(height: int, width: int) -> NDArray[np.float32]:
-    """Return a photograph (1, 3, H, W) in [0, 1], repeated where it is too small."""
-    from skimage import data
-
-    photo: NDArray[np.uint8] = data.astronaut()[:, 150:]  # type: ignore[no-untyped-call]
-    rows, columns = np.arange(height) % len(photo), np.arange(width) % photo.shape[1]
-    crop = photo[rows][:, columns].transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(crop, np.float32) / np.float32(255)
+    """Return a photograph (1, 3, H, W) in [0, 1]."""
+    picture = real_picture(height, width).transpose(2, 0, 1)[None]
+    return np.ascontiguousarray(picture, np.float32) / np.float32(255)
 
 
 def measure_parity(form: ExportedForm, run: Run, height: int, width: int) -> dict[str, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
 from srcli.recipes.files import load_recipe, write_json
 from srcli.recipes.published import name_key, published_rows
+from srcli.report.table import NOTHING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -282,25 +282,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-class Verdict(StrEnum):
-    """Verdict of a measured difference on the printed one; those after the third are none."""
-
-    SAME = "same sign"
-    """The difference is significant and has the sign of the printed one."""
-    OPPOSITE = "opposite sign"
-    UNDECIDED = "undecided"
-    """The difference is not significant after the correction."""
-    BASE = "base"
-    ONE_SEED = "none: one seed"
-    """Its interval is over pictures alone; another seed may well give the other sign."""
-    UNTRAINED = "none: too near bicubic"
-    """Base or variant is too little trained to ask."""
-    UNPRINTED = "none: no sign printed"
-    FAILED = "failed"
-    UNKNOWN = "–"
-    """It has not been measured."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class JudgedAblation:
     """A result with its comparisons: everything that a report shows."""
@@ -338,7 +319,7 @@ def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
         each["p"] = p
         if p < LEVEL:
             same = (each["found"]["mean"] > 0) == (each["printed"] > 0)
-            each["verdict"] = Verdict.SAME if same else Verdict.OPPOSITE
+            each["verdict"] = "same sign" if same else "opposite sign"
     return [
         JudgedAblation(result=result, comparisons=own, tests=len(tests))
         for result, own in zip(results, judged, strict=True)
@@ -346,24 +327,24 @@ def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
 
 
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> dict[str, Any]:
-    """Compare a variant with the base; a verdict of ``UNDECIDED`` is a test, with its plain p."""
+    """Compare a variant with the base; "undecided" is a test, with its plain p."""
     name = each.variant.name
     found = difference(result, name, dataset)
     printed = result.ablation.printed_difference(name, dataset)
     failed = [seed.failure for seed in each.seeds if seed.failure]
     p = None
     if name == result.ablation.base:
-        verdict = Verdict.FAILED if failed and len(failed) == len(each.seeds) else Verdict.BASE
+        verdict = "failed" if failed and len(failed) == len(each.seeds) else "base"
     elif found is None:
-        verdict = Verdict.FAILED if failed and not each.measured(dataset) else Verdict.UNKNOWN
+        verdict = "failed" if failed and not each.measured(dataset) else NOTHING
     elif not printed:
-        verdict = Verdict.UNPRINTED
-    elif found["seeds"] == 1:
-        verdict = Verdict.ONE_SEED
+        verdict = "none: no sign printed"
+    elif found["seeds"] == 1:  # its interval is over pictures alone
+        verdict = "none: one seed"
     elif not all(_is_trained(result, own, dataset) for own in (result.base, each)):
-        verdict = Verdict.UNTRAINED
+        verdict = "none: too near bicubic"
     else:
-        verdict, p = Verdict.UNDECIDED, found["p"]
+        verdict, p = "undecided", found["p"]
     own = {"found": found, "printed": printed, "verdict": verdict, "p": p}
     return {"set": dataset, "variant": name, **own}
 

@@ -41,7 +41,7 @@ class EvalOptions:
     engine, which gives equal figures everywhere."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown names, numbers out of range and options that contradict each other."""
+        """Refuse unknown names and options that contradict each other."""
         for option, names, table in (
             ("--protocol", (self.protocol or "y",), PROTOCOLS),
             ("--chain", (self.chain,), CHAINS),
@@ -52,21 +52,13 @@ class EvalOptions:
                 if name not in table:
                     hint = did_you_mean(name, table)
                     raise UsageError(f"{option} {name}{hint}: there are {', '.join(table)}")
-        luma = self.chain == LUMA_FLOAT.name
-        shave, jpeg = self.shave, self.jpeg
-        for message, wrong in {
-            f"--metrics: name at least one of {', '.join(METRICS)}": not self.metrics,
-            f"--shave must be at least 0, got {shave}": shave is not None and shave < 0,
-            f"--jpeg must be 1 to 100, got {jpeg}": jpeg is not None and not 1 <= jpeg <= 100,
-            f"--bootstrap must be at least 0, got {self.resamples}": self.resamples < 0,
-            "--chain luma-float has a protocol of its own; drop --protocol": luma
-            and self.protocol is not None,
-            "--chain luma-float makes LR by bicubic; drop --kernel": luma
-            and self.kernel != "bicubic",
-            "--chain luma-float rounds no LR; drop --jpeg": luma and jpeg is not None,
-        }.items():
-            if wrong:
-                raise UsageError(message)
+        if not self.metrics:
+            raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
+        if self.chain == LUMA_FLOAT.name:  # it makes LR by bicubic and does not round it
+            given = {"protocol": self.protocol, "jpeg": self.jpeg}
+            given |= {"kernel": self.kernel != "bicubic" or None}
+            for name in (name for name, value in given.items() if value is not None):
+                raise UsageError(f"--chain luma-float has a {name} of its own; drop --{name}")
         require_perceptual(name for name in self.metrics if METRICS[name].lower_is_better)
 
     @property
