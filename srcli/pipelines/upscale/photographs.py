@@ -26,6 +26,7 @@ from srcli.imaging.photograph import (
     LARGEST_IN_MEMORY,
     Metadata,
     Photograph,
+    Picture,
     empty_array,
     release,
 )
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.imaging.photograph import Picture
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -156,12 +156,11 @@ class PhotographJob:
     """One photograph between reading and writing."""
 
     item: Item
+    picture: Picture
     size: tuple[int, int]
     """Of the output: height, width."""
     passes: tuple[tuple[str, int], ...]
     """Model and scale of the passes that are left; a later one has a clean picture before it."""
-    quality: int | None
-    """Of the output, for lossy formats; None takes the format's default."""
     prepared: Prepared
     known: dict[str, Any]
     """Fields of its ``FileReport``: model, condition, warnings."""
@@ -237,10 +236,111 @@ class PhotographRun:
                 self._upscale_animation(item, picture)
         return rasters
 
+    def _loaded(
+        self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
+    ) -> Iterator[PhotographJob]:
+        for (item, _), future in reading:
+            with self.reporter.guard(item):
+                job = future.result()
+                self._engine(*job.key)  # here, where a picture may fail of it
+                yield job
+
+    def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
+        item, picture = opened
+        size, unwritable = check_output(item, picture, self.options)
+        photograph = read_photograph(picture)
+        model, condition = self.options.model, ""
+        if self.options.auto:
+            model, condition = choose_model(photograph, self.options)
+        first, *others = self.options.steps(model, picture.height, picture.width)
+        metadata = kept_metadata(photograph.metadata, picture, self.options, model)
+        prepared = prepare(replace(photograph, metadata=metadata))
+        warnings = (*prepared.warnings, *unwritable, *lost_metadata(item.format, metadata))
+        return PhotographJob(
+            item=item,
+            picture=picture,
+            size=size,
+            passes=((model, first), *((self.options.model, scale) for scale in others)),
+            prepared=prepared,
+            known={"model": model, "condition": condition, "warnings": warnings, "size": size},
+        )
+
     def _run(self, jobs: Iterable[PhotographJob]) -> None:
+        """Do the next pass of jobs, and all that follows."""
         # neighbours of one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda each: each.key):
-            self._run_jobs(key, group)
+            self._run(self._run_pass(key, group))
+
+    def _run_pass(
+        self, each: tuple[str, int, int], jobs: Iterable[PhotographJob]
+    ) -> list[PhotographJob]:
+        """Do a pass of jobs; return those that need another, or smaller tiles."""
+        running: dict[ImageJob, PhotographJob] = {}
+        key, scale, engine = each[:2], each[1], self._engine(*each)
+
+        def works() -> Iterator[ImageJob]:
+            """Cut pictures into tiles and reserve memory for their outputs."""
+            for job in jobs:
+                item = job.item
+                with self.reporter.guard(item):
+                    item.make_folder()
+                    job.work, job.enlarged = job.prepared.work(
+                        scale,
+                        self.tilings[key],
+                        str(item.source),
+                        folder=item.target.parent,
+                        spare=spare_channels(item.format, job.prepared.pixels.shape[2]),
+                    )
+                    job.started = time.monotonic()
+                    self.reporter.tiles.grow(job.work.tiles)
+                    running[job.work] = job
+                    yield job.work
+
+        again: list[PhotographJob] = []
+        larger: list[PhotographJob] = []
+        smaller = self.tilings[key].halved()
+        for work in run_stream(engine, works(), task=self.reporter.tiles):
+            job = running.pop(work)
+            if isinstance(work.error, TileTooLargeError) and smaller is not None:
+                again.append(job)
+            elif work.error is not None:
+                self.reporter.fail(job.item, work.error, job.started)
+            elif len(job.passes) > 1:
+                job.prepared = prepare(finish(job.prepared, job.enlarged, scale))
+                job.passes = job.passes[1:]
+                larger.append(job)
+            else:
+                self.writes.append((job, self.writers.submit(self._save, job)))
+                self._collect(self.options.workers)
+        if again and smaller is not None:
+            self.tilings[key] = smaller
+            self.reporter.progress.warn(
+                f"out of memory: going on with tiles of {smaller.tile} pixels"
+            )
+        return [*again, *larger]
+
+    def _save(self, job: PhotographJob) -> None:
+        item = job.item
+        write_photograph(
+            item.target,
+            finish(job.prepared, job.enlarged, job.passes[0][1], job.size),
+            fmt=item.format,
+            quality=self._quality(item, job.picture),
+            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
+        )
+
+    def _quality(self, item: Item, picture: Picture) -> int | None:
+        lossless = item.format == "webp" and picture.lossless
+        return LOSSLESS if self.options.quality is None and lossless else self.options.quality
+
+    def _collect(self, allowed: int) -> None:
+        """Report finished writes; wait while more than ``allowed`` are under way."""
+        while self.writes and (len(self.writes) > allowed or self.writes[0][1].done()):
+            job, future = self.writes.popleft()
+            with self.reporter.guard(job.item, job.started):
+                future.result()
+                tiles = job.work.tiles
+                self.reporter.add(job.item, started=job.started, tiles=tiles, **job.known)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
@@ -248,7 +348,7 @@ class PhotographRun:
         scale, *more = self.options.steps(model, picture.height, picture.width)
         if more:
             raise PictureError(f"{item.source}: is an animation; give a size up to -s {scale}")
-        size, unwritable = check_output(item, picture, self.options, free_memory())
+        size, unwritable = check_output(item, picture, self.options)
         metadata = kept_metadata(picture.metadata, picture, self.options, model)
         warnings = (*picture.warnings, *unwritable, *lost_metadata(item.format, metadata))
         item.make_folder()
@@ -301,107 +401,6 @@ class PhotographRun:
         )
         return self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
 
-    def _loaded(
-        self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
-    ) -> Iterator[PhotographJob]:
-        for (item, _), future in reading:
-            with self.reporter.guard(item):
-                job = future.result()
-                self._engine(*job.key)  # here, where a picture may fail of it
-                yield job
-
-    def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
-        item, picture = opened
-        size, unwritable = check_output(item, picture, self.options, free_memory())
-        photograph = read_photograph(picture)
-        model, condition = self.options.model, ""
-        if self.options.auto:
-            model, condition = choose_model(photograph, self.options)
-        first, *others = self.options.steps(model, picture.height, picture.width)
-        metadata = kept_metadata(photograph.metadata, picture, self.options, model)
-        prepared = prepare(replace(photograph, metadata=metadata))
-        lost = lost_metadata(item.format, metadata)
-        return PhotographJob(
-            item=item,
-            size=size,
-            passes=((model, first), *((self.options.model, scale) for scale in others)),
-            quality=self._quality(item, picture),
-            prepared=prepared,
-            known={
-                "model": model,
-                "condition": condition,
-                "warnings": (*prepared.warnings, *unwritable, *lost),
-            },
-        )
-
-    def _run_jobs(self, each: tuple[str, int, int], jobs: Iterable[PhotographJob]) -> None:
-        running: dict[ImageJob, PhotographJob] = {}
-        key, scale, engine = each[:2], each[1], self._engine(*each)
-
-        def works() -> Iterator[ImageJob]:
-            """Cut pictures into tiles and reserve memory for their outputs."""
-            for job in jobs:
-                item = job.item
-                with self.reporter.guard(item):
-                    item.make_folder()
-                    job.work, job.enlarged = job.prepared.work(
-                        scale,
-                        self.tilings[key],
-                        str(item.source),
-                        folder=item.target.parent,
-                        spare=spare_channels(item.format, job.prepared.pixels.shape[2]),
-                    )
-                    job.started = time.monotonic()
-                    self.reporter.tiles.grow(job.work.tiles)
-                    running[job.work] = job
-                    yield job.work
-
-        again: list[PhotographJob] = []
-        larger: list[PhotographJob] = []
-        smaller = self.tilings[key].halved()
-        for work in run_stream(engine, works(), task=self.reporter.tiles):
-            job = running.pop(work)
-            if isinstance(work.error, TileTooLargeError) and smaller is not None:
-                again.append(job)
-            elif work.error is not None:
-                self.reporter.fail(job.item, work.error, job.started)
-            elif len(job.passes) > 1:
-                job.prepared = prepare(finish(job.prepared, job.enlarged, scale))
-                job.passes = job.passes[1:]
-                larger.append(job)
-            else:
-                self.writes.append((job, self.writers.submit(self._save, job)))
-                self._collect(self.options.workers)
-        if again and smaller is not None:
-            self.tilings[key] = smaller
-            self.reporter.progress.warn(
-                f"out of memory: going on with tiles of {smaller.tile} pixels"
-            )
-        self._run([*again, *larger])
-
-    def _save(self, job: PhotographJob) -> None:
-        item = job.item
-        write_photograph(
-            item.target,
-            finish(job.prepared, job.enlarged, job.passes[0][1], job.size),
-            fmt=item.format,
-            quality=job.quality,
-            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
-        )
-
-    def _quality(self, item: Item, picture: Picture) -> int | None:
-        lossless = item.format == "webp" and picture.lossless
-        return LOSSLESS if self.options.quality is None and lossless else self.options.quality
-
-    def _collect(self, allowed: int) -> None:
-        """Report finished writes; wait while more than ``allowed`` are under way."""
-        while self.writes and (len(self.writes) > allowed or self.writes[0][1].done()):
-            job, future = self.writes.popleft()
-            with self.reporter.guard(job.item, job.started):
-                future.result()
-                done = {**job.known, "tiles": job.work.tiles, "size": job.size}
-                self.reporter.add(job.item, started=job.started, **done)
-
 
 def kept_metadata(
     metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
@@ -417,11 +416,9 @@ def kept_metadata(
 
 
 def check_output(
-    item: Item, picture: Picture, options: UpscaleOptions, free: int | None
+    item: Item, picture: Picture, options: UpscaleOptions
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Check by an input's header that format, memory and disk can hold its result.
-
-    ``free`` are the bytes of memory that are free; None if unknown.
 
     Returns:
         The output's (height, width), and warnings of what will be lost.
@@ -433,7 +430,7 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    needed = photograph_memory(item, picture, options)
+    needed, free = photograph_memory(item, picture, options), free_memory()
     if free is not None and needed > free:
         raise PictureError(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "

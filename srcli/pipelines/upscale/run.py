@@ -10,7 +10,6 @@ from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
-from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.inputs import find_due, is_photograph, open_photograph
@@ -122,7 +121,6 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
         # only the network, or torch's view of the machine, can check these
         network = EnginePool(options.model, options.scale, options.engine).network
     tiling = choose_tiling(options.model, network, options.tile, options.overlap)
-    free = free_memory()  # once: reading it for 100,000 files would take seconds
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
@@ -133,7 +131,7 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 try_creation_options(item.target, result)  # what GDAL refuses is refused here too
                 size, disk = (result.height, result.width), disk_needed(result)
             else:
-                (size, warnings), details = check_output(item, picture, options, free), ()
+                (size, warnings), details = check_output(item, picture, options), ()
                 depth = (picture.channels + picture.has_alpha) * picture.bits // 8
                 frames = picture.frames if is_kept(picture, item.format) else 1
                 disk = size[0] * size[1] * depth * frames
