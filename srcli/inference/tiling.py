@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-
-_SMALLEST_TILE = 32
-"""Tiles are not halved below this size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +60,6 @@ class Tiling:
             lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset, step=step),
             step=step,
         )
-
-    def halved(self) -> Tiling | None:
-        """Return the tiling to try after running out of memory; None if tiles are small already."""
-        tile = self.tile // 2
-        if tile < _SMALLEST_TILE:
-            return None
-        return replace(self, tile=tile, overlap=min(self.overlap, tile // 4), whole=0)
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:

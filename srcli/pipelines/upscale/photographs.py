@@ -41,7 +41,7 @@ from srcli.imaging.writing import (
     write_photograph,
 )
 from srcli.inference.engines import EnginePool, choose_tiling
-from srcli.inference.stream import ImageJob, TileTooLargeError, array_job, run_stream
+from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.inputs import choose_model, open_photograph
 from srcli.pipelines.upscale.plan import Item
@@ -185,22 +185,19 @@ class PhotographRun:
     ) -> None:
         self.options = options
         self.pools = {(options.model, options.scale): pool}
-        self.tilings: dict[tuple[str, int], Tiling] = {}
-        """By model and scale; tiles are halved after running out of memory."""
         self.reporter = reporter
         self.processes = processes
         self.writers: ThreadPoolExecutor
         self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
 
-    def _engine(self, model: str, scale: int, bits: int) -> TorchEngine:
-        """Return the engine of a model, which is loaded at its first use."""
+    def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
+        """Return the engine and tiles of a model, which is loaded at its first use."""
         options, key = self.options, (model, scale)
         if key not in self.pools:
             self.pools[key] = EnginePool(model, scale, options.engine)
-        if key not in self.tilings:
-            network = self.pools[key].network
-            self.tilings[key] = choose_tiling(model, network, options.tile, options.overlap)
-        return self.pools[key].engine(bits)
+        pool = self.pools[key]
+        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
+        return pool.engine(bits), tiling
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
         """Upscale photographs, then animations whose output holds all frames; return the rasters.
@@ -272,11 +269,11 @@ class PhotographRun:
             self._run(self._run_pass(key, group))
 
     def _run_pass(
-        self, each: tuple[str, int, int], jobs: Iterable[PhotographJob]
+        self, key: tuple[str, int, int], jobs: Iterable[PhotographJob]
     ) -> list[PhotographJob]:
-        """Do a pass of jobs; return those that need another, or smaller tiles."""
+        """Do a pass of jobs; return those that need another."""
         running: dict[ImageJob, PhotographJob] = {}
-        key, scale, engine = each[:2], each[1], self._engine(*each)
+        engine, tiling = self._engine(*key)
 
         def works() -> Iterator[ImageJob]:
             """Cut pictures into tiles and reserve memory for their outputs."""
@@ -285,8 +282,8 @@ class PhotographRun:
                 with self.reporter.guard(item):
                     item.make_folder()
                     job.work, job.enlarged = job.prepared.work(
-                        scale,
-                        self.tilings[key],
+                        key[1],
+                        tiling,
                         str(item.source),
                         folder=item.target.parent,
                         spare=spare_channels(item.format, job.prepared.pixels.shape[2]),
@@ -296,28 +293,19 @@ class PhotographRun:
                     running[job.work] = job
                     yield job.work
 
-        again: list[PhotographJob] = []
         larger: list[PhotographJob] = []
-        smaller = self.tilings[key].halved()
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             job = running.pop(work)
-            if isinstance(work.error, TileTooLargeError) and smaller is not None:
-                again.append(job)
-            elif work.error is not None:
+            if work.error is not None:
                 self.reporter.fail(job.item, work.error, job.started)
             elif len(job.passes) > 1:
-                job.prepared = prepare(finish(job.prepared, job.enlarged, scale))
+                job.prepared = prepare(finish(job.prepared, job.enlarged, key[1]))
                 job.passes = job.passes[1:]
                 larger.append(job)
             else:
                 self.writes.append((job, self.writers.submit(self._save, job)))
                 self._collect(self.options.workers)
-        if again and smaller is not None:
-            self.tilings[key] = smaller
-            self.reporter.progress.warn(
-                f"out of memory: going on with tiles of {smaller.tile} pixels"
-            )
-        return [*again, *larger]
+        return larger
 
     def _save(self, job: PhotographJob) -> None:
         item = job.item
@@ -352,7 +340,7 @@ class PhotographRun:
         metadata = kept_metadata(picture.metadata, picture, self.options, model)
         warnings = (*picture.warnings, *unwritable, *lost_metadata(item.format, metadata))
         item.make_folder()
-        engine, tiling = self._engine(model, scale, 8), self.tilings[model, scale]
+        engine, tiling = self._engine(model, scale, 8)
         running: dict[ImageJob, tuple[int, Prepared, Array]] = {}
         milliseconds: list[int] = []
         tiles, plays, fitted = 0, 0, metadata
@@ -373,13 +361,6 @@ class PhotographRun:
                 yield work
 
         for work in run_stream(engine, works(), task=self.reporter.tiles):
-            smaller = tiling.halved()
-            if isinstance(work.error, TileTooLargeError) and smaller is not None:
-                self.tilings[model, scale] = smaller
-                self.reporter.progress.warn(
-                    f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
-                )
-                return self._upscale_animation(item, picture)
             if work.error is not None:
                 raise work.error
             index, prepared, enlarged = running.pop(work)
@@ -399,7 +380,7 @@ class PhotographRun:
             quality=self._quality(item, picture),
             attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
         )
-        return self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
+        self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
 
 
 def kept_metadata(

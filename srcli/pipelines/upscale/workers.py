@@ -30,7 +30,7 @@ from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.inference.calibration import calibrate
 from srcli.inference.engines import EnginePool, cached_pool, run_one
-from srcli.inference.stream import PaddedSource, TileTooLargeError, make_job
+from srcli.inference.stream import PaddedSource, make_job
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
@@ -289,10 +289,7 @@ def upscale_raster(
     do: Do,
     slots: int = 1,
 ) -> None:
-    """Upscale a raster and report it, a failure too; tiles are halved after running out of memory.
-
-    ``slots`` units can be done at once.
-    """
+    """Upscale a raster and report it, a failure too; ``slots`` units can be done at once."""
     started = time.monotonic()
     with reporter.guard(item, started):
         job = open_job(item, options, tiling)
@@ -300,18 +297,7 @@ def upscale_raster(
             reporter.progress.message(f"{item.source}: {remark}")
         item.make_folder()
         try_creation_options(item.target, job.output)
-        tiles = None
-        while tiles is None:
-            try:
-                tiles = _make(job, reporter, do, slots)
-            except TileTooLargeError:
-                if (smaller := job.tiling.halved()) is None:
-                    raise
-                edge = smaller.tile
-                reporter.progress.warn(
-                    f"{item.source}: out of memory: starts over with tiles of {edge} pixels"
-                )
-                job = replace(job, tiling=smaller)
+        tiles = _make(job, reporter, do, slots)
         size = job.output.height, job.output.width
         reporter.add(item, started=started, tiles=tiles, size=size, warnings=job.notes)
 
@@ -420,9 +406,9 @@ def upscale_by_workers(
         for done in run(units):
             lost = {"error": PictureError(f"{done.unit.job.item.source}: {done.failure}")}
             found.append(lost if done.result is None else done.result)
-        errors = [each["error"] for each in found if "error" in each]
-        if errors:  # first those that smaller tiles may help against
-            raise min(errors, key=lambda error: not isinstance(error, TileTooLargeError))
+        for each in found:  # after all, so that the next run has less to do
+            if "error" in each:
+                raise each["error"]
         return found
 
     for item in large:

@@ -75,28 +75,6 @@ def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
         assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
 
 
-def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so_once(
-    folder, tmp_path, monkeypatch, notes
-):
-    real = TorchEngine.run
-
-    def limited(self, tiles, calibration=None, positions=None):
-        if tiles.shape[1] * tiles.shape[2] * len(tiles) > 40 * 40:
-            raise OutOfMemory
-        return real(self, tiles, calibration, positions)
-
-    monkeypatch.setattr(TorchEngine, "run", limited)
-    options = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
-    summary = upscale_files([folder], tmp_path / "out", options, progress=notes)
-    assert [f.state for f in summary.files] == ["done"] * 4
-    assert len([w for w in notes.warnings if "out of memory" in w]) == 1
-    monkeypatch.undo()
-    upscale_files([folder], tmp_path / "free", options)
-    for path in (tmp_path / "free").iterdir():
-        a, b = (np.asarray(Image.open(p)).astype(int) for p in (path, tmp_path / "out" / path.name))
-        assert np.abs(a - b).max() <= a.max() / 255  # blending of rounded tiles: one level at most
-
-
 def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_path, monkeypatch):
     def never(self, tiles, calibration=None, positions=None):
         raise OutOfMemory

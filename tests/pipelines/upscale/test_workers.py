@@ -12,7 +12,6 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.imaging.rasters.parts import parts_folder
-from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.executors.processes import Place, SerialExecutor
@@ -21,7 +20,6 @@ from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
-from srcli.ports.image import OutOfMemory
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
 
@@ -162,23 +160,6 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
     assert any("tiles are kept from an earlier run" in text for text in notes.messages)
     upscale_files([scene], tmp_path / "alone", OPTIONS)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
-
-
-def test_out_of_memory_starts_over_with_smaller_tiles(scene, tmp_path, notes, monkeypatch):
-    real = TorchEngine.run
-
-    def limited(self, tiles, calibration=None, positions=None):
-        if tiles.shape[1] > 40:
-            raise OutOfMemory
-        return real(self, tiles, calibration, positions)
-
-    monkeypatch.setattr(TorchEngine, "run", limited)
-    options = replace(OPTIONS, tile=64)
-    for name, executor in (("alone", None), ("shared", SimulatedExecutor(3))):
-        upscale_files([scene], tmp_path / name, options, progress=notes, executor=executor)
-    assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
-    wanted = f"{scene}: out of memory: starts over with tiles of 32 pixels"
-    assert notes.warnings.count(wanted) == 2
 
 
 def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
