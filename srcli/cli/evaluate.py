@@ -68,7 +68,8 @@ Results:
   --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
   --save-images DIRECTORY       Write every SR picture as PNG.
 Device and speed:
-  device executor
+  --device auto|cpu|cuda|cuda:N|mps = auto
+      Device to compute on.
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto is fp32, as hundredths of a dB matter.
   --engine [auto|torch|openvino] = auto
@@ -104,7 +105,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.crops import cut_crops, draw_figure, save_pictures
     from srcli.pipelines.evaluate.run import evaluate
-    from srcli.pipelines.executors import choose_executor
 
     targets = result_targets(given)
     crops: list[Comparison] = []
@@ -113,7 +113,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         on_picture.append(partial(save_pictures, given["save_images"]))
     if given["figure"] or given["html"]:
         on_picture.append(lambda picture: crops.append(cut_crops(picture)))
-    executor, given["device"] = choose_executor(given["device"], given["executor"])
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
             _models(given),
@@ -122,7 +121,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             options=_options(given),
             on_picture=on_picture,
             progress=console,
-            executor=executor,
         )
         for reason in dict.fromkeys(failure.reason for failure in result.failures):
             console.error(reason)

@@ -1,16 +1,12 @@
-"""Evaluate models on sets of pictures, in this process or in shares on several workers.
-
-Pictures are read, enlarged by every candidate and compared with HR.
-"""
+"""Evaluate models on sets of pictures: read, enlarged by every candidate, compared with HR."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
-from itertools import count
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,19 +28,14 @@ from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
-from srcli.metrics.machine import threads
 from srcli.models import MODELS, name_of
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.executors.processes import shares
-from srcli.ports.progress import NoProgress, Progress, show_traceback
+from srcli.ports.progress import NoProgress, Progress, Task, show_traceback
 from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from srcli.pipelines.executors.processes import Executor, JsonDict, Place
-    from srcli.ports.progress import Task
 
     Array = NDArray[Any]
 
@@ -64,7 +55,6 @@ def evaluate(
     options: EvalOptions | None = None,
     on_picture: Sequence[Callable[[ScoredPicture], None]] = (),
     progress: Progress | None = None,
-    executor: Executor | None = None,
 ) -> Evaluation:
     """Score models, and SR pictures of other programs, on sets of HR pictures.
 
@@ -74,8 +64,7 @@ def evaluate(
     Models are names of ``srx models``, weights files, or folders of SR pictures that other programs
     made, matched with the sets' by their names; the others are compared with the first. Sets are as
     ``find_set`` takes them. ``on_picture`` are called with every picture after all models have
-    enlarged it. An executor runs shares of the pictures on devices of their own; without one all is
-    done here.
+    enlarged it.
     """
     own = options or EvalOptions()
     labels = label_models(models)
@@ -93,16 +82,6 @@ def evaluate(
     device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
     task = progress.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
     network_names: set[str] = set()
-    units: list[EvalShare] = []
-    numbers = count()
-
-    def record(scored: Iterable[ScoredPicture]) -> None:
-        for each in scored:
-            for call in on_picture if each.sr else ():
-                each.attempt(partial(call, each), None, progress)
-            result.scores += each.scores
-            result.failures += each.failures
-
     try:
         for scale in scales:
             alone = len(labels) == len(scales) == 1
@@ -112,31 +91,23 @@ def evaluate(
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                whole = EvalShare(
-                    scale=scale,
-                    dataset=each.name,
-                    items=[(next(numbers), picture) for picture in each.items],
-                    labels=labels,
-                    folders=make_folders(labels, scale, each, own, result.failures),
-                    options=own,
-                    want_pictures=bool(on_picture),
-                )
                 result.failures += [
                     Failure(scale, each.name, name, None, reason)
                     for name, reason in (*each.missing, *each.orphans)
                 ]
                 task.advance(len(each.missing))
-                if executor is None:
-                    record(whole.score(networks, progress, task))
-                else:
-                    parts = shares(whole.items, executor.slots)
-                    units += [replace(whole, items=part) for part in parts]
+                folders = make_folders(labels, scale, each, own, result.failures)
+                scoring = Scoring(each, scale, own, [*networks, *folders], progress, task)
+                for scored in scoring.run(on_cpu=device.type == "cpu"):
+                    for call in on_picture if scored.sr else ():
+                        scored.attempt(partial(call, scored), None, progress)
+                    result.scores += scored.scores
+                    result.failures += scored.failures
+                    task.advance(1)
             if own.costs:
                 result.costs += [
                     model_cost(each.network, model=each.label, device=device) for each in networks
                 ]
-        if executor is not None:
-            record(_score_on_workers(executor, units, progress, task))
     finally:
         task.close()
     _complete(result, own, network_names)
@@ -187,49 +158,6 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     if kernel.name != "bicubic":
         raise UsageError(f"--kernel {kernel.name}: all LR is read from files; drop --kernel")
     return "read from files"
-
-
-def _score_on_workers(
-    executor: Executor, units: list[EvalShare], progress: Progress, task: Task
-) -> Iterator[ScoredPicture]:
-    """Yield what came of every picture, in their order, as one process does."""
-    inputs = [path for unit in units[:1] for path in (unit.items[0][1].hr, *unit.labels)]
-    seen = [Path(each) for each in inputs if each]
-    ahead: dict[int, ScoredPicture] = {}
-    number = 0
-    for done in executor.run(score_share, units, progress=progress, task=task, shared=seen):
-        unit = done.unit
-        if done.result is None:
-            ((_, lost),) = unit.items
-            place, reason = (unit.scale, unit.dataset, lost.name), f"{lost.where}: {done.failure}"
-            found = [ScoredPicture(*place, failures=[Failure(*place, None, reason)])]
-        else:
-            found = done.result["pictures"]
-        ahead.update(zip((n for n, _ in unit.items), found, strict=True))
-        while number in ahead:
-            yield ahead.pop(number)
-            number += 1
-
-
-def score_share(
-    unit: EvalShare, place: Place, progress: Progress, stop: Callable[[], bool]
-) -> JsonDict:
-    """Score the pictures of a share in a worker, which keeps its networks for the next share."""
-    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
-    with threads(place.threads or None):
-        networks = _networks(tuple(unit.labels.items()), unit.scale, options)
-        own, task = replace(unit, options=options), progress.task("pictures")
-        found = own.score(networks, progress, task)
-        full = unit.want_pictures
-        kept = [each if full else replace(each, pair=None, sr={}) for each in found]
-    return {"pictures": kept}
-
-
-@lru_cache(maxsize=4)
-def _networks(
-    labels: tuple[tuple[str, str], ...], scale: int, options: EvalOptions
-) -> list[NetworkCandidate]:
-    return make_networks(dict(labels), scale, options, [])  # the parent reports failures
 
 
 def make_networks(
@@ -355,51 +283,40 @@ class ScoredPicture:
             return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvalShare:
-    """Pictures of one set at one scale: all of them, or those that a worker scores at a time.
+@dataclass(frozen=True)
+class Scoring:
+    """The pictures of one set at one scale, enlarged by all candidates and scored.
 
-    On a CPU, scoring and reading wait while networks run and the networks wait for them, so that
-    nothing else slows a network while it is timed; on a GPU they overlap.
+    On a CPU nothing is read or scored while a network runs, so that nothing else slows it while it
+    is timed; on a GPU pictures are scored while the next ones are enlarged.
     """
 
+    pictures: PictureSet
     scale: int
-    dataset: str
-    items: Sequence[tuple[int, SetPicture]]
-    """Each with its place among all pictures of all sets."""
-    labels: Mapping[str, str]
-    """Names in tables by model."""
-    folders: Sequence[FolderCandidate]
     options: EvalOptions
-    want_pictures: bool
-    """A worker returns SR pictures, too."""
+    candidates: Sequence[Candidate]
+    progress: Progress
+    task: Task
 
-    def score(
-        self, networks: Sequence[NetworkCandidate], progress: Progress, task: Task
-    ) -> Iterator[ScoredPicture]:
+    def run(self, *, on_cpu: bool) -> Iterator[ScoredPicture]:
         """Yield what came of every picture, in their order."""
-        on_cpu = choose_device(self.options.engine.device).type == "cpu"
         with ThreadPoolExecutor(WORKERS) as pool:
-            score = partial(self._score, pool, progress)
-            enlarged = self._enlarge([*networks, *self.folders], progress, task)
-            depth = 0 if on_cpu else GPU_DEPTH
-            with ReadAhead(score, enlarged, ahead=depth, workers=GPU_DEPTH) as scored:
+            score, depth = partial(self._score, pool), 0 if on_cpu else GPU_DEPTH
+            with ReadAhead(score, self._enlarge(), ahead=depth, workers=GPU_DEPTH) as scored:
                 for _, each in scored:
                     yield each.result()
-                    task.advance(1)
 
-    def _enlarge(
-        self, candidates: Sequence[Candidate], progress: Progress, task: Task
-    ) -> Iterator[ScoredPicture]:
+    def _enlarge(self) -> Iterator[ScoredPicture]:
         """Yield every picture, enlarged and not scored yet."""
-        for _, picture in self.items:
-            task.describe(f"{self.dataset}/{picture.name} x{self.scale}")
-            own = ScoredPicture(self.scale, self.dataset, picture.name)
+        for picture in self.pictures.items:
+            own = ScoredPicture(self.scale, self.pictures.name, picture.name)
+            self.task.describe(f"{own.dataset}/{own.picture} x{self.scale}")
             read = partial(self._read, picture)
-            if pair := own.attempt(read, None, progress, place=picture.where):
+            if pair := own.attempt(read, None, self.progress, place=picture.where):
                 own.pair = pair
-                for each in candidates:
-                    if found := own.attempt(partial(each.enlarge, pair), each.label, progress):
+                for each in self.candidates:
+                    call = partial(each.enlarge, pair)
+                    if found := own.attempt(call, each.label, self.progress):
                         own.sr[each.label], own.seconds[each.label] = found
             yield own
 
@@ -419,9 +336,7 @@ class EvalShare:
             )
         return pair
 
-    def _score(
-        self, pool: ThreadPoolExecutor, progress: Progress, own: ScoredPicture
-    ) -> ScoredPicture:
+    def _score(self, pool: ThreadPoolExecutor, own: ScoredPicture) -> ScoredPicture:
         """Score what the candidates made of a picture; the pool takes the metrics."""
         if own.pair is None:
             return own
@@ -429,12 +344,12 @@ class EvalShare:
         names = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
         for model, sr in [*own.sr.items()]:
             found = pool.map(partial(reference.score, sr), names)
-            scores: list[float] | None = own.attempt(partial(list, found), model, progress)
+            scores: list[float] | None = own.attempt(partial(list, found), model, self.progress)
             if scores is None:
                 del own.sr[model]
                 continue
             values = dict(zip(names, scores, strict=True))
             own.psnr[model], bicubic = values.get("psnr", math.nan), values.pop("bicubic", None)
-            place = self.scale, self.dataset, own.picture, model
+            place = self.scale, own.dataset, own.picture, model
             own.scores.append(PictureScore(*place, values, own.seconds[model], bicubic))
         return own
