@@ -63,7 +63,7 @@ Measurement:
   published
   --no-cost                     Do not measure MACs and memory.
 Results:
-  json_file csv_file markdown_file
+  json_file markdown_file
   --html FILE                   Write a page with tables, charts and crops, to open offline.
   --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
   --save-images DIRECTORY       Write every SR picture as PNG.
@@ -135,7 +135,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         targets,
         {
             "--json": lambda: json_text(result.as_json()),
-            "--csv": lambda: report.evaluation_csv(result),
             "--markdown": lambda: report.evaluation_markdown(result),
             "--html": lambda: report.evaluation_page(result, crops),
         },

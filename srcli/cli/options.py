@@ -39,7 +39,6 @@ SHARED = """
   --executor local|ray|ray://HOST:PORT = local
       ray: on a Ray cluster (pip install 'ray[client]').
   --json FILE -> json_file      Write the result as JSON; '-' is standard output.
-  --csv FILE -> csv_file        Write CSV, a row for every value; '-' is standard output.
   --markdown FILE -> markdown_file
       Write the tables as Markdown; '-' is standard output.
   -v, --verbose                 Show details.
@@ -213,7 +212,7 @@ published = click.option(
 def result_targets(given: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the files of a command's results by option, after ``check_targets``."""
     found: dict[str, str | None] = {}
-    for name in ("json", "csv", "markdown", "html", "figure"):
+    for name in ("json", "markdown", "html", "figure"):
         if (key := f"{name}_file") in given or (key := name) in given:
             found[f"--{name}"] = None if given[key] is None else str(given[key])
     check_targets(found)

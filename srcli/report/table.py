@@ -1,12 +1,10 @@
-"""Tables of results: columns with their formats, rows of values, printed numbers, Markdown and CSV.
+"""Tables of results: columns with their formats, rows of values, printed numbers, Markdown.
 
 They know no command; pages and the command line show them in their own ways.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from dataclasses import dataclass, replace
@@ -34,7 +32,6 @@ PRINTED_COSTS_NOTE = (
     "with times measured here. GFLOPs: of a 256x256 LR picture, as efficient-SR challenges count."
 )
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+(e[+-]?\d+)?$|inf$)")  # numbers are none
 
 
 @dataclass(frozen=True)
@@ -268,20 +265,6 @@ def _cells(table: Table, row: Row) -> list[str]:
 def escape(text: str) -> str:
     """Return text on one line that Markdown shows as it is, in a table's cell too."""
     return SPECIAL.sub(lambda found: "\\" + found[0], " ".join(printable(text).split()))
-
-
-def csv_text(headings: Iterable[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Return rows as CSV with line feeds: numbers in all digits, empty cells for None."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(headings)
-    writer.writerows(map(_guarded, row) for row in rows)
-    return printable(stream.getvalue())
-
-
-def _guarded(cell: Cell) -> Cell:
-    """Return a text that spreadsheets take for no formula; names of files may be anyone's."""
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def visible(text: str) -> str:

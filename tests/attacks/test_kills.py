@@ -129,14 +129,14 @@ def test_commands(tmp_path, mixed, pictures, fork, run, tell, name):
 @pytest.mark.attack
 def test_eval(tmp_path, pictures, fork, run, tell):
     quick = ["-q", "--no-cost", "--metrics", "psnr", "--device", "cpu"]
-    words = ["eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *quick, "--csv"]
+    words = ["eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *quick, "--json"]
     draw = random.Random(28)
-    out, killed = tmp_path / "a.csv", 0
+    out, killed = tmp_path / "a.json", 0
     for _ in range(KILLS["eval"]):
         killed += fork([*words, out], draw.uniform(0.02, 1.5)).code == -signal.SIGKILL
         if out.exists():
-            assert out.read_bytes().count(b"\n") > 8
+            assert json.loads(out.read_text())["means"]
             out.unlink()
     run([*words, out])
-    assert {path.name for path in tmp_path.iterdir()} == {"pictures", "a.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures", "a.json"}
     tell(f"kills of srx eval: {killed}; the table is whole or missing, nothing is left")

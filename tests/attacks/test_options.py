@@ -29,7 +29,7 @@ MEANT = {
     "--degradation": "wrong", "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
     "--hold-out": "{picture}", "--resume": "no-such-folder", "--out": "{picture}",
     "--save-images": "{picture}", "--tensorboard": "{picture}",
-    "--json": "no-such-folder/a", "--csv": "no-such-folder/a", "--markdown": "no-such-folder/a",
+    "--json": "no-such-folder/a", "--markdown": "no-such-folder/a",
     "--html": "no-such-folder/a", "--figure": "no-such-folder/a",
     "--report": "no-such-folder/a",
 }  # fmt: skip

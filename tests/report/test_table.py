@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-import pytest
-
 from srcli.report.table import (
     Column,
     Row,
     Table,
-    csv_text,
     decimals,
     escape,
     markdown_table,
@@ -66,13 +63,6 @@ def test_markdown_has_groups_bold_values_and_sources():
     ]
 
 
-def test_csv_keeps_all_digits_and_leaves_nothing_empty():
-    assert (
-        csv_text(TABLE.headings, [row.cells for row in TABLE.rows])
-        == "model,dB,verdict\na|b,31.005,base\nc,,better\n"
-    )
-
-
 def test_texts_are_shown_as_they_are():
     for text in ("a|b", "**x**", "<i>", "C:\\x", "_x_"):
         assert re.sub(r"\\(.)", r"\1", escape(text)) == text != escape(text)
@@ -83,10 +73,3 @@ def test_texts_are_shown_as_they_are():
 
 def test_what_steers_terminals_is_escaped():
     assert visible("a\x1b[2J\nb\u202ec é") == "a\\x1b[2J\\nb\\u202ec é"
-
-
-@pytest.mark.parametrize("cell", ["=1+1", "+a", "-a", "@a", "\ta", "-1+cmd|x"])
-def test_no_cell_of_csv_is_a_formula(cell):
-    assert f"'{cell}" in csv_text(["a"], [[cell]])
-    for plain in ("a=b", "-1.5", "+2e-3", "-inf", -3.5):
-        assert csv_text(["a"], [[plain]]) == f"a\n{plain}\n"

@@ -1,4 +1,4 @@
-"""An evaluation for people: tables, the Markdown and CSV made of them, and a page.
+"""An evaluation for people: tables, the Markdown made of them, and a page.
 
 The page is one file that needs nothing else: no network and no second file.
 """
@@ -21,7 +21,6 @@ from srcli.report.table import (
     best_of,
     columns_of,
     cost_tables,
-    csv_text,
     decimals,
     ends_text,
     escape,
@@ -147,23 +146,6 @@ def failure_line(failure: Failure) -> str:
     """Return which picture failed, for which model."""
     model = failure.model or "every model"
     return f"{failure.dataset}/{failure.picture} ×{failure.scale}, {model}"
-
-
-def evaluation_csv(evaluation: Evaluation) -> str:
-    """Return a row for every score, in the order of measuring, as CSV.
-
-    Protocol and chain stand in every row, so that a row says how it was measured wherever it is
-    copied to. Values are printed so that reading them gives the very same number; one that was not
-    taken is empty.
-    """
-    names = evaluation.metrics
-    headings = ("scale", "set", "picture", "model", *names, "seconds", "protocol", "chain")
-    rows = []
-    for score in evaluation.scores:
-        labels = (score.scale, score.dataset, score.picture, score.model)
-        values = (*map(score.values.get, names), score.seconds)
-        rows.append((*labels, *values, evaluation.protocol.name, evaluation.chain))
-    return csv_text(headings, rows)
 
 
 def evaluation_markdown(evaluation: Evaluation) -> str:

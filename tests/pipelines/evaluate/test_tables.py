@@ -1,16 +1,14 @@
-"""An evaluation as tables, Markdown that GitHub shows as it was meant, and CSV in all digits."""
+"""An evaluation as tables, Markdown that GitHub shows as it was meant."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from dataclasses import replace
 
 import pytest
 
 from srcli.pipelines.evaluate import report as tables
-from srcli.pipelines.evaluate.report import evaluation_csv, evaluation_markdown
+from srcli.pipelines.evaluate.report import evaluation_markdown
 
 PIPE = re.compile(r"(?<!\\)\|")
 
@@ -116,21 +114,3 @@ def test_what_is_not_there_leaves_no_trace(written):
     )
     assert len(read(text)) == 2  # scores, and every picture
     assert not re.search("failed|Not measured|cost|difference|printed", text)
-
-
-def read_csv(text):
-    """Rows by heading."""
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def test_a_row_for_every_picture_says_how_it_came_about(written):
-    odd = replace(written.scores[0], picture="caf\udce9", model='a,b\n"c"')
-    *rows, last = read_csv(evaluation_csv(replace(written, scores=[*written.scores, odd])))
-    assert (last["picture"], last["model"]) == ("caf?", 'a,b\n"c"')
-    assert len(rows) == len(written.scores) == 8
-    for row, score in zip(rows, written.scores, strict=True):
-        found = (int(row["scale"]), row["set"], row["picture"], row["model"])
-        assert found == (score.scale, score.dataset, score.picture, score.model)
-        assert {name: float(row[name]) for name in written.metrics} == score.values
-        assert row["seconds"] == ("" if score.seconds is None else "0.0125")
-        assert (row["protocol"], row["chain"]) == ("y", written.chain)
