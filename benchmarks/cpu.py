@@ -34,7 +34,7 @@ from srcli.pipelines.bench import (
     make_speeds,
     time_rounds,
 )
-from srcli.ports.progress import NoTask
+from srcli.ports.progress import Task
 from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
     )
     cases = list(make_cases(name, name, network, options))
     by_hand = HandCase(f"{name} by hand", picture, ByHand(name, scale, size, size))
-    time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=NoTask())  # type: ignore[list-item]
+    time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=Task())  # type: ignore[list-item]
     speeds = list(make_speeds(cases))
     found = {speed["format"]: list(speed["seconds"]) for speed in speeds}
     return found | {"by hand": by_hand.seconds}, speeds

@@ -25,7 +25,7 @@ from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model, shipped_scales
 from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.optimizers import Muon
@@ -257,7 +257,7 @@ def time_steps(
     pairs = Pairs(scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest="")
     network = numerics.placed(first_network(recipe, scale=SCALE, seed=0))
     sampler = make_sampler(
-        pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=NoProgress()
+        pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=Progress()
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(

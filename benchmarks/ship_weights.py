@@ -41,7 +41,7 @@ from srcli.models.weights import load_model, weights_dir, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.data import validator
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.published import PAPERS, load_published
 from srcli.training.checkpoint import paired_gain
@@ -78,7 +78,7 @@ def select_data(arguments: argparse.Namespace) -> DataSelection:
 
 def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, selection: DataSelection) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
-    split = find_split(selection, NoProgress())
+    split = find_split(selection, Progress())
     pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
     degradation = DEGRADATIONS.get(info.notes.get("degradation", ""), BICUBIC)
     if not degradation.is_clean:

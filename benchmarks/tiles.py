@@ -19,7 +19,7 @@ from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import BenchOptions, busy_note, make_cases, make_speeds, time_rounds
-from srcli.ports.progress import NoTask
+from srcli.ports.progress import Task
 from srcli.report.table import make_table, significant
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn")
@@ -47,7 +47,7 @@ def main() -> None:
                 replace(case, tiling=choose_tiling(name, network, *tiling), seconds=[])
                 for tiling in tilings
             ]
-            time_rounds(cases, rounds=given.rounds, seconds=0, task=NoTask())
+            time_rounds(cases, rounds=given.rounds, seconds=0, task=Task())
             speeds = list(make_speeds(cases))
             every += speeds
             best = min(speed["median_seconds"] for speed in speeds)

@@ -33,7 +33,7 @@ from srcli.losses import WeightedLoss
 from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Hooks, Trainer
 from srcli.training.steps import StepContext
@@ -126,10 +126,10 @@ class Ours:
         network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
         options = DataSelection(data=(folder / "hr",), hold_out=())
-        pairs = load_training_set(options, arguments.scale, NoProgress()).train
+        pairs = load_training_set(options, arguments.scale, Progress()).train
         self.load_seconds = time.perf_counter() - start
         sampler = make_sampler(
-            pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=NoProgress()
+            pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=Progress()
         )
         self.data_seconds = 0.0
         self._sampler = sampler

@@ -23,7 +23,7 @@ import click
 
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
-from srcli.ports.progress import NoTask, Task
+from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_duration
 from srcli.report.table import Column, visible
 
@@ -73,7 +73,7 @@ def _columns(stream: TextIO) -> int:
         return 0
 
 
-class Console:
+class Console(Progress):
     """A ``Progress`` that writes to stderr; use as a context manager.
 
     ``named`` gives files in a text the names that the user knows them by; with ``to_stdout``,
@@ -127,7 +127,7 @@ class Console:
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a progress bar, or progress lines."""
         if self.quiet:
-            return NoTask()
+            return Task()
         return _Task(self, label, total, unit)
 
     def line(self, level: str, text: str) -> None:
@@ -157,7 +157,7 @@ class _Visible(logging.Formatter):
         return visible(self._named(super().format(record)))
 
 
-class _Task:
+class _Task(Task):
     """A bar, or lines where there is no terminal."""
 
     def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:

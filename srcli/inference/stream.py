@@ -21,7 +21,7 @@ from srcli.imaging.resize import mirrored
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid
 from srcli.ports.image import Engine, OutOfMemory, Source, TileGrid, Window
-from srcli.ports.progress import NoTask, Task
+from srcli.ports.progress import Task
 from srcli.threads import ReadAhead, Write
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def run_stream(
     """
     active: list[ImageJob] = []
     for batch in _batches(engine, jobs, active):
-        _finish(engine, batch, task or NoTask())
+        _finish(engine, batch, task or Task())
         for job in [each for each in active if each.error is not None or each.complete]:
             job.band = None
             active.remove(job)

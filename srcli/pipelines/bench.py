@@ -34,7 +34,7 @@ from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import Machine, describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
-from srcli.ports.progress import NoProgress, Progress, Task
+from srcli.ports.progress import Progress, Task
 from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.table import Cell, Table, cost_tables, make_table, significant
@@ -154,7 +154,7 @@ def bench(
     Models are names of ``srx models`` or weights files; repeated ones run once. InferenceError if a
     picture does not fit into memory, other SrxErrors if models and options make no sense here.
     """
-    options, progress = options or BenchOptions(), progress or NoProgress()
+    options, progress = options or BenchOptions(), progress or Progress()
     labels, load = label_models(models), load_average()
     device = choose_device(options.engine.device)
     scales = dict.fromkeys(options.scales)

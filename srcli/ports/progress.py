@@ -1,8 +1,11 @@
-"""Progress of long work: pipelines report it, the command line draws it, tests record it."""
+"""Progress of long work: pipelines report it, the command line draws it, tests record it.
+
+By default nothing is shown.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from srcli.errors import DefectError
 
@@ -10,7 +13,7 @@ if TYPE_CHECKING:
     from srcli.errors import SrxError
 
 
-class Task(Protocol):
+class Task:
     """One running piece of work, shown as a bar or a line."""
 
     def advance(self, amount: float = 1.0) -> None:
@@ -26,11 +29,12 @@ class Task(Protocol):
         """End the task, done or not."""
 
 
-class Progress(Protocol):
+class Progress:
     """Receives the reports of pipelines."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a piece of work of ``total`` units (None: unknown)."""
+        return Task()
 
     def message(self, text: str) -> None:
         """Report something worth a line."""
@@ -47,22 +51,3 @@ def show_traceback(error: SrxError, progress: Progress) -> None:
     if isinstance(error, DefectError):
         for line in error.details:
             progress.detail(line)
-
-
-class NoTask:
-    """A task without display."""
-
-    def ignore(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever is told
-        """Ignore."""
-
-    advance = grow = describe = close = ignore
-
-
-class NoProgress(NoTask):
-    """The default: silence."""
-
-    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Return a task that ignores everything."""
-        return self
-
-    message = warn = detail = NoTask.ignore

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from srcli.layers.network import Network
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import Progress
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import Budget, stage_budgets
 from srcli.training.checkpoint import (
@@ -73,7 +73,7 @@ class Hooks:
     """Called with every entry of the log."""
     stop: Callable[[], bool] = lambda: False
     """Called after every iteration; true ends the training with a checkpoint."""
-    progress: Progress = field(default_factory=NoProgress)
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -23,7 +23,7 @@ from srcli.data.training_set import (
 )
 from srcli.errors import DataError
 from srcli.imaging.resize import downscale
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 from tests.fixtures.progress import Notes
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path, astronaut):
 
 def test_the_digest_follows_both_parts_and_not_the_place(folder, tmp_path):
     def named(**options):
-        return load_training_set(DataSelection(data=(folder,), **options), 2, NoProgress()).digest
+        return load_training_set(DataSelection(data=(folder,), **options), 2, Progress()).digest
 
     first = named()
     assert named() == first
@@ -46,7 +46,7 @@ def test_the_digest_follows_both_parts_and_not_the_place(folder, tmp_path):
 def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
     (tmp_path / "x.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"the first problem: .*x\.png"):
-        load_training_set(DataSelection(data=(tmp_path,)), 2, NoProgress())
+        load_training_set(DataSelection(data=(tmp_path,)), 2, Progress())
 
 
 def test_pictures_can_be_found_and_divided_without_being_read(folder):
@@ -61,7 +61,7 @@ def test_pictures_can_be_found_and_divided_without_being_read(folder):
     assert [ref.name for ref in split.held_out] == ["a-1_00", "a-1_01"]
     assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00"]
     with pytest.raises(DataError, match="--hold-out nobody: not in the data"):
-        find_split(DataSelection(data=(folder,), hold_out=("nobody", "a-1")), NoProgress())
+        find_split(DataSelection(data=(folder,), hold_out=("nobody", "a-1")), Progress())
 
 
 def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
@@ -74,9 +74,9 @@ def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
     assert (len(data.train.hr), len(data.held_out.hr), data.skipped) == (2, 1, 3)
     assert "c-3" in data.split.reason
     assert [name in text for name, text in zip(names, progress.warnings, strict=True)] == 3 * [True]
-    again = load_training_set(DataSelection(data=(folder,)), 2, NoProgress())
+    again = load_training_set(DataSelection(data=(folder,)), 2, Progress())
     assert again.digest == data.digest
-    named = load_training_set(DataSelection(data=(folder,), hold_out=("a-1",)), 2, NoProgress())
+    named = load_training_set(DataSelection(data=(folder,), hold_out=("a-1",)), 2, Progress())
     assert (named.held_out, len(named.train.hr)) == (None, 3)
 
 

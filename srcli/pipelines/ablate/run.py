@@ -49,7 +49,7 @@ from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
-from srcli.ports.progress import NoProgress, show_traceback
+from srcli.ports.progress import Progress, show_traceback
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from srcli.pipelines.executors.processes import Executor
-    from srcli.ports.progress import Progress
 
 RECIPE = "recipe.json"
 T = TypeVar("T")
@@ -146,12 +145,12 @@ def run_ablations(
     SrxError if options, data or a variant make no sense, or the folder holds trainings under other
     conditions.
     """
-    own = progress or NoProgress()
+    own = progress or Progress()
     here = SerialExecutor(Place(device=options.device, threads=options.threads))
     executor = executor or here
     place = executor if isinstance(executor, RayExecutor) else here
     asked = [SimpleNamespace(label="", precision=options.precision)]
-    (described,) = place.run(_describe_place, asked, progress=NoProgress())
+    (described,) = place.run(_describe_place, asked, progress=Progress())
     if described.result is None:
         raise UsageError(f"--executor: {described.failure}")
     machine = {"processes": executor.slots, **described.result}

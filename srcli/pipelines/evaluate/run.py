@@ -30,7 +30,7 @@ from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, name_of
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.ports.progress import NoProgress, Progress, Task, show_traceback
+from srcli.ports.progress import Progress, Task, show_traceback
 from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import ReadAhead
 
@@ -68,7 +68,7 @@ def evaluate(
     """
     own = options or EvalOptions()
     labels = label_models(models)
-    progress = progress or NoProgress()
+    progress = progress or Progress()
     sets = _find_sets(datasets, scales, own)
     for note in dict.fromkeys(note for _, each in sets for note in each.notes):
         progress.warn(note)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from srcli.errors import DefectError, SrxError, one_file
-from srcli.ports.progress import NoTask, Progress, Task, show_traceback
+from srcli.ports.progress import Progress, Task, show_traceback
 from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ class Job:
                     self._prefix + label, total=total, unit=unit
                 )
             case ("close", number):
-                self._close(self._tasks.pop(number, NoTask()))
+                self._close(self._tasks.pop(number, Task()))
             case ("message", text):
                 if not self._prefix:
                     self._progress.message(text)
@@ -388,11 +388,11 @@ class Job:
                 self._progress.detail(text)
             case ("describe", number, text):
                 if self._shared is None:
-                    self._tasks.get(number, NoTask()).describe(text)
+                    self._tasks.get(number, Task()).describe(text)
             case _:
                 what, number, amount = event
                 self._grown += amount if what == "grow" else -amount
-                getattr(self._tasks.get(number, NoTask()), what)(amount)
+                getattr(self._tasks.get(number, Task()), what)(amount)
 
     def close(self) -> None:
         """Close the tasks that are still open."""
@@ -407,7 +407,7 @@ class Job:
             self._grown = 0.0
 
 
-class RelayedProgress:
+class RelayedProgress(Progress):
     """Progress of a worker, sent to the parent as events; nothing is sent to a dead one.
 
     Args:
@@ -440,7 +440,7 @@ class RelayedProgress:
 
 
 @dataclass(frozen=True)
-class _RelayedTask:
+class _RelayedTask(Task):
     progress: RelayedProgress
     number: int
 

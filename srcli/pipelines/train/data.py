@@ -25,7 +25,7 @@ from srcli.imaging.degrading import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import Progress
 from srcli.threads import interrupts_blocked
 from srcli.training.parallel import ALONE, Team
 
@@ -226,7 +226,7 @@ def validator(
     """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB."""
 
     def validate(network: Network) -> dict[str, list[float]]:
-        measure = partial(_measure, as_rgb_network(network), numerics, progress or NoProgress())
+        measure = partial(_measure, as_rgb_network(network), numerics, progress or Progress())
         found: dict[str, list[float]] = {}
         for name, pairs in sets.items():
             shares = team.gather(partial(measure, pairs, team))

@@ -33,7 +33,7 @@ from srcli.pipelines.train.network import (
     weights_writer,
 )
 from srcli.pipelines.train.report import ReportPage
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.code import allow_code, allow_settings
 from srcli.recipes.fields import convert
@@ -131,7 +131,7 @@ def train(
     """
     team = find_team()
     with process_group(team):
-        return _TrainingRun(options, progress or NoProgress(), team).run(stop)
+        return _TrainingRun(options, progress or Progress(), team).run(stop)
 
 
 def resume_training(
@@ -151,7 +151,7 @@ def resume_training(
     team = find_team()
     with process_group(team):
         options = team.on_rank_zero(partial(stored_options, folder, changes or {}))
-        return _TrainingRun(options, progress or NoProgress(), team).run(stop)
+        return _TrainingRun(options, progress or Progress(), team).run(stop)
 
 
 def plan_training(options: TrainOptions, progress: Progress | None = None) -> list[str]:
@@ -159,7 +159,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
 
     Recipe, network, first weights and the names of pictures are checked, as for ``train``.
     """
-    progress = progress or NoProgress()
+    progress = progress or Progress()
     if find_team().size > 1:
         raise UsageError("--dry-run checks one process; start it without torchrun")
     _allow_code(options)
@@ -202,7 +202,7 @@ class _TrainingRun:
     def __init__(self, options: TrainOptions, progress: Progress, team: Team) -> None:
         self.options = options
         self.team = team
-        self.progress = NoProgress() if team.rank else progress
+        self.progress = Progress() if team.rank else progress
         self.folder = RunFolder(options.out)
         self.writers: list[EventFiles | ReportPage] = []
 

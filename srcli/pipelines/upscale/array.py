@@ -19,7 +19,7 @@ from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
 from srcli.models.weights import default_scale
 from srcli.pipelines.upscale.photographs import finish, prepare
-from srcli.ports.progress import NoTask
+from srcli.ports.progress import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     return image
 
 
-class _FractionTask(NoTask):
+class _FractionTask(Task):
     """Gives a function the fraction of the tiles that is done."""
 
     def __init__(self, show: Callable[[float], object], tiles: int) -> None:

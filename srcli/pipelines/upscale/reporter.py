@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import DefectError, ExitCode, PictureError, SrxError, one_file
 from srcli.files import explain_os_error
-from srcli.ports.progress import NoTask
+from srcli.ports.progress import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from srcli.pipelines.upscale.plan import Item
-    from srcli.ports.progress import Progress, Task
+    from srcli.ports.progress import Progress
 
 State = Literal["done", "skipped", "failed"]
 
@@ -77,7 +77,7 @@ class Summary:
         return ExitCode.PARTIAL if some else ExitCode.USAGE
 
 
-class OverallProgress:
+class OverallProgress(Task):
     """A task of tiles, which have one size, shown as a share of all pictures of a run.
 
     Pictures that were not looked at yet count as many tiles as the others have on average.
@@ -89,7 +89,7 @@ class OverallProgress:
         self._task = task
         self._begun = 0
         self._known = self._done = self._shown = 0.0
-        self.describe, self.close = task.describe, task.close
+        self.describe, self.close = task.describe, task.close  # type: ignore[method-assign]
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture that begins."""
@@ -120,7 +120,7 @@ class Reporter:
         self.progress = progress
         self.model = model
         self.summary = Summary()
-        self.tiles: Task = NoTask()
+        self.tiles: Task = Task()
         self._files = self._tried = 0
         self._megapixels = 0.0
         self._on_file = on_file

@@ -18,7 +18,7 @@ from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.pipelines.upscale.workers import UpscaleShare, open_job, upscale_by_workers, upscale_here
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def upscale_files(
     """
     if options.model == AUTO:
         options = replace(options, model=USUAL_MODEL, auto=True)
-    reporter = Reporter(progress or NoProgress(), on_file, options.model)
+    reporter = Reporter(progress or Progress(), on_file, options.model)
     if options.mosaic:
         if dry_run:
             raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")

@@ -115,14 +115,14 @@ def test_units_run_in_order_until_stopped(notes):
 PARENT = """
 import sys
 from srcli.pipelines.executors.processes import ProcessExecutor
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 from srcli.pipelines.executors.processes import Place
 import types, units_of_work
 
 if __name__ == "__main__":
     unit = types.SimpleNamespace(label="", folder=sys.argv[1])
     place = Place(device="cpu", threads=1)
-    list(ProcessExecutor([place]).run(units_of_work.wait, [unit], progress=NoProgress()))
+    list(ProcessExecutor([place]).run(units_of_work.wait, [unit], progress=Progress()))
 """
 
 

@@ -18,7 +18,7 @@ from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
 
@@ -48,7 +48,7 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     save_weights(
         file, network.state_dict(), WeightsInfo(model=model, scale=scale, network=options, notes={})
     )
-    validate = validator(validation_sets(None, [str(folder)], scale, NoProgress()), FP32)
+    validate = validator(validation_sets(None, [str(folder)], scale, Progress()), FP32)
     assert validate is not None
     found = {name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()}
     how = EvalOptions(metrics=("psnr",), costs=False, resamples=0)
@@ -58,16 +58,16 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
 
 def test_the_held_out_pictures_come_first_and_decide(folder, astronaut):
     held_out = make_pairs([astronaut], 2)
-    sets = validation_sets(held_out, [str(folder)], 2, NoProgress())
+    sets = validation_sets(held_out, [str(folder)], 2, Progress())
     assert list(sets) == ["held-out", "small"]
     assert sets["held-out"] is held_out
     assert deciding_set(sets) is None
-    alone = validation_sets(None, [str(folder)], 2, NoProgress())
+    alone = validation_sets(None, [str(folder)], 2, Progress())
     name = deciding_set(alone)
     assert name is not None
     assert name.startswith("small (")
     (folder / "gray.png").unlink()
-    assert deciding_set(validation_sets(None, [str(folder)], 2, NoProgress())) != name
+    assert deciding_set(validation_sets(None, [str(folder)], 2, Progress())) != name
     assert validator({}, FP32) is None
     assert deciding_set({}) is None
 
@@ -76,10 +76,10 @@ def test_folders_of_one_name_keep_apart_and_one_given_twice_is_refused(folder, t
     twin = tmp_path / "other" / "small"
     twin.mkdir(parents=True)
     (twin / "a.png").write_bytes((folder / "a.png").read_bytes())
-    sets = validation_sets(None, [str(folder), str(twin)], 2, NoProgress())
+    sets = validation_sets(None, [str(folder), str(twin)], 2, Progress())
     assert list(sets) == ["small", str(twin)]
     with pytest.raises(UsageError, match="given twice"):
-        validation_sets(None, [str(folder), f"{twin}/../../{folder.name}"], 2, NoProgress())
+        validation_sets(None, [str(folder), f"{twin}/../../{folder.name}"], 2, Progress())
 
 
 def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):
@@ -98,10 +98,10 @@ def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):
 
 def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
     with pytest.raises(DataError, match=r"--validate .*nowhere: no such folder"):
-        validation_sets(None, ["nowhere"], 2, NoProgress())
+        validation_sets(None, ["nowhere"], 2, Progress())
     (folder / "b.png").write_bytes(b"nothing")
     with pytest.raises((DataError, PictureError), match=r"b\.png"):
-        validation_sets(None, [str(folder)], 2, NoProgress())
+        validation_sets(None, [str(folder)], 2, Progress())
 
 
 @pytest.mark.parametrize("size", [2, 5])

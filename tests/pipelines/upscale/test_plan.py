@@ -11,7 +11,7 @@ from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.reporter import Reporter
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import Progress
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_names_that_no_file_can_have_are_told(tree, tmp_path):
     with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
         make_plan([long], tmp_path / "out", UpscaleOptions())
     plan = make_plan([tree("a.png")], long, UpscaleOptions())
-    reporter = Reporter(NoProgress())
+    reporter = Reporter(Progress())
     found = find_due([plan.items[0].source], long, UpscaleOptions(), reporter)
     assert found == (plan.items, [])
 
