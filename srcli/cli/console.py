@@ -260,10 +260,8 @@ def make_console(*, to_stderr: bool = False) -> rich.console.Console:
     return console
 
 
-def print_table(
-    out: rich.console.Console, table: Table, *, title: str = "", note: str = ""
-) -> None:
-    """Print a table, unless it is empty; a title replaces its own, a note stands before its own.
+def print_table(out: rich.console.Console, table: Table) -> None:
+    """Print a table, unless it is empty.
 
     The best values have a star as well: weight is lost in pipes and to some eyes.
     """
@@ -273,10 +271,13 @@ def print_table(
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    sources = dict.fromkeys(part for r in table.rows for part in r.source.split("; ") if part)
+    notes = [f"*: best of a {table.group_heading}."] * any(row.best for row in table.rows)
+    notes += [f"Printed rows: {'; '.join(sources)}."] if sources else []
     shown = RichTable(
-        title=title or table.title,
+        title=table.title,
         title_justify="left",
-        caption=" ".join(filter(None, (note, *table.notes))) or None,
+        caption=" ".join([*notes, *table.notes]) or None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

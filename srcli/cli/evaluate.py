@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import json_text, make_console, print_table, write_formats
+from srcli.cli.console import json_text, print_blocks, write_formats
 from srcli.cli.options import (
     GroupedCommand,
     pick,
@@ -16,11 +16,11 @@ from srcli.cli.options import (
     result_targets,
 )
 from srcli.errors import ExitCode, UsageError
+from srcli.report.table import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from srcli.evaluation.scores import Evaluation
     from srcli.pipelines.evaluate.crops import Comparison
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.run import ScoredPicture
@@ -130,12 +130,13 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         figure = Photograph(pixels=draw_figure(crops))
         write_photograph(given["figure"], figure, fmt="png")
     if not given["quiet"]:
-        _show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
+        blocks = report.evaluation_report(result, full=given["verbose"])
+        print_blocks(blocks, to_stderr="-" in targets.values())
     write_formats(
         targets,
         {
             "--json": lambda: json_text(result.as_json()),
-            "--markdown": lambda: report.evaluation_markdown(result),
+            "--markdown": lambda: markdown(report.evaluation_report(result)),
             "--html": lambda: report.evaluation_page(result, crops),
         },
     )
@@ -169,21 +170,3 @@ def _options(given: dict[str, Any]) -> EvalOptions:
             **pick(given, "device", "precision", "engine", "tta", "back_project", "value_range")
         ),
     )
-
-
-def _show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
-    """Print the tables; with ``verbose`` one line for every picture as well."""
-    from srcli.pipelines.evaluate import report as tables
-
-    out = make_console(to_stderr=to_stderr)
-    for scale in result.scales:
-        scores, *others = tables.scale_tables(result, scale)
-        sources = dict.fromkeys(part for r in scores.rows for part in r.source.split("; ") if part)
-        note = "* best of a set over all its pictures. " if any(r.best for r in scores.rows) else ""
-        note += f"Printed rows: {'; '.join(sources)}." if sources else ""
-        print_table(out, scores, note=note)
-        if verbose:
-            print_table(out, tables.picture_table(result, scale))
-        for table in others:
-            print_table(out, table)
-    out.print(result.chain, soft_wrap=True)

@@ -23,9 +23,6 @@ from srcli.report.table import (
     cost_tables,
     decimals,
     ends_text,
-    escape,
-    markdown_section,
-    markdown_table,
     number,
     plural,
 )
@@ -148,24 +145,15 @@ def failure_line(failure: Failure) -> str:
     return f"{failure.dataset}/{failure.picture} ×{failure.scale}, {model}"
 
 
-def evaluation_markdown(evaluation: Evaluation) -> str:
-    """Return an evaluation as Markdown: for every scale its tables; then protocol and failures.
-
-    Best means are bold; published rows name their source.
-    """
-    lines: list[str] = []
+def evaluation_report(evaluation: Evaluation, *, full: bool = True) -> Iterator[Table | str]:
+    """Yield the tables of every scale, then the protocol; in full also pictures and failures."""
     for scale in evaluation.scales:
-        for table in scale_tables(evaluation, scale):
-            lines += markdown_section(table)
-        lines += ["<details>", f"<summary>x{scale}: every picture, and medians</summary>", ""]
-        lines += [*markdown_table(picture_table(evaluation, scale)), "</details>", ""]
-    lines += [escape(evaluation.chain), ""]
-    if evaluation.failures:
-        lines += ["### Not measured", ""]
-        for failure in evaluation.failures:
-            lines.append(f"- {escape(failure_line(failure))}: {escape(failure.reason)}")
-        lines.append("")
-    return "\n".join(lines)
+        yield from scale_tables(evaluation, scale)
+        if full:
+            yield picture_table(evaluation, scale)
+    yield evaluation.chain
+    for failure in evaluation.failures if full else ():
+        yield f"Not measured: {failure_line(failure)}: {failure.reason}"
 
 
 def _metric_columns(evaluation: Evaluation) -> list[Column]:

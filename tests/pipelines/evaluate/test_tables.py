@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from srcli.pipelines.evaluate import report as tables
-from srcli.pipelines.evaluate.report import evaluation_markdown
+from srcli.pipelines.evaluate.report import evaluation_report
+from srcli.report.table import markdown
 
 PIPE = re.compile(r"(?<!\\)\|")
 
@@ -64,7 +65,7 @@ def test_a_printed_row_of_ours_is_named_and_its_doubts_are_told(written):
 
 @pytest.fixture(scope="module")
 def found(written):
-    return read(evaluation_markdown(written))
+    return read(markdown(evaluation_report(written)))
 
 
 def test_scores_are_the_means_with_pictures_of_pictures(written, found):
@@ -101,16 +102,15 @@ def test_differences_stand_with_their_intervals(written, found):
 
 
 def test_chain_and_failures_end_the_text(written):
-    lines = evaluation_markdown(written).split("\n")
-    assert written.chain in [plain(line) for line in lines]
-    failures = [plain(line) for line in lines if line.startswith("- ")]
+    lines = [*map(plain, markdown(evaluation_report(written)).split("\n"))]
+    assert written.chain in lines
+    failures = [line for line in lines if line.startswith("Not measured: ")]
     assert failures[0].endswith(": <out> of ice")
-    assert failures[1] == "- Photos/16-bit ×4, every model: has | values"
+    assert failures[1] == "Not measured: Photos/16-bit ×4, every model: has | values"
 
 
 def test_what_is_not_there_leaves_no_trace(written):
-    text = evaluation_markdown(
-        replace(written, failures=[], costs=[], differences=[], published=[])
-    )
+    bare = replace(written, failures=[], costs=[], differences=[], published=[])
+    text = markdown(evaluation_report(bare))
     assert len(read(text)) == 2  # scores, and every picture
     assert not re.search("failed|Not measured|cost|difference|printed", text)
