@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import math
 import warnings
 from functools import cache
 from importlib.resources import files
@@ -17,18 +16,16 @@ from markupsafe import Markup
 from PIL import Image, ImageDraw, ImageFont
 
 from srcli import __version__
-from srcli.report.table import interval_text, printable, visible
+from srcli.report.table import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""
-LETTERS = 40
-"""Longest name in a chart; tables hold it in full."""
 
 
 @cache
@@ -96,7 +93,7 @@ def draw_sheet(rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int) -> N
             height = len(pixels)
             cell = Image.new("RGB", (width + 8, height + 26), "white")
             cell.paste(Image.fromarray(pixels), (4, 4))
-            ImageDraw.Draw(cell).text((5, height + 6), name, "black", font)
+            ImageDraw.Draw(cell).text((5, height + 6), printable(name), "black", font)
             cells.append(np.asarray(cell))
         lines.append(np.concatenate(cells, axis=1))
     return np.concatenate(lines)
@@ -127,36 +124,3 @@ def draw_chart(
         figure.savefig(stream, format="svg", metadata={"Date": None})
     uri = data_uri(stream.getvalue(), "svg+xml")
     return Markup('<img class="chart" src="{}" alt="{}">').format(uri, alt)
-
-
-def chart_name(text: str) -> str:
-    """Return a name on one line that is short enough for a chart.
-
-    The space before it keeps an underscore from hiding it in matplotlib's legend.
-    """
-    text = visible(printable(text))
-    return " " + (text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…")
-
-
-def interval_chart(
-    rows: Sequence[tuple[str, float, float, float]], heading: str, digits: int
-) -> Markup:
-    """Draw means with their 95 % intervals below each other; a hollow dot decides nothing.
-
-    ``rows`` have a name, the mean, and both ends, NaN where there are none; ``digits`` are those of
-    the text for those who do not see the chart.
-    """
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color="gray", lw=1)
-        for place, (_, mean, low, high) in enumerate(rows):
-            clear = low > 0 or high < 0
-            if math.isfinite(low + high):
-                axes.hlines(place, low, high, color="C0")
-            if math.isfinite(mean):
-                axes.plot(mean, place, "o", color="C0", mfc="C0" if clear else "white")
-        axes.set_yticks(range(len(rows)), [chart_name(name) for name, *_ in rows])
-        axes.set(xlabel=heading, ylim=(len(rows) - 0.5, -0.5))
-
-    told = (f"{row[0]}: {interval_text(*row[1:], digits)}" for row in rows)
-    return draw_chart(draw, f"{heading}: {'; '.join(told)}", height=0.8 + 0.3 * len(rows))

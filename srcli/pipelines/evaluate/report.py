@@ -12,7 +12,7 @@ from markupsafe import Markup
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
-from srcli.report.page import image_uri, interval_chart, render_page
+from srcli.report.page import image_uri, render_page
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -24,7 +24,6 @@ from srcli.report.table import (
     decimals,
     ends_text,
     number,
-    plural,
 )
 
 if TYPE_CHECKING:
@@ -208,24 +207,10 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         all_cards=[_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)],
         scale_tables=scale_tables,
         picture_table=picture_table,
-        difference_charts=difference_charts,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
         intervals=any(ends_text(each.low, each.high, 0) for each in evaluation.differences),
     )
-
-
-def difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
-    """Draw the differences to the first model with their intervals, a chart for each metric."""
-    for name in evaluation.metrics:
-        rows = [
-            (f"{d.dataset}, {plural(d.pictures, 'picture')}: {d.model}", d.mean, d.low, d.high)
-            for d in evaluation.differences
-            if (d.scale, d.metric) == (scale, name)
-        ]
-        if rows:
-            heading = f"{METRICS[name].heading} against {evaluation.models[0]}"
-            yield interval_chart(rows, heading, METRICS[name].digits)
 
 
 def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values:
