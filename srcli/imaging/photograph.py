@@ -17,7 +17,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from PIL import features
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
@@ -81,10 +80,8 @@ _KNOWN = (
     Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
 )  # fmt: skip
 
-FORMATS: dict[str, Format] = {
-    known.name: known for known in _KNOWN if known.name != "avif" or features.check("avif")
-}
-"""The formats that can be written here, by name; AVIF only where Pillow has it."""
+FORMATS: dict[str, Format] = {known.name: known for known in _KNOWN}
+"""The formats that can be written, by name."""
 
 _READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
@@ -117,7 +114,7 @@ def format_of_content(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         brands = {head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4]), 64), 4)}
         if brands & _AVIF_BRANDS:
-            return "avif" if "avif" in FORMATS else None
+            return "avif"
         return "heic" if brands & _HEIC_BRANDS else None
     return next((name for name, starts in _STARTS.items() if head.startswith(starts)), None)
 

@@ -139,9 +139,6 @@ def write_photograph(
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
     values, metadata = _convert(photograph, known)
     metadata = _put_texts_into_exif(metadata, fmt)
-    if metadata.icc is not None and not profile_fits(metadata.icc, 1 if values.shape[2] < 3 else 3):
-        log.warning("%s: the colour profile is for another kind of picture: left out", path)
-        metadata = replace(metadata, icc=None)
     for name, limit in _JPEG_LIMITS.items() if fmt == "jpg" else ():
         if len(getattr(metadata, name) or b"") > limit:
             log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
@@ -180,11 +177,8 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
             pixels = to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
             alpha = None
     if pixels.shape[2] == 1 and not known.gray:
-        if metadata.icc is not None and profile_fits(metadata.icc, 1):
-            pixels = pillow.to_srgb(pixels, metadata.icc)
-            metadata = replace(metadata, icc=None)
-        else:
-            pixels = np.repeat(pixels, 3, axis=2)
+        pixels = pillow.to_srgb(pixels, metadata.icc)
+        metadata = replace(metadata, icc=None)
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
     return pixels, metadata
