@@ -39,7 +39,7 @@ Values = dict[str, float]
 @cache
 def bicubic(scale: int, preset: str) -> dict[str, Values]:
     """Measure bicubic interpolation by a protocol; values by set."""
-    options = EvalOptions(metrics=tuple(DIGITS), resamples=0, costs=False, **OPTIONS[preset])
+    options = EvalOptions(metrics=tuple(DIGITS), costs=False, **OPTIONS[preset])
     found = evaluate(["bicubic"], SETS, scales=[scale], options=options)
     return {mean.dataset: mean.values for mean in found.means()}
 
@@ -82,7 +82,7 @@ def of_picture(model: str, scale: int, preset: str, name: str) -> Values | None:
 @cache
 def pictures(model: str, scale: int, preset: str, dataset: str) -> dict[str, Values]:
     """Measure a model on a set; values by picture."""
-    options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, **OPTIONS[preset])
+    options = EvalOptions(metrics=("psnr",), costs=False, **OPTIONS[preset])
     found = evaluate([model], [dataset], scales=[scale], options=options)
     return {score.picture: score.values for score in found.scores}
 

@@ -58,8 +58,6 @@ Measurement:
   --kernel NAME = bicubic       Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.
   --jpeg QUALITY                Save LR as a JPEG of this quality first.
   --chain NAME = rgb8           rgb8: 8 bits, as files are; luma-float: Y that is not rounded.
-  --bootstrap N = 10000 -> resamples
-      Resamples for 95 % intervals of differences; 0: no intervals.
   published
   --no-cost                     Do not measure MACs and memory.
 Results:
@@ -83,7 +81,6 @@ KINDS = {
     "N": click.INT,
     "tile": click.IntRange(min=16),
     "shave": click.IntRange(min=0),
-    "resamples": click.IntRange(min=0),
     "jpeg": click.IntRange(1, 100),
     "FILE": click.Path(path_type=Path, dir_okay=False),
     "DIRECTORY": click.Path(path_type=Path, file_okay=False),
@@ -160,7 +157,7 @@ def _options(given: dict[str, Any]) -> EvalOptions:
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.options import EvalOptions
 
-    names = "protocol", "chain", "kernel", "jpeg", "shave", "resamples", "tile", "published"
+    names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
     return EvalOptions(
         **pick(given, *names),
         metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),

@@ -1,7 +1,4 @@
-"""Results of an evaluation: scores of pictures, their means, paired differences, failures.
-
-Differences come with bootstrap intervals (Efron 1979) of their means over the pictures.
-"""
+"""Results of an evaluation: scores of pictures, their means, paired differences, failures."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
 
 class Metric(NamedTuple):
@@ -51,8 +48,8 @@ METRICS = {
 BELOW = 0.05
 """PSNR in dB below bicubic interpolation that is worth a word; other programs round otherwise."""
 DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
-LEAST_DRAWN = 5
-"""Least number of pictures for resampling."""
+MOST_FREEDOM = 10_000.0
+"""Beyond so many degrees of freedom Student's t is normal."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +174,8 @@ class Evaluation:
         means = ((mean, mean.bicubic) for mean in self.means(scale))
         return [m for m, level in means if level is not None and m.values["psnr"] < level - BELOW]
 
-    def add_differences(self, *, resamples: int) -> None:
-        """Compare every model with the first, picture by picture; 0 resamples give no intervals.
-
-        Differences that are not finite are left out.
-        """
+    def add_differences(self) -> None:
+        """Compare every model with the first, picture by picture; without infinite differences."""
         against = self.models[0]
         for (scale, dataset), model, metric in product(self.sizes, self.models[1:], self.metrics):
             first, other = (
@@ -190,10 +184,10 @@ class Evaluation:
             )
             pairs = [other[name] - value for name, value in first.items() if name in other]
             if finite := list(filter(math.isfinite, pairs)):
-                ends = bootstrap(finite, resamples=resamples)
+                low, high, _ = crossed_interval(np.array([finite]))
                 count, mean = len(finite), math.fsum(finite) / len(finite)
                 self.differences.append(
-                    Difference(scale, dataset, model, against, metric, count, mean, *ends)
+                    Difference(scale, dataset, model, against, metric, count, mean, low, high)
                 )
 
     def as_json(self) -> dict[str, Any]:
@@ -208,31 +202,42 @@ class Evaluation:
         return {**plain, "means": means, "pictures": pictures}
 
 
-def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of the mean of paired differences, which are finite.
+def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
 
-    Pictures are drawn with replacement ``resamples`` times, from a fixed seed. The percentiles lie
-    further out than 2.5 and 97.5, by as much as Student's t interval is wider than the normal one
-    (Hesterberg 2015, the expanded percentile interval): plain ones would hold the true mean in 86 %
-    of the cases with five pictures. Below five pictures it is Student's t interval, because there
-    are too few ways to draw them. With fewer than two, or no resamples, it is NaN.
+    The differences of one training, or of one picture, are correlated. Their variances are
+    separated as in a two-way table of random effects, and the interval is Student's with the
+    degrees of freedom of Satterthwaite (1946); a percentile bootstrap over three seeds or five
+    pictures is too short. With one seed it is the paired t interval over pictures, which does not
+    cover other trainings.
+
+    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper end, and
+    the two-sided p-value; NaN with one seed and one picture.
     """
-    if len(differences) < 2 or resamples < 1:
-        return math.nan, math.nan
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import stdtr, stdtrit
 
-    values = np.asarray(differences, dtype=np.float64)
-    student = float(stdtrit(len(values) - 1, 0.975))
-    if len(values) < LEAST_DRAWN:
-        half = student * float(values.std(ddof=1)) / math.sqrt(len(values))
-        return float(values.mean()) - half, float(values.mean()) + half
-    tail = float(ndtr(-student * math.sqrt(len(values) / (len(values) - 1))))
-    generator = np.random.default_rng(0)  # two runs print the same table
-    means = np.empty(resamples)
-    step = max(1, 2**20 // len(values))  # bounds memory for large sets
-    for start in range(0, resamples, step):
-        count = min(step, resamples - start)
-        picks = generator.integers(0, len(values), size=(count, len(values)))
-        means[start : start + count] = values[picks].mean(axis=1)
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return float(low), float(high)
+    seeds, pictures = differences.shape
+    if seeds * pictures < 2:
+        return math.nan, math.nan, math.nan
+    mean = float(differences.mean())
+    if min(seeds, pictures) == 1:
+        square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
+    else:
+        by_seed = differences.mean(axis=1, keepdims=True) - mean
+        by_picture = differences.mean(axis=0, keepdims=True) - mean
+        rest = differences - mean - by_seed - by_picture
+        parts = [
+            (pictures * float((by_seed**2).sum()), seeds - 1),
+            (seeds * float((by_picture**2).sum()), pictures - 1),
+            (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
+        ]
+        of_seeds, of_pictures, left = (total / own for total, own in parts)
+        # Never below either effect alone: chance can make the rest larger than both.
+        square = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
+        spread = sum((total / own) ** 2 / own for total, own in parts)
+        freedom = square**2 / spread if spread > 0 else MOST_FREEDOM
+        freedom = min(max(freedom, 1.0), MOST_FREEDOM)
+    error = math.sqrt(square / (seeds * pictures))
+    half = float(stdtrit(freedom, 0.975)) * error
+    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+    return mean - half, mean + half, p

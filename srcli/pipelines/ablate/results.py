@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import DataError, RecipeError
+from srcli.evaluation.scores import crossed_interval
 from srcli.files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
@@ -24,8 +25,6 @@ from srcli.report.table import NOTHING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 RESULT = "ablation.json"
 """File of a result in the folder of its ablation."""
 LEVEL = 0.05
@@ -34,8 +33,6 @@ LEAST_GAIN = 1.0
 """Decibels above bicubic below which a network is too little trained to judge."""
 PRINTED_SHARE = 0.5
 """Share of the printed gain over bicubic below which a network is too little trained to judge."""
-MOST_FREEDOM = 10_000.0
-"""Beyond so many degrees of freedom Student's t is normal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,47 +224,6 @@ def difference(result: AblationResult, name: str, dataset: str) -> dict[str, Any
     low, high, p = crossed_interval(values)
     ends = {"mean": float(values.mean()), "low": low, "high": high, "p": p}
     return {**ends, "seeds": len(pairs), "pictures": len(pictures)}
-
-
-def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
-
-    The differences of one training, or of one picture, are correlated. Their variances are
-    separated as in a two-way table of random effects, and the interval is Student's with the
-    degrees of freedom of Satterthwaite (1946); a percentile bootstrap over three seeds or five
-    pictures is too short. With one seed it is the paired t interval over pictures, which does not
-    cover other trainings.
-
-    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper end, and
-    the two-sided p-value; NaN with one seed and one picture.
-    """
-    from scipy.special import stdtr, stdtrit
-
-    seeds, pictures = differences.shape
-    if seeds * pictures < 2:
-        return math.nan, math.nan, math.nan
-    mean = float(differences.mean())
-    if min(seeds, pictures) == 1:
-        square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
-    else:
-        by_seed = differences.mean(axis=1, keepdims=True) - mean
-        by_picture = differences.mean(axis=0, keepdims=True) - mean
-        rest = differences - mean - by_seed - by_picture
-        parts = [
-            (pictures * float((by_seed**2).sum()), seeds - 1),
-            (seeds * float((by_picture**2).sum()), pictures - 1),
-            (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
-        ]
-        of_seeds, of_pictures, left = (total / own for total, own in parts)
-        # Never below either effect alone: chance can make the rest larger than both.
-        square = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
-        spread = sum((total / own) ** 2 / own for total, own in parts)
-        freedom = square**2 / spread if spread > 0 else MOST_FREEDOM
-        freedom = min(max(freedom, 1.0), MOST_FREEDOM)
-    error = math.sqrt(square / (seeds * pictures))
-    half = float(stdtrit(freedom, 0.975)) * error
-    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
-    return mean - half, mean + half, p
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

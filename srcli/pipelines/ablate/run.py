@@ -396,7 +396,6 @@ def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress)
     options = EvalOptions(
         protocol=unit.ablation.protocol,
         metrics=METRICS,
-        resamples=0,
         costs=False,
         engine=EngineOptions(device=training.device, precision="fp32"),
     )

@@ -26,8 +26,6 @@ class EvalOptions:
     metrics: tuple[str, ...] = DEFAULT_METRICS
     shave: int | None = None
     """Border left out on each side, in HR pixels; None is the scale."""
-    resamples: int = 10_000
-    """Of the bootstrap; 0 gives no intervals."""
     tile: int | None = None
     """LR pixels; None runs pictures whole."""
     costs: bool = True

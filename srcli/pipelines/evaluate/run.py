@@ -120,7 +120,7 @@ def _complete(result: Evaluation, options: EvalOptions, network_names: set[str])
         reasons = list(dict.fromkeys(failure.reason for failure in result.failures))
         rest = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         raise DataError(f"nothing could be measured: {(reasons or ['no pictures'])[0]}{rest}")
-    result.add_differences(resamples=options.resamples)
+    result.add_differences()
     if options.published:
         wanted = None if options.published == "all" else network_names
         for scale, dataset in result.sizes:

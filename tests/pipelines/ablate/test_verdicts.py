@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from srcli.evaluation.scores import crossed_interval
 from srcli.pipelines.ablate.results import (
     SetScores,
-    crossed_interval,
     difference,
     holm,
     judge,

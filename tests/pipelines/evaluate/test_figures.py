@@ -62,7 +62,7 @@ def with_fixed_weights(model, folder):
 @pytest.mark.parametrize(("model", "given", "stored"), CASES)
 def test_scores_are_those_of_before(place, model, given, stored):
     name = model if model == "bicubic" else with_fixed_weights(model, place)
-    own = {"engine": EngineOptions(device="cpu"), "costs": False, "resamples": 0, **given}
+    own = {"engine": EngineOptions(device="cpu"), "costs": False, **given}
     result = evaluate([name], [str(place / "set")], scales=[4], options=EvalOptions(**own))
     (mean,) = result.means()
     for metric, expected in zip(TOLERANCE, stored, strict=True):

@@ -51,7 +51,7 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     validate = validator(validation_sets(None, [str(folder)], scale, Progress()), FP32)
     assert validate is not None
     found = {name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()}
-    how = EvalOptions(metrics=("psnr",), costs=False, resamples=0)
+    how = EvalOptions(metrics=("psnr",), costs=False)
     (mean,) = evaluate([str(file)], [str(folder)], scales=[scale], options=how).means()
     assert found == {"small": pytest.approx(mean.values["psnr"], abs=1e-3)}
 
