@@ -84,7 +84,7 @@ Messages:
 """
 RUN_OPTIONS = f"""
 Training:
-  data hold_out exclude
+  data hold_out
   --budget 5000|20m
       Iterations or time (s, m, h, d) of each training. [default: the recipe's]
   --seeds N = 1                 Trainings of each variant; verdicts need two or more.
@@ -188,7 +188,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     executor, device = choose_executor(given["device"], given["executor"], **workers, fresh=True)
     named, listed = held_out_names(given["hold_out"])
     options = AblateOptions(
-        **pick(given, "data", "exclude", "budget", "overrides", "seeds", "precision", "out"),
+        **pick(given, "data", "budget", "overrides", "seeds", "precision", "out"),
         hold_out=named,
         hold_out_listed=listed,
         train=not given["no_train"],

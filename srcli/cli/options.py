@@ -33,7 +33,6 @@ SHARED = """
       Scale factor; repeatable. [default: 4, or that of a weights file]
   --data PATH...                Folder, zip or picture to train on; repeatable.
   --hold-out NAME|FILE...       Photograph to validate on, a file of names, or none; repeatable.
-  --exclude PREFIX...           Leave out pictures whose names begin with this; repeatable.
   --device, --devices auto|cpu|cuda|cuda:N|mps|all = auto -> device
       Where to compute; cuda:0,cuda:1 or all use several GPUs.
   --executor local|ray|ray://HOST:PORT = local

@@ -48,7 +48,7 @@ Recipe:
 Data:
   data
   --lr FOLDER                   LR pictures of --data, by name. [default: beside them, or made]
-  exclude hold_out
+  hold_out
   --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
 Run:
   --out FOLDER                  Folder for weights, checkpoint, recipe and log; required likewise.

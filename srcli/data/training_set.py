@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,8 +144,6 @@ class DataSelection:
     by rule."""
     hold_out_listed: tuple[str, ...] = ()
     """More of them, some of which may be absent; if both are empty there is no validation."""
-    exclude: tuple[str, ...] = ()
-    """Prefixes of names of pictures that are not used."""
     lr: Path | None = None
     """Folder of the LR pictures of ``data``, where it does not lie beside them."""
 
@@ -160,10 +158,6 @@ class Split:
     """Explanation of the choice, for messages."""
     by_rule: bool = False
     """True if ``held_out`` was chosen by rule, and others would do as well."""
-    excluded: int = 0
-    """Number of pictures left out by the prefixes of their names."""
-    unmatched: tuple[str, ...] = ()
-    """Prefixes that match no picture."""
 
 
 @dataclass(kw_only=True)
@@ -194,8 +188,6 @@ def find_split(
     """Split pictures without reading any: those given, perhaps with LR, or all of the data."""
     split = choose_split(refs or find_pictures(selection.data), selection)
     refuse_lr(selection.data, [*split.train, *split.held_out])
-    for prefix in split.unmatched:
-        progress.warn(f"--exclude {prefix}: no picture's name begins with it")
     return split
 
 
@@ -206,31 +198,31 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     none of fewer than 5. If the names look like few photographs (``IMG_0001``, ``IMG_0002``), every
     picture counts as one.
     """
-    skip, names = selection.exclude, selection.hold_out or ()
+    names = selection.hold_out or ()
     listed = selection.hold_out_listed + (HELD_OUT if selection.hold_out is None else ())
-    kept = [ref for ref in refs if not ref.name.startswith(skip)]
-    train, held = split_held_out(kept, (*names, *listed))
+    train, held = split_held_out(refs, (*names, *listed))
     if not train:
+        raise DataError("no training pictures are left after --hold-out; give more with --data")
+    there = {name for ref in refs for name in (ref.name, photograph_of(ref.name))}
+    if absent := [name for name in names if name not in there]:
+        # The picture of the right name would be trained on.
+        more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
+        hint = did_you_mean(absent[0], sorted(there))
         raise DataError(
-            "no training pictures are left after --hold-out and --exclude; give more with --data"
+            f"--hold-out {absent[0]}: not in the data, and no file of names{hint}{more}"
         )
-    there = {name for ref in kept for name in (ref.name, photograph_of(ref.name))}
-    _require_all(names, there, skip)
     if held:
         reason = f"held out by name: {len(held)}"
         if listed:
             found = sum(name in there for name in listed)
             reason += f" ({found} of {len(listed)} in the list are in the data)"
-        split = Split(train=train, held_out=held, reason=reason)
-    elif selection.hold_out is None:
-        split = _split_by_rule(train)
-    elif not listed:
-        split = Split(train=train, held_out=[], reason="no validation (--hold-out none)")
-    else:
+        return Split(train=train, held_out=held, reason=reason)
+    if selection.hold_out is None:
+        return _split_by_rule(train)
+    if listed:
         shown = ", ".join(listed[:5])
         raise DataError(f"none of the pictures to hold out is in the data: {shown}")
-    unmatched = tuple(each for each in skip if not any(r.name.startswith(each) for r in refs))
-    return replace(split, excluded=len(refs) - len(kept), unmatched=unmatched)
+    return Split(train=train, held_out=[], reason="no validation (--hold-out none)")
 
 
 def split_held_out(
@@ -251,19 +243,6 @@ def split_held_out(
             train.append(ref)
     crops = (sorted(held[name], key=lambda ref: ref.name)[:MOST_CROPS] for name in sorted(held))
     return train, [ref for own in crops for ref in own]
-
-
-def _require_all(names: Sequence[str], there: set[str], excluded: tuple[str, ...]) -> None:
-    """Refuse misspelt names: the picture of the right name would be trained on."""
-    absent = [name for name in names if name not in there]
-    if not absent:
-        return
-    name = absent[0]
-    if excluded and name.startswith(excluded):
-        raise DataError(f"--hold-out {name}: --exclude leaves it out; give one of them")
-    more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
-    hint = did_you_mean(name, sorted(there))
-    raise DataError(f"--hold-out {name}: not in the data, and no file of names{hint}{more}")
 
 
 def _split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
@@ -332,8 +311,7 @@ def load_training_set(
 
     held_out = read(split.held_out)
     while not held_out.hr and split.by_rule:
-        following = _split_by_rule(split.train, fewest=2)
-        split = replace(following, excluded=split.excluded, unmatched=split.unmatched)
+        split = _split_by_rule(split.train, fewest=2)
         held_out = read(split.held_out)
     train = read(split.train)
     if not train.hr:

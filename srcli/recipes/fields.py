@@ -35,8 +35,10 @@ ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
-_GONE = {"attention_weight": 0.0, "distillation": None, "vary_levels": 0.0}
-"""Fields of recipes of former versions, with the values that left them out."""
+_GONE: Mapping[str, object] = {
+    "attention_weight": 0.0, "distillation": None, "exclude": [], "excluded": 0, "vary_levels": 0.0,
+}  # fmt: skip
+"""Fields in files of former versions, with the values that left them out."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 

@@ -34,7 +34,7 @@ MEANT = {
     "--report": "no-such-folder/a",
 }  # fmt: skip
 """Texts that options without a type of click's refuse."""
-FREE = {"--suffix", "--exclude", "--output"}
+FREE = {"--suffix", "--output"}
 """Options that take any text."""
 
 

@@ -208,13 +208,12 @@ def conditions(result: AblationResult) -> list[str]:
         budget = own.budget or "the recipe's"
         budget = plural(int(budget), "iteration") if budget.isdigit() else budget
         names = ", ".join(Path(each).name for each in own.data)  # no folders: they tell nobody
-        excluded = f", {own.excluded} excluded" if own.excluded else ""
         missing = f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
         lines += [
             f"Budget: {budget} for each variant and seed",
             f"Seeds: {own.seeds}: each variant has the same batches in the same order",
-            f"Trained on: {names}: {own.pictures} pictures, {own.held_out or 'none'} held out"
-            f"{excluded}; the last weights are measured",
+            f"Trained on: {names}: {own.pictures} pictures, {own.held_out or 'none'} held out; "
+            "the last weights are measured",
             f"Measured on: {', '.join(own.sets)}{missing}; protocol {protocol.name}: "
             f"{protocol.description}",
         ]

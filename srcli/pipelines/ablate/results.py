@@ -117,7 +117,6 @@ class Conditions:
     pictures: int = 0
     """Number of pictures to train on."""
     held_out: int = 0
-    excluded: int = 0
     data_digest: str = ""
     """Of names and sizes."""
     sets: tuple[str, ...] = ()

@@ -198,13 +198,10 @@ def _plan(
     shared |= {**machine, "trained": options.train, "data": tuple(map(str, options.data))}
     if options.train:
         split = find_split(options, progress)
-        # It warns of prefixes that exclude nothing; the trainings need not do so again.
-        exclude = tuple(each for each in options.exclude if each not in split.unmatched)
-        options = replace(options, exclude=exclude)
         parts = split.train, split.held_out
         lines = [f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p]
-        shared |= {"data_digest": _digest(lines), "excluded": split.excluded}
         shared |= {"pictures": len(split.train), "held_out": len(split.held_out)}
+        shared["data_digest"] = _digest(lines)
     results, units = {}, []
     for ablation, own in zip(ablations, recipes, strict=True):
         sets, missing = _find_sets(ablation, options, progress)

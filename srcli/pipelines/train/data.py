@@ -106,8 +106,7 @@ def load_data(
             "out, or give the HR pictures alone"
         )
     held = len(data.held_out.hr) if data.held_out else 0
-    excluded = f", {data.split.excluded} excluded" if data.split.excluded else ""
-    progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on{excluded}")
+    progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on")
     progress.message(data.split.reason)
     if data.paired:
         progress.message("LR pictures are read from files")

@@ -172,7 +172,6 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     if initial := initial_weights(recipe, options.scale, options.init):
         load_initial_weights(network, initial, progress)
     split = find_split(options, progress, find_pairs(options, options.scale))
-    excluded = f", {split.excluded} excluded" if split.excluded else ""
     files = {ref.path for ref in (*split.train, *split.held_out)}
     size = format_bytes(sum(file.stat().st_size for file in files))
     parameters = count_parameters(network)
@@ -180,7 +179,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
         f"{recipe.model} x{options.scale}: {parameters:,} parameters",
         f"machine: {describe_machine(numerics.device)}, {numerics.precision}",
         f"pictures: {len(split.train)} to train on, {len(split.held_out)} to validate on "
-        f"({split.reason}){excluded}; {size} of files",
+        f"({split.reason}); {size} of files",
         f"disk: about {format_bytes(_STORED_BYTES * parameters)} for weights and checkpoint",
     ]
     for number, (stage, length) in enumerate(zip(recipe.stages, lengths, strict=True), 1):

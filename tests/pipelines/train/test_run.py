@@ -209,7 +209,6 @@ def refusal(options, kind):
         ({"checkpoint_every": "50"}, RecipeError, "has no unit"),
         ({"precision": "fp16"}, UsageError, "train in bf16 or fp32"),
         ({"device": "cuda:99"}, UsageError, "this machine has"),
-        ({"exclude": ("",)}, DataError, "no training pictures are left"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(options, change, kind, words):
