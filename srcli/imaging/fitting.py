@@ -37,7 +37,6 @@ VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
 
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""")
-_NUMBER = re.compile(r"\s*([-+]?\d[\d.]*(?:/\d+)?)\s*")
 _LARGEST = 2**20  # bytes of a packet that is edited
 _AMPERSAND = "\ue000"
 """Stands for ``&`` in a document, so that references stay as they are written."""
@@ -49,7 +48,6 @@ _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _DIMENSIONS, _AREA = f"{_ADOBE}xap/1.0/sType/Dimensions#", f"{_ADOBE}xmp/sType/Area#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_BOUNDARY = ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 _COMPANIONS = (
@@ -268,20 +266,21 @@ def _move(named: _Named, pixels: PixelMap) -> None:
     """Let regions, places and sizes follow the pixels; numbers that are none stay as they are."""
     faces = _map_of_regions(named, pixels)
     for scope in named.get((_MWG, "AppliedToDimensions"), ()):
-        _follow(_by_name(scope), _DIMENSIONS, "wh", faces.size)
+        _follow(_texts(_by_name(scope), _DIMENSIONS, "wh"), faces.size)
     for uri, *sides in _SIZES:
-        _follow(named, uri, sides, pixels.size)
+        _follow(_texts(named, uri, sides), pixels.size)
     for name in ("SubjectArea", "SubjectLocation"):
         for scope in named.get((_EXIF, name), ()):
-            items = _numbers(_by_name(scope), _RDF, "li")
+            (items,) = _texts(_by_name(scope), _RDF, ("li",))
             if len(items) in (2, 3, 4):
-                _write(items, pixels.area([value for _, value in items]))
+                _follow([[item] for item in items], pixels.area)
     for scope in named.get((_MWG, "Area"), ()):
-        _move_regions(_by_name(scope), _AREA, ("unit", *"xywh"), faces)
+        _move_regions(_texts(_by_name(scope), _AREA, ("unit", *"xywh")), faces)
     for scope in named.get((_IPTC, "RegionBoundary"), ()):
-        _move_regions(_by_name(scope), _IPTC, _BOUNDARY, pixels)
-    for node in named.get((_MICROSOFT, "Rectangle"), ()) if faces.orientation != 1 else ():
-        text = _holder(node)
+        names = ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
+        _move_regions(_texts(_by_name(scope), _IPTC, names), pixels, corner=True)
+    (rectangles,) = _texts(named, _MICROSOFT, ("Rectangle",))
+    for text in rectangles if faces.orientation != 1 else ():
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
             box = faces.of_parts.area((left, top, width, height), corner=True)
@@ -295,66 +294,53 @@ def _map_of_regions(named: _Named, pixels: PixelMap) -> PixelMap:
     of the upright one.
     """
     height, width = pixels.before[::-1]
-    with suppress(LookupError):  # none is stated
+    with suppress(LookupError, ValueError):  # none is stated
         applied = _by_name(named[_MWG, "AppliedToDimensions"][0])
-        w, h = (_numbers(applied, _DIMENSIONS, side)[0][1] for side in "wh")
+        w, h = (float(text[0].nodeValue) for text in _texts(applied, _DIMENSIONS, "wh"))
         if pixels.swaps and (h - w) * (height - width) > 0:
             return PixelMap((height, width), pixels.after)
     return pixels
 
 
-def _move_regions(named: _Named, uri: str, names: Sequence[str], pixels: PixelMap) -> None:
-    """Move a box of MWG, by its centre, or a box (by its corner), circle or polygon of IPTC."""
-    unit, *place = names
-    if not any(_holder(node).nodeValue == "pixel" for node in named.get((uri, unit), ())):
+def _move_regions(texts: list[list[Any]], pixels: PixelMap, *, corner: bool = False) -> None:
+    """Move a box, by its centre or its corner, a circle or a polygon; the unit comes first."""
+    units, x, y, *extent = texts
+    if not any(unit.nodeValue == "pixel" for unit in units):
         pixels = pixels.of_parts
     if not pixels.changes_nothing:
-        there = [*place[:2], *(name for name in place[2:] if (uri, name) in named)]
-        corner = uri == _IPTC and len(there) == 4
-        _follow(named, uri, there, partial(pixels.area, corner=corner), exact=True)
+        columns = [x, y, *filter(None, extent)]
+        _follow(columns, partial(pixels.area, corner=corner and len(columns) == 4), exact=True)
+
+
+def _texts(named: _Named, uri: str, names: Iterable[str]) -> list[list[Any]]:
+    """Return for each property the nodes that hold its text, which may be empty."""
+    found = [named.get((uri, name), []) for name in names]
+    return [
+        [node if node.nodeType == node.ATTRIBUTE_NODE else node.firstChild or node for node in one]
+        for one in found
+    ]
 
 
 def _follow(
-    named: _Named,
-    uri: str,
-    names: Sequence[str],
+    columns: Iterable[Sequence[Any]],
     new: Callable[[Sequence[float]], list[float]],
     *,
     exact: bool = False,
 ) -> None:
-    """Replace the numbers of properties that belong together by what becomes of them."""
-    columns = (_numbers(named, uri, name) for name in names)
-    for numbers in zip(*columns, strict=False):
-        _write(numbers, new([value for _, value in numbers]), exact=exact)
+    """Replace numbers, those of a row together, by what becomes of them.
 
-
-def _holder(node: Any) -> Any:  # noqa: ANN401
-    """Return the node that holds the text of a property, which may be empty."""
-    simple = node.nodeType == node.ATTRIBUTE_NODE or node.firstChild is None
-    return node if simple else node.firstChild
-
-
-def _numbers(named: _Named, uri: str, name: str) -> list[tuple[Any, float]]:
-    """Return the nodes and numbers of a property; none if one of them cannot be read."""
-    found = [_holder(node) for node in named.get((uri, name), ())]
-    texts = [(one, _NUMBER.fullmatch(one.nodeValue or "")) for one in found]
-    try:
-        return [(one, float(Fraction(text[1]))) for one, text in texts if text]
-    except (ValueError, ArithmeticError):
-        return []
-
-
-def _write(
-    numbers: Iterable[tuple[Any, float]], values: Iterable[float], *, exact: bool = False
-) -> None:
-    """Replace numbers; whole and rational ones stay so unless they are to be exact."""
-    for (node, _), value in zip(numbers, values, strict=False):
-        if "/" in node.nodeValue:
-            ratio = Fraction(value).limit_denominator(10**6).as_integer_ratio()
-            node.nodeValue = "/".join(map(str, ratio))
-        else:
-            decimal = exact or "." in node.nodeValue
-            node.nodeValue = _decimal(value) if decimal else str(round(value))
+    Whole and rational ones stay so unless they are to be exact.
+    """
+    for nodes in zip(*columns, strict=False):
+        with suppress(TypeError, ValueError, ArithmeticError):
+            values = new([float(Fraction(node.nodeValue)) for node in nodes])
+            for node, value in zip(nodes, values, strict=True):
+                if "/" in node.nodeValue:
+                    ratio = Fraction(value).limit_denominator(10**6).as_integer_ratio()
+                    node.nodeValue = "/".join(map(str, ratio))
+                else:
+                    decimal = exact or "." in node.nodeValue
+                    node.nodeValue = _decimal(value) if decimal else str(round(value))
 
 
 def _decimal(value: float) -> str:

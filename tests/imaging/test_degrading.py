@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
 from srcli.imaging.degrading import (
     FILTERS,
@@ -25,7 +24,7 @@ from srcli.imaging.degrading import (
     sharpen,
     through_jpeg,
 )
-from srcli.imaging.resize import downscale, resize
+from srcli.imaging.resize import resize
 
 
 def source(seed=0):
@@ -188,19 +187,6 @@ def test_a_downscale_by_a_filter_is_pillow_s(astronaut, name):
 
 
 # --- Kernels of the literature, and any small kernel ----------------------------------------------
-
-
-def test_bicubic_is_the_matlab_compatible_one(astronaut):
-    assert np.array_equal(KERNELS["bicubic"].shrink(astronaut, 4), downscale(astronaut, 4))
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_blur_down_is_a_gaussian_and_a_choice_of_pixels(astronaut, scale):
-    crop = astronaut[: 12 * scale, : 12 * scale]
-    options = {"radius": 3, "mode": "nearest", "axes": (0, 1)}
-    blurred = ndimage.gaussian_filter(crop.astype(float), 1.6, **options)
-    wanted = blurred[scale // 2 :: scale, scale // 2 :: scale]
-    assert np.abs(KERNELS["blur-down"].shrink(crop, scale) - wanted).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("scale", [2, 4])
