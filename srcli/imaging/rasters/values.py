@@ -91,11 +91,6 @@ _OUTLIERS = 0.1
 _MARGIN = 0.1
 _CONSTANT = 1e-6
 """Width of the range of a constant float raster, as a fraction of its value."""
-# An undeclared nodata value is suspected from this fraction of the samples, and from this distance
-# to the nearest other value, as a multiple of the others' range.
-_FREQUENT, _FAR = 0.001, 2.0
-# Values that files usually hold for no data need not lie so far away.
-_USUAL, _LESS_FAR = frozenset({-32768.0, -32767.0, -9999.0, -99999.0}), 0.1
 _MOST_SHOWN = 4  # groups of bands whose ranges are printed
 _NONE: Array = np.empty(0)
 
@@ -338,7 +333,7 @@ def choose_value_range(
     samples = _sample_groups(info, layout, window)
     why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
     ranges = [_robust_range(group) if group.size else (low, high) for group in samples]
-    advice = f"({why}); --range changes that{_suggest_nodata(samples, layout)}"
+    advice = f"({why}); --range changes that"
     if len(set(ranges)) == 1:
         low, high = ranges[0]
         note = f"values {_range_text(low, high)} are black to white {advice}"
@@ -414,24 +409,6 @@ def _robust_range(samples: Array) -> tuple[float, float]:
     if whole:
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high)
-
-
-def _suggest_nodata(groups: list[Array], layout: BandLayout) -> str:
-    """Advise --nodata for a value that looks like it: frequent, and far from all others."""
-    if layout.nodata is not None:
-        return ""
-    for samples in groups:
-        for end in (samples.min(), samples.max()) if samples.size else ():
-            others = samples[samples != end]
-            if not others.size or 1 - others.size / samples.size < _FREQUENT:
-                continue
-            ends = float(others.min()), float(others.max())
-            nearest, furthest = sorted(abs(each - float(end)) for each in ends)
-            far = _LESS_FAR if float(end) in _USUAL else _FAR
-            if nearest > far * (furthest - nearest):
-                text = _number_text(float(end), 9)
-                return f"; {text} occurs often, far from all others: --nodata {text} if it is none"
-    return ""
 
 
 def _range_text(low: float, high: float) -> str:

@@ -179,19 +179,3 @@ def test_the_range_of_an_even_picture_is_narrow(save, dtype, value, width):
     values, _ = find(save("a.tif", np.full((30, 20), value, dtype)))
     assert values.low == value
     assert values.high - values.low == pytest.approx(width)
-
-
-@pytest.mark.parametrize(("dtype", "stray"), [("float32", -9999), ("int16", -32768), ("uint16", 0)])
-def test_what_looks_like_nodata_is_asked_for(save, dtype, stray):
-    rng = np.random.default_rng(0)
-    pixels = rng.uniform(4000, 4050, (60, 70)).astype(dtype)
-    assert "--nodata" not in find(save("a.tif", pixels))[1]
-    pixels[:5] = stray
-    assert f"; {stray} occurs often" in find(save("b.tif", pixels))[1]
-    assert "--nodata" not in find(save("c.tif", pixels, nodata=stray))[1]
-
-
-def test_black_borders_of_a_picture_of_all_values_are_no_question(save, noise):
-    pixels = noise((60, 70), "uint16")
-    pixels[:5] = 0
-    assert "--nodata" not in find(save("a.tif", pixels))[1]
