@@ -105,20 +105,15 @@ def choose_bands(
 ) -> BandLayout:
     """Choose the bands of the output by ``choose_layout``, after finding those of classes.
 
-    Sure signs are a palette, one bit a pixel, category names, flags or a thematic layer in the
-    metadata, and a word such as SCL, QA_PIXEL or landcover in the name of a band, or of a file of
-    one band (whose pixels must not contradict it). Red, green and blue are never classes.
-
-    Without such a sign an integer band that goes through the network alone is taken for classes by
-    a sample of its pixels: if it holds few different values, and these do not follow their order.
-    In a picture, however dark, coarse or empty, most steps from a pixel to its neighbour lead to
-    the next value there is, while classes lie beside each other in any order. Unless no order is
-    left at all, either the pixels must lie in patches too (noise does not), or the values have
-    irregular gaps (shades do not). Two values are a mask if they lie in patches or both are common,
-    but not two shades side by side.
-
-    What follows the order of values is taken for a picture. There little is lost by it: between
-    classes 1 and 2 interpolation finds no third value.
+    Sure signs are those of ``_sign``, and a word such as SCL, QA_PIXEL or landcover in the name of
+    a file of one band whose pixels do not contradict it. Without one an integer band that goes
+    through the network alone is taken for classes if its few different values do not follow their
+    order. In a picture, however dark, coarse or empty, most steps from a pixel to its neighbour
+    lead to the next value there is, while classes lie beside each other in any order. Unless no
+    order is left at all, either the pixels must lie in patches too (noise does not), or the values
+    have irregular gaps (shades do not). Two values are a mask if they lie in patches or both are
+    common, but not two shades side by side. What follows the order of values is a picture: little
+    is lost by it, as between classes 1 and 2 interpolation finds no third value.
 
     The modes ``yes`` and ``no`` decide for all bands.
     """
@@ -268,7 +263,8 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
         bands=(band,), smooth=(0,), groups=((0,),), interpretations=("gray",), dtype=dtype
     )
     found: Array = np.empty(0, dtype)
-    pieces: list[tuple[Array, Array]] = []
+    pieces: list[Array] = []
+    neighbours: list[Array] = []
     if info.block_height * info.block_width > _LARGEST_BLOCK:
         return _Sample()
     with RasterSource(info, only, window) as source:
@@ -279,29 +275,21 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
             there = values[valid]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
                 return _Sample(is_whole=False)
-            pieces.append((values, valid))
+            pieces.append(there)
+            for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+                both = valid[a] & valid[b]
+                neighbours.append(np.stack((values[a][both], values[b][both])))
             found = np.union1d(found, there)
             if len(found) > _MOST:
                 break
-    if len(found) > _MOST:
-        found = found[:0]
-    count = len(found)
-    counts, pairs = np.zeros(count, np.int64), np.zeros(count * count, np.int64)
-    equal = neighbours = 0
-    for values, valid in pieces:
-        ranks = np.searchsorted(found, values)  # of invalid ones anything
-        if count:
-            counts += np.bincount(ranks[valid], minlength=count)
-        for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-            both = valid[a] & valid[b]
-            equal += int((values[a][both] == values[b][both]).sum())
-            neighbours += int(both.sum())
-            if count:
-                one, other = ranks[a][both], ranks[b][both]
-                low, high = np.minimum(one, other), np.maximum(one, other)
-                pairs += np.bincount(low * count + high, minlength=count * count)
-    table, share = pairs.reshape(count, count), equal / max(neighbours, 1)
-    return _Sample(equal=share, values=found, counts=counts, pairs=table)
+    steps = np.concatenate(neighbours, axis=1)
+    equal = float((steps[0] == steps[1]).mean()) if steps.size else 0.0
+    if (count := len(found)) > _MOST:
+        return _Sample(equal=equal)
+    counts = np.bincount(np.searchsorted(found, np.concatenate(pieces)), minlength=count)
+    low, high = np.sort(np.searchsorted(found, steps), axis=0)
+    pairs = np.bincount(low * count + high, minlength=count * count).reshape(count, count)
+    return _Sample(equal=equal, values=found, counts=counts, pairs=pairs)
 
 
 def choose_value_range(
