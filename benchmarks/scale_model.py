@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rasterio
 
-from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.parts import PartWriter, open_parts
-from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.parts import merge_parts, open_parts
+from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.workers import FEWEST_TILE_ROWS, open_job
@@ -81,8 +80,11 @@ def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: 
             source.read(Window(top=top, left=0, height=min(256, side - top), width=side))
     read = side**2 / (time.perf_counter() - started)
     written = 0.0
-    with open_parts(job.item.target, job.output, {"of": "a benchmark"}) as (parts, _):
-        writer = PartWriter(parts, range(parts.count))
+    with (
+        RasterSource(job.info, job.layout, job.window) as source,
+        open_parts(job.item.target, job.output, {"of": "a benchmark"}) as (parts, _),
+    ):
+        writer = PartWriter(parts, range(parts.count), source, options.scale)
         with rasterio.open(result) as file:
             for top in range(0, out, 256):
                 window = rasterio.windows.Window(0, top, out, min(256, out - top))

@@ -78,7 +78,7 @@ SEAMS = {
         "open": OPENING,
         "plan": RASTERS + "open_job",
         "read": "srcli.imaging.rasters.reading.RasterSource.read",
-        "write": "srcli.imaging.rasters.parts.PartWriter.write",
+        "write": "srcli.imaging.rasters.reading.PartWriter.write",
         "merge": RASTERS + "merge_parts",
     },
 }

@@ -15,14 +15,12 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import BandInfo, Georeference
-from srcli.imaging.rasters.selection import COLOURS
+from srcli.imaging.rasters.info import COLOURS, BandInfo, Georeference
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
+    from srcli.imaging.rasters.info import BandLayout, RasterInfo
     from srcli.ports.image import Window
 
 Creation = Mapping[str, str]

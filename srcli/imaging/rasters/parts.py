@@ -1,39 +1,50 @@
-"""Write an unfinished raster as parts: small GeoTIFFs in a hidden folder beside it.
+"""Parts of an unfinished raster: small GeoTIFFs in a hidden folder beside it, merged at the end.
 
 A part is a band of rows of the full width. It takes its final name, which holds the checksum of
 the file, once it is complete; so parts can be made in any order, twice, and by several processes,
-and an interrupted run leaves them to the next.
+and an interrupted run leaves them to the next. GDAL copies a VRT over them, which holds the
+metadata, to any format; a trial of a few pixels refuses wrong options before hours of work.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import shutil
+import tempfile
 import zlib
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from srcli.errors import PictureError
-from srcli.files import explain_os_error, hidden_name, lock_file, write_whole
-from srcli.imaging.rasters.opening import gdal_errors, reason_of
+from srcli.errors import PictureError, UsageError
+from srcli.files import (
+    NEW_FILE,
+    FileAttributes,
+    explain_os_error,
+    hidden_name,
+    lock_file,
+    remove_stale,
+    write_whole,
+)
+from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.reading import RasterSource, is_nodata, nearest_other_value
-from srcli.ports.image import Window
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from collections.abc import Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from rasterio.io import DatasetWriter
 
 VERSION = 3
 """Of the contents of the folder."""
@@ -46,7 +57,24 @@ _MOST_BYTES = 2**26
 """Wide rasters have lower parts, which are held in memory."""
 _MULTIPLE = 16
 """Sides of the blocks of a TIFF are multiples of it."""
-_MOST_THREADS = 8
+_COPY_SETTINGS = {
+    "GDAL_CACHEMAX": 2**26,
+    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of them
+    "GDAL_MAX_DATASET_POOL_SIZE": 16,
+    "GDAL_TIFF_INTERNAL_MASK": True,
+}
+# Parts of GDAL's warnings of wrong creation options, which it then ignores.
+_COMPLAINTS = ("creation option", "value not recognised")
+_SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
+_PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
+"""What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
+# Keys that collide with the arguments of rasterio's update_tags.
+_RESERVED = frozenset({"bidx", "ns"})
+_WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
+_OVERVIEW_BLOCK = 256
+_WAIT_SECONDS = 0.1
+_PROBE = 2**22
+"""Bytes that a disk must still take after a file."""
 
 
 @dataclass(frozen=True)
@@ -93,134 +121,6 @@ class Parts:
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
-
-
-class PartWriter:
-    """Writer of a run of consecutive parts; the rows of one part are in memory.
-
-    It marks the pixels that the input marks as empty: they become nodata (without such a value: NaN
-    in floats, else 0), and valid pixels that the network happened to make equal to nodata move to
-    the next value. Bands of classes, mask and alpha are enlarged by nearest neighbour.
-
-    Args:
-        parts: The parts of the output.
-        numbers: Of those to write.
-        source: The input, of which rows are read again for what is not interpolated.
-        scale: Output pixels per input pixel.
-    """
-
-    def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:
-        self._parts, self._numbers = parts, numbers
-        self._source, self._scale = source, scale
-        self._next_row = parts.span(numbers.start).start
-        self._output = output = parts.output
-        rows, nodata = len(parts.span(numbers.start)), source.layout.nodata
-        self._pixels: Array = np.empty((len(output.bands), rows, output.width), output.dtype)
-        self._valid = np.empty((rows, output.width), np.bool_) if output.mask else None
-        empty = np.nan if source.dtype.kind == "f" else 0.0
-        self._empty = source.dtype.type(empty if nodata is None else nodata)
-        self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
-
-    def write(self, top: int, rows: Array) -> None:
-        """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
-
-        Rows outside the run are left out.
-        """
-        while self._numbers and self._next_row < top + len(rows):
-            part = self._parts.span(self._numbers.start)
-            place = range(self._next_row, min(part.stop, top + len(rows)))
-            self._hold(place, rows[place.start - top : place.stop - top])
-
-    def repeat(self) -> None:
-        """Write the next part of a raster whose bands all hold classes, without a network."""
-        self._hold(self._parts.span(self._numbers.start), None)
-
-    def _hold(self, place: range, rows: Array | None) -> None:
-        """Mark output rows inside one part, and write that when it is complete."""
-        output, part = self._output, self._parts.span(self._numbers.start)
-        held = slice(place.start - part.start, place.stop - part.start)
-        pixels, alpha, mask = self._marked(place, rows)
-        self._pixels[: output.channels, held] = np.moveaxis(pixels, 2, 0)
-        if output.alpha and alpha is not None:
-            self._pixels[output.channels, held] = alpha
-        elif output.alpha:
-            opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-            self._pixels[output.channels, held] = opaque if mask is None else mask * opaque
-        if self._valid is not None:
-            self._valid[held] = True if mask is None else mask
-        self._next_row = place.stop
-        if place.stop == part.stop:
-            with writing_errors(self._parts.target):
-                self._write_part(len(part))
-            self._numbers = self._numbers[1:]
-
-    def _marked(
-        self, place: range, rows: Array | None
-    ) -> tuple[Array, Array | None, NDArray[np.bool_] | None]:
-        """Return output rows, (h, W, C), with their alpha and mask, (h, W), as far as known.
-
-        ``rows`` from the network are None if all bands hold classes.
-        """
-        source, layout = self._source, self._source.layout
-        if rows is not None and self._nodata is not None:  # which it has made by chance
-            beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
-            rows = np.where(is_nodata(rows, self._nodata), beside, rows)
-        if rows is not None and not layout.classes and not source.has_holes:
-            return rows, None, None
-        first, stop = place.start // self._scale, -(-place.stop // self._scale)
-        stored = source.decode(Window(top=first, left=0, height=stop - first, width=source.width))
-        alpha, mask = stored.alpha, None
-        valid = None if stored.valid is None else source.interpolated(stored.valid)
-        if valid is not None and (source.masked or self._output.mask):
-            there = np.asarray(valid.any(axis=2))
-            mask = self._repeated(there, place)
-            # a file with both gets alpha only
-            alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
-        if rows is not None and valid is not None:
-            rows = np.where(self._repeated(valid, place), rows, self._empty)
-        if rows is None or layout.classes:
-            repeated = self._repeated(stored.pixels, place)
-            if rows is not None:
-                repeated[:, :, source.interpolated_bands] = rows
-            rows = repeated
-        return rows, None if alpha is None else self._repeated(alpha, place), mask
-
-    def _repeated(self, layer: Array, place: range) -> Array:
-        """Enlarge a layer (rows, W, ...) of the input to the output rows of a place."""
-        rows = layer.repeat(self._scale, axis=0)[place.start % self._scale :][: len(place)]
-        return rows.repeat(self._scale, axis=1)
-
-    def _write_part(self, rows: int) -> None:
-        import rasterio
-        from rasterio.io import MemoryFile
-        from rasterio.transform import Affine
-
-        output = self._output
-        block_height, block_width = part_blocks(output, rows)
-        # in memory, because GDAL reports success on a full disk
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
-            with memory.open(
-                driver="GTiff",
-                height=rows,
-                width=output.width,
-                count=len(output.bands),
-                dtype=output.dtype,
-                nodata=output.nodata,
-                transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
-                COMPRESS="ZSTD",
-                ZSTD_LEVEL=1,
-                PREDICTOR=3 if output.dtype.startswith("float") else 2,
-                INTERLEAVE="PIXEL",
-                TILED=True,
-                BLOCKXSIZE=block_width,
-                BLOCKYSIZE=block_height,
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
-            ) as dataset:
-                dataset.write(self._pixels[:, :rows])
-                if self._valid is not None:
-                    dataset.write_mask(self._valid[:rows])
-            self._parts.add(self._numbers.start, memory.getbuffer())
 
 
 def part_rows(output: OutputProfile) -> int:
@@ -340,3 +240,301 @@ def writing_errors(target: Path) -> Iterator[None]:
         reason = explain_os_error(target, error, full=", what is done is kept")
         other = f"{target}: cannot be written ({reason_of(error)}); is there room on the disk?"
         raise PictureError(reason or other) from error
+
+
+def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
+    """Copy the parts into the final file and give it its name; doing it again is safe.
+
+    The output gets the attributes, its sidecars the access rights among them.
+    """
+    from affine import dumpsw
+
+    target, output = parts.target, parts.output
+    folder = parts.folder / "result"
+    try:
+        with writing_errors(target):
+            if missing := sum(map(len, parts.missing())):
+                raise PictureError(f"{target}: {missing} parts of it have got lost; run again")
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that was lost while it merged
+            folder.mkdir()
+            vrt, done = parts.folder / "parts.vrt", folder / target.name
+            _write_vrt(vrt, output, parts)
+            _copy_interruptibly(vrt, done, output)
+            if output.overviews and not output.cog:
+                _build_overviews(done, output)
+            _check_room(done)
+            check_shape(done, target, output)
+            place = output.place.transform
+            if output.driver in _WORLD_SUFFIXES and place is not None:
+                world = dumpsw(place).encode("ascii")
+                done.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
+            sidecars = [file for file in sorted(folder.iterdir()) if file != done]
+            for file in (*sidecars, done):
+                _sync(file)
+                (attributes if file == done else replace(attributes, times=None)).apply(file)
+            remove_stale(target, keep={file.name for file in sidecars})
+            for file in (*sidecars, done):
+                file.replace(target.with_name(file.name))
+            with suppress(OSError):  # not all systems can
+                _sync(target.parent)
+    finally:
+        # what is not finished will be made again and only takes room meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
+    """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
+    copied: Future[None] = Future()
+
+    def copy() -> None:
+        try:
+            copy_file(vrt, done, output)
+            copied.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            copied.set_exception(error)
+
+    Thread(target=copy, daemon=True, name="gdal-copy").start()
+    while not copied.done():
+        wait([copied], _WAIT_SECONDS)
+    copied.result()
+
+
+def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
+    """Open a raster, quietly: rasterio warns of those without a transform."""
+    import rasterio
+
+    with quiet_pillow():
+        return rasterio.open(path, mode, **profile)
+
+
+def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
+    """Copy a VRT to the format and options of an output; errors are those of rasterio."""
+    import rasterio
+    import rasterio.shutil
+
+    with rasterio.Env(**_COPY_SETTINGS):
+        with _open(source, "r+") as dataset:
+            _set_tags(dataset, output)  # in the file of a VRT some have other white space
+            # GDAL 3.10 copies either the tags of bands or those of all namespaces
+            tagged = any(band.tags.get("") for band in output.bands)
+            options = {} if tagged else {"COPY_SRC_MDD": "YES"}
+            rasterio.shutil.copy(dataset, done, driver=output.driver, **options, **output.creation)
+        if tagged and output.driver == "GTiff" and set(output.tags) - {""}:
+            with rasterio.open(done, "r+") as dataset:
+                _set_tags(dataset, output)
+
+
+def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) -> None:
+    """Write a VRT with the metadata of an output but tags; errors are those of rasterio.
+
+    It lies in the folder of the parts; without them it is empty.
+    """
+    from rasterio.dtypes import dtype_rev, typename_fwd
+    from rasterio.enums import ColorInterp
+
+    width, place = output.width, output.place
+    transform = {} if place.transform is None else {"transform": place.transform}
+    with _open(
+        path,
+        "w",
+        driver="VRT",
+        height=output.height,
+        width=width,
+        count=len(output.bands),
+        dtype=output.dtype,
+        nodata=output.nodata,
+        crs=place.crs,
+        **transform,
+    ) as dataset:
+        known = ColorInterp.__members__
+        names = [band.interpretation for band in output.bands]
+        dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
+        dataset.descriptions = [band.description or "" for band in output.bands]
+        dataset.units = [band.unit or "" for band in output.bands]
+        if any(band.scale != 1 or band.offset != 0 for band in output.bands):
+            dataset.scales = [band.scale for band in output.bands]
+            dataset.offsets = [band.offset for band in output.bands]
+        if place.gcps:
+            dataset.gcps = (place.gcps, place.gcps_crs)
+        if place.rpcs is not None:
+            dataset.rpcs = place.rpcs
+    tree = ET.fromstring(path.read_bytes())
+    places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
+    for (element, _), band in zip(places, output.bands, strict=True):
+        element.extend(ET.fromstring(f"<legend>{band.legend}</legend>"))
+    if output.mask:
+        mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
+        places.append((mask, "mask,1"))
+    found = [(parts.span(n), file) for n, file in sorted(parts.found().items())] if parts else []
+    for span, file in found:
+        sides = zip(("BlockYSize", "BlockXSize"), part_blocks(output, len(span)), strict=True)
+        known = {"RasterXSize": width, "RasterYSize": len(span), **dict(sides)}
+        for element, stored in places:
+            source = vrt_source(
+                "SimpleSource", Path(file.name), stored, (len(span), width), (span.start, 0)
+            )
+            kind = "Byte" if stored == "mask,1" else typename_fwd[dtype_rev[output.dtype]]
+            # by which GDAL opens a part only when it reads it
+            properties = {"DataType": kind, **{key: str(one) for key, one in known.items()}}
+            ET.SubElement(source, "SourceProperties", properties)
+            element.append(source)
+    path.write_bytes(ET.tostring(tree))
+
+
+def vrt_source(
+    kind: str, file: Path, band: str, size: tuple[int, int], place: tuple[float, float]
+) -> ET.Element:
+    """Return the XML that places a band of a file in a VRT, (height, width) at (top, left).
+
+    The file's name is absolute, or that of a file beside the VRT.
+    """
+    source = ET.Element(kind)
+    ET.SubElement(source, "SourceFilename", relativeToVRT=f"{not file.is_absolute():d}").text = str(
+        file
+    )
+    ET.SubElement(source, "SourceBand").text = band
+    for name, (top, left) in (("SrcRect", (0, 0)), ("DstRect", place)):
+        box = {"xOff": left, "yOff": top, "xSize": size[1], "ySize": size[0]}
+        ET.SubElement(source, name, {key: str(value) for key, value in box.items()})
+    return source
+
+
+def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
+    for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
+        for namespace, tags in found.items():
+            settable = {key: value for key, value in tags.items() if key not in _RESERVED}
+            if set(tags) == {namespace}:
+                # a complete document: rasterio reads it under the name of its namespace, but
+                # writes "key=value"
+                key, sign, value = tags[namespace].partition("=")
+                settable = {key: value} if sign else {}
+            dataset.update_tags(band, ns=namespace or None, **settable)
+
+
+def _build_overviews(file: Path, output: OutputProfile) -> None:
+    """Build them from averages; of classes these would be others."""
+    import rasterio
+    from rasterio.enums import Resampling
+
+    settings = {
+        "GDAL_CACHEMAX": BLOCK_CACHE,
+        "GDAL_NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        "GDAL_TIFF_OVR_BLOCKSIZE": _OVERVIEW_BLOCK,
+    }
+    if "JPEG_QUALITY" in output.creation:
+        settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
+    kind = Resampling.nearest if output.classes else Resampling.average
+    with rasterio.Env(**settings), _open(file, "r+") as dataset:
+        dataset.build_overviews(list(output.overviews), kind)
+
+
+def _check_room(path: Path) -> None:
+    """Check that the disk was not full when GDAL wrote a file: GDAL does not always say so."""
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        try:
+            stream.write(bytes(_PROBE))
+            stream.flush()
+            os.fsync(stream.fileno())
+        finally:
+            stream.truncate(end)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a closed file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def try_creation_options(target: Path, output: OutputProfile) -> None:
+    """Let GDAL write a small file with the metadata and options of an output.
+
+    A UsageError tells of an unknown creation option or value, else a PictureError of the reason.
+    """
+    height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
+    width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
+    trial = replace(output, height=height, width=width, overviews=())
+    failure = ""
+    with (
+        _words_of_gdal() as words,
+        tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder,
+    ):
+        small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
+        try:
+            _write_vrt(small, trial)
+            copy_file(small, copy, trial)
+            check_shape(copy, target, trial)
+        except gdal_errors() as error:
+            failure = reason_of(error)
+        except (ValueError, OSError) as error:
+            failure = [str(error), *(each[2] for each in map(_SIGNALLED.search, words) if each)][-1]
+    for text in words:
+        if any(complaint in text for complaint in _COMPLAINTS):
+            raise UsageError(
+                f"{target}: --co: GDAL says: {text.partition(' in ')[2] or text}; "
+                f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
+            )
+    if failure:
+        name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
+        reason = _PREFIX.sub("", failure)
+        raise PictureError(
+            f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
+        )
+
+
+@contextmanager
+def _words_of_gdal() -> Iterator[list[str]]:
+    """Yield what GDAL says, a line each, instead of printing it."""
+    words: list[str] = []
+
+    def listen(record: logging.LogRecord) -> bool:
+        words.append(" ".join(record.getMessage().split()))
+        return False
+
+    logger = logging.getLogger("rasterio._env")
+    level = logger.level
+    logger.addFilter(listen)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
+    try:
+        yield words
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(listen)
+
+
+def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
+    """Check what GDAL has written: size, bands, last block, overviews.
+
+    A last block that is missing or damaged raises errors of the system and of rasterio.
+    """
+    from rasterio.windows import Window
+
+    height, width = output.height, output.width
+    with _open(file, "r") as dataset:
+        count: int = dataset.count
+        if output.cog and output.alpha and count == output.channels:
+            # GDAL turns the alpha band of a COG with JPEG compression into a mask
+            count += all(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[0])
+        if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
+            raise PictureError(
+                f"{target}: with these options GDAL writes {dataset.count} band(s) of "
+                f"{dataset.width}x{dataset.height} pixels instead of {len(output.bands)} of "
+                f"{width}x{height}{_options(output)}; change --co"
+            )
+        dataset.read(1, window=Window(width - 1, height - 1, 1, 1))
+        block_height, block_width = dataset.block_shapes[0]
+        block = f"{(width - 1) // block_width}_{(height - 1) // block_height}"
+        sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
+        if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
+            raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
+        if len(dataset.overviews(1)) < len(output.overviews) and not output.cog:
+            raise PictureError(f"{target}: its overviews are missing; run again")
+
+
+def _options(output: OutputProfile) -> str:
+    key_options = ("COMPRESS", "PHOTOMETRIC", "TILING_SCHEME", "TARGET_SRS")
+    words = [f"{name}={output.creation[name]}" for name in key_options if name in output.creation]
+    return f" ({', '.join(words)})" if words else ""

@@ -1,7 +1,8 @@
-"""Read windows of a raster with holes filled."""
+"""Read windows of a raster with holes filled; store enlarged rows with the holes in them again."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
+from srcli.imaging.rasters.parts import Parts, part_blocks, writing_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
+    from srcli.imaging.rasters.info import BandLayout, RasterInfo
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -29,6 +30,7 @@ _NEIGHBOURS = sorted(
     ((down, right) for down in range(-2, 3) for right in range(-2, 3) if down or right),
     key=lambda step: step[0] ** 2 + step[1] ** 2,
 )
+_MOST_THREADS = 8
 _FEW = 20
 """Holes are few up to one in this many pixels."""
 
@@ -168,6 +170,134 @@ def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
     if info.bands[0].nodata is not None:
         table[int(info.bands[0].nodata), 3] = 0
     return table
+
+
+class PartWriter:
+    """Writer of a run of consecutive parts; the rows of one part are in memory.
+
+    It marks the pixels that the input marks as empty: they become nodata (without such a value: NaN
+    in floats, else 0), and valid pixels that the network happened to make equal to nodata move to
+    the next value. Bands of classes, mask and alpha are enlarged by nearest neighbour.
+
+    Args:
+        parts: The parts of the output.
+        numbers: Of those to write.
+        source: The input, of which rows are read again for what is not interpolated.
+        scale: Output pixels per input pixel.
+    """
+
+    def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:
+        self._parts, self._numbers = parts, numbers
+        self._source, self._scale = source, scale
+        self._next_row = parts.span(numbers.start).start
+        self._output = output = parts.output
+        rows, nodata = len(parts.span(numbers.start)), source.layout.nodata
+        self._pixels: Array = np.empty((len(output.bands), rows, output.width), output.dtype)
+        self._valid = np.empty((rows, output.width), np.bool_) if output.mask else None
+        empty = np.nan if source.dtype.kind == "f" else 0.0
+        self._empty = source.dtype.type(empty if nodata is None else nodata)
+        self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
+
+    def write(self, top: int, rows: Array) -> None:
+        """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
+
+        Rows outside the run are left out.
+        """
+        while self._numbers and self._next_row < top + len(rows):
+            part = self._parts.span(self._numbers.start)
+            place = range(self._next_row, min(part.stop, top + len(rows)))
+            self._hold(place, rows[place.start - top : place.stop - top])
+
+    def repeat(self) -> None:
+        """Write the next part of a raster whose bands all hold classes, without a network."""
+        self._hold(self._parts.span(self._numbers.start), None)
+
+    def _hold(self, place: range, rows: Array | None) -> None:
+        """Mark output rows inside one part, and write that when it is complete."""
+        output, part = self._output, self._parts.span(self._numbers.start)
+        held = slice(place.start - part.start, place.stop - part.start)
+        pixels, alpha, mask = self._marked(place, rows)
+        self._pixels[: output.channels, held] = np.moveaxis(pixels, 2, 0)
+        if output.alpha and alpha is not None:
+            self._pixels[output.channels, held] = alpha
+        elif output.alpha:
+            opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+            self._pixels[output.channels, held] = opaque if mask is None else mask * opaque
+        if self._valid is not None:
+            self._valid[held] = True if mask is None else mask
+        self._next_row = place.stop
+        if place.stop == part.stop:
+            with writing_errors(self._parts.target):
+                self._write_part(len(part))
+            self._numbers = self._numbers[1:]
+
+    def _marked(
+        self, place: range, rows: Array | None
+    ) -> tuple[Array, Array | None, NDArray[np.bool_] | None]:
+        """Return output rows, (h, W, C), with their alpha and mask, (h, W), as far as known.
+
+        ``rows`` from the network are None if all bands hold classes.
+        """
+        source, layout = self._source, self._source.layout
+        if rows is not None and self._nodata is not None:  # which it has made by chance
+            beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
+            rows = np.where(is_nodata(rows, self._nodata), beside, rows)
+        if rows is not None and not layout.classes and not source.has_holes:
+            return rows, None, None
+        first, stop = place.start // self._scale, -(-place.stop // self._scale)
+        stored = source.decode(Window(top=first, left=0, height=stop - first, width=source.width))
+        alpha, mask = stored.alpha, None
+        valid = None if stored.valid is None else source.interpolated(stored.valid)
+        if valid is not None and (source.masked or self._output.mask):
+            there = np.asarray(valid.any(axis=2))
+            mask = self._repeated(there, place)
+            # a file with both gets alpha only
+            alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
+        if rows is not None and valid is not None:
+            rows = np.where(self._repeated(valid, place), rows, self._empty)
+        if rows is None or layout.classes:
+            repeated = self._repeated(stored.pixels, place)
+            if rows is not None:
+                repeated[:, :, source.interpolated_bands] = rows
+            rows = repeated
+        return rows, None if alpha is None else self._repeated(alpha, place), mask
+
+    def _repeated(self, layer: Array, place: range) -> Array:
+        """Enlarge a layer (rows, W, ...) of the input to the output rows of a place."""
+        rows = layer.repeat(self._scale, axis=0)[place.start % self._scale :][: len(place)]
+        return rows.repeat(self._scale, axis=1)
+
+    def _write_part(self, rows: int) -> None:
+        import rasterio
+        from rasterio.io import MemoryFile
+        from rasterio.transform import Affine
+
+        output = self._output
+        block_height, block_width = part_blocks(output, rows)
+        # in memory, because GDAL reports success on a full disk
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+            with memory.open(
+                driver="GTiff",
+                height=rows,
+                width=output.width,
+                count=len(output.bands),
+                dtype=output.dtype,
+                nodata=output.nodata,
+                transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
+                COMPRESS="ZSTD",
+                ZSTD_LEVEL=1,
+                PREDICTOR=3 if output.dtype.startswith("float") else 2,
+                INTERLEAVE="PIXEL",
+                TILED=True,
+                BLOCKXSIZE=block_width,
+                BLOCKYSIZE=block_height,
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
+            ) as dataset:
+                dataset.write(self._pixels[:, :rows])
+                if self._valid is not None:
+                    dataset.write_mask(self._valid[:rows])
+            self._parts.add(self._numbers.start, memory.getbuffer())
 
 
 def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.imaging.rasters.info import COLOURS, BandLayout, choose_layout
 from srcli.imaging.rasters.reading import RasterSource, spread_windows
-from srcli.imaging.rasters.selection import COLOURS, BandLayout, choose_layout
 from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.condition import judge
 from srcli.imaging.photograph import LARGEST_AREA, mark_source
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.info import choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.parts import has_unfinished_parts
-from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_photograph, read_provenance
 from srcli.models import MODELS
 from srcli.models.weights import PHOTO_MODEL

@@ -20,9 +20,9 @@ from srcli.errors import PictureError, UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.merging import vrt_source
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS
+from srcli.imaging.rasters.parts import vrt_source
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due

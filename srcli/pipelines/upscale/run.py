@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.rasters.parts import try_creation_options
 from srcli.imaging.writing import is_kept
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS

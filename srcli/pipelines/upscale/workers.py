@@ -20,13 +20,11 @@ import srcli
 from srcli.errors import PictureError, SrxError, UsageError, one_file
 from srcli.files import attributes_for, free_disk
 from srcli.imaging.photograph import mark_source
-from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
-from srcli.imaging.rasters.merging import merge_parts, try_creation_options
+from srcli.imaging.rasters.info import BandLayout, RasterInfo, cast_nodata, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
-from srcli.imaging.rasters.reading import RasterSource
-from srcli.imaging.rasters.selection import BandLayout, choose_window
+from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
+from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.inference.calibration import calibrate
 from srcli.inference.engines import EnginePool, cached_pool, run_one

@@ -26,10 +26,9 @@ from rasterio.rpc import RPC
 from skimage.data import astronaut
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters import merging
+from srcli.imaging.rasters import parts as module
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.parts import open_parts, parts_folder
+from srcli.imaging.rasters.parts import merge_parts, open_parts, parts_folder
 from tests.fixtures.photographs import SRGB
 
 PHOTO = astronaut()  # 512 x 512 RGB
@@ -363,7 +362,7 @@ def test_failures_keep_the_old_file_and_are_one_line(
 
     target = tmp_path / "a.tif"
     target.write_bytes(b"the old file")
-    monkeypatch.setattr(merging, step, fail)
+    monkeypatch.setattr(module, step, fail)
     with pytest.raises(PictureError, match=words) as caught:
         copy(save("in.tif", PHOTO[:40, :50]), target)
     assert str(caught.value).startswith(f"{target}: ")
@@ -378,7 +377,7 @@ def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
         signal.raise_signal(signal.SIGINT)
         released.wait(60)
 
-    monkeypatch.setattr(merging, "copy_file", copies_for_long)
+    monkeypatch.setattr(module, "copy_file", copies_for_long)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # tests of commands change it
     target = tmp_path / "out.tif"
     with pytest.raises(KeyboardInterrupt):
@@ -405,7 +404,7 @@ def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(save, plan, write, tm
     pixels[:20, :, 3], pixels[20:, :, 3] = 0, 255
     source = save("a.tif", pixels, photometric="RGB", alpha="yes")
     profile = plan(source, cog=True, creation={"COMPRESS": "JPEG"})
-    merging.try_creation_options(out, profile)
+    module.try_creation_options(out, profile)
     write(out, profile, source)
     with rasterio.open(out) as file:
         assert file.count == 3
@@ -425,20 +424,20 @@ import json, os, signal, sys
 from pathlib import Path
 import numpy as np
 import rasterio
-from srcli.imaging.rasters import merging, parts as all_parts
+from srcli.imaging.rasters import parts as module
 from tests.imaging.rasters.conftest import plan, write_parts
 
 folder, step, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 pixels = np.load(folder / "pixels.npy")
-all_parts._LEAST_PIXELS = 1
+module._LEAST_PIXELS = 1
 target = folder / ("out." + options.get("format", "tif"))
 
 def attempt():
     out = plan(folder / "in.tif", **options)
-    with all_parts.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
+    with module.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
         assert notes == (), notes
         write_parts(parts, folder / "in.tif")
-        merging.merge_parts(parts)
+        module.merge_parts(parts)
 
 def forked(work):
     child = os.fork()
@@ -478,7 +477,7 @@ def count_down(steps):
     for name in ("fsync", "rmdir", "unlink"):
         guard(os, name)
     for name in ("copy_file", "_build_overviews"):
-        guard(merging, name)
+        guard(module, name)
 
 kills = 0
 for steps in range(1, 999, int(step)):

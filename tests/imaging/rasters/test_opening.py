@@ -80,7 +80,7 @@ def test_rasterio_is_needed_by_rasters_only(save, noise, tmp_path):
         "import sys, pathlib\n"
         "sys.modules['rasterio'] = None\n"
         "from srcli.errors import PictureError\n"
-        "from srcli.imaging.rasters import info, opening, reading, selection, values\n"
+        "from srcli.imaging.rasters import info, opening, reading, values\n"
         "from srcli.imaging.reading import open_picture\n"
         f"paths = pathlib.Path({str(tmp_path / 'photographs')!r}).iterdir()\n"
         "print([open_picture(path).raster for path in paths], 'scipy' in sys.modules)\n"

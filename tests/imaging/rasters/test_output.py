@@ -13,7 +13,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import BandInfo, Georeference, coordinates, read_info
+from srcli.imaging.rasters.info import BandInfo, Georeference, choose_layout, coordinates, read_info
 from srcli.imaging.rasters.output import (
     OutputOptions,
     OutputProfile,
@@ -21,7 +21,6 @@ from srcli.imaging.rasters.output import (
     disk_needed,
     make_output,
 )
-from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal

@@ -13,8 +13,8 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import parts as parts_module
-from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.parts import PartWriter, has_unfinished_parts, open_parts, parts_folder
+from srcli.imaging.rasters.parts import has_unfinished_parts, merge_parts, open_parts, parts_folder
+from srcli.imaging.rasters.reading import PartWriter
 from tests.imaging.rasters.conftest import open_source
 
 MARK = {"model": "a", "part": (1, 2)}

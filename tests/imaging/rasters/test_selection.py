@@ -9,8 +9,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import Georeference, read_info
-from srcli.imaging.rasters.selection import choose_layout, choose_window
+from srcli.imaging.rasters.info import Georeference, choose_layout, choose_window, read_info
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
 
