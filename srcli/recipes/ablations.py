@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from srcli.errors import RecipeError
-from srcli.files import parse_text, read_input, shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.code import allow_settings
 from srcli.recipes.fields import Range, convert, unknown
-from srcli.recipes.files import RECIPES, SUFFIXES, apply_changes, apply_overrides, load_recipe
+from srcli.recipes.files import (
+    RECIPES,
+    SUFFIXES,
+    apply_changes,
+    apply_overrides,
+    load_recipe,
+    read_table,
+)
 from srcli.recipes.published import name_key
 
 if TYPE_CHECKING:
@@ -100,9 +107,8 @@ class Ablation:
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
-        _refuse_twins(names, f"{self.name}: variant")
-        if len(names) < 2:
-            raise RecipeError(f"{self.name}: an ablation needs at least two variants")
+        if len(names) < 2 or len(names) > len(set(names)):
+            raise RecipeError(f"{self.name}: give two variants or more, each with its own name")
         if self.base not in names:
             have = ", ".join(names)
             raise RecipeError(f"{self.name}: base {self.base!r} is none of the variants: {have}")
@@ -152,7 +158,7 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
             raise unknown("ablation", name, "the table", ABLATIONS)
         for each in own:
             if found.setdefault(each.name, each) != each:
-                raise RecipeError(f"{name}: another file holds an ablation {each.name!r}, too")
+                raise RecipeError(f"{name}: there is another ablation {each.name!r}")
     return list(found.values())
 
 
@@ -161,14 +167,10 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
 
     The path of a recipe file is relative to this file. Messages name the file and the key.
     """
-    try:
-        text = read_input(path).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise RecipeError(f"{path}: cannot be read ({reason})") from error
+    plain = read_table(path)
     found = []
     try:
-        for ablation in parse_ablations(text):
+        for ablation in parse_ablations(plain):
             recipe = ablation.recipe
             if recipe not in RECIPES and Path(recipe).suffix.lower() in SUFFIXES:
                 ablation = replace(ablation, recipe=str(path.parent / recipe))
@@ -184,12 +186,8 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
     return tuple(found)
 
 
-def parse_ablations(text: str) -> tuple[Ablation, ...]:
-    """Read ablations from TOML; the values of their changes are not checked yet."""
-    try:
-        plain = parse_text(text, tomllib.loads)
-    except ValueError as error:
-        raise RecipeError(f"not TOML ({error})") from error
+def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
+    """Read ablations from a table of TOML; the values of their changes are not checked yet."""
     for key in plain:
         if key != "ablation":
             raise unknown("table", key, "the file", ("ablation",))
@@ -197,13 +195,7 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
     found = convert(plain.get("ablation", []), tuple[Ablation, ...], "ablation")
     if not found:
         raise RecipeError("the file holds no [[ablation]]")
-    _refuse_twins([ablation.name for ablation in found], "ablation")
     return found
-
-
-def _refuse_twins(names: Sequence[str], what: str) -> None:
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise RecipeError(f"{what} {twice[0]!r} is there twice")
 
 
 def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:
@@ -229,6 +221,6 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
 
 
 ABLATIONS: dict[str, Ablation] = {
-    ablation.name: ablation for ablation in parse_ablations(shipped_text("ablations.toml"))
+    each.name: each for each in parse_ablations(tomllib.loads(shipped_text("ablations.toml")))
 }
 """Ablations of the papers and our own, by name."""

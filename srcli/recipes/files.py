@@ -53,19 +53,25 @@ def read_recipe(path: Path) -> TrainRecipe:
 
     RecipeError if it is missing or damaged, or has an unknown field or a wrong value.
     """
-    try:
-        parse = tomllib.loads if path.suffix.lower() == ".toml" else json.loads
-        plain = parse_text(read_input(path).decode(), parse)
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"{path}: not a recipe file ({reason})") from error
+    plain = read_table(path)
     try:
         recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe
+
+
+def read_table(path: Path) -> Any:  # noqa: ANN401 - what the file holds
+    """Read a file of TOML or, by its name, JSON."""
+    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+    try:
+        parse = json.loads if kind == "JSON" else tomllib.loads
+        return parse_text(read_input(path).decode(), parse)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"{path}: not {kind} ({reason})") from error
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -257,7 +258,6 @@ def printing(key):
     [
         ("", "holds no"),
         ("x = ", "not TOML"),
-        (FILE + FILE, "'mine' is there twice"),
         (FILE.replace('sets = ["Set5"]', 'set = ["Set5"]'), "no field 'set' in ablation.0; did"),
         (FILE.replace("sentence", "sentense"), "no field 'sentense' in ablation.0.variants.0; did"),
         (FILE.replace('base = "18"', 'base = "9"'), "base '9' is none of the variants: 18, 6"),
@@ -272,8 +272,8 @@ def printing(key):
         (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
         (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),
         (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[0, 4]]"), "height and width"),
-        (FILE.replace('name = "6"', 'name = "18"'), "mine: variant '18' is there twice"),
-        (FILE[: FILE.rindex("[[")], "mine: an ablation needs at least two variants"),
+        (FILE.replace('name = "6"', 'name = "18"'), "mine: give two variants or more, each with"),
+        (FILE[: FILE.rindex("[[")], "mine: give two variants or more"),
         (
             FILE + FILE.replace('"mine"', '"other"').replace("scale = 2", "scale = 5"),
             "ablation.1.scale must be 2, 3 or 4",
@@ -294,7 +294,7 @@ def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message
 
 
 def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
-    (mine,) = parse_ablations(FILE)
+    (mine,) = parse_ablations(tomllib.loads(FILE))
     base, other = mine.variants
 
     def printing(first, second):

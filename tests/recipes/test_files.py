@@ -56,9 +56,9 @@ STAGES = '{"model": "m", "stages": [%s]}'
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.json", "{", "not a recipe file"),
-        ("a.toml", "model = ", "not a recipe file"),
-        ("a.json", b"\xff\xfe", "not a recipe file"),
+        ("a.json", "{", "not JSON"),
+        ("a.toml", "model = ", "not TOML"),
+        ("a.json", b"\xff\xfe", "not JSON"),
         ("a.json", "[]", "must be a table"),
         ("a.json", "{}", "the recipe: missing 'model'"),
         ("a.json", '{"model": "m", "stage": []}', "did you mean 'stages'"),
