@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SLOPE = 0.05
+"""Negative slope of leaky ReLUs, but PAN's of 0.2."""
+
+
 class DistillationNetwork(SkiplessNetwork):
     """The frame of IMDN, RFDN and RLFN: a body beside a long skip, and one sub-pixel shuffle.
 
@@ -55,12 +59,10 @@ class IMDN(DistillationNetwork):
 
     pools_globally = True
 
-    def __init__(
-        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6, slope: float = 0.05
-    ) -> None:
+    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6) -> None:
         def body() -> nn.Module:
-            blocks = [MultiDistillationBlock(channels, slope) for _ in range(num_blocks)]
-            return Concatenation(blocks, channels=channels, slope=slope)
+            blocks = [MultiDistillationBlock(channels) for _ in range(num_blocks)]
+            return Concatenation(blocks, channels=channels, slope=SLOPE)
 
         super().__init__(scale, channels, body, top=1.0)
 
@@ -68,10 +70,9 @@ class IMDN(DistillationNetwork):
 class MultiDistillationBlock(nn.Module):
     """IMDB: three 3x3 steps that each keep a quarter of their output, a fourth, CCA, the input."""
 
-    def __init__(self, channels: int, slope: float) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.kept = channels // 4
-        self.slope = slope
         rest = channels - self.kept
         self.refine = convs((width, channels) for width in (channels, rest, rest))
         self.last = conv(rest, self.kept)
@@ -83,7 +84,7 @@ class MultiDistillationBlock(nn.Module):
         kept: list[Tensor] = []
         rest = x
         for layer in self.refine:
-            step = F.leaky_relu(layer(rest), self.slope)
+            step = F.leaky_relu(layer(rest), SLOPE)
             kept.append(step[:, : self.kept])
             rest = step[:, self.kept :]
         kept.append(self.last(rest))
@@ -104,7 +105,6 @@ class RFDN(DistillationNetwork):
         channels: int = 48,
         num_blocks: int = 6,
         attention: Literal["cca", "esa"] = "cca",
-        slope: float = 0.05,
         top: float = 1.0,
     ) -> None:
         def attend() -> nn.Module:
@@ -112,12 +112,11 @@ class RFDN(DistillationNetwork):
                 return ContrastChannelAttention(channels=channels)
             return EnhancedSpatialAttention(channels=channels, width=channels // 4, depth=3)
 
-        def block() -> nn.Module:
-            return FeatureDistillationBlock(attend, channels=channels, slope=slope)
-
         def body() -> nn.Module:
-            blocks = [block() for _ in range(num_blocks)]
-            return Concatenation(blocks, channels=channels, slope=slope)
+            blocks = [
+                FeatureDistillationBlock(attend, channels=channels) for _ in range(num_blocks)
+            ]
+            return Concatenation(blocks, channels=channels, slope=SLOPE)
 
         super().__init__(scale, channels, body, top)
         self.pools_globally = attention == "cca"
@@ -144,14 +143,13 @@ class RLFN(DistillationNetwork):
         num_blocks: int = 6,
         inner: int = 0,
         esa_channels: int = 16,
-        slope: float = 0.05,
     ) -> None:
         width = inner or channels
         widths = ((channels, width), (width, width), (width, channels))
 
         def block() -> nn.Module:
             return ResidualLocalFeatureBlock(
-                convs(widths), channels=channels, esa_channels=esa_channels, slope=slope
+                convs(widths), channels=channels, esa_channels=esa_channels, slope=SLOPE
             )
 
         super().__init__(scale, channels, lambda: repeat(block, num_blocks), top=255.0)
@@ -165,23 +163,19 @@ class PAN(Network):
 
     edge = 4
 
+    SLOPE = 0.2
+
     def __init__(
-        self,
-        *,
-        scale: int = 4,
-        channels: int = 40,
-        num_blocks: int = 16,
-        up_channels: int = 24,
-        slope: float = 0.2,
+        self, *, scale: int = 4, channels: int = 40, num_blocks: int = 16, up_channels: int = 24
     ) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
-        self.body = repeat(lambda: SelfCalibratedBlock(channels, slope), num_blocks)
+        self.body = repeat(lambda: SelfCalibratedBlock(channels), num_blocks)
         self.tail = conv(channels, channels)
         self.up = nn.Sequential()
         for number, factor in enumerate(STEPS[scale]):
             taken = up_channels if number else channels
-            self.up.append(AttentiveUpsampling(taken, up_channels, factor, slope))
+            self.up.append(AttentiveUpsampling(taken, up_channels, factor))
         self.last = conv(up_channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -195,7 +189,7 @@ class PAN(Network):
 class SelfCalibratedBlock(nn.Module):
     """SC-PA: two branches of half the channels, one with pixel attention; the input is added."""
 
-    def __init__(self, channels: int, slope: float) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
         self.squeeze_plain = conv(channels, half, 1, bias=False)
@@ -203,34 +197,32 @@ class SelfCalibratedBlock(nn.Module):
         self.plain, self.gated, self.after = (conv(half, half, bias=False) for _ in range(3))
         self.gate = conv(half, half, 1)
         self.fuse = conv(2 * half, channels, 1, bias=False)
-        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        plain = self.plain(F.leaky_relu(self.squeeze_plain(x), self.slope))
-        narrow = F.leaky_relu(self.squeeze_gated(x), self.slope)
+        plain = self.plain(F.leaky_relu(self.squeeze_plain(x), PAN.SLOPE))
+        narrow = F.leaky_relu(self.squeeze_gated(x), PAN.SLOPE)
         gated = self.after(self.gated(narrow) * torch.sigmoid(self.gate(narrow)))
-        joined = F.leaky_relu(torch.cat([plain, gated], dim=1), self.slope)
+        joined = F.leaky_relu(torch.cat([plain, gated], dim=1), PAN.SLOPE)
         return torch.add(x, self.fuse(joined))
 
 
 class AttentiveUpsampling(nn.Module):
     """U-PA: nearest-neighbour enlargement, convolution, a gate for every value, convolution."""
 
-    def __init__(self, taken: int, given: int, factor: int, slope: float) -> None:
+    def __init__(self, taken: int, given: int, factor: int) -> None:
         super().__init__()
         self.first = conv(taken, given)
         self.attention = nn.ModuleDict({"gate": conv(given, given, 1)})
         self.second = conv(given, given)
         self.factor = float(factor)
-        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) by the factor."""
         out = self.first(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
         out = out * torch.sigmoid(self.attention["gate"](out))
-        out = F.leaky_relu(out, self.slope)
-        return F.leaky_relu(self.second(out), self.slope)
+        out = F.leaky_relu(out, PAN.SLOPE)
+        return F.leaky_relu(self.second(out), PAN.SLOPE)
 
 
 class LatticeNet(SkiplessNetwork):
@@ -250,13 +242,12 @@ class LatticeNet(SkiplessNetwork):
         inner: int = 48,
         num_blocks: int = 4,
         reduction: int = 16,
-        slope: float = 0.05,
     ) -> None:
         super().__init__(scale)
         self.subtract_mean(white=255.0)
         self.head = nn.Sequential(conv(3, channels), conv(channels, channels))
         self.body = nn.ModuleList(
-            LatticeBlock(channels, inner, reduction, slope) for _ in range(num_blocks)
+            LatticeBlock(channels, inner, reduction) for _ in range(num_blocks)
         )
         self.deep, self.shallow = (
             convs([(channels, channels // 2)] * (num_blocks - 1), 1) for _ in range(2)
@@ -282,13 +273,13 @@ class LatticeBlock(nn.Module):
     ``inner`` are the channels between the convolutions.
     """
 
-    def __init__(self, channels: int, inner: int, reduction: int, slope: float) -> None:
+    def __init__(self, channels: int, inner: int, reduction: int) -> None:
         super().__init__()
         self.first, self.second = nn.Sequential(), nn.Sequential()
         for row in (self.first, self.second):
             for taken, given in ((channels, inner), (inner, inner), (inner, channels)):
                 row.append(conv(taken, given))
-                row.append(nn.LeakyReLU(slope))
+                row.append(nn.LeakyReLU(SLOPE))
         self.gates = nn.ModuleList(CombinationCoefficient(channels, reduction) for _ in range(4))
         self.fuse = conv(2 * channels, channels, 1)
 
@@ -337,12 +328,10 @@ class MAFFSRN(Network):
     minimum = 13
     tile_step = 6
 
-    def __init__(
-        self, *, scale: int = 4, channels: int = 32, num_groups: int = 4, slope: float = 0.05
-    ) -> None:
+    def __init__(self, *, scale: int = 4, channels: int = 32, num_groups: int = 4) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
-        self.body = repeat(lambda: FeatureFusionGroup(channels, slope), num_groups)
+        self.body = repeat(lambda: FeatureFusionGroup(channels), num_groups)
         self.tails = nn.ModuleList(conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5))
         self.gains = nn.Parameter(torch.full((2,), 0.5))
 
@@ -357,9 +346,9 @@ class MAFFSRN(Network):
 class FeatureFusionGroup(nn.Module):
     """FFG: four blocks, whose outputs are fused one after the other, and the input."""
 
-    def __init__(self, channels: int, slope: float) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(MultiAttentionBlock(channels, slope) for _ in range(4))
+        self.blocks = nn.ModuleList(MultiAttentionBlock(channels) for _ in range(4))
         self.fuse = convs([(2 * channels, channels)] * 3, 1)
         self.gains = nn.Parameter(torch.ones(2))
 
@@ -379,10 +368,9 @@ class FeatureFusionGroup(nn.Module):
 class MultiAttentionBlock(nn.Module):
     """MAB: two convolutions, gated by a strongly shrunk map and by each pixel's surroundings."""
 
-    def __init__(self, channels: int, slope: float) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         narrow = channels // 4
-        self.slope = slope
         self.conv1 = conv(channels, channels)
         self.conv2 = conv(channels, channels)
         self.squeeze = conv(channels, narrow, 1)
@@ -396,11 +384,11 @@ class MultiAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape, both sides at least 13."""
-        x = self.conv2(F.leaky_relu(self.conv1(x), self.slope))
+        x = self.conv2(F.leaky_relu(self.conv1(x), SLOPE))
         narrow: Tensor = self.squeeze(x)
         pooled = F.max_pool2d(self.stride(narrow), kernel_size=7, stride=3)
-        around = F.leaky_relu(self.dilated(pooled), self.slope)
-        around = around + F.leaky_relu(self.plain(pooled), self.slope)
+        around = F.leaky_relu(self.dilated(pooled), SLOPE)
+        around = around + F.leaky_relu(self.plain(pooled), SLOPE)
         around = self.stretch(around, (x.shape[2], x.shape[3])) + narrow
         by_map = torch.sigmoid(F.relu(self.expand(around)))
         return by_map * x * torch.sigmoid(self.spread(self.point(x)))

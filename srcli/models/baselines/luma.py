@@ -68,26 +68,20 @@ class FSRCNN(LumaNetwork):
 
     The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s. ``channels`` are those of the
     features, the paper's d, ``inner`` those of the mapping, s, and ``depth`` its 3x3 convolutions,
-    m; the PReLUs' slopes, one a channel, start at ``slope``.
+    m.
     """
 
     bf16 = False
 
     def __init__(
-        self,
-        *,
-        scale: int = 4,
-        channels: int = 56,
-        inner: int = 12,
-        depth: int = 4,
-        slope: float = 0.25,
+        self, *, scale: int = 4, channels: int = 56, inner: int = 12, depth: int = 4
     ) -> None:
         super().__init__(scale)
         widths = [(1, channels, 5), (channels, inner, 1), *[(inner, inner, 3)] * depth]
         self.body = nn.Sequential()
         for taken, given, kernel in (*widths, (inner, channels, 1)):
             self.body.append(conv(taken, given, kernel))
-            self.body.append(nn.PReLU(given, init=slope))
+            self.body.append(nn.PReLU(given))
         self.up = nn.ConvTranspose2d(
             channels, 1, 9, stride=scale, padding=4, output_padding=scale - 1
         )
@@ -262,13 +256,12 @@ class IDN(LumaNetwork):
     read here. ``channels``, the paper's D_3, must be a multiple of 16.
     """
 
-    def __init__(
-        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4, slope: float = 0.05
-    ) -> None:
+    SLOPE = 0.05
+
+    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4) -> None:
         super().__init__(scale)
-        self.slope = slope
         self.head = convs([(1, channels), (channels, channels)])
-        self.body = repeat(lambda: EnhancementBlock(channels, slope), num_blocks)
+        self.body = repeat(lambda: EnhancementBlock(channels), num_blocks)
         self.up = nn.ConvTranspose2d(
             channels, 1, 17, stride=scale, padding=8, output_padding=scale - 1
         )
@@ -277,17 +270,16 @@ class IDN(LumaNetwork):
     def _enlarge(self, x: Tensor) -> Tensor:
         features = x
         for layer in self.head:
-            features = F.leaky_relu(layer(features), self.slope)
+            features = F.leaky_relu(layer(features), IDN.SLOPE)
         return torch.add(self.up(self.body(features)).float(), self.skip(x))
 
 
 class EnhancementBlock(nn.Module):
     """IDN's DBlock: an enhancement unit, of which a quarter is kept beside the input, and a 1x1."""
 
-    def __init__(self, channels: int, slope: float) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.kept = kept = channels // 4
-        self.slope = slope
         first = ((channels, 3 * kept, 1), (3 * kept, 2 * kept, 4), (2 * kept, channels, 1))
         second = ((3 * kept, channels, 1), (channels, 3 * kept, 4), (3 * kept, channels + kept, 1))
         self.first, self.second = (
@@ -300,12 +292,12 @@ class EnhancementBlock(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         out = x
         for layer in self.first:
-            out = F.leaky_relu(layer(out), self.slope)
+            out = F.leaky_relu(layer(out), IDN.SLOPE)
         beside = torch.cat([x, out[:, : self.kept]], dim=1)
         out = out[:, self.kept :]
         for layer in self.second:
-            out = F.leaky_relu(layer(out), self.slope)
-        return F.leaky_relu(self.fuse(out + beside), self.slope)
+            out = F.leaky_relu(layer(out), IDN.SLOPE)
+        return F.leaky_relu(self.fuse(out + beside), IDN.SLOPE)
 
 
 class LapSRN(LumaNetwork):
@@ -317,17 +309,15 @@ class LapSRN(LumaNetwork):
     """
 
     bf16 = False
+    SLOPE = 0.2
 
-    def __init__(
-        self, *, scale: int = 4, channels: int = 64, depth: int = 10, slope: float = 0.2
-    ) -> None:
+    def __init__(self, *, scale: int = 4, channels: int = 64, depth: int = 10) -> None:
         super().__init__(scale)
-        self.slope = slope
         self.head = conv(1, channels)
-        self.levels = nn.ModuleList(PyramidLevel(channels, depth, slope) for _ in STEPS[scale])
+        self.levels = nn.ModuleList(PyramidLevel(channels, depth) for _ in STEPS[scale])
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        features, image = F.leaky_relu(self.head(x), self.slope), x
+        features, image = F.leaky_relu(self.head(x), LapSRN.SLOPE), x
         for level in self.levels:
             features, image = level(features, image)
         return image
@@ -336,9 +326,8 @@ class LapSRN(LumaNetwork):
 class PyramidLevel(nn.Module):
     """Convolutions and a learnt doubling of the features, whose residual the picture takes."""
 
-    def __init__(self, channels: int, depth: int, slope: float) -> None:
+    def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
-        self.slope = slope
         self.layers = convs([(channels, channels)] * depth)
         self.up = nn.ConvTranspose2d(channels, channels, 3, stride=2)
         self.residual = conv(channels, 1)
@@ -352,9 +341,9 @@ class PyramidLevel(nn.Module):
     def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Double (N, C, H, W) and (N, 1, H, W)."""
         for layer in self.layers:
-            features = F.leaky_relu(layer(features), self.slope)
+            features = F.leaky_relu(layer(features), LapSRN.SLOPE)
         # The last row and column are cut off, as in the authors' code.
-        features = F.leaky_relu(self.up(features)[..., :-1, :-1], self.slope)
+        features = F.leaky_relu(self.up(features)[..., :-1, :-1], LapSRN.SLOPE)
         return features, self.enlarge(image) + self.residual(features)
 
 
