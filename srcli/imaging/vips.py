@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from srcli.imaging.photograph import Array
 
 _LOCK = threading.Lock()
-# libvips' words for dtypes, and for the channels of gray and of RGB in them.
-_WORDS = {
-    "uint8": ("uchar", "b-w", "srgb"),
-    "uint16": ("ushort", "grey16", "rgb16"),
-    "float32": ("float", "b-w", "scrgb"),
-}
 
 
 def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
@@ -64,10 +58,8 @@ def encode(
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]
-    word, *meanings = _WORDS[values.dtype.name]
-    rows = values.size // (width * channels)
-    image = vips.Image.new_from_memory(np.ascontiguousarray(values), width, rows, channels, word)
-    image = image.copy(interpretation=meanings[channels > 2])
+    rows = np.ascontiguousarray(values).reshape(-1, width, channels)
+    image = vips.Image.new_from_array(rows, interpretation="auto")
     if milliseconds:
         image.set_type(vips.GValue.gint_type, "page-height", height)
         image.set_type(vips.GValue.array_int_type, "delay", list(milliseconds))
