@@ -17,7 +17,7 @@ from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.labels import hdr_of, profile_fits
-from srcli.imaging.photograph import FORMATS, Array, Format, Metadata, release
+from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata, release
 from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
@@ -35,12 +35,9 @@ LOSSLESS = 100
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _CONVERTED = 2**22  # pixels at once
+_LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
-
-
-# Raised by encoders for malformed metadata.
-_MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
 class _File:
@@ -146,17 +143,7 @@ def write_photograph(
             metadata = replace(metadata, **without)
     with _naming_errors(path):
         with replacing(path, attributes) as part:
-            try:
-                _encode(part, values, metadata, fmt, quality)
-            except _MALFORMED:
-                plain = replace(metadata, exif=None, dpi=None)
-                if plain == metadata:
-                    raise
-                # Encoders fail on the EXIF of some cameras; the pixels count for more.
-                part.seek(0)
-                part.truncate()
-                _encode(part, values, plain, fmt, quality)
-                log.warning("%s: EXIF or resolution are malformed: left out", path)
+            _encode(part, values, metadata, fmt, quality)
             _sync(part)
         remove_stale(path)
 
@@ -252,6 +239,10 @@ def _encode(
         for part in known.metadata
         if (block := getattr(metadata, part)) is not None
     }
+    if fmt == "avif" and metadata.exif:
+        options["exif"] = _without_orientation(metadata.exif)
+    if max(options.get("dpi", (0.0,))) > _LARGEST_DPI:
+        del options["dpi"]
     if known.default_quality is not None:
         options["quality"] = known.default_quality if quality is None else quality
     if fmt in ("jpg", "avif"):
@@ -276,6 +267,14 @@ def _encode(
     stream.writelines((head, mark, points, tail[4:]))
 
 
+def _without_orientation(block: bytes) -> bytes:
+    """Return EXIF that Pillow does not pack anew for AVIF, which moves or breaks makers' notes."""
+    tiff = bytearray(block.removeprefix(exif.PREFIX))
+    layout, start = exif.read_start(tiff)
+    exif.edit_directory(tiff, start, {exif.ORIENTATION: None}, layout)
+    return exif.PREFIX + bytes(tiff)
+
+
 @contextmanager
 def _naming_errors(path: Path) -> Iterator[None]:
     """Turn errors of writing into a PictureError that names the file."""
@@ -284,7 +283,7 @@ def _naming_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         explained = explain_os_error(path, error)
         raise PictureError(explained or f"{path}: cannot be written ({error})") from error
-    except (ValueError, *_MALFORMED) as error:
+    except DAMAGE as error:
         raise PictureError(f"{path}: cannot be written ({error}); take another format") from error
 
 

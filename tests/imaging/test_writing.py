@@ -199,6 +199,8 @@ def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
     exif = Image.Exif()
     exif.load(again.exif or b"")
     check_exif(exif)
+    if fmt != "tif":  # makers' notes point at themselves by offset
+        assert (again.exif or b"").index(b"notenote") == exif_of(order).index(b"notenote")
 
 
 def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
@@ -337,21 +339,6 @@ def test_an_impossible_resolution_does_not_cost_the_picture(tmp_path, fmt, dtype
     write_photograph(tmp_path / "a", huge, fmt=fmt)
     with Image.open(tmp_path / "a") as image:
         assert image.size == (5, 4)
-
-
-def test_malformed_exif_does_not_cost_the_picture(tmp_path, caplog, monkeypatch):
-    def broken(*args, **kwargs):
-        if kwargs.get("exif"):
-            raise TypeError("bad operand type for abs(): 'str'")
-        return save(*args, **kwargs)
-
-    save, photograph = Image.Image.save, photograph_of(metadata=Metadata(exif=exif_of()))
-    monkeypatch.setattr(Image.Image, "save", broken)
-    write_photograph(tmp_path / "a.jpg", photograph, fmt="jpg")
-    with Image.open(tmp_path / "a.jpg") as image:
-        assert image.size == (30, 20)
-    assert "EXIF or resolution are malformed: left out" in caplog.text
-    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
 # --- Lossless WebP, and large arrays ------------------------------------------------------------
