@@ -1,12 +1,12 @@
-"""Time every network by every engine on the CPU, side by side, and write benchmarks/cpu.md.
+"""Time every network on the CPU beside plain loops, and write benchmarks/cpu.md.
 
 Usage: python benchmarks/cpu.py [-m g-idrn -m rrlfn ...] [-s 4] [--size 512] [--rounds 5]
            [--threads N] [--markdown benchmarks/cpu.md]
 
 Plain is the usual loop: the network in fp32, PyTorch's default layout, tile after tile. By hand is
-``benchmarks/openvino_by_hand.py``: the same network converted to OpenVINO's bf16, whole picture,
-default options. The others are what --engine and --precision give. All of them take turns, every
-second round backwards; all are from uint8 to uint8 in memory.
+``benchmarks/openvino_by_hand.py``: the same network converted to bf16 by OpenVINO, whole picture,
+default options (``pip install openvino``). The others are what --precision gives. All of them take
+turns, every second round backwards; all are from uint8 to uint8 in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from timing_page import make_parser, write_page
 
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
-from srcli.inference.engines import EngineName, EngineOptions
+from srcli.inference.engines import EngineOptions
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 MODELS = ("g-idrn", "rrlfn", "nested-attn", "attentive-gan", "ddsr")
 Seconds = dict[str, list[float]]
 """Of all rounds, by column."""
-ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
-COLUMNS = ("plain", "fp32", "openvino fp32", "bf16", "by hand", "openvino bf16")
+COLUMNS = ("plain", "fp32", "bf16", "by hand")
 
 
 @dataclass
@@ -72,7 +71,6 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
     options = BenchOptions(
         sizes=((size, size),),
         precisions=("fp32", "bf16") if cpu_has_bf16() else ("fp32",),
-        engines=ENGINES,
         engine=EngineOptions(device="cpu"),
         compare_plain=True,
     )
@@ -100,9 +98,6 @@ def rows(name: str, found: Seconds) -> Iterator[list[str | None]]:
         ratios.append(f"{median(a / b for a, b in zip(found['plain'], seconds, strict=True)):.2f}")
     yield times
     yield ratios
-    if "openvino bf16" in found:
-        ours = median(a / b for a, b in zip(found["by hand"], found["openvino bf16"], strict=True))
-        yield ["", "x by hand", *[None] * (len(COLUMNS) - 1), f"{ours:.2f}"]
 
 
 def main() -> None:

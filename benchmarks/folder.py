@@ -1,6 +1,6 @@
 """Compare upscaling a folder of photographs, decoding and encoding included, with its engine alone.
 
-Usage: python benchmarks/folder.py [-m g-idrn] [-s 4] [--engine auto] [--count 100] [--rounds 3]
+Usage: python benchmarks/folder.py [-m g-idrn] [-s 4] [--count 100] [--rounds 3]
            [--longest 320] [--threads N] [--markdown benchmarks/folder.md]
 
 The photographs are cut and shrunk from scikit-image's, longer sides from a quarter of --longest on,
@@ -94,7 +94,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("-m", "--model", default="g-idrn")
     parser.add_argument("-s", "--scale", type=int, default=4)
-    parser.add_argument("--engine", default="auto")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--longest", type=int, default=320, help="longest side, pixels")
@@ -108,7 +107,7 @@ def main() -> None:
         folder.mkdir()
         paths = make_pictures(folder, given.count, given.longest)
         pictures = [prepare(read_photograph(open_picture(path))) for path in paths]
-        machine = EngineOptions(device="cpu", engine=given.engine)
+        machine = EngineOptions(device="cpu")
         pool = EnginePool(given.model, given.scale, machine)
         options = UpscaleOptions(
             model=given.model, scale=given.scale, engine=machine, overwrite=True

@@ -178,9 +178,7 @@ def sweep_tiles(given: Any) -> Rows:
     for name, tile in product(given.timed[:2], tiles):
         tiling = choose_tiling(name, load(name), tile)
         for batch in batches:
-            options = EngineOptions(
-                device=str(given.device), precision=precision, engine="torch", batch=batch
-            )
+            options = EngineOptions(device=str(given.device), precision=precision, batch=batch)
             engine = make_engine(load(name), options)
             call = lambda: enlarge(engine, picture, tiling)  # noqa: B023, E731 - called at once
             spent = seconds_of(call, given.device, 1 if given.quick else 2)

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 
 from srcli.evaluation.sets import real_picture
-from srcli.inference.openvino import import_openvino
 from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import load_model
 
@@ -31,7 +30,8 @@ class ByHand:
     """A network of the table, converted for pictures of one size."""
 
     def __init__(self, model: str, scale: int, height: int, width: int) -> None:
-        openvino = import_openvino()
+        import openvino
+
         network = as_rgb_network(load_model(model, scale))
         example = torch.rand(1, 3, height, width)
         with warnings.catch_warnings(), torch.no_grad():

@@ -1,7 +1,7 @@
 """Time one picture by tile size and overlap, and write benchmarks/tiles.md.
 
 Usage: python benchmarks/tiles.py [-m g-idrn -m rrlfn ...] [-s 4] [--size 512] [--rounds 5]
-           [--tiles 96:16,192:16,...] [--engine openvino] [--threads N] [--markdown FILE]
+           [--tiles 96:16,192:16,...] [--threads N] [--markdown FILE]
 
 "computed" are the pixels of all tiles as a multiple of the picture's. All tilings take turns, every
 second round backwards. What tilings cost in quality stands in seams.md.
@@ -29,13 +29,11 @@ TILES = "64:16,96:16,128:16,192:8,192:16,192:32,256:16,384:16,1024:16"
 def main() -> None:
     parser = make_parser(__doc__, MODELS)
     parser.add_argument("--tiles", default=TILES)
-    parser.add_argument("--engine", choices=("torch", "openvino"), default="openvino")
     given = parser.parse_args()
     load = load_average()
     tilings = [tuple(map(int, each.split(":"))) for each in given.tiles.split(",")]
     options = BenchOptions(
         sizes=((given.size, given.size),),
-        engines=(given.engine,),
         engine=EngineOptions(device="cpu"),
     )
     rows, every = [], []
@@ -66,7 +64,7 @@ def main() -> None:
                 print(*rows[-1], sep="  ", flush=True)
         machine = describe_machine(torch.device("cpu"))
     headings = ("tile", "overlap", "balanced", "tiles", "computed", "ms", "fastest", "slowest")
-    title = f"x{given.scale}, {given.size}x{given.size} LR, {given.engine}, {given.rounds} rounds"
+    title = f"x{given.scale}, {given.size}x{given.size} LR, {given.rounds} rounds"
     table = make_table(rows, ("model",), (*headings, "x fastest"), title=title)
     if given.markdown:
         busy = busy_note(load, every)

@@ -45,12 +45,6 @@ def _own_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("SRX_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture(autouse=True)
-def _without_openvino(monkeypatch):
-    """Let ``--engine auto`` be the same wherever tests run, and convert no network for each."""
-    monkeypatch.setattr("srcli.inference.engines.has_openvino", lambda: False)
-
-
 @pytest.fixture(scope="session")
 def srx_data() -> Path:
     """Folder of benchmark pictures; skipped without SRX_DATA, an error where CI has lost it."""

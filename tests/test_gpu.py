@@ -27,7 +27,7 @@ SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
 @pytest.mark.parametrize(("precision", "most"), [("fp32", 1), ("fp16", 2), ("bf16", 12)])
 def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, most):
     Image.fromarray(data.astronaut()[:120, :150]).save(tmp_path / "a.png")
-    options = ["-m", model, "-s", "4", "--engine", "torch", "--tile", "64", "--quiet"]
+    options = ["-m", model, "-s", "4", "--tile", "64", "--quiet"]
     for device, kind in (("cpu", "fp32"), ("cuda", precision)):
         out = tmp_path / f"{device}.png"
         chosen = ["--device", device, "--precision", kind]

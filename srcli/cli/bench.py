@@ -19,7 +19,7 @@ EXAMPLES = """
 Examples:
   srx bench -m g-idrn -m bicubic -s 4 --size 256x256 --size 120x80
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
-  srx bench -m g-idrn --engine torch --engine openvino --compare plain
+  srx bench -m g-idrn -m rrlfn --compare plain
   srx bench -m g-idrn -m imdn --published               printed figures, too
 
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
@@ -42,8 +42,6 @@ Device and speed:
       Device to compute on.
   --precision [auto|fp32|bf16|fp16]... = auto -> precisions
       Number format; auto: as 'srx upscale' does; repeatable.
-  --engine [auto|torch|openvino]... = auto -> engines
-      What runs the network; auto: as 'srx upscale' does; repeatable.
   --threads N                   Processor threads. [default: PyTorch's choice]
 Results:
   json_file markdown_file
@@ -91,7 +89,7 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
     from srcli.models.weights import default_scale
     from srcli.pipelines.bench import BenchOptions
 
-    names = ("sizes", "precisions", "engines", "tile", "overlap", "rounds", "seconds", "threads")
+    names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads")
     return BenchOptions(
         scales=options["scales"] or (default_scale(options["models"]),),
         engine=EngineOptions(**pick(options, "device", "value_range")),

@@ -70,8 +70,6 @@ Device and speed:
       Device to compute on.
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto is fp32, as hundredths of a dB matter.
-  --engine [auto|torch|openvino] = auto
-      What runs the network; auto is torch: equal figures everywhere.
 Messages:
   verbose quiet
 """
@@ -164,6 +162,6 @@ def _options(given: dict[str, Any]) -> EvalOptions:
         costs=not given["no_cost"],
         lr_folder=given["lr"],
         engine=EngineOptions(
-            **pick(given, "device", "precision", "engine", "tta", "back_project", "value_range")
+            **pick(given, "device", "precision", "tta", "back_project", "value_range")
         ),
     )

@@ -98,8 +98,6 @@ Device and speed:
   device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto: half precision where that is fast.
-  --engine [auto|torch|openvino] = auto
-      What runs the network; auto: OpenVINO on CPUs where it is installed.
 Results:
   --dry-run                     Only print names, sizes, disk and problems.
   --report FILE                 Write a JSON line for every file.
@@ -357,7 +355,7 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
         suffix=options["suffix"] or "",
         raster=raster_settings(options),
         engine=EngineOptions(
-            **pick(options, "device", "precision", "engine", "batch", "tta", "back_project"),
+            **pick(options, "device", "precision", "batch", "tta", "back_project"),
             value_range=options["value_range"],
             strength=options["strength"] or 0.0,
         ),

@@ -24,6 +24,7 @@ from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
 from srcli.inference.device import within_memory
 from srcli.layers.colour import as_rgb_network
+from srcli.layers.convolution import PackedConv2d
 from srcli.layers.network import upload
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.tiles import (
@@ -78,9 +79,6 @@ class TorchEngine:
     None for fp32, and ``batch`` None chooses.
     """
 
-    name = "torch"
-    """Name of the software that runs the network, as options have it."""
-
     def __init__(
         self,
         network: Network,
@@ -100,8 +98,9 @@ class TorchEngine:
         self._failures = 0
         self._fitting = sys.maxsize
         """Input pixels of a batch that fits into memory, as far as is known."""
-        # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
-        last = not plain and (half is not None or device.type == "cuda")
+        # Grouped fp32 convolutions on the CPU are slow in channels_last unless they are packed.
+        packed = any(isinstance(each, PackedConv2d) for each in network.modules())
+        last = not plain and (half is not None or device.type == "cuda" or packed)
         self._layout = torch.channels_last if last else torch.contiguous_format
         self._passes = range(len(ORIENTATIONS) if tta else 1)
         self.network = network.to(device).eval()

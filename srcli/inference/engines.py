@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import platform
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
 from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from srcli.ports.image import Engine, TileGrid
     from srcli.ports.progress import Task
 
-EngineName = Literal["auto", "torch", "openvino"]
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""
 FILE_TILE, FILE_OVERLAP = 192, 16
@@ -40,9 +36,6 @@ class EngineOptions:
 
     device: str = "auto"
     precision: Precision = "auto"
-    engine: EngineName = "auto"
-    """``auto`` is OpenVINO where it is installed, on x86-64 processors, for tiles of at least
-    ``SMALLEST_TILE`` pixels: what a picture's own size decides."""
     batch: int | None = None
     tta: bool = False
     back_project: bool = False
@@ -62,7 +55,7 @@ def make_engine(
     With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
     """
     from srcli.inference.engine import TorchEngine, keep_half_weights
-    from srcli.inference.openvino import SMALLEST_TILE, OpenVINOEngine
+    from srcli.layers.convolution import pack_convolutions
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
@@ -70,6 +63,8 @@ def make_engine(
         network = network.for_inference()
         if half is not None and device.type == "cuda":
             keep_half_weights(network, half)
+        elif device.type == "cpu":
+            pack_convolutions(network)
     given: dict[str, Any] = {
         "device": device,
         "half": None if options.plain else half,
@@ -77,12 +72,7 @@ def make_engine(
         "tta": options.tta,
         "back_project": options.back_project,
     }
-    kind = "torch" if options.plain else choose_engine(options.engine, device)
-    if kind == "openvino":
-        smallest = SMALLEST_TILE if options.engine == "auto" else 0
-        return OpenVINOEngine(network, smallest=smallest, **given)
     if device.type == "cpu":
-        # OpenVINO keeps its own; what it frees while it compiles would stay, twice its memory
         keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(network, plain=options.plain, **given)
 
@@ -97,23 +87,6 @@ def network_half(
     return half if (network.fp16 if half == torch.float16 else network.bf16) else None
 
 
-def has_openvino() -> bool:
-    """Return True if OpenVINO is installed."""
-    return find_spec("openvino") is not None
-
-
-def choose_engine(engine: EngineName, device: torch.device) -> EngineName:
-    """Return what runs networks on this device: what is asked for, or what ``auto`` means."""
-    if engine == "auto":
-        measured = platform.machine().lower() in {"x86_64", "amd64"}
-        return "openvino" if device.type == "cpu" and measured and has_openvino() else "torch"
-    if engine == "openvino" and device.type != "cpu":
-        raise UsageError(f"--engine openvino runs on the CPU, not on {device.type}")
-    if engine == "openvino" and not has_openvino():
-        raise UsageError("--engine openvino needs OpenVINO: pip install openvino")
-    return engine
-
-
 class EnginePool:
     """Engines of one model, one for each precision that its pictures need; built on first use."""
 
@@ -126,7 +99,6 @@ class EnginePool:
         self._device = choose_device(options.device)
         # refuse wrong options now
         half_type(self._device, options.precision)
-        choose_engine(options.engine, self._device)
 
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""

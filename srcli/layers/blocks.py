@@ -6,10 +6,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import EnhancedSpatialAttention
+from srcli.layers.convolution import convolve, convolve_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +77,7 @@ class Concatenation(nn.Module):
         for block in self.blocks:
             x = block(x)
             outputs.append(x)
-        return F.leaky_relu(self.fuse(torch.cat(outputs, dim=1)), self.slope)
+        return convolve_joined(self.fuse, outputs, slope=self.slope)
 
 
 class FeatureDistillationBlock(nn.Module):
@@ -102,10 +102,10 @@ class FeatureDistillationBlock(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         kept: list[Tensor] = []
         for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(F.leaky_relu(distil(x), self.slope))
-            x = F.leaky_relu(refine(x) + x, self.slope)
-        kept.append(F.leaky_relu(self.last(x), self.slope))
-        out: Tensor = self.attention(self.fuse(torch.cat(kept, dim=1)))
+            kept.append(convolve(distil, x, slope=self.slope))
+            x = convolve(refine, x, plus=x, slope=self.slope)
+        kept.append(convolve(self.last, x, slope=self.slope))
+        out: Tensor = self.attention(convolve_joined(self.fuse, kept))
         return out
 
 
@@ -128,8 +128,7 @@ class ResidualLocalFeatureBlock(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         step = x
         for unit in self.refine:
-            # In place: nothing else needs what a convolution or a sum of branches gave.
-            step = F.leaky_relu_(unit(step), self.slope) if self.slope else F.relu_(unit(step))
+            step = convolve(unit, step, slope=self.slope)
         out: Tensor = self.attention(self.fuse(x + step))
         return out
 

@@ -50,8 +50,6 @@ class Network(nn.Module):
     bf16: bool = True
     """The same of bf16, whose 8 bits are too few for a network in which the picture itself, not
     only a correction of it, goes through half-precision layers."""
-    traced_small: bool = True
-    """A trace on a small picture holds for larger ones."""
     bound_to_scale: bool = False
     """Its weights for one scale are no start for another."""
     notes: tuple[str, ...] = ()
@@ -87,10 +85,6 @@ class Network(nn.Module):
         """Work on pictures less the mean colour of DIV2K, as EDSR and its descendants do."""
         self.white = white
         self.mean = torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1)
-
-    def extra_repr(self) -> str:
-        """Return what belongs to the settings that a network's digest covers."""
-        return f"white={self.white:g}" if self.white != 1 else ""
 
     def _enlarge(self, x: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} neither has forward nor _enlarge")

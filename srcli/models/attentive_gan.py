@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.blocks import conv, convs, damp
+from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.resize import CORNERS, BicubicEnlargement, carry_by_corners
 
@@ -81,7 +82,7 @@ class AttentiveGenerator(Network):
         The maps are larger where there is more to do.
         """
         self.check_input(x)
-        features: Tensor = self.shallow(F.relu(self.head(x)))
+        features: Tensor = self.shallow(convolve(self.head, x, slope=0.0))
         state: Tensor | None = None
         maps = [torch.full_like(features[:, :1], self.start)]
         if self.attention is not None:
@@ -93,7 +94,7 @@ class AttentiveGenerator(Network):
             by_map = self.mapping_input == "map"
             mapped = torch.cat([features, maps[-1]], dim=1) if by_map else state
         for layer in self.mapping:
-            mapped = F.relu(layer(mapped))
+            mapped = convolve(layer, mapped, slope=0.0)
         out = F.pixel_shuffle(self.up(mapped + features), self.scale)
         if self.skip is not None:
             out = out.float() + self.skip(x)
@@ -143,7 +144,7 @@ class AttentionStep(nn.Module):
         self, features: Tensor, before: Tensor, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the next map (N, 1, H, W) and state (N, C, H, W); the first step has no state."""
-        x = F.relu(self.first(torch.cat([features, before], dim=1)))
+        x = convolve_joined(self.first, [features, before], slope=0.0)
         state = self.unit(self.blocks(x), state)
         return torch.sigmoid(self.last(state)), state
 
@@ -173,8 +174,8 @@ class ConvGRU(nn.Module):
             weight, bias = self.candidate.weight[:, own:], self.candidate.bias
             return update * torch.tanh(F.conv2d(x, weight, bias, padding=1))
         h = torch.zeros_like(x) if state is None else state
-        update, reset = torch.sigmoid(self.gates(torch.cat([h, x], dim=1))).chunk(2, dim=1)
-        candidate = torch.tanh(self.candidate(torch.cat([reset * h, x], dim=1)))
+        update, reset = torch.sigmoid(convolve_joined(self.gates, [h, x])).chunk(2, dim=1)
+        candidate = torch.tanh(convolve_joined(self.candidate, [reset * h, x]))
         return torch.lerp(h, candidate, update)
 
 
@@ -192,8 +193,8 @@ class ResidualDenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        out = x
+        kept = [x]
         for convolution in self.convolutions:
-            new = F.relu(convolution(out))
-            out = torch.cat([out, new], dim=1) if self.fuse is not None else new
-        return torch.add(x, out if self.fuse is None else self.fuse(out))
+            seen = kept[-1:] if self.fuse is None else kept
+            kept.append(convolve_joined(convolution, seen, slope=0.0))
+        return torch.add(x, kept[-1] if self.fuse is None else convolve_joined(self.fuse, kept))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
 from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs, damp
+from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_phases
 
@@ -199,9 +200,9 @@ class GroupDistillationBlock(nn.Module):
         step = x
         for pointwise, grouped in zip(self.pointwise, self.grouped[:3], strict=True):
             kept.append(pointwise(step))
-            step = F.leaky_relu(grouped(kept[-1]) + step, self.slope)
+            step = convolve(grouped, kept[-1], plus=step, slope=self.slope)
         kept.append(self.grouped[3](step))
-        fused: Tensor = self.fuse(torch.cat(kept, dim=1))
+        fused = convolve_joined(self.fuse, kept)
         # The share joins the small gate, not the large map: one pass over the features fewer.
         gate = self.attention.gate(fused) * self.share.to(fused.dtype)
         return torch.addcmul(x, fused, gate.to(fused.dtype))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import PooledChannelAttention
 from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, damp, merge_convolutions
+from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicEnlargement
 
@@ -135,5 +136,5 @@ class NestedLoop(nn.Module):
         if self.fuse is None:
             joined = torch.stack(kept).sum(dim=0)
         else:
-            joined = self.act(self.fuse(torch.cat(kept, dim=1)))
-        return torch.add(x, self.last(joined))
+            joined = self.act(convolve_joined(self.fuse, kept))
+        return convolve(self.last, joined, plus=x)

@@ -89,7 +89,6 @@ class SpandrelNetwork(Network):
     """A network that spandrel built, described by an ``ImageModelDescriptor``; for inference."""
 
     edge = 4
-    traced_small = False  # some branch on the size
 
     def __init__(self, descriptor: Any) -> None:  # noqa: ANN401 - of an optional library
         super().__init__()

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field, replace
-from itertools import groupby, product
+from itertools import groupby
 from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,6 @@ from srcli.evaluation.sets import real_picture
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
-    EngineName,
     EngineOptions,
     choose_tiling,
     make_engine,
@@ -75,10 +74,8 @@ class BenchOptions:
     """LR (height, width) of the pictures."""
     precisions: tuple[Precision, ...] = ("auto",)
     """``auto`` is the choice of ``srx upscale`` for 8-bit pictures."""
-    engines: tuple[EngineName, ...] = ("auto",)
-    """Likewise."""
     engine: EngineOptions = field(default_factory=EngineOptions)
-    """Device, batch, averaging; its precision and engine are not used."""
+    """Device, batch, averaging; its precision is not used."""
     tile: int | None = None
     """Input pixels; None takes each model's default."""
     overlap: int | None = None
@@ -112,9 +109,8 @@ class BenchCase:
 
     @property
     def format(self) -> str:
-        """``plain``, or the number format, with the engine before it if it is not PyTorch."""
-        engine = "" if self.engine.name == "torch" else f"{self.engine.name} "
-        return "plain" if self.plain else engine + PRECISIONS[self.engine.half]
+        """``plain``, or the number format."""
+        return "plain" if self.plain else PRECISIONS[self.engine.half]
 
     def job(self) -> ImageJob:
         """Cut the picture into tiles, as ``srx upscale`` does."""
@@ -226,13 +222,9 @@ def make_cases(
     """
     device = choose_device(options.engine.device)
     names = (PRECISIONS[network_half(network, device, each)] for each in options.precisions)
-    kinds = [
-        replace(options.engine, engine=engine, precision=name)
-        for (engine, name) in product(dict.fromkeys(options.engines), dict.fromkeys(names))
-    ]
+    kinds = [replace(options.engine, precision=name) for name in dict.fromkeys(names)]
     if options.compare_plain:
-        plain = replace(options.engine, engine=options.engines[0], precision="fp32", plain=True)
-        kinds.append(replace(plain, batch=1))
+        kinds.append(replace(options.engine, precision="fp32", plain=True, batch=1))
     tiling = choose_tiling(model, network, options.tile, options.overlap)
     for kind in kinds:
         # A copy for each: engines change the memory layout of the weights.
@@ -294,7 +286,6 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             "conv_macs": macs,  # of the picture in one piece; None where they cannot be counted
             "seconds": tuple(case.seconds),  # of every round: from memory to memory
             "peak_memory": case.peak,
-            "engine": engine.name,
             "times_plain": plain[case.label] / middle if compared else None,
             "rounds": len(case.seconds),
             "median_seconds": middle,

@@ -14,13 +14,12 @@ import srcli
 from srcli.files import cache_folder
 from srcli.imaging.photograph import FORMATS
 from srcli.inference.device import choose_device, half_type
-from srcli.inference.engines import has_openvino
 from srcli.metrics.machine import describe_machine, free_memory, processors
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
 
 _PACKAGES = ("torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich")
-_OPTIONAL = ("openvino", "onnxruntime", "ray", "tensorboard", "piq", "spandrel", "pillow-heif",
+_OPTIONAL = ("onnxruntime", "ray", "tensorboard", "piq", "spandrel", "pillow-heif",
              "pillow-jxl-plugin")  # fmt: skip
 
 
@@ -44,7 +43,6 @@ def describe_installation() -> dict[str, str]:
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
         "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
-        "engines": "torch, openvino" if has_openvino() else "torch",
         "formats": ", ".join(FORMATS),
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
         "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",

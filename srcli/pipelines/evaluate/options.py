@@ -86,13 +86,9 @@ class EvalOptions:
 
     @property
     def engine_options(self) -> EngineOptions:
-        """Device, precision and engine, ``auto`` resolved to fp32 by PyTorch."""
+        """Device and precision, ``auto`` resolved to fp32."""
         own = self.engine
-        return replace(
-            own,
-            precision="fp32" if own.precision == "auto" else own.precision,
-            engine="torch" if own.engine == "auto" else own.engine,
-        )
+        return replace(own, precision="fp32") if own.precision == "auto" else own
 
     @property
     def lr_origin(self) -> str:
@@ -107,8 +103,6 @@ class EvalOptions:
             run += ", mean over 8 flips and rotations"
         if self.engine.back_project:
             run += ", back-projected"
-        if self.engine.engine == "openvino":
-            run += ", by OpenVINO"
         return (
             f"protocol {self.rules.name}: {self.rules.description}, border of "
             f"{border} pixels left out; LR: {lr or self.lr_origin}; "

@@ -110,7 +110,6 @@ class RasterJob:
             "batch": own.batch_size(grid.tile_height, grid.tile_width),
             "precision": str(own.half or "fp32"),
             "device": own.device.type,
-            "engine": own.name,
             "tta": own.tta,
             "back_project": own.back_project,
         }

@@ -25,7 +25,6 @@ def found():
         scales=(2,),
         sizes=((24, 32), (20, 16)),
         precisions=("fp32",),
-        engines=("torch",),
         rounds=2,
         compare_plain=True,
     )
@@ -80,7 +79,6 @@ def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size
     """Everything that runs of one model on the CPU."""
     options = BenchOptions(
         precisions=precisions,
-        engines=("torch",),
         engine=EngineOptions(device="cpu"),
         compare_plain=plain,
         tile=tile,

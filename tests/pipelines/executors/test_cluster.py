@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
-from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.cluster import QUIET, RayExecutor, check_worker, visible
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
@@ -81,8 +80,7 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     for i in range(24):
         Image.fromarray(astronaut[i : i + 60, i : i + 60]).save(tmp_path / "in" / f"{i:02}.png")
     write_by_gdal(tmp_path / "in/map.tif", np.tile(astronaut, (10, 1, 1)), **PLACE)
-    engine = EngineOptions(engine="torch")  # whatever the workers have installed
-    options = UpscaleOptions(model="g-idrn", scale=2, engine=engine)
+    options = UpscaleOptions(model="g-idrn", scale=2)
     upscale_files([tmp_path / "in"], tmp_path / "alone", options)
     lost = nodes.add_node(num_cpus=1)
     timers: list[threading.Thread] = []

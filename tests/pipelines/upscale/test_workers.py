@@ -103,7 +103,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, n
 @pytest.mark.slow
 def test_processes_give_the_files_of_one(srx, folder, tmp_path):
     for name, devices in (("one", "cpu"), ("two", "cpu,cpu")):
-        words = ("-m", "g-idrn", "--engine", "torch", "--device", devices)
+        words = ("-m", "g-idrn", "--device", devices)
         done = srx("upscale", folder, tmp_path / name, *words)
         assert (done.code, done.out.split(";")[0]) == (1, "10 done, 1 failed")
     for path in (tmp_path / "one").iterdir():

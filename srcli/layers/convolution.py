@@ -1,0 +1,132 @@
+"""Convolutions with what follows them, which processors infer by single operations of oneDNN.
+
+``convolve`` and ``convolve_joined`` are the plain layers wherever gradients are recorded and on
+GPUs. ``pack_convolutions`` makes a network ready for inference on the processor: weights are laid
+out once, and sums and activations are computed while values are still in registers. PyTorch's own
+compiler calls the same operations.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def convolve(
+    layer: nn.Module, x: Tensor, *, plus: Tensor | None = None, slope: float | None = None
+) -> Tensor:
+    """Convolve (N, C, H, W), add ``plus``, and apply a leaky ReLU of a slope, a ReLU for 0."""
+    if isinstance(layer, PackedConv2d) and layer.is_ready(x):
+        return layer.run((x,), plus, slope)
+    out: Tensor = layer(x)
+    if plus is not None:
+        out = out + plus
+    return _activate(out, slope)
+
+
+def convolve_joined(
+    layer: nn.Module, parts: Sequence[Tensor], *, slope: float | None = None
+) -> Tensor:
+    """Convolve maps (N, C, H, W) as if concatenated along their channels; see ``convolve``."""
+    if isinstance(layer, PackedConv2d) and layer.is_ready(parts[0]):
+        return layer.run(parts, None, slope)
+    return convolve(layer, torch.cat(list(parts), dim=1), slope=slope)
+
+
+def _activate(out: Tensor, slope: float | None) -> Tensor:
+    # In place: nothing else needs what a convolution or a sum gave.
+    if slope is None:
+        return out
+    return F.leaky_relu_(out, slope) if slope else F.relu_(out)
+
+
+class PackedConv2d(nn.Conv2d):
+    """A convolution whose weights are laid out as oneDNN wants them, when it is first called."""
+
+    slope: float | None
+    """Of a leaky ReLU that follows; None for none."""
+    packed: dict[object, tuple[list[Tensor], Tensor | None]]
+    """Weights, a part of them for each of several inputs, and biases, by dtype and channels."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes: what is laid out cannot be copied."""
+        return self.__dict__ | {"packed": {}}
+
+    def is_ready(self, x: Tensor) -> bool:
+        """Return True if its operation can run; else PyTorch's must."""
+        return not torch.is_grad_enabled() and x.device.type == "cpu"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W)."""
+        if self.is_ready(x):
+            return self.run((x,), None, None)
+        out = super().forward(x)
+        return _activate(out, self.slope)
+
+    def run(self, parts: Sequence[Tensor], plus: Tensor | None, slope: float | None) -> Tensor:
+        """Sum up the convolutions of parts of the input, and ``plus``; see ``convolve``."""
+        kind = self.weight.dtype
+        if torch.is_autocast_enabled("cpu"):
+            kind = torch.get_autocast_dtype("cpu")
+        slope = self.slope if slope is None else slope
+        parts = [each.to(kind) for each in parts]
+        weights, bias = self._pack(kind, tuple(each.shape[1] for each in parts))
+        how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
+        out = plus if plus is None else plus.to(kind)
+        operations = torch.ops.mkldnn
+        for number, (x, weight) in enumerate(zip(parts, weights, strict=True)):
+            last = None if number else bias
+            if out is None:
+                alone = slope is not None and len(parts) == 1
+                after = ("leaky_relu", [slope], "") if alone else ("none", [], "")
+                out = operations._convolution_pointwise(x, weight, last, *how, *after)
+                slope = None if alone else slope
+            elif out is plus:
+                out = operations._convolution_pointwise.binary(
+                    x, out, weight, last, *how, "add", None, None, [], None
+                )
+            else:
+                out = operations._convolution_pointwise_.binary(
+                    out, x, weight, last, *how, "add", None, None, [], None
+                )
+        assert out is not None
+        return _activate(out, slope)
+
+    def _pack(
+        self, kind: torch.dtype, widths: tuple[int, ...]
+    ) -> tuple[list[Tensor], Tensor | None]:
+        if (kind, widths) not in self.packed:
+            weight = self.weight.detach().to(kind)
+            parts = torch.split(weight, list(widths), dim=1) if len(widths) > 1 else (weight,)
+            pack = torch.ops.mkldnn._reorder_convolution_weight
+            how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
+            bias = None if self.bias is None else self.bias.detach().to(kind)
+            self.packed[kind, widths] = [pack(each.contiguous(), *how) for each in parts], bias
+        return self.packed[kind, widths]
+
+
+def pack_convolutions(network: nn.Module) -> bool:
+    """Let a network infer by ``PackedConv2d``; False where PyTorch was built without oneDNN.
+
+    Activations that follow convolutions within ``nn.Sequential`` become a part of them.
+    """
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    for module in list(network.modules()):
+        if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+            module.__class__ = PackedConv2d
+            module.slope, module.packed = None, {}  # type: ignore[assignment]
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            for (_, layer), (name, act) in pairwise(list(module.named_children())):
+                if isinstance(layer, PackedConv2d) and isinstance(act, nn.ReLU | nn.LeakyReLU):
+                    layer.slope = getattr(act, "negative_slope", 0.0)
+                    setattr(module, name, nn.Identity())
+    return True

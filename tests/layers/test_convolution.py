@@ -1,0 +1,89 @@
+"""Convolutions that processors infer by fused operations, beside PyTorch's plain layers."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srcli.layers.convolution import PackedConv2d, convolve, convolve_joined, pack_convolutions
+
+
+def layers(**options):
+    """Return a convolution, and the same one packed."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(16, 24, **{"kernel_size": 3, "padding": 1, **options})
+    packed = nn.ModuleList([copy.deepcopy(plain)])
+    assert pack_convolutions(packed)
+    assert isinstance(packed[0], PackedConv2d)
+    return plain, packed[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"groups": 8}, {"kernel_size": 1, "padding": 0}, {"bias": False}, {"stride": 2},
+     {"dilation": 2, "padding": 2}, {"padding_mode": "replicate"}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_sums_and_activations_are_those_of_the_plain_layer(options, layout):
+    torch.manual_seed(1)
+    x = torch.randn(2, 16, 11, 13).contiguous(memory_format=layout)
+    if "padding_mode" in options:  # stays a plain layer
+        module = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1, **options))
+        pack_convolutions(module)
+        assert type(module[0]) is nn.Conv2d
+        return
+    plain, packed = layers(**options)
+    with torch.inference_mode():
+        expected = plain(x)
+        plus = torch.randn_like(expected)
+        kept = plus.clone()
+        torch.testing.assert_close(packed(x), expected)
+        for slope in (None, 0.0, 0.05):
+            wanted = expected + plus
+            wanted = wanted if slope is None else F.leaky_relu(wanted, slope)
+            torch.testing.assert_close(convolve(packed, x, plus=plus, slope=slope), wanted)
+            torch.testing.assert_close(plus, kept)
+            alone = expected if slope is None else F.leaky_relu(expected, slope)
+            torch.testing.assert_close(convolve(packed, x, slope=slope), alone)
+            torch.testing.assert_close(convolve(plain, x, slope=slope), alone)
+
+
+def test_maps_side_by_side_need_no_concatenation():
+    plain, packed = layers(kernel_size=1, padding=0)
+    parts = torch.randn(1, 16, 9, 7).split([4, 2, 10], dim=1)
+    for layer in (plain, packed):
+        with torch.no_grad():
+            found = convolve_joined(layer, parts, slope=0.1)
+            wanted = F.leaky_relu(plain(torch.cat(parts, dim=1)), 0.1)
+        torch.testing.assert_close(found, wanted)
+
+
+def test_autocast_decides_the_number_format():
+    plain, packed = layers()
+    x = torch.randn(1, 16, 8, 8)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found, wanted = packed(x), plain(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, wanted, atol=0.03, rtol=0.03)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(x), plain(x))
+
+
+def test_gradients_copies_and_activations_in_a_row():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 3, 3), nn.ReLU())
+    packed = copy.deepcopy(plain)
+    pack_convolutions(packed)
+    x = torch.randn(1, 3, 12, 12)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(x), plain(x))
+    twin = copy.deepcopy(packed)  # after weights were laid out
+    with torch.inference_mode():
+        torch.testing.assert_close(twin(x), plain(x))
+    (twin(x).sum() + plain(x).sum()).backward()
+    torch.testing.assert_close(twin[0].weight.grad, plain[0].weight.grad)
