@@ -65,13 +65,14 @@ class ReportPage:
 
     def _render(self, reload: int) -> None:
         try:
-            write_report(self._folder, self._about, reload=reload)
+            html = _page(self._folder, self._about, reload)
+            write_whole(self._folder.path / "report.html", html.encode())
         except OSError as error:
             log.warning("report.html cannot be written (%s)", error.strerror)
 
 
-def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
-    """Write the page of a training; with ``reload`` it loads itself again after so many seconds."""
+def _page(folder: RunFolder, about: str, reload: int) -> str:
+    """Return the page, which with ``reload`` loads itself again after so many seconds."""
     entries: list[dict[str, Any]] = []
     for line in read_input(folder.log).decode().splitlines():
         with suppress(ValueError):  # a line that is not finished
@@ -84,7 +85,7 @@ def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
     charts = []
     for name in sorted(curves, key=lambda name: (name.startswith("train/"), name == "train/rate")):
         event, _, what = name.partition("/")
-        heading, digits = "Loss" if what == "loss" else f"Loss: {what}", ".4g"
+        heading, digits = f"Loss: {what}".removesuffix(": loss"), ".4g"
         if event == "validation":
             heading, digits = f"Validation: {what}, PSNR-Y in dB", ".3f"
         elif what == "rate":
@@ -95,18 +96,11 @@ def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
     if entries:
         seconds = sum({entry["stage"]: entry["elapsed"] for entry in entries}.values())
         facts.append(("So far", f"{entries[-1]['total']:,} iterations, {format_duration(seconds)}"))
-    best = [entry for entry in entries if entry.get("best") and entry["psnr"] is not None]
-    if best:
+    if best := [entry for entry in entries if entry.get("best") and entry["psnr"] is not None]:
         sets = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in best[-1]["sets"].items())
         facts.append(("Best weights", f"iteration {best[-1]['total']:,}: {sets}"))
-    html = render_page(
-        __package__,
-        title=folder.path.absolute().name,
-        reload=reload,
-        facts=facts,
-        charts=charts,
-    )
-    write_whole(folder.path / "report.html", html.encode())
+    title = folder.path.absolute().name
+    return render_page(__package__, title=title, reload=reload, facts=facts, charts=charts)
 
 
 def _draw(axes: Axes, *, points: Points, falling: bool) -> None:
