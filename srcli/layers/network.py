@@ -50,8 +50,6 @@ class Network(nn.Module):
     bf16: bool = True
     """The same of bf16, whose 8 bits are too few for a network in which the picture itself, not
     only a correction of it, goes through half-precision layers."""
-    bound_to_scale: bool = False
-    """Its weights for one scale are no start for another."""
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
     reference: str = ""

@@ -32,9 +32,6 @@ class DDSR(Network):
 
     colour = "y"
     edge = 4
-    bound_to_scale = True
-    """Its deconvolution leaves a pattern of zeros and values that is another one at every scale,
-    and all other layers have learnt to read that of their own."""
 
     def __init__(
         self,

@@ -88,12 +88,12 @@ def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -
     """
     if init is None and not recipe.start_from:
         return None
-    option, given = (f"--init {init}", init) if init else ("", Path(recipe.start_from))
+    given = init or Path(recipe.start_from)
     known = str(given) in MODELS and not given.is_file()
     file = weights_path(str(given), scale) if known else given
     if not file.is_file():
-        option = option or f"start_from {given}"
-        raise ModelError(f"{option}: there are no weights {file}; give a file")
+        option = "--init" if init else "start_from"
+        raise ModelError(f"{option} {given}: there are no weights {file}; give a file")
     return file
 
 
@@ -104,19 +104,13 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
         progress.message(f"{file}: {note}")
     if info is None and (matches := find_matches(stored)):
         # of the scale trained, if the file does not tell its own
-        stored, info = min(matches, key=lambda each: each[1].scale != network.scale)
+        stored, _ = min(matches, key=lambda each: each[1].scale != network.scale)
     taken, total = warm_start(network, to_scale(network, network.training_state(stored)))
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {taken} of {total} tensors")
     if 2 * taken < total:
         progress.warn(f"--init {file}: most tensors do not fit this network")
-    scale = network.scale
-    if info is not None and info.scale != scale and network.bound_to_scale:
-        progress.warn(
-            f"--init {file}: {info.model} x{info.scale} weights do not suit x{scale} and begin far "
-            "below bicubic quality; without --init, start_from_bicubic=true begins at it"
-        )
 
 
 def weights_writer(

@@ -116,19 +116,6 @@ def test_published_weights_are_a_start(tmp_path):
     assert notes.messages == [f"began from {tmp_path / 'srcnn.pth'}: 6 of 6 tensors"]
 
 
-def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
-    recipe = TrainRecipe(model="ddsr", network={"depth": 2, "channels": 4})
-    file = tmp_path / "x2.safetensors"
-    info = WeightsInfo(model="ddsr", scale=2, network=dict(recipe.network), notes={})
-    save_weights(file, first_network(recipe, scale=2, seed=1).state_dict(), info)
-    notes = Notes()
-    load_initial_weights(first_network(recipe, scale=2, seed=2), file, notes)
-    assert notes.warnings == []
-    load_initial_weights(first_network(recipe, scale=4, seed=2), file, notes)
-    (warning,) = notes.warnings
-    assert "ddsr x2 weights do not suit x4 and begin far below bicubic quality" in warning
-
-
 PHOTO = DEGRADATIONS["photo"]
 TINY_PHOTO = TrainRecipe(model="rrlfn", network={"num_blocks": 1}, degradation=PHOTO)
 
