@@ -120,10 +120,9 @@ def score_table(judged: JudgedAblation) -> Table:
         best = best_of(complete, digits)
         # Printed figures have the digits of the longest one of their set.
         printed = {name: result.ablation.printed(name, dataset) for name in names}
-        differences = [result.ablation.printed(name, dataset, "psnr.difference") for name in names]
-        values = [value for value in printed.values() if value is not None]
-        longest = decimals(values, LEAST_DIGITS)
-        values += [value for value in differences if value is not None]
+        values = [result.ablation.printed(name, dataset, "psnr.difference") for name in names]
+        values += printed.values()
+        longest = decimals((value for value in values if value is not None), LEAST_DIGITS)
         for each in result.variants:
             name, done = each.variant.name, len(means[each.variant.name])
             own = judged.comparisons[dataset, name]
@@ -138,7 +137,7 @@ def score_table(judged: JudgedAblation) -> Table:
                 _mean_text(each.means(dataset, "ssim"), METRICS["ssim"].digits),
                 to_base,
                 number(printed[name], longest),
-                number(own["printed"], decimals(values, LEAST_DIGITS), sign=True),
+                number(own["printed"], longest, sign=True),
                 own["verdict"],
             )
             bold = frozenset({"PSNR dB"} if name in best else ())

@@ -18,8 +18,8 @@ from srcli.evaluation.scores import crossed_interval
 from srcli.files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
-from srcli.recipes.files import load_recipe, write_json
-from srcli.recipes.published import name_key, published_rows
+from srcli.recipes.files import write_json
+from srcli.recipes.published import name_key
 from srcli.report.table import NOTHING
 
 if TYPE_CHECKING:
@@ -305,22 +305,13 @@ def _compare(result: AblationResult, each: VariantResult, dataset: str) -> dict[
 
 
 def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
-    """Return whether a variant is far enough above bicubic on a set for a verdict.
+    """Return whether a variant is far enough above our bicubic on a set for a verdict.
 
-    That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain that is printed for it, or else for
-    the final network, over our bicubic.
+    That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain over it that is printed.
     """
-    level, ablation = result.scores(dataset)[0].bicubic, result.ablation
-    printed = ablation.printed(each.variant.name, dataset)
-    if printed is None:
-        try:
-            models = [load_recipe(ablation.recipe).model]
-        except RecipeError:  # a file that is gone since
-            models = []
-        rows = published_rows(ablation.scale, dataset, models=models)
-        printed = rows[0].values["psnr"] if rows else level
-    least = max(LEAST_GAIN, PRINTED_SHARE * (printed - level))
-    return fmean(each.means(dataset)) - level >= least
+    level = result.scores(dataset)[0].bicubic
+    printed = result.ablation.printed(each.variant.name, dataset) or level
+    return fmean(each.means(dataset)) - level >= max(LEAST_GAIN, PRINTED_SHARE * (printed - level))
 
 
 def sets_of(result: AblationResult) -> list[str]:
