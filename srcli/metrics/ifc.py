@@ -78,63 +78,45 @@ RANK = 1e-12
 """Eigenvalues below this fraction of the largest are rounding errors of 0."""
 
 
-class IfcReference:
-    """An original picture, prepared once for scoring many pictures.
+def ifc(sr: Array, hr: Array) -> float:
+    """Return the criterion of a picture, in bits per pixel.
 
-    It is immutable, so threads may share it, and takes about 30 bytes per pixel.
-
-    ``hr`` is the original, (H, W) luma in 0..255, any real dtype, already cropped by the border
-    that is left out; both sides at least ``MINIMUM``.
+    Both are (H, W) luma in 0..255, any real dtype, already cropped by the border that is left out;
+    both sides at least ``MINIMUM``. It is 0 or more; about 2 for bicubic at x4 and 6 at x2. It
+    depends on rounding: compare values only of pictures that were quantised the same way.
+    ValueError for NaN and infinity.
     """
-
-    def __init__(self, hr: Array) -> None:
-        self.shape = hr.shape
-        self._bands = [_ReferenceBand(values, window) for values, window in _bands(hr)]
-
-    def score(self, sr: Array) -> float:
-        """Return the criterion of a picture, (H, W) luma in 0..255, in bits per pixel.
-
-        It is 0 or more; about 2 for bicubic at x4 and 6 at x2. It depends on rounding: compare
-        values only of pictures that were quantised the same way. ValueError for NaN and infinity.
-        """
-        if sr.shape != self.shape:
-            raise ValueError(f"pictures differ in shape: {sr.shape} and {self.shape}")
-        pairs = zip(self._bands, _bands(sr), strict=True)
-        return sum(band.information(values) for band, (values, _) in pairs) / sr.size
+    if sr.shape != hr.shape:
+        raise ValueError(f"pictures differ in shape: {sr.shape} and {hr.shape}")
+    pairs = zip(_bands(hr), _bands(sr), strict=True)
+    return sum(_information(*original, distorted) for original, (distorted, _) in pairs) / sr.size
 
 
-class _ReferenceBand:
-    """A sub-band of the original: its scale mixture, and its moments in every window."""
-
-    def __init__(self, values: Floats, window: int) -> None:
-        self._values = values
-        self._window = window
-        self._mean = _window_sums(values, window) / window**2
-        self._energy = _energies(values, self._mean, window)
-        variances, directions = np.linalg.eigh(_block_covariance(values))
-        kept = variances > RANK * variances[-1]  # a flat band keeps none
-        self._variances = variances[kept]
-        border = BLOCK * _border_blocks(window)
-        inner = values[border : len(values) - border, border:-border]
-        rows, columns = (side // BLOCK for side in inner.shape)
-        split = inner.reshape(rows, BLOCK, columns, BLOCK)
-        blocks = split.transpose(1, 3, 0, 2).reshape(BLOCK**2, -1)  # both in reading order
-        whitened = (directions[:, kept] / np.sqrt(self._variances)).T @ blocks
-        # Maximum-likelihood multiplier of every block: its energy relative to the band's.
-        self._scale = (whitened**2).sum(axis=0).reshape(self._mean.shape) / BLOCK**2
-
-    def information(self, distorted: Floats) -> float:
-        """Return the bits a distorted sub-band shares with this one, over all blocks."""
-        window = self._window
-        mean = _window_sums(distorted, window) / window**2
-        energy = _energies(distorted, mean, window)
-        shared = _window_sums(distorted * self._values, window) - window**2 * mean * self._mean
-        # Regression distorted = gain * original + noise; a negative gain shares nothing.
-        used = (self._energy >= FLAT) & (energy >= FLAT) & (shared > 0)
-        gain = np.where(used, shared / (self._energy + FLAT), 0.0)
-        noise = np.maximum(energy - gain * shared, 0.0) / window**2
-        ratio = gain**2 * self._scale / (noise + NOISE)
-        return float(sum(np.log2(1 + ratio * variance).sum() for variance in self._variances))
+def _information(original: Floats, window: int, distorted: Floats) -> float:
+    """Return the bits that a distorted sub-band shares with the original, over all blocks."""
+    variances, directions = np.linalg.eigh(_block_covariance(original))
+    kept = variances > RANK * variances[-1]  # a flat band keeps none
+    variances = variances[kept]
+    border = BLOCK * _border_blocks(window)
+    inner = original[border : len(original) - border, border:-border]
+    rows, columns = (side // BLOCK for side in inner.shape)
+    split = inner.reshape(rows, BLOCK, columns, BLOCK)
+    blocks = split.transpose(1, 3, 0, 2).reshape(BLOCK**2, -1)  # both in reading order
+    whitened = (directions[:, kept] / np.sqrt(variances)).T @ blocks
+    # Maximum-likelihood multiplier of every block: its energy relative to the band's.
+    scale = (whitened**2).sum(axis=0).reshape(rows, columns) / BLOCK**2
+    means = [_window_sums(values, window) / window**2 for values in (original, distorted)]
+    energy, energy_now = (
+        np.maximum(_window_sums(values**2, window) - window**2 * mean**2, 0.0)
+        for values, mean in zip((original, distorted), means, strict=True)
+    )
+    shared = _window_sums(distorted * original, window) - window**2 * means[1] * means[0]
+    # Regression distorted = gain * original + noise; a negative gain shares nothing.
+    used = (energy >= FLAT) & (energy_now >= FLAT) & (shared > 0)
+    gain = np.where(used, shared / (energy + FLAT), 0.0)
+    noise = np.maximum(energy_now - gain * shared, 0.0) / window**2
+    ratio = gain**2 * scale / (noise + NOISE)
+    return float(sum(np.log2(1 + ratio * variance).sum() for variance in variances))
 
 
 def _block_covariance(values: Floats) -> Floats:
@@ -177,11 +159,6 @@ def _window_sums(values: Floats, window: int) -> Floats:
     They are added directly: differences of running sums would be too inexact in flat areas.
     """
     return _row_sums(_row_sums(values, window).T, window).T
-
-
-def _energies(values: Floats, mean: Floats, window: int) -> Floats:
-    """Return sums of squared distances to the mean of each window."""
-    return np.maximum(_window_sums(values**2, window) - window**2 * mean**2, 0.0)
 
 
 def _row_sums(values: Floats, window: int) -> Floats:

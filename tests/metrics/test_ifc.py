@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from skimage.filters import gaussian
 
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import to_dtype
-from srcli.metrics.ifc import MINIMUM, IfcReference, edge_bands
+from srcli.metrics.ifc import MINIMUM, edge_bands, ifc
 
 UINT8 = np.dtype(np.uint8)
-
-
-def ifc(sr, hr):
-    return IfcReference(hr).score(sr)
 
 
 @pytest.fixture
@@ -53,15 +47,6 @@ def test_partly_flat_and_striped_pictures_are_finite(picture):
         value = ifc(noisy(original, 3), original)
         assert np.isfinite(value)
         assert 0 < value < ifc(original, original) < 400
-
-
-def test_a_reference_serves_many_pictures_and_threads(picture):
-    reference = IfcReference(picture)
-    pictures = [noisy(picture, 5, seed) for seed in range(6)]
-    expected = [ifc(sr, picture) for sr in pictures]
-    assert len(set(expected)) == 6
-    with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(reference.score, pictures)) == expected
 
 
 def test_what_cannot_be_judged_is_refused(picture):

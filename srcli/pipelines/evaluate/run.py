@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -208,45 +208,28 @@ def _is_folder(model: str) -> bool:
     return model not in MODELS and Path(model).is_dir()
 
 
-@dataclass
-class Reference:
-    """One HR picture, prepared for scoring the SR pictures of all candidates."""
+def measure(metric: str, sr: Array, pair: Pair, options: EvalOptions, scale: int) -> float:
+    """Return a metric of (H, W, 3) uint8 of the HR picture's size.
 
-    pair: Pair
-    options: EvalOptions
-    scale: int
-
-    def score(self, sr: Array, metric: str) -> float:
-        """Return a metric of (H, W, 3) uint8 of the HR picture's size.
-
-        ``bicubic`` is the PSNR of bicubic interpolation instead.
-        """
-        chain, pair, border = self.options.conversions, self.pair, self.options.border(self.scale)
-        if metric == "consistency":
-            both = chain.downscale(sr, self.scale, self.options.lr_kernel), pair.lr
-            if pair.lr.dtype.kind == "f":
-                return fidelity.psnr(*(each.astype(np.float64) * 255 for each in both))
-            return fidelity.psnr(*(self._planes(each, 0) for each in both))
-        if metric == "ifc":
-            return self._ifc.score(self._planes(sr, border, luma=True))
-        if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
-            inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-            return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
-        if metric == "bicubic":
-            enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self.scale)
-            sr, metric = chain.to_uint8(enlarged, gray=pair.gray), "psnr"
-        planes, hr = (self._planes(each, border) for each in (sr, pair.hr))
-        if metric in ("low", "high"):
-            return fidelity.split_psnr(planes, hr)[metric == "high"]
-        return {"psnr": fidelity.psnr, "ssim": fidelity.ssim}[metric](planes, hr)
-
-    @cached_property
-    def _ifc(self) -> ifc.IfcReference:
-        border = self.options.border(self.scale)
-        return ifc.IfcReference(self._planes(self.pair.hr, border, luma=True))
-
-    def _planes(self, picture: Array, shave: int, *, luma: bool = False) -> Array:
-        return self.options.rules.planes(picture, shave, gray=self.pair.gray, luma=luma)
+    ``bicubic`` is the PSNR of bicubic interpolation instead.
+    """
+    chain, border = options.conversions, options.border(scale)
+    planes = partial(options.rules.planes, gray=pair.gray, luma=metric == "ifc")
+    if metric == "consistency":
+        both = chain.downscale(sr, scale, options.lr_kernel), pair.lr
+        if pair.lr.dtype.kind == "f":
+            return fidelity.psnr(*(each.astype(np.float64) * 255 for each in both))
+        return fidelity.psnr(*(planes(each, 0) for each in both))
+    if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
+        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
+        return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
+    if metric == "bicubic":
+        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), scale)
+        sr, metric = chain.to_uint8(enlarged, gray=pair.gray), "psnr"
+    both = planes(sr, border), planes(pair.hr, border)
+    if metric in ("low", "high"):
+        return fidelity.split_psnr(*both)[metric == "high"]
+    return {"psnr": fidelity.psnr, "ssim": fidelity.ssim, "ifc": ifc.ifc}[metric](*both)
 
 
 @dataclass
@@ -340,10 +323,10 @@ class Scoring:
         """Score what the candidates made of a picture; the pool takes the metrics."""
         if own.pair is None:
             return own
-        reference = Reference(own.pair, self.options, self.scale)
         names = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
         for model, sr in [*own.sr.items()]:
-            found = pool.map(partial(reference.score, sr), names)
+            score = partial(measure, sr=sr, pair=own.pair, options=self.options, scale=self.scale)
+            found = pool.map(score, names)
             scores: list[float] | None = own.attempt(partial(list, found), model, self.progress)
             if scores is None:
                 del own.sr[model]
