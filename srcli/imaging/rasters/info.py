@@ -55,6 +55,7 @@ _OUTDATED = (  # once the pixels change
 )  # fmt: skip
 _EXACT = 2**53
 _BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>')
+_WORDS = re.compile(r"<(Description|UnitType|Offset|Scale)>.*?</\1>", re.DOTALL)
 _LEGEND = re.compile(r"<(ColorTable|CategoryNames|GDALRasterAttributeTable)\b.*?</\1>", re.DOTALL)
 
 
@@ -105,19 +106,16 @@ class BandInfo:
     """The value of pixels without data; None without one that the dtype can hold."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir, undefined ..."""
-    description: str | None = None
-    unit: str | None = None
-    scale: float = 1.0
-    """Factor from values to the quantity that they stand for; kept, never applied."""
-    offset: float = 0.0
+    words: str = ""
+    """Name, unit, scale and offset (which are kept, never applied) as XML elements of GDAL's VRT
+    format; empty without any."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths); without
     statistics, which are wrong once pixels change."""
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's NBITS)."""
     legend: str = ""
-    """Meaning of the values as XML elements of GDAL's VRT format: colour table, category names,
-    raster attribute table; empty without any."""
+    """Meaning of the values, likewise: colour table, category names, raster attribute table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,43 +255,36 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
 
 
 def _bands(dataset: DatasetReader, notes: list[str]) -> tuple[BandInfo, ...]:
-    legends, bands = _legends(dataset), []
+    texts, bands = _descriptions(dataset), []
     # each of these goes through all bands
     values = zip(
-        dataset.indexes,
-        dataset.dtypes,
-        dataset.nodatavals,
-        dataset.colorinterp,
-        dataset.descriptions,
-        dataset.units,
-        dataset.scales,
-        dataset.offsets,
-        strict=True,
+        dataset.indexes, dataset.dtypes, dataset.nodatavals, dataset.colorinterp, strict=True
     )
-    for band, dtype, stated, interpretation, description, unit, scale, offset in values:
+    for band, dtype, stated, interpretation in values:
         nodata = cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
             notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
         bits = int(text) if text.isdecimal() else 0
+        words, legend = (
+            "".join(found[0] for found in kind.finditer(texts.get(band, "")))
+            for kind in (_WORDS, _LEGEND)
+        )
         one = BandInfo(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
-            description=description or None,
-            unit=unit or None,
-            scale=float(scale),
-            offset=float(offset),
+            words=words,
             tags=_tags(dataset, band),
             bits=bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None,
-            legend=legends.get(band, ""),
+            legend=legend,
         )
         bands.append(one)
     return tuple(bands)
 
 
-def _legends(dataset: DatasetReader) -> dict[int, str]:
-    # rasterio has no calls for category names and attribute tables; GDAL writes them into VRTs
+def _descriptions(dataset: DatasetReader) -> dict[int, str]:
+    """XML of the bands as GDAL writes it into VRTs: for category names rasterio has no calls."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
@@ -304,10 +295,7 @@ def _legends(dataset: DatasetReader) -> dict[int, str]:
     except gdal_errors():
         return {}  # not every file can be described so
     _, *pieces = _BAND.split(text)  # number and content of each band
-    return {
-        int(number): "".join(legend[0] for legend in _LEGEND.finditer(band))
-        for number, band in zip(pieces[::2], pieces[1::2], strict=True)
-    }
+    return {int(number): band for number, band in zip(pieces[::2], pieces[1::2], strict=True)}
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
@@ -403,7 +391,12 @@ def choose_layout(
     kept = tuple(band for band in wanted if band != alpha)
     smooth = tuple(band for band in kept if band not in classes)
     if rgb is not None:
-        _check_rgb(info, tuple(rgb), wanted, alpha, smooth)
+        _check_numbers(info, "--rgb", tuple(rgb))
+        if len(rgb) != 3 or not {*rgb} <= {*smooth}:
+            raise UsageError(
+                f"--rgb {_list(rgb)}: give three different bands that are kept; neither alpha nor "
+                "classes, which --classes no takes for colours"
+            )
     if not kept:
         raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
     chosen, note = (tuple(rgb), "") if rgb is not None else _find_rgb(info, smooth)
@@ -483,25 +476,6 @@ def _check_numbers(info: RasterInfo, option: str, bands: tuple[int, ...]) -> Non
         raise PictureError(
             f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
         )
-
-
-def _check_rgb(
-    info: RasterInfo,
-    rgb: tuple[int, ...],
-    wanted: tuple[int, ...],
-    alpha: int | None,
-    smooth: tuple[int, ...],
-) -> None:
-    _check_numbers(info, "--rgb", rgb)
-    problem = ""
-    if len(rgb) != 3 or not set(rgb) <= set(wanted):
-        problem = "give three different bands that are kept"
-    elif alpha in rgb:
-        problem = f"band {alpha} is alpha; give three colour bands"
-    elif not set(rgb) <= set(smooth):
-        problem = f"{info.path} holds classes there; --classes no takes them for colours"
-    if problem:
-        raise UsageError(f"--rgb {_list(rgb)}: {problem}")
 
 
 def choose_window(

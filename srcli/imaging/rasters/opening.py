@@ -13,7 +13,7 @@ import shlex
 import sys
 import warnings
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -81,19 +81,16 @@ _SCHEMES = {
 _DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
 _MOST_LISTED = 30
 _PRODUCT_HEADERS = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
-_FORMATS: tuple[tuple[bytes | str, str, frozenset[str]], ...] = (
-    (b"\x0e\x03\x13\x01", "HDF4", frozenset({"HDF4"})),
-    (b"\x89HDF\r\n\x1a\n", "HDF5", frozenset({"HDF5", "netCDF"})),
-    (b"CDF", "NetCDF", frozenset({"netCDF"})),
-    (b"SIMPLE  =", "FITS", frozenset({"FITS"})),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000", frozenset({"JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"})),
-    (b"msid", "MrSID", frozenset({"MrSID"})),
-    (".ecw", "ECW", frozenset({"ECW"})),
-)
-"""Formats that not every GDAL reads: first bytes or suffix, name, drivers that read it."""
+_FORMATS = {
+    b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
+    b"\x89HDF\r\n\x1a\n": ("HDF5", {"HDF5", "netCDF"}),
+    b"CDF": ("NetCDF", {"netCDF"}),
+    b"SIMPLE  =": ("FITS", {"FITS"}),
+    b"\0\0\0\x0cjP  ": ("JPEG 2000", {"JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"}),
+    b"msid": ("MrSID", {"MrSID"}),
+}
+"""First bytes of formats that not every GDAL reads, their names, drivers that read them."""
 _CONTAINERS = frozenset({".nc", ".h5", ".hdf", ".safe"})
-# Formats of photographs that GDAL georeferences by files beside them.
-_WITH_SIDECARS = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
 _SIDECARS = (".wld", "_rpc.txt", ".rpb", ".tab")
 """World files, sensor models and MapInfo's places, by what follows the stem of a picture."""
 
@@ -389,7 +386,7 @@ def companion_reason(picture: Picture) -> str | None:
     tails = [*_SIDECARS, f"{ending}w", f"{ending[:2]}{ending[-1:]}w"]  # .tifw, .tfw
     names = [stem + either for tail in tails for either in (tail, tail.upper())]
     names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
-    if picture.format not in _WITH_SIDECARS or not any(map(os.path.exists, names)):
+    if not any(map(os.path.exists, names)):
         return None
     try:
         dataset, is_placed = open_with_georeference(picture.path)
@@ -405,21 +402,15 @@ def companion_reason(picture: Picture) -> str | None:
     return next((f"{what}, by a file beside it" for what, there in known.items() if there), None)
 
 
-def _beginning(path: Path) -> bytes | None:
-    """Read the first bytes of a file; None if it cannot be read."""
-    try:
-        with open_input(path) as stream:
-            return stream.read(2**20)
-    except OSError:
-        return None
-
-
 def _explain(path: Path) -> str | None:
-    file = path.container if isinstance(path, DatasetName) else path
-    head = (file and _beginning(file)) or b""
-    for sign, name, drivers in _FORMATS:
-        fits = head.startswith(sign) if isinstance(sign, bytes) else path.suffix.lower() == sign
-        if fits and drivers.isdisjoint(allowed_drivers()):
+    """Return the reason, if it is a common one, for which GDAL cannot open a file."""
+    head, file = b"", path.container if isinstance(path, DatasetName) else path
+    with suppress(OSError):
+        if file is not None:
+            with open_input(file) as stream:
+                head = stream.read(64)
+    for sign, (name, drivers) in _FORMATS.items():
+        if head.startswith(sign) and drivers.isdisjoint(allowed_drivers()):
             return (
                 f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
                 "installed, with gdal_translate"

@@ -349,11 +349,6 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-        dataset.descriptions = [band.description or "" for band in output.bands]
-        dataset.units = [band.unit or "" for band in output.bands]
-        if any(band.scale != 1 or band.offset != 0 for band in output.bands):
-            dataset.scales = [band.scale for band in output.bands]
-            dataset.offsets = [band.offset for band in output.bands]
         if place.gcps:
             dataset.gcps = (place.gcps, place.gcps_crs)
         if place.rpcs is not None:
@@ -361,7 +356,7 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
     tree = ET.fromstring(path.read_bytes())
     places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
     for (element, _), band in zip(places, output.bands, strict=True):
-        element.extend(ET.fromstring(f"<legend>{band.legend}</legend>"))
+        element.extend(ET.fromstring(f"<band>{band.words}{band.legend}</band>"))
     if output.mask:
         mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
         places.append((mask, "mask,1"))

@@ -49,13 +49,8 @@ class DecodedWindow(NamedTuple):
 class RasterSource(AbstractContextManager["RasterSource"]):
     """The selected window of a raster; its pixels never depend on earlier reads.
 
-    Windows and rows count from its upper left corner. Several threads may read.
-
-    Args:
-        info: The file.
-        layout: Bands to read; the network sees those that are no classes.
-        window: The part of the file to enlarge, inside it.
-        rows: Of the tiles that no block shall be decoded twice for; 0 for samples.
+    Windows and rows count from its upper left corner. Several threads may read. ``rows`` are those
+    of the tiles that no block shall be decoded twice for; 0 for samples.
     """
 
     def __init__(self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0) -> None:
@@ -177,13 +172,8 @@ class PartWriter:
 
     It marks the pixels that the input marks as empty: they become nodata (without such a value: NaN
     in floats, else 0), and valid pixels that the network happened to make equal to nodata move to
-    the next value. Bands of classes, mask and alpha are enlarged by nearest neighbour.
-
-    Args:
-        parts: The parts of the output.
-        numbers: Of those to write.
-        source: The input, of which rows are read again for what is not interpolated.
-        scale: Output pixels per input pixel.
+    the next value. Bands of classes, mask and alpha are enlarged by nearest neighbour, for which
+    rows of the input are read again.
     """
 
     def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:

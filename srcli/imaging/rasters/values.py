@@ -48,6 +48,7 @@ _QUANTITIES = frozenset(
     }
 )  # fmt: skip
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
+_NAME = re.compile(r"<Description>(.*?)</Description>", re.DOTALL)
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced
 _REPEATED = "taken for classes, enlarged by nearest neighbour"
@@ -169,7 +170,7 @@ def _sign(info: RasterInfo, number: int) -> str:
     if _CATEGORY.search(band.legend):
         return "(names of categories)"
     names = [text for key, text in tags.items() if key.endswith("name") or key == "description"]
-    words = (_class_word(name) for name in (band.description or "", *names))
+    words = map(_class_word, (*_NAME.findall(band.words), *names))
     return next((f'(called "{word}")' for word in words if word), "")
 
 

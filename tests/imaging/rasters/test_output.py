@@ -56,10 +56,9 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
 
     out = plan(save("a.tif", PIXELS, then=describe), bands=(3, 2))
-    assert [band.description for band in out.bands] == ["third", "second"]
-    assert [(band.unit, band.scale, band.offset) for band in out.bands] == [
-        ("s", 3, 6),
-        ("K", 2, 5),
+    assert [band.words for band in out.bands] == [
+        "<Description>third</Description><UnitType>s</UnitType><Offset>6</Offset><Scale>3</Scale>",
+        "<Description>second</Description><UnitType>K</UnitType><Offset>5</Offset><Scale>2</Scale>",
     ]
     assert [band.interpretation for band in out.bands] == ["red", "green"]
     assert dict(out.bands[1].tags) == {"": {"WAVELENGTH": "0.6"}}
