@@ -88,10 +88,10 @@ KINDS = {
     help="Continue the training in FOLDER by its stored options, or that in --out.",
 )
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Train a network by RECIPE: a name such as g-idrn-muon, or a recipe file.
+    """Train a network by RECIPE: a name such as g-idrn-muon, a recipe file, or your own network.
 
     'srx models NAME' names the recipes of a network. Files are TOML or JSON; 'srx train init'
-    prints one with comments.
+    prints one with comments. FILE.py:CLASS is a PyTorch module of your own.
 
     --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx upscale -m'),
     recipe.json (the recipe as trained), report.html (curves, also while it runs), log.jsonl and

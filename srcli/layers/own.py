@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from srcli.errors import ModelError, RecipeError
+from srcli.errors import ModelError
 from srcli.layers.network import Network
-from srcli.recipes.code import call_code, explained, source_of
-from srcli.recipes.fields import convert
+from srcli.recipes.code import call_code, explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +20,9 @@ COLOURS = {"rgb": 3, "luma": 1}
 MULTIPLES = (1, 2, 4, 6, 7, 8, 16, 32, 64)
 """What sides of an input may have to divide by, as far as it is tried."""
 SIDES = (1, 5, 24)
-"""Pixels of the shorter side that is tried, at least."""
-_DECLARED = {"multiple_of": 1, "minimum": 1, "edge": 0, "tiles": 0, "fp16": 0, "bf16": 0}
-"""Attributes that a class may set, as ``Network`` explains them, and their least values."""
+"""Pixels that the shorter side has at least, as far as it is tried."""
+LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tiles": 0, "fp16": 0, "bf16": 0}
+"""Attributes of ``Network`` that a class may declare, and their least values."""
 
 
 class OwnNetwork(Network):
@@ -33,57 +32,55 @@ class OwnNetwork(Network):
     bf16 = False
     traced_small = False  # it may branch on the size
 
-    def __init__(self, network: nn.Module, name: str) -> None:
-        super().__init__()
-        self.network = network
-        self.reference = name
-        for attribute, least in _DECLARED.items():
-            value = getattr(type(network), attribute, None)
-            if value is not None:
-                kind = type(getattr(self, attribute))
-                convert(value, kind, where := f"{attribute} of {name}")
-                if value < least:
-                    raise ModelError(f"{where} must be at least {least}, got {value}")
-                setattr(self, attribute, value)
+    def __init__(self, network: nn.Module, name: str, scale: int | None) -> None:
+        super().__init__(scale)
+        self.network, self.reference = network, name
+        self.kind = type(network)
         learns = next(network.parameters(), None) is not None
-        self.needs_weights = bool(getattr(type(network), "needs_weights", learns))
+        self.needs_weights = getattr(self.kind, "needs_weights", learns)
+        if (colour := getattr(self.kind, "colour", "rgb")) not in COLOURS:
+            raise ModelError(f"colour of {name} must be rgb or luma, got {colour!r}")
+        for attribute, least in LEAST.items():
+            value = getattr(self.kind, attribute, getattr(self, attribute))
+            if not isinstance(value, int) or value < least:
+                raise ModelError(
+                    f"{attribute} of {name} must be a whole number from {least} on, got {value!r}"
+                )
+            setattr(self, attribute, value)
+        if not any(each.is_meta for each in network.parameters()):
+            self._probe(scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.network(x)
         return out
 
-    def probe(self, scale: int | None) -> None:
-        """Find scale, colour and sizes that the module takes, by small inputs; ModelError if none.
-
-        With a scale, that is the one it must have.
-        """
-        kind, shapes, errors = type(self.network), [], []
+    def _probe(self, scale: int | None) -> None:
+        """Find scale, colour and sizes that the module takes, as far as they are not known."""
+        kind, shapes, errors = self.kind, [], []
         declared = getattr(kind, "colour", None)
-        if declared not in (None, *COLOURS):
-            raise ModelError(f"colour of {self.reference} must be rgb or luma, got {declared!r}")
+        colours = [declared] if declared else COLOURS
         multiples = [self.multiple_of] if hasattr(kind, "multiple_of") else MULTIPLES
         training = self.network.training
         self.network.eval()
-        for colour, multiple, least in product(
-            [declared] if declared else COLOURS, multiples, SIDES
-        ):
+        for colour, multiple, least in product(colours, multiples, SIDES):
             # an odd number of times, so that no larger multiple is needed by accident
             height = multiple * (math.ceil(max(least, self.minimum) / multiple) | 1)
             x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
             try:
-                with torch.no_grad(), explained("fails", source_of(kind)):
+                with torch.no_grad(), explained("fails"):
                     out = self.network(x)
             except ModelError as error:
                 errors.append(str(error))
                 continue
-            found = _scale(x, out)
-            if found and scale in (None, found):
-                break
             shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            found = out.shape[2] // height if isinstance(out, Tensor) and out.ndim == 4 else 0
+            enlarged = (*x.shape[:2], found * height, found * x.shape[3])
+            if found and scale in (None, found) and shape == enlarged:
+                break
             wanted = f", not {scale} times as high and wide" if scale else ""
-            shapes.append(f"it gives {shape} for a picture {tuple(x.shape)}{wanted}")
+            shapes.append(f"gives {shape} for a picture {tuple(x.shape)}{wanted}")
         else:
-            raise ModelError(f"{self.reference}: does not enlarge: {(shapes or errors)[0]}")
+            raise ModelError(f"{self.reference}: {(shapes or errors)[0]}")
         self.network.train(training)
         self.scale, self.multiple_of = found, multiple
         self.colour = "rgb" if colour == "rgb" else "y"
@@ -101,32 +98,11 @@ class OwnNetwork(Network):
         return self.network.named_parameters(*given, **named)
 
 
-def _scale(x: Tensor, out: object) -> int:
-    """Return how many times larger the output is; 0 if it is no picture of the input's form."""
-    if not isinstance(out, Tensor) or out.ndim != 4 or out.shape[:2] != x.shape[:2]:
-        return 0
-    scale = out.shape[2] // x.shape[2]
-    return scale if tuple(out.shape[2:]) == (scale * x.shape[2], scale * x.shape[3]) else 0
-
-
 def build_own(
     name: str, maker: Callable[..., Any], *, scale: int | None, options: Mapping[str, Any]
 ) -> Network:
-    """Build a network of a user's class, at its only scale if it takes none and None is given."""
+    """Build a network of a user's class; without a scale its only one, or else 4."""
     network = call_code(maker, options, name, scale=scale or 4)
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name}: is no torch.nn.Module, but gives {type(network).__name__}")
-    if isinstance(network, Network):
-        network.reference = name
-        if scale not in (None, network.scale):
-            raise ModelError(f"{name}: enlarges {network.scale} times, not {scale}")
-        return network
-    try:
-        own = OwnNetwork(network, name)
-    except RecipeError as error:
-        raise ModelError(str(error)) from error
-    if not any(each.is_meta for each in own.parameters()):
-        own.probe(scale)
-    elif scale:
-        own.scale = scale
-    return own
+    return OwnNetwork(network, name, scale)

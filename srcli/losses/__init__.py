@@ -11,29 +11,13 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.losses.features import ContrastiveLoss, FeatureLoss
-from srcli.recipes.code import call_code, installed, load_code, load_installed, split_code
+from srcli.recipes.code import call_code, installed, load_code, split_code
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srcli.recipes.training import LossTerm
-
-
-class L1Loss(nn.Module):
-    """Mean absolute error."""
-
-    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Compare (N, C, H, W) with the same shape; a scalar."""
-        return (sr - hr).abs().mean()
-
-
-class L2Loss(nn.Module):
-    """Mean squared error."""
-
-    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Compare (N, C, H, W) with the same shape; a scalar."""
-        return (sr - hr).square().mean()
 
 
 class CharbonnierLoss(nn.Module):
@@ -125,8 +109,8 @@ class SSIMLoss(nn.Module):
 
 
 LOSSES: dict[str, type[nn.Module]] = {
-    "l1": L1Loss,
-    "l2": L2Loss,
+    "l1": nn.L1Loss,
+    "l2": nn.MSELoss,
     "charbonnier": CharbonnierLoss,
     "ssim": SSIMLoss,
     "fft": AmplitudeLoss,
@@ -168,13 +152,9 @@ def _build(term: LossTerm) -> nn.Module:
     where = f"loss {term.name}"
     if term.name in LOSSES:
         return construct(LOSSES[term.name], term.options, where)
-    if split_code(term.name)[0]:
-        maker = load_code(term.name)
-    elif term.name in installed("losses"):
-        maker = load_installed("losses", term.name)
-    else:
+    if not split_code(term.name)[0] and term.name not in installed("losses"):
         raise unknown("loss", term.name, "the recipe", [*LOSSES, *installed("losses")])
-    loss = call_code(maker, term.options, where)
+    loss = call_code(load_code(term.name, "losses"), term.options, where)
     if not isinstance(loss, nn.Module):
         raise ModelError(f"{where}: is no torch.nn.Module, but gives {type(loss).__name__}")
     return loss

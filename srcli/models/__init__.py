@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.files import shipped_text
-from srcli.recipes.code import (
-    installed,
-    load_code,
-    load_installed,
-    package_of,
-    short_code,
-    split_code,
-)
+from srcli.recipes.code import installed, load_code, short_code, split_code
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
@@ -53,7 +46,7 @@ MODELS: dict[str, NetworkEntry] = {
     for name, plain in tomllib.loads(shipped_text("models.toml", "srcli.models")).items()
 }
 MODELS |= {
-    name: NetworkEntry(summary="network of an installed package", source=package_of(point))
+    name: NetworkEntry(summary="network of an installed package", source=point.value)
     for name, point in installed("networks").items()
     if name not in MODELS
 }
@@ -163,6 +156,6 @@ def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def network_class(name: str, scale: int | None = None) -> Any:  # noqa: ANN401 - options of its own
     """Return the class of a network; raises as ``find_entry`` does."""
     if not (target := find_entry(name, scale).target):
-        return load_code(name) if split_code(name)[0] else load_installed("networks", name)
+        return load_code(name, "networks")
     module, _, attribute = target.partition(":")
     return getattr(import_module(f"srcli.models.{module}"), attribute)

@@ -14,7 +14,7 @@ from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry, name_of, outline_network
 from srcli.models.recognition import recognise
 from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
-from srcli.recipes.code import allow_code, require_named, split_code
+from srcli.recipes.code import allow_code, split_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,27 +55,17 @@ def load_network(
     Shapes are compared before memory is taken, as metadata may ask for a network of any size. A
     file of other software is tried on a test picture, as networks of the same tensors may differ
     in their code: in the range of values, which is then that which enlarges it, or beyond help.
-    ``code`` of the user is what they are for. Code that the file alone names is never imported.
+    With ``code``, which the user has named, it is of that.
 
     ModelError if the file cannot be read, fits no network or not the scale, or does not enlarge.
     """
     stored = read_weights(path)
     info = stored.info
-    if code:
-        if info and not split_code(info.model)[0]:
-            raise ModelError(f"{path}: is for {info.model}, not for {code}")
-        given = scale or build_network(code, scale=None).scale
-        info = replace(info or WeightsInfo(model=code, scale=given), model=code)
+    if code and not info:
+        info = WeightsInfo(model=code, scale=scale or build_network(code, scale=None).scale)
     if info:
+        info = replace(info, model=code or info.model)
         _check_scale(path, info, scale)
-        if not code and split_code(info.model)[0]:
-            try:
-                require_named(info.model)
-            except ModelError as error:
-                raise ModelError(
-                    f"{path}: was made with {info.model}, code that is not run because a file "
-                    f"names it; where you trust it, give -m {info.model}@{path}"
-                ) from error
         network = _build(path, stored.tensors, info)
     elif found := recognise(path, stored.tensors, scale):
         return _load_recognised(path, stored, *found, value_range)
@@ -197,12 +187,11 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
     """
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
-    chosen = 4 if scale is None else scale
     code, _ = split_code(model)
     allow_code(code)
-    if (path := find_weights(model, chosen)) is not None:
+    if (path := find_weights(model, scale or 4)) is not None:
         return load_network(path, scale, value_range=value_range, code=code)[0].eval()
-    network = build_network(code or model, scale=scale if code else chosen).eval()
+    network = build_network(code or model, scale=scale or (None if code else 4)).eval()
     if network.reference and network.needs_weights:
         raise ModelError(
             f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
@@ -231,11 +220,10 @@ def find_weights(model: str, scale: int) -> Path | None:
     code, weights = split_code(model)
     if code or _is_file(model):
         return Path(weights) if weights else None
-    if not find_entry(model, scale).trained:
+    entry = find_entry(model, scale)
+    if not (entry.trained and entry.target):
         return None
     path = weights_path(model, scale)
-    if not path.is_file() and not find_entry(model).target:
-        return None
     if not path.is_file():
         have = ", ".join(map(str, shipped_scales(model))) or "none yet"
         raise ModelError(
@@ -256,14 +244,14 @@ def default_scale(models: Iterable[str]) -> int:
     """
     for model in models:
         code, weights = split_code(model)
-        if (path := Path(weights)).is_file() and (code or _is_file(model)):
-            stored = read_weights(path)
-            if stored.info is not None:
-                return stored.info.scale
-            if not code:
-                found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
-                return found[1].scale
+        path = Path(weights)
+        stored = read_weights(path) if path.is_file() and (code or _is_file(model)) else None
+        if stored and stored.info:
+            return stored.info.scale
         if code:
             allow_code(code)
             return build_network(code, scale=None).scale
+        if stored:
+            found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
+            return found[1].scale
     return 4

@@ -196,13 +196,9 @@ def bench(
 def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
     """Load a network, with random weights where there are none: they do not change its speed."""
     code, weights = split_code(model)
-    if code:
-        allow_code(code)
-        untrained = not weights
-    else:
-        named = model in MODELS and find_entry(model, scale).trained
-        untrained = named and not weights_path(model, scale).is_file()
-    if not untrained:
+    allow_code(code)
+    named = model in MODELS and find_entry(model, scale).trained
+    if weights and not (named and not weights_path(model, scale).is_file()):
         network = load_model(model, scale, value_range=value_range)
         for note in network.notes:
             progress.message(note)

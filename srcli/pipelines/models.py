@@ -64,22 +64,15 @@ def list_models(
             raise ModelError(f"{name}: has no card, as it is read by {info.model}")
         return [_describe(name, [(network, info, path)])]
     forms: list[Form] = []
-    entry, refused = find_entry(name), ModelError(name)
-    for scale in entry.scales:
-        path = weights_path(name, scale)
-        if entry.trained and path.is_file():
+    entry = find_entry(name)
+    for scale in entry.scales if entry.target else [None]:  # code of users may have but one
+        if scale and entry.trained and (path := weights_path(name, scale)).is_file():
             forms.append((*load_network(path), path))
             continue
         # some are large, and their costs are counted without numbers
         with torch.device("meta" if entry.target else "cpu"):
-            try:
-                network = build_network(name, scale=scale).deploy()
-            except ModelError as error:  # code of users may have one scale only
-                refused = error
-                continue
-        forms.append((network, WeightsInfo(model=name, scale=scale), None))
-    if not forms:
-        raise refused
+            network = build_network(code or name, scale=scale).deploy()
+        forms.append((network, WeightsInfo(model=name, scale=network.scale), None))
     return [_describe(name, forms)]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from srcli.errors import RecipeError
 from srcli.files import shipped_text
-from srcli.recipes.code import allow_settings
+from srcli.recipes.code import allow_code
 from srcli.recipes.fields import Range, convert, unknown
 from srcli.recipes.files import (
     RECIPES,
@@ -212,7 +212,7 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
         for own in (*ablation.changes, *changed):
             if f"{own}.".startswith(f"{path}.") or f"{path}.".startswith(f"{own}."):
                 raise RecipeError(f"--set {path}: {ablation.name} changes {own} itself")
-    allow_settings(tuple(settings))
+    allow_code(*settings)
     recipe = apply_overrides(load_recipe(ablation.recipe), settings)
     try:
         return apply_changes(apply_changes(recipe, ablation.changes), variant.changes)

@@ -1,4 +1,4 @@
-"""Code of users and of installed packages: networks and losses that are named and imported.
+"""Code of users and of installed packages: networks, losses and recipes that are imported by name.
 
 Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``@WEIGHTS`` behind it for trained
 weights. It is imported only where they have done so themselves, in a command or a call: recipes,
@@ -31,36 +31,21 @@ if TYPE_CHECKING:
 
 NAMED = "SRX_NAMED_CODE"
 """Environment variable with the code that was named, a line each: worker processes take it over."""
-_CODE = re.compile(r"((?:.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)(?:@(.+))?")
+_CODE = re.compile(r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)(?:@(.+))?")
+_OURS = (sys.prefix, str(Path(__file__).parents[1]), "<")
+"""Beginnings of files whose lines say nothing to the author of some code."""
 
 
 def split_code(model: str) -> tuple[str, str]:
-    """Return code and weights of ``CODE@WEIGHTS``, either maybe empty; no code in other names."""
+    """Return code and weights of ``CODE@WEIGHTS``, which may lack these; no code in other names."""
     found = _CODE.fullmatch(model)
     return (found[1], found[2] or "") if found else ("", model)
 
 
 def short_code(code: str) -> str:
-    """Return code without the folder of its file, as weights files and messages have it."""
+    """Return code without the folder of its file, as weights files have it; other names as is."""
     where, colon, name = code.rpartition(":")
     return Path(where).name + colon + name
-
-
-def allow_code(*models: str) -> None:
-    """Note that the user has named this code, whose import is allowed from now on."""
-    codes = [_absolute(code) for code, _ in map(split_code, models) if code]
-    os.environ[NAMED] = "\n".join(dict.fromkeys([*_allowed(), *codes]))
-
-
-def allow_settings(settings: tuple[str, ...]) -> None:
-    """Note the code that changes of a recipe (``path=value``) name."""
-    for setting in settings:
-        value = setting.partition("=")[2]
-        allow_code(value, *re.split(r"[\s\"',\[\]{}]+", value))
-
-
-def _allowed() -> list[str]:
-    return os.environ.get(NAMED, "").split("\n") if os.environ.get(NAMED) else []
 
 
 def _absolute(code: str) -> str:
@@ -68,43 +53,61 @@ def _absolute(code: str) -> str:
     return f"{os.path.abspath(where)}:{name}" if where.endswith(".py") else code  # noqa: PTH100
 
 
-def require_named(model: str) -> str:
-    """Return the code that is imported for a model; ModelError if the user has not named it.
+def allow_code(*texts: str) -> None:
+    """Note that the user has named the code in models or changes of a recipe: it may be run."""
+    for text in texts:
+        for part in (text, text.partition("=")[2], *re.split(r"[\s\"'=,\[\]{}]+", text)):
+            if code := split_code(part)[0]:
+                named = os.environ.get(NAMED, "").split("\n")
+                os.environ[NAMED] = "\n".join(dict.fromkeys([*named, _absolute(code)]))
 
-    It is that of this file or module, or else the named one that is called so.
+
+def require_named(code: str) -> str:
+    """Return the code that is run for one that is asked for; ModelError if the user named none.
+
+    It is that of this very file or module, or else what the user has named that is called so.
     """
-    given = split_code(model)[0]
-    code = _absolute(given)
-    alike = [each for each in reversed(_allowed()) if short_code(each) == short_code(code)]
+    whole, named = _absolute(code), os.environ.get(NAMED, "").split("\n")
+    alike = [each for each in reversed(named) if short_code(each) == short_code(code)]
     if not alike:
         raise ModelError(
-            f"{given}: only a file names this code, so it is not run; where you trust it, name it "
-            "in the command: srx train FILE.py:CLASS --resume RUN, or --set model=FILE.py:CLASS"
+            f"{code} is code that only a file names, so it is not run; where you trust it, name it "
+            f"yourself: -m {code}@WEIGHTS, srx train {code} --resume RUN, or --set model={code}"
         )
-    return code if code in alike else alike[0]
-
-
-def load_code(code: str) -> Maker:
-    """Import the class, or function, that the user has named; ModelError where that fails."""
-    return _load(require_named(code))
+    return whole if whole in alike else alike[0]
 
 
 @cache
-def _load(code: str) -> Maker:
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return what packages add to ``networks``, ``losses`` or ``recipes``, by entry points."""
+    return {point.name: point for point in entry_points(group=f"srcli.{group}")}
+
+
+def load_code(name: str, group: str) -> Any:  # noqa: ANN401
+    """Import code that the user has named, or what a package adds to a group by this name.
+
+    ModelError where that fails.
+    """
+    if split_code(name)[0]:
+        return _load(require_named(name))
+    with explained(f"{name}: cannot be imported"):
+        return installed(group)[name].load()
+
+
+@cache
+def _load(code: str) -> Any:  # noqa: ANN401
     where, _, name = code.rpartition(":")
-    file = where.endswith(".py")
-    if file and not Path(where).is_file():
-        raise ModelError(f"{where}: no such file")
-    folder = os.path.dirname(where) if file else os.getcwd()  # noqa: PTH109, PTH120
+    file = where if where.endswith(".py") else ""
+    if file and not Path(file).is_file():
+        raise ModelError(f"{file}: no such file")
+    folder = str(Path(file).parent) if file else str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)  # last: its modules stand in for none that is installed
-    with explained(f"{where}: cannot be imported", where):
-        module = _run_file(where) if file else import_module(where)
-    found = getattr(module, name, None)
-    if not callable(found):
+    with explained(f"{where}: cannot be imported"):
+        module = _run_file(file) if file else import_module(where)
+    if not callable(found := getattr(module, name, None)):
         raise ModelError(f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}")
-    maker: Maker = found
-    return maker
+    return found
 
 
 def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
@@ -112,40 +115,8 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[spec.name]
-        raise
+    spec.loader.exec_module(module)
     return module
-
-
-@contextmanager
-def explained(what: str, file: str) -> Iterator[None]:
-    """Turn whatever code raises into a ModelError."""
-    try:
-        with redirect_stdout(sys.stderr):  # standard output may be a result
-            yield
-    except SrxError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ModelError(f"{what} ({explain_error(error, file)})") from error
-
-
-def explain_error(error: BaseException, file: str) -> str:
-    """Return an exception of a file's code in one line, with the line that raised it."""
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == file]
-    return f"line {lines[-1]}: {text}" if lines else text
-
-
-def source_of(maker: object) -> str:
-    """Return the file of a class or function; empty where there is none."""
-    try:
-        return inspect.getsourcefile(maker) or ""  # type: ignore[arg-type]
-    except TypeError:
-        return ""
 
 
 def call_code(maker: Maker, options: Mapping[str, Any], where: str, **further: object) -> Any:  # noqa: ANN401
@@ -153,7 +124,7 @@ def call_code(maker: Maker, options: Mapping[str, Any], where: str, **further: o
 
     RecipeError for an option that it does not have, ModelError for whatever it raises.
     """
-    with explained(f"{where}: cannot be built", source_of(maker)):
+    with explained(f"{where}: cannot be built"):
         parameters = inspect.signature(maker).parameters
         free = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         for name in options:
@@ -163,19 +134,17 @@ def call_code(maker: Maker, options: Mapping[str, Any], where: str, **further: o
         return maker(**options, **taken)
 
 
-@cache
-def installed(group: str) -> dict[str, EntryPoint]:
-    """Return what installed packages add: entry points of ``srcli.networks``, ``srcli.losses``."""
-    return {point.name: point for point in entry_points(group=f"srcli.{group}")}
-
-
-def load_installed(group: str, name: str) -> Any:  # noqa: ANN401
-    """Import what an installed package adds by this name; ModelError where that fails."""
-    point = installed(group)[name]
-    with explained(f"{name}, of {package_of(point)}: cannot be imported", ""):
-        return point.load()
-
-
-def package_of(point: EntryPoint) -> str:
-    """Return name and version of the package of an entry point."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn whatever code raises into a ModelError with its place; what it prints goes to stderr."""
+    try:
+        with redirect_stdout(sys.stderr):  # standard output may be a result
+            yield
+    except SrxError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [each for each in frames if not each.filename.startswith(_OURS)]
+        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
+        raise ModelError(f"{what} ({place}{text})") from error

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
-from srcli.recipes.code import installed, load_installed, short_code, split_code
+from srcli.recipes.code import installed, load_code, short_code, split_code
 from srcli.recipes.fields import ROOT, Unread, convert
-from srcli.recipes.training import Optimizer, Schedule, Stage, TrainRecipe
+from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ def load_recipe(name: str) -> TrainRecipe:
     if path.suffix.lower() in SUFFIXES:
         return read_recipe(path)
     if name in installed("recipes"):
-        recipe: TrainRecipe = convert(load_installed("recipes", name), TrainRecipe, name)
+        recipe: TrainRecipe = convert(load_code(name, "recipes"), TrainRecipe, name)
         return recipe
     if split_code(name)[0] or name in installed("networks"):
         return replace(PLAIN, model=short_code(name))
@@ -173,16 +173,5 @@ EXAMPLE = shipped_text("example.toml")
 """A recipe with comments, to begin from."""
 RECIPES = _read_table(tomllib.loads(shipped_text("recipes.toml")))
 """Training recipes by name; ``recipes.toml``."""
-PLAIN = TrainRecipe(
-    model="",
-    stages=(
-        Stage(
-            optimizer=Optimizer(learning_rate=2e-4, beta2=0.99, clip_norm=1.0),
-            schedule=Schedule(kind="cosine", warmup=0.02),
-            steps=100_000,
-            batch=16,
-            patch=48,
-        ),
-    ),
-)
+PLAIN = RECIPES.pop("plain")
 """Recipe of networks without one of their own."""

@@ -110,8 +110,9 @@ class StepContext:
         """The network, its compiled form, or its passes as graphs."""
         if self.numerics.compile:
             return torch.compile(self.network)
-        # Graphs are recorded after trial passes, which would count in statistics of batches.
-        counts = any(
+        # Graphs are recorded after trial passes, which would count in statistics of batches; code
+        # of users may do more in Python than a graph repeats.
+        counts = self.network.reference or any(
             isinstance(each, nn.modules.batchnorm._BatchNorm) for each in self.network.modules()
         )
         return GraphedPasses(self.network) if self.numerics.graphs and not counts else self.network

@@ -35,7 +35,7 @@ from srcli.pipelines.train.network import (
 from srcli.pipelines.train.report import ReportPage
 from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes, format_duration
-from srcli.recipes.code import allow_code, allow_settings
+from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_seconds, stage_budgets
@@ -162,7 +162,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     progress = progress or Progress()
     if find_team().size > 1:
         raise UsageError("--dry-run checks one process; start it without torchrun")
-    _allow_code(options)
+    allow_code(options.recipe, *options.overrides)
     recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
     lengths = stage_budgets(recipe, options.budget)
     numerics = choose_numerics(
@@ -189,12 +189,6 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     return lines
 
 
-def _allow_code(options: TrainOptions) -> None:
-    """Allow the code that the user names as a network, or in changed fields of the recipe."""
-    allow_code(options.recipe)
-    allow_settings(options.overrides)
-
-
 class _TrainingRun:
     """The steps of one training, in order; all ranks take them, rank 0 alone writes."""
 
@@ -207,7 +201,7 @@ class _TrainingRun:
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
         options = self.options
-        _allow_code(options)
+        allow_code(options.recipe, *options.overrides)
         self.recipe = self.team.on_rank_zero(
             lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
         )
