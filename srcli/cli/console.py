@@ -25,18 +25,15 @@ from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_duration
-from srcli.report.table import Column, visible
+from srcli.report.table import Column, Table, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
     from typing import Self
 
-    import rich.console
     import rich.progress
-    import rich.text
-
-    from srcli.report.table import Table
+    import rich.table
 
 LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""
@@ -240,33 +237,38 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
             signal.signal(number, signal.SIG_IGN if once else handler)
 
 
-def make_console(*, to_stderr: bool = False) -> rich.console.Console:
-    """Return a plain console of rich for tables and the words around them.
+def print_blocks(
+    blocks: Iterable[Table | str | Iterable[tuple[str, str]]], *, to_stderr: bool = False
+) -> None:
+    """Print tables that are not empty, paragraphs, and names with their values in two columns.
 
-    Its width is that of the terminal, also through a pipe to ``less``; logs of jobs have 200.
+    Paragraphs that begin with blanks, such as commands, are not broken. The width is that of the
+    terminal, also through a pipe to ``less``; logs of jobs have 200.
     """
     from rich.console import Console as RichConsole
-
-    class Plain(RichConsole):
-        """Escapes what would steer the terminal, in cells of tables too."""
-
-        def render_str(self, text: str, **options: Any) -> rich.text.Text:  # noqa: ANN401
-            return super().render_str(visible(text), **options)
+    from rich.table import Table as RichTable
 
     # Brackets and colons in the names of pictures, sets and models are no markup.
-    console = Plain(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+    out = RichConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False)
     if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
-        console.width = 200  # names in tables stay whole
-    return console
+        out.width = 200  # names in tables stay whole
+    for block in blocks:
+        if isinstance(block, str):
+            out.print(visible(block), soft_wrap=block.startswith(" "))
+        elif isinstance(block, Table):
+            if block.rows:
+                out.print(_as_rich(block))
+        else:
+            grid = RichTable.grid(padding=(0, 2, 0, 0))
+            grid.add_column(no_wrap=True)
+            grid.add_column(overflow="fold")
+            for label, value in block:
+                grid.add_row(f"  {label}", visible(value))
+            out.print(grid)
 
 
-def print_table(out: rich.console.Console, table: Table) -> None:
-    """Print a table, unless it is empty.
-
-    The best values have a star as well: weight is lost in pipes and to some eyes.
-    """
-    if not table.rows:
-        return
+def _as_rich(table: Table) -> rich.table.Table:
+    """Return a table of rich; the best values have a star, as weight is lost in pipes."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -275,9 +277,9 @@ def print_table(out: rich.console.Console, table: Table) -> None:
     notes = [f"*: best of a {table.group_heading}."] * any(row.best for row in table.rows)
     notes += [f"Printed rows: {'; '.join(sources)}."] if sources else []
     shown = RichTable(
-        title=table.title,
+        title=visible(table.title),
         title_justify="left",
-        caption=" ".join([*notes, *table.notes]) or None,
+        caption=visible(" ".join([*notes, *table.notes])) or None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -296,33 +298,14 @@ def print_table(out: rich.console.Console, table: Table) -> None:
         shown.add_section()
         for row in rows:
             cells = [
-                Text(visible(f"*{text}"), style="bold") if column.heading in row.best else text
+                Text(visible(f"*{text}"), style="bold")
+                if column.heading in row.best
+                else visible(text)
                 for column, text in table.cells(row)
             ]
-            shown.add_row(*[name] * len(group), *cells, style="dim" if row.source else "")
-    out.print(shown)
-
-
-def print_blocks(blocks: Iterable[Table | str], *, to_stderr: bool = False) -> None:
-    """Print tables and paragraphs."""
-    out = make_console(to_stderr=to_stderr)
-    for each in blocks:
-        if isinstance(each, str):
-            out.print(each)
-        else:
-            print_table(out, each)
-
-
-def print_pairs(out: rich.console.Console, pairs: Iterable[tuple[str, str]]) -> None:
-    """Print names with their values in two columns."""
-    from rich.table import Table as RichTable
-
-    grid = RichTable.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in pairs:
-        grid.add_row(f"  {label}", value)
-    out.print(grid)
+            own = [visible(name)] * len(group)
+            shown.add_row(*own, *cells, style="dim" if row.source else "")
+    return shown
 
 
 def write_formats(

@@ -20,8 +20,7 @@ from srcli.cli.console import (
     ENDING_SIGNALS,
     echo,
     escape_names,
-    make_console,
-    print_pairs,
+    print_blocks,
     write_json,
 )
 from srcli.cli.options import GroupedCommand, check_targets
@@ -115,7 +114,7 @@ def doctor(json_file: str | None) -> None:
     if json_file:
         write_json(json_file, found)
     if json_file != "-":
-        print_pairs(make_console(), found.items())
+        print_blocks([found.items()])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import make_console, print_pairs, print_table, write_json
+from srcli.cli.console import print_blocks, write_json
 from srcli.cli.options import GroupedCommand, ModelType, check_targets
 from srcli.recipes.code import split_code
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from rich.console import Console
+    from collections.abc import Iterable, Mapping, Sequence
 
     from srcli.pipelines.models import Facts
 
@@ -61,17 +59,16 @@ def command(name: str | None, every: bool, value_range: int | None, json_file: s
     if json_file == "-":
         return
     if name is None:
-        _show_list(models, [] if every else without_weights())
+        print_blocks(_list(models, [] if every else without_weights()))
     else:
-        _show_cards(models[0], name)
+        print_blocks(_cards(models[0], name))
 
 
-def _show_list(models: Sequence[Facts], others: Sequence[str]) -> None:
-    """Print a line for every model and scale, and commands that train missing weights."""
+def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
+    """Return a line for every model and scale, and commands that train missing weights."""
     from srcli.models import MODELS
     from srcli.pipelines.models import measured_by_set
 
-    out = make_console()
     rows = []
     for model in models:
         labels = [(model["name"], model["channel"]), (model["source"], "")]
@@ -90,29 +87,26 @@ def _show_list(models: Sequence[Facts], others: Sequence[str]) -> None:
         ("model and source", "channel"), ("scale", "parameters", "GMACs", "PSNR dB")
     )
     title = f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}"
-    print_table(out, Table(title=title, columns=columns, rows=tuple(rows)))
-    out.print(LEGEND)
+    blocks: list[Table | str] = [Table(title=title, columns=columns, rows=tuple(rows)), LEGEND]
     if others:
-        out.print(
+        blocks.append(
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
             "--all' shows their costs; -m FILE takes published files."
         )
     if packaged := [f"{n} ({own.source})" for n, own in MODELS.items() if not own.target]:
-        out.print(f"Networks of installed packages: {', '.join(packaged)}.", soft_wrap=True)
+        blocks.append(f"Networks of installed packages: {', '.join(packaged)}.")
     missing = [each for each in models if each["untrained"] and not MODELS[each["name"]].compared]
     if missing:
-        out.print("To train missing weights, for example:")
-        _print_training(out, missing[0], "SCALE")
+        blocks += ["To train missing weights, for example:", *_training(missing[0], "SCALE")]
+    return blocks
 
 
-def _show_cards(model: Facts, given: str) -> None:
-    """Print one model: its network, figures by scale, and weights."""
+def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, str]]]:
+    """Return one model: its network, figures by scale, and weights."""
     from srcli.recipes.published import Paper
 
-    out = make_console()
     name, cards, network = model["name"], model["cards"], model["network"]
     weights = f"weights of {name} x{cards[0]['scale']}"
-    out.print(f"{name}: {model['summary']}" if given == name else f"{given}: {weights}")
     tiles = f"{model['tile']}x{model['tile']} input pixels, neighbours share {model['overlap']}"
     if model["whole"]:
         tiles += f"; pictures of up to {model['whole']:,} pixels are not cut"
@@ -127,29 +121,32 @@ def _show_cards(model: Facts, given: str) -> None:
         "tiles": tiles,
         "recipes": ", ".join(model["recipes"]) or "needs no training",
     }
-    print_pairs(out, [(label, value) for label, value in about.items() if value])
-    for note in model["remarks"]:
-        out.print(note, soft_wrap=True)
-    out.print()
-    print_table(out, _figures(model))
+    blocks = [
+        f"{name}: {model['summary']}" if given == name else f"{given}: {weights}",
+        [(label, value) for label, value in about.items() if value],
+        *model["remarks"],
+        "",
+        _figures(model),
+    ]
     for card in cards:
         if card["file"]:
-            out.print(f"x{card['scale']}")
-            print_pairs(out, _weights(card))
-            out.print()
+            blocks += [f"x{card['scale']}", _weights(card), ""]
     if model["untrained"]:
         scales = ", ".join(f"x{scale}" for scale in model["untrained"])
-        out.print(f"{scales}: no weights yet; to train some:")
-        _print_training(out, model, str(model["untrained"][0]))
+        blocks += [f"{scales}: no weights yet; to train some:"]
+        blocks += _training(model, str(model["untrained"][0]))
+    return blocks
 
 
-def _print_training(out: Console, model: Facts, scale: str) -> None:
+def _training(model: Facts, scale: str) -> list[str]:
     # Fine-tuned weights have no recipe of their own name: their network's.
     name, recipes = model["name"], model["recipes"]
     recipe = name if name in recipes else recipes[0]
     weights = f"{name}@RUN/best.safetensors" if split_code(name)[0] else "RUN/best.safetensors"
-    out.print(f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
-    out.print(f"  srx upscale PHOTO OUT -m {weights} -s {scale}", soft_wrap=True)
+    return [
+        f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN",
+        f"  srx upscale PHOTO OUT -m {weights} -s {scale}",
+    ]
 
 
 def _figures(model: Facts) -> Table:
