@@ -31,7 +31,7 @@ photograph; where they differ, no file is written and the exit code is 1.
 OPTIONS = """
 Model:
   -m, --model NAME|FILE = g-idrn
-      Name from 'srx models', weights file or FILE.py:CLASS@WEIGHTS.
+      Name from 'srx models', weights file, or FILE.py:CLASS@FILE.
   value_range
   -s, --scale [2|3|4]           Scale factor. [default: 4, or that of a weights file]
 Output:

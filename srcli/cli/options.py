@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 8192
 SHARED = """
   -m, --model NAME|FILE... -> models
-      Name from 'srx models', weights file or FILE.py:CLASS@WEIGHTS; repeatable. [default: g-idrn]
+      Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]
   --value-range [1|255]
       White in the network of a weights file of others. [default: tried out]
   -s, --scale [2|3|4]... -> scales

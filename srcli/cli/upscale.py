@@ -50,8 +50,7 @@ is never replaced without --overwrite.
 OPTIONS = """
 Model:
   -m, --model NAME|FILE = auto
-      Name from 'srx models', weights file, own FILE.py:CLASS@WEIGHTS, or auto: by what each
-      picture needs.
+      Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.
   value_range
   -s, --scale N
       Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
