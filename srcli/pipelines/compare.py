@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -45,26 +44,15 @@ class Part(NamedTuple):
     height: int
 
 
-@dataclass(frozen=True)
-class ComparedParts:
-    """Parts of a photograph as they are and as each model enlarges them."""
-
-    parts: list[Part]
-    shown: dict[str, list[Pixels]]
-    """All parts by name, (H, W, 3) uint8; first the input, its pixels enlarged as they are."""
-    seconds: dict[str, float]
-    """Time by model."""
-
-    def captions(self) -> dict[str, str]:
-        """Return what stands below each picture, with the time for a megapixel of results."""
-        area = sum(part[..., 0].size for part in self.shown["input"]) / 1e6
-        times = {name: f"{name}, {spent / area:.1f} s/MP" for name, spent in self.seconds.items()}
-        return {"input": "input", **times}
+Rows = dict[Part, dict[str, "Pixels"]]
+"""What each part of a photograph shows, by its caption: (H, W, 3) uint8, first the input, its
+pixels enlarged as they are; then what each model makes of it, captioned with the time for a
+megapixel of results."""
 
 
 def compare(
     photo: Path, models: Sequence[str], scale: int, parts: Sequence[Part], progress: Progress
-) -> ComparedParts:
+) -> Rows:
     """Enlarge parts of a photograph by models, all by default; without any part, some are chosen.
 
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
@@ -80,27 +68,29 @@ def compare(
             raise UsageError(f"--crop: ends outside {photo}, which has {width}x{height} pixels")
     own = (name for name, entry in MODELS.items() if not entry.compared)
     models = models or [name for name in own if scale in shipped_scales(name)]
-    chosen, regions, insides = parts or choose_parts(pixels), [], []
-    for part in chosen:
-        top, left = max(part.top - MARGIN, 0), max(part.left - MARGIN, 0)
-        bottom, right = part.top + part.height + MARGIN, part.left + part.width + MARGIN
-        regions.append(np.ascontiguousarray(pixels[top:bottom, left:right]))
-        down, across = scale * (part.top - top), scale * (part.left - left)
-        height, width = scale * part.height, scale * part.width
-        insides.append(np.s_[down : down + height, across : across + width])
-    places = list(zip(regions, insides, strict=True))
-    shown = {"input": [r.repeat(scale, axis=0).repeat(scale, axis=1)[at] for r, at in places]}
-    seconds = {}
+    rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
+    regions = []
+    for left, top, width, height in rows:
+        above, before = max(top - MARGIN, 0), max(left - MARGIN, 0)
+        region = pixels[above : top + height + MARGIN, before : left + width + MARGIN]
+        down, across = scale * (top - above), scale * (left - before)
+        inside = np.s_[down : down + scale * height, across : across + scale * width]
+        regions.append((np.ascontiguousarray(region), inside))
+    for row, (region, inside) in zip(rows.values(), regions, strict=True):
+        row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
+    area = sum(part.width * part.height for part in rows) * scale**2 / 1e6
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)
-        upscale(regions[0][:8, :8], model, scale)  # loads it
+        upscale(regions[0][0][:8, :8], model, scale)  # loads it
         began = time.perf_counter()
-        shown[model] = [upscale(region, model, scale)[at] for region, at in places]
-        seconds[model] = time.perf_counter() - began
+        made = [upscale(region, model, scale)[inside] for region, inside in regions]
+        caption = f"{model}, {(time.perf_counter() - began) / area:.1f} s/MP"
+        for row, picture in zip(rows.values(), made, strict=True):
+            row[caption] = picture
         task.advance(1)
     task.close()
-    return ComparedParts(list(chosen), shown, seconds)
+    return rows
 
 
 def choose_parts(pixels: Pixels) -> list[Part]:
@@ -118,31 +108,20 @@ def choose_parts(pixels: Pixels) -> list[Part]:
     return list(dict.fromkeys(order[round(share * (len(order) - 1))] for share in SHARES))
 
 
-def compare_sheet(found: ComparedParts) -> Pixels:
+def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
-    captions, rows = found.captions(), []
-    for number, part in enumerate(found.parts):
+    lines: list[dict[str, Pixels]] = []
+    for part, row in rows.items():
         share = CELL / max(part.width, part.height)
         size = max(round(part.width * share), 1), max(round(part.height * share), 1)
-        rows.append(
-            {
-                captions[name]: np.asarray(
-                    Image.fromarray(np.ascontiguousarray(own[number])).resize(
-                        size, Image.Resampling.LANCZOS
-                    )
-                )
-                for name, own in found.shown.items()
-            }
-        )
-    return draw_sheet(rows, CELL)
+        lines.append({})
+        for name, own in row.items():
+            image = Image.fromarray(np.ascontiguousarray(own))
+            lines[-1][name] = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+    return draw_sheet(lines, CELL)
 
 
-def compare_page(photo: Path, scale: int, found: ComparedParts) -> str:
+def compare_page(photo: Path, scale: int, rows: Rows) -> str:
     """Return a page with all parts in full size; it loads nothing."""
-    return render_page(
-        "srcli.pipelines",
-        title=f"{photo.name} ×{scale}",
-        parts=found.parts,
-        shown={name: [image_uri(one) for one in own] for name, own in found.shown.items()},
-        captions=found.captions(),
-    )
+    title = f"{photo.name} ×{scale}"
+    return render_page("srcli.pipelines", title=title, rows=rows, image_uri=image_uri)
