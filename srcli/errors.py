@@ -28,10 +28,7 @@ class ExitCode(IntEnum):
 class SrxError(Exception):
     """Base of all errors with a message meant for the user; anything else is a bug.
 
-    Args:
-        reason: The cause.
-        advice: The remedy, for messages whose reason is also shown alone; the message is both,
-            with a semicolon between them.
+    The message is the reason and the advice, if any, with a semicolon between them.
     """
 
     exit_code = ExitCode.USAGE

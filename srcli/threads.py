@@ -30,12 +30,8 @@ class ReadAhead(Generic[T, R], Iterator[tuple[T, "Future[R]"]]):
     did. The order is that of the items. No thread ever waits for the user of the results, so that
     nothing hangs where that user stops early. A ``with`` statement ends the threads.
 
-    Args:
-        function: Called with one item.
-        items: Taken one by one.
-        ahead: Results that may be under way or waiting when one is asked for, at least that one.
-        workers: Threads.
-        pool: Runs the function instead of threads of its own.
+    ``ahead`` results may be under way or waiting when one is asked for, at least that one. A pool
+    runs the function instead of threads of its own.
     """
 
     def __init__(

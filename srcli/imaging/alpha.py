@@ -32,9 +32,8 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
     - A fully transparent pixel gets the mean, weighted by alpha, of the smallest block of 2x2, 4x4,
       ... that has a visible pixel.
 
-    Returns:
-        (H, W, C) of the same dtype, pixels of the highest alpha unchanged; the same array if there
-        is nothing to fill or nothing to fill it with.
+    Pixels of the highest alpha stay; the same array comes back if there is nothing to fill, or
+    nothing to fill it with.
     """
     if pixels.ndim != 3 or pixels.shape[:2] != alpha.shape:
         raise ValueError(f"expected (H, W, C) and (H, W), got {pixels.shape} and {alpha.shape}")

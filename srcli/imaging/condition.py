@@ -37,13 +37,10 @@ _WHITE = 1.2  # noise over the spread of means of 4x4 pixels: texture has less o
 
 
 def judge(pixels: NDArray[Any]) -> Condition:
-    """Say in one word what a photograph has gone through.
+    """Say in one word what (H, W, C) of 1 or 3 channels, uint8 or uint16, has gone through.
 
-    Args:
-        pixels: (H, W, C) of 1 or 3 channels, uint8 or uint16; only the middle is looked at.
-
-    Returns:
-        ``clean`` for pictures of fewer than 64 pixels a side, in which nothing can be measured.
+    Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side, in which
+    nothing can be measured.
     """
     top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
     middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]

@@ -115,16 +115,10 @@ def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.fl
 
 
 def filtered(picture: Array, kernel: NDArray[np.float64], scale: int = 1) -> NDArray[np.float32]:
-    """Filter a picture, then make it smaller by MATLAB's bicubic, without rounding in between.
+    """Filter a picture, then make it smaller by MATLAB's bicubic, without any rounding.
 
-    Args:
-        picture: (H, W, C) of any real dtype, both sides multiples of the scale; edges are mirrored
-            with the edge pixel repeated.
-        kernel: Weights (K, K), K odd.
-        scale: Of the downscale; 1 for none.
-
-    Returns:
-        (H // scale, W // scale, C), not rounded.
+    The picture is (H, W, C) of any real dtype, both sides multiples of the scale (1 for none), its
+    edges mirrored with the edge pixel repeated; weights are (K, K), K odd.
     """
     indices, weights = taps(16 * scale, 16, Fraction(1, scale))
     # At a whole scale every output pixel has the weights of one in the middle.

@@ -76,21 +76,12 @@ class TileGrid:
 class Source(Protocol):
     """An image that can be read window by window: in memory, or a raster on disk."""
 
-    @property
-    def height(self) -> int:
-        """Rows."""
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-
-    @property
-    def channels(self) -> int:
-        """1 (gray) or 3 (RGB) of photographs; any number of bands of rasters."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8, uint16 or float32 of photographs; any real one of rasters."""
+    height: int
+    width: int
+    channels: int
+    """1 (gray) or 3 (RGB) of photographs; any number of bands of rasters."""
+    dtype: np.dtype[Any]
+    """uint8, uint16 or float32 of photographs; any real one of rasters."""
 
     def read(self, window: Window) -> NDArray[Any] | None:
         """Return (window.height, window.width, channels) of ``dtype``.
@@ -140,13 +131,10 @@ class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batchi
 class Engine(Protocol):
     """Enlarges batches of tiles."""
 
-    @property
-    def scale(self) -> int:
-        """Output pixels per input pixel, along each side."""
-
-    @property
-    def calibrates(self) -> bool:
-        """True if the network pools over whole pictures, so that tiles want a calibration."""
+    scale: int
+    """Output pixels per input pixel, along each side."""
+    calibrates: bool
+    """True if the network pools over whole pictures, so that tiles want a calibration."""
 
     def calibrate(self, windows: NDArray[Any]) -> object | None:
         """Measure what the network's global pools see of a whole image, for ``run``.
