@@ -30,7 +30,6 @@ class OwnNetwork(Network):
 
     edge = 4
     bf16 = False
-    traced_small = False  # it may branch on the size
 
     def __init__(self, network: nn.Module, name: str, scale: int | None) -> None:
         super().__init__(scale)
