@@ -41,7 +41,7 @@ def main() -> None:
             ratios[name].append(whole / network)
             own.append(network)
     report = {
-        "machine": str(describe_machine(choose_device("auto"))),
+        "machine": describe_machine(choose_device("auto")),
         "model": arguments.model,
         "scale": arguments.scale,
         "data": arguments.data,

@@ -68,7 +68,7 @@ def main() -> None:
     table = make_table(rows, ("model",), (*headings, "x fastest"), title=title)
     if given.markdown:
         busy = busy_note(load, every)
-        write_page(given.markdown, "Tile sizes on the CPU", str(machine), busy, __doc__, table)
+        write_page(given.markdown, "Tile sizes on the CPU", machine, busy, __doc__, table)
 
 
 if __name__ == "__main__":

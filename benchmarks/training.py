@@ -177,7 +177,7 @@ def measure(arguments, folder: Path) -> dict:
     counted = {name: values[1:] for name, values in speeds.items()}  # the first round warms up
     ratios = [a / b for a, b in zip(counted["ours"], counted["plain"], strict=True)]
     return {
-        "machine": str(describe_machine(torch.device("cpu"))),
+        "machine": describe_machine(torch.device("cpu")),
         "model": f"g-idrn x{arguments.scale}",
         "batch": f"{arguments.batch} of {arguments.patch}x{arguments.patch} LR pixels",
         "pictures": f"{arguments.pictures} of {EDGE}x{EDGE}",

@@ -102,7 +102,7 @@ def cpu_has_bf16() -> bool:
     if not (known and torch.cpu._is_avx512_bf16_supported()):
         return False
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return amx or "Intel" not in describe_machine(torch.device("cpu")).processor
+    return amx or "Intel" not in describe_machine(torch.device("cpu"))
 
 
 @cache

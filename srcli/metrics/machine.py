@@ -9,7 +9,6 @@ import os
 import platform
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,26 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Machine:
-    """The machine of a measurement."""
-
-    device: str
-    """``cpu``, ``cuda:0``, ``mps``."""
-    processor: str
-    """Name of the processor; with a GPU its name too."""
-    threads: int
-    """Of PyTorch."""
-    torch: str
-
-    def __str__(self) -> str:
-        """Return everything in one line."""
-        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
-        return f"{self.device} ({self.processor}), {threads}, torch {self.torch}"
-
-
-def describe_machine(device: torch.device) -> Machine:
-    """Return what is known of this machine."""
+def describe_machine(device: torch.device) -> str:
+    """Return device, processor, PyTorch's threads and its version, in a line."""
     import torch
 
     processor = platform.processor() or platform.machine()
@@ -47,7 +28,9 @@ def describe_machine(device: torch.device) -> Machine:
             processor = found[1].strip()
     if device.type == "cuda":
         processor = f"{torch.cuda.get_device_name(device)}; {processor}"
-    return Machine(str(device), processor, torch.get_num_threads(), torch.__version__)
+    count = torch.get_num_threads()
+    threads = f"{count} thread{'' if count == 1 else 's'}"
+    return f"{device} ({processor}), {threads}, torch {torch.__version__}"
 
 
 def processors() -> int:

@@ -30,7 +30,7 @@ from srcli.inference.engines import (
 from srcli.inference.stream import array_job
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
-from srcli.metrics.machine import Machine, describe_machine, load_average, processors, threads
+from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
 from srcli.ports.progress import Progress, Task
@@ -130,7 +130,7 @@ class BenchCase:
 class Bench:
     """All figures of a benchmark."""
 
-    machine: Machine
+    machine: str
     how: str
     """Description of the method of measuring."""
     costs: tuple[Cost, ...]

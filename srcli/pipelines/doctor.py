@@ -54,7 +54,7 @@ def describe_installation() -> dict[str, str]:
 
 
 def _devices() -> list[str]:
-    found = [str(describe_machine(torch.device("cpu")))]
+    found = [describe_machine(torch.device("cpu"))]
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)

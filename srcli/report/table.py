@@ -176,12 +176,10 @@ def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -
 def cost_tables(
     costs: Iterable[Mapping[str, Any]], printed: Iterable[PublishedRow], scale: int
 ) -> list[Table]:
-    """Tabulate the costs of models at a scale; then those that papers print, beside ours.
+    """Tabulate the costs of models at a scale; then those that papers print.
 
     ``costs`` are as JSON has them (``model_cost``).
     """
-    from srcli.recipes.published import is_of  # reads files that a help text does not need
-
     own = [cost for cost in costs if cost["scale"] == scale]
     counted = [
         (
@@ -193,28 +191,24 @@ def cost_tables(
         )
         for cost in own
     ]
-    beside = []
-    for row in (each for each in printed if each.scale == scale):
-        same = next((cost for cost in own if is_of(row, [cost["model"]])), None)
-        flops = same["challenge_flops"] if same else None
-        cells = (
+    beside = [
+        (
             row.method,
-            f"{row.parameters:,.0f}" if row.parameters else None,
-            f"{same['parameters'] / 1e3:,.0f}" if same else None,
-            f"{row.gflops:.2f}" if row.gflops else None,
-            None if flops is None else f"{flops / 1e9:.2f}",
-            f"{row.milliseconds:g}" if row.milliseconds else None,
+            row.parameters and f"{row.parameters:,.0f}",
+            row.gflops and f"{row.gflops:.2f}",
+            row.milliseconds and f"{row.milliseconds:g}",
             "; ".join(filter(None, (row.source, row.timed_on, row.note))),
         )
-        beside.append(Row(cells=cells))
+        for row in printed
+        if row.scale == scale
+    ]
     measured = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
-    numbers = ("K", "K here", "GFLOPs", "GFLOPs here", "ms")
     return [
         make_table(counted, ("model",), measured, title=f"x{scale}, cost", notes=(COST_NOTE,)),
         Table(
             title=f"x{scale}, printed costs",
-            columns=(*columns_of(("printed",), numbers), Column("source", kind="text")),
-            rows=tuple(beside),
+            columns=columns_of(("printed",), ("K", "GFLOPs", "ms")) + columns_of(("source",)),
+            rows=tuple(Row(cells=cells) for cells in beside),
             notes=(PRINTED_COSTS_NOTE,),
         ),
     ]

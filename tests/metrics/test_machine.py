@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,12 +13,9 @@ from srcli.metrics.machine import describe_machine, free_memory, threads
 
 
 def test_a_machine_says_what_figures_hold_for():
-    found = describe_machine(torch.device("cpu"))
-    assert found.device == "cpu"
-    assert found.processor
-    assert found.threads == torch.get_num_threads()
-    for part in ("cpu", found.processor, torch.__version__):
-        assert part in str(found)
+    count = torch.get_num_threads()
+    words = rf"cpu \(.+\), {count} threads?, torch {re.escape(torch.__version__)}"
+    assert re.fullmatch(words, describe_machine(torch.device("cpu")))
 
 
 def test_threads_come_back_after_a_failure():

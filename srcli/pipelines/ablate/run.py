@@ -329,7 +329,7 @@ def _describe_place(
     """Return ``device``, ``machine`` and ``precision`` of a place where units are run."""
     device = choose_device(place.device)
     with threads(place.threads or None):
-        machine = str(describe_machine(device))
+        machine = describe_machine(device)
     precision = resolve_precision(unit.precision, device)
     return {"device": device.type, "machine": machine, "precision": precision}
 
