@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +9,6 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters.info import Georeference, cast_nodata, read_info
 from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import SIMPLE
-from tests.fixtures.photographs import SRGB
 
 SOURCE = SIMPLE.format(name="a.tif", place=1)
 
@@ -40,22 +37,6 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", SOURCE)], place))
     assert stated.place.transform == Affine.identity()
     assert read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).place.transform is None
-
-
-def test_compression_layout_and_profile(tmp_path, save, noise):
-    blocks = {"interleave": "band", "tiled": True, "blockxsize": 32, "blockysize": 16}
-    planar = read_info(save("a.tif", noise((64, 64, 3)), compress="lzw", **blocks))
-    assert planar.compression == "LZW"
-    assert (planar.block_height, planar.block_width) == (16, 32)
-    plain = read_info(save("b.tif", noise((64, 64, 3))))
-    assert (plain.compression, plain.icc) == (None, "")
-    Image.fromarray(noise((8, 8, 3))).save(tmp_path / "c.jpg", icc_profile=SRGB)
-    jpeg = read_info(tmp_path / "c.jpg")
-    assert (jpeg.compression, base64.b64decode(jpeg.icc)) == ("JPEG", SRGB)
-    ycbcr = save("d.tif", noise((8, 8, 3)), photometric="ycbcr", compress="jpeg")
-    assert read_info(ycbcr).compression == "JPEG"
-    text = base64.b64encode(SRGB).decode()
-    assert read_info(save("e.tif", noise((8, 8, 3)), source_icc_profile=text)).icc == text
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])

@@ -12,13 +12,11 @@ import pytest
 import rasterio
 import tifffile
 from PIL import Image
-from rasterio.env import get_gdal_config
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
-    BLOCK_CACHE,
     OFFLINE,
     RASTER_SUFFIXES,
     open_raster,
@@ -52,11 +50,6 @@ def test_any_name_is_a_file_and_no_address(save, noise, name):
         warnings.simplefilter("error")
         with open_raster(path) as file:
             assert file.shape == (6, 7)
-
-
-def test_the_block_cache_is_bounded(save, noise):
-    with open_raster(save("a.tif", noise((6, 7)))):
-        assert get_gdal_config("GDAL_CACHEMAX") == BLOCK_CACHE
 
 
 def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):
