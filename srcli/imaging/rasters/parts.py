@@ -333,7 +333,6 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
     from rasterio.enums import ColorInterp
 
     width, place = output.width, output.place
-    transform = {} if place.transform is None else {"transform": place.transform}
     with _open(
         path,
         "w",
@@ -344,15 +343,14 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
         dtype=output.dtype,
         nodata=output.nodata,
         crs=place.crs,
-        **transform,
+        transform=place.transform,
+        rpcs=place.rpcs,
     ) as dataset:
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
         if place.gcps:
             dataset.gcps = (place.gcps, place.gcps_crs)
-        if place.rpcs is not None:
-            dataset.rpcs = place.rpcs
     tree = ET.fromstring(path.read_bytes())
     places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
     for (element, _), band in zip(places, output.bands, strict=True):
