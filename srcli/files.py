@@ -11,7 +11,6 @@ import secrets
 import shutil
 import stat
 import sys
-import time
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,10 +41,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srx"
 
 
-_ABANDONED_AFTER = 24 * 3600
-"""Seconds after which a temporary file of another machine, whose locks may not be visible here,
-belongs to a process that has ended."""
-_TEMPORARY = re.compile(r"\.srx-(?:([0-9a-f]{8})-)?[0-9a-f]{16}\.part")
+_TEMPORARY = re.compile(r"\.srx-([0-9a-f]{8})-[0-9a-f]{16}\.part")
 
 
 @dataclass(frozen=True)
@@ -133,15 +129,16 @@ def _machine() -> str:
 
 @cache
 def _remove_abandoned(folder: Path) -> None:
-    """Remove temporary files of processes that have ended; once for each folder and process."""
+    """Remove temporary files of processes that have ended here; once for each folder and process.
+
+    Locks of other machines may not be visible, on network file systems.
+    """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
-            if found and entry.is_file(follow_symlinks=False):
+            if found and found[1] == _machine() and entry.is_file(follow_symlinks=False):
                 with suppress(OSError), Path(entry.path).open("r+b") as stream:
-                    old = time.time() - entry.stat().st_mtime > _ABANDONED_AFTER
-                    locked = lock_stream(stream)
-                    if locked is not False and (old or (locked and found[1] == _machine())):
+                    if lock_stream(stream):
                         Path(entry.path).unlink()
 
 

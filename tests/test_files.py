@@ -83,9 +83,6 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
     mine = [tmp_path / name for name in (".srx-a.part", ".a.part", "a.part")]
     for file in (*elsewhere, *mine):
         file.write_bytes(b"")
-    old = tmp_path / f".srx-0123abcd-{'1' * 16}.part"  # of a machine whose locks are not seen
-    old.write_bytes(b"")
-    os.utime(old, (0, 0))
     with replacing(tmp_path / "live"):
         files._remove_abandoned.cache_clear()
         write_whole(tmp_path / "new", b"")
