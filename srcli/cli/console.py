@@ -45,8 +45,6 @@ ENDING_SIGNALS = tuple(
 """Signals by which systems end a process; not SIGHUP under ``nohup``."""
 RESUMED_SECONDS = 0.05
 """Progress within this time of the start was made by an earlier run."""
-STANDARD = {"-": False, "/dev/stdout": False, "/dev/stderr": True}
-"""Names of standard output and error for results; True for error."""
 
 
 def echo(*lines: str, err: bool = False) -> None:
@@ -334,9 +332,9 @@ def write_text(target: str, text: str) -> None:
     A new or regular file is written whole or not at all, behind the link that a name may be; pipes
     and devices are written to directly. Characters that UTF-8 cannot encode are escaped.
     """
-    if target in STANDARD:
+    if target == "-":
         escape_names()
-        click.echo(text, nl=False, err=STANDARD[target])
+        click.echo(text, nl=False)
         return
     file, data = Path(target), text.encode("utf-8", "backslashreplace")
     try:
@@ -352,12 +350,9 @@ def write_text(target: str, text: str) -> None:
 
 
 def is_replaceable(file: Path) -> bool:
-    """Return True if a name is free or a regular file, so that a new file may take its place.
-
-    Pipes, devices and the names of standard output and error are not.
-    """
+    """Return True if a name is free or a regular file, so that a new file may take its place."""
     try:
-        return stat.S_ISREG(file.stat().st_mode) and str(file) not in STANDARD
+        return stat.S_ISREG(file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return True
 

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import stat
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -49,21 +48,6 @@ def test_a_reader_that_leaves_early_is_no_failure(tmp_path, capsys):
     read_pipe(tmp_path / "pipe", 1)
     write_text(str(tmp_path / "pipe"), "x" * 10_000_000)
     assert f"warning: {tmp_path / 'pipe'}" in capsys.readouterr().err
-
-
-def test_dev_stdout_follows_what_was_printed(tmp_path):
-    code = (
-        "from srcli.cli.console import write_text\n"
-        "from srcli.cli.options import check_targets\n"
-        "print('before')\n"
-        "check_targets({'--csv': '/dev/stdout'})\n"
-        "write_text('/dev/stdout', 'text\\n')\n"
-        "print('after')\n"
-    )
-    file = tmp_path / "out"
-    with file.open("wb") as stream:
-        subprocess.run([sys.executable, "-c", code], stdout=stream, check=True, timeout=60)
-    assert file.read_bytes() == b"before\ntext\nafter\n"
 
 
 def test_a_file_is_replaced_whole_with_its_mode_and_links_are_followed(tmp_path):
