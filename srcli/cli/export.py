@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import echo, write_json
-from srcli.cli.options import GroupedCommand, ModelType, check_targets, parse_size
+from srcli.cli.options import GroupedCommand, check_targets, parse_size
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 
@@ -44,7 +44,7 @@ Results:
 Messages:
   verbose quiet
 """
-KINDS = {"model": ModelType(), "size": parse_size}
+KINDS = {"size": parse_size}
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import print_blocks, write_json
-from srcli.cli.options import GroupedCommand, ModelType, check_targets
+from srcli.cli.options import GroupedCommand, check_targets
 from srcli.recipes.code import split_code
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table, number
 
@@ -44,7 +44,7 @@ Results:
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
-@click.argument("name", required=False, metavar="[NAME|FILE]", type=ModelType())
+@click.argument("name", required=False, metavar="[NAME|FILE]")
 def command(name: str | None, every: bool, value_range: int | None, json_file: str | None) -> None:
     """List the available models, or show how one was trained and what was measured.
 

@@ -19,8 +19,6 @@ from srcli.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from click.shell_completion import CompletionItem
-
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
@@ -93,7 +91,6 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
 @cache
 def _shared() -> dict[str, tuple[list[str], dict[str, Any]]]:
     kinds: Kinds = {
-        "model": ModelType(),
         "data": click.Path(path_type=Path),
         "executor": parse_executor,
     }
@@ -133,23 +130,6 @@ class GroupedCommand(click.Command):
             if records := [shown[name] for name in dict.fromkeys(names) if name in shown]:
                 with formatter.section(heading):
                     formatter.write_dl(records, col_max=min(30, formatter.width // 3))
-
-
-class ModelType(click.ParamType[str]):
-    """A name of a model or a weights file, which shells complete."""
-
-    name = "NAME|FILE"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the names that begin so; without one, let the shell complete files."""
-        from click.shell_completion import CompletionItem
-
-        from srcli.models import MODELS
-
-        found = [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
-        return found or [CompletionItem(incomplete, type="file")]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -241,7 +221,7 @@ def _obstacle(file: Path) -> str:
         if not is_replaceable(file):
             # not opened: that would wait for the reader of a pipe, or end its input
             return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
-        folder = Path(os.path.realpath(file)).parent
+        folder = (file.resolve() if file.is_symlink() else file).parent
         if not folder.is_dir():
             return f"there is no folder {folder}"
         # files are written whole, under another name in the same folder

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import GroupedCommand, ModelType, auto_or_int, pick
+from srcli.cli.options import GroupedCommand, auto_or_int, pick
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 
@@ -233,7 +233,6 @@ KINDS = {
     "bounds": click.FLOAT,
     "projwin": click.FLOAT,
     "co": parse_creation,
-    "model": ModelType(),
     "output": click.Path(path_type=Path),
     "report": click.Path(path_type=Path, dir_okay=False),
     "quality": click.IntRange(1, 100),

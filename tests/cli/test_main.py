@@ -66,7 +66,7 @@ def test_a_closed_terminal_ends_a_run_as_sigterm_does(ignored):
     assert done.returncode == (0 if ignored else 130), done.stderr
 
 
-def test_shells_complete_commands_options_and_models():
+def test_shells_complete_commands_and_options():
     from click.shell_completion import ShellComplete
 
     from srcli.cli.main import group
@@ -78,13 +78,6 @@ def test_shells_complete_commands_options_and_models():
 
     assert complete([], "up") == ["upscale"]
     assert complete(["upscale"], "--strip") == ["--strip-metadata", "--strip-provenance"]
-    assert complete(["upscale", "-m"], "g-idrn") == [
-        "g-idrn",
-        "g-idrn-aerial",
-        "g-idrn-photo",
-        "g-idrn-photo-gan",
-        "g-idrn-photo-crisp",
-    ]
 
 
 def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[Any]:
