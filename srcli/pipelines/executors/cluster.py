@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.errors import PeerError, UsageError
-from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker, pack
+from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from srcli.pipelines.executors.processes import Job, JsonDict, Unit, Work
+    from srcli.pipelines.executors.processes import Done, Event, JsonDict, Unit, Work
     from srcli.ports.progress import Progress
 
 QUIET = {
@@ -84,7 +84,7 @@ class RayExecutor(ProcessExecutor):
         progress: Progress,
         shared: Sequence[Path] = (),
         **context: Any,  # noqa: ANN401 - as there
-    ) -> Generator[Job, None, None]:
+    ) -> Generator[Done, None, None]:
         """Run all units; see ``ProcessExecutor.run``."""
         ray = self._connected()
         if not self.slots:
@@ -201,19 +201,19 @@ class NodeWorker(Worker):
         self._actor = actor
         self.reports: Any = None
 
-    def send(self, job: bytes) -> None:
+    def send(self, job: tuple[Any, ...] | None) -> None:
         """Send a job, and ask for the events of it."""
         self._actor.send.remote(job)
         self.reports = self.reports or self._actor.events.remote(WAIT_SECONDS)
 
-    def events(self, seconds: float = 0) -> list[bytes]:
+    def events(self, seconds: float = 0) -> list[Event]:
         """Return what it has reported; the loss of the actor is its end."""
         import ray
 
         try:
-            found: list[bytes] = ray.get(self.reports)
+            found: list[Event] = ray.get(self.reports)
         except ray.exceptions.RayError as error:
-            return [pack(("end", None, f"its worker failed: {_first_line(error)}"))]
+            return [("end", None, f"its worker failed: {_first_line(error)}")]
         self.reports = self._actor.events.remote(WAIT_SECONDS)
         return found
 

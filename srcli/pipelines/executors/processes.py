@@ -1,6 +1,6 @@
 """Run units one after another in this process, or side by side in processes of their own.
 
-Their progress is sent by workers as events and shown by the parent.
+What workers tell is sent to the parent as events and shown there.
 
 Processes are spawned: a script that runs units in them needs ``if __name__ == "__main__":`` around
 what it does.
@@ -19,11 +19,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partialmethod
-from itertools import count
 from multiprocessing.connection import wait
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.ports.progress import Progress, Task, show_traceback
@@ -65,9 +63,14 @@ Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
 progress to report to and a function that tells whether to stop, and returns the result."""
 
 
-def pack(value: object) -> bytes:
-    """Turn a job or an event into bytes, as pipes do with what they are given."""
-    return bytes(ForkingPickler.dumps(value))
+class Done(NamedTuple):
+    """A unit that was run, and what came of it."""
+
+    unit: Unit
+    result: JsonDict | None
+    """The value that the work returned; None if it failed, or its process did."""
+    failure: str | SrxError
+    """Reason why it failed; empty if it did not."""
 
 
 def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
@@ -95,20 +98,18 @@ class SerialExecutor:
         *,
         progress: Progress,
         stop: Callable[[], bool] = lambda: False,
-        task: Task | None = None,
         shared: Sequence[Path] = (),
-    ) -> Generator[Job, None, None]:
+    ) -> Generator[Done, None, None]:
         """Run all units in order; see ``ProcessExecutor.run``."""
         warned: set[str] = set()
         for unit in units:
             if stop():
                 return
-            job = Job(unit, progress, task, warned)
-            own = RelayedProgress(job.take, stop if task else None)
-            own.send("end", *attempt(work, unit, self.place, own, stop))
-            if isinstance(job.failure, SrxError):
-                raise job.failure
-            yield job
+            own = UnitProgress(unit, progress, warned)
+            result, failure = attempt(work, unit, self.place, own, stop)
+            if isinstance(failure, SrxError):
+                raise failure
+            yield Done(unit, result, failure)
 
 
 @dataclass
@@ -151,7 +152,7 @@ class ProcessExecutor:
         stop: Callable[[], bool] = lambda: False,
         task: Task | None = None,
         shared: Sequence[Path] = (),
-    ) -> Generator[Job, None, None]:
+    ) -> Generator[Done, None, None]:
         """Run all units and yield each when its result is there, in any order.
 
         A unit that fails unexpectedly, or whose process dies, is run again, and its ``items``, if
@@ -165,8 +166,8 @@ class ProcessExecutor:
             units: What to do.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
-            task: Shows the progress of all units, in the place of their own tasks. A unit is
-                interrupted when it advances after a stop; others ask for themselves.
+            task: Advanced and grown by all units, whose own tasks are not shown. A unit is
+                interrupted when it advances after a stop; without a task it asks for itself.
             shared: Files and folders that all workers must see. A folder that is made first gets
                 the results; the others are inputs.
 
@@ -183,8 +184,9 @@ class ProcessExecutor:
                 while waiting and not stopped and len(jobs) < max(self.slots, 1):
                     worker = idle.pop() if idle else self.start([job.worker.place for job in jobs])
                     unit, repeats = waiting.popleft()
-                    jobs.append(Job(unit, progress, task, warned, worker, repeats))
-                    worker.send(pack((work, unit, worker.place, task is not None)))
+                    own = UnitProgress(unit, progress, warned)
+                    jobs.append(Job(unit, repeats, worker, own, task))
+                    worker.send((work, unit, worker.place, task is not None))
                 if not jobs:
                     return
                 if stopped:
@@ -201,7 +203,7 @@ class ProcessExecutor:
                     if job.failure and job.repeats and not stop():
                         waiting += [(each, job.repeats - 1) for each in _pieces(job.unit)]
                     else:
-                        yield job
+                        yield Done(job.unit, job.result, job.failure)
         finally:
             self._end(jobs, idle)
 
@@ -224,8 +226,6 @@ class ProcessExecutor:
         finally:
             for worker in (*idle, *(job.worker for job in jobs)):
                 worker.close()
-            for job in jobs:
-                job.close()
 
 
 Executor = SerialExecutor | ProcessExecutor
@@ -241,16 +241,16 @@ def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
     found = [job for job in jobs if not job.asked]
     for job in found:
         job.asked = True
-        job.worker.send(b"")
+        job.worker.send(None)
     return found
 
 
 class Worker:
     """A process that does one unit after another, seen from its parent.
 
-    The pipe gives it jobs and brings its events, as bytes: on a node of a cluster the parent is an
-    actor, which hands them on. Whatever comes during a job asks it to stop, and so does the end of
-    the pipe.
+    The pipe gives it jobs and brings its events; on a node of a cluster the parent is an actor,
+    which hands them on. Whatever comes during a job asks it to stop, and so does the end of the
+    pipe.
     """
 
     def __init__(self, place: Place) -> None:
@@ -264,20 +264,20 @@ class Worker:
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
 
-    def send(self, job: bytes) -> None:
-        """Let the process do a job; an empty one asks it to stop."""
+    def send(self, job: tuple[Any, ...] | None) -> None:
+        """Let the process do a job: work, unit, place, interrupted; None asks it to stop."""
         with suppress(OSError):  # it is dead; so will ``events`` find
-            self.pipe.send_bytes(job)
+            self.pipe.send(job)
 
-    def events(self, seconds: float = 0) -> list[bytes]:
+    def events(self, seconds: float = 0) -> list[Event]:
         """Return what the process reports, after so many seconds at most; its end is a failure."""
-        events: list[bytes] = []
+        events: list[Event] = []
         try:
             while self.pipe.poll(0 if events else seconds):
-                events.append(self.pipe.recv_bytes())
+                events.append(self.pipe.recv())
         except (EOFError, OSError):
             self.process.join()
-            events.append(pack(("end", None, self._death())))
+            events.append(("end", None, self._death()))
         return events
 
     def close(self) -> None:
@@ -312,103 +312,72 @@ def _run_in_worker(pipe: Connection, output: str) -> None:
             return True
 
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
-        while job := pipe.recv_bytes():
-            work, unit, place, interrupted = ForkingPickler.loads(job)
-            progress = RelayedProgress(
-                lambda event: pipe.send_bytes(pack(event)), stop if interrupted else None
-            )
+        while job := pipe.recv():
+            work, unit, place, interrupted = job
+            progress = RelayedProgress(pipe.send, stop if interrupted else None)
             progress.send("end", *attempt(work, unit, place, progress, stop))
 
 
+@dataclass(eq=False)
 class Job:
-    """A unit that is run, seen from its parent, and what came of it.
+    """A unit that a worker does."""
 
-    Args:
-        unit: The unit.
-        progress: Shows tasks and warnings with the label of the unit; its messages are left out,
-            which all units would repeat. Without a label everything is passed on.
-        task: Shown in the place of the unit's tasks, with those of all others.
-        warned: Warnings that were given already; all units read the same pictures.
-        worker: Does it; None in this process.
-        repeats: Times that it may be run again.
-    """
-
-    result: JsonDict | None = None
-    """The value that the work returned; None if it failed, or its process did."""
-    failure: str | SrxError = ""
-    """Reason why it failed; empty if it did not."""
-    asked = False
+    unit: Unit
+    repeats: int
+    """Times that it may be run again."""
+    worker: Worker
+    progress: UnitProgress
+    task: Task | None
+    asked: bool = False
     """It was asked to stop."""
-
-    def __init__(
-        self,
-        unit: Unit,
-        progress: Progress,
-        task: Task | None,
-        warned: set[str],
-        worker: Any = None,  # noqa: ANN401 - there is always one where it is used
-        repeats: int = 0,
-    ) -> None:
-        label = getattr(unit, "label", "")
-        self.unit, self.worker, self.repeats = unit, worker, repeats
-        self._prefix = f"{label}: " if label else ""
-        self._progress, self._shared, self._warned = progress, task, warned
-        self._tasks: dict[int, Task] = {}
-        self._grown = 0.0
-        """What was added to the total of the shared task and is not done yet."""
-        self.ended = False
+    result: JsonDict | None = None
+    failure: str | SrxError = ""
 
     def relay(self) -> bool:
         """Show what the worker reports; return True once the unit has ended."""
-        for event in self.worker.events():
-            if not self.ended:  # a process that was asked to stop ends after its result
-                self.take(ForkingPickler.loads(event))
-        return self.ended
-
-    def take(self, event: Event) -> None:
-        """Show one event, or take what came of the unit; events of closed tasks are ignored."""
-        match event:
-            case ("end", result, failure):
-                self.result, self.failure, self.ended = result, failure, True
-                self.close()
-            case ("task", number, label, total, unit):
-                self._tasks[number] = self._shared or self._progress.task(
-                    self._prefix + label, total=total, unit=unit
-                )
-            case ("close", number):
-                self._close(self._tasks.pop(number, Task()))
-            case ("message", text):
-                if not self._prefix:
-                    self._progress.message(text)
-            case ("warn", text):
-                if text not in self._warned:
-                    self._warned.add(text)
-                    self._progress.warn(self._prefix + text)
-            case ("detail", text):
-                self._progress.detail(text)
-            case ("describe", number, text):
-                if self._shared is None:
-                    self._tasks.get(number, Task()).describe(text)
-            case _:
-                what, number, amount = event
-                self._grown += amount if what == "grow" else -amount
-                getattr(self._tasks.get(number, Task()), what)(amount)
-
-    def close(self) -> None:
-        """Close the tasks that are still open."""
-        while self._tasks:
-            self._close(self._tasks.popitem()[1])
-
-    def _close(self, task: Task) -> None:
-        if task is not self._shared:
-            task.close()
-        elif self._grown > 0:  # a unit that is repeated adds it again
-            task.grow(-self._grown)
-            self._grown = 0.0
+        for name, *given in self.worker.events():
+            if name == "end":
+                self.result, self.failure = given
+                return True  # a process that was asked to stop ends after its result
+            shown = self.task if name in ("advance", "grow") else self.progress
+            if shown is not None:
+                getattr(shown, name)(*given)
+        return False
 
 
-class RelayedProgress(Progress):
-    """Progress of a worker, sent to the parent as events; nothing is sent to a dead one.
+class UnitProgress(Progress):
+    """Progress of a unit, with its label before all; ``warned`` has what was warned of by others.
+
+    Its messages are left out, which all units would repeat. Without a label they are passed on.
+    """
+
+    def __init__(self, unit: Unit, progress: Progress, warned: set[str]) -> None:
+        label = getattr(unit, "label", "")
+        self._prefix = f"{label}: " if label else ""
+        self._progress, self._warned = progress, warned
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a task."""
+        return self._progress.task(self._prefix + label, total=total, unit=unit)
+
+    def message(self, text: str) -> None:
+        """Pass a message on."""
+        if not self._prefix:
+            self._progress.message(text)
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on, the first time."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._progress.warn(self._prefix + text)
+
+    def detail(self, text: str) -> None:
+        """Pass a line for --verbose on."""
+        self._progress.detail(text)
+
+
+class RelayedProgress(Task, Progress):
+    """Progress of a worker and its only task, sent to the parent as events; not to a dead one.
 
     Args:
         send: Sends an event: the name of a method, then its arguments.
@@ -418,10 +387,9 @@ class RelayedProgress(Progress):
     def __init__(
         self, send: Callable[[Event], None], interrupt: Callable[[], bool] | None = None
     ) -> None:
-        self._numbers = count()
         self._lock = threading.Lock()
         self._unlocked_send = send
-        self.interrupt = interrupt
+        self._interrupt = interrupt
 
     def send(self, *event: Any) -> None:  # noqa: ANN401 - arguments of any method
         """Send an event; threads take turns."""
@@ -429,32 +397,19 @@ class RelayedProgress(Progress):
             self._unlocked_send(event)
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Start a task in the parent."""
-        number = next(self._numbers)
-        self.send("task", number, label, total, unit)
-        return _RelayedTask(self, number)
+        """Return the task."""
+        return self
 
+    def advance(self, amount: float = 1.0) -> None:
+        """Advance the task that the parent shows."""
+        if self._interrupt is not None and self._interrupt():
+            raise KeyboardInterrupt
+        self.send("advance", amount)
+
+    grow = partialmethod(send, "grow")
     message = partialmethod(send, "message")
     warn = partialmethod(send, "warn")
     detail = partialmethod(send, "detail")
-
-
-@dataclass(frozen=True)
-class _RelayedTask(Task):
-    progress: RelayedProgress
-    number: int
-
-    def advance(self, amount: float = 1.0) -> None:
-        if self.progress.interrupt is not None and self.progress.interrupt():
-            raise KeyboardInterrupt
-        self._send("advance", amount)
-
-    def _send(self, what: str, *arguments: Any) -> None:  # noqa: ANN401 - of any method
-        self.progress.send(what, self.number, *arguments)
-
-    grow = partialmethod(_send, "grow")
-    describe = partialmethod(_send, "describe")
-    close = partialmethod(_send, "close")
 
 
 def attempt(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from srcli.pipelines.executors.processes import Executor
+    from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
 
@@ -36,7 +36,7 @@ def upscale_files(
     *,
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] | None = None,
-    executor: Executor | None = None,
+    executor: ProcessExecutor | None = None,
     dry_run: bool = False,
 ) -> Summary:
     """Upscale pictures and folders.

@@ -44,7 +44,7 @@ from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.inference.engine import RasterEngine
-    from srcli.pipelines.executors.processes import Executor
+    from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.ports.progress import Progress, Task
 
 WAITING = 64 << 20
@@ -376,7 +376,7 @@ def upscale_by_workers(
     tiling: Tiling,
     options: UpscaleOptions,
     reporter: Reporter,
-    executor: Executor,
+    executor: ProcessExecutor,
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 

@@ -52,9 +52,6 @@ def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
     assert {each.result["place"] for each in found.values()} == {"cpu"}
     assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) <= 3
     assert sorted(notes.warnings)[:2] == ["unit 0: even", "unit 1: odd"]
-    assert sorted(label for label, _, _ in notes.closed) == [
-        f"unit {i}: doubling" for i in range(5)
-    ]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from srcli.errors import UsageError
 from srcli.imaging.rasters.parts import parts_folder
 from srcli.inference.engines import EngineOptions
 from srcli.inference.tiling import Tiling
-from srcli.pipelines.executors.processes import Place, SerialExecutor
+from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
 from srcli.pipelines.upscale import workers
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
@@ -86,17 +86,15 @@ def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
         upscale_files([folder], tmp_path / "out", options, executor=SimulatedExecutor(2))
 
 
-def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, notes):
+def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
     items = [
         Item(source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png")
         for name in "ab"
     ]
-    asked = iter([False])  # before it begins; then always
-    running = SerialExecutor(HERE).run(
-        upscale_unit, [UpscaleShare(items, OPTIONS, Tiling(tile=32, overlap=8))], progress=notes,
-        stop=lambda: next(asked, True), task=notes.task("tiles"),
-    )  # fmt: skip
-    assert [each.failure for each in running] == ["interrupted"]
+    share = UpscaleShare(items, OPTIONS, Tiling(tile=32, overlap=8))
+    progress = RelayedProgress(lambda event: None, lambda: True)
+    ended = attempt(upscale_unit, share, HERE, progress, lambda: True)
+    assert ended == (None, "interrupted")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
