@@ -48,6 +48,7 @@ from srcli.training.steps import StepContext
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from srcli.data.training_set import Pairs, TrainingSet
     from srcli.layers.network import Network
     from srcli.training.steps import Numerics
 
@@ -209,7 +210,8 @@ class _TrainingRun:
         with ExitStack() as held:
             # The folder is looked at while it is locked: nobody changes it any more.
             self.team.on_rank_zero(lambda: held.enter_context(self.folder.locked()))
-            trainer = self._prepare(stop)
+            resumes = self.team.on_rank_zero(lambda: self.folder.check(resume=options.resume))
+            trainer = self._prepare(stop, resumes=resumes)
             try:
                 return self._train(trainer)
             except OSError as error:
@@ -231,26 +233,11 @@ class _TrainingRun:
         if self.team.rank == 0 and options.tensorboard is not None:
             self.writers.append(EventFiles(options.tensorboard))
 
-    def _prepare(self, stop: Callable[[], bool]) -> Trainer:
+    def _prepare(self, stop: Callable[[], bool], *, resumes: bool) -> Trainer:
         options, team = self.options, self.team
-        resumes = team.on_rank_zero(lambda: self.folder.check(resume=options.resume))
-        # Built before the pictures are read: a wrong option of the network shows at once.
-        numerics, network = team.on_all_ranks(partial(self._network, resumes=resumes))
-        load = partial(
-            load_data,
-            options,
-            options.scale,
-            self.recipe.degradation,
-            self.progress,
-            folder=cache_folder(),
-            processes=team.local_size,
-        )
-        data = team.on_all_ranks(load)
+        load = partial(self._load, resumes=resumes)
+        numerics, network, data, sets = team.on_all_ranks(load)
         require_same(team, "--data", data.digest)
-        read = partial(
-            validation_sets, data.held_out, options.validate, options.scale, self.progress
-        )
-        sets = team.on_all_ranks(read)
         require_same(team, "--validate", "/".join(pairs.digest for pairs in sets.values()))
         record = RunRecord(
             recipe_name=options.recipe_name,
@@ -311,7 +298,8 @@ class _TrainingRun:
 
         return team.on_all_ranks(make_trainer)
 
-    def _network(self, *, resumes: bool) -> tuple[Numerics, Network]:
+    def _load(self, *, resumes: bool) -> tuple[Numerics, Network, TrainingSet, Mapping[str, Pairs]]:
+        """Build the network, and then read pictures: a wrong option of it shows at once."""
         options = self.options
         numerics = choose_numerics(
             options.device,
@@ -326,7 +314,16 @@ class _TrainingRun:
         # Weights of rank 0 go to all before the first iteration.
         if options.init is not None and not resumes and self.team.rank == 0:
             load_initial_weights(network, options.init, self.progress)
-        return numerics, numerics.placed(network)
+        data = load_data(
+            options,
+            options.scale,
+            self.recipe.degradation,
+            self.progress,
+            folder=cache_folder(),
+            processes=self.team.local_size,
+        )
+        sets = validation_sets(data.held_out, options.validate, options.scale, self.progress)
+        return numerics, numerics.placed(network), data, sets
 
     def _store(self, record: RunRecord, *, resumes: bool) -> str | None:
         """Store recipe and settings, or compare them when resuming; return the budget."""
