@@ -151,11 +151,17 @@ class SupervisedStep:
     """True if validation decides which weights are the best; else the last ones are."""
 
     def __init__(self, stage: Stage, context: StepContext) -> None:
+        network, edge = context.network, stage.edge(context.network.scale)
+        if network.padded(edge) != edge:
+            raise RecipeError(
+                f"patches of {edge} pixels: this network takes sides that divide by "
+                f"{network.multiple_of}, from {network.minimum} on; set stages.0.patch"
+            )
         self.stage = stage
         self.numerics = context.numerics
         self.team = context.team
         self.losses = WeightedLoss(stage.losses).to(self.numerics.device)
-        self.optimizer = make_optimizer(context.network, stage.optimizer)
+        self.optimizer = make_optimizer(network, stage.optimizer)
         self._forward = context.forward
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.engines import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import CRISP_MODEL, PHOTO_MODEL, shipped_scales, weights_path
+from srcli.recipes.code import split_code
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 
@@ -165,7 +166,10 @@ class UpscaleOptions:
     def made_by(self, source: str = "", model: str = "", *, photograph: bool = False) -> Provenance:
         """Return what outputs say of the software, model, options and input that make them."""
         model = model or self.model
-        file = weights_path(model, self.scale) if model in MODELS else Path(model)
+        code, weights = split_code(model)
+        file = Path(weights or code.rpartition(":")[0])
+        if model in MODELS:
+            file = weights_path(model, self.scale)
         return Provenance(
             version=srcli.__version__,
             model=model if model in MODELS else file.name,
