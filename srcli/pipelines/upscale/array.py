@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 
 import numpy as np
 from PIL import Image
@@ -27,33 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
-_DEEP = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
-"""PIL's modes of 16 bits."""
-
-
-class _Options(TypedDict, total=False):
-    tile: int | None
-    overlap: int | None
-    tta: bool
-    back_project: bool
-    strength: float
-    device: str
-    precision: Precision
-    value_range: int | None
-    progress: bool | Callable[[float], object]
 
 
 @overload
-def upscale(
-    picture: Picture, model: str = ..., scale: int | None = ..., **options: Unpack[_Options]
-) -> Picture: ...
+def upscale(picture: Picture, *args: Any, **options: Any) -> Picture: ...  # noqa: ANN401 - as below
 @overload
-def upscale(
-    picture: str | os.PathLike[str],
-    model: str = ...,
-    scale: int | None = ...,
-    **options: Unpack[_Options],
-) -> Image.Image: ...
+def upscale(picture: str | os.PathLike[str], *args: Any, **options: Any) -> Image.Image: ...  # noqa: ANN401
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
     model: str = "g-idrn",
@@ -232,7 +211,7 @@ def _array_of(image: Image.Image) -> NDArray[Any]:
     """Return the pixels of an image of any mode, with transparency of any form as alpha."""
     if image.mode == "F":
         return np.asarray(image)[:, :, None]
-    if image.mode not in _DEEP:
+    if image.mode[0] != "I":  # of 16 bits
         try:
             pixels, alpha = pixels_of(image)
         except (TypeError, ValueError) as error:

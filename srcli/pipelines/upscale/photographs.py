@@ -206,14 +206,24 @@ class PhotographRun:
         """
         animations: list[tuple[Item, Picture]] = []
         rasters: list[Item] = []
+        if asked := ", ".join(self.options.raster.asked_for):
+            asked = (
+                f"photographs are upscaled without {asked}, which apply to rasters; a photograph "
+                "that is named itself is upscaled as a raster"
+            )
 
         def stills() -> Iterator[tuple[Item, Picture]]:
+            nonlocal asked
             for item in items:
                 with self.reporter.guard(item):
                     picture = open_photograph(item, self.options)
                     if picture is None:
                         rasters.append(item)
-                    elif is_kept(picture, item.format):
+                        continue
+                    if asked:
+                        self.reporter.progress.warn(asked)
+                        asked = ""
+                    if is_kept(picture, item.format):
                         animations.append((item, picture))
                     else:
                         yield item, picture

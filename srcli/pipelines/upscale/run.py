@@ -12,7 +12,7 @@ from srcli.imaging.writing import is_kept
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.inputs import find_due, is_photograph, open_photograph
+from srcli.pipelines.upscale.inputs import find_due, open_photograph
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import check_output
@@ -85,7 +85,11 @@ def upscale_files(
             for note in pool.network.notes:
                 reporter.progress.message(note)
             tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
-            _begin(items, options, reporter)
+            try:  # what cannot be written is told before minutes are spent on it
+                items[0].make_folder()
+            except PictureError as error:
+                raise UsageError(str(error)) from error
+            reporter.open(len(items))
             if executor is None:
                 upscale_here(UpscaleShare(items, options, tiling), pool, reporter)
             else:
@@ -93,23 +97,6 @@ def upscale_files(
     finally:
         reporter.close()
     return reporter.summary
-
-
-def _begin(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
-    """Make the first folder, and tell of photographs to which raster options do not apply."""
-    try:  # what cannot be written is told before minutes are spent on it
-        items[0].make_folder()
-    except PictureError as error:
-        raise UsageError(str(error)) from error
-    reporter.open(len(items))
-    asked = options.raster.asked_for
-    count = sum(is_photograph(item, options) for item in items) if asked else 0
-    if count:
-        who = "1 photograph is" if count == 1 else f"{count} photographs are"
-        reporter.progress.message(
-            f"{who} upscaled without {', '.join(asked)}, which apply to rasters; a photograph "
-            "that is named itself is upscaled as a raster"
-        )
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
