@@ -72,8 +72,8 @@ def select_data(arguments: argparse.Namespace) -> DataSelection:
     """Name the training data and its held-out photographs, as `srx train` does."""
     if not arguments.held_out:
         raise SystemExit("--held-out: give the training data, or --force")
-    named, listed = held_out_names(tuple(arguments.hold_out))
-    return DataSelection(data=tuple(arguments.held_out), hold_out=named, hold_out_listed=listed)
+    named = held_out_names(tuple(arguments.hold_out))
+    return DataSelection(data=tuple(arguments.held_out), hold_out=named)
 
 
 def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, selection: DataSelection) -> float:

@@ -186,11 +186,9 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     ablations = select_ablations(given["names"])
     workers = pick(given, "processes", "threads")
     executor, device = choose_executor(given["device"], given["executor"], **workers, fresh=True)
-    named, listed = held_out_names(given["hold_out"])
     options = AblateOptions(
         **pick(given, "data", "budget", "overrides", "seeds", "precision", "out"),
-        hold_out=named,
-        hold_out_listed=listed,
+        hold_out=held_out_names(given["hold_out"]),
         train=not given["no_train"],
         sets=given["sets"] or None,
         threads=given["threads"] or 0,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import is_replaceable
-from srcli.errors import DataError, UsageError
+from srcli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ SHARED = """
   -s, --scale [2|3|4]... -> scales
       Scale factor; repeatable. [default: 4, or that of a weights file]
   --data PATH...                Folder, zip or picture to train on; repeatable.
-  --hold-out NAME|FILE...       Photograph to validate on, a file of names, or none; repeatable.
+  --hold-out NAME...            Photograph to validate on, or none; repeatable.
   --device, --devices auto|cpu|cuda|cuda:N|mps|all = auto -> device
       Where to compute; cuda:0,cuda:1 or all use several GPUs.
   --executor local|ray|ray://HOST:PORT = local
@@ -231,24 +231,8 @@ def _obstacle(file: Path) -> str:
         return error.strerror or str(error)
 
 
-def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Return the names that ``--hold-out`` gives, and those that its files list.
-
-    The former are None if the option was not given, and empty for ``none``.
-    """
-    if "none" in values:
-        if len(values) > 1:
-            raise UsageError("--hold-out none: give it alone")
-        return (), ()
-    files = [value for value in values if Path(value).is_file()]
-    names = tuple(value for value in values if value not in files)
-    listed: list[str] = []
-    for file in files:
-        try:
-            lines = Path(file).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise DataError(f"--hold-out {file}: not a text file of names ({error})") from error
-        listed += filter(None, map(str.strip, lines))
-    if files and not names and not listed:
-        raise UsageError("--hold-out: the file names no photograph")
-    return names if values else None, tuple(listed)
+def held_out_names(values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the names that ``--hold-out`` gives: None without the option, empty for ``none``."""
+    if "none" in values and len(values) > 1:
+        raise UsageError("--hold-out none: give it alone")
+    return () if "none" in values else values or None

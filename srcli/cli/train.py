@@ -120,7 +120,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         click.echo(json.dumps(plain_recipe(recipe), indent=2))
         return int(ExitCode.OK)
     given["scale"], given["threads"] = given["scale"] or 0, given["threads"] or 0
-    given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
+    given["hold_out"] = held_out_names(given["hold_out"])
     given["overrides"] = changes
 
     from srcli.pipelines.train import run
@@ -160,8 +160,6 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     if split_code(given["recipe"] or "")[0]:  # code that the stored recipe names, too
         allow_code(given["recipe"])
         names.discard("recipe")
-    if "hold_out" in names:
-        names.add("hold_out_listed")
     if given["overrides"]:
         names.add("overrides")
     return {name: given[name] for name in names - {"resume"}}
