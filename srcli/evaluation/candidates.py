@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from srcli.inference.engine import TorchEngine
 
     Array = NDArray[Any]
 
@@ -45,6 +42,8 @@ class NetworkCandidate:
                 f"--chain {self.chain.name} feeds Y alone, and {self.label} takes RGB; "
                 "it is for bicubic and for networks on Y"
             )
+        network = as_gray_network(self.network) if self.chain.luma_only else self.network
+        self._engine = make_engine(network, self.options, whole_pictures=self.tile is None)
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""
@@ -57,11 +56,6 @@ class NetworkCandidate:
         output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
         seconds = time.perf_counter() - start
         return self.chain.to_uint8(output, gray=pair.gray), seconds
-
-    @cached_property
-    def _engine(self) -> TorchEngine:
-        network = as_gray_network(self.network) if self.chain.luma_only else self.network
-        return make_engine(network, self.options, whole_pictures=self.tile is None)
 
 
 class FolderCandidate:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -149,8 +148,7 @@ def run_ablations(
     here = SerialExecutor(Place(device=options.device, threads=options.threads))
     executor = executor or here
     place = executor if isinstance(executor, RayExecutor) else here
-    asked = [SimpleNamespace(label="", precision=options.precision)]
-    (described,) = place.run(_describe_place, asked, progress=Progress())
+    (described,) = place.run(_describe_place, [options.precision], progress=Progress())
     if described.result is None:
         raise UsageError(f"--executor: {described.failure}")
     machine = {"processes": executor.slots, **described.result}
@@ -324,13 +322,13 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _describe_place(
-    unit: SimpleNamespace, place: Place, progress: Progress, stop: Callable[[], bool]
+    asked: Precision, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of a place where units are run."""
     device = choose_device(place.device)
     with threads(place.threads or None):
         machine = describe_machine(device)
-    precision = resolve_precision(unit.precision, device)
+    precision = resolve_precision(asked, device)
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
