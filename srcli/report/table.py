@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from srcli.recipes.published import PublishedRow
 
 Cell = str | float | None
-"""Text is printed as it is, a number in the digits of its column, None as a dash."""
+"""Printed as it is, None as a dash."""
 NOTHING = "–"
 """Stands where there is no value."""
 UNITS = ("", "K", "M", "G", "T")
@@ -36,23 +36,13 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 @dataclass(frozen=True)
 class Column:
-    """Heading and format of a column."""
+    """Heading of a column, and how its cells stand."""
 
     heading: str
     kind: Literal["text", "number"] = "number"
     """Text is left-aligned, numbers right-aligned."""
-    digits: int | None = None
-    """Digits behind the point; None prints numbers as Python does."""
     wrap: bool | None = None
     """Let a terminal break long cells; by default text only."""
-
-    def text(self, cell: Cell) -> str:
-        """Return a cell as it is printed."""
-        if isinstance(cell, str):
-            return cell
-        if self.digits is None and cell is not None:
-            return str(cell)
-        return number(cell, self.digits or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +78,9 @@ class Table:
 
     def cells(self, row: Row) -> list[tuple[Column, str]]:
         """Return the cells of a row as they are printed, each with its column."""
-        return [(c, c.text(cell)) for c, cell in zip(self.columns, row.cells, strict=True)]
+        cells = (NOTHING if cell is None else cell for cell in row.cells)
+        texts = (cell if isinstance(cell, str) else str(cell) for cell in cells)  # maybe markup
+        return list(zip(self.columns, texts, strict=True))
 
     def groups(self) -> dict[str, list[Row]]:
         """Return the rows by group."""

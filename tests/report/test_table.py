@@ -35,19 +35,16 @@ def test_numbers_are_printed_in_their_digits():
     assert (decimals([32.2, 32.25]), decimals([4096, 21]), decimals([], 2)) == (2, 0, 2)
 
 
-def test_cells_are_printed_as_their_columns_say():
-    columns = (Column("a", "text"), Column("b", digits=1), Column("c"))
-    row = Row(cells=("x", 0.25, 7))
-    table = Table(columns=columns, rows=(row,))
-    assert [text for _, text in table.cells(row)] == ["x", "0.2", "7"]
-    assert [text for _, text in table.cells(Row(cells=("x", math.nan, None)))] == ["x", "–", "–"]
+def test_cells_without_a_value_are_dashes():
+    table = Table(columns=(Column("a", "text"), Column("b"), Column("c")), rows=())
+    assert [text for _, text in table.cells(Row(cells=("x", 7, None)))] == ["x", "7", "–"]
 
 
 TABLE = Table(
     group_heading="set",
-    columns=(Column("model", "text"), Column("dB", digits=2), Column("verdict", "text")),
+    columns=(Column("model", "text"), Column("dB"), Column("verdict", "text")),
     rows=(
-        Row(cells=("a|b", 31.005, "base"), group="<Set>", best=frozenset({"dB"})),
+        Row(cells=("a|b", "31.00", "base"), group="<Set>", best=frozenset({"dB"})),
         Row(cells=("c", None, "better"), group="<Set>", source="a paper"),
     ),
 )

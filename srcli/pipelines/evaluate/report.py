@@ -15,7 +15,6 @@ from srcli.recipes.published import name_key
 from srcli.report.page import image_uri, render_page
 from srcli.report.table import (
     NOTHING,
-    Column,
     Row,
     Table,
     best_of,
@@ -27,19 +26,17 @@ from srcli.report.table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.crops import Comparison
     from srcli.recipes.published import PublishedRow
-    from srcli.report.table import Cell
 
     Values = dict[str, Any]
     """For a template."""
 
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 """Of printed values, where the rows at hand happen to end on a zero."""
-MODEL = Column("model", kind="text")
 
 
 def score_table(evaluation: Evaluation, scale: int) -> Table:
@@ -47,9 +44,8 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
 
     Published rows of another protocol are marked as not comparable. A model that no picture of a
     set was measured with has a row of dashes. Only means over all pictures of a set can be its
-    best. Seconds stand in the last column where any were taken.
+    best.
     """
-    timed = any(mean.seconds is not None for mean in evaluation.means(scale))
     rows: list[Row] = []
     for dataset in evaluation.sets(scale):
         means = {mean.model: mean for mean in evaluation.means(scale, dataset)}
@@ -65,20 +61,19 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
             mean = means.get(model)
             values = mean.values if mean else {}
             count = f"{mean.pictures if mean else 0} of {evaluation.sizes[scale, dataset]}"
-            cells: list[Cell] = [model, count, *map(values.get, evaluation.metrics)]
-            cells += [mean.seconds if mean else None] * timed
+            seconds = number(mean.seconds if mean else None, 3)
+            cells = (model, count, *_texts(evaluation, values), seconds)
             marked = frozenset(METRICS[name].heading for name in best if model in best[name])
-            rows.append(Row(cells=tuple(cells), group=dataset, best=marked))
+            rows.append(Row(cells=cells, group=dataset, best=marked))
         rows += [
-            _published_row(evaluation, row, timed=timed)
+            _published_row(evaluation, row)
             for row in evaluation.published
             if (row.scale, row.dataset) == (scale, dataset)
         ]
-    seconds = [Column("s/picture", digits=3)] * timed
     return Table(
         title=f"x{scale}",
         group_heading="set",
-        columns=(MODEL, Column("pictures"), *_metric_columns(evaluation), *seconds),
+        columns=columns_of(("model",), ("pictures", *_headings(evaluation), "s/picture")),
         rows=tuple(rows),
         notes=tuple(
             f"{mean.model} is below bicubic interpolation on {mean.dataset}, "
@@ -122,7 +117,7 @@ def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Values] = 
     rows: list[Row] = []
 
     def add(group: str, model: str, values: dict[str, float]) -> None:
-        cells = (model, *map(values.get, evaluation.metrics))
+        cells = (model, *_texts(evaluation, values))
         rows.append(Row(cells=cells, group=links.get(group, group)))
 
     for dataset in evaluation.sets(scale):
@@ -133,7 +128,7 @@ def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Values] = 
     return Table(
         title=f"x{scale}, pictures",
         group_heading="picture",
-        columns=(MODEL, *_metric_columns(evaluation)),
+        columns=columns_of(("model",), _headings(evaluation)),
         rows=tuple(rows),
     )
 
@@ -155,13 +150,16 @@ def evaluation_report(evaluation: Evaluation, *, full: bool = True) -> Iterator[
         yield f"Not measured: {failure_line(failure)}: {failure.reason}"
 
 
-def _metric_columns(evaluation: Evaluation) -> list[Column]:
-    """Return a column for each metric, in its digits."""
-    found = [METRICS[name] for name in evaluation.metrics]
-    return [Column(metric.heading, digits=metric.digits) for metric in found]
+def _headings(evaluation: Evaluation) -> list[str]:
+    return [METRICS[name].heading for name in evaluation.metrics]
 
 
-def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) -> Row:
+def _texts(evaluation: Evaluation, values: Mapping[str, float]) -> list[str]:
+    """Return a value of each metric in its digits."""
+    return [number(values.get(name), METRICS[name].digits) for name in evaluation.metrics]
+
+
+def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
     metrics = []
     for name in evaluation.metrics:
         # 32.2 was printed 32.20: a source has the digits of its longest value.
@@ -181,7 +179,7 @@ def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) ->
         option = "chain" if row.preset == LUMA_FLOAT.name else "protocol"
         hint = f"comparable by --{option} {row.preset}" if row.preset else ""
     return Row(
-        cells=(f"{row.method} ({same})" if same else row.method, kind, *metrics) + (None,) * timed,
+        cells=(f"{row.method} ({same})" if same else row.method, kind, *metrics, None),
         group=row.dataset,
         source="; ".join(filter(None, (row.source, protocol, hint, row.note))),
     )

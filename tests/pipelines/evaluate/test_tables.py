@@ -32,14 +32,6 @@ def read(text):
     return tables
 
 
-def test_without_times_there_is_no_column_of_them(written):
-    untimed = replace(written, scores=[replace(s, seconds=None) for s in written.scores])
-    assert tables.score_table(written, 4).headings[-1] == "s/picture"
-    table = tables.score_table(untimed, 4)
-    assert table.headings == ("model", "pictures", "PSNR dB", "SSIM")
-    assert {len(row.cells) for row in table.rows} == {4}
-
-
 def test_a_scale_shows_its_own_rows_only(written):
     other = replace(written, scales=(2, 4), sizes={**written.sizes, (2, "Photos"): 1})
     assert [row.cells[0] for row in tables.score_table(other, 2).rows][-1] == "ELSEWHERE"
