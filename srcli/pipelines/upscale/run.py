@@ -16,7 +16,7 @@ from srcli.pipelines.upscale.inputs import find_due, open_photograph
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import check_output
-from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
+from srcli.pipelines.upscale.reporter import Reporter, Summary
 from srcli.pipelines.upscale.workers import UpscaleShare, open_job, upscale_by_workers, upscale_here
 from srcli.ports.progress import Progress
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
+    from srcli.pipelines.upscale.reporter import FileReport
 
 
 def upscale_files(
@@ -122,13 +123,4 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 depth = (picture.channels + picture.has_alpha) * picture.bits // 8
                 frames = picture.frames if is_kept(picture, item.format) else 1
                 disk = size[0] * size[1] * depth * frames
-            reporter.record(
-                FileReport(
-                    item.source,
-                    item.target,
-                    size=size,
-                    bytes=disk,
-                    warnings=warnings,
-                    details=details,
-                )
-            )
+            reporter.add(item, size=size, bytes=disk, warnings=warnings, details=details)
