@@ -460,10 +460,9 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
             _write_vrt(small, trial)
             copy_file(small, copy, trial)
             check_shape(copy, target, trial)
-        except gdal_errors() as error:
-            failure = reason_of(error)
-        except (ValueError, OSError) as error:
-            failure = [str(error), *(each[2] for each in map(_SIGNALLED.search, words) if each)][-1]
+        except gdal_errors(ValueError, OSError) as error:
+            signalled = [found[2] for found in map(_SIGNALLED.search, words) if found]
+            failure = (signalled or [reason_of(error)])[-1]
     for text in words:
         if any(complaint in text for complaint in _COMPLAINTS):
             raise UsageError(

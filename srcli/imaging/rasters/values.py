@@ -118,11 +118,8 @@ def choose_bands(
 
     The modes ``yes`` and ``no`` decide for all bands.
     """
-    count = len(info.bands)
-    wanted = range(1, count + 1) if bands is None else bands
-    # numbers that are no bands are refused by choose_layout
-    known = {band: info.bands[band - 1] for band in wanted if 0 < band <= count}
-    kept = [band for band, one in known.items() if one.interpretation != "alpha"]
+    known = {n: band for n, band in enumerate(info.bands, 1) if bands is None or n in bands}
+    kept = [number for number, band in known.items() if band.interpretation != "alpha"]
     if mode != "auto":
         return choose_layout(info, bands=bands, rgb=rgb, classes=kept if mode == "yes" else ())
     floats = {band for band in kept if known[band].dtype.startswith("float")}

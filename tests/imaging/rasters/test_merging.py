@@ -172,15 +172,6 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
         assert file.tags().get("AREA_OR_POINT", point) == point  # PNG has none
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_alpha_of_a_file_is_kept(save, tmp_path, noise, dtype, copy):
-    pixels = noise((40, 50, 4), dtype)
-    pixels[:, :, 3] = np.maximum(pixels[:, :, 3], 1)
-    copy(save("in.tif", pixels, photometric="RGB", alpha="yes"), tmp_path / "out.tif")
-    with rasterio.open(tmp_path / "out.tif") as file:
-        np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
-
-
 @pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 65_535)])
 def test_a_mask_becomes_alpha_in_png(save, tmp_path, noise, dtype, opaque, copy):
     mask = noise((40, 50)) > 99
