@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import conv, convs, damp
+from srcli.layers.blocks import conv, convs
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
-from srcli.layers.resize import CORNERS, BicubicEnlargement, carry_by_corners
+from srcli.layers.resize import CORNERS, carry_by_corners
 
 
 class AttentiveGenerator(Network):
@@ -20,7 +20,6 @@ class AttentiveGenerator(Network):
     Args:
         channels: Channels C of all feature maps.
         steps: Time steps T of the attention; 0 leaves attention out.
-        start: Value of the map A_0 before the first step.
         rdb: Blocks of a time step: residual dense ones, or plain convolutions of about their size.
         num_rdb: How many of them a time step has.
         growth: Channels that each convolution of a dense block adds.
@@ -29,8 +28,6 @@ class AttentiveGenerator(Network):
         mapping_input: What the mapping reads: the picture's features beside the last map, or the
             state of the attention's recurrent unit, as the paper's equations 7 and 8 have it to
             the letter; the picture's features are used where there is no attention.
-        image_skip: Add the bicubic enlargement of the input to the output; the published model
-            makes the whole picture itself.
     """
 
     edge = 4
@@ -41,14 +38,12 @@ class AttentiveGenerator(Network):
         scale: int = 4,
         channels: int = 64,
         steps: int = 4,
-        start: float = 0.5,
         rdb: Literal["dense", "plain"] = "dense",
         num_rdb: int = 3,
         growth: int = 32,
         rdb_depth: int = 4,
         mapping_depth: int = 8,
         mapping_input: Literal["map", "state"] = "map",
-        image_skip: bool = False,
     ) -> None:
         super().__init__(scale)
         if steps < 0 or mapping_depth < 1:
@@ -57,7 +52,6 @@ class AttentiveGenerator(Network):
                 f"got {steps} and {mapping_depth}"
             )
         self.num_maps = steps
-        self.start = start
         self.mapping_input = mapping_input
 
         def block() -> nn.Module:
@@ -71,7 +65,6 @@ class AttentiveGenerator(Network):
         inputs = channels + 1 if steps and mapping_input == "map" else channels
         self.mapping = convs([(inputs, channels), *[(channels, channels)] * (mapping_depth - 1)])
         self.up = conv(channels, 3 * scale * scale)
-        self.skip = BicubicEnlargement(scale=scale) if image_skip else None
 
     def _enlarge(self, x: Tensor) -> Tensor:
         return self.attend(x)[0]
@@ -84,7 +77,7 @@ class AttentiveGenerator(Network):
         self.check_input(x)
         features: Tensor = self.shallow(convolve(self.head, x, slope=0.0))
         state: Tensor | None = None
-        maps = [torch.full_like(features[:, :1], self.start)]
+        maps = [torch.full_like(features[:, :1], 0.5)]  # A_0
         if self.attention is not None:
             for _ in range(self.num_maps):
                 found, state = self.attention(features, maps[-1], state)
@@ -95,10 +88,7 @@ class AttentiveGenerator(Network):
             mapped = torch.cat([features, maps[-1]], dim=1) if by_map else state
         for layer in self.mapping:
             mapped = convolve(layer, mapped, slope=0.0)
-        out = F.pixel_shuffle(self.up(mapped + features), self.scale)
-        if self.skip is not None:
-            out = out.float() + self.skip(x)
-        return out, maps[1:]
+        return F.pixel_shuffle(self.up(mapped + features), self.scale), maps[1:]
 
     def for_inference(self) -> Self:
         """Return the network without the products of the first step's state, which is zero."""
@@ -111,12 +101,9 @@ class AttentiveGenerator(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        ``deep_gain`` is the factor on the initial weights of what is added to that. Without the
-        image skip, fewer than twelve channels have no such start (ModelError).
+        ``deep_gain`` is the factor on the initial weights of what is added to that. Fewer than
+        twelve channels have no such start (ModelError).
         """
-        if self.skip is not None:
-            damp(self.up, deep_gain)
-            return
         self.up.weight[:, : 3 * len(CORNERS)] = 0
         carriers = range(carry_by_corners(self.head, self.up, self.scale, gain=deep_gain))
         last = self.mapping[-1]

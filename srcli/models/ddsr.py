@@ -26,8 +26,6 @@ class DDSR(Network):
         depth: Convolutions after the transposed one, the last included (6, 12, 18).
         deconv_kernel: Edge of the transposed convolution's kernel (3, 5, 7).
         residual: Add F1 to the mapping's output.
-        slope: Start value of the PReLUs' slopes, one a channel.
-        last_std: Standard deviation of the last convolution's first weights; 0 takes He's.
     """
 
     colour = "y"
@@ -41,8 +39,6 @@ class DDSR(Network):
         channels: int = 64,
         deconv_kernel: int = 3,
         residual: bool = True,
-        slope: float = 0.25,
-        last_std: float = 1e-3,
     ) -> None:
         super().__init__(scale)
         if depth < 2:
@@ -52,13 +48,13 @@ class DDSR(Network):
         self.up = nn.ConvTranspose2d(
             1, channels, deconv_kernel, stride=scale, padding=padding, output_padding=extra
         )
-        self.act = nn.PReLU(channels, init=slope)
+        self.act = nn.PReLU(channels)
         layers: list[nn.Module] = []
         for _ in range(depth - 1):
-            layers += [conv(channels, channels), nn.PReLU(channels, init=slope)]
+            layers += [conv(channels, channels), nn.PReLU(channels)]
         self.body = nn.Sequential(*layers)
         self.last = conv(channels, 1)
-        self._initialise(slope, last_std)
+        self._initialise()
 
     def _enlarge(self, x: Tensor) -> Tensor:
         # What carries the picture past the mapping is kept exact: half precision would cost it
@@ -71,9 +67,12 @@ class DDSR(Network):
             return out
 
     @torch.no_grad()
-    def _initialise(self, slope: float, last_std: float) -> None:
-        """He's normal distribution for PReLU (He et al. 2015); biases are zero."""
-        gain = math.sqrt(2.0 / (1.0 + slope * slope))
+    def _initialise(self) -> None:
+        """He's normal distribution for PReLU (He et al. 2015); biases are zero.
+
+        The last convolution's weights have a standard deviation of 0.001.
+        """
+        gain = math.sqrt(2.0 / (1.0 + 0.25**2))  # of PReLUs whose slopes begin at 0.25
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 inputs = float(module.weight[0].numel())
@@ -83,8 +82,7 @@ class DDSR(Network):
                 module.weight.normal_(0.0, gain / math.sqrt(inputs))
                 assert module.bias is not None
                 module.bias.zero_()
-        if last_std:
-            self.last.weight.normal_(0.0, last_std)
+        self.last.weight.normal_(0.0, 1e-3)
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:

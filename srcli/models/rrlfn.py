@@ -22,8 +22,7 @@ class RRLFN(TrainedWithBranches):
 
     Args:
         esa_channels: Channels inside the attention of a block.
-        act: Activation; RLFN has ``lrelu``.
-        slope: Negative slope of ``lrelu``.
+        act: Activation; RLFN has ``lrelu``, of a negative slope of 0.05.
         pointwise_branch: A 1x1 convolution beside every 3x3 one of the blocks.
         identity_branch: The unchanged input beside them.
         bn: Batch normalisation in every branch.
@@ -41,7 +40,6 @@ class RRLFN(TrainedWithBranches):
         num_blocks: int = 6,
         esa_channels: int = 16,
         act: Literal["relu", "lrelu"] = "relu",
-        slope: float = 0.05,
         pointwise_branch: bool = True,
         identity_branch: bool = False,
         bn: bool = False,
@@ -62,7 +60,7 @@ class RRLFN(TrainedWithBranches):
                 [unit() for _ in range(3)],
                 channels=channels,
                 esa_channels=esa_channels,
-                slope=slope if act == "lrelu" else 0.0,
+                slope=0.05 if act == "lrelu" else 0.0,
             )
 
         self.head = conv(3, channels)

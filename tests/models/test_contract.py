@@ -112,10 +112,9 @@ CASES = {
             "rdb_depth": 2,
             "mapping_depth": 2,
         },
-        variants=({"steps": 0}, {"steps": 1}, {"rdb": "plain"}, {"image_skip": True}),
+        variants=({"steps": 0}, {"steps": 1}, {"rdb": "plain"}),
         others=(
             ({"steps": 1}, {4: 1_046_385}),  # the steps share their weights
-            ({"image_skip": True}, {4: 1_046_385}),
             ({"steps": 0}, {4: 1_046_385 - 683_969 - 64 * 9}),
             ({"rdb": "plain"}, {4: 1_046_385 + 3 * (147_712 - 141_504)}),
             ({"mapping_input": "state"}, {4: 1_046_385 - 64 * 9}),

@@ -113,10 +113,6 @@ def test_a_bicubic_start_that_does_not_fit_is_refused(name, options, words):
         small(name, **options).start_from_bicubic()
 
 
-def test_a_bicubic_start_beside_the_network_has_no_need_of_channels():
-    small("attentive-gan", channels=8, image_skip=True).start_from_bicubic()
-
-
 def test_small_pictures_are_continued_by_their_outermost_pixels():
     network = small("rrlfn")
     x = torch.rand(1, 3, 4, 6)
@@ -150,7 +146,7 @@ def test_half_precision_keeps_what_passes_the_mapping_exact():
     torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("options", [{}, {"steps": 0}, {"image_skip": True}])
+@pytest.mark.parametrize("options", [{}, {"steps": 0}])
 def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
     network = small("attentive-gan", **options).train()
     network.start_from_bicubic()
