@@ -208,7 +208,7 @@ def _is_folder(model: str) -> bool:
     return model not in MODELS and Path(model).is_dir()
 
 
-def measure(metric: str, sr: Array, pair: Pair, options: EvalOptions, scale: int) -> float:
+def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str) -> float:
     """Return a metric of (H, W, 3) uint8 of the HR picture's size.
 
     ``bicubic`` is the PSNR of bicubic interpolation instead.
@@ -325,7 +325,7 @@ class Scoring:
             return own
         names = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
         for model, sr in [*own.sr.items()]:
-            score = partial(measure, sr=sr, pair=own.pair, options=self.options, scale=self.scale)
+            score = partial(measure, own.pair, self.options, self.scale, sr)
             found = pool.map(score, names)
             scores: list[float] | None = own.attempt(partial(list, found), model, self.progress)
             if scores is None:
