@@ -115,16 +115,18 @@ class PackedConv2d(nn.Conv2d):
 def pack_convolutions(network: nn.Module) -> bool:
     """Let a network infer by ``PackedConv2d``; False where PyTorch was built without oneDNN.
 
-    Activations that follow convolutions within ``nn.Sequential`` become a part of them.
+    Activations that follow convolutions within ``nn.Sequential`` become a part of them, but not in
+    code of others, which may use the layers of one in other ways.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     for module in list(network.modules()):
-        if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+        numbers = isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple)  # not "same"
+        if type(module) is nn.Conv2d and numbers and module.padding_mode == "zeros":
             module.__class__ = PackedConv2d
             module.slope, module.packed = None, {}  # type: ignore[assignment]
     for module in network.modules():
-        if isinstance(module, nn.Sequential):
+        if isinstance(module, nn.Sequential) and not getattr(network, "reference", ""):
             for (_, layer), (name, act) in pairwise(list(module.named_children())):
                 if isinstance(layer, PackedConv2d) and isinstance(act, nn.ReLU | nn.LeakyReLU):
                     layer.slope = getattr(act, "negative_slope", 0.0)

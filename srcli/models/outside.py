@@ -89,6 +89,7 @@ class SpandrelNetwork(Network):
     """A network that spandrel built, described by an ``ImageModelDescriptor``; for inference."""
 
     edge = 4
+    reference = "spandrel"
 
     def __init__(self, descriptor: Any) -> None:  # noqa: ANN401 - of an optional library
         super().__init__()

@@ -26,6 +26,8 @@ def to_deployed(
     They are those of the deployed form, where it has another; else what was given: a state of the
     network as it is trained, and the options that it was built with.
     """
+    if network.reference:  # code of users has one form, and may not be copied while it is trained
+        return dict(tensors), dict(options)
     twin = copy.deepcopy(network)
     twin.load_state_dict(tensors)
     deployed = twin.deploy().state_dict()

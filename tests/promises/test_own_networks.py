@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from srcli import upscale
 from srcli.errors import ModelError
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
@@ -293,6 +294,39 @@ class Luma(Net):
         "not 3 times"
         in srx("upscale", "odd.png", "x.png", "-m", "unet.py:Net", "-s", 3, code=2).err
     )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+def test_layers_that_ours_do_not_have_are_trained_and_enlarge_as_they_stand(srx, astronaut):
+    Path("layers.py").write_text("""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, scale=2, rates=(0.1, 0.2)):
+        super().__init__()
+        self.rate = torch.linspace(*rates, 2)[1].item()  # no number on the meta device
+        conv = nn.Conv2d(3, 12, 3, padding="same")
+        self.body = nn.Sequential(conv, nn.ReLU(), nn.BatchNorm2d(12))
+        self.tied = nn.Conv2d(3, 12, 3, padding="same")
+        self.tied.weight = self.body[0].weight
+        self.last = nn.utils.weight_norm(nn.Conv2d(12, 12, 1))
+
+    def forward(self, x):
+        x.unflatten(2, (-1, 8)), x.unflatten(3, (-1, 8))
+        maps = [layer(x) for layer in (self.body[0], self.tied)]  # not what the ReLU makes of it
+        maps.append(F.dropout(self.body(x), self.rate, self.training))
+        return F.pixel_shuffle(self.last(sum(maps)), 2)
+""")
+    quick = ["--set", "stages.0.patch=8", "--set", "stages.0.batch=2"]
+    train(srx, "--budget", 3, *quick, "--hold-out", "0", network="layers.py:Net")
+    network = load_model("layers.py:Net@run/last.safetensors")
+    x = torch.from_numpy(astronaut[:64, :64]).movedim(2, 0)[None] / 255
+    with torch.inference_mode():
+        expected = (network(x)[0].movedim(0, 2).clamp(0, 1) * 255).round().numpy()
+    found = upscale(astronaut[:64, :64], "layers.py:Net@run/last.safetensors")
+    assert np.abs(found.astype(int) - expected)[8:-8, 8:-8].max() <= 1
 
 
 @pytest.fixture
