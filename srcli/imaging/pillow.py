@@ -300,24 +300,9 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
     return pixels, alpha
 
 
-def as_image(values: Array, *, padded: bool = False) -> Image.Image:
-    """Return pixels, (H, W, C) uint8 with C = 1, 3 or 4, as an image.
-
-    With ``padded``, RGB that is held in four bytes a pixel, as Pillow does, is not copied; the mode
-    is RGBX then, which not all formats take.
-    """
-    if values.shape[2] == 1:
-        return Image.fromarray(values[:, :, 0])
-    whole, (height, width) = values.base, values.shape[:2]
-    if (
-        padded
-        and isinstance(whole, np.ndarray)
-        and whole.shape == (height, width, 4)
-        and whole.strides == values.strides == (4 * width, 4, 1)
-        and whole.ctypes.data == values.ctypes.data
-    ):
-        return Image.frombuffer("RGBX", (width, height), whole, "raw", "RGBX", 0, 1)
-    return Image.fromarray(values)
+def as_image(values: Array) -> Image.Image:
+    """Return pixels, (H, W, C) uint8 with C = 1, 3 or 4, as an image."""
+    return Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
 
 
 def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:

@@ -96,23 +96,15 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
     libvips would write EXIF, but never as it was given.
     """
-    head: bytes | None = b""
 
-    def write(data: bytes) -> int:
-        """Replace all chunks between header and pixels by those of the metadata."""
-        nonlocal head
-        if head is None:
-            return stream.write(data)
-        head += data
-        start = head.find(b"IDAT") - 4
-        if start >= 0:
-            stream.write(head[:33] + _pack_metadata(metadata) + head[start:])
-            head = None
-        return len(data)
+    def edit(head: bytes) -> bytes:
+        """Put the chunks of the metadata behind the header instead of a resolution."""
+        rest = head[54:] if head[37:41] == b"pHYs" else head[33:]
+        return head[:33] + _pack_metadata(metadata) + rest
 
     # Of about the size and speed that Pillow has at level 1: more would cost seconds for 2 %.
     bits = values.dtype.itemsize * 8
-    vips.encode(stream, values, ".png", write, compression=4, filter="paeth", bitdepth=bits)
+    vips.encode(stream, values, ".png", edit, compression=4, filter="paeth", bitdepth=bits)
 
 
 def _pack_metadata(metadata: Metadata) -> bytes:

@@ -43,7 +43,7 @@ def encode(
     stream: IO[bytes],
     values: Array,
     suffix: str,
-    write: Callable[[bytes], int] | None = None,
+    edit: Callable[[bytes], bytes] | None = None,
     *,
     milliseconds: Sequence[int] = (),
     plays: int = 0,
@@ -53,8 +53,8 @@ def encode(
 
     Values are (H, W, C), uint8, uint16 or float32, with alpha last; of animations (N, H, W, 4)
     uint8, with the duration of each frame, perhaps mapped from a file: frames are compressed one by
-    one. The file is empty; for TIFF one that can be sought in and read. ``write`` is called instead
-    of its own. Options are those of libvips for the suffix: ``".png"``, ``".tif"`` or ``".gif"``.
+    one. The file is empty; for TIFF one that can be sought in and read. ``edit`` changes the bytes
+    at the start, up to some pixels. Options are those of libvips for the suffix.
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]
@@ -78,8 +78,11 @@ def encode(
         return run
 
     def put(data: bytes) -> int:
+        nonlocal edit
         release(values)
-        return (write or stream.write)(data)
+        stream.write(edit(bytes(data)) if edit else data)
+        edit = None
+        return len(data)
 
     target = vips.TargetCustom()
     target.on_write(guarded(put, -1))

@@ -36,8 +36,10 @@ _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _CONVERTED = 2**22  # pixels at once
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
-# Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
-_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
+# Bytes of a segment of JPEG, less the prefixes of EXIF, XMP and profiles.
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(_XMP_PREFIX)}
+_ICC_PIECE = 65_533 - 14
 
 
 class _File:
@@ -233,38 +235,55 @@ def _encode(
     if fmt in ("png", "tif"):
         (png if fmt == "png" else tiff).write(stream, values, metadata)
         return
-    known = FORMATS[fmt]
-    options = {
+    quality = quality or FORMATS[fmt].default_quality or LOSSLESS
+    if fmt == "jpg":
+        start = _segments(metadata)
+
+        def edit(head: bytes) -> bytes:
+            return head[:2] + start + head[2:]
+
+        vips.encode(stream, values, ".jpg", edit, Q=quality, subsample_mode="off")
+        return
+    options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block
-        for part in known.metadata
+        for part in FORMATS[fmt].metadata
         if (block := getattr(metadata, part)) is not None
     }
-    if fmt == "avif" and metadata.exif:
-        options["exif"] = _without_orientation(metadata.exif)
-    if max(options.get("dpi", (0.0,))) > _LARGEST_DPI:
+    if fmt == "bmp" and max(options.get("dpi", (0.0,))) > _LARGEST_DPI:
         del options["dpi"]
-    if known.default_quality is not None:
-        options["quality"] = known.default_quality if quality is None else quality
-    if fmt in ("jpg", "avif"):
-        options["subsampling"] = "4:4:4"
-    if fmt == "jpg":
-        _, comment, _ = png.texts_elsewhere(metadata.texts, fmt)
-        options["comment"] = comment.encode() or None
+    if fmt == "avif":
+        options |= {"quality": quality, "subsampling": "4:4:4"}
+        if metadata.exif:
+            options["exif"] = _without_orientation(metadata.exif)
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
-        options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
-    image, file = (
-        pillow.as_image(values, padded=fmt == "jpg"),
-        cast("IO[bytes]", _File(stream, values)),
-    )
+        options |= {"quality": quality, "exact": True, "lossless": quality == LOSSLESS}
+    image, file = pillow.as_image(values), cast("IO[bytes]", _File(stream, values))
     if metadata.colours is None or metadata.colours.cicp is None:
-        image.save(file, "JPEG" if fmt == "jpg" else fmt, **options, **more)
+        image.save(file, fmt, **options, **more)
         return
     image.save(encoded := io.BytesIO(), "AVIF", **options)
     # the encoder's primaries and transfer function give way to those of the picture
     head, mark, tail = encoded.getvalue().partition(b"colrnclx")
     points = struct.pack(">HH", *metadata.colours.cicp[:2])
     stream.writelines((head, mark, points, tail[4:]))
+
+
+def _segments(metadata: Metadata) -> bytes:
+    """Return the segments of a JPEG file that hold the metadata, which fit into them."""
+    unit, dpi = 0, [1, 1]
+    if metadata.dpi is not None and max(metadata.dpi) <= _LARGEST_DPI:
+        unit, dpi = 1, [round(one) for one in metadata.dpi]
+    parts = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *dpi))]
+    parts += [(0xE1, metadata.exif)] if metadata.exif else []
+    parts += [(0xE1, _XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
+    icc = metadata.icc or b""
+    pieces = [icc[at : at + _ICC_PIECE] for at in range(0, len(icc), _ICC_PIECE)]
+    for number, piece in enumerate(pieces, 1):
+        parts.append((0xE2, b"ICC_PROFILE\0" + bytes([number, len(pieces)]) + piece))
+    _, comment, _ = png.texts_elsewhere(metadata.texts, "jpg")
+    parts += [(0xFE, comment.encode())] if comment else []
+    return b"".join(struct.pack(">BBH", 0xFF, mark, len(one) + 2) + one for mark, one in parts)
 
 
 def _without_orientation(block: bytes) -> bytes:

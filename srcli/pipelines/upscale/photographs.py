@@ -78,16 +78,15 @@ class Prepared(Photograph):
         return int(self.pixels.dtype.itemsize * 8)
 
     def work(
-        self, scale: int, tiling: Tiling, name: str, *, folder: Path | None = None, spare: int = 0
+        self, scale: int, tiling: Tiling, name: str, folder: Path | None = None
     ) -> tuple[ImageJob, Array]:
         """Return the picture as work for the engine, and the array that takes its result.
 
         Errors call it by ``name``. A large result lies in a file in ``folder``, see
-        ``empty_array``, with ``spare`` channels more for each pixel, see ``as_image``.
+        ``empty_array``.
         """
         height, width, channels = self.pixels.shape
-        size = (height * scale, width * scale, channels + spare)
-        out = empty_array(size, self.pixels.dtype, folder)[:, :, :channels]
+        out = empty_array((height * scale, width * scale, channels), self.pixels.dtype, folder)
         return array_job(self.pixels, name=name, scale=scale, tiling=tiling, out=out)
 
 
@@ -292,11 +291,7 @@ class PhotographRun:
                 with self.reporter.guard(item):
                     item.make_folder()
                     job.work, job.enlarged = job.prepared.work(
-                        key[1],
-                        tiling,
-                        str(item.source),
-                        folder=item.target.parent,
-                        spare=spare_channels(item.format, job.prepared.pixels.shape[2]),
+                        key[1], tiling, str(item.source), item.target.parent
                     )
                     job.started = time.monotonic()
                     self.reporter.tiles.grow(job.work.tiles)
@@ -467,20 +462,11 @@ def portions(
 def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
     """Estimate the most bytes that a photograph takes, from reading to writing it."""
     channels = picture.channels + picture.has_alpha
-    pixels = picture.height * picture.width * picture.bits // 8
-    given = pixels * channels
+    given = picture.height * picture.width * channels * picture.bits // 8
     times = math.prod(options.steps(options.model, picture.height, picture.width))
-    made = pixels * (channels + spare_channels(item.format, channels)) * times**2
+    made = given * times**2
     # what the network gives is encoded as it lies there
     direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
     if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:
         return 6 * given + 3 * made
     return 3 * given + (made if made <= LARGEST_IN_MEMORY else 0)
-
-
-def spare_channels(fmt: str, channels: int) -> int:
-    """Return the channels that an output of a format has in memory beside its own.
-
-    Pillow, which writes JPEG, has four bytes for each pixel of RGB.
-    """
-    return int(fmt == "jpg" and channels == 3)
