@@ -6,7 +6,7 @@ import re
 import tomllib
 import warnings
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
@@ -54,39 +54,15 @@ def recognise(
 def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
     """Return the network that tensors belong to, several times where it may be of several scales.
 
-    Their names are those that their authors published them under, or those of a network with
-    default settings. Each match has them by the network's own names, and what the metadata would
-    say.
+    Their names are those that its authors published them under. Each match has them by the
+    network's own names, and what the metadata would say.
     """
-    shapes = _shapes(tensors)
     for file in PUBLISHED["file"]:
         if all(f"{layer}.weight" in tensors for layer in file["layers"]):
             with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
                 if found := _read_published(file, tensors):
                     return found
-    classes = {
-        entry.target: name
-        for name, entry in reversed(MODELS.items())
-        if entry.trained and entry.target
-    }
-    for name in reversed(classes.values()):
-        for deployed in (False, True) if "deployed" in network_options(name, {}) else (False,):
-            scales = MODELS[name].scales
-            if len(_outline(name, scales[0], deployed).keys() & tensors.keys()) * 2 < len(tensors):
-                continue  # names differ a little from scale to scale
-            options = {"deployed": True} if deployed else {}
-            fitting = [scale for scale in scales if _outline(name, scale, deployed) == shapes]
-            if fitting:
-                infos = (WeightsInfo(model=name, scale=s, network=options) for s in fitting)
-                return [(tensors, info) for info in infos]
     return []
-
-
-@cache
-def _outline(name: str, scale: int, deployed: bool) -> Shapes:
-    """Return the shapes of a network's tensors, as trained or deployed."""
-    options = {"deployed": True} if deployed else {}
-    return _shapes(outline_network(name, scale=scale, options=options).state_dict())
 
 
 def _read_published(file: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[Named]:

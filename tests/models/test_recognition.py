@@ -9,9 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN
 from srcli.models import build_network
-from srcli.models.recognition import find_matches, fold_shifts
+from srcli.models.recognition import find_matches, fold_shifts, recognise
 from srcli.models.weights import default_scale, load_model
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
@@ -66,6 +67,25 @@ def test_published_files_are_recognised(file, name, scales, renamed):
         network = build_network(name, scale=info.scale, options=info.network)
         network.load_state_dict(dict(tensors))
         assert all(torch.equal(tensors[own], state[key]) for key, own in renamed.items())
+
+
+def test_a_scale_that_cannot_be_seen_must_be_named():
+    state = published("fsrcnn")
+    found = recognise("a.pth", state, 3)
+    assert found is not None
+    assert found[1].scale == 3
+    with pytest.raises(ModelError, match=r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"):
+        recognise("a.pth", state)
+    with pytest.raises(ModelError, match=r"a\.pth: is for scale 3, not 4"):
+        recognise("a.pth", published("imdn"), 4)
+
+
+def test_what_fits_nothing_is_told(tmp_path):
+    state = published("imdn")
+    state.popitem()
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"a\.pth: does not say which network .* --init"):
+        load_model(str(tmp_path / "a.pth"))
 
 
 def test_colour_shifts_that_were_trained_are_folded():

@@ -16,9 +16,8 @@ from safetensors.torch import save
 
 from srcli.errors import ModelError
 from srcli.models import build_network, weights
-from srcli.models.recognition import find_matches, recognise
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
-from srcli.models.weights import load_model, shipped_scales, weights_path
+from srcli.models.weights import load_model, shipped_scales
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
 INFO = WeightsInfo(model="g-idrn", scale=2, network=SMALL, notes={"recipe": "r", "iterations": "7"})
@@ -136,42 +135,3 @@ def test_a_format_of_later_is_refused(tmp_path, network):
     save_file(network.state_dict(), path, {"srx_format": "9", "model": "g-idrn", "scale": "2"})
     with pytest.raises(ModelError, match=r"a\.safetensors: written by a newer srx \(format 9\)"):
         read_weights(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "scale"), [("g-idrn", 2), ("rrlfn", 3), ("nested-attn", 4), ("attentive-gan", 4)]
-)
-def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, name, scale):
-    tensors, info, _ = read_weights(weights_path(name, scale))
-    assert info is not None
-    assert find_matches(tensors)[0][1] == replace(info, notes={})
-    torch.save({"params": tensors}, tmp_path / "a.pth")
-    found = load_model(str(tmp_path / "a.pth"))
-    expected = load_model(name, scale)
-    picture = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        assert torch.equal(found(picture), expected(picture))
-
-
-def test_the_form_that_is_trained_is_recognised_too():
-    state = build_network("rrlfn", scale=3).state_dict()
-    assert [info for _, info in find_matches(state)] == [WeightsInfo(model="rrlfn", scale=3)]
-
-
-def test_a_scale_that_cannot_be_seen_must_be_named():
-    state = build_network("ddsr", scale=3).state_dict()
-    found = recognise("a.pth", state, 3)
-    assert found is not None
-    assert found[1] == WeightsInfo(model="ddsr", scale=3)
-    with pytest.raises(ModelError, match=r"a\.pth: is of ddsr.*\(2, 3, 4\); name one"):
-        recognise("a.pth", state)
-
-
-def test_what_fits_nothing_is_told(tmp_path):
-    state = build_network("g-idrn", scale=2).state_dict()
-    with pytest.raises(ModelError, match=r"a\.pth: is for scale 2, not 4"):
-        recognise("a.pth", state, 4)
-    state.popitem()
-    torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match=r"a\.pth: does not say which network .* --init"):
-        load_model(str(tmp_path / "a.pth"))
