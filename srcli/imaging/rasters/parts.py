@@ -50,7 +50,7 @@ VERSION = 3
 """Of the contents of the folder."""
 _PLAN, _LOCK = "plan.json", "lock"
 _NAME = re.compile(r"part-(\d{6})-([0-9a-f]{8})\.tif")
-_BLOCK_WIDTH, _BLOCK_HEIGHT = 512, 256
+_BLOCK_HEIGHT = 256
 _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
 _MOST_BYTES = 2**26
@@ -128,12 +128,6 @@ def part_rows(output: OutputProfile) -> int:
     row = output.width * len(output.bands) * np.dtype(output.dtype).itemsize
     rows = max(min(_MOST_BYTES // row // _MULTIPLE * _MULTIPLE, _BLOCK_HEIGHT), _MULTIPLE)
     return rows * -(-_LEAST_PIXELS // (rows * output.width))
-
-
-def part_blocks(output: OutputProfile, height: int) -> tuple[int, int]:
-    """Return the (height, width) of the blocks of a part of some height."""
-    rows, columns = (-(-length // _MULTIPLE) * _MULTIPLE for length in (height, output.width))
-    return min(_BLOCK_HEIGHT, rows), min(_BLOCK_WIDTH, columns)
 
 
 def parts_folder(target: Path) -> Path:
@@ -329,16 +323,15 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
 
     It lies in the folder of the parts; without them it is empty.
     """
-    from rasterio.dtypes import dtype_rev, typename_fwd
     from rasterio.enums import ColorInterp
 
-    width, place = output.width, output.place
+    place = output.place
     with _open(
         path,
         "w",
         driver="VRT",
         height=output.height,
-        width=width,
+        width=output.width,
         count=len(output.bands),
         dtype=output.dtype,
         nodata=output.nodata,
@@ -358,19 +351,11 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
     if output.mask:
         mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
         places.append((mask, "mask,1"))
-    found = [(parts.span(n), file) for n, file in sorted(parts.found().items())] if parts else []
-    for span, file in found:
-        sides = zip(("BlockYSize", "BlockXSize"), part_blocks(output, len(span)), strict=True)
-        known = {"RasterXSize": width, "RasterYSize": len(span), **dict(sides)}
+    stored_rows = {parts.span(n): file for n, file in parts.found().items()} if parts else {}
+    for rows, file in stored_rows.items():
+        size, corner = (len(rows), output.width), (rows.start, 0)
         for element, stored in places:
-            source = vrt_source(
-                "SimpleSource", Path(file.name), stored, (len(span), width), (span.start, 0)
-            )
-            kind = "Byte" if stored == "mask,1" else typename_fwd[dtype_rev[output.dtype]]
-            # by which GDAL opens a part only when it reads it
-            properties = {"DataType": kind, **{key: str(one) for key, one in known.items()}}
-            ET.SubElement(source, "SourceProperties", properties)
-            element.append(source)
+            element.append(vrt_source("SimpleSource", Path(file.name), stored, size, corner))
     path.write_bytes(ET.tostring(tree))
 
 

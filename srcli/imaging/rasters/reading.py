@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
-from srcli.imaging.rasters.parts import Parts, part_blocks, writing_errors
+from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -263,7 +263,6 @@ class PartWriter:
         from rasterio.transform import Affine
 
         output = self._output
-        block_height, block_width = part_blocks(output, rows)
         # in memory, because GDAL reports success on a full disk
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
             with memory.open(
@@ -279,8 +278,8 @@ class PartWriter:
                 PREDICTOR=3 if output.dtype.startswith("float") else 2,
                 INTERLEAVE="PIXEL",
                 TILED=True,
-                BLOCKXSIZE=block_width,
-                BLOCKYSIZE=block_height,
+                BLOCKXSIZE=min(512, -(-output.width // 16) * 16),
+                BLOCKYSIZE=min(256, -(-rows // 16) * 16),
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
             ) as dataset:
