@@ -335,44 +335,37 @@ def choose_value_range(
     return Values(dtype=dtype, low=lows, high=highs), note
 
 
-def _sample_places(
-    source: RasterSource, pixels: int, along: int
-) -> list[tuple[Window, tuple[int, int]]]:
-    """Choose windows of a raster, and the (height, width) to subsample each to.
+def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
+    """Read samples of each group of bands.
 
     A small window is read completely; a large one from an overview, unless a mask (which may have
-    no overviews) marks its pixels; otherwise by ``along`` windows on each axis.
+    no overviews) marks its pixels; otherwise by smaller windows all over it.
     """
-    whole = Window(top=0, left=0, height=source.height, width=source.width)
-    masked = source.info.mask in ("dataset", "band")
-    for factor in (1, *(() if masked else sorted(source.info.overviews))):
-        height, width = max(whole.height // factor, 1), max(whole.width // factor, 1)
-        if height * width <= pixels:
-            return [(whole, (height, width))]
-    places = list(spread_windows(source, side=_SIDE, along=along))
-    height, width = places[0].height, places[0].width
-    kept = min(math.sqrt(pixels / len(places) / (height * width)), 1.0)
-    shape = max(int(height * kept), 1), max(int(width * kept), 1)
-    return [(place, shape) for place in places]
-
-
-def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
-    samples: list[Array] = []
+    groups: list[Array] = []
     with RasterSource(info, layout, window) as source:
-        for along in (_ALONG, _MORE_ALONG):
+        most = MOST_SAMPLES // source.channels
+        factors = (1, *(() if source.masked else sorted(info.overviews)))
+        sizes = [(max(source.height // f, 1), max(source.width // f, 1)) for f in factors]
+        whole = [Window(top=0, left=0, height=source.height, width=source.width)]
+        attempts = [(whole, size) for size in sizes if math.prod(size) <= most][:1]
+        for along in () if attempts else (_ALONG, _MORE_ALONG):
+            places = [*spread_windows(source, side=_SIDE, along=along)]
+            height, width = places[0].height, places[0].width
+            kept = min(math.sqrt(most / len(places) / (height * width)), 1.0)
+            attempts.append((places, (max(int(height * kept), 1), max(int(width * kept), 1))))
+        for places, shape in attempts:
             found: list[list[Array]] = [[] for _ in layout.groups]
-            most = MOST_SAMPLES // source.channels
-            for place, shape in _sample_places(source, most, along):
+            for place in places:
                 piece = source.decode(place, shape)
                 pixels = source.interpolated(piece.pixels)
                 valid = np.True_ if piece.valid is None else source.interpolated(piece.valid)
                 valid = np.broadcast_to(valid, pixels.shape)
-                for kept, group in zip(found, layout.groups, strict=True):
-                    kept.append(pixels[:, :, group][valid[:, :, group]])
-            samples = [np.concatenate(kept) for kept in found]
-            if min(map(len, samples)) >= _ENOUGH // source.channels:
+                for samples, group in zip(found, layout.groups, strict=True):
+                    samples.append(pixels[:, :, group][valid[:, :, group]])
+            groups = [np.concatenate(samples) for samples in found]
+            if min(map(len, groups)) >= _ENOUGH // source.channels:
                 break
-    return samples
+    return groups
 
 
 def _robust_range(samples: Array) -> tuple[float, float]:
