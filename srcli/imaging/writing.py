@@ -8,6 +8,7 @@ import os
 import struct
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.labels import hdr_of, profile_fits
-from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata, release
+from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata
 from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
@@ -40,20 +41,6 @@ _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(_XMP_PREFIX)}
 _ICC_PIECE = 65_533 - 14
-
-
-class _File:
-    """What Pillow writes into: without a descriptor, as only ``write`` tells the reason of errors.
-
-    The memory of mapped pixels is given back as it goes.
-    """
-
-    def __init__(self, file: IO[bytes], pixels: Array) -> None:
-        self._file, self._pixels = file, pixels
-
-    def write(self, data: bytes) -> int:
-        release(self._pixels)
-        return self._file.write(data)
 
 
 def _sync(stream: IO[bytes]) -> None:
@@ -237,7 +224,7 @@ def _encode(
         return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS
     if fmt == "jpg":
-        start = _segments(metadata)
+        start = _metadata_segments(metadata)
 
         def edit(head: bytes) -> bytes:
             return head[:2] + start + head[2:]
@@ -258,7 +245,8 @@ def _encode(
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"quality": quality, "exact": True, "lossless": quality == LOSSLESS}
-    image, file = pillow.as_image(values), cast("IO[bytes]", _File(stream, values))
+    # without a descriptor Pillow calls ``write``, whose errors tell their reason
+    image, file = pillow.as_image(values), cast("IO[bytes]", SimpleNamespace(write=stream.write))
     if metadata.colours is None or metadata.colours.cicp is None:
         image.save(file, fmt, **options, **more)
         return
@@ -269,7 +257,7 @@ def _encode(
     stream.writelines((head, mark, points, tail[4:]))
 
 
-def _segments(metadata: Metadata) -> bytes:
+def _metadata_segments(metadata: Metadata) -> bytes:
     """Return the segments of a JPEG file that hold the metadata, which fit into them."""
     unit, dpi = 0, [1, 1]
     if metadata.dpi is not None and max(metadata.dpi) <= _LARGEST_DPI:
