@@ -5,17 +5,16 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
 
 Write = Callable[[int, NDArray[Any]], object]
 """Takes rows (h, W, C) of an image and their first row, from top to bottom."""
@@ -23,60 +22,35 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class ReadAhead(Generic[T, R], Iterator[tuple[T, "Future[R]"]]):
-    """Iterate over items and the results of a function, some of which are computed ahead.
+@contextmanager
+def read_ahead(
+    function: Callable[[T], R], items: Iterable[T], *, ahead: int, workers: int = 1
+) -> Iterator[Iterator[tuple[T, Future[R]]]]:
+    """Yield an iterator over items and the results of a function, some computed ahead in threads.
 
     Each item comes with a future that is done: ``result()`` returns or raises what the function
     did. The order is that of the items. No thread ever waits for the user of the results, so that
-    nothing hangs where that user stops early. A ``with`` statement ends the threads.
+    nothing hangs where that user stops early. The end of the block ends the threads.
 
-    ``ahead`` results may be under way or waiting when one is asked for, at least that one. A pool
-    runs the function instead of threads of its own.
+    ``ahead`` results may be under way or waiting when one is asked for, at least that one.
     """
+    pool = ThreadPoolExecutor(workers, "ahead")
+    pending: deque[tuple[T, Future[R]]] = deque()
 
-    def __init__(
-        self,
-        function: Callable[[T], R],
-        items: Iterable[T],
-        *,
-        ahead: int,
-        workers: int = 1,
-        pool: Executor | None = None,
-    ) -> None:
-        self._function = function
-        self._items = iter(items)
-        self._ahead = max(ahead, 1)
-        self._owns = pool is None
-        self._pool: Executor = pool or ThreadPoolExecutor(workers, "ahead")
-        self._pending: deque[tuple[T, Future[R]]] = deque()
+    def results() -> Iterator[tuple[T, Future[R]]]:
+        left = iter(items)
+        while True:
+            for item in islice(left, max(ahead, 1) - len(pending)):
+                pending.append((item, pool.submit(function, item)))
+            if not pending:
+                return
+            wait([pending[0][1]])
+            yield pending.popleft()
 
-    def fill(self) -> None:
-        """Start all that may be computed ahead by now; asking for a result does so as well."""
-        for item in islice(self._items, max(self._ahead - len(self._pending), 0)):
-            self._pending.append((item, self._pool.submit(self._function, item)))
-
-    def __next__(self) -> tuple[T, Future[R]]:
-        self.fill()
-        if not self._pending:
-            raise StopIteration
-        item, future = self._pending[0]
-        wait([future])
-        self._pending.popleft()
-        return item, future
-
-    def close(self) -> None:
-        """Cancel what was not begun, and wait for the end of own threads."""
-        for _, future in self._pending:
-            future.cancel()
-        self._pending.clear()
-        if self._owns:
-            self._pool.shutdown(wait=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    try:
+        yield results()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from srcli.errors import PictureError
 from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
-from srcli.threads import ReadAhead, hold_setting, write_behind
+from srcli.threads import hold_setting, read_ahead, write_behind
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (50, 60, 2), dtype=np.uint8)
 GRID = Tiling(tile=16, overlap=4).grid(50, 60)
@@ -40,7 +40,7 @@ def own_threads():
 
 def tiles_of(source, *, ahead):
     """Read the tiles of a source, whose place is row, column and window."""
-    return ReadAhead(lambda place: source.read(place[2]), GRID.windows(), ahead=ahead)
+    return read_ahead(lambda place: source.read(place[2]), GRID.windows(), ahead=ahead)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 1000])

@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging.pillow import load, quiet_pillow
-from srcli.threads import ReadAhead
+from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -263,7 +263,7 @@ def read_pictures(
         return use(ref, picture)
 
     ahead = partial(read, most=_SIDE_BY_SIDE)
-    with ReadAhead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:
+    with read_ahead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:
         for ref, decoding in decoded:
             result: T | SrxError | None
             try:

@@ -22,7 +22,7 @@ from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid
 from srcli.ports.image import Engine, OutOfMemory, Source, TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.threads import ReadAhead, Write
+from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -238,7 +238,7 @@ def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
     if job.tile_rows is not None:
         ahead = BATCHES_AHEAD * engine.batch_size(grid.tile_height, grid.tile_width)
     places = (place for place in grid.windows() if place[0] in job.rows)
-    with ReadAhead(lambda place: job.source.read(place[2]), places, ahead=ahead) as reader:
+    with read_ahead(lambda place: job.source.read(place[2]), places, ahead=ahead) as reader:
         while job.error is None and (found := next(reader, None)):
             (row, column, _), reading = found
             with _failing(job):

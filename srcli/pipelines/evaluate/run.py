@@ -32,7 +32,7 @@ from srcli.models import MODELS, name_of
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.ports.progress import Progress, Task, show_traceback
 from srcli.recipes.published import published_costs, published_rows
-from srcli.threads import ReadAhead
+from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -285,7 +285,7 @@ class Scoring:
         """Yield what came of every picture, in their order."""
         with ThreadPoolExecutor(WORKERS) as pool:
             score, depth = partial(self._score, pool), 0 if on_cpu else GPU_DEPTH
-            with ReadAhead(score, self._enlarge(), ahead=depth, workers=GPU_DEPTH) as scored:
+            with read_ahead(score, self._enlarge(), ahead=depth, workers=GPU_DEPTH) as scored:
                 for _, each in scored:
                     yield each.result()
 

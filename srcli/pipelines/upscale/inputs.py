@@ -32,7 +32,7 @@ from srcli.pipelines.upscale.plan import (
     named_by_extension,
     real_path,
 )
-from srcli.threads import ReadAhead
+from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +150,7 @@ def find_due(
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
     look = partial(_compare, options=options, wanted=options.made_by())
-    with ReadAhead(look, plan.items, ahead=2 * _THREADS, workers=_THREADS) as looked:
+    with read_ahead(look, plan.items, ahead=2 * _THREADS, workers=_THREADS) as looked:
         for first, found in looked:
             with reporter.guard(first):
                 item, (kind, reason) = first, found.result()

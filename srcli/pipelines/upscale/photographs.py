@@ -47,7 +47,7 @@ from srcli.pipelines.upscale.inputs import choose_model, open_photograph
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
-from srcli.threads import ReadAhead
+from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -233,7 +233,7 @@ class PhotographRun:
             # after an interruption the pictures that are being written are finished
             with (
                 self.writers,
-                ReadAhead(self._load, portion, ahead=workers + 1, workers=workers) as reading,
+                read_ahead(self._load, portion, ahead=workers + 1, workers=workers) as reading,
             ):
                 self._run(self._loaded(reading))
                 self._collect(0)
