@@ -445,15 +445,6 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(srx, srx_data, tmp_p
     assert not np.array_equal(made("--quality", 50), made(*best))
 
 
-def test_overviews_that_there_are_none_of_are_told(srx, srx_data, tmp_path):
-    source = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
-    asked = ("upscale", source, "-m", "bicubic", "-s", 2, "--overviews")
-    small = srx(*asked, tmp_path / "small.tif", "--srcwin", 0, 0, 128, 100)
-    assert "no overviews: 256x200 pixels are few enough" in small.err
-    large = srx(*asked, tmp_path / "large.tif", "--srcwin", 0, 0, 129, 100)
-    assert "no overviews" not in large.err
-
-
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

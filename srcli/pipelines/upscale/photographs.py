@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -51,6 +49,7 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -186,8 +185,6 @@ class PhotographRun:
         self.pools = {(options.model, options.scale): pool}
         self.reporter = reporter
         self.processes = processes
-        self.writers: ThreadPoolExecutor
-        self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
 
     def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
         """Return the engine and tiles of a model, which is loaded at its first use."""
@@ -229,14 +226,22 @@ class PhotographRun:
 
         workers = self.options.workers
         for portion in portions(stills(), self.options, self.processes):
-            self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
             # after an interruption the pictures that are being written are finished
             with (
-                self.writers,
                 read_ahead(self._load, portion, ahead=workers + 1, workers=workers) as reading,
+                read_ahead(
+                    self._save,
+                    self._enlarged(self._loaded(reading)),
+                    ahead=workers,
+                    workers=workers,
+                ) as saving,
             ):
-                self._run(self._loaded(reading))
-                self._collect(0)
+                for job, future in saving:
+                    with self.reporter.guard(job.item, job.started):
+                        future.result()
+                        self.reporter.add(
+                            job.item, started=job.started, tiles=job.work.tiles, **job.known
+                        )
         for item, picture in animations:
             with self.reporter.guard(item):
                 self._upscale_animation(item, picture)
@@ -271,46 +276,44 @@ class PhotographRun:
             known={"model": model, "condition": condition, "warnings": warnings, "size": size},
         )
 
-    def _run(self, jobs: Iterable[PhotographJob]) -> None:
-        """Do the next pass of jobs, and all that follows."""
+    def _enlarged(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
+        """Yield jobs after their last pass."""
         # neighbours of one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda each: each.key):
-            self._run(self._run_pass(key, group))
+            engine, tiling = self._engine(*key)
+            running: dict[ImageJob, PhotographJob] = {}
+            larger: list[PhotographJob] = []
+            works = self._works(group, tiling, running)
+            for work in run_stream(engine, works, task=self.reporter.tiles):
+                job = running.pop(work)
+                if work.error is not None:
+                    self.reporter.fail(job.item, work.error, job.started)
+                elif len(job.passes) > 1:
+                    job.prepared = prepare(finish(job.prepared, job.enlarged, key[1]))
+                    job.passes = job.passes[1:]
+                    larger.append(job)
+                else:
+                    yield job
+            yield from self._enlarged(larger)
 
-    def _run_pass(
-        self, key: tuple[str, int, int], jobs: Iterable[PhotographJob]
-    ) -> list[PhotographJob]:
-        """Do a pass of jobs; return those that need another."""
-        running: dict[ImageJob, PhotographJob] = {}
-        engine, tiling = self._engine(*key)
-
-        def works() -> Iterator[ImageJob]:
-            """Cut pictures into tiles and reserve memory for their outputs."""
-            for job in jobs:
-                item = job.item
-                with self.reporter.guard(item):
-                    item.make_folder()
-                    job.work, job.enlarged = job.prepared.work(
-                        key[1], tiling, str(item.source), item.target.parent
-                    )
-                    job.started = time.monotonic()
-                    self.reporter.tiles.grow(job.work.tiles)
-                    running[job.work] = job
-                    yield job.work
-
-        larger: list[PhotographJob] = []
-        for work in run_stream(engine, works(), task=self.reporter.tiles):
-            job = running.pop(work)
-            if work.error is not None:
-                self.reporter.fail(job.item, work.error, job.started)
-            elif len(job.passes) > 1:
-                job.prepared = prepare(finish(job.prepared, job.enlarged, key[1]))
-                job.passes = job.passes[1:]
-                larger.append(job)
-            else:
-                self.writes.append((job, self.writers.submit(self._save, job)))
-                self._collect(self.options.workers)
-        return larger
+    def _works(
+        self,
+        jobs: Iterable[PhotographJob],
+        tiling: Tiling,
+        running: dict[ImageJob, PhotographJob],
+    ) -> Iterator[ImageJob]:
+        """Cut pictures into tiles and reserve memory for their outputs."""
+        for job in jobs:
+            item = job.item
+            with self.reporter.guard(item):
+                item.make_folder()
+                job.work, job.enlarged = job.prepared.work(
+                    job.passes[0][1], tiling, str(item.source), item.target.parent
+                )
+                job.started = time.monotonic()
+                self.reporter.tiles.grow(job.work.tiles)
+                running[job.work] = job
+                yield job.work
 
     def _save(self, job: PhotographJob) -> None:
         item = job.item
@@ -325,15 +328,6 @@ class PhotographRun:
     def _quality(self, item: Item, picture: Picture) -> int | None:
         lossless = item.format == "webp" and picture.lossless
         return LOSSLESS if self.options.quality is None and lossless else self.options.quality
-
-    def _collect(self, allowed: int) -> None:
-        """Report finished writes; wait while more than ``allowed`` are under way."""
-        while self.writes and (len(self.writes) > allowed or self.writes[0][1].done()):
-            job, future = self.writes.popleft()
-            with self.reporter.guard(job.item, job.started):
-                future.result()
-                tiles = job.work.tiles
-                self.reporter.add(job.item, started=job.started, tiles=tiles, **job.known)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
