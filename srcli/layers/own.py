@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.network import Network
-from srcli.recipes.code import call_code, explained
+from srcli.recipes.code import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
 COLOURS = {"rgb": 3, "luma": 1}
 MULTIPLES = (1, 2, 4, 6, 7, 8, 16, 32, 64)
@@ -95,13 +95,3 @@ class OwnNetwork(Network):
 
     def named_parameters(self, *given: Any, **named: Any) -> Iterator[tuple[str, nn.Parameter]]:  # noqa: ANN401, D102
         return self.network.named_parameters(*given, **named)
-
-
-def build_own(
-    name: str, maker: Callable[..., Any], *, scale: int | None, options: Mapping[str, Any]
-) -> Network:
-    """Build a network of a user's class; without a scale its only one, or else 4."""
-    network = call_code(maker, options, name, scale=scale or 4)
-    if not isinstance(network, nn.Module):
-        raise ModelError(f"{name}: is no torch.nn.Module, but gives {type(network).__name__}")
-    return OwnNetwork(network, name, scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.losses.features import ContrastiveLoss, FeatureLoss
-from srcli.recipes.code import call_code, installed, load_code, split_code
+from srcli.recipes.code import build_module, installed, load_code, split_code
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
@@ -121,40 +122,30 @@ LOSSES: dict[str, type[nn.Module]] = {
 
 
 class WeightedLoss(nn.Module):
-    """A weighted sum of named losses; RecipeError for a name or an option that does not exist.
-
-    ModelError if a loss of the user's code cannot be used.
-    """
+    """A weighted sum of losses; RecipeError or ModelError for one that cannot be built."""
 
     def __init__(self, terms: Sequence[LossTerm]) -> None:
         super().__init__()
-        self.terms = nn.ModuleList()
+        self.terms = nn.ModuleList(map(_build, terms))
         self.weights = [term.weight for term in terms]
-        for term in terms:
-            self.terms.append(_build(term))
+        self.take_lr = ["lr" in inspect.signature(term.forward).parameters for term in self.terms]
 
-    def forward(self, sr: Tensor, hr: Tensor, lr: Tensor | None = None) -> Tensor:
-        """Compare SR (N, C, sH, sW) with HR; a scalar. Contrastive losses need LR (N, C, H, W)."""
+    def forward(self, sr: Tensor, hr: Tensor, lr: Tensor) -> Tensor:
+        """Compare SR (N, C, sH, sW) with HR, also by LR (N, C, H, W); a scalar."""
         values: list[Tensor] = []
-        for weight, term in zip(self.weights, self.terms, strict=True):
-            if not isinstance(term, ContrastiveLoss):
-                values.append(weight * term(sr, hr))
-                if values[-1].ndim:
-                    raise ModelError(f"loss {type(term).__name__}: gives no single number")
-            elif lr is None:
-                raise ValueError("ContrastiveLoss needs LR")
-            else:
-                values.append(weight * term(sr, hr, lr))
+        for weight, term, takes_lr in zip(self.weights, self.terms, self.take_lr, strict=True):
+            values.append(weight * (term(sr, hr, lr) if takes_lr else term(sr, hr)))
+            if values[-1].ndim:
+                raise ModelError(f"loss {type(term).__name__}: gives no single number")
         return sum(values[1:], values[0])
 
 
 def _build(term: LossTerm) -> nn.Module:
+    """Build a loss of the table, of the user's code or of an installed package."""
     where = f"loss {term.name}"
     if term.name in LOSSES:
         return construct(LOSSES[term.name], term.options, where)
     if not split_code(term.name)[0] and term.name not in installed("losses"):
         raise unknown("loss", term.name, "the recipe", [*LOSSES, *installed("losses")])
-    loss = call_code(load_code(term.name, "losses"), term.options, where)
-    if not isinstance(loss, nn.Module):
-        raise ModelError(f"{where}: is no torch.nn.Module, but gives {type(loss).__name__}")
+    loss: nn.Module = build_module(load_code(term.name, "losses"), term.options, where)
     return loss

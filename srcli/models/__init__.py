@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.files import shipped_text
-from srcli.recipes.code import installed, load_code, short_code, split_code
+from srcli.recipes.code import build_module, installed, load_code, short_code, split_code
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
@@ -95,9 +95,10 @@ def build_network(
         raise ModelError(f"{where}: the scale is no option of the network; give it by --scale")
     try:
         if not find_entry(name).target:
-            from srcli.layers.own import build_own
+            from srcli.layers.own import OwnNetwork
 
-            return build_own(short_code(name), kind, scale=scale, options=options)
+            own = build_module(kind, options, short_code(name), scale=scale or 4)
+            return OwnNetwork(own, short_code(name), scale)
         network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error

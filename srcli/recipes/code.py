@@ -16,7 +16,6 @@ import zlib
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from srcli.recipes.fields import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from importlib.metadata import EntryPoint
 
     Maker = Callable[..., Any]
 
@@ -80,6 +80,8 @@ def require_named(code: str) -> str:
 @cache
 def installed(group: str) -> dict[str, EntryPoint]:
     """Return what packages add to ``networks``, ``losses`` or ``recipes``, by entry points."""
+    from importlib.metadata import entry_points  # here: commands without networks start fast
+
     return {point.name: point for point in entry_points(group=f"srcli.{group}")}
 
 
@@ -119,10 +121,11 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
     return module
 
 
-def call_code(maker: Maker, options: Mapping[str, Any], where: str, **further: object) -> Any:  # noqa: ANN401
-    """Build a user's class by options, and further values as far as it takes them.
+def build_module(maker: Maker, options: Mapping[str, Any], where: str, **further: object) -> Any:  # noqa: ANN401
+    """Build a user's module by options, and further values as far as it takes them.
 
-    RecipeError for an option that it does not have, ModelError for whatever it raises.
+    RecipeError for an option that it does not have; ModelError for whatever it raises, and for what
+    is no ``torch.nn.Module``.
     """
     with explained(f"{where}: cannot be built"):
         parameters = inspect.signature(maker).parameters
@@ -131,7 +134,10 @@ def call_code(maker: Maker, options: Mapping[str, Any], where: str, **further: o
             if not free and name not in parameters:
                 raise unknown("option", name, where, [n for n in parameters if n not in further])
         taken = {name: value for name, value in further.items() if name in parameters}
-        return maker(**options, **taken)
+        made = maker(**options, **taken)
+    if not hasattr(made, "named_parameters"):
+        raise ModelError(f"{where}: is no torch.nn.Module, but gives {type(made).__name__}")
+    return made
 
 
 @contextmanager

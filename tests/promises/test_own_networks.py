@@ -127,7 +127,7 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
         "from torch import nn\n"
         "class Loss(nn.Module):\n"
         "    def __init__(self, power=1): super().__init__(); self.power = power\n"
-        "    def forward(self, sr, hr): return ((sr - hr).abs() ** self.power).mean()\n"
+        "    def forward(self, sr, hr, lr): return lr.max() * ((sr - hr) ** self.power).mean()\n"
         "class Map(Loss):\n"
         "    def forward(self, sr, hr): return sr - hr\n"
     )
