@@ -212,11 +212,10 @@ def cast_nodata(dtype: str, value: float | None) -> float | None:
         with np.errstate(over="ignore"):
             return float(kind.type(value))
     limits = np.iinfo(kind)
-    if kind.itemsize == 8 and abs(value) > _EXACT:
-        return None  # GDAL and rasterio hand it over as a float, which is another number
-    if not np.isfinite(value) or value != int(value) or not limits.min <= value <= limits.max:
-        return None
-    return float(value)
+    # GDAL and rasterio hand it over as a float, which may be another number
+    exact = kind.itemsize < 8 or abs(value) <= _EXACT
+    held = exact and float(value).is_integer() and limits.min <= value <= limits.max
+    return float(value) if held else None
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:

@@ -106,7 +106,6 @@ class DatasetName(PlatformPath):
     """The name by which GDAL opens it."""
     container: Path | None = None
     """The file or folder on disk that holds it; None on the network."""
-    in_archive: bool = False
     _file: str = ""
     _raster: str = ""
 
@@ -120,7 +119,6 @@ class DatasetName(PlatformPath):
             return
         self._file, self._raster = _split(self.gdal)
         self.container = _local_file(self._file)
-        self.in_archive = _IN_ARCHIVE.match(self._file) is not None
 
     def __str__(self) -> str:
         """Return the text as it was given."""
@@ -253,7 +251,8 @@ def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[Datas
     if isinstance(path, DatasetName):
         if not _online and is_remote(str(path)):
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
-        name, refused = path.gdal, refused | (_MOSAIC_DRIVERS if path.in_archive else frozenset())
+        name = path.gdal
+        refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
         if path.container not in (None, Path(path.text)):
             advice = f"give {path.container} itself to see what it holds"
     else:

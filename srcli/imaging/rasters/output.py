@@ -92,11 +92,6 @@ class OutputProfile:
     """Messages for the user on what is not kept."""
 
     @property
-    def cog(self) -> bool:
-        """True for a cloud-optimized GeoTIFF."""
-        return self.driver == "COG"
-
-    @property
     def channels(self) -> int:
         """Number of colour bands."""
         return len(self.bands) - self.alpha
@@ -158,7 +153,9 @@ def make_output(
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
-    if options.creation.get("OVERVIEWS", "").upper() != "NONE" and (options.overviews or out.cog):
+    if options.creation.get("OVERVIEWS", "").upper() != "NONE" and (
+        options.overviews or out.driver == "COG"
+    ):
         # until the smallest one is at most 256 pixels long
         times = max(out.height, out.width) / _SMALLEST_OVERVIEW
         count = math.ceil(math.log2(max(times, 1)))
@@ -224,7 +221,7 @@ def disk_needed(output: OutputProfile) -> int:
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
     overviews = total * 7 // 20 if output.overviews else 0  # a third, plus edges
     # a COG's are made in a file of their own first
-    return total * 2 + overviews * (2 if output.cog else 1) + 2**20
+    return total * 2 + overviews * (2 if output.driver == "COG" else 1) + 2**20
 
 
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
@@ -272,7 +269,7 @@ def creation_options(
     kind = wanted.get("COMPRESS", str(usual)).upper()
     ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS", **nbits}
     predicted = kind in _PREDICTED and "NBITS" not in {**nbits, **wanted}
-    if out.cog:
+    if out.driver == "COG":
         ours["OVERVIEWS"] = "AUTO"
         if "RESAMPLING" not in wanted:
             ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"

@@ -254,7 +254,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             vrt, done = parts.folder / "parts.vrt", folder / target.name
             _write_vrt(vrt, output, parts)
             _copy_interruptibly(vrt, done, output)
-            if output.overviews and not output.cog:
+            if output.overviews and output.driver != "COG":
                 _build_overviews(done, output)
             _check_room(done)
             check_shape(done, target, output)
@@ -492,7 +492,7 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
     height, width = output.height, output.width
     with _open(file, "r") as dataset:
         count: int = dataset.count
-        if output.cog and output.alpha and count == output.channels:
+        if output.driver == "COG" and output.alpha and count == output.channels:
             # GDAL turns the alpha band of a COG with JPEG compression into a mask
             count += all(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[0])
         if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
@@ -507,7 +507,7 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
         sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
         if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
             raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
-        if len(dataset.overviews(1)) < len(output.overviews) and not output.cog:
+        if len(dataset.overviews(1)) < len(output.overviews) and output.driver != "COG":
             raise PictureError(f"{target}: its overviews are missing; run again")
 
 

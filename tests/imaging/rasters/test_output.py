@@ -85,7 +85,7 @@ def test_white_stays_the_least_value_where_the_format_can_say_so(save):
             plan(path, **options)
     usual = save("b.tif", PIXELS[:, :, :1])
     assert plan(usual).creation["PHOTOMETRIC"] == "MINISBLACK"
-    assert plan(usual, cog=True).cog
+    assert plan(usual, cog=True).driver == "COG"
 
 
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
