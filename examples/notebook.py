@@ -21,8 +21,9 @@ from srcli.imaging.resize import downscale
 from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.report import evaluation_markdown
+from srcli.pipelines.evaluate.report import evaluation_report
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.report.table import markdown
 
 MODEL, SCALE = "rrlfn", 2
 
@@ -83,7 +84,7 @@ with TemporaryDirectory() as folder:
         Image.fromarray(getattr(data, name)()[:96, :128]).save(crops_folder / f"{name}.png")
     options = EvalOptions(metrics=("psnr", "ssim"), costs=False)
     result = evaluate(["bicubic", MODEL], [str(crops_folder)], scales=[SCALE], options=options)
-print(evaluation_markdown(result))
+print(markdown(evaluation_report(result)))
 
 # %% [markdown]
 # ## The network
