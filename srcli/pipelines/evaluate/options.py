@@ -90,13 +90,8 @@ class EvalOptions:
         own = self.engine
         return replace(own, precision="fp32") if own.precision == "auto" else own
 
-    @property
-    def lr_origin(self) -> str:
-        """Description of how LR is made."""
-        return f"{self.lr_kernel.description} of the mod-cropped HR"
-
-    def describe(self, lr: str = "") -> str:
-        """Describe everything that decides the numbers, with LR's origin if not all is made."""
+    def describe(self, lr: str) -> str:
+        """Describe everything that decides the numbers, with LR's origin."""
         border = "scale" if self.shave is None else str(self.shave)
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
         if self.engine.tta:
@@ -105,7 +100,7 @@ class EvalOptions:
             run += ", back-projected"
         return (
             f"protocol {self.rules.name}: {self.rules.description}, border of "
-            f"{border} pixels left out; LR: {lr or self.lr_origin}; "
+            f"{border} pixels left out; LR: {lr}; "
             f"chain {self.conversions.name}: {self.conversions.description}; "
             f"{self.engine_options.precision}, {run}"
         )

@@ -146,13 +146,12 @@ def _find_sets(
 
 
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> str:
-    """Return the origins of LR in words; empty if all of it is made."""
+    """Return the origins of LR in words."""
     from_files = [f"{each.name} x{scale}" for scale, each in sets if each.lr_folder is not None]
-    if not from_files:
-        return ""
-    if len(from_files) < len(sets):
-        return f"{options.lr_origin}, but read from files for {', '.join(from_files)}"
     kernel = options.lr_kernel
+    if len(from_files) < len(sets):
+        others = f", but read from files for {', '.join(from_files)}" if from_files else ""
+        return f"{kernel.description} of the mod-cropped HR{others}"
     if "consistency" in options.metrics:
         return f"read from files; consistency by {kernel.description}"
     if kernel.name != "bicubic":
