@@ -146,6 +146,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     info = image.info
     dpi, exif, depth = info.get("dpi"), info.get("exif") or None, info.get("bit_depth", 8)
     stream.seek(0)
+    webp = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD)) if name == "webp" else None
     # AVIF and HEIC describe their items there
     start = stream.read(_START) if name in ("avif", "heic") else b""
     notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
@@ -193,7 +194,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         bits=16 if stretched else 8,
         frames=frames,
         orientation=orientation,
-        lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
+        lossless=webp[0] == b"VP8L" if webp else name not in _LOSSY,
         metadata=Metadata(
             icc=icc,
             colours=label,
@@ -219,13 +220,6 @@ def _label(
         return None
     cicp = bytes(points) + labels.RGB_FULL_RANGE
     return labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
-
-
-def is_lossless_webp(stream: IO[bytes]) -> bool:
-    """Return True if the (first) picture of a WebP file is stored without loss."""
-    stream.seek(0)
-    found = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
-    return found is not None and found[0] == b"VP8L"
 
 
 def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
