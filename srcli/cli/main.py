@@ -29,7 +29,6 @@ from srcli.files import NO_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 COMMANDS = {
     "upscale": "Upscale pictures, folders and rasters.",
@@ -120,7 +119,7 @@ def doctor(json_file: str | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``srx`` and leave the process with its exit code."""
     for number in ENDING_SIGNALS:
-        signal.signal(number, _terminate)
+        signal.signal(number, signal.default_int_handler)
     code = run(arguments)
     if any(thread.name == "gdal-copy" for thread in threading.enumerate()):
         # GDAL, interrupted in a copy, would first write the rest of the file that nobody wants
@@ -169,7 +168,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
             echo(f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}", err=True)
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -7,7 +7,6 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -218,15 +217,12 @@ def _obstacle(file: Path) -> str:
     try:
         if file.is_dir():
             return "is a folder"
-        if not is_replaceable(file):
-            # not opened: that would wait for the reader of a pipe, or end its input
-            return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
-        folder = (file.resolve() if file.is_symlink() else file).parent
-        if not folder.is_dir():
-            return f"there is no folder {folder}"
-        # files are written whole, under another name in the same folder
-        with TemporaryFile(dir=folder):
-            return ""
+        if is_replaceable(file):
+            file = (file.resolve() if file.is_symlink() else file).parent
+            if not file.is_dir():
+                return f"there is no folder {file}"
+        # pipes and devices are not opened: that would wait for the reader, or end its input
+        return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
     except OSError as error:
         return error.strerror or str(error)
 
