@@ -32,9 +32,10 @@ def feature_maps(network: Network, layer: nn.Module, pixels: np.ndarray) -> np.n
     """Output (C, H, W) of a layer for a picture (H, W, 3) uint8; its first call counts."""
     found: list[torch.Tensor] = []
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    with_hook = layer.register_forward_hook(lambda module, inputs, output: found.append(output))
+    # A copy: activations that follow change the output in place.
+    hook = layer.register_forward_hook(lambda _, inputs, output: found.append(output.clone()))
     network(luma(x) if network.colour == "y" else x)
-    with_hook.remove()
+    hook.remove()
     return found[0][0].numpy()
 
 
