@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, one_file
-from srcli.files import open_input
+from srcli.files import free_disk, open_input
 from srcli.imaging.photograph import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
 from srcli.imaging.rasters.opening import (
     INDIRECT_SUFFIXES,
@@ -69,9 +69,7 @@ class Item:
 
     def check_folder(self) -> None:
         """Check that the output's folder can be made and written to, without making it."""
-        folder = self.target.parent
-        while not os.path.lexists(folder) and folder != folder.parent:
-            folder = folder.parent
+        _, folder = free_disk(self.target)  # the nearest that is there
         if not folder.is_dir():
             raise PictureError(f"{folder}: is no folder; give another output")
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -91,10 +89,6 @@ class Plan:
     output, each with a line for the user; the others are done."""
     targets: set[str] = field(default_factory=set)
     """Real paths of all outputs."""
-    results: int = 0
-    """Pictures that are left out as outputs of an earlier run."""
-    unread: Counter[str] = field(default_factory=Counter)
-    """Pictures of formats that srx does not read, by suffix."""
 
     def fail(self, path: Path, reason: str) -> None:
         """Add an input that is not done."""
@@ -105,18 +99,30 @@ class Plan:
         if not path.is_dir():
             self.items.append(name_in_folder(path, self.output, self.options))
             return
-        suffix = self.options.suffix
+        suffix, results, unread = self.options.suffix, 0, Counter[str]()
         for picture in self._search(path):
+            if (ending := picture.suffix.lower()) not in SUFFIXES:
+                unread[ending] += 1
+                continue
             folder = self.output / picture.parent.relative_to(path)
             earlier = suffix and picture.stem.endswith(suffix)
             if earlier and real_path(folder) == real_path(picture.parent):
-                self.results += 1
+                results += 1
                 continue
             item = name_in_folder(picture, folder, self.options)
             self.items.append(replace(item, from_folder=True))
+        if results:
+            self.notes.append(
+                f"{results} pictures whose names end in {suffix!r} left out as results"
+            )
+        if unread:
+            self.notes.append(
+                f"{_count(unread.total())} left out, of formats that srx does not read "
+                f"({', '.join(sorted(unread))}): convert them first"
+            )
 
     def _search(self, folder: Path) -> list[Path]:
-        """Find the pictures of a folder.
+        """Find the pictures of a folder, also of formats that srx does not read.
 
         Hidden files and folders, special files (pipes, devices) and everything inside the output
         folder are left out, as are links to folders, which may lead in circles, mosaics, and
@@ -148,10 +154,8 @@ class Plan:
                 suffix = path.suffix.lower()
                 if suffix in INDIRECT_SUFFIXES:
                     notes.append(f"{path}: made of other files, left out; name it itself")
-                elif suffix in SUFFIXES and _may_be_read(path, inside):
+                elif suffix in SUFFIXES | _OTHER_PICTURES and _may_be_read(path, inside):
                     pictures.append(path)
-                elif suffix in _OTHER_PICTURES and _may_be_read(path, inside):
-                    self.unread[suffix] += 1
         self.notes += sorted(notes)
         return sorted(pictures, key=lambda one: one.parts)  # the order of paths, but fast
 
@@ -227,15 +231,6 @@ def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> 
     else:
         for path in found:
             plan.add(path)
-    if plan.results:
-        plan.notes.append(
-            f"{plan.results} pictures whose names end in {options.suffix!r} left out as results"
-        )
-    if plan.unread:
-        plan.notes.append(
-            f"{_count(plan.unread.total())} left out, of formats that srx does not read "
-            f"({', '.join(sorted(plan.unread))}): convert them first"
-        )
     plan.settle_names()
     if plan.items:
         return plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,14 +126,10 @@ class Reporter:
         self._on_file = on_file
         self._started = time.monotonic()
 
-    def open(self, files: int = 0) -> None:
-        """Start the progress display for so many files; 0: a worker's tiles, which count there."""
+    def open(self, files: int) -> None:
+        """Start the progress display for so many files."""
         self._files = files
-        if files:
-            task = self.progress.task("upscaling", total=100, unit="%")
-            self.tiles = OverallProgress(task, files)
-        else:
-            self.tiles = self.progress.task("tiles", unit="tiles")
+        self.tiles = OverallProgress(self.progress.task("upscaling", total=100, unit="%"), files)
 
     def close(self) -> Summary:
         """End the progress display and return the summary."""
@@ -153,6 +149,8 @@ class Reporter:
         ``started`` is the start of its work by ``time.monotonic``; None if it never began.
         """
         seconds = 0.0 if started is None else time.monotonic() - started
+        if state == "done":
+            known = {"model": self.model} | known
         report = FileReport(item.source, item.target, state, seconds=seconds, **known)
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")
@@ -160,8 +158,6 @@ class Reporter:
 
     def record(self, report: FileReport) -> None:
         """Record the report of a file."""
-        if report.state == "done":
-            report = replace(report, model=report.model or self.model)
         self.summary.files.append(report)
         if report.state != "skipped":
             self._tried += 1

@@ -431,8 +431,8 @@ def upscale_unit(
                     return unit.do(pool, progress.task("tiles"))
             except SrxError as error:
                 return {"error": explained(error, item)}
-        reporter = Reporter(progress)
-        reporter.open()
+        reporter = Reporter(progress, model=unit.options.model)
+        reporter.tiles = progress.task("tiles")
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         own = replace(unit, options=replace(unit.options, engine=engine))
         large = upscale_here(own, pool, reporter, sharing=sharing, largest=LARGE)
