@@ -34,7 +34,7 @@ _LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
 _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
 _LARGEST_KEPT = 2**20  # bytes that one may unpack to: Pillow opens no file with a larger one
 _XMP_KEYWORD = "XML:com.adobe.xmp"
-_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 # of programs, about the file that was read, or repeating its EXIF
 _OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
 _BY_TAG = {0x010E: ("Description", "Title"), 0x013B: ("Author", "Artist"), 0x8298: ("Copyright",)}
@@ -304,7 +304,7 @@ def _raw_profile(text: bytes) -> tuple[str, bytes]:
         raise ValueError("a profile is cut short")
     if profile.startswith(PREFIX):
         return "exif", profile
-    if profile.startswith(_XMP_PREFIX):
-        return "xmp", profile.removeprefix(_XMP_PREFIX)
+    if profile.startswith(XMP_PREFIX):
+        return "xmp", profile.removeprefix(XMP_PREFIX)
     kind = name.strip().decode("ascii").lower()
     return {"icm": "icc", "8bim": "iptc"}.get(kind, kind), profile

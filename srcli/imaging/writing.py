@@ -38,8 +38,7 @@ _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _CONVERTED = 2**22  # pixels at once
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP and profiles.
-_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
-_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(_XMP_PREFIX)}
+_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(png.XMP_PREFIX)}
 _ICC_PIECE = 65_533 - 14
 
 
@@ -264,7 +263,7 @@ def _metadata_segments(metadata: Metadata) -> bytes:
         unit, dpi = 1, [round(one) for one in metadata.dpi]
     parts = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *dpi))]
     parts += [(0xE1, metadata.exif)] if metadata.exif else []
-    parts += [(0xE1, _XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
+    parts += [(0xE1, png.XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
     icc = metadata.icc or b""
     pieces = [icc[at : at + _ICC_PIECE] for at in range(0, len(icc), _ICC_PIECE)]
     for number, piece in enumerate(pieces, 1):

@@ -233,7 +233,7 @@ def test_avif_with_alpha_of_old_encoders(srx, tmp_path):
 
 
 @pytest.mark.parametrize("premultiplied", [False, True])
-def test_avif_that_only_libvips_reads(tmp_path, premultiplied):
+def test_avif_that_does_not_say_the_size_of_its_alpha(tmp_path, premultiplied):
     path = tmp_path / "a.avif"
     path.write_bytes(without_size_of_alpha(avif(alpha_premultiplied=premultiplied)))
     with pytest.raises(OSError, match="cannot identify"):
@@ -360,7 +360,7 @@ def test_sizes_are_checked_before_memory_is_taken(tmp_path, bits):
 
 
 def test_what_readers_find_beside_the_pixels_is_kept(tmp_path):
-    """A JPEG that Pillow does not open: libvips gives its orientation, profile and XMP."""
+    """A JPEG that Pillow does not open keeps its orientation, EXIF and XMP."""
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "camera"
     content = jpeg(exif=exif.tobytes(), xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
