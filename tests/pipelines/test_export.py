@@ -66,7 +66,7 @@ def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
     file = tmp_path / "out.onnx"
     result = export_model(str(tiny / "ddsr.safetensors"), 2, "onnx", file, size=(32, 40))
     assert [(each["height"], each["width"]) for each in result["parities"]] == [(32, 40)]
-    assert result["metadata"]["tile"] == "192"
+    assert result["metadata"]["tile"] == str(MODELS["ddsr"].tile)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 32, 40]
     facts = session.get_modelmeta().custom_metadata_map
