@@ -329,32 +329,31 @@ class Net(nn.Module):
     assert np.abs(found.astype(int) - expected)[8:-8, 8:-8].max() <= 1
 
 
-@pytest.fixture
-def package(work, monkeypatch):
-    """An installed package with a network, a loss and a recipe."""
-    site = work / "site"
-    info = site / "tiny-1.2.dist-info"
+def test_installed_packages_add_networks_losses_and_recipes(work):
+    info = work / "site" / "tiny-1.2.dist-info"
     info.mkdir(parents=True)
-    (site / "tiny.py").write_text(SMALL + "\nRECIPE = {'model': 'tiny-net', 'validate_every': 7}\n")
+    recipe = "\nRECIPE = {'model': 'tiny-net', 'validate_every': 7}\n"
+    (work / "site" / "tiny.py").write_text(SMALL + recipe)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.2\n")
-    groups = {"networks": "tiny-net = tiny:Net", "losses": "huber = torch.nn:HuberLoss"}
-    groups |= {"recipes": "tiny-slow = tiny:RECIPE"}
-    text = "".join(f"[srcli.{group}]\n{line}\n" for group, line in groups.items())
-    (info / "entry_points.txt").write_text(text)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
-
-
-def test_installed_packages_add_networks_losses_and_recipes(package):
-    def srx(*given):
-        command = [sys.executable, "-m", "srcli", *map(str, given)]
-        done = subprocess.run(command, env=package, text=True, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "Networks of installed packages: tiny-net (tiny:Net)" in srx("models")
-    assert "network of an installed package" in srx("models", "tiny-net")
-    assert '"validate_every": 7' in srx("train", "tiny-slow", "--show")
-    given = ["--data", "photos", "--out", "run", "--budget", 2, *QUICK[:4]]
-    srx("train", "tiny-net", "-s", 2, *given, "--set", "stages.0.losses=l1,huber")
-    srx("upscale", "photo.png", "larger.png", "-m", "run/last.safetensors")
+    (info / "entry_points.txt").write_text(
+        "[srcli.networks]\ntiny-net = tiny:Net\n[srcli.losses]\nhuber = torch.nn:HuberLoss\n"
+        "[srcli.recipes]\ntiny-slow = tiny:RECIPE\n"
+    )
+    train = "train tiny-net -s 2 --data photos --out run --budget 2 --set stages.0.patch=8"
+    commands = [
+        "models",
+        "models tiny-net",
+        "train tiny-slow --show",
+        f"{train} --set stages.0.batch=2 --set stages.0.losses=l1,huber",
+        "upscale photo.png larger.png -m run/last.safetensors",
+    ]
+    # in a process of their own, as what is installed is looked up once
+    code = f"from srcli.cli.main import run\nfor c in {commands}: assert run(c.split()) == 0, c"
+    path = os.pathsep.join([str(work / "site"), *sys.path])
+    own = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], env=own, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "Networks of installed packages: tiny-net (tiny:Net)" in done.stdout
+    assert "network of an installed package" in done.stdout
+    assert '"validate_every": 7' in done.stdout
     assert size_of("larger.png") == (128, 96)
