@@ -89,10 +89,7 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict
 
 @cache
 def _shared() -> dict[str, tuple[list[str], dict[str, Any]]]:
-    kinds: Kinds = {
-        "data": click.Path(path_type=Path),
-        "executor": parse_executor,
-    }
+    kinds: Kinds = {"data": click.Path(path_type=Path)}
     options = [(names, settings) for _, names, settings in read_options(SHARED, kinds)]
     return {
         str(click.Option(names, **settings).name): (names, settings) for names, settings in options
@@ -169,13 +166,6 @@ def auto_or_int(minimum: int) -> Callable[[str], int | None]:
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the options of these names."""
     return {name: given[name] for name in names}
-
-
-def parse_executor(text: str) -> str:
-    """Check the name of an executor."""
-    if text in ("local", "ray") or text.startswith("ray://"):
-        return text
-    raise ValueError(f"{text!r} is not local, ray or ray://HOST:PORT")
 
 
 published = click.option(

@@ -22,7 +22,8 @@ BASE = {
 }
 """Arguments with which a command runs; none are needed where an option alone is refused."""
 MEANT = {
-    "--model": "no-such-model", "--device": "abacus", "--format": "docx", "--metrics": "taste",
+    "--model": "no-such-model", "--device": "abacus", "--executor": "abacus",
+    "--format": "docx", "--metrics": "taste",
     "--data": "no-such-folder", "--lr": "no-such-folder", "--sr": "no-such-folder",
     "--sets": "no-such-set", "--validate": "no-such-set", "--init": "no-such.safetensors",
     "--kernel": "wrong", "--protocol": "wrong", "--chain": "wrong", "--crop": "wrong",

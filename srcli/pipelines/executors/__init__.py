@@ -26,6 +26,8 @@ def choose_executor(
         threads: Threads of each process; None divides the processors among them.
         fresh: Start a new process for each unit, so that its memory is free again after it.
     """
+    if kind not in ("local", "ray") and not kind.startswith("ray://"):
+        raise UsageError(f"--executor {kind}: give local, ray or ray://HOST:PORT")
     if kind != "local":
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
