@@ -18,7 +18,7 @@ from srcli.errors import PeerError, UsageError
 from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from srcli.pipelines.executors.processes import Done, Event, JsonDict, Unit, Work
     from srcli.ports.progress import Progress
@@ -91,7 +91,7 @@ class RayExecutor(ProcessExecutor):
             progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
         try:
             with visible(shared) as setup:
-                own = partial(work_on_node, setup, work)
+                own = partial(setup.do, work)
                 yield from super().run(own, units, progress=progress, **context)
         except ray.exceptions.RayError as error:
             reason = f"the Ray cluster is lost ({_first_line(error)})"
@@ -139,6 +139,28 @@ class Setup:
     paths: tuple[Path, ...]
     version: str = srcli.__version__
 
+    def enter(self) -> None:
+        """Prepare this process of a node; refuse another srcli, and files that it does not see."""
+        node = f"node {platform.node()} of the cluster"
+        if self.version != srcli.__version__:
+            raise UsageError(
+                f"{node} has srcli {srcli.__version__}, not {self.version}; install that"
+            )
+        with suppress(OSError):  # names without a folder may be absolute
+            os.chdir(self.folder)
+        os.environ.update(self.environ)
+        missing = [path for path in self.paths if not path.exists()]
+        if missing:
+            raise UsageError(
+                f"{missing[0].parent} is not the same on {node}; inputs and outputs need "
+                "storage that all nodes share"
+            )
+
+    def do(self, work: Work, *unit: Any) -> JsonDict:  # noqa: ANN401 - what works take
+        """Do a unit in a process of a node that is fit for it."""
+        self.enter()
+        return work(*unit)
+
 
 @contextmanager
 def visible(shared: Sequence[Path]) -> Iterator[Setup]:
@@ -157,40 +179,11 @@ def visible(shared: Sequence[Path]) -> Iterator[Setup]:
             probe.unlink(missing_ok=True)
 
 
-def check_worker(setup: Setup) -> None:
-    """Prepare this process of a node; refuse another srcli, and files that it does not see."""
-    node = f"node {platform.node()} of the cluster"
-    if setup.version != srcli.__version__:
-        raise UsageError(f"{node} has srcli {srcli.__version__}, not {setup.version}; install that")
-    with suppress(OSError):  # names without a folder may be absolute
-        os.chdir(setup.folder)
-    os.environ.update(setup.environ)
-    missing = [path for path in setup.paths if not path.exists()]
-    if missing:
-        raise UsageError(
-            f"{missing[0].parent} is not the same on {node}; inputs and outputs need storage that "
-            "all nodes share"
-        )
-
-
 @cache
 def _actor_class() -> Any:  # noqa: ANN401 - of Ray
     import ray
 
     return ray.remote(Worker)
-
-
-def work_on_node(
-    setup: Setup,
-    work: Work,
-    unit: Unit,
-    place: Place,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> JsonDict:
-    """Do a unit in the process of a node that is fit for it."""
-    check_worker(setup)
-    return work(unit, place, progress, stop)
 
 
 class NodeWorker(Worker):

@@ -48,8 +48,8 @@ the machine."""
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
-_TIME_STEP = 2 * 10**9
-"""Nanoseconds; the coarsest step in which file systems store times, that of FAT."""
+_TIME_STEPS = (10**9, 10**7, 10**3, 1)
+"""Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
 _LEFT = (
     "an interrupted run with --overwrite has left work beside it; --overwrite goes on with it, "
     "--overwrite --no-resume starts over"
@@ -197,8 +197,9 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[s
         return "due", ""
     record = read_provenance(item.target)
     newer = _changed(item.source) - state.st_mtime_ns
+    step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
-        return _judge_by_size(item, options, is_newer=newer >= _TIME_STEP)
+        return _judge_by_size(item, options, is_newer=newer >= step)
     differs = False
     if record.source:
         extension, place, content = record.source.split(" ")
@@ -211,7 +212,7 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[s
             return kind, f"was made from another picture than {item.source}"
     if reason := _made_otherwise(item, record, options, wanted):
         return "due", reason
-    if differs or newer >= _TIME_STEP:
+    if differs or newer >= step:
         return "due", "the input has changed since"
     return "finished", ""
 

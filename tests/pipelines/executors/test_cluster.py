@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
-from srcli.pipelines.executors.cluster import QUIET, RayExecutor, check_worker, visible
+from srcli.pipelines.executors.cluster import QUIET, RayExecutor, visible
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.photographs import PLACE, write_by_gdal
@@ -112,10 +112,10 @@ def test_a_node_without_the_files_or_with_another_version_is_refused(tmp_path, m
     with visible((tmp_path, tmp_path / "no such model")) as setup:
         (probe,) = setup.paths
         assert probe.exists()
-        check_worker(setup)
+        setup.enter()
         probe.unlink()
         with pytest.raises(UsageError, match=f"{tmp_path} is not the same on node "):
-            check_worker(setup)
+            setup.enter()
         monkeypatch.setattr("srcli.__version__", "0.0")
         with pytest.raises(UsageError, match=r"has srcli 0\.0, not "):
-            check_worker(setup)
+            setup.enter()
