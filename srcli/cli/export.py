@@ -35,8 +35,6 @@ Model:
   value_range
   -s, --scale [2|3|4]           Scale factor. [default: 4, or that of a weights file]
 Output:
-  --to [onnx|torchscript] -> target
-      Kind of file. [default: by the name of OUT: .onnx, .pt]
   --size WIDTHxHEIGHT           Fix the size of the inputs, in pixels. [default: any size]
   --overwrite                   Replace a file that exists.
 Results:
@@ -54,25 +52,22 @@ def command(
     model: str,
     value_range: int | None,
     scale: int | None,
-    target: Target | None,
     size: tuple[int, int] | None,
     overwrite: bool,
     json_file: str | None,
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Write a model as a file for other software: ONNX or TorchScript."""
-    by_name = SUFFIXES.get(file.suffix)
-    if by_name is None or target not in (None, by_name):
-        wanted = {kind: suffix for suffix, kind in SUFFIXES.items()}
-        ends = wanted[target] if target else ", ".join(SUFFIXES)
-        raise UsageError(f"{file}: the name must end in {ends}")
+    """Write a model as a file for other software: ONNX (.onnx) or TorchScript (.pt)."""
+    target = SUFFIXES.get(file.suffix)
+    if target is None:
+        raise UsageError(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
     check_targets({"OUT": file, "--json": json_file})
     if file.exists() and not overwrite:
         raise UsageError(f"{file}: exists already; give --overwrite or another name")
     from srcli.pipelines.export import export_model
 
-    result = export_model(model, scale, by_name, file, size=size, value_range=value_range)
+    result = export_model(model, scale, target, file, size=size, value_range=value_range)
     if not quiet:
         _show(result, verbose=verbose, to_stderr=json_file == "-")
     if json_file:

@@ -83,36 +83,30 @@ def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> in
     return math.prod(out_shape)
 
 
-def count_work(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> dict[str, int]:
-    """Count the work at an LR size (height, width), by the name of the figure.
+def count_work(network: Network) -> dict[str, int]:
+    """Count the work at an LR size of 256x256, by the name of the figure.
 
     ``conv_macs`` are of the convolutions, ``challenge_flops`` have one more for every output
     element of a (leaky, parametric) ReLU, and ``hd_conv_macs`` are for an output of 1280x720 (its
     LR size rounded down).
     """
-    macs, activations = count_macs(network, *size)
+    macs, activations = count_macs(network, *CHALLENGE_SIZE)
     hd_macs, _ = count_macs(network, *(side // network.scale for side in HD_SIZE))
     return {"conv_macs": macs, "challenge_flops": macs + activations, "hd_conv_macs": hd_macs}
 
 
-def model_cost(
-    network: Network,
-    *,
-    model: str,
-    size: tuple[int, int] = CHALLENGE_SIZE,
-    device: torch.device = CPU,
-) -> Cost:
+def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> Cost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
-    The network itself is not changed; the LR size (height, width) is padded to what it takes.
-    Returned are ``scale``, ``model``, ``size``, ``parameters``, the figures of ``count_work``, None
-    where they cannot be counted, and ``peak_memory`` in bytes, None without a GPU.
+    The network itself is not changed; the LR size of 256x256 is padded to what it takes. Returned
+    are ``scale``, ``model``, ``size``, ``parameters``, the figures of ``count_work``, None where
+    they cannot be counted, and ``peak_memory`` in bytes, None without a GPU.
     """
     work: Cost = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
     with suppress(ModelError):
-        work = count_work(network, size)
-    own = {"scale": network.scale, "model": model, "size": size}
-    memory = forward_memory(network, size, device)
+        work = count_work(network)
+    own = {"scale": network.scale, "model": model, "size": CHALLENGE_SIZE}
+    memory = forward_memory(network, CHALLENGE_SIZE, device)
     return {**own, "parameters": count_parameters(network), **work, "peak_memory": memory}
 
 

@@ -77,9 +77,7 @@ def export_model(
     """
     packages, write = TARGETS[target]
     if missing := [name for name in packages if find_spec(name) is None]:
-        raise UsageError(
-            f"--to {target} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
-        )
+        raise UsageError(f"{target} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     network = load_model(model, scale, value_range=value_range)
     if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
         raise UsageError(
@@ -103,7 +101,7 @@ def export_model(
                 raise InferenceError(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
                     f"levels of 255 (allowed: {TOLERANCE:g})",
-                    advice="try another --to",
+                    advice="try the other kind of file",
                 )
             write_whole(file, (Path(folder) / file.name).read_bytes())
     except OSError as error:
