@@ -224,8 +224,12 @@ def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> 
         else:
             found.append(path)
     _check_output(output)
-    if found and len(inputs) == 1 and not found[0].is_dir() and not into:
-        plan.items = [_name_file(found[0], output, options)]
+    fmt = format_of_suffix(output.suffix)
+    if found and len(inputs) == 1 and not found[0].is_dir() and not into and fmt:
+        if options.format not in ("auto", fmt):
+            raise UsageError(f"{output}: its extension contradicts --format {options.format}")
+        target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
+        plan.items = [Item(source=found[0], target=target, format=fmt)]
     elif found and (not into or output.is_file()):
         raise UsageError(f"{output}: is a file; folders and several inputs need a folder as output")
     else:
@@ -301,15 +305,6 @@ def _check_output(output: Path) -> None:
             f"{output}: {suffix} is not written here; give {', '.join(FORMATS)} (of rasters tif, "
             "png or jpg), or a folder"
         )
-
-
-def _name_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
-    fmt = format_of_suffix(output.suffix)
-    assert fmt is not None
-    if options.format not in ("auto", fmt):
-        raise UsageError(f"{output}: its extension contradicts --format {options.format}")
-    target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
-    return Item(source=source, target=target, format=fmt)
 
 
 def _count(pictures: int) -> str:

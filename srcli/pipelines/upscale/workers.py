@@ -261,11 +261,6 @@ class RasterUnit:
     job: RasterJob
     runs: Sequence[range] = ()
 
-    @property
-    def options(self) -> UpscaleOptions:
-        """The options of the run."""
-        return self.job.options
-
     def do(self, pool: EnginePool, task: Task) -> JsonDict:
         """Return the measurements; advance the task by the tiles that are made."""
         if not self.runs:
@@ -420,9 +415,10 @@ def upscale_unit(
     A share gives ``files``, the reports of all that were done or failed, and ``large``, the rasters
     that are left for all workers; a step of a raster, which failed, its ``error``.
     """
-    engine = replace(unit.options.engine, device=place.device)
-    pool = cached_pool(unit.options.model, unit.options.scale, engine)
-    access = network_access(allowed=unit.options.allow_remote)
+    asked = (unit.job if isinstance(unit, RasterUnit) else unit).options
+    options = replace(asked, engine=replace(asked.engine, device=place.device))
+    pool = cached_pool(options.model, options.scale, options.engine)
+    access = network_access(allowed=options.allow_remote)
     with threads(place.threads or None), access:
         if isinstance(unit, RasterUnit):
             item = unit.job.item
@@ -431,10 +427,10 @@ def upscale_unit(
                     return unit.do(pool, progress.task("tiles"))
             except SrxError as error:
                 return {"error": explained(error, item)}
-        reporter = Reporter(progress, model=unit.options.model)
+        reporter = Reporter(progress, model=options.model)
         reporter.tiles = progress.task("tiles")
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        own = replace(unit, options=replace(unit.options, engine=engine))
+        own = replace(unit, options=options)
         large = upscale_here(own, pool, reporter, sharing=sharing, largest=LARGE)
     reporter.close()
     return {"files": reporter.summary.files, "large": large}
