@@ -67,44 +67,39 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster options, and
     with ``--fit`` for a file that is read by windows.
     """
-    asked = bool(options.raster.asked_for)
+    asked, sized = bool(options.raster.asked_for), options.of_photographs
     try:
         picture = open_picture(item.source, confined=item.from_folder)
     except PictureError:
-        if asked and not item.from_folder and not options.of_photographs:
+        if asked and not item.from_folder and not sized:
             return None  # reading it fails with the reason
         raise
-    if picture.raster is None and not _by_windows(item, picture, options):
-        return picture
-    if not (name := options.of_photographs):
+    if picture.raster is None:
+        turned, pixels = picture.orientation != 1, picture.height * picture.width
+        large = pixels > LARGEST_AREA
+        if item.from_folder:
+            asked = asked and picture.format == "tif" and not turned
+        if asked and turned and not large:
+            raise PictureError(
+                f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
+                "drop them, or rotate the pixels first"
+            )
+        if not turned and picture.format != "gif":
+            times = math.prod(options.steps(options.model, picture.height, picture.width))
+            large = large or pixels * times**2 > LARGEST_PHOTOGRAPH
+        if not (asked or large):
+            return picture
+    if not sized:
         return None
     if picture.raster is not None:
         raise PictureError(
-            f"{item.source}: is a raster ({picture.raster}), and {name} is for photographs; "
-            f"{'give -s 2, 3 or 4' if options.size else f'drop {name}'}"
+            f"{item.source}: is a raster ({picture.raster}), and {sized} is for photographs; "
+            f"{'give -s 2, 3 or 4' if options.size else f'drop {sized}'}"
         )
     raise PictureError(
-        f"{item.source}: is too large for {name} when it is enlarged (more than "
+        f"{item.source}: is too large for {sized} when it is enlarged (more than "
         f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
     )
-
-
-def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
-    """Return True if raster options or its size make an ordinary picture a raster."""
-    pixels = picture.height * picture.width
-    if pixels > LARGEST_AREA:
-        return True
-    asked, turned = bool(options.raster.asked_for), picture.orientation != 1
-    if item.from_folder:
-        asked = asked and picture.format == "tif" and not turned
-    if asked and turned:
-        raise PictureError(
-            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
-            "drop them, or rotate the pixels first"
-        )
-    times = math.prod(options.steps(options.model, picture.height, picture.width))
-    large = pixels * times**2 > LARGEST_PHOTOGRAPH
-    return asked or (large and not turned and picture.format != "gif")
 
 
 def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, str]:
