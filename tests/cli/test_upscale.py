@@ -148,10 +148,7 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         (["missing/", "out"], "no such file"),
         (["{photos}", "{photos}"], "--suffix"),
         (["{photos}", "out", "--device", "cuda:7"], "CUDA"),
-        (
-            ["{photos}", "out", "--executor", "spark"],
-            "'spark' is not local, ray or ray://HOST:PORT",
-        ),
+        (["{photos}", "out", "--executor", "spark"], "give local, ray or ray://HOST:PORT"),
         (["{photos}", "out", "--device", "cpu,tpu"], "--device tpu: give auto, cpu, cuda, cuda:N"),
         (["{photos}", "out", "--devices", "cuda:7,cpu"], "--device cuda:7: this machine has"),
         (
