@@ -71,7 +71,7 @@ def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
     assert session.get_inputs()[0].shape == [1, 3, 32, 40]
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["model_type"]) == "Superresolution"
-    assert json.loads(facts["tiles_overlap"]) == 50
+    assert json.loads(facts["tiles_overlap"]) == 25
 
 
 def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
