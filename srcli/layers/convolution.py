@@ -35,7 +35,7 @@ def convolve_joined(
     layer: nn.Module, parts: Sequence[Tensor], *, slope: float | None = None
 ) -> Tensor:
     """Convolve maps (N, C, H, W) as if concatenated along their channels; see ``convolve``."""
-    if isinstance(layer, PackedConv2d) and layer.is_ready(parts[0]):
+    if isinstance(layer, PackedConv2d) and layer.groups == 1 and layer.is_ready(parts[0]):
         return layer.run(parts, None, slope)
     return convolve(layer, torch.cat(list(parts), dim=1), slope=slope)
 
@@ -61,27 +61,32 @@ class PackedConv2d(nn.Conv2d):
 
     def is_ready(self, x: Tensor) -> bool:
         """Return True if its operation can run; else PyTorch's must."""
-        return not torch.is_grad_enabled() and x.device.type == "cpu"
+        kind = self._kind()
+        # not all processors whose bf16 PyTorch computes
+        bf16 = kind == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        known = bf16 or kind == torch.float32
+        return known and x.device.type == "cpu" and not torch.is_grad_enabled()
+
+    def _kind(self) -> torch.dtype:
+        autocast = torch.is_autocast_enabled("cpu")
+        return torch.get_autocast_dtype("cpu") if autocast else self.weight.dtype
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
         if self.is_ready(x):
             return self.run((x,), None, None)
-        out = super().forward(x)
-        return _activate(out, self.slope)
+        return _activate(super().forward(x), self.slope)
 
     def run(self, parts: Sequence[Tensor], plus: Tensor | None, slope: float | None) -> Tensor:
         """Sum up the convolutions of parts of the input, and ``plus``; see ``convolve``."""
-        kind = self.weight.dtype
-        if torch.is_autocast_enabled("cpu"):
-            kind = torch.get_autocast_dtype("cpu")
+        kind = self._kind()
         slope = self.slope if slope is None else slope
-        parts = [each.to(kind) for each in parts]
         weights, bias = self._pack(kind, tuple(each.shape[1] for each in parts))
         how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
         out = plus if plus is None else plus.to(kind)
         operations = torch.ops.mkldnn
-        for number, (x, weight) in enumerate(zip(parts, weights, strict=True)):
+        for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+            x = part.to(kind)
             last = None if number else bias
             if out is None:
                 alone = slope is not None and len(parts) == 1

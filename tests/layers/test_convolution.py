@@ -87,3 +87,18 @@ def test_gradients_copies_and_activations_in_a_row():
         torch.testing.assert_close(twin(x), plain(x))
     (twin(x).sum() + plain(x).sum()).backward()
     torch.testing.assert_close(twin[0].weight.grad, plain[0].weight.grad)
+
+
+def test_what_onednn_cannot_compute_stays_with_pytorch(monkeypatch):
+    plain, packed = layers()
+    x = torch.randn(1, 16, 8, 8)
+    with torch.inference_mode():
+        double = copy.deepcopy(packed).double()
+        torch.testing.assert_close(double(x.double()), copy.deepcopy(plain).double()(x.double()))
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # exactly PyTorch's bits
+            torch.testing.assert_close(packed(x), plain(x), rtol=0, atol=0)
+    plain, packed = layers(groups=2)
+    halves = torch.randn(1, 16, 8, 8).split(8, dim=1)
+    with torch.no_grad():
+        torch.testing.assert_close(convolve_joined(packed, halves), plain(torch.cat(halves, dim=1)))
