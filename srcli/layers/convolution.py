@@ -37,7 +37,8 @@ def convolve_joined(
     """Convolve maps (N, C, H, W) as if concatenated along their channels; see ``convolve``."""
     if isinstance(layer, PackedConv2d) and layer.groups == 1 and layer.is_ready(parts[0]):
         return layer.run(parts, None, slope)
-    return convolve(layer, torch.cat(list(parts), dim=1), slope=slope)
+    joined = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+    return convolve(layer, joined, slope=slope)
 
 
 def _activate(out: Tensor, slope: float | None) -> Tensor:
