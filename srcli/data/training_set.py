@@ -140,10 +140,8 @@ class DataSelection:
     data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, all of which must be there; None for the built-in list, or a few
-    by rule."""
-    hold_out_listed: tuple[str, ...] = ()
-    """More of them, some of which may be absent; if both are empty there is no validation."""
+    """Photographs for validation, all of which must be there; empty for no validation, None for
+    those of the built-in list that are there, or a few by rule."""
     lr: Path | None = None
     """Folder of the LR pictures of ``data``, where it does not lie beside them."""
 
@@ -199,8 +197,7 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     picture counts as one.
     """
     names = selection.hold_out or ()
-    listed = selection.hold_out_listed + (HELD_OUT if selection.hold_out is None else ())
-    train, held = split_held_out(refs, (*names, *listed))
+    train, held = split_held_out(refs, HELD_OUT if selection.hold_out is None else names)
     if not train:
         raise DataError("no training pictures are left after --hold-out; give more with --data")
     there = {name for ref in refs for name in (ref.name, photograph_of(ref.name))}
@@ -208,20 +205,15 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
         # The picture of the right name would be trained on.
         more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
         hint = did_you_mean(absent[0], sorted(there))
-        raise DataError(
-            f"--hold-out {absent[0]}: not in the data, and no file of names{hint}{more}"
-        )
+        raise DataError(f"--hold-out {absent[0]}: not in the data{hint}{more}")
     if held:
         reason = f"held out by name: {len(held)}"
-        if listed:
-            found = sum(name in there for name in listed)
-            reason += f" ({found} of {len(listed)} in the list are in the data)"
+        if selection.hold_out is None:
+            found = sum(name in there for name in HELD_OUT)
+            reason += f" ({found} of {len(HELD_OUT)} in the list are in the data)"
         return Split(train=train, held_out=held, reason=reason)
     if selection.hold_out is None:
         return _split_by_rule(train)
-    if listed:
-        shown = ", ".join(listed[:5])
-        raise DataError(f"none of the pictures to hold out is in the data: {shown}")
     return Split(train=train, held_out=[], reason="no validation (--hold-out none)")
 
 

@@ -36,7 +36,8 @@ ROOT = "the recipe"
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
 _GONE: Mapping[str, object] = {
-    "attention_weight": 0.0, "distillation": None, "exclude": [], "excluded": 0, "vary_levels": 0.0,
+    "attention_weight": 0.0, "distillation": None, "exclude": [], "excluded": 0,
+    "hold_out_listed": [], "vary_levels": 0.0,
 }  # fmt: skip
 """Fields in files of former versions, with the values that left them out."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
