@@ -65,16 +65,17 @@ def make_engine(
             keep_half_weights(network, half)
         elif device.type == "cpu":
             pack_convolutions(network)
-    given: dict[str, Any] = {
-        "device": device,
-        "half": None if options.plain else half,
-        "batch": options.batch,
-        "tta": options.tta,
-        "back_project": options.back_project,
-    }
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
-    return TorchEngine(network, plain=options.plain, **given)
+    return TorchEngine(
+        network,
+        device=device,
+        half=None if options.plain else half,
+        batch=options.batch,
+        tta=options.tta,
+        back_project=options.back_project,
+        plain=options.plain,
+    )
 
 
 def network_half(

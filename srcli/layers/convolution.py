@@ -82,37 +82,34 @@ class PackedConv2d(nn.Conv2d):
         """Sum up the convolutions of parts of the input, and ``plus``; see ``convolve``."""
         kind = self._kind()
         slope = self.slope if slope is None else slope
-        weights, bias = self._pack(kind, tuple(each.shape[1] for each in parts))
-        how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
-        out = plus if plus is None else plus.to(kind)
-        operations = torch.ops.mkldnn
+        how = (self.padding, self.stride, self.dilation, self.groups)
+        weights, bias = self._pack(kind, tuple(each.shape[1] for each in parts), how)
+        out: Any = plus if plus is None else plus.to(kind)
         for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
             x = part.to(kind)
             last = None if number else bias
             if out is None:
                 alone = slope is not None and len(parts) == 1
                 after = ("leaky_relu", [slope], "") if alone else ("none", [], "")
-                out = operations._convolution_pointwise(x, weight, last, *how, *after)
+                out = torch.ops.mkldnn._convolution_pointwise(x, weight, last, *how, *after)
                 slope = None if alone else slope
             elif out is plus:
-                out = operations._convolution_pointwise.binary(
+                out = torch.ops.mkldnn._convolution_pointwise.binary(
                     x, out, weight, last, *how, "add", None, None, [], None
                 )
             else:
-                out = operations._convolution_pointwise_.binary(
+                out = torch.ops.mkldnn._convolution_pointwise_.binary(
                     out, x, weight, last, *how, "add", None, None, [], None
                 )
-        assert out is not None
         return _activate(out, slope)
 
     def _pack(
-        self, kind: torch.dtype, widths: tuple[int, ...]
+        self, kind: torch.dtype, widths: tuple[int, ...], how: tuple[Any, ...]
     ) -> tuple[list[Tensor], Tensor | None]:
         if (kind, widths) not in self.packed:
             weight = self.weight.detach().to(kind)
             parts = torch.split(weight, list(widths), dim=1) if len(widths) > 1 else (weight,)
             pack = torch.ops.mkldnn._reorder_convolution_weight
-            how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
             bias = None if self.bias is None else self.bias.detach().to(kind)
             self.packed[kind, widths] = [pack(each.contiguous(), *how) for each in parts], bias
         return self.packed[kind, widths]
@@ -135,6 +132,6 @@ def pack_convolutions(network: nn.Module) -> bool:
         if isinstance(module, nn.Sequential) and not getattr(network, "reference", ""):
             for (_, layer), (name, act) in pairwise(list(module.named_children())):
                 if isinstance(layer, PackedConv2d) and isinstance(act, nn.ReLU | nn.LeakyReLU):
-                    layer.slope = getattr(act, "negative_slope", 0.0)
+                    layer.slope = act.negative_slope if isinstance(act, nn.LeakyReLU) else 0.0
                     setattr(module, name, nn.Identity())
     return True

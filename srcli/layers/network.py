@@ -53,7 +53,7 @@ class Network(nn.Module):
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
     reference: str = ""
-    """Code of a user, or a name of an installed package; empty for a network of the table."""
+    """Code of others: a user's, a name of an installed package, or ``spandrel``; else empty."""
     needs_weights: bool = True
     """Makes no picture before it is trained; set False where it has all that it needs."""
     num_maps: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from srcli.layers.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class FoldedKernel(NamedTuple):
@@ -98,9 +98,6 @@ class ReparameterisedConv(FoldingConv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        if self.point is None and not self.identity and self.conv_norm is None:
-            out: Tensor = self.conv(x)
-            return out
         if self.conv_norm is None:
             # One convolution with the folded kernel, in training too: the same sum and the same
             # gradients, for the price of the 3x3 branch alone.
@@ -159,16 +156,26 @@ def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
     return FoldedKernel(conv.weight, bias)
 
 
+def _replace(network: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, kind):
+                setattr(module, name, make(child))
+
+
 class TrainedWithBranches(Network):
     """A network whose convolutions may have further branches in training."""
 
     def deploy(self) -> Self:
         """Return the deployed form, with plain convolutions."""
         plain = super().deploy()
-        for module in list(plain.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, FoldingConv):
-                    setattr(module, name, child.deploy())
+        _replace(plain, FoldingConv, lambda unit: unit.deploy())
+        return plain
+
+    def for_inference(self) -> Self:
+        """Return the deployed form, in which convolutions stand by themselves."""
+        plain = super().for_inference()
+        _replace(plain, ReparameterisedConv, lambda unit: unit.conv)
         return plain
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
