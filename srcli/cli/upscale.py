@@ -319,8 +319,7 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
         suffix=options["suffix"] or "",
         raster=raster_settings(options),
         engine=EngineOptions(
-            **pick(options, "device", "precision", "batch", "tta", "back_project"),
-            value_range=options["value_range"],
+            **pick(options, "device", "precision", "batch", "tta", "back_project", "value_range"),
             strength=options["strength"] or 0.0,
         ),
     )

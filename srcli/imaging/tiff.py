@@ -272,7 +272,7 @@ def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int]:
     return tags, layout, following
 
 
-def _structure(tags: dict[int, Entry]) -> dict[int, list[int]]:
+def _structure(tags: exif.Tags) -> dict[int, list[int]]:
     """Return the whole numbers of the tags that tell how pixels are stored."""
     found = {tag: [*map(int, tags[tag].numbers)] for tag in _STRUCTURE & tags.keys()}
     return _DEFAULTS | found
@@ -322,7 +322,7 @@ def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
     return kinds
 
 
-def _resolution(tags: dict[int, Entry]) -> tuple[float, float] | None:
+def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     across, down, unit = (
         tags[tag].numbers[0] if tag in tags else usual
         for tag, usual in zip(_RESOLUTION, (0, 0, _INCH), strict=True)
@@ -331,7 +331,7 @@ def _resolution(tags: dict[int, Entry]) -> tuple[float, float] | None:
     return (across * per_inch, down * per_inch) if per_inch * min(across, down) > 0 else None
 
 
-def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | None:
+def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout) -> bytes | None:
     main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
     try:
         found = exif.read_parts(stream, tags, layout)

@@ -224,15 +224,15 @@ class Trainer:
             return False, 0.0, False
         position = self.position
         self._values.append(values)
-        log, now = position.step % LOG_STEPS == 0, time.monotonic()
+        log, now, found = position.step % LOG_STEPS == 0, time.monotonic(), None
         if log or now - self._shown >= DESCRIBE_SECONDS:
-            means, speed = self._means()
+            means, speed = found = self._means()
             losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
             best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
             task.describe(f"{losses}  {speed:.2f} it/s{best}")
             self._shown = now
         if log:
-            self._log()
+            self._log(found)
         return self._validation_is_due(), *self._look_at_clock()
 
     def _validation_is_due(self) -> bool:
@@ -259,10 +259,10 @@ class Trainer:
             raise diverged()
         return means, len(self._values) / max(time.monotonic() - self._logged, 1e-9)
 
-    def _log(self) -> None:
-        """Write the means since the last entry."""
+    def _log(self, found: tuple[dict[str, float], float] | None = None) -> None:
+        """Write the means since the last entry, which may have been found already."""
         if self._values:
-            means, speed = self._means()
+            means, speed = found or self._means()
             rate = rate_at(self.recipe.stages[self.position.stage], self._done)
             # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
             count = len(self._values)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 CROP = 120
-"""Edge of a crop in HR pixels, where no other is asked for."""
+"""Edge of a crop in HR pixels."""
 OVERVIEW = 160
 """Longest side of an overview."""
 ZOOM = 3
@@ -94,9 +94,7 @@ def cut_crops(result: ScoredPicture) -> Comparison:
     )
 
 
-def find_window(
-    hr: Array, sr: Mapping[str, Array], *, scale: int, edge: int = CROP
-) -> tuple[int, int, int, int]:
+def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> tuple[int, int, int, int]:
     """Find the window in which the models differ most from each other.
 
     With one model, or several that agree in every pixel, it is the window where they are farthest
@@ -109,7 +107,7 @@ def find_window(
     spread = np.stack(layers).std(axis=0)
     sums = np.zeros((spread.shape[0] + 1, spread.shape[1] + 1))  # sums[i, j]: of spread[:i, :j]
     sums[1:, 1:] = spread.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    height, width = (min(edge, side) // scale * scale for side in spread.shape)
+    height, width = (min(CROP, side) // scale * scale for side in spread.shape)
     tops = np.arange(0, spread.shape[0] - height + 1, scale)
     lefts = np.arange(0, spread.shape[1] - width + 1, scale)
     total = (

@@ -35,8 +35,7 @@ class EvalOptions:
     lr_folder: Path | None = None
     """LR pictures of the only set, if they are not where sets usually have them."""
     engine: EngineOptions = field(default_factory=EngineOptions)
-    """``auto`` precision is fp32 here: a hundredth of a decibel matters in a table. So is PyTorch's
-    engine, which gives equal figures everywhere."""
+    """``auto`` precision is fp32 here: a hundredth of a decibel matters in a table."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names and options that contradict each other."""

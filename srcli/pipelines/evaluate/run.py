@@ -245,10 +245,10 @@ class ScoredPicture:
     """None where it could not be read."""
     sr: dict[str, Array] = field(default_factory=dict)
     """By model, (H, W, 3) uint8, of models whose scores are there."""
-    seconds: dict[str, float | None] = field(default_factory=dict)
-    """Time of each network alone."""
     psnr: dict[str, float] = field(default_factory=dict)
     """Likewise, of the whole picture under the protocol."""
+    seconds: dict[str, float | None] = field(default_factory=dict)
+    """Time of each network alone."""
 
     def attempt(
         self, call: Callable[[], T], model: str | None, progress: Progress, *, place: str = ""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.labels import profile_fits
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import read_photograph
 from srcli.inference.device import Precision, choose_device
@@ -197,7 +197,7 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     has_alpha = array.shape[2] % 2 == 0
     pixels = np.ascontiguousarray(array[:, :, :-1] if has_alpha else array)
     alpha = array[:, :, -1] if has_alpha else None
-    return Photograph(pixels=pixels, alpha=alpha, metadata=Metadata())
+    return Photograph(pixels=pixels, alpha=alpha)
 
 
 def _join_alpha(picture: Photograph) -> NDArray[Any]:
@@ -219,7 +219,7 @@ def _array_of(image: Image.Image) -> NDArray[Any]:
                 f"PIL image of mode {image.mode}: cannot be converted ({error}); "
                 "give an image of mode L, LA, RGB or RGBA"
             ) from error
-        return _join_alpha(Photograph(pixels=pixels, alpha=alpha, metadata=Metadata()))
+        return _join_alpha(Photograph(pixels=pixels, alpha=alpha))
     if image.info.get("transparency") is not None:
         raise UsageError(
             f"PIL image of mode {image.mode} with a transparent value: PIL has no mode for 16 bits "

@@ -432,5 +432,4 @@ def upscale_unit(
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         own = replace(unit, options=options)
         large = upscale_here(own, pool, reporter, sharing=sharing, largest=LARGE)
-    reporter.close()
-    return {"files": reporter.summary.files, "large": large}
+    return {"files": reporter.close().files, "large": large}
