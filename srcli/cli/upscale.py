@@ -57,6 +57,7 @@ Model:
   --long-edge N                 Enlarge photographs to so many pixels on the longer side.
   --strength X
       How crisp soft and saved photographs become at -s 4. [default: 0]
+  --denoise X                   How much grain and noise goes; 0.5 keeps half. [default: 1]
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
 Input and output:
@@ -202,6 +203,7 @@ KINDS = {
     "quality": click.IntRange(1, 100),
     "workers": click.IntRange(1, 64),
     "strength": click.FloatRange(0, 1),
+    "denoise": click.FloatRange(0, 1),
     "scale": click.FloatRange(1, 16),  # two passes by 4
     "fit": parse_fit,
     "size": parse_fit,
@@ -321,6 +323,7 @@ def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
         engine=EngineOptions(
             **pick(options, "device", "precision", "batch", "tta", "back_project", "value_range"),
             strength=options["strength"] or 0.0,
+            denoise=1.0 if options["denoise"] is None else options["denoise"],
         ),
     )
 

@@ -58,8 +58,8 @@ GPU_MEMORY_SHARE = 0.6
 """Of what is free on a GPU, for a batch: the rest is for workspaces of cuDNN and for blending."""
 UNKNOWN_BYTES = 32 * 1024
 """Memory for each input pixel of networks in which it cannot be counted: of the largest, EDSR."""
-BACK_PROJECTIONS = 2
-"""Rounds of correction."""
+BACK_PROJECTIONS = (1.0, 1.0)
+"""Share of the error that each round of correction takes away."""
 
 
 def without_tf32() -> AbstractContextManager[None]:
@@ -88,12 +88,15 @@ class TorchEngine:
         batch: int | None = None,
         tta: bool = False,
         back_project: bool = False,
+        denoise: float = 1.0,
         plain: bool = False,
     ) -> None:
         self.device = device
         self.half = half
         self.tta = tta
-        self.back_project = back_project
+        kept = () if denoise == 1 else (1 - denoise,)
+        self.corrections = BACK_PROJECTIONS if back_project else kept
+        """Shares of ``back_projected``."""
         self._batch = batch
         self._failures = 0
         self._fitting = sys.maxsize
@@ -222,7 +225,7 @@ class TorchEngine:
             out = out + self._pass(batch, number, exact=exact)
         if self.tta:
             out = out / len(self._passes)
-        return back_projected(out, batch.pixels) if self.back_project else out
+        return back_projected(out, batch.pixels, self.corrections)
 
     def _pass(self, batch: _TileBatch, number: int, *, exact: bool) -> Tensor:
         """Enlarge a batch once, flipped and rotated, and turn the result back."""
@@ -333,16 +336,21 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
 
-def back_projected(sr_image: Tensor, lr_image: Tensor) -> Tensor:
+def back_projected(
+    sr_image: Tensor, lr_image: Tensor, shares: Sequence[float] = BACK_PROJECTIONS
+) -> Tensor:
     """Correct an SR picture (N, C, sH, sW) until, downscaled, it is nearer to its LR picture.
+
+    Each of the ``shares`` is a round. One below 1 gives that much back of what a network took for
+    noise: grain as soft as bicubic interpolation makes it.
 
     Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both ways, the one
     that LR pictures of training and benchmarks are made by. Both are fp32, in the same range.
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
-    for _ in range(BACK_PROJECTIONS):
+    for share in shares:
         error = lr_image - bicubic_resize(sr_image, Fraction(1, scale))
-        sr_image = sr_image + bicubic_resize(error, scale)
+        sr_image = sr_image + share * bicubic_resize(error, scale)
     return sr_image
 
 

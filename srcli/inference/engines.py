@@ -43,6 +43,8 @@ class EngineOptions:
     """White inside networks of weights files of others, 1 or 255; None finds it."""
     strength: float = 0.0
     """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``."""
+    denoise: float = 1.0
+    """0 to 1: how much of what the network took for noise stays away."""
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
@@ -74,6 +76,7 @@ def make_engine(
         batch=options.batch,
         tta=options.tta,
         back_project=options.back_project,
+        denoise=options.denoise,
         plain=options.plain,
     )
 

@@ -280,11 +280,43 @@ def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astro
         (["--strength", "2"], "0<=x<=1"),
         (["--strength", "0.5", "-m", "rrlfn"], "--strength changes g-idrn-photo alone"),
         (["--strength", "0.5", "-s", "2"], "--strength needs -s 4"),
+        (["--denoise", "1.5"], "0<=x<=1"),
+        (["--denoise", "0.5", "--back-project"], "drop --denoise"),
     ],
 )
-def test_strength_is_refused_where_it_means_nothing(srx, tmp_path, options, words):
+def test_strength_and_denoise_are_refused_where_it_means_nothing(srx, tmp_path, options, words):
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     assert words in srx("upscale", tmp_path / "a.png", tmp_path / "out", *options, code=2).err
+
+
+@pytest.mark.parametrize("name", ["grain.png", "grain.tif"])
+def test_denoise_gives_grain_back_as_soft_as_interpolation_makes_it(srx, tmp_path, name):
+    grain = np.random.default_rng(0).normal(0, 10, (48, 48, 3))
+    source, out = tmp_path / name, tmp_path / f"out-{name}"
+    Image.fromarray((128 + grain).round().astype(np.uint8)).save(source)
+
+    def enlarged(*options):
+        said = srx("upscale", source, out, "-s", "4", "-m", "g-idrn-photo", *options, code=0).err
+        return np.asarray(Image.open(out), float), said
+
+    plain, _ = enlarged()
+    np.testing.assert_array_equal(enlarged("--denoise", "1", "--overwrite")[0], plain)
+    soft = resize(np.asarray(Image.open(source), float), 4)
+    left, alike = [], []
+    for share in ("0.5", "0"):
+        found, said = enlarged("--denoise", share)
+        assert "made with other options" in said
+        left.append(found.std())
+        alike.append(np.corrcoef((found - plain).ravel(), (soft - plain).ravel())[0, 1])
+    assert plain.std() < 0.5 * left[1]
+    assert plain.std() < left[0] < left[1] < 1.1 * soft.std()
+    assert min(alike) > 0.9
+
+
+@pytest.mark.parametrize("option", ["strength", "denoise"])
+def test_a_share_beyond_one_is_refused_in_python_too(option):
+    with pytest.raises(srcli.errors.UsageError, match=f"{option}=1.5"):
+        srcli.upscale(np.zeros((8, 8, 3), np.uint8), **{option: 1.5})
 
 
 @pytest.mark.parametrize("georeferenced", [False, True])

@@ -43,6 +43,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     tta: bool = False,
     back_project: bool = False,
     strength: float = 0.0,
+    denoise: float = 1.0,
     device: str = "auto",
     precision: Precision = "auto",
     value_range: int | None = None,
@@ -69,6 +70,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             clean pictures only, as noise and JPEG blocks are kept as well.
         strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1, at scale 4; other
             models stay as they are.
+        denoise: How much of what the model took for noise stays away, 0 to 1; grain comes back as
+            soft as bicubic interpolation makes it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         value_range: White, 1 or 255, inside the network of a weights file of other software; None
@@ -89,6 +92,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
+    for name, share in (("strength", strength), ("denoise", denoise)):
+        if not 0 <= share <= 1:
+            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
     factor = default_scale([model]) if scale is None else _whole("scale", scale, "2, 3 or 4")
     edge = _whole("tile", tile, "None or a whole number from 1", 1)
     shared = _whole("overlap", overlap, "None or a whole number from 0", 0)
@@ -99,6 +105,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         tta=tta,
         back_project=back_project,
         strength=strength,
+        denoise=denoise,
         value_range=value_range,
     )
 

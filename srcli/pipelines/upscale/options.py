@@ -154,6 +154,7 @@ class UpscaleOptions:
             "tta": engine.tta,
             "back_project": engine.back_project,
             "strength": engine.strength,
+            "denoise": engine.denoise != 1 and str(engine.denoise),
         }
         said = {name: value for name, value in given.items() if value}
         return f"{zlib.crc32(repr(said).encode()):08x}" if said else ""
@@ -198,6 +199,8 @@ class UpscaleOptions:
                 raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
             if self.size is None and self.scale not in (scales := shipped_scales(CRISP_MODEL)):
                 raise UsageError(f"--strength needs -s {' or '.join(map(str, scales))}")
+        if self.engine.back_project and self.engine.denoise != 1:
+            raise UsageError("--back-project gives back all noise; drop --denoise")
         if self.mosaic and (self.of_photographs or self.raster.asked_for):
             name = (*self.raster.asked_for, self.of_photographs)[0]
             raise UsageError(f"--mosaic writes all tiles as they are cut; drop {name}")

@@ -111,7 +111,7 @@ class RasterJob:
             "precision": str(own.half or "fp32"),
             "device": own.device.type,
             "tta": own.tta,
-            "back_project": own.back_project,
+            "corrections": list(own.corrections),
         }
         with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
             found = calibrate(engine, PaddedSource(source, self.tiling.edge), grid)
