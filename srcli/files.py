@@ -87,7 +87,7 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
     that were killed have left in this folder, which must exist, is removed first.
     """
     _remove_abandoned(path.parent)
-    part, stream = _make_part(path.parent, attributes.mode)
+    part, stream = make_part(path.parent, attributes.mode)
     try:
         with stream:
             yield stream
@@ -102,8 +102,11 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
         part.unlink(missing_ok=True)
 
 
-def _make_part(folder: Path, mode: int) -> tuple[Path, IO[bytes]]:
-    """Make a temporary file and lock it; an existing file or link is never opened."""
+def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
+    """Make a temporary file and lock it; an existing file or link is never opened.
+
+    It is removed by who makes it, or else by the next process that replaces a file in the folder.
+    """
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags, mode)

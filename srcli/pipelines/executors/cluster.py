@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import secrets
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.errors import PeerError, UsageError
+from srcli.files import make_part
 from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from srcli.pipelines.executors.processes import Done, Event, JsonDict, Unit, Work
     from srcli.ports.progress import Progress
@@ -90,8 +89,10 @@ class RayExecutor(ProcessExecutor):
         if not self.slots:
             progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
         try:
-            with visible(shared) as setup:
-                own = partial(setup.do, work)
+            with visible(shared) as paths:
+                environ = {k: text for k, text in os.environ.items() if k.startswith("SRX_")}
+                here = srcli.__version__, str(Path.cwd()), environ
+                own = partial(do_on_node, work, paths, *here)
                 yield from super().run(own, units, progress=progress, **context)
         except ray.exceptions.RayError as error:
             reason = f"the Ray cluster is lost ({_first_line(error)})"
@@ -130,53 +131,42 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a worker takes over from the parent before its first unit."""
-
-    folder: str
-    environ: tuple[tuple[str, str], ...]
-    paths: tuple[Path, ...]
-    version: str = srcli.__version__
-
-    def enter(self) -> None:
-        """Prepare this process of a node; refuse another srcli, and files that it does not see."""
-        node = f"node {platform.node()} of the cluster"
-        if self.version != srcli.__version__:
-            raise UsageError(
-                f"{node} has srcli {srcli.__version__}, not {self.version}; install that"
-            )
-        with suppress(OSError):  # names without a folder may be absolute
-            os.chdir(self.folder)
-        os.environ.update(self.environ)
-        missing = [path for path in self.paths if not path.exists()]
-        if missing:
-            raise UsageError(
-                f"{missing[0].parent} is not the same on {node}; inputs and outputs need "
-                "storage that all nodes share"
-            )
-
-    def do(self, work: Work, *unit: Any) -> JsonDict:  # noqa: ANN401 - what works take
-        """Do a unit in a process of a node that is fit for it."""
-        self.enter()
-        return work(*unit)
-
-
 @contextmanager
-def visible(shared: Sequence[Path]) -> Iterator[Setup]:
-    """Yield the setup, which names a file that is there until the block ends."""
+def visible(shared: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+    """Yield what all nodes must see: for a folder that comes first a file in it, until the end."""
     paths = [path.absolute() for path in shared if path.exists()]
-    probe = None
-    if paths and paths[0].is_dir():
-        probe = paths[0] / f".srx-{secrets.token_hex(8)}.part"
-        probe.touch()
-        paths[0] = probe
-    environ = tuple((name, text) for name, text in os.environ.items() if name.startswith("SRX_"))
-    try:
-        yield Setup(str(Path.cwd()), environ, tuple(paths))
-    finally:
-        if probe is not None:
+    if not (paths and paths[0].is_dir()):
+        yield tuple(paths)
+        return
+    probe, stream = make_part(paths[0])
+    with stream:
+        try:
+            yield probe, *paths[1:]
+        finally:
             probe.unlink(missing_ok=True)
+
+
+def do_on_node(
+    work: Work,
+    paths: Sequence[Path],
+    version: str,
+    folder: str,
+    environ: Mapping[str, str],
+    *unit: Any,  # noqa: ANN401 - what works take
+) -> JsonDict:
+    """Do a unit in a process of a node; refuse another srcli, and files that it does not see."""
+    node = f"node {platform.node()} of the cluster"
+    if version != srcli.__version__:
+        raise UsageError(f"{node} has srcli {srcli.__version__}, not {version}; install that")
+    with suppress(OSError):  # names without a folder may be absolute
+        os.chdir(folder)
+    os.environ.update(environ)
+    if missing := [path for path in paths if not path.exists()]:
+        raise UsageError(
+            f"{missing[0].parent} is not the same on {node}; inputs and outputs need "
+            "storage that all nodes share"
+        )
+    return work(*unit)
 
 
 @cache

@@ -11,7 +11,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections import deque
@@ -20,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partialmethod
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import DefectError, SrxError, one_file
@@ -30,6 +28,7 @@ from srcli.threads import interrupts_blocked
 if TYPE_CHECKING:
     from collections.abc import Generator
     from multiprocessing.connection import Connection
+    from pathlib import Path
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
@@ -176,64 +175,65 @@ class ProcessExecutor:
         """
         waiting = deque((unit, self.repeats) for unit in units)
         jobs: list[Job] = []
-        idle: list[Worker] = []
         warned: set[str] = set()
+
+        def begin(worker: Worker) -> None:
+            unit, repeats = waiting.popleft()
+            jobs.append(Job(unit, repeats, worker, UnitProgress(unit, progress, warned), task))
+            worker.send((work, unit, worker.place, task is not None))
+
         try:
             while True:
                 stopped = stop()
                 while waiting and not stopped and len(jobs) < max(self.slots, 1):
-                    worker = idle.pop() if idle else self.start([job.worker.place for job in jobs])
-                    unit, repeats = waiting.popleft()
-                    own = UnitProgress(unit, progress, warned)
-                    jobs.append(Job(unit, repeats, worker, own, task))
-                    worker.send((work, unit, worker.place, task is not None))
+                    begin(self.start([job.worker.place for job in jobs]))
                 if not jobs:
                     return
                 if stopped:
                     _ask_to_stop(jobs)
-                for job in self._ended(jobs):
+                for job, done in self._ended(jobs):
                     jobs.remove(job)
                     # one that is not needed makes room for another, which may wait for a node
-                    if self.fresh or job.failure or job.asked or not waiting:
+                    if self.fresh or done.failure or job.asked or stop() or not waiting:
                         job.worker.close()
                     else:
-                        idle.append(job.worker)
-                    if isinstance(job.failure, SrxError):
-                        raise job.failure
-                    if job.failure and job.repeats and not stop():
-                        waiting += [(each, job.repeats - 1) for each in _pieces(job.unit)]
-                    else:
-                        yield Done(job.unit, job.result, job.failure)
+                        begin(job.worker)
+                    if isinstance(done.failure, SrxError):
+                        raise done.failure
+                    again = [] if stop() else _to_repeat(job, done)
+                    waiting += again
+                    if not again:
+                        yield done
         finally:
-            self._end(jobs, idle)
+            try:
+                self._wait_for_end(_ask_to_stop(jobs))
+            finally:
+                for job in jobs:
+                    job.worker.close()
 
-    def _ended(self, jobs: Sequence[Job]) -> list[Job]:
+    def _ended(self, jobs: Sequence[Job]) -> list[tuple[Job, Done]]:
         """Wait a moment, show what workers report, and return the jobs that have ended."""
         ready = self.wait([job.worker for job in jobs])
-        return [job for job in jobs if job.worker in ready and job.relay()]
+        found = [(job, job.relay()) for job in jobs if job.worker in ready]
+        return [(job, done) for job, done in found if done is not None]
 
-    def _end(self, jobs: Sequence[Job], idle: Sequence[Worker]) -> None:
-        """End all processes; jobs get some seconds, but for those that were asked to stop before.
-
-        These are not waited for: the wish is urgent now.
-        """
-        late = _ask_to_stop(jobs)
+    def _wait_for_end(self, late: list[Job]) -> None:
+        """Give jobs some seconds; not those that were asked before: the wish is urgent now."""
         until = time.monotonic() + STOP_SECONDS
-        try:
-            while late and time.monotonic() < until:
-                ended = self._ended(late)
-                late = [job for job in late if job not in ended]
-        finally:
-            for worker in (*idle, *(job.worker for job in jobs)):
-                worker.close()
+        while late and time.monotonic() < until:
+            ended = [job for job, _ in self._ended(late)]
+            late = [job for job in late if job not in ended]
 
 
 Executor = SerialExecutor | ProcessExecutor
 
 
-def _pieces(unit: Unit) -> list[Unit]:
-    """Return a unit as several, each with one of its ``items``, or as it is if it has none."""
-    return [replace(unit, items=[item]) for item in getattr(unit, "items", ())] or [unit]
+def _to_repeat(job: Job, done: Done) -> list[tuple[Unit, int]]:
+    """Return what is to be done again, and how often then: the ``items`` of a unit one by one."""
+    if not (done.failure and job.repeats):
+        return []
+    pieces = [replace(job.unit, items=[item]) for item in getattr(job.unit, "items", ())]
+    return [(unit, job.repeats - 1) for unit in pieces or [job.unit]]
 
 
 def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
@@ -255,11 +255,8 @@ class Worker:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._folder = tempfile.TemporaryDirectory(prefix="srx-")
-        self._output = Path(self._folder.name, "output")
-        self._output.touch()
         self.pipe, far_end = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_run_in_worker, args=(far_end, str(self._output)))
+        self.process = SPAWN.Process(target=_run_in_worker, args=(far_end,))
         with interrupts_blocked():
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
@@ -277,7 +274,12 @@ class Worker:
                 events.append(self.pipe.recv())
         except (EOFError, OSError):
             self.process.join()
-            events.append(("end", None, self._death()))
+            code = self.process.exitcode or 0
+            reason = f"its process ended with code {code}"
+            if code < 0:
+                memory = ", perhaps for want of memory" if code == -9 else ""
+                reason = f"its process was killed by signal {-code}{memory}"
+            events.append(("end", None, reason))
         return events
 
     def close(self) -> None:
@@ -285,25 +287,16 @@ class Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
-        self._folder.cleanup()
-
-    def _death(self) -> str:
-        code = self.process.exitcode or 0
-        if code < 0:
-            memory = ", perhaps for want of memory" if code == -9 else ""
-            return f"its process was killed by signal {-code}{memory}"
-        last = self._output.read_text(encoding="utf-8", errors="replace").strip().split("\n")[-1]
-        return f"its process ended with code {code}: {last.strip() or 'no message'}"
 
 
-def _run_in_worker(pipe: Connection, output: str) -> None:
-    """Do units in a new process: no signals of the terminal, what libraries print into a file."""
+def _run_in_worker(pipe: Connection) -> None:
+    """Do units in a new process, without the terminal: its signals, and what libraries print."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
-    file = os.open(output, os.O_WRONLY | os.O_APPEND)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
     def stop() -> bool:
         try:
@@ -330,19 +323,16 @@ class Job:
     task: Task | None
     asked: bool = False
     """It was asked to stop."""
-    result: JsonDict | None = None
-    failure: str | SrxError = ""
 
-    def relay(self) -> bool:
-        """Show what the worker reports; return True once the unit has ended."""
+    def relay(self) -> Done | None:
+        """Show what the worker reports; return what came of the unit once it has ended."""
         for name, *given in self.worker.events():
             if name == "end":
-                self.result, self.failure = given
-                return True  # a process that was asked to stop ends after its result
+                return Done(self.unit, *given)  # a process that was asked to stop ends after it
             shown = self.task if name in ("advance", "grow") else self.progress
             if shown is not None:
                 getattr(shown, name)(*given)
-        return False
+        return None
 
 
 class UnitProgress(Progress):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
+from functools import partial
 from types import SimpleNamespace as Unit
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from srcli import __version__
 from srcli.errors import DataError, UsageError
-from srcli.pipelines.executors.cluster import QUIET, RayExecutor, visible
+from srcli.files import write_whole
+from srcli.pipelines.executors.cluster import QUIET, RayExecutor, do_on_node, visible
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
-from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
 def test_failures_are_told_and_stopping_ends_what_runs(nodes, work, notes, tmp_path):
     units = [Unit(label=how, how=how) for how in ("exit", "raise", "not at all")]
     found = ended(units, work.die, notes)
-    assert found[0].failure == "its process ended with code 3: no message"
+    assert found[0].failure == "its process ended with code 3"
     assert found[1].failure.startswith("failed: ValueError: no such luck; this is a defect")
     assert found[2].result == {"alive": True}
     with pytest.raises(DataError, match="the store is full; make room"):
@@ -95,7 +99,11 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     timers[0].join()
     assert summary.count("done") == 25
     for path in (tmp_path / "alone").iterdir():
-        assert path.read_bytes() == (tmp_path / "shared" / path.name).read_bytes()
+        alone, shared = (read_by_gdal(each) for each in (path, tmp_path / "shared" / path.name))
+        # some processors round otherwise where other pictures share a batch
+        apart = np.abs(alone.astype(int) - shared)
+        assert apart.max() <= 1
+        assert apart.mean() < 1e-3
     assert not list((tmp_path / "shared").glob(".srx-*"))
 
 
@@ -109,13 +117,24 @@ def test_ray_is_asked_for_by_name(monkeypatch):
 
 def test_a_node_without_the_files_or_with_another_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with visible((tmp_path, tmp_path / "no such model")) as setup:
-        (probe,) = setup.paths
-        assert probe.exists()
-        setup.enter()
+    with visible((tmp_path, tmp_path / "no such model")) as paths:
+        (probe,) = paths
+        own = partial(do_on_node, lambda *unit: {}, paths, __version__, str(tmp_path), {})
+        assert own() == {}
         probe.unlink()
         with pytest.raises(UsageError, match=f"{tmp_path} is not the same on node "):
-            setup.enter()
+            own()
         monkeypatch.setattr("srcli.__version__", "0.0")
         with pytest.raises(UsageError, match=r"has srcli 0\.0, not "):
-            setup.enter()
+            own()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
+    code = (
+        "import os, pathlib; from srcli.pipelines.executors.cluster import visible\n"
+        "with visible([pathlib.Path.cwd()]): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    (left,) = tmp_path.iterdir()
+    write_whole(tmp_path / "picture", b"done")
+    assert not left.exists()
