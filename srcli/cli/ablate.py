@@ -225,12 +225,9 @@ def _report(
     blocks = [*report(judged)]
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
-    write_formats(
-        targets,
-        {
-            "--json": lambda: json_text(
-                [each.as_json() for each in judged] + [{"ablation": asdict(own)} for own in others]
-            ),
-            "--markdown": lambda: markdown(["Made by srx ablate.", *blocks]),
-        },
-    )
+    plain = [*(asdict(each) for each in judged), *({"ablation": asdict(own)} for own in others)]
+    made = {
+        "--json": lambda: json_text(plain),
+        "--markdown": lambda: markdown(["Made by srx ablate.", *blocks]),
+    }
+    write_formats(targets, made)

@@ -123,7 +123,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     origin = get_origin(hint)
     if isinstance(value, Unread):
         value = _read(str(value), hint)
-    if hint is object:
+    if hint in (object, Any):
         return value
     if origin is Annotated and hint != AnyFloat:
         return _in_range(convert(value, get_args(hint)[0], where), hint.__metadata__, where)

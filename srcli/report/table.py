@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -89,12 +89,6 @@ class Table:
             found.setdefault(row.group, []).append(row)
         return found
 
-    def select(self, headings: Iterable[str]) -> Table:
-        """Return the table with some of its columns only, in the order given."""
-        places = [self.headings.index(heading) for heading in headings]
-        rows = (replace(row, cells=tuple(row.cells[i] for i in places)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[i] for i in places), rows=tuple(rows))
-
 
 def columns_of(labels: Iterable[str], numbers: Iterable[str] = ()) -> tuple[Column, ...]:
     """Return columns of text, then columns of numbers, by their headings."""
@@ -126,11 +120,6 @@ def ends_text(low: float, high: float, digits: int) -> str:
     if not math.isfinite(low + high):
         return ""
     return f"[{number(low, digits, sign=True)}, {number(high, digits, sign=True)}]"
-
-
-def interval_text(mean: float, low: float, high: float, digits: int) -> str:
-    """Return a mean with its interval behind it, if there is one."""
-    return f"{number(mean, digits, sign=True)} {ends_text(low, high, digits)}".strip()
 
 
 def significant(value: float) -> str:

@@ -15,7 +15,6 @@ from PIL import Image
 from srcli.data.training_set import DataSelection, load_training_set
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.pipelines.ablate import run as ablate_run
-from srcli.pipelines.ablate.results import Cost
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.ablations import ABLATION_FILE
@@ -274,7 +273,7 @@ def test_ablating_goes_on_with_the_other_units(srx, tmp_path, monkeypatch):
     def breaking(unit, device):
         if unit.label.endswith("a"):
             raise KeyError("a")
-        return Cost(parameters=1, macs=1, memory={"256x256": 1})
+        return {"parameters": 1, "macs": 1, "memory": {"256x256": 1}}
 
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE.replace('"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from srcli.errors import DataError, RecipeError
 from srcli.evaluation.scores import crossed_interval
 from srcli.files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
-from srcli.recipes.fields import AnyFloat, convert
+from srcli.recipes.fields import convert
 from srcli.recipes.files import write_json
 from srcli.recipes.published import name_key
 from srcli.report.table import NOTHING
@@ -35,111 +35,60 @@ PRINTED_SHARE = 0.5
 """Share of the printed gain over bicubic below which a network is too little trained to judge."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Parameters, work and memory of a variant, in its deployed form."""
-
-    parameters: int
-    macs: int
-    """Multiply-accumulates of the convolutions for an LR picture of 256x256."""
-    memory: Mapping[str, int | None]
-    """Peak of one forward pass in bytes, by LR ``HEIGHTxWIDTH``; None where memory does not suffice
-    or the device keeps no account."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetScores:
-    """The scores of one training on one set."""
-
-    pictures: Mapping[str, Mapping[str, AnyFloat]]
-    """By picture and metric (``psnr``, ``ssim``)."""
-    bicubic: AnyFloat
-    """Mean PSNR of bicubic interpolation of the same pictures, in dB."""
-    key: str = ""
-    """Digest of the protocol and of the pictures' places and times: scores of others are measured
-    again."""
-
-    def mean(self, metric: str) -> float:
-        """Return the mean over the pictures."""
-        return fmean(values[metric] for values in self.pictures.values())
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class SeedResult:
-    """One training of a variant with its scores."""
+    """One training of a variant with its scores; filled in while it is run."""
 
     seed: int
     iterations: int | None = None
     """None where it has not been trained to the end."""
-    scores: Mapping[str, SetScores] = field(default_factory=dict)
-    """By set."""
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By set: ``pictures``, each with its ``psnr`` and ``ssim``; mean PSNR of their ``bicubic``
+    interpolation in dB; ``key``, a digest of the protocol and of their places and times."""
     failure: str = ""
     """Reason why the training or the evaluation failed, if it did."""
 
 
 @dataclass(kw_only=True)
 class VariantResult:
-    """Cost and trainings of one variant; they are filled in while it is run."""
+    """Cost and trainings of one variant; filled in while it is run."""
 
     variant: Variant
-    cost: Cost | None = None
+    cost: Mapping[str, Any] | None = None
+    """``parameters`` and ``macs`` of the deployed form, multiply-accumulates of the convolutions
+    for an LR picture of 256x256; ``memory``: the peak of one forward pass in bytes, by LR
+    ``HEIGHTxWIDTH``, None where there is too little or the device keeps no account."""
     cost_failure: str = ""
     seeds: tuple[SeedResult, ...] = ()
 
-    def take(self, seed: int, outcome: Mapping[str, Any]) -> None:
-        """Fill in what a unit gave: the training with a seed, or the cost, of seed -1."""
-        if seed < 0:
-            self.cost, self.cost_failure = outcome.get("cost"), outcome["failure"]
-        self.seeds = tuple(
-            replace(each, **outcome) if each.seed == seed else each for each in self.seeds
-        )
-
-    def measured(self, dataset: str) -> dict[int, SetScores]:
+    def measured(self, dataset: str) -> dict[int, Mapping[str, Any]]:
         """Return the scores on a set by seed, of the trainings that have them."""
         return {each.seed: each.scores[dataset] for each in self.seeds if dataset in each.scores}
 
     def means(self, dataset: str, metric: str = "psnr") -> list[float]:
         """Return the mean over the pictures of a set for each training that has it."""
-        return [each.mean(metric) for each in self.measured(dataset).values()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conditions:
-    """Conditions that all variants of a run share."""
-
-    trained: bool
-    budget: str | None
-    """None for the recipes' own."""
-    seeds: int
-    overrides: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
-    """As given."""
-    pictures: int = 0
-    """Number of pictures to train on."""
-    held_out: int = 0
-    data_digest: str = ""
-    """Of names and sizes."""
-    sets: tuple[str, ...] = ()
-    """Sets to measure on, as tables call them."""
-    missing: tuple[str, ...] = ()
-    """Sets of the paper that were not available."""
-    precision: str
-    """Precision of the trainings: ``bf16`` or ``fp32``."""
-    device: str
-    """``cpu``, ``cuda`` or ``mps``."""
-    machine: str
-    """Device, processor, threads and version of PyTorch in words."""
-    processes: int
+        scores = self.measured(dataset).values()
+        return [fmean(own[metric] for own in each["pictures"].values()) for each in scores]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationResult:
-    """One ablation under one set of conditions."""
+    """One ablation under one set of conditions; compared by ``judge``."""
 
     ablation: Ablation
-    conditions: Conditions
+    conditions: Mapping[str, Any]
+    """What all variants share. Whether they were ``trained``; ``budget`` (None: the recipes'),
+    ``seeds``, ``overrides``, ``precision`` of the trainings; ``data`` as given, the numbers of
+    ``pictures`` and of those ``held_out``, ``data_digest`` of names and sizes; ``sets`` to measure
+    on and those ``missing``; ``device``, ``machine`` in words, ``processes`` at once."""
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
+    comparisons: tuple[Mapping[str, Any], ...] = ()
+    """By ``set`` and ``variant``: what was ``found`` (``difference``), the ``printed`` difference
+    in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all tests of the report,
+    None where there is no test."""
+    tests: int = 0
+    """Tests of the whole report, which p-values are adjusted for."""
 
     @property
     def base(self) -> VariantResult:
@@ -150,14 +99,20 @@ class AblationResult:
         """Return the result of a variant by its name."""
         return next(each for each in self.variants if each.variant.name == name)
 
-    def scores(self, dataset: str) -> list[SetScores]:
-        """Return the scores of all trainings on a set."""
-        return [own for each in self.variants for own in each.measured(dataset).values()]
+    def comparison(self, dataset: str, name: str) -> Mapping[str, Any]:
+        """Return what ``judge`` found of a variant on a set."""
+        own = (each for each in self.comparisons if each["set"] == dataset)
+        return next(each for each in own if each["variant"] == name)
+
+    def bicubic(self, dataset: str) -> float | None:
+        """Return the mean PSNR of bicubic interpolation on a set; None where none was measured."""
+        scores = (own for each in self.variants for own in each.measured(dataset).values())
+        return next((own["bicubic"] for own in scores), None)
 
     @property
     def missing(self) -> int:
         """Number of trainings that are not finished and measured on all sets, or have failed."""
-        sets = set(self.conditions.sets)
+        sets = set(self.conditions["sets"])
         return sum(not sets <= own.scores.keys() for each in self.variants for own in each.seeds)
 
     @property
@@ -211,7 +166,7 @@ def difference(result: AblationResult, name: str, dataset: str) -> dict[str, Any
     if name == result.ablation.base:
         return None
     base, other = result.base.measured(dataset), result.of(name).measured(dataset)
-    pairs = [(base[seed].pictures, other[seed].pictures) for seed in base if seed in other]
+    pairs = [(base[seed]["pictures"], other[seed]["pictures"]) for seed in base if seed in other]
     pictures = [
         picture
         for picture in (pairs[0][0] if pairs else ())
@@ -237,48 +192,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgedAblation:
-    """A result with its comparisons: everything that a report shows."""
-
-    result: AblationResult
-    comparisons: Mapping[tuple[str, str], Mapping[str, Any]]
-    """By set and name of the variant, as JSON has them: what was ``found`` (``difference``), the
-    ``printed`` difference in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all
-    tests of the report, None where there is no test."""
-    tests: int
-    """Tests of the whole report, which p-values are adjusted for."""
-
-    def as_json(self) -> Mapping[str, Any]:
-        """Return all of it as plain values."""
-        own = list(self.comparisons.values())
-        return {**asdict(self.result), "comparisons": own, "tests": self.tests}
-
-
-def judge(results: Sequence[AblationResult]) -> list[JudgedAblation]:
+def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
     A test is a printed difference with a sign, of variants with two seeds or more that both are
     trained well above bicubic. ``results`` are everything that one report shows.
     """
-    judged = [
-        {
-            (dataset, each.variant.name): _compare(result, each, dataset)
-            for dataset in sets_of(result)
-            for each in result.variants
-        }
+    compared = [
+        [_compare(result, each, dataset) for dataset in sets_of(result) for each in result.variants]
         for result in results
     ]
-    tests = [each for own in judged for each in own.values() if each["p"] is not None]
+    tests = [each for own in compared for each in own if each["p"] is not None]
     for each, p in zip(tests, holm([each["p"] for each in tests]), strict=True):
         each["p"] = p
         if p < LEVEL:
             same = (each["found"]["mean"] > 0) == (each["printed"] > 0)
             each["verdict"] = "same sign" if same else "opposite sign"
-    return [
-        JudgedAblation(result=result, comparisons=own, tests=len(tests))
-        for result, own in zip(results, judged, strict=True)
-    ]
+    pairs = zip(results, compared, strict=True)
+    return [replace(result, comparisons=tuple(own), tests=len(tests)) for result, own in pairs]
 
 
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> dict[str, Any]:
@@ -309,14 +240,15 @@ def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bo
 
     That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain over it that is printed.
     """
-    level = result.scores(dataset)[0].bicubic
+    level = result.bicubic(dataset)
+    assert level is not None  # a difference was found
     printed = result.ablation.printed(each.variant.name, dataset) or level
     return fmean(each.means(dataset)) - level >= max(LEAST_GAIN, PRINTED_SHARE * (printed - level))
 
 
 def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
-    measured = list(result.conditions.sets)
+    measured = list(result.conditions["sets"])
     known = {name_key(name) for name in measured}
     keys = [key.split(".") for each in result.variants for key in each.variant.published]
     costs = ("parameters", "gflops", "memory", "training")

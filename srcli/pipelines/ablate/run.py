@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from srcli import __version__
-from srcli.data.training_set import DataSelection, find_split
+from srcli.data.training_set import DataSelection, Split, find_split
 from srcli.errors import (
     CheckpointError,
     DataError,
@@ -34,10 +34,7 @@ from srcli.models import build_network
 from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
-    Conditions,
-    Cost,
     SeedResult,
-    SetScores,
     VariantResult,
     read_result,
     write_values,
@@ -45,7 +42,7 @@ from srcli.pipelines.ablate.results import (
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import JsonDict, Place, SerialExecutor
+from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgress, attempt
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import Progress, show_traceback
@@ -58,9 +55,9 @@ from srcli.training.folder import RunFolder
 from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from srcli.pipelines.executors.processes import Executor
+    from srcli.pipelines.executors.processes import ProcessExecutor
 
 RECIPE = "recipe.json"
 T = TypeVar("T")
@@ -99,30 +96,34 @@ class AblateOptions(DataSelection):
             raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Unit:
     """The training of a variant with one seed, and its scores; without a training, its cost."""
 
     ablation: Ablation
-    variant: str
     recipe: TrainRecipe
+    found: VariantResult | SeedResult
+    """Part of the result that it fills in; what former runs found and still holds."""
+    label: str
+    """Name for messages."""
     training: TrainOptions | None = None
     """All but device and threads, which the place decides."""
     sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Sets to measure on: by name the source as given, and a digest of pictures and protocol."""
-    found: SeedResult = field(default_factory=lambda: SeedResult(seed=-1))
-    """What former runs found of the training and still holds."""
-
-    @property
-    def label(self) -> str:
-        """Name for messages."""
-        seed = f", seed {self.found.seed}" if self.training else ""
-        return f"{self.ablation.name}, {self.variant}{seed}"
 
     @property
     def done(self) -> bool:
         """True if nothing is left to do; costs are measured in every run."""
-        return self.found.iterations is not None and self.sets.keys() <= self.found.scores.keys()
+        if isinstance(self.found, VariantResult) or self.found.iterations is None:
+            return False
+        return self.sets.keys() <= self.found.scores.keys()
+
+    def take(self, outcome: JsonDict) -> None:
+        """Fill in what came of it."""
+        if isinstance(self.found, VariantResult):
+            self.found.cost, self.found.cost_failure = outcome.get("cost"), outcome["failure"]
+        else:
+            vars(self.found).update(outcome)
 
 
 def run_ablations(
@@ -131,7 +132,7 @@ def run_ablations(
     *,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
-    executor: Executor | None = None,
+    executor: ProcessExecutor | None = None,
 ) -> list[AblationResult]:
     """Train and measure all variants of ablations under the same conditions.
 
@@ -144,90 +145,127 @@ def run_ablations(
     SrxError if options, data or a variant make no sense, or the folder holds trainings under other
     conditions.
     """
-    own = progress or Progress()
-    here = SerialExecutor(Place(device=options.device, threads=options.threads))
-    executor = executor or here
-    place = executor if isinstance(executor, RayExecutor) else here
-    (described,) = place.run(_describe_place, [options.precision], progress=Progress())
-    if described.result is None:
-        raise UsageError(f"--executor: {described.failure}")
-    machine = {"processes": executor.slots, **described.result}
-    results, every = _plan(ablations, options, machine, own)
-    trainings = [unit for unit in every if unit.training]
-    for unit in trainings:
-        file = options.out / unit.ablation.name / unit.variant / RECIPE
-        write_values(file, plain_recipe(unit.recipe))
+    own, out = progress or Progress(), options.out
+    recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
+    here = Place(device=options.device, threads=options.threads)
+    if isinstance(executor, RayExecutor):  # other machines do it
+        (described,) = executor.run(_describe_place, [options.precision], progress=Progress())
+        if described.result is None:
+            raise UsageError(f"--executor: {described.failure}")
+        machine = described.result
+    else:
+        machine = _describe_place(options.precision, here)
+    options = replace(options, precision=machine["precision"])
+    shared = {
+        **machine,
+        "processes": executor.slots if executor else 1,
+        "trained": options.train,
+        "budget": options.budget,
+        "seeds": options.seeds,
+        "overrides": [*options.overrides],
+        "data": [*map(str, options.data)],
+    }
+    split = find_split(options, own) if options.train else Split(train=[], held_out=[], reason="")
+    parts = split.train, split.held_out
+    shared |= {"pictures": len(split.train), "held_out": len(split.held_out)}
+    lines = (f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p)
+    shared["data_digest"] = _digest(lines) if options.train else ""
+    plans = [_plan(*each, options, shared, own) for each in zip(ablations, recipes, strict=True)]
+    results = {result.ablation.name: result for result, _ in plans}
+    every = [unit for _, units in plans for unit in units]
+    trainings = [(unit.training, unit.recipe) for unit in every if unit.training]
+    for training, recipe in trainings:
+        write_values(Path(training.recipe), plain_recipe(recipe))
     units = [unit for unit in every if not unit.done]
+    units.sort(key=lambda unit: getattr(unit.found, "seed", -1))
     if len(units) < len(every):
         own.message(f"{len(every) - len(units)} of {len(trainings)} trainings are there already")
     for result in results.values():
-        _write(result, options.out)
+        _write(result, out)
     task = own.task("results", total=len(units), unit="results")
-    shared = (options.out, *options.data)
     try:
-        for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
-            unit = done.unit
-            outcome = done.result or {"failure": done.failure}
+        finished: Iterator[Done] = _run_here(units, here, own, stop)
+        if executor:
+            folders = (out, *options.data)
+            finished = executor.run(run_unit, units, progress=own, stop=stop, shared=folders)
+        for unit, found, failed in finished:
+            outcome = found or {"failure": failed}
             if failure := outcome["failure"]:
                 own.warn(f"{unit.label}: {failure}")
-            result = results[unit.ablation.name]
-            result.of(unit.variant).take(unit.found.seed, outcome)
-            _write(result, options.out)  # now, so that it stays whatever happens
+            unit.take(outcome)
+            _write(results[unit.ablation.name], out)  # now, so that it stays whatever happens
             task.advance(1)
     finally:
         task.close()
     return [*results.values()]
 
 
+def _run_here(
+    units: Sequence[Unit], place: Place, progress: Progress, stop: Callable[[], bool]
+) -> Iterator[Done]:
+    """Run units one after another in this process, as an executor does in others."""
+    warned: set[str] = set()
+    for unit in units:
+        if stop():
+            return
+        own = UnitProgress(unit, progress, warned)
+        result, failure = attempt(run_unit, unit, place, own, stop)
+        if isinstance(failure, SrxError):
+            raise failure
+        yield Done(unit, result, failure)
+
+
 def _write(result: AblationResult, out: Path) -> None:
     name = result.ablation.name
-    former = None if result.conditions.trained else read_result(out, name)
-    if not (former and former.conditions.trained):  # costs alone replace no trainings
+    former = None if result.conditions["trained"] else read_result(out, name)
+    if not (former and former.conditions["trained"]):  # costs alone replace no trainings
         write_values(out / name / RESULT, asdict(result))
 
 
 def _plan(
-    ablations: Sequence[Ablation], options: AblateOptions, machine: JsonDict, progress: Progress
-) -> tuple[dict[str, AblationResult], list[Unit]]:
-    """Check all; return what is known, by ablation, and the units: costs, then seed after seed."""
-    recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
-    options = replace(options, precision=machine["precision"])
-    shared = {name: getattr(options, name) for name in ("budget", "overrides", "seeds")}
-    shared |= {**machine, "trained": options.train, "data": tuple(map(str, options.data))}
-    if options.train:
-        split = find_split(options, progress)
-        parts = split.train, split.held_out
-        lines = [f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p]
-        shared |= {"pictures": len(split.train), "held_out": len(split.held_out)}
-        shared["data_digest"] = _digest(lines)
-    results, units = {}, []
-    for ablation, own in zip(ablations, recipes, strict=True):
-        sets, missing = _find_sets(ablation, options, progress)
-        conditions = Conditions(sets=tuple(sets), missing=missing, **shared)
-        known = _former_trainings(ablation, own, options, conditions)
-        variants = []
-        for variant, recipe in zip(ablation.variants, own, strict=True):
-            cost = Unit(ablation=ablation, variant=variant.name, recipe=recipe)
-            trainings = []
-            for seed in range(options.seeds if options.train else 0):
-                training = _training(cost, seed, options)
-                found = known.get((variant.name, seed), SeedResult(seed=seed))
-                found = _what_holds(found, training.out, sets)
-                trainings.append(replace(cost, training=training, sets=sets, found=found))
-            units += [cost, *trainings]
-            variants.append(VariantResult(variant=variant, seeds=tuple(t.found for t in trainings)))
-        results[ablation.name] = AblationResult(
-            ablation=ablation, conditions=conditions, variants=tuple(variants)
-        )
-    return results, sorted(units, key=lambda unit: unit.found.seed)
+    ablation: Ablation,
+    recipes: Sequence[TrainRecipe],
+    options: AblateOptions,
+    shared: JsonDict,
+    progress: Progress,
+) -> tuple[AblationResult, list[Unit]]:
+    """Return what is known of an ablation, and the units that fill it in: costs and trainings."""
+    sets, missing = _find_sets(ablation, options, progress)
+    result = AblationResult(
+        ablation=ablation,
+        conditions={**shared, "sets": [*sets], "missing": missing},
+        variants=tuple(VariantResult(variant=each) for each in ablation.variants),
+    )
+    known = _former_trainings(result, recipes, options)
+    units = []
+    for each, recipe in zip(result.variants, recipes, strict=True):
+        name, folder = each.variant.name, options.out / ablation.name / each.variant.name
+        label = f"{ablation.name}, {name}"
+        units.append(Unit(ablation, recipe, each, label))
+        for seed in range(options.seeds if options.train else 0):
+            training = TrainOptions(
+                recipe=str(folder / RECIPE),
+                name=label,
+                scale=ablation.scale,
+                out=folder / f"seed-{seed}",
+                seed=seed,
+                budget=options.budget,
+                precision=options.precision,
+                **{each.name: getattr(options, each.name) for each in fields(DataSelection)},
+            )
+            former = known.get((name, seed), SeedResult(seed=seed))
+            found = _what_holds(former, training.out, sets)
+            each.seeds += (found,)
+            units.append(Unit(ablation, recipe, found, f"{label}, seed {seed}", training, sets))
+    return result, units
 
 
 def _find_sets(
     ablation: Ablation, options: AblateOptions, progress: Progress
-) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """Return the sets to measure on, and the names of the missing ones."""
     if not options.train:
-        return {}, ()
+        return {}, []
     there, missing = [*(options.sets or ())], []
     for source in () if options.sets else ablation.sets:
         try:
@@ -249,19 +287,19 @@ def _find_sets(
         files = [path for item in pictures.items for path in (item.hr, item.lr) if path]
         lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
         found[pictures.name] = source, _digest((ablation.protocol, __version__, *lines))
-    return found, tuple(missing)
+    return found, missing
 
 
 def _former_trainings(
-    ablation: Ablation, recipes: Sequence[TrainRecipe], options: AblateOptions, now: Conditions
+    result: AblationResult, recipes: Sequence[TrainRecipe], options: AblateOptions
 ) -> dict[tuple[str, int], SeedResult]:
     """Return what is stored by variant and seed; refuse trainings under other conditions."""
-    folder = options.out / ablation.name
-    former = read_result(options.out, ablation.name)
-    if not (former and former.conditions.trained and now.trained):
+    ablation, now = result.ablation, result.conditions
+    folder, former = options.out / ablation.name, read_result(options.out, ablation.name)
+    if not (former and former.conditions["trained"] and now["trained"]):
         return {}
     same = ("budget", "data_digest", "precision", "device")
-    was, new = ({name: getattr(each, name) for name in same} for each in (former.conditions, now))
+    was, new = ({name: each[name] for name in same} for each in (former.conditions, now))
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
         if (file := folder / variant.name / RECIPE).is_file():
             name = f"recipe of {variant.name!r}"
@@ -274,26 +312,12 @@ def _former_trainings(
     return {(v.variant.name, each.seed): each for v in former.variants for each in v.seeds}
 
 
-def _training(unit: Unit, seed: int, options: AblateOptions) -> TrainOptions:
-    folder = options.out / unit.ablation.name / unit.variant
-    return TrainOptions(
-        recipe=str(folder / RECIPE),
-        name=unit.label,
-        scale=unit.ablation.scale,
-        out=folder / f"seed-{seed}",
-        seed=seed,
-        budget=options.budget,
-        precision=options.precision,
-        **{each.name: getattr(options, each.name) for each in fields(DataSelection)},
-    )
-
-
 def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, str]]) -> SeedResult:
     """Drop what was found of a training that went on since, and scores of other pictures."""
     with suppress(CheckpointError):  # the training will tell
         if read_position(RunFolder(folder).state).total == found.iterations:
             wanted = {(name, key) for name, (_, key) in sets.items()}
-            kept = {name: own for name, own in found.scores.items() if (name, own.key) in wanted}
+            kept = {name: own for name, own in found.scores.items() if (name, own["key"]) in wanted}
             return replace(found, scores=kept, failure="")
     return SeedResult(seed=found.seed)
 
@@ -321,9 +345,7 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _describe_place(
-    asked: Precision, place: Place, progress: Progress, stop: Callable[[], bool]
-) -> JsonDict:
+def _describe_place(asked: Precision, place: Place, *_: object) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of a place where units are run."""
     device = choose_device(place.device)
     with threads(place.threads or None):
@@ -339,7 +361,7 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
     on from its checkpoint the next time.
     """
     with threads(place.threads or None):
-        if unit.training is None:
+        if unit.training is None or isinstance(unit.found, VariantResult):
             cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
             return {"cost": cost, "failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
@@ -386,7 +408,7 @@ def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) 
     return result.iterations if result.finished else None
 
 
-def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress) -> SetScores:
+def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress) -> JsonDict:
     """Measure the last weights: the best by validation may be older than the last stage."""
     options = EvalOptions(
         protocol=unit.ablation.protocol,
@@ -399,13 +421,11 @@ def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress)
     evaluation = evaluate([weights], [source], scales=scales, options=options, progress=progress)
     for failure in evaluation.failures:
         raise DataError(f"every picture must be measured: {failure.reason}")
-    (mean,) = evaluation.means()
-    assert mean.bicubic is not None  # PSNR was measured
     pictures = {score.picture: score.values for score in evaluation.scores}
-    return SetScores(pictures=pictures, bicubic=mean.bicubic, key=key)
+    return {"pictures": pictures, "bicubic": evaluation.means()[0].bicubic, "key": key}
 
 
-def measure_cost(unit: Unit, device: str) -> Cost:
+def measure_cost(unit: Unit, device: str) -> JsonDict:
     """Measure a network in the form that is deployed."""
     target, own = choose_device(device), unit.ablation
     with torch.random.fork_rng(devices=[]):
@@ -416,4 +436,4 @@ def measure_cost(unit: Unit, device: str) -> Cost:
         peak = forward_memory(network, size, target, gradients=own.memory_gradients)
         memory["{}x{}".format(*size)] = peak
     macs, _ = count_macs(network, *CHALLENGE_SIZE)
-    return Cost(parameters=count_parameters(network), macs=macs, memory=memory)
+    return {"parameters": count_parameters(network), "macs": macs, "memory": memory}

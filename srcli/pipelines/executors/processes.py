@@ -84,34 +84,6 @@ def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
 
 
 @dataclass
-class SerialExecutor:
-    """Runs one unit after another in this process, as ``ProcessExecutor`` does in others."""
-
-    place: Place
-    slots = 1
-
-    def run(
-        self,
-        work: Work,
-        units: Iterable[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool] = lambda: False,
-        shared: Sequence[Path] = (),
-    ) -> Generator[Done, None, None]:
-        """Run all units in order; see ``ProcessExecutor.run``."""
-        warned: set[str] = set()
-        for unit in units:
-            if stop():
-                return
-            own = UnitProgress(unit, progress, warned)
-            result, failure = attempt(work, unit, self.place, own, stop)
-            if isinstance(failure, SrxError):
-                raise failure
-            yield Done(unit, result, failure)
-
-
-@dataclass
 class ProcessExecutor:
     """Runs units in processes, one for each place.
 
@@ -223,9 +195,6 @@ class ProcessExecutor:
         while late and time.monotonic() < until:
             ended = [job for job, _ in self._ended(late)]
             late = [job for job in late if job not in ended]
-
-
-Executor = SerialExecutor | ProcessExecutor
 
 
 def _to_repeat(job: Job, done: Done) -> list[tuple[Unit, int]]:

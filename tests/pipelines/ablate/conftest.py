@@ -8,10 +8,7 @@ from PIL import Image
 
 from srcli.pipelines.ablate.results import (
     AblationResult,
-    Conditions,
-    Cost,
     SeedResult,
-    SetScores,
     VariantResult,
 )
 from srcli.pipelines.ablate.run import AblateOptions
@@ -129,21 +126,22 @@ def written():
         memory_gradients=True,
         note="one <b>sentence</b>",
     )
-    conditions = Conditions(
-        trained=True,
-        budget="5000",
-        seeds=3,
-        data=("/somewhere/photos.zip",),
-        pictures=700,
-        held_out=16,
-        data_digest="0123",
-        sets=("Set5", "BSD100"),
-        missing=("Manga109",),
-        precision="bf16",
-        device="cpu",
-        machine="cpu (a processor), 2 threads, torch 2",
-        processes=2,
-    )
+    conditions = {
+        "trained": True,
+        "budget": "5000",
+        "seeds": 3,
+        "overrides": [],
+        "data": ["/somewhere/photos.zip"],
+        "pictures": 700,
+        "held_out": 16,
+        "data_digest": "0123",
+        "sets": ["Set5", "BSD100"],
+        "missing": ["Manga109"],
+        "precision": "bf16",
+        "device": "cpu",
+        "machine": "cpu (a processor), 2 threads, torch 2",
+        "processes": 2,
+    }
     results = tuple(
         VariantResult(
             variant=variant,
@@ -160,7 +158,11 @@ COUNTS = {"Set5": 5, "BSD100": 9}
 
 def _cost(index):
     peak = None if index == 2 else (20 + index) << 20
-    return Cost(parameters=12_345 * (index + 1), macs=10**9 * (index + 1), memory={"64x48": peak})
+    return {
+        "parameters": 12_345 * (index + 1),
+        "macs": 10**9 * (index + 1),
+        "memory": {"64x48": peak},
+    }
 
 
 def _seed(index, name, seed):
@@ -174,5 +176,5 @@ def _seed(index, name, seed):
         noise = np.random.default_rng([seed, index]).normal(0, 0.02, count)
         values = level + OFFSETS[name] + spread + noise
         pictures = {f"p{i}": {"psnr": float(v), "ssim": 0.85} for i, v in enumerate(values)}
-        scores[dataset] = SetScores(pictures=pictures, bicubic=27.0)
+        scores[dataset] = {"pictures": pictures, "bicubic": 27.0}
     return SeedResult(seed=seed, iterations=5000, scores=scores)

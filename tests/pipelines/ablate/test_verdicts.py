@@ -10,12 +10,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from srcli.evaluation.scores import crossed_interval
-from srcli.pipelines.ablate.results import (
-    SetScores,
-    difference,
-    holm,
-    judge,
-)
+from srcli.pipelines.ablate.results import difference, holm, judge
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -63,10 +58,8 @@ def test_a_difference_is_paired_by_seed_and_picture(written):
     assert (found["seeds"], found["pictures"]) == (3, 5)
     # Pictures differ by decibels, and seeds together: none of that is in the interval.
     assert found["high"] - found["low"] < 0.2
-    base, other = (written.of(name).measured("Set5") for name in ("middle", "small"))
-    assert found["mean"] == pytest.approx(
-        np.mean([other[s].mean("psnr") - base[s].mean("psnr") for s in range(3)])
-    )
+    base, other = (written.of(name).means("Set5") for name in ("middle", "small"))
+    assert found["mean"] == pytest.approx(np.mean(other) - np.mean(base))
 
 
 def test_only_what_both_have_is_compared(written):
@@ -75,9 +68,9 @@ def test_only_what_both_have_is_compared(written):
     assert found["seeds"] == 2
     assert difference(written, "small", "Urban100") is None
     base = written.base.seeds[0]
-    few = {k: v for k, v in base.scores["Set5"].pictures.items() if k != "p1"}
+    few = {k: v for k, v in base.scores["Set5"]["pictures"].items() if k != "p1"}
     few["p2"] = {"psnr": math.inf, "ssim": 1.0}
-    fewer = replace(base, scores={"Set5": SetScores(pictures=few, bicubic=27.0)})
+    fewer = replace(base, scores={"Set5": {"pictures": few, "bicubic": 27.0}})
     changed = replace(written.base, seeds=(fewer,))
     own = replace(
         written, variants=tuple(changed if v is written.base else v for v in written.variants)
@@ -101,7 +94,7 @@ def test_holms_correction_by_hand(plain, adjusted):
 
 def verdicts(result, dataset="Set5"):
     (judged,) = judge([result])
-    return {name: own["verdict"] for (of, name), own in judged.comparisons.items() if of == dataset}
+    return {own["variant"]: own["verdict"] for own in judged.comparisons if own["set"] == dataset}
 
 
 def printing(result, **printed):
@@ -117,10 +110,10 @@ def printing(result, **printed):
 
 def above(result, gain):
     """The same with a bicubic so many decibels below the base on Set5."""
-    level = result.base.measured("Set5")[0].mean("psnr") - gain
+    level = result.base.means("Set5")[0] - gain
 
     def lower(each):
-        scores = {name: replace(own, bicubic=level) for name, own in each.scores.items()}
+        scores = {name: {**own, "bicubic": level} for name, own in each.scores.items()}
         return replace(each, scores=scores)
 
     variants = tuple(replace(v, seeds=tuple(map(lower, v.seeds))) for v in result.variants)
@@ -136,8 +129,8 @@ def test_signs_are_compared_with_the_printed_ones(written):
     }
     (judged,) = judge([written])
     assert judged.tests == 3
-    plain = [each["found"]["p"] for each in judged.comparisons.values() if each["p"]]
-    adjusted = [each["p"] for each in judged.comparisons.values() if each["p"]]
+    plain = [each["found"]["p"] for each in judged.comparisons if each["p"]]
+    adjusted = [each["p"] for each in judged.comparisons if each["p"]]
     assert min(adjusted) == pytest.approx(3 * min(plain))
 
 
@@ -163,5 +156,5 @@ def test_half_of_the_printed_gain_is_needed(written):
 def test_more_tests_make_it_harder(written):
     (alone,), (more, _) = judge([written]), judge([written, written])
     assert (alone.tests, more.tests) == (3, 6)
-    before, after = (each.comparisons["Set5", "small"]["p"] for each in (alone, more))
+    before, after = (each.comparison("Set5", "small")["p"] for each in (alone, more))
     assert (after or 0) == pytest.approx(2 * (before or 1))

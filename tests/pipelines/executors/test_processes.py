@@ -15,7 +15,7 @@ import torch
 
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.executors import choose_executor
-from srcli.pipelines.executors.processes import Place, ProcessExecutor, SerialExecutor
+from srcli.pipelines.executors.processes import Place, ProcessExecutor
 
 HERE = Place(device="cpu", threads=1)
 DEFECT = "this is a defect of srx: please report it"
@@ -91,23 +91,6 @@ def test_no_process_stays_behind(work, notes, tmp_path):
     pids = [int(file.name) for file in tmp_path.iterdir()]
     assert len(pids) == 2
     assert all(gone(pid) for pid in pids)
-
-
-def test_units_run_in_order_until_stopped(notes):
-    done = []
-
-    def work(unit, place, progress, stop):
-        progress.task("stage 1", total=3)
-        progress.message("7 pictures to train on")
-        progress.warn("heard")
-        done.append(unit.value)
-        return {"value": unit.value}
-
-    units = [Unit(label=f"u{i}", value=i) for i in range(4)]
-    running = SerialExecutor(HERE).run(work, units, progress=notes, stop=lambda: len(done) >= 2)
-    assert [each.result for each in running] == [{"value": 0}, {"value": 1}]
-    assert [label for label, _, _ in notes.tasks] == ["u0: stage 1", "u1: stage 1"]
-    assert (notes.messages, notes.warnings) == ([], ["u0: heard"])
 
 
 PARENT = """
