@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
-    from srcli.pipelines.upscale.reporter import FileReport, Summary
+    from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 EXAMPLES = """
 \b
@@ -262,7 +262,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
         )
     if dry_run:
         echo(_closing_estimate(summary), err=to_stdout)
-        return int(ExitCode.PARTIAL if summary.count("failed") else ExitCode.OK)
+        return int(ExitCode.PARTIAL if summary.counts["failed"] else ExitCode.OK)
     if not quiet:
         echo(_closing(summary, auto=options["model"] == "auto"), err=to_stdout)
     return int(summary.exit_code)
@@ -375,16 +375,16 @@ def _show_planned(console: Console, file: FileReport) -> None:
         console.message(f"  {line}")
 
 
-def _closing_estimate(summary: Summary) -> str:
+def _closing_estimate(summary: Reporter) -> str:
     disk = sum(file.bytes for file in summary.files)
     return (
-        f"{summary.megapixels:.1f} megapixels to write, {summary.count('failed')} problems; at "
+        f"{summary.megapixels:.1f} megapixels to write, {summary.counts['failed']} problems; at "
         f"most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
     )
 
 
-def _closing(summary: Summary, *, auto: bool) -> str:
-    done, skipped, failed = (summary.count(s) for s in ("done", "skipped", "failed"))
+def _closing(summary: Reporter, *, auto: bool) -> str:
+    done, skipped, failed = (summary.counts[s] for s in ("done", "skipped", "failed"))
     models = Counter(file.model for file in summary.files if file.condition)
     parts = [f"{done} done"]
     if auto and models:

@@ -39,7 +39,7 @@ def test_pictures(tmp_path, originals, tell):
     options = UpscaleOptions(model="bicubic", scale=2)
     named = sorted((tmp_path / "in").glob("*.vrt"))  # which a search leaves out
     found = upscale_files([tmp_path / "in", *named], tmp_path / "out", options)
-    assert found.count("done") + found.count("failed") == PICTURES + 1
+    assert found.counts["done"] + found.counts["failed"] == PICTURES + 1
     for file in found.files:
         assert file.target.is_file() == (file.state == "done")
         assert "\n" not in file.error
@@ -48,7 +48,7 @@ def test_pictures(tmp_path, originals, tell):
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
     tell(
         f"mutated pictures: {PICTURES} of {len(suffixes)} kinds; "
-        f"{found.count('done') - 1} enlarged, {found.count('failed')} refused in a line"
+        f"{found.counts['done'] - 1} enlarged, {found.counts['failed']} refused in a line"
     )
 
 

@@ -207,7 +207,7 @@ def test_workers_send_failures_with_their_tracebacks(tmp_path, broken_engine):
     options = UpscaleOptions(model="bicubic", scale=2)
     executor = SimulatedExecutor()
     summary = upscale_files([tmp_path / "in"], tmp_path / "out", options, executor=executor)
-    assert summary.count("done") == len(KINDS) * len(GOOD)
+    assert summary.counts["done"] == len(KINDS) * len(GOOD)
     for suffix, _ in KINDS.values():
         failed = [file for file in summary.files if file.error and file.source.suffix == suffix]
         check_errors({file.source.stem: file.error for file in failed})

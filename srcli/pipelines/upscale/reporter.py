@@ -1,10 +1,12 @@
-"""Results of the files of a run: one report a file, a summary, and the progress display."""
+"""Results of the files of a run: a report for each, and the progress display."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,37 +46,6 @@ class FileReport:
     """It failed as its output exists and is not to be replaced; the input may be sound."""
     details: tuple[str, ...] = ()
     """Lines for --verbose."""
-
-    @property
-    def megapixels(self) -> float:
-        """Millions of output pixels written."""
-        return self.size[0] * self.size[1] / 1e6 if self.size and self.state == "done" else 0.0
-
-
-@dataclass(kw_only=True)
-class Summary:
-    """Results of all files of a run."""
-
-    files: list[FileReport] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def count(self, state: State) -> int:
-        """Return the number of files in this state."""
-        return sum(file.state == state for file in self.files)
-
-    @property
-    def megapixels(self) -> float:
-        """Millions of output pixels written."""
-        return sum(file.megapixels for file in self.files)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """0 if no file failed, 1 if some did, 2 if all did and no output was in the way."""
-        failed = self.count("failed")
-        if not failed:
-            return ExitCode.OK
-        some = failed < len(self.files) or any(file.kept for file in self.files)
-        return ExitCode.PARTIAL if some else ExitCode.USAGE
 
 
 class OverallProgress(Task):
@@ -119,23 +90,34 @@ class Reporter:
     ) -> None:
         self.progress = progress
         self.model = model
-        self.summary = Summary()
+        self.files: list[FileReport] = []
+        self.counts = Counter[str]()
+        """Files by state."""
+        self.megapixels = 0.0
+        """Millions of output pixels written."""
         self.tiles: Task = Task()
-        self._files = self._tried = 0
-        self._megapixels = 0.0
+        self._expected = 0
         self._on_file = on_file
         self._started = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 if no file failed, 1 if some did, 2 if all did and no output was in the way."""
+        failed = self.counts["failed"]
+        if not failed:
+            return ExitCode.OK
+        some = failed < len(self.files) or any(file.kept for file in self.files)
+        return ExitCode.PARTIAL if some else ExitCode.USAGE
+
     def open(self, files: int) -> None:
         """Start the progress display for so many files."""
-        self._files = files
+        self._expected = files
         self.tiles = OverallProgress(self.progress.task("upscaling", total=100, unit="%"), files)
-
-    def close(self) -> Summary:
-        """End the progress display and return the summary."""
-        self.tiles.close()
-        self.summary.seconds = time.monotonic() - self._started
-        return self.summary
 
     def add(
         self,
@@ -158,14 +140,16 @@ class Reporter:
 
     def record(self, report: FileReport) -> None:
         """Record the report of a file."""
-        self.summary.files.append(report)
+        self.files.append(report)
+        self.counts[report.state] += 1
+        if report.state == "done" and report.size:
+            self.megapixels += math.prod(report.size) / 1e6
         if report.state != "skipped":
-            self._tried += 1
-            self._megapixels += report.megapixels
-            speed = self._megapixels / max(time.monotonic() - self._started, 1e-3)
             if report.state == "failed" and isinstance(self.tiles, OverallProgress):
                 self.tiles.files -= 1
-            self.tiles.describe(f"{self._tried} of {self._files} files, {speed:.2f} megapixels/s")
+            tried = self.counts["done"] + self.counts["failed"]
+            speed = self.megapixels / max(self.seconds, 1e-3)
+            self.tiles.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
         if self._on_file is not None:
             self._on_file(report)
 

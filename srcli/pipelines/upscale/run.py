@@ -16,7 +16,7 @@ from srcli.pipelines.upscale.inputs import find_due, open_photograph
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import check_output
-from srcli.pipelines.upscale.reporter import Reporter, Summary
+from srcli.pipelines.upscale.reporter import Reporter
 from srcli.pipelines.upscale.workers import UpscaleShare, open_job, upscale_by_workers, upscale_here
 from srcli.ports.progress import Progress
 
@@ -39,7 +39,7 @@ def upscale_files(
     on_file: Callable[[FileReport], None] | None = None,
     executor: ProcessExecutor | None = None,
     dry_run: bool = False,
-) -> Summary:
+) -> Reporter:
     """Upscale pictures and folders.
 
     Args:
@@ -71,7 +71,7 @@ def upscale_files(
             return "; ".join(file.error for file in made.files if file.state == "failed")
 
         upscale_mosaic(inputs, output, options, reporter, upscale)
-        return reporter.close()
+        return reporter
     items, finished = find_due(inputs, output, options, reporter)
     for item in finished:
         reporter.add(item, "skipped")
@@ -96,8 +96,8 @@ def upscale_files(
             else:
                 upscale_by_workers(items, tiling, options, reporter, executor)
     finally:
-        reporter.close()
-    return reporter.summary
+        reporter.tiles.close()
+    return reporter
 
 
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:

@@ -1,6 +1,6 @@
 """Upscale rasters, and inputs by units of work, which are done here or by several workers.
 
-A unit is a share of the inputs, or a step of a large raster, whose parts all workers make.
+A unit is a share of the inputs, or a step of one raster; all workers make parts of a large one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ FEWEST_TILE_ROWS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class RasterJob:
-    """Everything that is decided before the first pixel is enlarged."""
+    """A unit of work of one raster, with everything that is decided before it is enlarged.
+
+    Without ``runs`` the network measures it, with them their parts are made.
+    """
 
     item: Item
     options: UpscaleOptions
@@ -77,9 +80,11 @@ class RasterJob:
     """Choices by what the file says: its bands of classes, the values taken as black and white."""
     fingerprint: Mapping[str, object]
     """Everything that the pixels depend on, by names that users understand: a run continues an
-    interrupted one with the same. ``measure`` adds the network."""
+    interrupted one with the same. The network is added when it has measured."""
     calibration: list[dict[str, Any]] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
+    runs: Sequence[range] = ()
+    """Runs of consecutive parts to make."""
 
     @property
     def parts(self) -> Parts:
@@ -98,12 +103,25 @@ class RasterJob:
         rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
         return tile_rows(self.grid, rows, self.options.scale, self.tiling.edge)
 
-    def measure(self, pool: EnginePool) -> JsonDict:
-        """Return what the network adds: ``fingerprint``, and ``calibration`` if it needs one."""
+    def do(self, pool: EnginePool, task: Task) -> JsonDict:
+        """Return what the network measures, or make the parts, by whose tiles the task advances.
+
+        Measured are ``fingerprint``, with the network, and ``calibration`` if it needs one.
+        """
+        from srcli.inference.engine import RasterEngine
         from srcli.layers.tiles import Calibration
 
-        engine, grid = self.engine(pool), self.grid
-        own = engine.engine
+        grid = self.grid
+        with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
+            if not self.layout.groups:
+                self._make(source, None, task)
+                return {}
+            own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
+            engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
+            if self.runs:
+                self._make(source, engine, task)
+                return {}
+            found = calibrate(engine, PaddedSource(source, self.tiling.edge), grid)
         network = {
             "model": f"{self.options.model} {network_digest(own.network)[:16]}",
             "tile": [grid.tile_height, grid.tile_width, grid.overlap],
@@ -113,47 +131,34 @@ class RasterJob:
             "tta": own.tta,
             "corrections": list(own.corrections),
         }
-        with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
-            found = calibrate(engine, PaddedSource(source, self.tiling.edge), grid)
         arrays = found.arrays() if isinstance(found, Calibration) else None
         return {"fingerprint": {**self.fingerprint, **network}, "calibration": arrays}
 
-    def engine(self, pool: EnginePool) -> RasterEngine:
-        """Return the engine for its values."""
-        from srcli.inference.engine import RasterEngine
-
-        engine = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
-        return RasterEngine(engine, groups=self.layout.groups, values=self.values)
-
-    def make(self, runs: Sequence[range], pool: EnginePool, task: Task) -> None:
-        """Make the parts of runs that are not there: windows in, tiles through it, rows out."""
+    def _make(self, source: RasterSource, engine: RasterEngine | None, task: Task) -> None:
+        """Make parts: windows in, tiles through the network, if one is needed, rows out."""
         from srcli.layers.tiles import Calibration
 
-        parts, scale = self.parts, self.options.scale
         # those that are there were made by a worker that was lost
-        runs = parts.missing(runs)
-        with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
-            writers = ((run, PartWriter(parts, run, source, scale)) for run in runs)
-            if not self.layout.groups:
-                for run, writer in writers:
-                    for _ in run:
-                        writer.repeat()
-                        task.advance(1)
-                return
-            engine, arrays = self.engine(pool), self.calibration
-            for run, writer in writers:
-                with write_behind(writer.write, WAITING) as write:
-                    work = make_job(
-                        source,
-                        write,
-                        name=str(self.item.source),
-                        scale=scale,
-                        tiling=self.tiling,
-                        tile_rows=self.tile_rows(run),
-                    )
-                    if arrays:
-                        work.calibration = Calibration.of_arrays(arrays, engine.engine.device)
-                    run_one(engine, work, task=task)
+        for run in self.parts.missing(self.runs):
+            writer = PartWriter(self.parts, run, source, self.options.scale)
+            for _ in run if engine is None else ():
+                writer.repeat()
+                task.advance(1)
+            if engine is None:
+                continue
+            with write_behind(writer.write, WAITING) as write:
+                work = make_job(
+                    source,
+                    write,
+                    name=str(self.item.source),
+                    scale=self.options.scale,
+                    tiling=self.tiling,
+                    tile_rows=self.tile_rows(run),
+                )
+                if self.calibration:
+                    device = engine.engine.device
+                    work.calibration = Calibration.of_arrays(self.calibration, device)
+                run_one(engine, work, task=task)
 
 
 def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
@@ -254,22 +259,7 @@ class UpscaleShare:
     """Of the rasters among them."""
 
 
-@dataclass(frozen=True)
-class RasterUnit:
-    """A unit of work of one raster: measure it by the network, or make runs of its parts."""
-
-    job: RasterJob
-    runs: Sequence[range] = ()
-
-    def do(self, pool: EnginePool, task: Task) -> JsonDict:
-        """Return the measurements; advance the task by the tiles that are made."""
-        if not self.runs:
-            return self.job.measure(pool)
-        self.job.make(self.runs, pool, task)
-        return {}
-
-
-Do = Callable[[Sequence[RasterUnit]], Sequence[JsonDict]]
+Do = Callable[[Sequence[RasterJob]], Sequence[JsonDict]]
 """Does units and returns their results; raises the error of one."""
 
 
@@ -283,45 +273,38 @@ def upscale_raster(
 ) -> None:
     """Upscale a raster and report it, a failure too; ``slots`` units can be done at once."""
     started = time.monotonic()
-    with reporter.guard(item, started):
-        job = open_job(item, options, tiling)
-        for remark in job.remarks:
-            reporter.progress.message(f"{item.source}: {remark}")
-        item.make_folder()
-        try_creation_options(item.target, job.output)
-        tiles = _make(job, reporter, do, slots)
-        size = job.output.height, job.output.width
-        reporter.add(item, started=started, tiles=tiles, size=size, warnings=job.notes)
-
-
-def _make(job: RasterJob, reporter: Reporter, do: Do, slots: int) -> int:
-    """Make the missing parts, then the output of all; return the number of tiles made."""
-    item, options = job.item, job.options
 
     def tell(text: str) -> None:
         reporter.progress.message(f"{item.source}: {text}")
 
-    total, across, what = job.parts.count, 1, "parts"
-    if job.layout.groups:
-        (found,) = do([RasterUnit(job)])
-        job = replace(job, **found)
-        total, across, what = job.grid.count, len(job.grid.lefts), "tiles"
-    resume = options.raster.resume
-    with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
-        for note in notes:
-            tell(note)
-        missing = parts.missing()
-        count = sum(len(job.tile_rows(run)) for run in missing)
-        if (kept := total - count * across) > 0:
-            tell(f"{kept} of {total} {what} are kept from an earlier run")
-        units = [RasterUnit(job, runs) for runs in _shares(missing, count, slots)]
-        tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
-        reporter.tiles.grow(tiles)
-        do(units)
-        if job.output.height * job.output.width >= LARGE:
-            tell(f"the tiles are done; writing {item.target.name}")
-        merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
-    return tiles
+    with reporter.guard(item, started):
+        job = open_job(item, options, tiling)
+        for remark in job.remarks:
+            tell(remark)
+        item.make_folder()
+        try_creation_options(item.target, job.output)
+        total, across, what = job.parts.count, 1, "parts"
+        if job.layout.groups:
+            (found,) = do([job])
+            job = replace(job, **found)
+            total, across, what = job.grid.count, len(job.grid.lefts), "tiles"
+        resume = options.raster.resume
+        with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
+            for note in notes:
+                tell(note)
+            missing = parts.missing()
+            count = sum(len(job.tile_rows(run)) for run in missing)
+            if (kept := total - count * across) > 0:
+                tell(f"{kept} of {total} {what} are kept from an earlier run")
+            units = [replace(job, runs=runs) for runs in _shares(missing, count, slots)]
+            tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
+            reporter.tiles.grow(tiles)
+            do(units)
+            size = job.output.height, job.output.width
+            if math.prod(size) >= LARGE:
+                tell(f"the tiles are done; writing {item.target.name}")
+            merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
+        reporter.add(item, started=started, tiles=tiles, size=size, warnings=job.notes)
 
 
 def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
@@ -351,7 +334,7 @@ def upscale_here(
     """Upscale inputs in this process, one of so many; return the rasters of more output pixels."""
     options = share.options
 
-    def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
+    def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
         return [unit.do(pool, reporter.tiles) for unit in units]
 
     larger: list[Item] = []
@@ -393,10 +376,10 @@ def upscale_by_workers(
             reporter.record(report)
         large += done.result["large"]
 
-    def do(units: Sequence[RasterUnit]) -> Sequence[JsonDict]:
+    def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
         found = []
         for done in run(units):
-            lost = {"error": PictureError(f"{done.unit.job.item.source}: {done.failure}")}
+            lost = {"error": PictureError(f"{done.unit.item.source}: {done.failure}")}
             found.append(lost if done.result is None else done.result)
         for each in found:  # after all, so that the next run has less to do
             if "error" in each:
@@ -408,28 +391,26 @@ def upscale_by_workers(
 
 
 def upscale_unit(
-    unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+    unit: UpscaleShare | RasterJob, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
     """Do a unit in a worker.
 
     A share gives ``files``, the reports of all that were done or failed, and ``large``, the rasters
     that are left for all workers; a step of a raster, which failed, its ``error``.
     """
-    asked = (unit.job if isinstance(unit, RasterUnit) else unit).options
-    options = replace(asked, engine=replace(asked.engine, device=place.device))
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     pool = cached_pool(options.model, options.scale, options.engine)
     access = network_access(allowed=options.allow_remote)
     with threads(place.threads or None), access:
-        if isinstance(unit, RasterUnit):
-            item = unit.job.item
+        if isinstance(unit, RasterJob):
             try:
-                with one_file(item.source):
+                with one_file(unit.item.source):
                     return unit.do(pool, progress.task("tiles"))
             except SrxError as error:
-                return {"error": explained(error, item)}
+                return {"error": explained(error, unit.item)}
         reporter = Reporter(progress, model=options.model)
         reporter.tiles = progress.task("tiles")
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         own = replace(unit, options=options)
         large = upscale_here(own, pool, reporter, sharing=sharing, largest=LARGE)
-    return {"files": reporter.close().files, "large": large}
+    return {"files": reporter.files, "large": large}

@@ -97,7 +97,7 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
         progress=notes,
     )  # fmt: skip
     timers[0].join()
-    assert summary.count("done") == 25
+    assert summary.counts["done"] == 25
     for path in (tmp_path / "alone").iterdir():
         alone, shared = (read_by_gdal(each) for each in (path, tmp_path / "shared" / path.name))
         # some processors round otherwise where other pictures share a batch

@@ -64,7 +64,7 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
     assert [label for label, _, _ in notes.tasks] == ["upscaling"]
     assert notes.closed[0][:2] == ("upscaling", pytest.approx(100))
     again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=SimulatedExecutor(2))
-    assert (again.count("skipped"), again.count("failed")) == (10, 1)
+    assert (again.counts["skipped"], again.counts["failed"]) == (10, 1)
 
 
 def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
@@ -77,7 +77,7 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
     failed = {file.source.name: file.error for file in summary.files if file.state == "failed"}
     assert sorted(failed) == ["b.png", "broken.png"]
     assert failed["b.png"].endswith("b.png: its process was killed")
-    assert summary.count("done") == 9
+    assert summary.counts["done"] == 9
 
 
 def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
