@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError, one_file
-from srcli.imaging.photograph import release
+from srcli.imaging.photograph import empty_array, release
 from srcli.imaging.resize import mirrored
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid
@@ -26,6 +26,7 @@ from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -160,12 +161,11 @@ def array_job(
     name: str,
     scale: int,
     tiling: Tiling,
-    out: NDArray[Any] | None = None,
+    folder: Path | None = None,
 ) -> tuple[ImageJob, NDArray[Any]]:
-    """Cut an array (H, W, C) into tiles; return the job and its result, ``out`` or a new array."""
-    if out is None:
-        height, width, channels = pixels.shape
-        out = np.empty((height * scale, width * scale, channels), pixels.dtype)
+    """Cut an array (H, W, C) into tiles; return the job and its result, see ``empty_array``."""
+    height, width, channels = pixels.shape
+    out = empty_array((height * scale, width * scale, channels), pixels.dtype, folder)
     write = write_into(out)
     return make_job(ArraySource(pixels), write, name=name, scale=scale, tiling=tiling), out
 

@@ -17,6 +17,7 @@ from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import read_photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
+from srcli.inference.stream import array_job
 from srcli.models.weights import default_scale
 from srcli.pipelines.upscale.photographs import finish, prepare
 from srcli.ports.progress import Task
@@ -113,7 +114,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         prepared = prepare(_as_photograph(array))
         pool = cached_pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
-        work, enlarged = prepared.work(factor, tiling, "picture")
+        work, enlarged = array_job(prepared.pixels, name="picture", scale=factor, tiling=tiling)
         show = _draw_bar if progress is True else progress
         task = _FractionTask(show, work.tiles) if show else None
         run_one(pool.engine(prepared.bits), work, task=task)

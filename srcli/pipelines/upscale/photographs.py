@@ -50,7 +50,6 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -75,18 +74,6 @@ class Prepared(Photograph):
     def bits(self) -> int:
         """8, 16 or 32."""
         return int(self.pixels.dtype.itemsize * 8)
-
-    def work(
-        self, scale: int, tiling: Tiling, name: str, folder: Path | None = None
-    ) -> tuple[ImageJob, Array]:
-        """Return the picture as work for the engine, and the array that takes its result.
-
-        Errors call it by ``name``. A large result lies in a file in ``folder``, see
-        ``empty_array``.
-        """
-        height, width, channels = self.pixels.shape
-        out = empty_array((height * scale, width * scale, channels), self.pixels.dtype, folder)
-        return array_job(self.pixels, name=name, scale=scale, tiling=tiling, out=out)
 
 
 def prepare(photograph: Photograph) -> Prepared:
@@ -161,7 +148,7 @@ class PhotographJob:
     """Model and scale of the passes that are left; a later one has a clean picture before it."""
     prepared: Prepared
     known: dict[str, Any]
-    """Fields of its ``FileReport``: model, condition, warnings."""
+    """Fields of its ``FileReport``: model, condition, warnings, size."""
     work: ImageJob = field(init=False)
     enlarged: Array = field(init=False)
     started: float = field(init=False)
@@ -202,14 +189,9 @@ class PhotographRun:
         """
         animations: list[tuple[Item, Picture]] = []
         rasters: list[Item] = []
-        if asked := ", ".join(self.options.raster.asked_for):
-            asked = (
-                f"photographs are upscaled without {asked}, which apply to rasters; a photograph "
-                "that is named itself is upscaled as a raster"
-            )
+        asked = self.options.raster.asked_for
 
         def stills() -> Iterator[tuple[Item, Picture]]:
-            nonlocal asked
             for item in items:
                 with self.reporter.guard(item):
                     picture = open_photograph(item, self.options)
@@ -217,8 +199,11 @@ class PhotographRun:
                         rasters.append(item)
                         continue
                     if asked:
-                        self.reporter.progress.warn(asked)
-                        asked = ""
+                        self.reporter.progress.warn(
+                            f"photographs are upscaled without {', '.join(asked)}, which apply to "
+                            "rasters; a photograph that is named itself is upscaled as a raster"
+                        )
+                        asked.clear()
                     if is_kept(picture, item.format):
                         animations.append((item, picture))
                     else:
@@ -307,8 +292,12 @@ class PhotographRun:
             item = job.item
             with self.reporter.guard(item):
                 item.make_folder()
-                job.work, job.enlarged = job.prepared.work(
-                    job.passes[0][1], tiling, str(item.source), item.target.parent
+                job.work, job.enlarged = array_job(
+                    job.prepared.pixels,
+                    name=str(item.source),
+                    scale=job.passes[0][1],
+                    tiling=tiling,
+                    folder=item.target.parent,
                 )
                 job.started = time.monotonic()
                 self.reporter.tiles.grow(job.work.tiles)
@@ -316,18 +305,16 @@ class PhotographRun:
                 yield job.work
 
     def _save(self, job: PhotographJob) -> None:
-        item = job.item
-        write_photograph(
-            item.target,
-            finish(job.prepared, job.enlarged, job.passes[0][1], job.size),
-            fmt=item.format,
-            quality=self._quality(item, job.picture),
-            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
-        )
+        photograph = finish(job.prepared, job.enlarged, job.passes[0][1], job.size)
+        write_photograph(job.item.target, photograph, **self._form(job.item, job.picture))
 
-    def _quality(self, item: Item, picture: Picture) -> int | None:
-        lossless = item.format == "webp" and picture.lossless
-        return LOSSLESS if self.options.quality is None and lossless else self.options.quality
+    def _form(self, item: Item, picture: Picture) -> dict[str, Any]:
+        """Return what both kinds of pictures are written with."""
+        quality = self.options.quality
+        if quality is None and item.format == "webp" and picture.lossless:
+            quality = LOSSLESS
+        attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
+        return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
@@ -341,22 +328,19 @@ class PhotographRun:
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8)
         running: dict[ImageJob, tuple[int, Prepared, Array]] = {}
-        milliseconds: list[int] = []
-        tiles, plays, fitted = 0, 0, metadata
+        times: list[list[int]] = []
+        tiles, fitted = 0, metadata
         # beside the output, where there is room for it
         frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
         def works() -> Iterator[ImageJob]:
-            nonlocal plays
-            given = read_frames(replace(picture, metadata=metadata))
-            for index, (photograph, duration, repeats) in enumerate(given):
-                prepared = prepare(photograph)
-                work, enlarged = prepared.work(scale, tiling, str(item.source))
-                running[work] = index, prepared, enlarged
-                milliseconds.append(duration)
-                if index == 0:
-                    plays = repeats
+            for photograph, *timing in read_frames(replace(picture, metadata=metadata)):
+                prepared, name = prepare(photograph), str(item.source)
+                work, enlarged = array_job(prepared.pixels, name=name, scale=scale, tiling=tiling)
+                if not times:
                     self.reporter.tiles.grow(work.tiles * picture.frames)
+                running[work] = len(times), prepared, enlarged
+                times.append(timing)
                 yield work
 
         for work in run_stream(engine, works(), task=self.reporter.tiles):
@@ -372,12 +356,10 @@ class PhotographRun:
         write_animation(
             item.target,
             frames,
-            milliseconds=milliseconds,
-            plays=plays,
+            milliseconds=[each for each, _ in times],
+            plays=times[0][1],
             metadata=fitted,
-            fmt=item.format,
-            quality=self._quality(item, picture),
-            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
+            **self._form(item, picture),
         )
         self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
 
