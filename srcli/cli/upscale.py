@@ -6,24 +6,28 @@ import math
 import os
 import re
 from collections import Counter
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import GroupedCommand, auto_or_int, pick
+from srcli.cli.options import GroupedCommand, auto_or_int
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from _typeshed import DataclassInstance
+
     from srcli.imaging.resize import Box
-    from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
+T = TypeVar("T", bound="DataclassInstance")
 EXAMPLES = """
 \b
 Examples:
@@ -55,9 +59,8 @@ Model:
       Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
   --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
   --long-edge N                 Enlarge photographs to so many pixels on the longer side.
-  --strength X
-      How crisp soft and saved photographs become at -s 4. [default: 0]
-  --denoise X                   How much grain and noise goes; 0.5 keeps half. [default: 1]
+  --strength X = 0              How crisp soft and saved photographs become at -s 4.
+  --denoise X = 1               How much grain and noise goes; 0.5 keeps half.
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
 Input and output:
@@ -73,9 +76,9 @@ Input and output:
   --strip-metadata              Leave out EXIF, XMP and tags; colours and georeference stay.
   --strip-provenance            Do not record srx, its version and model in the outputs.
 Rasters (GeoTIFF and all that GDAL reads):
-  -b, --bidx BANDS...           Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.
+  -b, --bidx BANDS... -> bands  Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.
   --rgb R,G,B                   Red, green and blue band, where the file does not name them.
-  --range auto|LO,HI|dtype = auto
+  --range auto|LO,HI|dtype = auto -> values
       Values that count as black and white: LO,HI, or found in the file.
   --classes [auto|yes|no] = auto
       Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.
@@ -85,7 +88,8 @@ Rasters (GeoTIFF and all that GDAL reads):
   -te, --bounds L B R T         Upscale this window only, in coordinates of the file.
   -projwin L T R B              The same by its upper left and lower right corner.
   --mosaic                      Upscale a folder of map tiles (z/x/y, or sheets) as one raster.
-  -co, --co KEY=VALUE...        Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.
+  -co, --co KEY=VALUE... -> creation
+      Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.
   --overviews                   Add overviews (pyramids).
   --cog                         Write a cloud-optimised GeoTIFF.
   --no-resume                   Start over instead of continuing an interrupted run.
@@ -234,7 +238,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     executor, options["device"] = choose_executor(options["device"], options["executor"])
     if to_stdout := output == STREAM:  # all else that is printed goes to standard error
         options["suffix"] = ""
-    settings = _settings(options)
+    settings = read_settings(options)
     with (
         network_access(allowed=options["allow_remote"]),
         open_streams(inputs, output, settings) as (sources, target, named),
@@ -294,61 +298,48 @@ def _same(first: Path, second: Path) -> bool:
     return os.path.realpath(first) == os.path.realpath(second)
 
 
-def _settings(options: Mapping[str, Any]) -> UpscaleOptions:
+def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
+    """Return the options of a command line, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.engines import EngineOptions
     from srcli.models.weights import default_scale
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+
+    def chosen(kind: type[T], **known: Any) -> T:  # noqa: ANN401 - as its fields
+        names = (each.name for each in fields(kind) if each.name in options)
+        return kind(**{name: options[name] for name in names} | known)
 
     fmt = options["format"].lower().lstrip(".")
-    scale, longest = options["scale"], options["long_edge"]
-    given = {"--scale": scale, "--size": options["size"], "--long-edge": longest}
-    if len(names := [name for name, value in given.items() if value]) > 1:
-        raise UsageError(f"{' and '.join(names)} each say how large results are; give one of them")
+    scale, longest, window = options["scale"], options["long_edge"], options["projwin"]
+    _refuse_several(options, "say how large results are", "--scale", "--size", "--long-edge")
+    _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
     size = options["size"] or (Box(longest=longest) if longest else None)
-    if whole := scale in (2, 3, 4):
-        scale = int(scale)
-    elif scale:
-        size = Fraction(scale).limit_denominator(1000)
-    return UpscaleOptions(
-        **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
-        **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),
-        **pick(options, "recursive", "overwrite"),
-        scale=scale if whole else default_scale([options["model"]]),
+    if scale is not None and scale not in (2, 3, 4):
+        scale, size = 0, Fraction(scale).limit_denominator(1000)
+    raster = chosen(
+        RasterOptions,
+        bands=sum(options["bands"], ()) or None,
+        bounds=(window[0], window[3], window[2], window[1]) if window else options["bounds"],
+        creation=dict(options["creation"]),
+        cog=options["cog"] or fmt == "cog",
+        resume=not options["no_resume"],
+    )
+    return chosen(
+        UpscaleOptions,
+        scale=int(scale or default_scale([options["model"]])),
         size=size,
         fit=options["fit"] or UNBOUNDED,
         format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
         suffix=options["suffix"] or "",
-        raster=raster_settings(options),
-        engine=EngineOptions(
-            **pick(options, "device", "precision", "batch", "tta", "back_project", "value_range"),
-            strength=options["strength"] or 0.0,
-            denoise=1.0 if options["denoise"] is None else options["denoise"],
-        ),
+        raster=raster,
+        engine=chosen(EngineOptions),
     )
 
 
-def raster_settings(given: Mapping[str, Any]) -> RasterOptions:
-    """Return the options of rasters; refuse several windows."""
-    from srcli.pipelines.upscale.options import RasterOptions
-
-    windows = {"--srcwin": "srcwin", "--bounds (-te)": "bounds", "-projwin": "projwin"}
-    named = [option for option, key in windows.items() if given[key]]
-    if len(named) > 1:
-        raise UsageError(f"{' and '.join(named)} each name a window; give one of them")
-    bounds = given["bounds"]
-    if given["projwin"]:
-        left, top, right, bottom = given["projwin"]
-        bounds = left, bottom, right, top
-    return RasterOptions(
-        bands=sum(given["bidx"], ()) or None,
-        values=given["range"],
-        bounds=bounds,
-        creation=dict(given["co"]),
-        cog=given["cog"] or given["format"].lower() == "cog",
-        resume=not given["no_resume"],
-        **pick(given, "rgb", "classes", "nodata", "srcwin", "overviews"),
-    )
+def _refuse_several(options: Mapping[str, Any], what: str, *names: str) -> None:
+    given = [name for name in names if options[name.lstrip("-").replace("-", "_")]]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} each {what}; give one of them")
 
 
 def _show(console: Console, file: FileReport) -> None:

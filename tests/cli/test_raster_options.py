@@ -9,7 +9,7 @@ import rasterio
 from PIL import Image
 
 from srcli.cli import main
-from srcli.cli.upscale import command, raster_settings
+from srcli.cli.upscale import command, read_settings
 from srcli.errors import UsageError
 from srcli.imaging.rasters.info import coordinates
 
@@ -19,7 +19,8 @@ NAIP = "naip_rgbn_uint8_utm14.tif"
 def parse(*words):
     """What a command line means."""
     group = click.Context(main.group, help_option_names=["-h", "--help"])
-    return raster_settings(command.make_context("upscale", [*words, "in", "out"], group).params)
+    given = command.make_context("upscale", [*words, "in", "out"], group).params
+    return read_settings(given).raster
 
 
 @pytest.mark.parametrize(
