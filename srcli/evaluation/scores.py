@@ -88,22 +88,6 @@ class MeanScore:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean difference of a model to the first one, over the pictures measured with both."""
-
-    scale: int
-    dataset: str
-    model: str
-    against: str
-    metric: str
-    pictures: int
-    mean: float
-    low: float
-    """Lower end of the 95 % confidence interval of the mean; NaN where there is none."""
-    high: float
-
-
-@dataclass(frozen=True)
 class Failure:
     """A picture that could not be measured."""
 
@@ -131,7 +115,9 @@ class Evaluation:
     scores: list[PictureScore] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    """Of a ``model`` to the first, by ``scale``, ``dataset`` and ``metric``: ``mean`` over the
+    ``pictures`` measured with both, its 95 % interval ``low`` to ``high``, NaN without one."""
     published: list[PublishedRow] = field(default_factory=list)
     published_costs: list[PublishedRow] = field(default_factory=list)
     """Costs printed in papers, to show beside ``costs``."""
@@ -185,10 +171,10 @@ class Evaluation:
             pairs = [other[name] - value for name, value in first.items() if name in other]
             if finite := list(filter(math.isfinite, pairs)):
                 low, high, _ = crossed_interval(np.array([finite]))
-                count, mean = len(finite), math.fsum(finite) / len(finite)
-                self.differences.append(
-                    Difference(scale, dataset, model, against, metric, count, mean, low, high)
-                )
+                names = {"model": model, "against": against, "metric": metric}
+                mean = {"pictures": len(finite), "mean": math.fsum(finite) / len(finite)}
+                place = {"scale": scale, "dataset": dataset, **names}
+                self.differences.append({**place, **mean, "low": low, "high": high})
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, the metrics of a row beside its other values."""

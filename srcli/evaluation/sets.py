@@ -9,7 +9,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,10 +65,10 @@ class PictureSet:
 
     name: str
     items: tuple[SetPicture, ...]
-    missing: tuple[tuple[str, str], ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
     """HR pictures without a partner, each with the reason in words."""
-    orphans: tuple[tuple[str, str], ...] = ()
-    """LR files without an HR picture, each with the reason in words."""
+    orphans: Mapping[str, str] = field(default_factory=dict)
+    """LR files without an HR picture, likewise."""
     lr_folder: Path | None = None
     """Folder of the LR pictures; None where they are made."""
     notes: tuple[str, ...] = ()
@@ -105,8 +106,10 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     for each in (folder / f"image_SRF_{scale}", folder) if lr_folder is None else ():
         if found := _suffixed_set(each, label, scale):
             return found
-    hr_folder = _hr_folder(folder)
-    notes: tuple[str, ...] = ()
+    hr_folder, notes = folder, tuple[str, ...]()
+    if not _pictures(folder):
+        named = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
+        hr_folder = _only(named, folder, "HR", "give one by --data") or folder
     try:
         hr_paths = list_pictures(hr_folder)
     except DataError as error:
@@ -119,15 +122,12 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     lr = Match({}, {}, {})
     if lr_folder is not None:
         lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
+    there = (each for each in hr.items() if each[0] not in lr.missing)
     return PictureSet(
         name=label,
-        items=tuple(
-            SetPicture(name=key, hr=path, lr=lr.files.get(key))
-            for key, path in hr.items()
-            if key not in lr.missing
-        ),
-        missing=tuple(lr.missing.items()),
-        orphans=tuple(lr.orphans.items()),
+        items=tuple(SetPicture(name=key, hr=path, lr=lr.files.get(key)) for key, path in there),
+        missing=lr.missing,
+        orphans=lr.orphans,
         lr_folder=lr_folder,
         notes=notes,
     )
@@ -226,13 +226,6 @@ def _pictures(folder: Path) -> list[Path]:
     )
 
 
-def _hr_folder(folder: Path) -> Path:
-    if _pictures(folder):
-        return folder
-    found = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
-    return _only(found, folder, "HR", "give one by --data") or folder
-
-
 def _only(found: list[Path], folder: Path, kind: str, remedy: str) -> Path | None:
     if len(found) > 1:
         names = ", ".join(sorted(str(path.relative_to(folder)) for path in found))
@@ -270,17 +263,17 @@ def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
     realsr = any(path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values())
     ending = re.compile("(.+)_HR" if realsr else rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
     last = f"LR{scale}" if realsr else "LR"
-    items, missing = [], []
+    items, missing = [], {}
     for path in by_name.values():
         if found := ending.fullmatch(path.stem):
             partner = f"{path.stem[:-2]}{last}{path.suffix}"
             if lr := by_name.get(partner.casefold()):
                 items.append(SetPicture(name=found[1], hr=path, lr=lr))
             else:
-                missing.append((found[1], f"{path}: no {partner} beside it"))
+                missing[found[1]] = f"{path}: no {partner} beside it"
     if not items and not missing:
         return None
-    return PictureSet(name=name, items=tuple(items), missing=tuple(missing), lr_folder=folder)
+    return PictureSet(name=name, items=tuple(items), missing=missing, lr_folder=folder)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_json_holds_everything_and_no_infinities(written):
     written = replace(written, scores=[*written.scores], differences=[*written.differences])
     odd = written.scores[0]
     written.scores.append(replace(odd, picture="equal", values={"psnr": math.inf, "ssim": 1.0}))
-    written.differences.append(replace(written.differences[0], low=math.nan, high=math.nan))
+    written.differences.append({**written.differences[0], "low": math.nan, "high": math.nan})
     text = json_text(written.as_json())
     found = json.loads(text)
     assert found["models"] == list(written.models)
@@ -89,7 +89,8 @@ def differences(first, other, lacking=()):
     result = make({"a": first, "b": other})
     result.scores = [s for s in result.scores if (s.model, s.picture) not in lacking]
     result.add_differences()
-    return [(each.pictures, each.mean, each.low, each.high) for each in result.differences]
+    keys = ("pictures", "mean", "low", "high")
+    return [tuple(each[key] for key in keys) for each in result.differences]
 
 
 def test_a_model_does_not_differ_from_itself():

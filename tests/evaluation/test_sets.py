@@ -76,7 +76,7 @@ def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path, fold
         ("img_001", place / lr.format("img_001"))
     ]
     assert found.size == 2
-    ((name, reason),) = found.missing
+    ((name, reason),) = found.missing.items()
     assert name == "img_002"
     assert lr.format("img_002") in reason
 
@@ -86,8 +86,8 @@ def test_what_has_no_partner_is_named_on_both_sides(tmp_path):
         put(tmp_path / file)
     found = find_set(str(tmp_path), 2)
     assert [item.name for item in found.items] == ["a"]
-    assert [name for name, _ in found.missing] == ["b"]
-    assert [name for name, _ in found.orphans] == ["cx2.png"]
+    assert list(found.missing) == ["b"]
+    assert list(found.orphans) == ["cx2.png"]
     assert found.size == 2
 
 

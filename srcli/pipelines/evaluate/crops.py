@@ -44,7 +44,7 @@ def save_pictures(folder: Path, result: ScoredPicture) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Crops of the same place in HR, LR and the SR picture of each model."""
+    """The same place of a picture in HR, in LR and made by each model: (h, w, 3) uint8."""
 
     scale: int
     dataset: str
@@ -54,13 +54,11 @@ class Comparison:
     window: tuple[int, int, int, int]
     """Top, left, height, width of the crop in HR pixels; multiples of the scale."""
     overview: Array
-    """The whole HR picture made small, (h, w, 3) uint8, to show where the crop lies."""
+    """The whole HR picture made small, to show where the crop lies."""
     hr: Array
-    """(H, W, 3) uint8."""
     lr: Array
-    """(H / scale, W / scale, 3) uint8."""
     sr: dict[str, Array]
-    """By model, (H, W, 3) uint8."""
+    """By model."""
     psnr: dict[str, float]
     """Of the whole picture, by model, under the protocol."""
 

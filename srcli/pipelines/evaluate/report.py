@@ -5,7 +5,7 @@ The page is one file that needs nothing else: no network and no second file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.crops import Comparison
     from srcli.recipes.published import PublishedRow
-
-    Values = dict[str, Any]
-    """For a template."""
 
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 """Of printed values, where the rows at hand happen to end on a zero."""
@@ -89,12 +86,12 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate differences to the first model with their intervals, a line for each metric."""
     rows = []
     for each in evaluation.differences:
-        if each.scale == scale:
-            metric = METRICS[each.metric]
-            mean = number(each.mean, metric.digits, sign=True)
-            ends = ends_text(each.low, each.high, metric.digits) or NOTHING
-            cells = (each.model, metric.heading, each.pictures, mean, ends)
-            rows.append(Row(cells=cells, group=each.dataset))
+        if each["scale"] == scale:
+            metric = METRICS[each["metric"]]
+            mean = number(each["mean"], metric.digits, sign=True)
+            ends = ends_text(each["low"], each["high"], metric.digits) or NOTHING
+            cells = (each["model"], metric.heading, each["pictures"], mean, ends)
+            rows.append(Row(cells=cells, group=each["dataset"]))
     headings = ("metric", "pictures", "difference", "95 % interval")
     return Table(
         title=f"x{scale}, difference to {evaluation.models[0]}",
@@ -110,10 +107,11 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     return [score_table(evaluation, scale), difference_table(evaluation, scale), *costs]
 
 
-def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Values] = ()) -> Table:
+def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Comparison] = ()) -> Table:
     """Tabulate every picture under every model, linked to its card; below each set the medians."""
-    link = Markup('<a href="#{}">{}</a>').format
-    links = {card["name"]: link(card["anchor"], card["name"]) for card in cards}
+    link = Markup('<a href="#crop-x{}-{}">{}</a>').format
+    names = [f"{card.dataset}/{card.picture}" for card in cards]
+    links = {name: link(scale, place, name) for place, name in enumerate(names)}
     rows: list[Row] = []
 
     def add(group: str, model: str, values: dict[str, float]) -> None:
@@ -202,32 +200,14 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         script="page.js",
         evaluation=evaluation,
         pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
-        all_cards=[_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)],
+        comparisons=comparisons,
+        psnr_digits=METRICS["psnr"].digits,
         scale_tables=scale_tables,
         picture_table=picture_table,
+        best_of=best_of,
+        number=number,
+        image_uri=image_uri,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
-        intervals=any(ends_text(each.low, each.high, 0) for each in evaluation.differences),
+        intervals=any(ends_text(each["low"], each["high"], 0) for each in evaluation.differences),
     )
-
-
-def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values:
-    """Return one picture for the template: HR, LR and the crop of every model."""
-    digits = METRICS["psnr"].digits
-    crops = [
-        ("HR", "original", image_uri(comparison.hr)),
-        ("LR", f"1/{comparison.scale}, enlarged as it is", image_uri(comparison.lr)),
-    ]
-    for model in dict.fromkeys((*evaluation.models, *comparison.sr)):
-        made = comparison.sr.get(model)
-        text = f"{number(comparison.psnr.get(model), digits)} dB"
-        crops.append((model, text, "" if made is None else image_uri(made)))
-    return {
-        "scale": comparison.scale,
-        "anchor": anchor,
-        "name": f"{comparison.dataset}/{comparison.picture}",
-        "picture": comparison,
-        "overview": image_uri(comparison.overview, "jpeg"),
-        "crops": crops,
-        "best": best_of(comparison.psnr, digits),
-    }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,8 @@ from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -80,25 +82,30 @@ def evaluate(
         chain=own.describe(_lr_origins(sets, own)),
     )
     device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
-    task = progress.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
+    ahead = 0 if device.type == "cpu" else GPU_DEPTH
     network_names: set[str] = set()
-    try:
+    total = sum(each.size for _, each in sets)
+    with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
             alone = len(labels) == len(scales) == 1
-            networks = make_networks(labels, scale, own, result.failures, alone=alone)
+            networks = _networks(labels, scale, own, result.failures, alone=alone)
             network_names.update(name_of(each.network) for each in networks)
             for note in (note for network in networks for note in network.network.notes):
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
+                folders = _folders(labels, scale, each, own)
+                lost: list[tuple[str | None, Mapping[str, str]]]
+                lost = [(None, each.missing), (None, each.orphans)]
+                lost += [(folder.label, folder.matched.orphans) for folder in folders]
                 result.failures += [
-                    Failure(scale, each.name, name, None, reason)
-                    for name, reason in (*each.missing, *each.orphans)
+                    Failure(scale, each.name, name, label, reason)
+                    for label, reasons in lost
+                    for name, reason in reasons.items()
                 ]
                 task.advance(len(each.missing))
-                folders = make_folders(labels, scale, each, own, result.failures)
-                scoring = Scoring(each, scale, own, [*networks, *folders], progress, task)
-                for scored in scoring.run(on_cpu=device.type == "cpu"):
+                candidates: list[Candidate] = [*networks, *folders]
+                for scored in score_set(each, scale, own, candidates, progress, task, ahead):
                     for call in on_picture if scored.sr else ():
                         scored.attempt(partial(call, scored), None, progress)
                     result.scores += scored.scores
@@ -108,8 +115,6 @@ def evaluate(
                 result.costs += [
                     model_cost(each.network, model=each.label, device=device) for each in networks
                 ]
-    finally:
-        task.close()
     _complete(result, own, network_names)
     return result
 
@@ -159,13 +164,13 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     return "read from files"
 
 
-def make_networks(
+def _networks(
     labels: Mapping[str, str],
     scale: int,
     options: EvalOptions,
     failures: list[Failure],
     *,
-    alone: bool = False,
+    alone: bool,
 ) -> list[NetworkCandidate]:
     """Load the models that are networks; those that cannot be used at this scale are failures."""
     chain, engine = options.conversions, options.engine_options
@@ -183,14 +188,10 @@ def make_networks(
     return found
 
 
-def make_folders(
-    labels: Mapping[str, str],
-    scale: int,
-    pictures: PictureSet,
-    options: EvalOptions,
-    failures: list[Failure],
+def _folders(
+    labels: Mapping[str, str], scale: int, pictures: PictureSet, options: EvalOptions
 ) -> list[FolderCandidate]:
-    """Match the folders of SR pictures with a set."""
+    """Match the folders of SR pictures, or those in them of the set's name, with a set."""
     names = [picture.name for picture in pictures.items]
     found = []
     for model, label in labels.items():
@@ -198,8 +199,6 @@ def make_folders(
             inner = Path(model) / pictures.name
             place = inner if inner.is_dir() else Path(model)
             found.append(FolderCandidate(place, label, scale, names, options.conversions))
-            orphans = found[-1].matched.orphans.items()
-            failures += [Failure(scale, pictures.name, n, label, why) for n, why in orphans]
     return found
 
 
@@ -265,73 +264,67 @@ class ScoredPicture:
             return None
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """The pictures of one set at one scale, enlarged by all candidates and scored.
+def score_set(
+    pictures: PictureSet,
+    scale: int,
+    options: EvalOptions,
+    candidates: Sequence[Candidate],
+    progress: Progress,
+    task: Task,
+    ahead: int,
+) -> Iterator[ScoredPicture]:
+    """Yield every picture of a set, in their order, enlarged by all candidates and scored.
 
-    On a CPU nothing is read or scored while a network runs, so that nothing else slows it while it
-    is timed; on a GPU pictures are scored while the next ones are enlarged.
+    So many pictures may wait for their scores while the next ones are enlarged: none on a CPU,
+    where nothing else may slow a network while it is timed.
     """
+    names = [*options.metrics, *["bicubic"] * ("psnr" in options.metrics)]
 
-    pictures: PictureSet
-    scale: int
-    options: EvalOptions
-    candidates: Sequence[Candidate]
-    progress: Progress
-    task: Task
-
-    def run(self, *, on_cpu: bool) -> Iterator[ScoredPicture]:
-        """Yield what came of every picture, in their order."""
-        with ThreadPoolExecutor(WORKERS) as pool:
-            score, depth = partial(self._score, pool), 0 if on_cpu else GPU_DEPTH
-            with read_ahead(score, self._enlarge(), ahead=depth, workers=GPU_DEPTH) as scored:
-                for _, each in scored:
-                    yield each.result()
-
-    def _enlarge(self) -> Iterator[ScoredPicture]:
-        """Yield every picture, enlarged and not scored yet."""
-        for picture in self.pictures.items:
-            own = ScoredPicture(self.scale, self.pictures.name, picture.name)
-            self.task.describe(f"{own.dataset}/{own.picture} x{self.scale}")
-            read = partial(self._read, picture)
-            if pair := own.attempt(read, None, self.progress, place=picture.where):
+    def enlarge() -> Iterator[ScoredPicture]:
+        for picture in pictures.items:
+            own = ScoredPicture(scale, pictures.name, picture.name)
+            task.describe(f"{own.dataset}/{own.picture} x{scale}")
+            read = partial(_read, picture, scale, options)
+            if pair := own.attempt(read, None, progress, place=picture.where):
                 own.pair = pair
-                for each in self.candidates:
-                    call = partial(each.enlarge, pair)
-                    if found := own.attempt(call, each.label, self.progress):
+                for each in candidates:
+                    if found := own.attempt(partial(each.enlarge, pair), each.label, progress):
                         own.sr[each.label], own.seconds[each.label] = found
             yield own
 
-    def _read(self, picture: SetPicture) -> Pair:
-        """Read a picture; one that is too small for a metric is refused."""
-        own, scale = self.options, self.scale
-        pair = read_pair(picture, scale=scale, kernel=own.lr_kernel, chain=own.conversions)
-        border, needs = own.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
-        least = max(needs.get(name, 1) for name in own.metrics) + 2 * border
-        height, width = pair.hr.shape[:2]
-        if min(height, width) < least:
-            remedy = "; --metrics psnr,ssim need less" if "ifc" in own.metrics else ""
-            raise DataError(
-                f"{picture.where}: {width}x{height} is too small to be measured; "
-                f"{', '.join(own.metrics)} with a border of {border} left out need "
-                f"{least}x{least} pixels{remedy}"
-            )
-        return pair
-
-    def _score(self, pool: ThreadPoolExecutor, own: ScoredPicture) -> ScoredPicture:
-        """Score what the candidates made of a picture; the pool takes the metrics."""
-        if own.pair is None:
-            return own
-        names = [*self.options.metrics, *["bicubic"] * ("psnr" in self.options.metrics)]
+    def score(own: ScoredPicture) -> ScoredPicture:
         for model, sr in [*own.sr.items()]:
-            score = partial(measure, own.pair, self.options, self.scale, sr)
-            found = pool.map(score, names)
-            scores: list[float] | None = own.attempt(partial(list, found), model, self.progress)
+            assert own.pair is not None  # it was enlarged
+            found = pool.map(partial(measure, own.pair, options, scale, sr), names)
+            scores: list[float] | None = own.attempt(partial(list, found), model, progress)
             if scores is None:
                 del own.sr[model]
                 continue
             values = dict(zip(names, scores, strict=True))
             own.psnr[model], bicubic = values.get("psnr", math.nan), values.pop("bicubic", None)
-            place = self.scale, own.dataset, own.picture, model
+            place = scale, own.dataset, own.picture, model
             own.scores.append(PictureScore(*place, values, own.seconds[model], bicubic))
         return own
+
+    with (
+        ThreadPoolExecutor(WORKERS) as pool,
+        read_ahead(score, enlarge(), ahead=ahead, workers=GPU_DEPTH) as scored,
+    ):
+        for _, each in scored:
+            yield each.result()
+
+
+def _read(picture: SetPicture, scale: int, options: EvalOptions) -> Pair:
+    """Read a picture; one that is too small for a metric is refused."""
+    pair = read_pair(picture, scale=scale, kernel=options.lr_kernel, chain=options.conversions)
+    border, needs = options.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+    least = max(needs.get(name, 1) for name in options.metrics) + 2 * border
+    height, width = pair.hr.shape[:2]
+    if min(height, width) < least:
+        remedy = "; --metrics psnr,ssim need less" if "ifc" in options.metrics else ""
+        raise DataError(
+            f"{picture.where}: {width}x{height} is too small to be measured; "
+            f"{', '.join(options.metrics)} with a border of {border} left out need "
+            f"{least}x{least} pixels{remedy}"
+        )
+    return pair

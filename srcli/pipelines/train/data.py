@@ -71,7 +71,7 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
             continue
         if found.missing:
             more = f"; {len(found.missing) - 1} more have none" if len(found.missing) > 1 else ""
-            raise DataError(f"--data {found.missing[0][1]}{more}")
+            raise DataError(f"--data {next(iter(found.missing.values()))}{more}")
         refs += [PictureRef(path=each.hr, lr=each.lr) for each in found.items if each.hr]
     return refs
 
@@ -272,7 +272,7 @@ def _named_set(given: str, scale: int, progress: Progress) -> tuple[str, Pairs]:
         raise DataError(f"--validate {error}") from error
     for note in found.notes:
         progress.warn(f"--validate {note}")
-    for _, reason in found.missing:
+    for reason in found.missing.values():
         progress.warn(f"--validate {given}: left out: {reason}")
     read = []
     for item in found.items:

@@ -76,7 +76,7 @@ def test_links_lead_somewhere_and_ids_are_unique(tree):
     assert len(ids) == len(set(ids))
     targets = {n.attributes["href"][1:] for n in tree.all("a")}
     assert targets <= set(ids)
-    assert {"scores-x4", "crop-0", "crop-1", "crop-2"} <= targets
+    assert {"scores-x4", "crop-x4-0", "crop-x4-1", "crop-x4-2"} <= targets
 
 
 def test_headings_pictures_and_tables_can_be_heard(tree):
@@ -137,11 +137,11 @@ def test_scores_differences_costs_and_failures_are_told(written, tree):
     assert "28.20" in printed[0].text
     assert "Nobody | et al., Table <2>" in printed[0].text
     part, first = section(tree, "differences-x4"), written.differences[0]
-    interval = f"[{first.low:+.3f}, {first.high:+.3f}]"
+    interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
     assert interval in part.text
     assert len(part.all("tr")) == 1 + len(written.sizes) + len(written.differences)
     links = {link.text: link.attributes["href"] for link in section(tree, "pictures-x4").all("a")}
-    assert links["Photos/coffee"] == "#crop-1"
+    assert links["Photos/coffee"] == "#crop-x4-1"
     assert "579.7 K" in section(tree, "costs-x4").text
     assert len(tree.all("section", "failures")[0].all("li")) == 2
     for text in (written.chain, written.protocol.description):

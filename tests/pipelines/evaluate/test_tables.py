@@ -87,10 +87,10 @@ def test_differences_stand_with_their_intervals(written, found):
     head, *rows = found[1]
     assert head == ["set", "model", "metric", "pictures", "difference", "95 % interval"]
     for each, row in zip(written.differences, rows, strict=True):
-        assert (plain(row[0]), plain(row[1])) == (each.dataset, each.model)
-        digits = 3 if each.metric == "psnr" else 4
-        ends = f"[{each.low:+.{digits}f}, {each.high:+.{digits}f}]" if each.pictures > 1 else "–"
-        assert row[3:] == [str(each.pictures), f"{each.mean:+.{digits}f}", ends]
+        assert (plain(row[0]), plain(row[1])) == (each["dataset"], each["model"])
+        digits, count = 3 if each["metric"] == "psnr" else 4, each["pictures"]
+        low, mean, high = (f"{each[key]:+.{digits}f}" for key in ("low", "mean", "high"))
+        assert row[3:] == [str(count), mean, f"[{low}, {high}]" if count > 1 else "–"]
 
 
 def test_chain_and_failures_end_the_text(written):
