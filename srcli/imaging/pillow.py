@@ -39,7 +39,6 @@ _READERS = {
     "webp": "PIL.WebPImagePlugin:WebPImageFile",
     "avif": "PIL.AvifImagePlugin:AvifImageFile",
     "bmp": "PIL.BmpImagePlugin:BmpImageFile",
-    "tif": "PIL.TiffImagePlugin:TiffImageFile",
     "gif": "PIL.GifImagePlugin:GifImageFile",
     "heic": "pillow_heif.as_plugin:HeifImageFile",
     "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",

@@ -74,7 +74,7 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     """Return pixels, alpha and the orientation still to be applied."""
     stream.seek(0)
     if picture.format == "tif":
-        return tiff.read_pixels(picture, stream)
+        return *tiff.read_pixels(picture, stream), picture.orientation
     if picture.format == "png":
         return *vips.read_png(stream), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:

@@ -1,17 +1,15 @@
-"""TIFF files: metadata by their tags, pixels read by Pillow and GDAL, and written by libvips.
+"""TIFF files: metadata by their tags, pixels read by GDAL, and written by libvips.
 
-Pillow decodes 8 bits in most colours and compressions, GDAL more bits and what Pillow refuses
-(Pillow keeps 8 of 16-bit colour, the wheels of libvips know no ZSTD and then give wrong pixels,
-tifffile alone no LZW). What is written has its directory of tags packed anew behind the pixels,
-because neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit
-colour.
+Of the readers tried, Pillow keeps 8 of 16-bit colour, the wheels of libvips know no ZSTD and then
+give wrong pixels, tifffile alone knows no LZW. What is written has its directory of tags packed
+anew behind the pixels, because neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and
+Pillow does not beside 16-bit colour.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -21,7 +19,7 @@ import numpy as np
 
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +28,11 @@ if TYPE_CHECKING:
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
 _RESOLUTION = (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)
-_COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
-_PLANES, _SEPARATE = 284, 2
-_WHITE_IS_0, _YCBCR = 0, 6
+_WHITE_IS_0 = 0
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
-_STRUCTURE = frozenset({256, 257, 259, 262, exif.ORIENTATION, 284, *_PIXELS} - {320})
+_STRUCTURE = frozenset({256, 257, 262, exif.ORIENTATION, *_PIXELS} - {320})
 _DEFAULTS = {
     **{key: [0] for key in (_WIDTH, _HEIGHT, exif.ORIENTATION)},
     **{key: [1] for key in (_BITS, _SAMPLES, _SAMPLE_FORMAT)},
@@ -167,45 +163,14 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
-def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    """Decode a TIFF file: (H, W, C), alpha (H, W), and the orientation still to be applied."""
+def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
+    """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
     tags = _structure(_read_tags(stream)[0])
-    # Pillow mixes planes up, and knows no WebP in TIFF
-    planar = tags.get(_PLANES) == [_SEPARATE] and tags[_SAMPLES][0] > 1
-    by_gdal = (planar and tags[_MODEL] != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
-    if picture.bits == 8 and not by_gdal:
-        with suppress(*DAMAGE):
-            return _read_by_pillow(picture, stream, tags)
-    return _read_by_gdal(picture, stream, tags)
-
-
-def _read_by_pillow(
-    picture: Picture, stream: IO[bytes], tags: dict[int, list[int]]
-) -> tuple[Array, Array | None, int]:
-    if tags.get(_COMPRESSION) in ([_OLD_JPEG], [_JPEG]):  # whose decoder fills up what is missing
-        _check_places(stream, tags)
-    stream.seek(0)
-    image, _ = pillow.open_image("tif", stream)
-    with pillow.quiet_pillow():
-        stored = image.getexif().get(exif.ORIENTATION, 1)
-    pixels, alpha = pillow.pixels_of(image, picture.metadata.icc)
-    if picture.has_alpha and alpha is None:
-        raise ValueError("transparency of a kind that Pillow does not read")
-    # Pillow turns TIFF pictures upright by itself, and only TIFF, unless the tag is of another type
-    orientation = 1 if isinstance(stored, int) else picture.orientation
-    return pixels, alpha if picture.has_alpha else None, orientation
-
-
-def _read_by_gdal(
-    picture: Picture, stream: IO[bytes], tags: dict[int, list[int]]
-) -> tuple[Array, Array | None, int]:
-    model, colours = _MODELS[tags[_MODEL][0]]
     if picture.bits == 8:
         _check_places(stream, tags)
-    if model == "YCbCr" and tags.get(_COMPRESSION) != [_JPEG]:
-        raise ValueError("GDAL does not convert its YCbCr colours")
+    model, colours = _MODELS[tags[_MODEL][0]]
     size = tags[_HEIGHT][0], tags[_WIDTH][0]
-    raw = "GTIFF_RAW:" if model == "CMYK" else ""
+    raw = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
     count = colours + picture.has_alpha
     values, bits, palette = read_bands(picture.path, "GTiff", size, count, raw)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
@@ -222,7 +187,7 @@ def _read_by_gdal(
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
     elif tags[_MODEL] == [_WHITE_IS_0] and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
-    return np.ascontiguousarray(pixels), alpha, picture.orientation
+    return np.ascontiguousarray(pixels), alpha
 
 
 def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
@@ -380,12 +345,13 @@ def read_bands(
         with source:
             if source.shape != size or source.count < count:
                 raise ValueError(f"{source.count} bands of {source.shape[1]}x{source.shape[0]}")
-            bands = source.read(list(range(1, count + 1)))
-            bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * bands.dtype.itemsize)
+            values = np.empty((*size, count), source.dtypes[0])
+            source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
+            bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * values.dtype.itemsize)
             indexed = source.colorinterp[0].name == "palette"
             palette = source.colormap(1) if indexed else {}
     table = np.array([palette[index][:3] for index in sorted(palette)], np.uint8)
-    return np.ascontiguousarray(np.moveaxis(bands, 0, 2)), int(bits), table.reshape(-1, 3)
+    return values, int(bits), table.reshape(-1, 3)
 
 
 def scaled(values: Array, bits: int, dtype: type) -> Array:

@@ -37,8 +37,7 @@ _COMPRESSIONS = {
     **dict.fromkeys((50002, 52546), "JPEG XL"),
 }
 _READ = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001})
-_BITS, _COMPRESSION, _MODEL, _PLANES = 258, 259, 262, 284
-_JPEG, _YCBCR, _SEPARATE = 7, 6, 2
+_BITS, _COMPRESSION, _JPEG = 258, 259, 7
 _BMP = {4: "JPEG inside", 5: "PNG inside", 11: "CMYK", 12: "CMYK with RLE", 13: "CMYK with RLE"}
 
 _FILE_HEADER = 14
@@ -125,16 +124,12 @@ def _bmp(stream: IO[bytes]) -> str:
 def _tiff(stream: IO[bytes]) -> str:
     layout, first = read_start(stream)
     stored, _ = read_directory(stream, first, layout)
-    wanted = (_BITS, _COMPRESSION, _MODEL, _PLANES)
-    tags = {tag: int(stored[tag].numbers[0]) for tag in wanted if tag in stored}
-    compression, bits = tags.get(_COMPRESSION, 1), tags.get(_BITS, 1)
+    compression, bits = (
+        int(stored[tag].numbers[0]) if tag in stored else 1 for tag in (_COMPRESSION, _BITS)
+    )
     if compression not in _READ:
         return _COMPRESSIONS.get(compression, f"compression {compression}")
-    if compression == _JPEG and bits > 8:
-        return f"JPEG of {bits} bits inside"
-    if tags.get(_MODEL) == _YCBCR and compression != _JPEG:
-        return "YCbCr without JPEG" + ", one plane a channel" * (tags.get(_PLANES) == _SEPARATE)
-    return ""
+    return f"JPEG of {bits} bits inside" if compression == _JPEG and bits > 8 else ""
 
 
 def mend_avif(data: bytes) -> bytes:

@@ -419,20 +419,29 @@ def test_a_broken_cmyk_profile_does_not_end_in_the_file(tmp_path):
     assert photograph.pixels[0, 0].tolist() == np.asarray(image.convert("RGB"))[0, 0].tolist()
 
 
-def test_lab_tiff_goes_through_colour_management(tmp_path, astronaut):
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_lab_tiff_goes_through_colour_management(tmp_path, astronaut, planes):
     rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     image = ImageCms.profileToProfile(Image.fromarray(astronaut), rgb, lab, outputMode="LAB")
     assert image is not None
     image.save(tmp_path / "a.tif")
+    if planes == "separate":
+        stored = np.moveaxis(tifffile.imread(tmp_path / "a.tif"), 2, 0)
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="cielab", planarconfig=planes)
     photograph = read_photograph(tmp_path / "a.tif")
     assert np.abs(photograph.pixels.astype(int) - astronaut).mean() < 2
     assert "LAB converted to RGB" in photograph.warnings
 
 
-@pytest.mark.parametrize("compression", [None, "jpeg"])
-def test_ycbcr_tiff(tmp_path, astronaut, compression):
+@pytest.mark.parametrize("kind", ["plain", "planes", "jpeg"])
+def test_ycbcr_tiff(tmp_path, astronaut, kind):
     image = Image.fromarray(astronaut).convert("YCbCr")
-    image.save(tmp_path / "a.tif", compression=compression, quality=100)
+    if kind == "planes":
+        stored = np.moveaxis(np.asarray(image), 2, 0)
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="ycbcr", subsampling=(1, 1))
+    else:
+        compression = None if kind == "plain" else kind
+        image.save(tmp_path / "a.tif", compression=compression, quality=100)
     pixels = read_photograph(tmp_path / "a.tif").pixels
     assert np.abs(pixels.astype(int) - astronaut).mean() < 2
 
