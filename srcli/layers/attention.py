@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -88,7 +88,8 @@ class EnhancedSpatialAttention(nn.Module):
     Every value is gated by a strongly shrunk map of its surroundings: a strided
     convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly. Tiles whose
     places are held (``srcli.layers.tiles``) are resized as parts of their pictures. Inside are
-    ``width`` channels; RFANet has 3 convolutions of the shrunk map (``depth``), RLFN 1.
+    ``width`` channels; RFANet has 3 convolutions of the shrunk map (``depth``), RLFN 1, and BSRN
+    makes them in another way, with another activation between them.
     """
 
     MINIMUM = 15
@@ -96,15 +97,25 @@ class EnhancedSpatialAttention(nn.Module):
     STEP = 6
     """Pixels from one value of the shrunk map to the next."""
 
-    def __init__(self, *, channels: int, width: int = 16, depth: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        width: int = 16,
+        depth: int = 1,
+        make: Callable[..., nn.Module] | None = None,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+    ) -> None:
         super().__init__()
+        make = make or partial(nn.Conv2d, kernel_size=3)
+        self.activation = activation
         self.squeeze = nn.Conv2d(channels, width, 1)
-        self.stride = nn.Conv2d(width, width, 3, stride=2)
-        self.pooled = nn.Conv2d(width, width, 3, padding=1)
+        self.stride = make(width, width, stride=2, padding=0)
+        self.pooled = make(width, width, padding=1)
         self.direct = nn.Conv2d(width, width, 1)
         self.expand = nn.Conv2d(width, channels, 1)
         self.stretch = StretchedMap(step=self.STEP, minimum=self.MINIMUM)
-        deeper = [nn.Conv2d(width, width, 3, padding=1) for _ in range(depth - 1)]
+        deeper = [make(width, width, padding=1) for _ in range(depth - 1)]
         self.deeper = nn.ModuleList(deeper) if deeper else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +123,7 @@ class EnhancedSpatialAttention(nn.Module):
         narrow: Tensor = self.squeeze(x)
         around = self.pooled(F.max_pool2d(self.stride(narrow), kernel_size=7, stride=3))
         for conv in self.deeper or ():
-            around = conv(F.relu(around))
+            around = conv(self.activation(around))
         around = self.stretch(around, (x.shape[2], x.shape[3]))
         gate = torch.sigmoid(self.expand(self.direct(narrow) + around))
         return x * gate

@@ -56,6 +56,22 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
     )
 
 
+def behind(
+    point: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None
+) -> FoldedKernel:
+    """Return a 3x3 convolution behind a 1x1 one as one kernel.
+
+    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros. ``point`` and
+    ``shift`` are of the 1x1 one: (M, taken, 1, 1) and (M,), before (given, M, 3, 3) and (given,).
+    """
+    assert shift is not None
+    assert bias is not None
+    return FoldedKernel(
+        torch.einsum("omhw,mi->oihw", weight, point[:, :, 0, 0]),
+        bias + torch.einsum("omhw,m->o", weight, shift),
+    )
+
+
 class FoldingConv(nn.Module):
     """A convolution with branches in training that fold into one kernel."""
 

@@ -53,6 +53,10 @@ PUBLISHED = [
     ("srvgg", "srvgg", [2], {"body.3.weight": "body.3.weight"}),
     ("latticenet", "latticenet", [3], {"T_tdm1.0.bias": "deep.0.bias", "tail.0.bias": "tail.bias"}),
     ("cfsrcnn", "cfsrcnn", [2], {"conv33.0.weight": "extract.15.weight"}),
+    ("bsrn", "bsrn", [3], {"B2.esa.conv3_.dw.bias": "body.1.attention.0.deeper.1.1.bias"}),
+    ("lkdn", "lkdn", [2], {"B1.atten.depthwise.bias": "body.0.attention.near.bias"}),
+    ("span", "span", [4], {"conv_cat.bias": "fuse.bias"}),
+    ("smfanet", "smfanet", [4], {"feats.1.pcfn.conv_1.bias": "body.1.partial.bias"}),
     ("cfsrcnn_shared", "cfsrcnn", [2, 3, 4], {"conv34_2.0.weight": "refine.1.weight"}),
 ]
 
@@ -112,6 +116,22 @@ def test_colour_shifts_that_were_trained_are_folded():
     own, colour = fold_shifts(found | trained, "a", "b"), mean.view(3, 1, 1)
     ours = (enlarge(x * 255 - colour, own) + colour) / 255
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_spans_branches_are_folded_into_their_sum():
+    torch.manual_seed(0)
+    state = published("span")
+    for key, value in state.items():
+        state[key] = torch.full_like(value, 9.0) if "eval_conv" in key else value - 0.5
+    x = torch.rand(2, 4, 6, 7)
+    stem = "block_3.c2_r"
+    out = F.pad(x, (1, 1, 1, 1))  # the authors' form in training
+    for layer in (f"{stem}.conv.{number}" for number in range(3)):
+        out = F.conv2d(out, state[f"{layer}.weight"], state[f"{layer}.bias"])
+    theirs = out + F.conv2d(x, state[f"{stem}.sk.weight"], state[f"{stem}.sk.bias"])
+    (own, _), *_ = find_matches(state)
+    ours = F.conv2d(x, own["body.2.second.weight"], own["body.2.second.bias"], padding=1)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_the_scale_of_a_file_is_the_default(tmp_path):

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import STEPS, conv, convs, repeat
 from srcli.layers.network import Network
-from srcli.layers.reparameterised import FoldedKernel, FoldingConv, TrainedWithBranches, fold
+from srcli.layers.reparameterised import (
+    FoldedKernel,
+    FoldingConv,
+    TrainedWithBranches,
+    behind,
+    fold,
+)
 from srcli.layers.resize import BicubicEnlargement
 
 if TYPE_CHECKING:
@@ -446,19 +452,3 @@ class EdgeOrientedConv(FoldingConv):
         assert twin.conv.bias is not None
         twin.conv.bias.add_(kernel.bias - now.bias)
         return twin.state_dict()
-
-
-def behind(
-    point: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None
-) -> FoldedKernel:
-    """Return a 3x3 convolution behind a 1x1 one as one kernel.
-
-    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros. ``point`` and
-    ``shift`` are of the 1x1 one: (M, taken, 1, 1) and (M,), before (given, M, 3, 3) and (given,).
-    """
-    assert shift is not None
-    assert bias is not None
-    return FoldedKernel(
-        torch.einsum("omhw,mi->oihw", weight, point[:, :, 0, 0]),
-        bias + torch.einsum("omhw,m->o", weight, shift),
-    )

@@ -1,0 +1,329 @@
+"""Compared lightweight networks since 2022: BSRN, LKDN, SPAN and SMFANet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
+from srcli.layers.blocks import conv, convs, repeat
+from srcli.layers.convolution import convolve_joined
+from srcli.layers.network import SkiplessNetwork
+from srcli.layers.reparameterised import (
+    FoldedKernel,
+    FoldingConv,
+    TrainedWithBranches,
+    behind,
+    fold,
+)
+from srcli.layers.tiles import GlobalPool, StretchedMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class SeparableConv(nn.Sequential):
+    """BSConvU: a 1x1 convolution, then a 3x3 one of each channel (Haase and Amthor, CVPR 2020)."""
+
+    def __init__(self, taken: int, given: int, *, stride: int = 1, padding: int = 1) -> None:
+        each = nn.Conv2d(given, given, 3, stride, padding, groups=given)
+        super().__init__(conv(taken, given, 1, bias=False), each)
+
+
+class SeparableNetwork(SkiplessNetwork):
+    """The frame of BSRN and LKDN: blocks whose outputs are fused, beside a long skip."""
+
+    def __init__(self, scale: int, channels: int, blocks: list[nn.Module]) -> None:
+        super().__init__(scale)
+        self.head = SeparableConv(12, channels)
+        self.body = nn.ModuleList(blocks)
+        self.fuse = conv(len(blocks) * channels, channels, 1)
+        self.tail = SeparableConv(channels, channels)
+        self.up = conv(channels, 3 * scale * scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head = step = self.head(torch.cat([x] * 4, dim=1))
+        outputs: list[Tensor] = []
+        for block in self.body:
+            step = block(step)
+            outputs.append(step)
+        out: Tensor = self.up(self.tail(F.gelu(convolve_joined(self.fuse, outputs))) + head)
+        return F.pixel_shuffle(out, self.scale)
+
+
+class SeparableDistillationBlock(nn.Module):
+    """BSRN's ESDB and LKDN's LKDB: separable 3x3 steps, each of which distils half the channels.
+
+    A ``residual`` step adds its input; the block's own input is added behind the attention.
+    """
+
+    def __init__(self, channels: int, attention: nn.Module, *, residual: bool) -> None:
+        super().__init__()
+        half = channels // 2
+        self.distil = convs([(channels, half)] * 3, 1)
+        self.refine = nn.ModuleList(SeparableConv(channels, channels) for _ in range(3))
+        self.last = SeparableConv(channels, half)
+        self.fuse = conv(4 * half, channels, 1)
+        self.attention = attention
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        kept: list[Tensor] = []
+        step = x
+        for distil, refine in zip(self.distil, self.refine, strict=True):
+            kept.append(F.gelu(distil(step)))
+            step = F.gelu(refine(step) + step if self.residual else refine(step))
+        kept.append(F.gelu(self.last(step)))
+        return torch.add(x, self.attention(convolve_joined(self.fuse, kept)))
+
+
+class BSRN(SeparableNetwork):
+    """Blueprint separable residual network (Li et al., CVPR workshops 2022), as published."""
+
+    pools_globally = True
+    minimum = EnhancedSpatialAttention.MINIMUM
+    tile_step = EnhancedSpatialAttention.STEP
+
+    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 8) -> None:
+        def block() -> nn.Module:
+            spatial = EnhancedSpatialAttention(
+                channels=channels,
+                width=channels // 4,
+                depth=3,
+                make=SeparableConv,
+                activation=F.gelu,
+            )
+            both = nn.Sequential(spatial, ContrastChannelAttention(channels=channels, reduction=16))
+            return SeparableDistillationBlock(channels, both, residual=True)
+
+        super().__init__(scale, channels, [block() for _ in range(num_blocks)])
+
+
+class LKDN(SeparableNetwork):
+    """Large kernel distillation network (Xie et al., CVPR workshops 2023), as published."""
+
+    def __init__(self, *, scale: int = 4, channels: int = 56, num_blocks: int = 8) -> None:
+        def block() -> nn.Module:
+            attention = LargeKernelAttention(channels)
+            return SeparableDistillationBlock(channels, attention, residual=False)
+
+        super().__init__(scale, channels, [block() for _ in range(num_blocks)])
+
+
+class LargeKernelAttention(nn.Module):
+    """LKA (Guo et al. 2022) between 1x1 convolutions, normalised over the channels of each pixel.
+
+    Every value is multiplied by what a 5x5 and a dilated 5x5 convolution make of its surroundings.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.point = conv(channels, channels, 1)
+        self.near = conv(channels, channels, 5, groups=channels)
+        self.far = nn.Conv2d(channels, channels, 5, padding=6, dilation=3, groups=channels)
+        self.expand = conv(channels, channels, 1)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        out: Tensor = self.expand(x * self.far(self.near(self.point(x))))
+        out = self.norm(out.permute(0, 2, 3, 1))
+        return out.permute(0, 3, 1, 2)
+
+
+class SPAN(TrainedWithBranches, SkiplessNetwork):
+    """Swift parameter-free attention network (Wan et al., CVPR workshops 2024), as published.
+
+    Challenges and most files of others have 48 channels. ``deployed`` has plain convolutions.
+    """
+
+    def __init__(self, *, scale: int = 4, channels: int = 52, deployed: bool = False) -> None:
+        super().__init__(scale)
+        make = conv if deployed else ExpandedConv
+        self.subtract_mean(white=255.0)
+        self.head = make(3, channels)
+        self.body = nn.ModuleList(SwiftAttentionBlock(channels, make) for _ in range(6))
+        self.tail = make(channels, channels)
+        self.fuse = conv(4 * channels, channels, 1)
+        self.up = conv(channels, 3 * scale * scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head = step = self.head(x)
+        pairs: list[tuple[Tensor, Tensor]] = []
+        for block in self.body:
+            step, inner = block(step)
+            pairs.append((step, inner))
+        joined = convolve_joined(self.fuse, [head, self.tail(step), pairs[0][0], pairs[-1][1]])
+        image = F.pixel_shuffle(self.up(joined), self.scale).float()
+        assert self.mean is not None
+        return (image - self.mean) * self.white  # what comes out is in [0, 1] already
+
+    @staticmethod
+    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Fold the branches, and drop the authors' own folded kernels, which may be stale."""
+        found = dict(tensors)
+        for stem in [key.removesuffix(".sk.weight") for key in found if key.endswith(".sk.weight")]:
+            own = {key: found.pop(key) for key in tensors if key.startswith(f"{stem}.")}
+            named = (f"{layer}.{part}" for layer in _BRANCHES for part in ("weight", "bias"))
+            weight, bias = _expanded_kernel(*(own[f"{stem}.{name}"].double() for name in named))
+            found |= {f"{stem}.weight": weight.float(), f"{stem}.bias": bias.float()}
+        return found
+
+
+class SwiftAttentionBlock(nn.Module):
+    """SPAB: three 3x3 convolutions; the last, odd about zero, weighs its sum with the input."""
+
+    def __init__(self, channels: int, make: Callable[[int, int], nn.Module]) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (make(channels, channels) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, C, H, W) to the same shape; beside it what the first convolution gives."""
+        inner = F.silu(self.first(x))
+        out: Tensor = self.third(F.silu(self.second(inner)))
+        return (out + x) * (torch.sigmoid(out) - 0.5), inner
+
+
+_BRANCHES = ("conv.0", "conv.1", "conv.2", "sk")
+
+
+class ExpandedConv(FoldingConv):
+    """Conv3XC: 1x1, 3x3 and 1x1 convolutions, twice as wide inside, beside a 1x1 one.
+
+    It runs as the one 3x3 kernel that equals their sum, in training too.
+    """
+
+    def __init__(self, taken: int, given: int) -> None:
+        super().__init__()
+        self.point = conv(taken, 2 * taken, 1)
+        self.wide = conv(2 * taken, 2 * given)
+        self.narrow = conv(2 * given, given, 1)
+        self.skip = conv(taken, given, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, taken, H, W) to (N, given, H, W)."""
+        weight, bias = self.kernel()
+        return F.conv2d(x, weight, bias, padding=1)
+
+    def kernel(self) -> FoldedKernel:
+        """Return the 3x3 kernel that equals all branches."""
+        layers = (self.point, self.wide, self.narrow, self.skip)
+        return _expanded_kernel(*(part for each in layers for part in each.parameters()))
+
+    @torch.no_grad()
+    def deploy(self) -> nn.Module:
+        """Return the 3x3 convolution that equals all branches."""
+        weight, bias = self.kernel()
+        plain = conv(weight.shape[1], weight.shape[0]).to(weight)
+        plain.load_state_dict({"weight": weight, "bias": bias})
+        return plain.train(self.training)
+
+    @torch.no_grad()
+    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
+        """Return a state that equals a 3x3 kernel, which runs through half of the inner channels.
+
+        The other half begins as nothing.
+        """
+        twin = type(self)(self.skip.in_channels, self.skip.out_channels).to(kernel.weight)
+        given, taken = kernel.weight.shape[:2]
+        for layer in (twin.point, twin.wide, twin.narrow, twin.skip):
+            assert layer.bias is not None
+            layer.bias.zero_()
+        nn.init.dirac_(twin.point.weight[:taken])
+        twin.wide.weight[:given] = 0
+        twin.wide.weight[:given, :taken] = kernel.weight
+        twin.narrow.weight[:, given:] = 0
+        nn.init.dirac_(twin.narrow.weight[:, :given])
+        twin.skip.weight.zero_()
+        assert twin.skip.bias is not None
+        twin.skip.bias.copy_(kernel.bias)
+        return twin.state_dict()
+
+
+def _expanded_kernel(*parts: Tensor) -> FoldedKernel:
+    point, shift, wide, wide_bias, narrow, narrow_bias, skip, skip_bias = parts
+    weight, bias = behind(point, shift, wide, wide_bias)
+    narrow = narrow[:, :, 0, 0]
+    weight = torch.einsum("om,mihw->oihw", narrow, weight)
+    return fold([FoldedKernel(weight, narrow @ bias + narrow_bias), FoldedKernel(skip, skip_bias)])
+
+
+class SMFANet(SkiplessNetwork):
+    """Self-modulation feature aggregation network (Zheng et al., ECCV 2024), as published.
+
+    SMFANet+ has 48 channels and 12 blocks.
+    """
+
+    minimum = tile_step = 8
+    pools_globally = True
+
+    def __init__(self, *, scale: int = 4, channels: int = 36, num_blocks: int = 8) -> None:
+        super().__init__(scale)
+        self.head = conv(3, channels)
+        self.body = repeat(lambda: FeatureModulationBlock(channels), num_blocks)
+        self.up = conv(channels, 3 * scale * scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head: Tensor = self.head(x)
+        out: Tensor = self.up(self.body(head) + head)
+        return F.pixel_shuffle(out, self.scale)
+
+
+class FeatureModulationBlock(nn.Module):
+    """FMB: aggregation and a feed-forward network, each behind channels of unit length."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.aggregate = SelfModulation(channels)
+        self.widen = conv(channels, 2 * channels, 1)
+        self.partial = conv(channels // 2, channels // 2)
+        self.narrow = conv(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        x = x + self.aggregate(F.normalize(x))
+        wide = F.gelu(self.widen(F.normalize(x)))
+        sizes = [self.partial.in_channels, wide.shape[1] - self.partial.in_channels]
+        part, rest = torch.split(wide, sizes, dim=1)
+        return torch.add(x, self.narrow(torch.cat([F.gelu(self.partial(part)), rest], dim=1)))
+
+
+class SelfModulation(nn.Module):
+    """SMFA: one half of the channels, modulated by maxima of about 8x8 pixels, and the variance."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.split = conv(channels, 2 * channels, 1)
+        self.around = conv(channels, channels, groups=channels)
+        self.mean, self.contrast = GlobalPool("mean"), GlobalPool("contrast")
+        self.gain = nn.Parameter(torch.ones(1, channels, 1, 1))
+        self.variance_gain = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.modulate = conv(channels, channels, 1)
+        self.stretch = StretchedMap(step=8, minimum=8, mode="nearest")
+        self.detail = nn.Sequential(
+            conv(channels, 2 * channels, groups=channels),
+            conv(2 * channels, 2 * channels, 1),
+            nn.GELU(),
+            conv(2 * channels, channels, 1),
+        )
+        self.fuse = conv(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        detail, wide = self.split(x).chunk(2, dim=1)
+        height, width = x.shape[2:]
+        bessel = height * width / (height * width - 1)
+        variance = bessel * (self.contrast(wide) - self.mean(wide)) ** 2
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            maxima = F.max_pool2d(wide, 8)  # ONNX has no other; equal where both sides divide by 8
+        else:
+            maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
+        maxima = self.around(maxima)
+        gate = F.gelu(self.modulate(maxima * self.gain + variance * self.variance_gain))
+        gated = wide * self.stretch(gate, (height, width))
+        out: Tensor = self.fuse(gated + self.detail(detail))
+        return out
