@@ -31,16 +31,15 @@ if TYPE_CHECKING:
     from srcli.recipes.training import TrainRecipe
 
 METRICS = ("psnr", "ssim")
-KEYS = (
-    "parameters, gflops, training.seconds, memory.HEIGHTxWIDTH, SET.seconds, SET.psnr, SET.ssim, "
-    "SET.psnr.difference, SET.ssim.difference"
-)
-"""Keys of ``Variant.published``; ``SET`` is a set's name as the paper prints it."""
 _KEY = re.compile(
     r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
     r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
 )
-_FIGURES = Range(f"figures by {KEYS}", lambda found: all(map(_KEY.fullmatch, found)))
+_FIGURES = Range(
+    "figures by parameters, gflops, training.seconds, memory.HEIGHTxWIDTH, SET.seconds, SET.psnr, "
+    "SET.ssim, SET.psnr.difference, SET.ssim.difference",
+    lambda found: all(map(_KEY.fullmatch, found)),
+)
 _ABLATION = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 _VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
 _SIZES = Range(
@@ -62,7 +61,7 @@ class Variant:
     sentence: str
     """Description, a sentence without a full stop."""
     published: Annotated[Mapping[str, float], _FIGURES] = field(default_factory=dict)
-    """Printed figures by a key of ``KEYS``: ``parameters`` in thousands, of the form that runs
+    """Printed figures by the keys of ``_KEY``: ``parameters`` in thousands, of the form that runs
     (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as efficient-SR challenges
     count them, ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
     ``SET.seconds`` a picture, ``training.seconds`` of 100 iterations; ``.difference`` is a printed

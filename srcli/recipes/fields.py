@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -52,8 +51,6 @@ class Range:
     holds: Callable[[Any], object]
 
 
-AnyFloat = Annotated[float, "infinite, too"]
-"""Type of fields that take infinity and NaN, which others refuse."""
 POSITIVE = Range("above 0", lambda value: value > 0)
 NOT_NEGATIVE = Range("at least 0", lambda value: value >= 0)
 FRACTION = Range("in 0..1", lambda value: 0 <= value <= 1)
@@ -87,27 +84,19 @@ def _no_field(name: str, kind: Any, where: str) -> RecipeError:  # noqa: ANN401
 
 
 def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield the dotted names of all fields in a type."""
-    origin = get_origin(hint)
-    if origin is tuple:
-        yield from (f"0.{path}" for path in _paths(get_args(hint)[0]))
-    elif origin is Annotated:
-        yield from _paths(get_args(hint)[0])
-    elif origin in (Union, UnionType):
-        yield from chain.from_iterable(map(_paths, get_args(hint)))
-    elif isinstance(hint, type) and is_dataclass(hint):
+    """Yield the dotted names of all fields in a type; 0 stands for any place in a list."""
+    if isinstance(hint, type) and is_dataclass(hint):
         for name, own in field_types(hint).items():
             yield name
             yield from (f"{name}.{path}" for path in _paths(own))
-
-
-def field_types(kind: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    """Names and types of a dataclass's fields, in order."""
-    return _field_types(kind)
+    elif get_origin(hint) in (tuple, Annotated, Union, UnionType):
+        place = "0." if get_origin(hint) is tuple else ""
+        yield from (f"{place}{path}" for each in get_args(hint) for path in _paths(each))
 
 
 @cache
-def _field_types(kind: type[Any]) -> Mapping[str, Any]:
+def field_types(kind: type[Any]) -> Mapping[str, Any]:
+    """Names and types of a dataclass's fields, in order."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 
@@ -120,51 +109,44 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     Path; ``object`` takes any value as it is. RecipeError, with the name of the field (``where``),
     if it does not fit.
     """
-    origin = get_origin(hint)
+    origin, inner = get_origin(hint), get_args(hint)
     if isinstance(value, Unread):
         value = _read(str(value), hint)
     if hint in (object, Any):
         return value
-    if origin is Annotated and hint != AnyFloat:
-        return _in_range(convert(value, get_args(hint)[0], where), hint.__metadata__, where)
-    if is_dataclass(hint) and isinstance(hint, type):
+    if origin is Annotated:
+        value = convert(value, inner[0], where)
+        for mark in hint.__metadata__:
+            if not mark.holds(value):
+                raise RecipeError(f"{where} must be {mark.words}, got {value}")
+        return value
+    if is_dataclass(hint):
         return _record(value, hint, where)
     if origin is tuple:
-        return _sequence(value, get_args(hint), where)
+        return _sequence(value, inner, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where} must be a table of names and values, got {value!r}")
-        item = get_args(hint)[1]
-        return {str(name): convert(part, item, f"{where}.{name}") for name, part in value.items()}
+        return {str(k): convert(part, inner[1], f"{where}.{k}") for k, part in value.items()}
     if origin in (Union, UnionType):
-        return _union(value, get_args(hint), where)
-    if origin is Literal:
-        if value in get_args(hint) and not isinstance(value, bool):
-            return value
-        allowed = ", ".join(map(str, get_args(hint)))
-        raise RecipeError(f"{where} must be one of {allowed}; got {value!r}")
+        return _union(value, inner, where)
     return _plain(value, hint, where)
-
-
-def _in_range(value: Any, marks: tuple[Range, ...], where: str) -> Any:  # noqa: ANN401
-    for mark in marks:
-        if not mark.holds(value):
-            raise RecipeError(f"{where} must be {mark.words}, got {value}")
-    return value
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if hint in (float, AnyFloat) and (whole or isinstance(value, float)):
-        if hint is float and not math.isfinite(value):
+    if hint is float and (whole or isinstance(value, float)):
+        if not math.isfinite(value):
             raise RecipeError(f"{where} must be a finite number, got {value}")
         return float(value)
-    if hint is int and whole:
-        return value
-    if hint in (bool, str) and isinstance(value, hint):
+    if (hint is int and whole) or (hint in (bool, str) and isinstance(value, hint)):
         return value
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if get_origin(hint) is Literal:
+        if value in get_args(hint) and not isinstance(value, bool):
+            return value
+        raise RecipeError(f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}")
     raise RecipeError(f"{where} must be {_WORDS.get(hint, hint)}, got {value!r}")
 
 
@@ -175,19 +157,15 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
         return kind.named(value)  # one of a table
     if not isinstance(value, Mapping):
         raise RecipeError(f"{where} must be a table of fields, got {value!r}")
-    types = field_types(kind)
+    types, inside = field_types(kind), "" if where == ROOT else f"{where}."
     for name, part in value.items():
         if name not in types and (name, part) not in _GONE.items():
             raise _no_field(str(name), kind, where)
-    missing = [
-        repr(each.name)
-        for each in fields(kind)
-        if each.name not in value and each.default is MISSING and each.default_factory is MISSING
-    ]
-    if missing:
+    made = {k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types}
+    without = [each for each in fields(kind) if each.default is each.default_factory is MISSING]
+    if missing := [repr(each.name) for each in without if each.name not in made]:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
-    inside = "" if where == ROOT else f"{where}."
-    return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types})
+    return kind(**made)
 
 
 def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401
@@ -209,7 +187,7 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
         return None
     if len(options) == 1:
         return convert(value, options[0], where)  # its own message says more
-    tables = [option for option in options if is_dataclass(option)]
+    tables = [each for each in options if isinstance(each, type) and is_dataclass(each)]
     if tables and isinstance(value, Mapping):  # the one of this kind
         kinds = {get_args(field_types(table)["kind"])[0]: table for table in tables}
         kind = value.get("kind")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,11 @@ class PublishedRow:
     """Name in the paper, or the name it was asked for by."""
     method: str
     """Name in the paper; ours where it has none."""
-    model: str | None
+    model: str | None = None
     """Name among our models, if it is one of them."""
     values: dict[str, float]
     """By metric: ``psnr`` always, ``ssim`` and ``ifc`` where they are printed."""
-    parameters: float | None
+    parameters: float | None = None
     """Thousands of parameters, as printed."""
     gflops: float | None = None
     """10^9 FLOPs of a 256x256 LR picture as efficient-SR challenges count them, as printed."""
@@ -57,30 +57,22 @@ def load_published() -> tuple[PublishedRow, ...]:
 
 def rows_of_table(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
     """Yield the rows of a table in the format described at the top of ``published.toml``."""
+    names = {field.name for field in fields(PublishedRow)}
     for line in table["rows"]:
+        own = {name: value for name, value in {**table, **line}.items() if name in names}
+        if "milliseconds" not in line:
+            own.pop("timed_on", None)
         for dataset, values in zip(table["sets"], line["values"], strict=True):
-            if not values:
-                continue
             remarks = [
                 note["text"]
                 for note in table.get("notes", ())
                 if note["method"] == line["method"] and dataset in note.get("sets", (dataset,))
             ]
-            yield PublishedRow(
-                scale=table["scale"],
-                dataset=dataset,
-                method=line["method"],
-                model=line.get("model"),
-                values=dict(zip(table["metrics"], map(float, values), strict=False)),
-                parameters=float(line["parameters"]) if "parameters" in line else None,
-                gflops=line.get("gflops"),
-                milliseconds=line.get("milliseconds"),
-                timed_on=table["timed_on"] if "milliseconds" in line else "",
-                source=line.get("source") or table["source"],
-                protocol=table["protocol"],
-                preset=line.get("preset", table.get("preset", "")),
-                note="; ".join(remarks),
-            )
+            own |= {"dataset": dataset, "note": "; ".join(remarks)}
+            own["values"] = dict(zip(table["metrics"], values, strict=False))
+            if values:
+                row: PublishedRow = convert(own, PublishedRow, "published.toml")
+                yield row
 
 
 def published_rows(

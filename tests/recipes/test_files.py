@@ -90,7 +90,7 @@ def test_missing_recipes_are_refused(tmp_path):
 
 IMPOSSIBLE = """
 batch=0 patch=-1 patch=8,0,8 patch=8,8 patch_stride=0 steps=0 losses=[]
-vary_levels=1.1 recolour=-0.1 losses.0.weight=-0.1 adversarial.weight=-0.1 adversarial.gamma=0
+recolour=1.1 recolour=-0.1 losses.0.weight=-0.1 adversarial.weight=-0.1 adversarial.gamma=0
 adversarial.balance_rate=-0.1 adversarial.balance_start=1.1 optimizer.learning_rate=0
 optimizer.beta1=1 optimizer.beta2=-0.1 optimizer.epsilon=0 optimizer.momentum=1
 optimizer.clip_norm=-1 optimizer.weight_decay=-1 optimizer.rates.up=-1
