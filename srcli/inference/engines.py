@@ -115,8 +115,8 @@ class EnginePool:
 
 
 @lru_cache(maxsize=2)
-def cached_pool(model: str, scale: int, options: EngineOptions) -> EnginePool:
-    """Return the engines of a model, which this process keeps for the next call."""
+def cached_pool(model: str, scale: int, options: EngineOptions, changed: int = 0) -> EnginePool:
+    """Return the engines of a model, kept for the next call unless its file has ``changed``."""
     return EnginePool(model, scale, options)
 
 

@@ -130,7 +130,7 @@ class ProcessExecutor:
         it has some, one by one, so that the one to blame takes no other with it. Once ``stop``
         returns true, no further unit begins and running ones are asked to stop; their results are
         yielded, too. After an exception such as Ctrl-C they get some seconds to stop; no process is
-        left behind.
+        left behind. An SrxError that the work raises is a reason for which no unit can be done.
 
         Args:
             work: Does a unit.
@@ -141,9 +141,6 @@ class ProcessExecutor:
                 interrupted when it advances after a stop; without a task it asks for itself.
             shared: Files and folders that all workers must see. A folder that is made first gets
                 the results; the others are inputs.
-
-        Raises:
-            SrxError: Raised by the work: a reason for which no unit can be done.
         """
         waiting = deque((unit, self.repeats) for unit in units)
         jobs: list[Job] = []
@@ -172,7 +169,7 @@ class ProcessExecutor:
                         begin(job.worker)
                     if isinstance(done.failure, SrxError):
                         raise done.failure
-                    again = [] if stop() else _to_repeat(job, done)
+                    again = [] if stop() else job.repeated(done)
                     waiting += again
                     if not again:
                         yield done
@@ -186,8 +183,7 @@ class ProcessExecutor:
     def _ended(self, jobs: Sequence[Job]) -> list[tuple[Job, Done]]:
         """Wait a moment, show what workers report, and return the jobs that have ended."""
         ready = self.wait([job.worker for job in jobs])
-        found = [(job, job.relay()) for job in jobs if job.worker in ready]
-        return [(job, done) for job, done in found if done is not None]
+        return [(job, done) for job in jobs if job.worker in ready and (done := job.relay())]
 
     def _wait_for_end(self, late: list[Job]) -> None:
         """Give jobs some seconds; not those that were asked before: the wish is urgent now."""
@@ -195,14 +191,6 @@ class ProcessExecutor:
         while late and time.monotonic() < until:
             ended = [job for job, _ in self._ended(late)]
             late = [job for job in late if job not in ended]
-
-
-def _to_repeat(job: Job, done: Done) -> list[tuple[Unit, int]]:
-    """Return what is to be done again, and how often then: the ``items`` of a unit one by one."""
-    if not (done.failure and job.repeats):
-        return []
-    pieces = [replace(job.unit, items=[item]) for item in getattr(job.unit, "items", ())]
-    return [(unit, job.repeats - 1) for unit in pieces or [job.unit]]
 
 
 def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
@@ -292,6 +280,13 @@ class Job:
     task: Task | None
     asked: bool = False
     """It was asked to stop."""
+
+    def repeated(self, done: Done) -> list[tuple[Unit, int]]:
+        """Return what is to be done again, and how often then: ``items`` of the unit one by one."""
+        if not (done.failure and self.repeats):
+            return []
+        pieces = [replace(self.unit, items=[item]) for item in getattr(self.unit, "items", ())]
+        return [(unit, self.repeats - 1) for unit in pieces or [self.unit]]
 
     def relay(self) -> Done | None:
         """Show what the worker reports; return what came of the unit once it has ended."""

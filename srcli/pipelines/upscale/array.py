@@ -19,6 +19,7 @@ from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
 from srcli.models.weights import default_scale
+from srcli.pipelines.upscale.options import file_of_model
 from srcli.pipelines.upscale.photographs import finish, prepare
 from srcli.ports.progress import Task
 
@@ -52,7 +53,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 ) -> Any:
     """Upscale a picture.
 
-    The first call with a model loads it, which takes a second; the last two stay in memory.
+    The first call with a model loads it, which takes a second; the last two stay in memory until
+    their files change.
 
     Args:
         picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA channels; uint8,
@@ -112,7 +114,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:
         prepared = prepare(_as_photograph(array))
-        pool = cached_pool(model, factor, options)
+        pool = cached_pool(model, factor, options, file_of_model(model, factor)[1])
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, enlarged = array_job(prepared.pixels, name="picture", scale=factor, tiling=tiling)
         show = _draw_bar if progress is True else progress

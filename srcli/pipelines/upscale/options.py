@@ -167,15 +167,12 @@ class UpscaleOptions:
     def made_by(self, source: str = "", model: str = "", *, photograph: bool = False) -> Provenance:
         """Return what outputs say of the software, model, options and input that make them."""
         model = model or self.model
-        code, weights = split_code(model)
-        file = Path(weights or code.rpartition(":")[0])
-        if model in MODELS:
-            file = weights_path(model, self.scale)
+        file, changed = file_of_model(model, self.scale)
         return Provenance(
             version=srcli.__version__,
             model=model if model in MODELS else file.name,
             scale=self.scale,
-            weights=_digest(file, file.stat().st_mtime_ns) if file.is_file() else "",
+            weights=_digest(file, changed) if changed else "",
             auto=self.auto,
             options=self.checksum(photograph=photograph),
             source=source,
@@ -209,6 +206,15 @@ class UpscaleOptions:
                 f"{self.of_photographs} is for photographs and {self.raster.asked_for[0]} for "
                 "rasters; upscale them in two runs"
             )
+
+
+def file_of_model(model: str, scale: int) -> tuple[Path, int]:
+    """Return the file that a model is loaded from, and its time; 0 if it is not there."""
+    code, weights = split_code(model)
+    file = Path(weights or code.rpartition(":")[0])
+    if model in MODELS:
+        file = weights_path(model, scale)
+    return file, file.stat().st_mtime_ns if file.is_file() else 0
 
 
 @cache

@@ -12,6 +12,8 @@ from PIL import Image
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
+from srcli.models import build_network
+from srcli.models.storage import WeightsInfo, save_weights
 from tests.fixtures.photographs import SRGB
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
@@ -231,3 +233,15 @@ def test_progress_is_told_by_fractions_and_as_a_bar(astronaut, capsys):
     bar = capsys.readouterr().err
     assert bar.endswith(f"[{'#' * 40}] 100%\n")
     assert bar.count("\n") == 1
+
+
+def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):
+    options = {"channels": 8, "num_blocks": 1, "num_groups": 1}
+    info = WeightsInfo(model="g-idrn", scale=2, network=options)
+    made = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        network = build_network("g-idrn", scale=2, options=options)
+        save_weights(tmp_path / "best.safetensors", network.state_dict(), info)
+        made.append(srcli.upscale(astronaut[:9, :9], str(tmp_path / "best.safetensors"), 2))
+    assert (made[0] != made[1]).any()
