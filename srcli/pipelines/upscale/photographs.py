@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import attributes_for, free_disk
+from srcli.files import attributes_for
 from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent
 from srcli.imaging.fitting import PixelMap, fit_metadata
@@ -80,28 +80,29 @@ def prepare(photograph: Photograph) -> Prepared:
     """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen."""
     prepared = Prepared(**vars(photograph))
     if prepared.pixels.dtype == np.float32:
-        prepared = _normalised(prepared)
+        pixels, finite = prepared.pixels, np.isfinite(prepared.pixels)
+        holes = None if finite.all() else np.any(~finite, axis=2)
+        values = pixels[finite] if holes is not None else pixels
+        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+        warnings = [*prepared.warnings]
+        if holes is not None:
+            warnings.append("pixels that are not finite stay so")
+        if are_units(low, high):
+            low, high = 0.0, 1.0
+        else:
+            warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
+        span = (high - low) or 1.0
+        unit = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
+        prepared = replace(
+            prepared,
+            pixels=unit,
+            value_range=(low, low + span),
+            holes=holes,
+            warnings=tuple(warnings),
+        )
     if prepared.alpha is not None:
         prepared = replace(prepared, pixels=fill_transparent(prepared.pixels, prepared.alpha))
     return prepared
-
-
-def _normalised(prepared: Prepared) -> Prepared:
-    pixels, finite = prepared.pixels, np.isfinite(prepared.pixels)
-    holes: Array | None = None if finite.all() else np.any(~finite, axis=2)
-    values = pixels[finite] if holes is not None else pixels
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    warnings = [*prepared.warnings]
-    if holes is not None:
-        warnings.append("pixels that are not finite stay so")
-    if are_units(low, high):
-        low, high = 0.0, 1.0
-    else:
-        warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
-    span = (high - low) or 1.0
-    unit = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
-    ends, told = (low, low + span), tuple(warnings)
-    return replace(prepared, pixels=unit, value_range=ends, holes=holes, warnings=told)
 
 
 def finish(
@@ -399,13 +400,8 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     if is_kept(picture, item.format):  # whose pictures wait on the disk for the last one
-        needed, (room, folder) = picture.frames * height * width * 4, free_disk(item.target)
-        if needed > room:
-            raise PictureError(
-                f"{item.source}: its {picture.frames} pictures take {format_bytes(needed)} when "
-                f"enlarged, and {format_bytes(room)} are free in {folder}; make room, take another "
-                "folder or a smaller --scale"
-            )
+        held, what = picture.frames * height * width * 4, f"its {picture.frames} pictures take"
+        item.check_disk(what, held, held, "a smaller --scale")
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")

@@ -24,6 +24,7 @@ from srcli.imaging.rasters.opening import (
 )
 from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,6 +67,16 @@ class Item:
             raise PictureError(
                 f"{folder}: this folder cannot be made ({error.strerror}); give another output"
             ) from error
+
+    def check_disk(self, what: str, needed: int, least: int, advice: str) -> tuple[str, ...]:
+        """Refuse an output where less than ``least`` bytes are free; warn where it may not fit."""
+        free, folder = free_disk(self.target)
+        takes = f"{what} {format_bytes(needed)} when enlarged"
+        room = f"{format_bytes(free)} are free in {folder}"
+        if free < least:
+            advice = f"make room, take another folder or {advice}"
+            raise PictureError(f"{self.source}: {takes}, and {room}; {advice}")
+        return (f"{takes}, before compression, and {room}",) if free < needed else ()
 
     def check_folder(self) -> None:
         """Check that the output's folder can be made and written to, without making it."""

@@ -48,8 +48,8 @@ class FileReport:
     """Lines for --verbose."""
 
 
-class OverallProgress(Task):
-    """A task of tiles, which have one size, shown as a share of all pictures of a run.
+class TilesTask(Task):
+    """A task of tiles, whose total is that of all pictures of a run.
 
     Pictures that were not looked at yet count as many tiles as the others have on average.
     """
@@ -58,22 +58,17 @@ class OverallProgress(Task):
         self.files = files
         """Pictures that are expected: those that fail are none."""
         self._task = task
-        self._begun = 0
-        self._known = self._done = self._shown = 0.0
+        self._begun, self._known, self._total = 0, 0.0, 0.0
+        self.advance = task.advance  # type: ignore[method-assign]
         self.describe, self.close = task.describe, task.close  # type: ignore[method-assign]
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture that begins."""
         self._known += amount
         self._begun += amount > 0
-
-    def advance(self, amount: float = 1.0) -> None:
-        """Add tiles that are done; the share that is shown never falls."""
-        self._done += amount
         total = self._known * max(self.files / max(self._begun, 1), 1)
-        share = 100 * min(self._done / max(total, 1), 1)
-        self._task.advance(max(share - self._shown, 0))
-        self._shown = max(share, self._shown)
+        self._task.grow(total - self._total)
+        self._total = total
 
 
 class Reporter:
@@ -117,7 +112,7 @@ class Reporter:
     def open(self, files: int) -> None:
         """Start the progress display for so many files."""
         self._expected = files
-        self.tiles = OverallProgress(self.progress.task("upscaling", total=100, unit="%"), files)
+        self.tiles = TilesTask(self.progress.task("upscaling", unit="tiles"), files)
 
     def add(
         self,
@@ -145,7 +140,7 @@ class Reporter:
         if report.state == "done" and report.size:
             self.megapixels += math.prod(report.size) / 1e6
         if report.state != "skipped":
-            if report.state == "failed" and isinstance(self.tiles, OverallProgress):
+            if report.state == "failed" and isinstance(self.tiles, TilesTask):
                 self.tiles.files -= 1
             tried = self.counts["done"] + self.counts["failed"]
             speed = self.megapixels / max(self.seconds, 1e-3)

@@ -18,7 +18,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError, SrxError, UsageError, one_file
-from srcli.files import attributes_for, free_disk
+from srcli.files import attributes_for
 from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, cast_nodata, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
@@ -39,7 +39,6 @@ from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.reporter import Reporter, explained
 from srcli.ports.image import TileGrid, Values, Window
-from srcli.quantities import format_bytes
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
@@ -183,6 +182,9 @@ def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
     made_by = options.made_by(mark_source(item.source)) if options.records else None
     wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
     output = make_output(info, layout, window, options.scale, wanted)
+    needed = disk_needed(output)
+    least = round(LEAST_COMPRESSED * needed)
+    room = item.check_disk("its pixels take", needed, least, "a part (--srcwin)")
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
@@ -193,7 +195,7 @@ def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
         window=window,
         values=values,
         output=output,
-        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *check_disk(item, output)),
+        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room),
         remarks=tuple(filter(None, (*layout.remarks, range_found))),
         fingerprint={
             "version": srcli.__version__,
@@ -207,21 +209,6 @@ def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
             "part": [window.left, window.top, window.width, window.height],
         },
     )
-
-
-def check_disk(item: Item, output: OutputProfile) -> tuple[str, ...]:
-    """Refuse an output that the disk cannot hold; return a warning where it may not fit."""
-    needed = disk_needed(output)
-    free, folder = free_disk(item.target)
-    room = f"{format_bytes(free)} are free in {folder}"
-    if free < LEAST_COMPRESSED * needed:
-        raise PictureError(
-            f"{item.source}: its enlargement takes {format_bytes(needed)} before compression "
-            f"and {room}; make room, take another folder or a part (--srcwin)"
-        )
-    if free < needed:
-        return (f"the output takes up to {format_bytes(needed)} before compression, and {room}",)
-    return ()
 
 
 def _file_state(path: str) -> list[object]:

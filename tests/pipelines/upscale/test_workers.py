@@ -62,7 +62,7 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
     for name in names:
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
     assert [label for label, _, _ in notes.tasks] == ["upscaling"]
-    assert notes.closed[0][:2] == ("upscaling", pytest.approx(100))
+    assert notes.closed[0][1] == sum(file.tiles for file in shared.files)
     again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=SimulatedExecutor(2))
     assert (again.counts["skipped"], again.counts["failed"]) == (10, 1)
 
@@ -137,7 +137,7 @@ def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, mode
     (first,), (second,) = alone.files, shared.files
     assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
     assert first.tiles < second.tiles <= first.tiles * 1.25
-    assert notes.closed[0][:2] == ("upscaling", 100)
+    assert notes.closed[0][1] >= second.tiles
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["scene.tif"]
 
 
