@@ -133,14 +133,16 @@ def degraded_patch(
 
     The picture is HR, (H, W, 3), both sides multiples of the scale; ``corner`` is top and left of
     the patch in LR pixels. ``random`` gives the position of JPEG blocks and the noise. What lies
-    farther away than ``HALO``, and in other blocks, does not count.
+    farther away than ``HALO``, and in other blocks of a JPEG, does not count.
     """
+    steps = [step.func for step in chain.after if isinstance(step, partial)]
+    block = MCU if through_jpeg in steps else 1
     region, cuts = picture, []
     for axis, begin in enumerate(corner):
-        before = HALO + int(random.integers(MCU))
+        before = HALO + int(random.integers(block))
         cuts.append(slice(before, before + patch))
         first = (begin - before) * chain.scale
-        last = first + chain.scale * MCU * math.ceil((before + patch + HALO) / MCU)
+        last = first + chain.scale * block * math.ceil((before + patch + HALO) / block)
         if 0 <= first <= last <= picture.shape[axis]:
             region = region[:, first:last] if axis else region[first:last]
         else:  # "take" gathers pixels of three bytes several times faster than indexing does

@@ -126,21 +126,24 @@ def filtered(picture: Array, kernel: NDArray[np.float64], scale: int = 1) -> NDA
     dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
     dense[offsets - offsets[0]] = weights[8]
     columns, rows = ([np.convolve(dense, part) for part in parts] for parts in factors(kernel))
-
     start = int(offsets[0]) - kernel.shape[0] // 2
-    height, width = (side // scale for side in picture.shape[:2])
-    lines = picture
-    for axis, count in enumerate((height, width)):
-        whole = math.ceil(count / BLOCK) * BLOCK
-        read = np.arange(start, start + scale * (whole - 1) + len(rows[0]))
-        lines = lines.take(mirrored(read, picture.shape[axis]), axis)
-    lines = lines.astype(np.float32)
-    products = [
-        _products(_products(lines, column, scale).swapaxes(0, 1), row, scale)
-        for column, row in zip(columns, rows, strict=True)
-    ]
+
+    def padded(lines: Array, axis: int) -> Array:
+        """Mirror the ends of an axis as far as whole blocks of the output reach."""
+        made = math.ceil(lines.shape[axis] // scale / BLOCK) * BLOCK
+        read = np.arange(start, start + scale * (made - 1) + len(rows[0]))
+        return lines.take(mirrored(read, lines.shape[axis]), axis)
+
+    # (H, C, W): both passes find their axis where a matrix product wants it.
+    planes = padded(picture, 0).transpose(0, 2, 1).astype(np.float32, order="C")
+    products = []
+    for column, row in zip(columns, rows, strict=True):
+        down = _products(planes.reshape(len(planes), -1), column, scale)
+        lines = padded(down.reshape(-1, planes.shape[2]), 1)
+        products.append(_products(lines.T, row, scale))
     total: NDArray[np.float32] = np.sum(products, axis=0)
-    return total.swapaxes(0, 1)[:height, :width]
+    made = total.reshape(len(total), -1, picture.shape[2]).swapaxes(0, 1)
+    return made[: picture.shape[0] // scale, : picture.shape[1] // scale]
 
 
 def factors(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -156,15 +159,16 @@ def factors(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 def _products(
     lines: NDArray[np.float32], weights: NDArray[np.float64], stride: int
 ) -> NDArray[np.float32]:
-    """Return weighted sums of lines (N, W, C), ``stride`` apart, in blocks of ``BLOCK``."""
+    """Return weighted sums of lines (N, W), ``stride`` apart, in blocks of ``BLOCK``."""
     band = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
     for i in range(BLOCK):
         band[i, stride * i : stride * i + len(weights)] = weights
-    flat = lines.reshape(len(lines), -1)
-    read = sliding_window_view(flat, band.shape[1], axis=0)[:: stride * BLOCK].swapaxes(1, 2)
+    read = sliding_window_view(lines, band.shape[1], axis=0)[:: stride * BLOCK].swapaxes(1, 2)
+    made = np.empty((len(read), BLOCK, lines.shape[1]), np.float32)
     step = max(WORK // band.size, 1)
-    parts = [band @ read[:, :, at : at + step] for at in range(0, flat.shape[1], step)]
-    return np.concatenate(parts, axis=2).reshape(-1, *lines.shape[1:])
+    for at in range(0, lines.shape[1], step):
+        np.matmul(band, read[:, :, at : at + step], out=made[:, :, at : at + step])
+    return made.reshape(-1, lines.shape[1])
 
 
 def gaussian(sigma: float, aspect: float = 1.0, angle: float = 0.0) -> NDArray[np.float64]:
