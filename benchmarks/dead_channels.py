@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srcli.data.patches import to_tensor
-from srcli.imaging.degrading import KERNELS
+from srcli.imaging.resize import KERNELS
 from srcli.layers.colour import luma
 from srcli.models.weights import load_model
 

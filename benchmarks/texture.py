@@ -21,7 +21,7 @@ from PIL import Image
 
 import srcli
 from srcli.imaging.colour import luma
-from srcli.imaging.degrading import KERNELS
+from srcli.imaging.resize import KERNELS
 from srcli.metrics.fidelity import PROTOCOLS
 
 Picture = NDArray[np.uint8]

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from srcli.data.degrading import through_jpeg
 from srcli.data.pictures import HR_FOLDER, refuse_twins
 from srcli.data.training_set import require_size
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.degrading import through_jpeg
 from srcli.imaging.photograph import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import mod_crop, resize, to_dtype
@@ -29,7 +29,7 @@ from srcli.imaging.resize import mod_crop, resize, to_dtype
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.imaging.degrading import ResizeKernel
+    from srcli.imaging.resize import ResizeKernel
 
     Array = NDArray[Any]
 

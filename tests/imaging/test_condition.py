@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from srcli.data.degrading import add_noise, blur, round_levels
 from srcli.imaging.condition import VISIBLE, blockiness, judge, noise_level, sharpness
-from srcli.imaging.degrading import add_noise, blur, round_levels
 from srcli.imaging.resize import downscale
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from srcli.errors import UsageError, did_you_mean
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.evaluation.sets import CHAINS, Chain
-from srcli.imaging.degrading import KERNELS, ResizeKernel
+from srcli.imaging.resize import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
 

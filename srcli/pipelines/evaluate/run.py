@@ -159,8 +159,8 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
         return f"{kernel.description} of the mod-cropped HR{others}"
     if "consistency" in options.metrics:
         return f"read from files; consistency by {kernel.description}"
-    if kernel.name != "bicubic":
-        raise UsageError(f"--kernel {kernel.name}: all LR is read from files; drop --kernel")
+    if options.kernel != "bicubic":
+        raise UsageError(f"--kernel {options.kernel}: all LR is read from files; drop --kernel")
     return "read from files"
 
 

@@ -21,7 +21,7 @@ from srcli.data.pictures import PictureRef, find_pictures
 from srcli.data.training_set import Pairs, load_training_set
 from srcli.errors import DataError, UsageError, one_file
 from srcli.evaluation.sets import CHAINS, find_set, read_pair, resolve_set_name
-from srcli.imaging.degrading import KERNELS
+from srcli.imaging.resize import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
