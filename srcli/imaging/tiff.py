@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
@@ -25,19 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Tags of the main directory.
-_KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
-_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
-_RESOLUTION = (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)
+_KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
+_RESOLUTION = (282, 283, 296)  # across, down, and their unit
+_SAMPLE_FORMAT = 339
 _WHITE_IS_0 = 0
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
-_PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
+_NEEDED = frozenset({_BITS, _SAMPLES, 320, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
-_STRUCTURE = frozenset({256, 257, 262, exif.ORIENTATION, *_PIXELS} - {320})
-_DEFAULTS = {
-    **{key: [0] for key in (_WIDTH, _HEIGHT, exif.ORIENTATION)},
-    **{key: [1] for key in (_BITS, _SAMPLES, _SAMPLE_FORMAT)},
-    _MODEL: [-1],
-}
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
@@ -89,26 +82,28 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     If its layout is not that of a photograph, the picture has a ``refusal``.
     """
     tags, layout, following = _read_tags(stream)
-    values = _structure(tags)
-    pages = _further_pages(stream, following, layout)
-    bits, kinds, samples = values[_BITS], values[_SAMPLE_FORMAT], values[_SAMPLES][0]
-    model, colours = _MODELS.get(values[_MODEL][0], ("", 0))
+    height, width, orientation = (
+        _numbers(tags, tag, 0)[0] for tag in (_HEIGHT, _WIDTH, exif.ORIENTATION)
+    )
+    bits, kinds, samples = (_numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES))
+    photometric = _numbers(tags, _MODEL, -1)[0]
+    model, colours = _MODELS.get(photometric, ("", 0))
     # format 4 is "undefined", which is taken as a whole number
     depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in kinds}
-    spare = samples - colours
+    spare = samples[0] - colours
     wrong = {
         "bands of unknown meaning": not model or spare < 0 or (spare > 1 and model != "CMYK"),
         "values of a kind that srx does not read": others or not depth or len(set(bits)) > 1,
         f"{model} colours in over 8 bits": depth > 8 and model not in ("gray", "RGB", "CMYK"),
     }
-    bands = f"{samples} band(s) of {bits[0]} bits"
+    bands = f"{samples[0]} band(s) of {bits[0]} bits"
     refusal = None
     if what := next((text for text, found in wrong.items() if found), None):
         refusal = (
             f"{path}: this TIFF has {what} ({bands}, sample format {kinds[0]}, photometric "
-            f"{values[_MODEL][0]}); convert it to gray or RGB of 8 or 16 bits"
+            f"{photometric}); convert it to gray or RGB of 8 or 16 bits"
         )
-    height, width = values[_HEIGHT][0], values[_WIDTH][0]
+    pages = _further_pages(stream, following, layout)
     reasons = {
         **{reason: True for tag, reason in _RASTER_TAGS.items() if tag in tags},
         "a mask of valid pixels": any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]),
@@ -117,24 +112,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         # as a raster, the bands of Lab would be taken for red, green and blue
         f"{bands}, of a kind that photographs have not": refusal and model != "LAB",
     }
-    picture = Picture(
-        path=path,
-        format="tif",
-        height=height,
-        width=width,
-        channels=samples,
-        bits=bits[0],
-        frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
-        orientation=values[exif.ORIENTATION][0],
-        raster=next((reason for reason, found in reasons.items() if found), None),
-        refusal=refusal,
-        metadata=Metadata(exif=_exif(stream, tags, layout)),  # what an output is known by
-    )
-    if refusal is not None:
-        return picture
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
-    unsaid = [] if model in ("gray", "RGB", "palette") else [0]
-    has_alpha = spare == 1 and model != "YCbCr" and values.get(_EXTRA, unsaid) != [0]
+    unsaid = -1 if model in ("gray", "RGB", "palette") else 0
+    has_alpha = spare == 1 and model != "YCbCr" and _numbers(tags, _EXTRA, unsaid) != [0]
     converted, channels = model in ("CMYK", "LAB"), 1 if model == "gray" else 3
     losses = {
         "a band of unknown meaning is left out": spare and not has_alpha,
@@ -144,48 +124,60 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         "IPTC captions left out": _IPTC in tags,
         "position on the map (GeoTIFF) left out": _GEO_KEYS in tags,
     }
-    notes = [text for text, found in losses.items() if found]
-    described = _ICC in tags or converted
-    metadata = replace(
-        picture.metadata,
-        icc=tags[_ICC].value if _ICC in tags else None,
-        colours=None if described else _label(tags, bits[0], channels, notes),
-        xmp=tags[_XMP].value if _XMP in tags else None,
-        dpi=_resolution(tags),
-    )
-    return replace(
-        picture,
-        channels=channels,
+    notes = [text for text, found in losses.items() if found and refusal is None]
+    described = refusal is not None or _ICC in tags or converted
+    return Picture(
+        path=path,
+        format="tif",
+        height=height,
+        width=width,
+        channels=samples[0] if refusal else channels,
         has_alpha=has_alpha,
-        bits=8 if model == "CMYK" else depth,
-        metadata=metadata,
+        bits=bits[0] if refusal else 8 if model == "CMYK" else depth,
+        frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
+        orientation=orientation,
+        raster=next((reason for reason, found in reasons.items() if found), None),
+        refusal=refusal,
+        metadata=Metadata(
+            icc=tags[_ICC].value if _ICC in tags else None,
+            colours=None if described else _label(tags, bits[0], channels, notes),
+            exif=_exif(stream, tags, layout),
+            xmp=tags[_XMP].value if _XMP in tags else None,
+            dpi=_resolution(tags),
+        ),
         warnings=tuple(notes),
     )
 
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
-    tags = _structure(_read_tags(stream)[0])
-    if picture.bits == 8:
-        _check_places(stream, tags)
-    model, colours = _MODELS[tags[_MODEL][0]]
-    size = tags[_HEIGHT][0], tags[_WIDTH][0]
+    tags, *_ = _read_tags(stream)
+    end = stream.seek(0, os.SEEK_END)
+    for at, length in _PLACES:  # GDAL takes a strip or a tile that is not there for empty
+        for place, count in zip(_numbers(tags, at), _numbers(tags, length), strict=True):
+            if not count or place + count > end:
+                raise ValueError("a part of its pixels is missing")
+    photometric, *_ = _numbers(tags, _MODEL)
+    model, colours = _MODELS[photometric]
+    size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
     raw = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
-    count = colours + picture.has_alpha
-    values, bits, palette = read_bands(picture.path, "GTiff", size, count, raw)
+    values, bits, palette = read_bands(
+        picture.path, "GTiff", size, colours + picture.has_alpha, raw
+    )
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     stored = values if model == "palette" else scaled(values, bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
     pixels, alpha = stored[:, :, :colours], None
     if picture.has_alpha:
         alpha = scaled(values[:, :, colours], bits, dtype)
-        if tags.get(_EXTRA, [])[:1] == [_PREMULTIPLIED] and model in ("gray", "RGB", "CMYK"):
+        premultiplied = _numbers(tags, _EXTRA)[:1] == [_PREMULTIPLIED]
+        if premultiplied and model in ("gray", "RGB", "CMYK"):
             pixels = unmultiplied(pixels, alpha)
     if model == "palette":
         pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
     elif model in ("CMYK", "LAB"):
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
-    elif tags[_MODEL] == [_WHITE_IS_0] and pixels.dtype.kind == "u":
+    elif photometric == _WHITE_IS_0 and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha
 
@@ -217,7 +209,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
-        tags[_UNIT] = Entry(exif.SHORT, struct.pack("<H", _INCH))
+        tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
     if metadata.xmp:
         tags[_XMP] = Entry(1, metadata.xmp)
     if metadata.icc:
@@ -233,23 +225,12 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int]:
     """Return the tags of the first page, the layout, and the offset of the next page."""
     layout, first = read_start(stream)
-    tags, following = read_directory(stream, first, layout, _PIXELS)
+    tags, following = read_directory(stream, first, layout, _NEEDED)
     return tags, layout, following
 
 
-def _structure(tags: exif.Tags) -> dict[int, list[int]]:
-    """Return the whole numbers of the tags that tell how pixels are stored."""
-    found = {tag: [*map(int, tags[tag].numbers)] for tag in _STRUCTURE & tags.keys()}
-    return _DEFAULTS | found
-
-
-def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
-    """Refuse a file that lacks a strip or a tile, which GDAL would take for empty."""
-    end = stream.seek(0, os.SEEK_END)
-    for at, length in _PLACES:
-        for place, size in zip(tags.get(at, ()), tags.get(length, ()), strict=True):
-            if not size or place + size > end:
-                raise ValueError("a part of its pixels is missing")
+def _numbers(tags: exif.Tags, tag: int, *usual: int) -> list[int]:
+    return [*map(int, tags[tag].numbers)] if tag in tags else [*usual]
 
 
 def _label(

@@ -139,30 +139,28 @@ def mend_avif(data: bytes) -> bytes:
     of alpha out; browsers showed them. The new box of metadata stands at the end, so that nothing
     else moves.
     """
-    meta = dict(_boxes(data))[b"meta"]
+    start = data.index(b"meta")
+    meta = data[start + 4 : start - 4 + int.from_bytes(data[start - 4 : start])]
     parts = dict(_boxes(meta[4:]))
     properties = list(_boxes(parts[b"iprp"]))
     kinds = [b"", *(kind for kind, _ in _boxes(dict(properties)[b"ipco"]))]  # counted from 1
-    found = [content for kind, content in properties if kind == b"ipma"]
-    head = found[0][:4]
-    step, number = 1 + (head[3] & 1), 4 if head[0] else 2  # bytes of an index, and of an item's
-    size = kinds.index(b"ispe").to_bytes(step)
-    count, entries = 0, b""
-    for content in found:
-        at = 8
+    entries = []
+    for content in (content for kind, content in properties if kind == b"ipma"):
+        if content[:4] != bytes(4):  # over 127 properties, or items beyond 65535
+            raise ValueError("associations of an unknown kind")
+        at = 8  # behind their number
         while at < len(content):
-            first = at + number + 1
-            end = first + step * content[first - 1]
-            indices = [content[one : one + step] for one in range(first, end, step)]
+            end = at + 3 + content[at + 2]
+            indices = content[at + 3 : end]
             # the highest bit says if readers must know the property
-            there = {kinds[int.from_bytes(one) % 2 ** (8 * step - 1)] for one in indices}
-            indices += [size] * (b"ispe" not in there)
-            entries += content[at : first - 1] + bytes([len(indices)]) + b"".join(indices)
-            count, at = count + 1, end
-    others = b"".join(_box(kind, content) for kind, content in properties if kind != b"ipma")
-    merged = _box(b"ipma", head + struct.pack(">I", count) + entries)
-    parts[b"iprp"] = others + merged
-    rest = b"".join(_box(kind, content) for kind, content in parts.items())
+            if b"ispe" not in {kinds[index & 127] for index in indices}:
+                indices += bytes([kinds.index(b"ispe")])
+            entries.append(content[at : at + 2] + bytes([len(indices)]) + indices)
+            at = end
+    others = b"".join(_box(*one) for one in properties if one[0] != b"ipma")
+    merged = bytes(4) + struct.pack(">I", len(entries)) + b"".join(entries)
+    parts[b"iprp"] = others + _box(b"ipma", merged)
+    rest = b"".join(_box(*one) for one in parts.items())
     return data.replace(b"meta" + meta, b"free" + meta, 1) + _box(b"meta", meta[:4] + rest)
 
 
@@ -171,17 +169,13 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over boxes: their kind and content."""
-    at = 0
-    while at < len(data):
-        size, head = int.from_bytes(data[at : at + 4]), 8
-        if size == 1:
-            size, head = int.from_bytes(data[at + 8 : at + 16]), 16
-        end = at + size if size else len(data)  # 0 is up to the end
-        if not at + head <= end <= len(data):
+    """Iterate over the boxes inside of one: their kind and content."""
+    while data:
+        size = int.from_bytes(data[:4])
+        if not 8 <= size <= len(data):
             raise ValueError("the file ends too early")
-        yield data[at + 4 : at + 8], data[at + head : end]
-        at = end
+        yield data[4:8], data[8:size]
+        data = data[size:]
 
 
 def open_bmp(data: bytes) -> Image.Image:

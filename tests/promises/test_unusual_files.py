@@ -337,10 +337,11 @@ def test_orientation_of_another_type(tmp_path):
     np.testing.assert_array_equal(read_photograph(path).pixels, np.rot90(RGB))
 
 
-def test_tiff_without_its_strips_is_not_taken_for_black(tmp_path):
+@pytest.mark.parametrize(("values", "bits"), [(LOW, 4), (RGB, 8), (DEEP, 16)])
+def test_tiff_without_its_strips_is_not_taken_for_black(tmp_path, values, bits):
     """GDAL reads a strip of no length as empty."""
     path = tmp_path / "a.tif"
-    write_by_gdal(path, LOW, nbits=4, photometric="RGB")
+    write_by_gdal(path, values, nbits=bits, photometric="RGB")
     content = path.read_bytes()
     with tifffile.TiffFile(path) as file:
         at = file.pages.first.tags["StripByteCounts"].offset
