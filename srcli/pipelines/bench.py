@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -126,7 +127,7 @@ class BenchCase:
         return time.perf_counter() - start
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Bench:
     """All figures of a benchmark."""
 
@@ -152,29 +153,21 @@ def bench(
     """
     options, progress = options or BenchOptions(), progress or Progress()
     labels, load = label_models(models), load_average()
-    device = choose_device(options.engine.device)
-    scales = dict.fromkeys(options.scales)
+    device, scales = choose_device(options.engine.device), dict.fromkeys(options.scales)
+    costs, groups = list[Cost](), dict[tuple[int, ...], list[BenchCase]]()
     with threads(options.threads):
-        loaded = [
-            (model, label, _load(model, scale, options.engine.value_range, progress))
-            for scale in scales
-            for model, label in labels.items()
-        ]
-        groups: dict[tuple[int, ...], list[BenchCase]] = {}
-        for own in loaded:
-            for case in make_cases(*own, options):
-                groups.setdefault((case.engine.scale, *case.picture.shape), []).append(case)
-        task = progress.task("costs", total=len(loaded), unit="models")
-        costs = []
-        for _, label, network in loaded:
-            costs.append(model_cost(network, model=label, device=device))
-            task.advance(1)
-        task.close()
-        planned = sum(map(len, groups.values())) * (1 + (options.rounds or FEWEST_ROUNDS))
-        task = progress.task("timing", total=planned, unit="pictures")
-        for cases in groups.values():
-            time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
-        task.close()
+        total = len(labels) * len(scales)
+        with closing(progress.task("costs", total=total, unit="models")) as task:
+            for scale, (model, label) in product(scales, labels.items()):
+                network = _load(model, scale, options.engine.value_range, progress)
+                for case in make_cases(model, label, network, options):
+                    groups.setdefault((scale, *case.picture.shape), []).append(case)
+                costs.append(model_cost(network, model=label, device=device))
+                task.advance(1)
+        total = sum(map(len, groups.values())) * (1 + (options.rounds or FEWEST_ROUNDS))
+        with closing(progress.task("timing", total=total, unit="pictures")) as task:
+            for cases in groups.values():
+                time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
         speeds = tuple(speed for cases in groups.values() for speed in make_speeds(cases))
         machine = describe_machine(device)
     published: list[PublishedRow] = []
@@ -183,14 +176,8 @@ def bench(
         published = [row for scale in scales for row in published_costs(scale, wanted)]
         if not published:
             progress.warn("--published: no paper prints costs of these models at these scales")
-    return Bench(
-        machine=machine,
-        how=METHOD + (PLAIN if options.compare_plain else ""),
-        costs=tuple(costs),
-        speeds=speeds,
-        published=tuple(published),
-        busy=busy_note(load, speeds),
-    )
+    how = METHOD + (PLAIN if options.compare_plain else "")
+    return Bench(machine, how, tuple(costs), speeds, tuple(published), busy_note(load, speeds))
 
 
 def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:

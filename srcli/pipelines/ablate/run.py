@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from srcli import __version__
-from srcli.data.training_set import DataSelection, Split, find_split
+from srcli.data.training_set import DataSelection, find_split
 from srcli.errors import (
     CheckpointError,
     DataError,
@@ -43,6 +43,7 @@ from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgress, attempt
+from srcli.pipelines.train.data import find_pairs
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import Progress, show_traceback
@@ -165,11 +166,6 @@ def run_ablations(
         "overrides": [*options.overrides],
         "data": [*map(str, options.data)],
     }
-    split = find_split(options, own) if options.train else Split(train=[], held_out=[], reason="")
-    parts = split.train, split.held_out
-    shared |= {"pictures": len(split.train), "held_out": len(split.held_out)}
-    lines = (f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p)
-    shared["data_digest"] = _digest(lines) if options.train else ""
     plans = [_plan(*each, options, shared, own) for each in zip(ablations, recipes, strict=True)]
     results = {result.ablation.name: result for result, _ in plans}
     every = [unit for _, units in plans for unit in units]
@@ -182,12 +178,11 @@ def run_ablations(
         own.message(f"{len(every) - len(units)} of {len(trainings)} trainings are there already")
     for result in results.values():
         _write(result, out)
-    task = own.task("results", total=len(units), unit="results")
-    try:
-        finished: Iterator[Done] = _run_here(units, here, own, stop)
-        if executor:
-            folders = (out, *options.data)
-            finished = executor.run(run_unit, units, progress=own, stop=stop, shared=folders)
+    finished: Iterator[Done] = _run_here(units, here, own, stop)
+    if executor:
+        shared_files = (out, *options.data)
+        finished = executor.run(run_unit, units, progress=own, stop=stop, shared=shared_files)
+    with closing(own.task("results", total=len(units), unit="results")) as task:
         for unit, found, failed in finished:
             outcome = found or {"failure": failed}
             if failure := outcome["failure"]:
@@ -195,8 +190,6 @@ def run_ablations(
             unit.take(outcome)
             _write(results[unit.ablation.name], out)  # now, so that it stays whatever happens
             task.advance(1)
-    finally:
-        task.close()
     return [*results.values()]
 
 
@@ -230,12 +223,19 @@ def _plan(
     progress: Progress,
 ) -> tuple[AblationResult, list[Unit]]:
     """Return what is known of an ablation, and the units that fill it in: costs and trainings."""
-    sets, missing = _find_sets(ablation, options, progress)
-    result = AblationResult(
-        ablation=ablation,
-        conditions={**shared, "sets": [*sets], "missing": missing},
-        variants=tuple(VariantResult(variant=each) for each in ablation.variants),
-    )
+    conditions = {**shared, "pictures": 0, "held_out": 0, "data_digest": ""}
+    sets, missing = dict[str, tuple[str, str]](), list[str]()
+    if options.train:
+        split = find_split(options, progress, find_pairs(options, ablation.scale))
+        parts = split.train, split.held_out
+        lines = [f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p]
+        lines += [f"{ref.lr} {ref.lr.stat().st_size}" for p in parts for ref in p if ref.lr]
+        conditions["pictures"], conditions["held_out"] = map(len, parts)
+        conditions["data_digest"] = _digest(lines)
+        sets, missing = _find_sets(ablation, options, progress)
+    conditions |= {"sets": [*sets], "missing": missing}
+    variants = tuple(VariantResult(variant=each) for each in ablation.variants)
+    result = AblationResult(ablation=ablation, conditions=conditions, variants=variants)
     known = _former_trainings(result, recipes, options)
     units = []
     for each, recipe in zip(result.variants, recipes, strict=True):
@@ -263,30 +263,32 @@ def _plan(
 def _find_sets(
     ablation: Ablation, options: AblateOptions, progress: Progress
 ) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """Return the sets to measure on, and the names of the missing ones."""
-    if not options.train:
-        return {}, []
-    there, missing = [*(options.sets or ())], []
-    for source in () if options.sets else ablation.sets:
-        try:
-            find_set(source, ablation.scale)
-            there.append(source)
-        except DataError:
-            missing.append(source)
-    if not there:
-        wanted = ", ".join(missing) or "it names none"
-        note = f"no set available ({wanted}); measured on {BUILT_IN} pictures"
-        progress.warn(f"{ablation.name}: {note}")
-    elif missing:
-        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
+    """Return the sets to measure on, or built-in pictures, and the names of the missing ones."""
     found: dict[str, tuple[str, str]] = {}
-    for source in there or (BUILT_IN,):
+    missing: list[str] = []
+
+    def add(source: str) -> None:
         pictures = find_set(source, ablation.scale)
         if pictures.name in found:
             raise UsageError(f"--sets {source}: given twice")
         files = [path for item in pictures.items for path in (item.hr, item.lr) if path]
         lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
         found[pictures.name] = source, _digest((ablation.protocol, __version__, *lines))
+
+    for source in options.sets or ablation.sets:
+        try:
+            add(source)
+        except DataError:
+            if options.sets:
+                raise
+            missing.append(source)
+    if not found:
+        add(BUILT_IN)
+        wanted = ", ".join(missing) or "it names none"
+        note = f"no set available ({wanted}); measured on {BUILT_IN} pictures"
+        progress.warn(f"{ablation.name}: {note}")
+    elif missing:
+        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
     return found, missing
 
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.pipelines.ablate import run as runs
@@ -194,6 +195,17 @@ def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, 
         6, "its process was killed", ["Faces"],
     )  # fmt: skip
     assert result.base.cost_failure == "its process was killed"
+
+
+def test_pairs_in_their_folders_are_trained_on(pair, options, pictures, tmp_path):
+    for folder, size in (("HR", 48), ("LR_bicubic/X2", 24)):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for file in pictures.iterdir():
+            with Image.open(file) as picture:
+                picture.resize((size, size)).save(tmp_path / "set" / folder / file.name)
+    own = replace(options, data=(tmp_path / "set",), hold_out=())
+    (result,) = run_ablations([pair], own, stop=lambda: True)
+    assert (result.conditions["pictures"], result.failures) == (7, [])
 
 
 def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
