@@ -81,7 +81,7 @@ def attributes_for(target: Path, source: Path, *, dates: bool = False) -> FileAt
 
 @contextmanager
 def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[bytes]]:
-    """Yield a new file with a hidden name; it takes the final name at the end of the block.
+    """Yield a new file with a hidden name; it takes the final name when it is on the disk.
 
     If the block fails, the new file is removed and a former file stays as it was. What processes
     that were killed have left in this folder, which must exist, is removed first.
@@ -92,6 +92,7 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
         with stream:
             yield stream
             stream.flush()
+            os.fsync(stream.fileno())
             if attributes.times is not None:
                 os.utime(part, ns=attributes.times)
             if sys.platform != "win32":  # while it is locked, so that no process removes it
@@ -178,8 +179,6 @@ def write_whole(
     """Write a file so that a crash, a full disk or a power cut leaves the former one as it was."""
     with replacing(path, attributes) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def lock_stream(stream: IO[bytes]) -> bool | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import struct
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -40,11 +39,6 @@ _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP and profiles.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(png.XMP_PREFIX)}
 _ICC_PIECE = 65_533 - 14
-
-
-def _sync(stream: IO[bytes]) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
 
 
 def check_writable(
@@ -129,11 +123,8 @@ def write_photograph(
             log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
             without: dict[str, Any] = {name: None}
             metadata = replace(metadata, **without)
-    with _naming_errors(path):
-        with replacing(path, attributes) as part:
-            _encode(part, values, metadata, fmt, quality)
-            _sync(part)
-        remove_stale(path)
+    with _new_file(path, attributes) as stream:
+        _encode(stream, values, metadata, fmt, quality)
 
 
 def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
@@ -142,8 +133,10 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     bits = min((one for one in known.bits if one >= own), default=max(known.bits))
     pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
     metadata = _with_profile(photograph.metadata, known.name)
-    if "icc" not in known.metadata:
-        pixels, metadata = _as_srgb(pixels, metadata.icc), replace(metadata, icc=None)
+    channels = pixels.shape[2] if known.gray else 3
+    if "icc" not in known.metadata or channels != pixels.shape[2]:
+        pixels = _as_srgb(pixels, metadata.icc, channels)
+        metadata = replace(metadata, icc=None)
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
         if not known.alpha:  # on white
@@ -151,9 +144,6 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
             part = alpha[:, :, None] / peak
             pixels = to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
             alpha = None
-    if pixels.shape[2] == 1 and not known.gray:
-        pixels = pillow.to_srgb(pixels, metadata.icc)
-        metadata = replace(metadata, icc=None)
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
     return pixels, metadata
@@ -166,12 +156,12 @@ def _with_profile(metadata: Metadata, fmt: str) -> Metadata:
     return replace(metadata, icc=metadata.profile, colours=None)
 
 
-def _as_srgb(pixels: Array, icc: bytes | None) -> Array:
-    """Convert (H, W, C) uint8 from a profile to sRGB; gray stays gray."""
-    height, width, channels = pixels.shape
-    if icc is None or not profile_fits(icc, channels):
+def _as_srgb(pixels: Array, icc: bytes | None, channels: int) -> Array:
+    """Convert (H, W, C) uint8 from a profile to sRGB of so many channels, as many or 3."""
+    height, width, own = pixels.shape
+    if icc is None and own == channels:
         return pixels
-    converted = np.empty_like(pixels)
+    converted = np.empty((height, width, channels), np.uint8)
     step = max(_CONVERTED // width, 1)
     for top in range(0, height, step):
         rows = slice(top, top + step)
@@ -282,10 +272,12 @@ def _without_orientation(block: bytes) -> bytes:
 
 
 @contextmanager
-def _naming_errors(path: Path) -> Iterator[None]:
-    """Turn errors of writing into a PictureError that names the file."""
+def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
+    """Replace a file by what the block writes; a PictureError names it where that fails."""
     try:
-        yield
+        with replacing(path, attributes) as stream:
+            yield stream
+        remove_stale(path)
     except OSError as error:
         explained = explain_os_error(path, error)
         raise PictureError(explained or f"{path}: cannot be written ({error})") from error
@@ -315,7 +307,7 @@ def write_animation(
     Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are changed to
     sRGB where the format, which is ``animated``, holds no colour profile. 0 plays are without end.
     """
-    with _naming_errors(path), replacing(path, attributes) as stream:
+    with _new_file(path, attributes) as stream:
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
@@ -329,9 +321,8 @@ def write_animation(
             _encode(stream, frames[0], plain, "webp", quality, method=4, **more)
         else:
             for frame in frames if metadata.profile is not None else ():
-                frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.profile)
+                frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.profile, 3)
             vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
-        _sync(stream)
 
 
 def _write_apng(
@@ -342,25 +333,24 @@ def _write_apng(
     metadata: Metadata,
 ) -> None:
     """Write an APNG; its frames are compressed one after another."""
+    stream.write(png.SIGNATURE)
     number = 0  # of the chunks that belong to animation
-    for index, frame in enumerate(frames):
+    for index, (frame, duration) in enumerate(zip(frames, milliseconds, strict=True)):
         png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
         encoded.seek(len(png.SIGNATURE))
-        header, *chunks = [(kind, content) for kind, content, _ in png.walk(encoded, pixels=True)]
+        chunks = [(kind, content) for kind, content, _ in png.walk(encoded, pixels=True)]
         if not index:
-            counts = b"acTL", struct.pack(">II", len(milliseconds), plays)
-            others = [one for one in chunks if one[0] != b"IDAT"]
-            stream.write(png.SIGNATURE)
-            stream.writelines(png.chunk(*one) for one in (header, counts, *others))
-        delay = min(milliseconds[index], 2**16 - 1)
+            stream.writelines(png.chunk(*one) for one in chunks if one[0] != b"IDAT")
+            stream.write(png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays)))
         height, width = frame.shape[:2]
+        delay = min(duration, 2**16 - 1)
         control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
         stream.write(png.chunk(b"fcTL", control))
-        number += 1
         for content in (content for kind, content in chunks if kind == b"IDAT"):
-            if index:
-                stream.write(png.chunk(b"fdAT", struct.pack(">I", number) + content))
-                number += 1
-            else:
+            if not index:
                 stream.write(png.chunk(b"IDAT", content))
+                continue
+            number += 1
+            stream.write(png.chunk(b"fdAT", struct.pack(">I", number) + content))
+        number += 1
     stream.write(png.chunk(b"IEND", b""))
