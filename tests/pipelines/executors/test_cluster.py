@@ -55,7 +55,8 @@ def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
     assert [found[i].result["value"] for i in range(5)] == [0, 2, 4, 6, 8]
     assert {each.result["place"] for each in found.values()} == {"cpu"}
     assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) <= 3
-    assert sorted(notes.warnings)[:2] == ["unit 0: even", "unit 1: odd"]
+    # each once, of whichever unit was the first to tell
+    assert sorted(text.partition(": ")[2] for text in notes.warnings) == ["even", "odd"]
 
 
 @pytest.mark.slow
