@@ -12,7 +12,6 @@ import rasterio
 
 from srcli.imaging.rasters.parts import merge_parts, open_parts
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
-from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.workers import FEWEST_TILE_ROWS, open_job
 from srcli.ports.image import Window
@@ -72,7 +71,7 @@ def predict(side: int, workers: int, rates: Rates, tiling: tuple[int, int], scal
 def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: Path) -> dict:
     """Time reading, storing parts and merging them, with the pixels of a finished result."""
     item = Item(source=raster, target=scratch / "again.tif", format="tif")
-    job = open_job(item, options, Tiling(tile=192, overlap=16))
+    job = open_job(item, options)
     side, out = job.window.width, job.output.width
     started = time.perf_counter()
     with RasterSource(job.info, job.layout, job.window) as source:

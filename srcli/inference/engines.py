@@ -121,22 +121,19 @@ def cached_pool(model: str, scale: int, options: EngineOptions, changed: int = 0
 
 
 def choose_tiling(
-    model: str, network: Network | None, tile: int | None = None, overlap: int | None = None
+    model: str, network: Network, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
-    """Return the tiling of a model or weights file: its own, or what the user asked for.
-
-    Its network declares edge and step, which are left out without it.
-    """
-    entry = MODELS.get(model) or (None if network is None else MODELS.get(name_of(network)))
+    """Return the tiling of a model or weights file: its own, or what the user asked for."""
+    entry = MODELS.get(model) or MODELS.get(name_of(network))
     default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
-    if network is not None and not network.tiles:
+    if not network.tiles:
         default = WHOLE_TILE
     edge = tile or default
     return Tiling(
         tile=edge,
         overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
-        edge=0 if network is None else network.edge,
-        step=1 if network is None else network.tile_step,
+        edge=network.edge,
+        step=network.tile_step,
         whole=entry.whole if entry and tile is None else 0,
     )
 

@@ -9,7 +9,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import try_creation_options
 from srcli.imaging.writing import is_kept
-from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
+from srcli.inference.engines import EngineOptions, EnginePool
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.inputs import find_due, open_photograph
@@ -17,7 +17,7 @@ from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.reporter import Reporter
-from srcli.pipelines.upscale.workers import UpscaleShare, open_job, upscale_by_workers, upscale_here
+from srcli.pipelines.upscale.workers import open_job, upscale_by_workers, upscale_here
 from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
@@ -85,16 +85,15 @@ def upscale_files(
             pool = EnginePool(options.model, options.scale, own)  # a wrong name makes no folder
             for note in pool.network.notes:
                 reporter.progress.message(note)
-            tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
             try:  # what cannot be written is told before minutes are spent on it
                 items[0].make_folder()
             except PictureError as error:
                 raise UsageError(str(error)) from error
             reporter.open(len(items))
             if executor is None:
-                upscale_here(UpscaleShare(items, options, tiling), pool, reporter)
+                upscale_here(items, options, pool, reporter)
             else:
-                upscale_by_workers(items, tiling, options, reporter, executor)
+                upscale_by_workers(items, options, reporter, executor)
     finally:
         reporter.tiles.close()
     return reporter
@@ -103,18 +102,16 @@ def upscale_files(
 def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
     """Report size, disk and losses of each result, from the header of its input, without torch."""
     find_weights(options.model, options.scale)
-    network = None
     everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
     if not everywhere or options.model not in MODELS:
         # only the network, or torch's view of the machine, can check these
-        network = EnginePool(options.model, options.scale, options.engine).network
-    tiling = choose_tiling(options.model, network, options.tile, options.overlap)
+        EnginePool(options.model, options.scale, options.engine)
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
             item.check_folder()
             if picture is None:
-                job = open_job(item, options, tiling)
+                job = open_job(item, options)
                 result, details, warnings = job.output, job.remarks, job.notes
                 try_creation_options(item.target, result)  # what GDAL refuses is refused here too
                 size, disk = (result.height, result.width), disk_needed(result)

@@ -27,7 +27,7 @@ from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_crea
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.inference.calibration import calibrate
-from srcli.inference.engines import EnginePool, cached_pool, run_one
+from srcli.inference.engines import EnginePool, cached_pool, choose_tiling, run_one
 from srcli.inference.stream import PaddedSource, make_job
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
@@ -67,7 +67,6 @@ class RasterJob:
 
     item: Item
     options: UpscaleOptions
-    tiling: Tiling
     info: RasterInfo
     layout: BandLayout
     window: Window
@@ -80,6 +79,8 @@ class RasterJob:
     fingerprint: Mapping[str, object]
     """Everything that the pixels depend on, by names that users understand: a run continues an
     interrupted one with the same. The network is added when it has measured."""
+    tiling: Tiling | None = None
+    """The network's, known when it has measured."""
     calibration: list[dict[str, Any]] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
     runs: Sequence[range] = ()
@@ -93,6 +94,7 @@ class RasterJob:
     @property
     def grid(self) -> TileGrid:
         """The tiles; a header may claim more pixels than fit into memory as a grid."""
+        assert self.tiling is not None
         return padded_grid(self.window.height, self.window.width, self.tiling)
 
     def tile_rows(self, run: range) -> range:
@@ -100,29 +102,32 @@ class RasterJob:
         if not self.layout.groups:
             return run
         rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
+        assert self.tiling is not None
         return tile_rows(self.grid, rows, self.options.scale, self.tiling.edge)
 
     def do(self, pool: EnginePool, task: Task) -> JsonDict:
         """Return what the network measures, or make the parts, by whose tiles the task advances.
 
-        Measured are ``fingerprint``, with the network, and ``calibration`` if it needs one.
+        Measured are ``tiling``, ``fingerprint`` with the network, and ``calibration``, maybe None.
         """
         from srcli.inference.engine import RasterEngine
         from srcli.layers.tiles import Calibration
 
-        grid = self.grid
+        options = self.options
+        if not self.layout.groups:
+            self._repeat(task)
+            return {}
+        own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
+        engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
+        if self.runs:
+            self._enlarge(engine, task)
+            return {}
+        tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+        grid = padded_grid(self.window.height, self.window.width, tiling)
         with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
-            if not self.layout.groups:
-                self._make(source, None, task)
-                return {}
-            own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
-            engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
-            if self.runs:
-                self._make(source, engine, task)
-                return {}
-            found = calibrate(engine, PaddedSource(source, self.tiling.edge), grid)
+            found = calibrate(engine, PaddedSource(source, tiling.edge), grid)
         network = {
-            "model": f"{self.options.model} {network_digest(own.network)[:16]}",
+            "model": f"{options.model} {network_digest(own.network)[:16]}",
             "tile": [grid.tile_height, grid.tile_width, grid.overlap],
             "batch": own.batch_size(grid.tile_height, grid.tile_width),
             "precision": str(own.half or "fp32"),
@@ -130,37 +135,47 @@ class RasterJob:
             "tta": own.tta,
             "corrections": list(own.corrections),
         }
-        arrays = found.arrays() if isinstance(found, Calibration) else None
-        return {"fingerprint": {**self.fingerprint, **network}, "calibration": arrays}
+        return {
+            "tiling": tiling,
+            "fingerprint": {**self.fingerprint, **network},
+            "calibration": found.arrays() if isinstance(found, Calibration) else None,
+        }
 
-    def _make(self, source: RasterSource, engine: RasterEngine | None, task: Task) -> None:
-        """Make parts: windows in, tiles through the network, if one is needed, rows out."""
+    def _repeat(self, task: Task) -> None:
+        """Make parts of classes alone, without a network."""
+        rows = len(self.parts.span(0)) // self.options.scale + 1
+        with RasterSource(self.info, self.layout, self.window, rows) as source:
+            for run in self.parts.missing(self.runs):
+                writer = PartWriter(self.parts, run, source, self.options.scale)
+                for _ in run:
+                    writer.repeat()
+                    task.advance(1)
+
+    def _enlarge(self, engine: RasterEngine, task: Task) -> None:
+        """Make parts: windows in, tiles through the network, rows out."""
         from srcli.layers.tiles import Calibration
 
-        # those that are there were made by a worker that was lost
-        for run in self.parts.missing(self.runs):
-            writer = PartWriter(self.parts, run, source, self.options.scale)
-            for _ in run if engine is None else ():
-                writer.repeat()
-                task.advance(1)
-            if engine is None:
-                continue
-            with write_behind(writer.write, WAITING) as write:
-                work = make_job(
-                    source,
-                    write,
-                    name=str(self.item.source),
-                    scale=self.options.scale,
-                    tiling=self.tiling,
-                    tile_rows=self.tile_rows(run),
-                )
-                if self.calibration:
-                    device = engine.engine.device
-                    work.calibration = Calibration.of_arrays(self.calibration, device)
-                run_one(engine, work, task=task)
+        assert self.tiling is not None
+        with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
+            # those that are there were made by a worker that was lost
+            for run in self.parts.missing(self.runs):
+                writer = PartWriter(self.parts, run, source, self.options.scale)
+                with write_behind(writer.write, WAITING) as write:
+                    work = make_job(
+                        source,
+                        write,
+                        name=str(self.item.source),
+                        scale=self.options.scale,
+                        tiling=self.tiling,
+                        tile_rows=self.tile_rows(run),
+                    )
+                    if self.calibration:
+                        device = engine.engine.device
+                        work.calibration = Calibration.of_arrays(self.calibration, device)
+                    run_one(engine, work, task=task)
 
 
-def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
+def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output."""
     asked = options.raster
     info = _with_nodata(read_info(item.source), asked)
@@ -189,7 +204,6 @@ def open_job(item: Item, options: UpscaleOptions, tiling: Tiling) -> RasterJob:
     return RasterJob(
         item=item,
         options=options,
-        tiling=tiling,
         info=info,
         layout=layout,
         window=window,
@@ -242,8 +256,6 @@ class UpscaleShare:
 
     items: Sequence[Item]
     options: UpscaleOptions
-    tiling: Tiling
-    """Of the rasters among them."""
 
 
 Do = Callable[[Sequence[RasterJob]], Sequence[JsonDict]]
@@ -251,12 +263,7 @@ Do = Callable[[Sequence[RasterJob]], Sequence[JsonDict]]
 
 
 def upscale_raster(
-    item: Item,
-    options: UpscaleOptions,
-    tiling: Tiling,
-    reporter: Reporter,
-    do: Do,
-    slots: int = 1,
+    item: Item, options: UpscaleOptions, reporter: Reporter, do: Do, slots: int = 1
 ) -> None:
     """Upscale a raster and report it, a failure too; ``slots`` units can be done at once."""
     started = time.monotonic()
@@ -265,7 +272,7 @@ def upscale_raster(
         reporter.progress.message(f"{item.source}: {text}")
 
     with reporter.guard(item, started):
-        job = open_job(item, options, tiling)
+        job = open_job(item, options)
         for remark in job.remarks:
             tell(remark)
         item.make_folder()
@@ -311,7 +318,8 @@ def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
 
 
 def upscale_here(
-    share: UpscaleShare,
+    items: Sequence[Item],
+    options: UpscaleOptions,
     pool: EnginePool,
     reporter: Reporter,
     *,
@@ -319,26 +327,24 @@ def upscale_here(
     largest: float = math.inf,
 ) -> list[Item]:
     """Upscale inputs in this process, one of so many; return the rasters of more output pixels."""
-    options = share.options
 
     def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
         return [unit.do(pool, reporter.tiles) for unit in units]
 
     larger: list[Item] = []
-    for item in PhotographRun(pool, options, reporter, sharing).upscale(share.items):
+    for item in PhotographRun(pool, options, reporter, sharing).upscale(items):
         height, width = 0, 0
         with suppress(SrxError):  # upscaling it gives the reason
             height, width = raster_size(item, options) if largest < math.inf else (0, 0)
         if height * width >= largest:
             larger.append(item)
         else:
-            upscale_raster(item, options, share.tiling, reporter, do)
+            upscale_raster(item, options, reporter, do)
     return larger
 
 
 def upscale_by_workers(
     items: Sequence[Item],
-    tiling: Tiling,
     options: UpscaleOptions,
     reporter: Reporter,
     executor: ProcessExecutor,
@@ -354,7 +360,7 @@ def upscale_by_workers(
         executor.run, upscale_unit, progress=reporter.progress, task=reporter.tiles, shared=shared
     )
     large: list[Item] = []
-    for done in run([UpscaleShare(share, options, tiling) for share in shares(items, slots)]):
+    for done in run([UpscaleShare(share, options) for share in shares(items, slots)]):
         if done.result is None:
             (item,) = done.unit.items
             reporter.fail(item, f"{item.source}: {done.failure}")
@@ -374,7 +380,7 @@ def upscale_by_workers(
         return found
 
     for item in large:
-        upscale_raster(item, options, tiling, reporter, do, slots)
+        upscale_raster(item, options, reporter, do, slots)
 
 
 def upscale_unit(
@@ -398,6 +404,5 @@ def upscale_unit(
         reporter = Reporter(progress, model=options.model)
         reporter.tiles = progress.task("tiles")
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        own = replace(unit, options=options)
-        large = upscale_here(own, pool, reporter, sharing=sharing, largest=LARGE)
+        large = upscale_here(unit.items, options, pool, reporter, sharing=sharing, largest=LARGE)
     return {"files": reporter.files, "large": large}

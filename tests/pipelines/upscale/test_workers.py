@@ -13,7 +13,6 @@ from PIL import Image
 from srcli.errors import UsageError
 from srcli.imaging.rasters.parts import parts_folder
 from srcli.inference.engines import EngineOptions
-from srcli.inference.tiling import Tiling
 from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
 from srcli.pipelines.upscale import workers
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
@@ -91,7 +90,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
         Item(source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png")
         for name in "ab"
     ]
-    share = UpscaleShare(items, OPTIONS, Tiling(tile=32, overlap=8))
+    share = UpscaleShare(items, OPTIONS)
     progress = RelayedProgress(lambda event: None, lambda: True)
     ended = attempt(upscale_unit, share, HERE, progress, lambda: True)
     assert ended == (None, "interrupted")
