@@ -16,8 +16,7 @@ import time
 
 from srcli.inference.device import choose_device
 from srcli.metrics.machine import describe_machine
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
 
 def main() -> None:

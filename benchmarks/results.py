@@ -19,8 +19,7 @@ from pathlib import Path
 
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.models import Facts, list_models, measured_by_set
 from srcli.recipes.ablations import ABLATIONS, resolve
 from srcli.recipes.published import PublishedRow, load_published, name_key

@@ -38,8 +38,7 @@ from srcli.data.training_set import DataSelection, find_split, make_pairs
 from srcli.models import MODELS
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, weights_dir, weights_path
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import validator
 from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.pipelines.evaluate.crops import Comparison
-    from srcli.pipelines.evaluate.options import EvalOptions
-    from srcli.pipelines.evaluate.run import ScoredPicture
+    from srcli.pipelines.evaluate.run import EvalOptions, ScoredPicture
 
 EXAMPLES = """
 \b
@@ -153,7 +152,7 @@ def _models(given: dict[str, Any]) -> list[str]:
 
 def _options(given: dict[str, Any]) -> EvalOptions:
     from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.evaluate.options import EvalOptions
+    from srcli.pipelines.evaluate.run import EvalOptions
 
     names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
     return EvalOptions(

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from itertools import product
+from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from srcli.errors import UsageError
 from srcli.metrics.efficiency import Cost
 from srcli.metrics.fidelity import EvaluationProtocol
+from srcli.models import MODELS
+from srcli.models.storage import WEIGHTS_SUFFIXES
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -227,3 +233,26 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
     half = float(stdtrit(freedom, 0.975)) * error
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
     return mean - half, mean + half, p
+
+
+def label_models(models: Sequence[str]) -> dict[str, str]:
+    """Return each model once, in order, with a short name that stays different from the others.
+
+    Two spellings of one path are the same model. Files are called by their stem, with folders where
+    needed; names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
+    UsageError if there is none.
+    """
+    if not models:
+        raise UsageError("nothing to measure: give a model")
+    found: dict[object, str] = {}
+    for model in models:
+        path = Path(model)
+        found.setdefault(model if model in MODELS or not path.exists() else path.resolve(), model)
+    names = list(found.values())
+    paths = [Path(name) for name in names]
+    plain = [p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths]
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        labels = ["/".join(path.parts[-depth:]) for path in plain]
+        if len(set(labels)) == len(names):
+            return dict(zip(names, labels, strict=True))
+    return dict(zip(names, names, strict=True))

@@ -292,16 +292,12 @@ class Chain:
     description: str
     luma_only: bool = False
     """Pictures hold Y in all channels, so that networks on RGB cannot be run."""
-    jpeg: int | None = None
-    """Quality of the JPEG (4:2:0) that LR becomes before models get it; None for none."""
 
     def prepare(
         self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
     ) -> tuple[Array, Array]:
         """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
         if not self.luma_only:
-            if self.jpeg is not None:
-                lr = through_jpeg(lr, quality=self.jpeg, subsampled=True)
             return hr, lr
         if lr_from_file:
             raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
@@ -373,8 +369,13 @@ class Pair:
         return hashlib.sha256(head.encode() + self.hr.tobytes() + self.lr.tobytes()).hexdigest()
 
 
-def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain) -> Pair:
-    """Read a picture; its LR is made from HR by the kernel, or read where the set has it."""
+def read_pair(
+    picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain, jpeg: int | None = None
+) -> Pair:
+    """Read a picture; its LR is made from HR by the kernel, or read where the set has it.
+
+    It is saved as a JPEG of the quality ``jpeg``, with chroma at half size, if one is given.
+    """
     original, gray = _read_hr(picture)
     height, width = original.shape[:2]
     if min(height, width) < scale:
@@ -386,6 +387,8 @@ def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: C
         lr, _ = read_picture(picture.lr)
         require_size(picture.lr, lr, picture.where, hr, scale)
         hr = hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
+    if jpeg is not None:
+        lr = through_jpeg(lr, quality=jpeg, subsampled=True)
     hr, lr = chain.prepare(hr, lr, gray=gray, scale=scale, lr_from_file=picture.lr is not None)
     return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=(height, width))
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from srcli.errors import ModelError
-from srcli.evaluation.candidates import label_models
+from srcli.evaluation.scores import label_models
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engine import TorchEngine

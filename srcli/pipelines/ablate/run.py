@@ -39,8 +39,7 @@ from srcli.pipelines.ablate.results import (
     read_result,
     write_values,
 )
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgress, attempt
 from srcli.pipelines.train.data import find_pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -12,24 +13,46 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from srcli.errors import DataError, DefectError, ModelError, SrxError, UsageError, one_file
-from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate, label_models
-from srcli.evaluation.scores import Evaluation, Failure, PictureScore
+from srcli.errors import (
+    DataError,
+    DefectError,
+    ModelError,
+    SrxError,
+    UsageError,
+    did_you_mean,
+    one_file,
+)
+from srcli.evaluation.scores import (
+    DEFAULT_METRICS,
+    METRICS,
+    Evaluation,
+    Failure,
+    PictureScore,
+    label_models,
+)
 from srcli.evaluation.sets import (
     BUILT_IN,
+    CHAINS,
+    Chain,
     Pair,
     PictureSet,
     SetPicture,
     find_set,
+    list_pictures,
+    match_files,
     read_pair,
+    read_picture,
     resolve_set_name,
 )
-from srcli.imaging.resize import resize
+from srcli.imaging.resize import KERNELS, resize
 from srcli.inference.device import choose_device
+from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
+from srcli.layers.colour import as_gray_network
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
+from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
 from srcli.models import MODELS, name_of
-from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.models.weights import load_model
 from srcli.ports.progress import Progress, Task, show_traceback
 from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead
@@ -47,6 +70,141 @@ WORKERS = 4
 """Threads that read pictures and score them."""
 GPU_DEPTH = 4
 """Pictures that may wait for their scores while a GPU enlarges the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """Everything that is not a model, a set or a scale."""
+
+    protocol: str | None = None
+    """A key of ``PROTOCOLS``; None is ``y``, or the chain's own."""
+    chain: str = "rgb8"
+    kernel: str = "bicubic"
+    jpeg: int | None = None
+    """Quality (1..100) of a JPEG that LR is saved as first; None for none."""
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    shave: int | None = None
+    """Border left out on each side, in HR pixels; None is the scale."""
+    tile: int | None = None
+    """LR pixels; None runs pictures whole."""
+    costs: bool = True
+    """Measure parameters, MACs and memory of each model."""
+    published: str | None = None
+    """Rows of papers to add: ``models`` for those of the models measured, or ``all``."""
+    lr_folder: Path | None = None
+    """LR pictures of the only set, if they are not where sets usually have them."""
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    """``auto`` precision is fp32 here: a hundredth of a decibel matters in a table."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names and options that contradict each other."""
+        for option, names, table in (
+            ("--protocol", (self.protocol or "y",), PROTOCOLS),
+            ("--chain", (self.chain,), CHAINS),
+            ("--kernel", (self.kernel,), KERNELS),
+            ("--metrics", self.metrics, METRICS),
+        ):
+            for name in names:
+                if name not in table:
+                    hint = did_you_mean(name, table)
+                    raise UsageError(f"{option} {name}{hint}: there are {', '.join(table)}")
+        if not self.metrics:
+            raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
+        if self.chain == LUMA_FLOAT.name:  # it makes LR by bicubic and does not round it
+            given = {"protocol": self.protocol, "jpeg": self.jpeg}
+            given |= {"kernel": self.kernel != "bicubic" or None}
+            for name in (name for name, value in given.items() if value is not None):
+                raise UsageError(f"--chain luma-float has a {name} of its own; drop --{name}")
+        require_perceptual(name for name in self.metrics if METRICS[name].lower_is_better)
+
+    @property
+    def rules(self) -> EvaluationProtocol:
+        """The protocol by which pictures are compared."""
+        return LUMA_FLOAT if self.chain == LUMA_FLOAT.name else PROTOCOLS[self.protocol or "y"]
+
+    def border(self, scale: int) -> int:
+        """Return the pixels of HR that are left out on each side."""
+        return scale if self.shave is None else self.shave
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """Device and precision, ``auto`` resolved to fp32."""
+        own = self.engine
+        return replace(own, precision="fp32") if own.precision == "auto" else own
+
+    def describe(self, lr: str) -> str:
+        """Describe everything that decides the numbers, with LR's origin."""
+        border = "scale" if self.shave is None else str(self.shave)
+        jpeg = "" if self.jpeg is None else f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
+        run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
+        if self.engine.tta:
+            run += ", mean over 8 flips and rotations"
+        if self.engine.back_project:
+            run += ", back-projected"
+        return (
+            f"protocol {self.rules.name}: {self.rules.description}, border of "
+            f"{border} pixels left out; LR: {lr}; "
+            f"chain {self.chain}: {CHAINS[self.chain].description}{jpeg}; "
+            f"{self.engine_options.precision}, {run}"
+        )
+
+
+class NetworkCandidate:
+    """A model, by its name or weights file, at one scale."""
+
+    def __init__(self, model: str, label: str, scale: int, options: EvalOptions) -> None:
+        self.model, self.label, self.tile = model, label, options.tile
+        self.chain, engine = CHAINS[options.chain], options.engine_options
+        self.network = load_model(model, scale, value_range=engine.value_range)
+        learns = next(self.network.parameters(), None) is not None
+        if self.chain.luma_only and learns and self.network.colour != "y":
+            raise UsageError(
+                f"--chain {self.chain.name} feeds Y alone, and {label} takes RGB; "
+                "it is for bicubic and for networks on Y"
+            )
+        network = as_gray_network(self.network) if self.chain.luma_only else self.network
+        self._engine = make_engine(network, engine, whole_pictures=self.tile is None)
+
+    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
+        """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""
+        grid = None
+        if self.tile is not None:
+            tiling = choose_tiling(self.model, self.network, self.tile)
+            grid = tiling.grid(*pair.lr.shape[:2])
+        pixels = self.chain.to_input(pair.lr, gray=pair.gray)
+        start = time.perf_counter()
+        output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
+        seconds = time.perf_counter() - start
+        return self.chain.to_uint8(output, gray=pair.gray), seconds
+
+
+class FolderCandidate:
+    """SR pictures that another program made, matched with the set's (``names``) by their names."""
+
+    def __init__(
+        self, folder: Path, label: str, scale: int, names: list[str], chain: Chain
+    ) -> None:
+        self.label = label
+        self._chain = chain
+        self.matched = match_files(names, list_pictures(folder), scale, kind="SR")
+
+    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
+        """Return the picture, cropped as HR was, and no time."""
+        if pair.name not in self.matched.files:
+            raise DataError(self.matched.missing[pair.name])
+        path = self.matched.files[pair.name]
+        pixels, _ = read_picture(path)
+        (height, width), full = pair.hr.shape[:2], pair.full_size
+        if pixels.shape[:2] in {(height, width), full}:
+            return self._chain.to_compared(pixels[:height, :width], gray=pair.gray), None
+        raise DataError(
+            f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
+            f"{pair.name}, {full[1]}x{full[0]} (cropped {width}x{height})"
+        )
+
+
+Candidate = NetworkCandidate | FolderCandidate
+"""A source of an SR picture for every LR picture."""
 
 
 def evaluate(
@@ -153,7 +311,7 @@ def _find_sets(
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> str:
     """Return the origins of LR in words."""
     from_files = [f"{each.name} x{scale}" for scale, each in sets if each.lr_folder is not None]
-    kernel = options.lr_kernel
+    kernel = KERNELS[options.kernel]
     if len(from_files) < len(sets):
         others = f", but read from files for {', '.join(from_files)}" if from_files else ""
         return f"{kernel.description} of the mod-cropped HR{others}"
@@ -173,14 +331,13 @@ def _networks(
     alone: bool,
 ) -> list[NetworkCandidate]:
     """Load the models that are networks; those that cannot be used at this scale are failures."""
-    chain, engine = options.conversions, options.engine_options
     found = []
     for model, label in labels.items():
         if _is_folder(model):
             continue
         try:
             with one_file(model):
-                found.append(NetworkCandidate(model, label, scale, chain, engine, options.tile))
+                found.append(NetworkCandidate(model, label, scale, options))
         except (ModelError, DefectError) as error:
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
@@ -198,7 +355,7 @@ def _folders(
         if _is_folder(model):
             inner = Path(model) / pictures.name
             place = inner if inner.is_dir() else Path(model)
-            found.append(FolderCandidate(place, label, scale, names, options.conversions))
+            found.append(FolderCandidate(place, label, scale, names, CHAINS[options.chain]))
     return found
 
 
@@ -211,10 +368,10 @@ def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str
 
     ``bicubic`` is the PSNR of bicubic interpolation instead.
     """
-    chain, border = options.conversions, options.border(scale)
+    chain, border = CHAINS[options.chain], options.border(scale)
     planes = partial(options.rules.planes, gray=pair.gray, luma=metric == "ifc")
     if metric == "consistency":
-        both = chain.downscale(sr, scale, options.lr_kernel), pair.lr
+        both = chain.downscale(sr, scale, KERNELS[options.kernel]), pair.lr
         if pair.lr.dtype.kind == "f":
             return fidelity.psnr(*(each.astype(np.float64) * 255 for each in both))
         return fidelity.psnr(*(planes(each, 0) for each in both))
@@ -316,7 +473,8 @@ def score_set(
 
 def _read(picture: SetPicture, scale: int, options: EvalOptions) -> Pair:
     """Read a picture; one that is too small for a metric is refused."""
-    pair = read_pair(picture, scale=scale, kernel=options.lr_kernel, chain=options.conversions)
+    kernel, chain = KERNELS[options.kernel], CHAINS[options.chain]
+    pair = read_pair(picture, scale=scale, kernel=kernel, chain=chain, jpeg=options.jpeg)
     border, needs = options.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
     least = max(needs.get(name, 1) for name in options.metrics) + 2 * border
     height, width = pair.hr.shape[:2]

@@ -9,8 +9,7 @@ from PIL import Image
 from srcli.inference.engines import EngineOptions
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
 TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 5e-4, "consistency": 2e-3}
 """Another processor or number of threads rounds a few pixels differently; bfloat16 differs more."""

@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.candidates import label_models
+from srcli.evaluation.scores import label_models
 from srcli.imaging.resize import resize
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
@@ -66,7 +65,7 @@ def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
     options = EvalOptions(metrics=("psnr",), costs=False, jpeg=30)
     found = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
     assert [s.values for s in found.scores] == [s.values for s in expected.scores]
-    assert "chain jpeg30: uint8 RGB in and out, LR from a JPEG of quality 30" in found.chain
+    assert "chain rgb8: uint8 RGB in and out, LR from a JPEG of quality 30" in found.chain
     clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
     assert clean.means()[0].values["psnr"] > found.means()[0].values["psnr"] + 0.5
 

@@ -15,8 +15,7 @@ from srcli.imaging.resize import downscale
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
-from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
 from srcli.ports.progress import Progress
 from srcli.training.steps import Numerics
