@@ -33,14 +33,13 @@ from flat_colours import HARMLESS_LEVELS, card_line, largest_shift
 
 from srcli.cli.options import held_out_names
 from srcli.data.degrading import degrade_pairs
-from srcli.data.pictures import decode
-from srcli.data.training_set import DataSelection, find_split, make_pairs
+from srcli.data.pictures import decode, find_pictures
+from srcli.data.training_set import DataSelection, choose_split, make_pairs
 from srcli.models import MODELS
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, weights_dir, weights_path
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import validator
-from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.published import PAPERS, load_published
 from srcli.training.checkpoint import paired_gain
@@ -77,7 +76,7 @@ def select_data(arguments: argparse.Namespace) -> DataSelection:
 
 def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, selection: DataSelection) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
-    split = find_split(selection, Progress())
+    split = choose_split(find_pictures(selection.data), selection)
     pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
     degradation = DEGRADATIONS.get(info.notes.get("degradation", ""), BICUBIC)
     if not degradation.is_clean:

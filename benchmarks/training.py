@@ -27,11 +27,11 @@ from PIL import Image
 from skimage import data
 from torch.utils.data import DataLoader, Dataset
 
-from srcli.data.training_set import DataSelection, load_training_set
+from srcli.data.training_set import DataSelection
 from srcli.imaging.resize import downscale
 from srcli.losses import WeightedLoss
 from srcli.metrics.machine import describe_machine
-from srcli.pipelines.train.data import make_sampler
+from srcli.pipelines.train.data import load_data, make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import Progress
 from srcli.recipes.files import RECIPES
@@ -126,7 +126,7 @@ class Ours:
         network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
         options = DataSelection(data=(folder / "hr",), hold_out=())
-        pairs = load_training_set(options, arguments.scale, Progress()).train
+        pairs = load_data(options, arguments.scale, recipe.degradation, Progress()).train
         self.load_seconds = time.perf_counter() - start
         sampler = make_sampler(
             pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=Progress()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Any
+from weakref import proxy
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import degraded_patch, draw
 from srcli.errors import DataError
 from srcli.layers.colour import luma
 from srcli.layers.network import upload
+from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
+Patches = tuple[Picture, Picture, Numbers | None, NDArray[np.float64] | None]
+"""LR (N, P, P, 3) and HR (N, sP, sP, 3) of one step as they lie in the pictures, and how they are
+to vary: the channel that each becomes (N, 3), and the (N, 4) of ``draw_colours``."""
 
 TURNS = {"d8": range(8), "rotations": (0, 3, 5, 6), "none": (0,)}
 """Ways to turn patches by augmentation, as ``turned`` numbers them."""
@@ -31,20 +38,7 @@ CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
 
 
-class Patches(NamedTuple):
-    """The patches of one step as they lie in the pictures, and how they are to vary."""
-
-    lr: Picture
-    """(N, P, P, 3)."""
-    hr: Picture
-    """(N, sP, sP, 3)."""
-    orders: Numbers | None
-    """(N, 3): the channel that each becomes."""
-    colours: NDArray[np.float64] | None
-    """(N, 4) of ``draw_colours``."""
-
-
-class PatchSampler:
+class PatchSampler(Dataset[Any]):
     """Draw batches of aligned LR and HR patches; batch ``step`` depends on the seed and step only.
 
     Patches are turned as the stage says. For a network on Y they are Y of the RGB pixels, not
@@ -56,10 +50,12 @@ class PatchSampler:
         colour: ``rgb``, or ``y`` for one channel.
         degradation: Makes every LR patch anew from the HR pixels around it, by a draw of its own;
             None takes LR of ``pairs``.
-
-    Attributes:
         share: (k, n): only the k-th of n equal parts of every batch is made, for rank k of n
             processes; together they make the batch of a single process, (0, 1).
+        device: Where the batches are put.
+        workers: Processes that cut the patches of the next steps while a GPU computes; 0 cuts in
+            the call. After a skipped step or in another stage, the first batch has to be waited
+            for.
     """
 
     def __init__(
@@ -69,112 +65,128 @@ class PatchSampler:
         seed: int = 0,
         colour: str = "rgb",
         degradation: Degradation | None = None,
+        share: tuple[int, int] = (0, 1),
+        device: torch.device | str = "cpu",
+        workers: int = 0,
     ) -> None:
         if not pairs.lr:
             raise DataError("no training pictures are left; give more with --data")
-        self.scale = pairs.scale
-        self.seed = seed
-        self.colour = colour
-        self.degradation = degradation
-        self.share = (0, 1)
+        self.pairs, self.seed, self.colour, self.degradation = pairs, seed, colour, degradation
+        self.share, self.device, self.workers = share, torch.device(device), workers
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
         self._detail = [detail_integral(image) for image in pairs.lr]
-        self._lr, self._hr = pairs.lr, pairs.hr
+        self._ahead: Iterator[Patches] = iter(())
+        self._next: tuple[int, Stage] | None = None
 
     def usable(self, patch: int) -> Numbers:
         """Return the numbers of the pictures with at least ``patch`` x ``patch`` LR pixels."""
         found = np.flatnonzero((self.shapes >= patch).all(axis=1))
         if not len(found):
             raise DataError(
-                f"no training picture has {patch}x{patch} LR pixels ({patch * self.scale} at full "
-                f"size); use a smaller patch (--set stages.0.patch=32) or larger pictures"
+                f"no training picture has {patch}x{patch} LR pixels ({patch * self.pairs.scale} at "
+                "full size); use a smaller patch or larger pictures"
             )
         return found
 
     def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
-        """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step.
+        """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step, on the device.
 
-        Returns:
-            Floats in [0, 1], in channels_last layout; C is 3, or 1 for Y.
+        They are floats in [0, 1], or a little beyond, in channels_last layout; C is 3, or 1 for Y.
         """
-        return self.varied(self.cut(step, stage), torch.device("cpu"))
+        if not self.workers:
+            return self._varied(*self[step, stage])
+        if self._next != (step, stage):
+            loader = DataLoader(
+                proxy(self),  # a cycle of references would let the processes outlive the sampler
+                batch_size=None,
+                sampler=zip(count(step), repeat(stage)),
+                num_workers=self.workers,
+                collate_fn=_as_it_is,  # through pipes: containers have little /dev/shm
+                multiprocessing_context="fork",
+                generator=torch.Generator(),  # leaves PyTorch's own alone
+            )
+            with interrupts_blocked():
+                self._ahead = iter(loader)
+        self._next = (step + 1, stage)
+        return self._varied(*next(self._ahead))
 
-    def cut(self, step: int, stage: Stage) -> Patches:
+    def __getitem__(self, index: tuple[int, Stage]) -> Patches:
         """Draw the patches of one step, and cut or degrade them."""
+        (step, stage), scale = index, self.pairs.scale
         random = np.random.default_rng((self.seed, step))
-        batch, patch = stage.batch, stage.edge(self.scale)
-        usable = self.usable(patch)
+        batch, edge = stage.batch, stage.edge(scale)
+        usable = self.usable(edge)
         places = self._draw(random, usable, stage)
         if stage.prefer_detail:
             other = self._draw(random, usable, stage)
-            better = self._score(other, patch) > self._score(places, patch)
+            better = self._score(other, edge) > self._score(places, edge)
             places = np.where(better[:, None], other, places)
         ways = np.array(TURNS[stage.augmentation])
         turns = ways[random.integers(0, 8, size=batch) % len(ways)]
-        orders = np.tile(np.arange(3), (batch, 1)) if stage.shuffle_channels else None
-        if orders is not None:
-            orders = random.permuted(orders, axis=1)
-        colours = draw_colours(random, batch, stage.recolour) if stage.recolour else None
+        orders, colours = None, None
+        if stage.shuffle_channels:
+            orders = random.permuted(np.tile(np.arange(3), (batch, 1)), axis=1)
+        if stage.recolour:
+            colours = draw_colours(random, batch, stage.recolour)
         # Everything is drawn for the whole batch; then each process takes its own part.
         part, parts = self.share
-        own = np.arange(batch * part // parts, batch * (part + 1) // parts)
-        places, turns = places[own], turns[own]
-        hr_places = places * np.array([1, self.scale, self.scale])
-        return Patches(
-            lr=self._lr_patches(step, own, places, turns, patch),
-            hr=cut(self._hr, hr_places, turns, patch * self.scale),
-            orders=None if orders is None else orders[own],
-            colours=None if colours is None else colours[own],
-        )
+        own = slice(batch * part // parts, batch * (part + 1) // parts)
+        lr, hr = [], []
+        for number in range(batch)[own]:
+            which, y, x = places[number].tolist()
+            whole, big = self.pairs.hr[which], edge * scale
+            if self.degradation is None:
+                lr_patch = self.pairs.lr[which][y : y + edge, x : x + edge]
+            else:  # the last number keeps it apart from (seed, step), which draws the places
+                random = np.random.default_rng((self.seed, step, number, 1))
+                chain = draw(self.degradation, scale, random)
+                lr_patch = degraded_patch(whole, (y, x), edge, chain, random)
+            y, x = y * scale, x * scale
+            lr.append(turned(lr_patch, turns[number]))
+            hr.append(turned(whole[y : y + big, x : x + big], turns[number]))
+        orders = None if orders is None else orders[own]
+        colours = None if colours is None else colours[own]
+        return np.stack(lr), np.stack(hr), orders, colours
 
-    def varied(self, patches: Patches, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return the batch of patches, their colours varied, on a device."""
-        lr, hr = (to_tensor(upload(each, device)) for each in (patches.lr, patches.hr))
-        if patches.orders is not None:
-            lr, hr = _reordered(lr, patches.orders), _reordered(hr, patches.orders)
-        if patches.colours is not None:
-            lr, hr = recoloured(lr, hr, patches.colours)
-        if self.colour == "y":
-            lr, hr = luma(lr), luma(hr)
-        return lr, hr
-
-    def _lr_patches(
-        self, step: int, numbers: Numbers, places: Numbers, turns: Numbers, patch: int
-    ) -> Picture:
-        """Crop LR patches at ``places``, or degrade HR there by draws of step and number."""
-        if self.degradation is None:
-            return cut(self._lr, places, turns, patch)
-        patches = []
-        drawn = zip(numbers.tolist(), places.tolist(), turns.tolist(), strict=True)
-        for index, (which, y, x), turn in drawn:
-            # The last number keeps it apart from (seed, step), which draws the places.
-            random = np.random.default_rng((self.seed, step, index, 1))
-            chain = draw(self.degradation, self.scale, random)
-            lr_patch = degraded_patch(self._hr[which], (y, x), patch, chain, random)
-            patches.append(turned(lr_patch, turn))
-        return np.stack(patches)
+    def _varied(
+        self,
+        lr_patches: Picture,
+        hr_patches: Picture,
+        orders: Numbers | None,
+        colours: NDArray[np.float64] | None,
+    ) -> tuple[Tensor, Tensor]:
+        lr, hr = (to_tensor(upload(each, self.device)) for each in (lr_patches, hr_patches))
+        if orders is not None:
+            lr, hr = _reordered(lr, orders), _reordered(hr, orders)
+        if colours is not None:
+            lr, hr = recoloured(lr, hr, colours)
+        return (luma(lr), luma(hr)) if self.colour == "y" else (lr, hr)
 
     def _draw(self, random: np.random.Generator, usable: Numbers, stage: Stage) -> Numbers:
         """Draw a place for each patch: number of the picture, top and left in LR pixels."""
-        count, step = stage.batch, stage.patch_stride
+        step = stage.patch_stride
         # Pictures are drawn in proportion to their area, so that every pixel is as likely.
         areas = self.shapes[usable].prod(axis=1).astype(np.float64)
-        which = usable[np.searchsorted(np.cumsum(areas), random.random(count) * areas.sum())]
-        free = (self.shapes[which] - stage.edge(self.scale)) // step + 1
-        corner = (random.random((count, 2)) * free).astype(np.int64) * step
+        which = usable[np.searchsorted(np.cumsum(areas), random.random(stage.batch) * areas.sum())]
+        free = (self.shapes[which] - stage.edge(self.pairs.scale)) // step + 1
+        corner = (random.random((stage.batch, 2)) * free).astype(np.int64) * step
         return np.column_stack([which, corner])
 
-    def _score(self, places: Numbers, patch: int) -> NDArray[np.float64]:
+    def _score(self, places: Numbers, edge: int) -> NDArray[np.float64]:
         scores = np.empty(len(places))
         for i, (which, y, x) in enumerate(places):
             table = self._detail[which]
             top, left = y // CELL, x // CELL
-            bottom = min((y + patch) // CELL, table.shape[0] - 1)
-            right = min((x + patch) // CELL, table.shape[1] - 1)
+            bottom = min((y + edge) // CELL, table.shape[0] - 1)
+            right = min((x + edge) // CELL, table.shape[1] - 1)
             below = table[bottom, right] - table[bottom, left]
             above = table[top, right] - table[top, left]
             scores[i] = (below - above) / max((bottom - top) * (right - left), 1)
         return scores
+
+
+def _as_it_is(patches: Any) -> Any:  # noqa: ANN401
+    return patches
 
 
 def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
@@ -217,12 +229,7 @@ def recoloured(lr: Tensor, hr: Tensor, colours: NDArray[np.float64]) -> tuple[Te
     """Move RGB patches (N, 3, H, W) to other mean colours, linearly, as LR is made from HR.
 
     Their contrast is made so much smaller that HR stays within 0 to 1; those that are moved to
-    saturated colours become flat.
-
-    Args:
-        lr: LR patches.
-        hr: HR patches.
-        colours: (N, 4) from ``draw_colours``.
+    saturated colours become flat. ``colours`` are the (N, 4) of ``draw_colours``.
     """
     own = upload(colours, hr.device).to(hr.dtype)
     colour, contrast = own[:, :3, None, None], own[:, 3:, None, None]
@@ -234,21 +241,6 @@ def recoloured(lr: Tensor, hr: Tensor, colours: NDArray[np.float64]) -> tuple[Te
     kept = colour.isnan()
     gain, offset = torch.where(kept, 1.0, gain), torch.where(kept, 0.0, colour - gain * mean)
     return lr * gain + offset, hr * gain + offset
-
-
-def cut(pictures: Sequence[Picture], places: Numbers, turns: Numbers, edge: int) -> Picture:
-    """Return square patches (N, edge, edge, 3) of pictures.
-
-    Places are (N, 3): the number of a picture, row and column of the first pixel. Turns are (N,),
-    see ``turned``.
-    """
-    drawn = zip(places.tolist(), turns.tolist(), strict=True)
-    return np.stack(
-        [
-            turned(pictures[which][top : top + edge, left : left + edge], turn)
-            for (which, top, left), turn in drawn
-        ]
-    )
 
 
 def to_tensor(patches: Tensor) -> Tensor:

@@ -1,40 +1,25 @@
-"""The pictures of a training: found, some held out for validation, decoded and paired with LR.
+"""Which pictures are held out of a training, how HR and LR make pairs, and where pairs are kept.
 
-LR is made by MATLAB-compatible bicubic. Pictures for which there is no memory lie in mapped files,
-of which the system takes the memory back when it is needed.
+Pictures for which there is no memory lie in mapped files, of which the system takes the memory back
+when it is needed.
 """
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.data.pictures import (
-    PictureRef,
-    decode,
-    digest,
-    find_pictures,
-    photograph_of,
-    read_pictures,
-    refuse_lr,
-)
-from srcli.errors import DataError, SrxError, did_you_mean
+from srcli.data.pictures import PictureRef, decode, digest, photograph_of
+from srcli.errors import DataError, did_you_mean
 from srcli.imaging.photograph import empty_array
 from srcli.imaging.resize import downscale, mod_crop
-from srcli.ports.progress import show_traceback
-from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from srcli.ports.progress import Progress
 
     Picture = NDArray[np.uint8]
 
@@ -54,10 +39,6 @@ MOST = 16
 """Largest number of photographs that are held out by rule."""
 MOST_CROPS = 10
 """Largest number of crops of one photograph that are validated on, the first by name."""
-SMALLEST = 8
-"""LR pixels that the shorter side of a picture must have to be of any use."""
-WARNINGS = 5
-"""Number of broken pictures that are named; the others are only counted."""
 FILE_BYTES = 2**28
 """Bytes of a mapped file, which holds many pictures: a process may map a few ten thousand files."""
 
@@ -71,6 +52,15 @@ class Pairs:
     lr: list[NDArray[np.uint8]]
     digest: str
     """Digest of the HR pixels of all pictures, in order."""
+
+
+def with_lr(scale: int, ref: PictureRef, picture: Picture) -> tuple[Picture, Picture]:
+    """Return HR and LR, which is made by MATLAB-compatible bicubic where there is no file of it."""
+    if ref.lr is None:
+        return (hr := mod_crop(picture, scale)), downscale(hr, scale)
+    lr = decode(PictureRef(path=ref.lr))
+    require_size(ref.lr, lr, ref.path, picture, scale)
+    return picture[: lr.shape[0] * scale, : lr.shape[1] * scale], lr
 
 
 def make_pairs(images: Iterable[Picture], scale: int) -> Pairs:
@@ -96,18 +86,13 @@ class PictureStore:
     """Keep pictures in main memory up to a limit, the others in mapped files.
 
     The files have no names, or lose them with the process: none is left behind, however it ends.
-
-    Args:
-        limit: Bytes of pictures in main memory; None for all of them.
-        folder: Folder of the files; made if need be.
+    ``limit`` are the bytes of pictures in main memory, None for all of them.
     """
 
     def __init__(self, limit: int | None = None, folder: Path | None = None) -> None:
-        self.in_memory = 0
-        self.in_files = 0
-        """Bytes of pictures, as ``in_memory``."""
-        self._limit = limit
-        self._folder = folder
+        self.in_memory = self.in_files = 0
+        """Bytes of pictures."""
+        self._limit, self._folder = limit, folder
         self._free = np.empty(0, np.uint8)  # what is left of the last file
 
     def keep(self, picture: Picture) -> Picture:
@@ -125,8 +110,7 @@ class PictureStore:
                     f"{self._folder}: no room for decoded pictures ({error.strerror or error}), "
                     "which take over half of the memory; set SRX_CACHE to a folder with room"
                 ) from error
-        there, self._free = self._free[:size], self._free[size:]
-        kept = there.reshape(picture.shape)
+        kept, self._free = self._free[:size].reshape(picture.shape), self._free[size:]
         kept[...] = picture
         kept.flags.writeable = False
         self.in_files += size
@@ -158,37 +142,6 @@ class Split:
     """True if ``held_out`` was chosen by rule, and others would do as well."""
 
 
-@dataclass(kw_only=True)
-class TrainingSet:
-    """Pairs to train on and pairs to validate on."""
-
-    train: Pairs
-    held_out: Pairs | None
-    split: Split
-    skipped: int = 0
-    """Pictures that were broken or too small."""
-
-    @property
-    def paired(self) -> bool:
-        """True if LR pictures were read from files."""
-        return any(ref.lr is not None for ref in self.split.train)
-
-    @property
-    def digest(self) -> str:
-        """Digest of the HR pixels of both parts, and of the LR pixels that were read."""
-        parts = (self.train.digest, self.held_out.digest if self.held_out else "")
-        return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
-
-
-def find_split(
-    selection: DataSelection, progress: Progress, refs: Sequence[PictureRef] | None = None
-) -> Split:
-    """Split pictures without reading any: those given, perhaps with LR, or all of the data."""
-    split = choose_split(refs or find_pictures(selection.data), selection)
-    refuse_lr(selection.data, [*split.train, *split.held_out])
-    return split
-
-
 def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     """Hold out the named photographs; if none is named and none of the built-in list there, a few.
 
@@ -213,7 +166,7 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
             reason += f" ({found} of {len(HELD_OUT)} in the list are in the data)"
         return Split(train=train, held_out=held, reason=reason)
     if selection.hold_out is None:
-        return _split_by_rule(train)
+        return split_by_rule(train)
     return Split(train=train, held_out=[], reason="no validation (--hold-out none)")
 
 
@@ -237,7 +190,8 @@ def split_held_out(
     return train, [ref for own in crops for ref in own]
 
 
-def _split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
+def split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
+    """Hold out a few photographs, if there are ``fewest``; see ``choose_split``."""
     names = sorted({photograph_of(ref.name) for ref in refs})
     if len(names) < fewest:
         names = sorted({ref.name for ref in refs})
@@ -249,76 +203,3 @@ def _split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
     shown = ", ".join(names[:count] if count <= 3 else [*names[:3], "..."])
     reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
     return Split(train=train, held_out=held, reason=reason, by_rule=True)
-
-
-def _pair(scale: int, ref: PictureRef, picture: Picture) -> tuple[Picture, Picture]:
-    """Return HR and LR, which is made where there is no file of it."""
-    if ref.lr is None:
-        return (hr := mod_crop(picture, scale)), downscale(hr, scale)
-    lr = decode(PictureRef(path=ref.lr))
-    require_size(ref.lr, lr, ref.path, picture, scale)
-    return picture[: lr.shape[0] * scale, : lr.shape[1] * scale], lr
-
-
-def load_training_set(
-    selection: DataSelection,
-    scale: int,
-    progress: Progress,
-    *,
-    folder: Path | None = None,
-    memory: int | None = None,
-    workers: int = 2,
-    refs: Sequence[PictureRef] | None = None,
-) -> TrainingSet:
-    """Find, split, decode and pair all pictures.
-
-    Broken and tiny pictures are left out with a warning. If none of the pictures held out by rule
-    can be used, the next ones are held out. ``memory`` are the bytes of decoded pictures that stay
-    in memory, None for all of them; the others lie in files of the folder. ``refs`` are those of
-    ``find_split``.
-    """
-    split = find_split(selection, progress, refs)
-    store = PictureStore(memory, folder)
-    problems: list[SrxError] = []
-
-    def read(refs: Sequence[PictureRef]) -> Pairs:
-        hr: list[Picture] = []
-        lr: list[Picture] = []
-        found = read_pictures(
-            refs, partial(_pair, scale), workers=workers, smallest=SMALLEST * scale
-        )
-        with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
-            for each in found:
-                task.advance()
-                if not isinstance(each, SrxError):
-                    for kept, picture in zip((hr, lr), each, strict=True):
-                        kept.append(store.keep(picture))
-                    continue
-                problems.append(each)
-                if len(problems) <= WARNINGS:
-                    progress.warn(f"left out: {each}")
-                    show_traceback(each, progress)
-        read_lr = lr if any(ref.lr for ref in refs) else []
-        return Pairs(scale=scale, hr=hr, lr=lr, digest=digest([*hr, *read_lr]))
-
-    held_out = read(split.held_out)
-    while not held_out.hr and split.by_rule:
-        split = _split_by_rule(split.train, fewest=2)
-        held_out = read(split.held_out)
-    train = read(split.train)
-    if not train.hr:
-        raise DataError(
-            f"none of the {len(split.train)} training pictures can be used; "
-            f"the first problem: {problems[0]}"
-        )
-    if len(problems) > WARNINGS:
-        progress.warn(f"{len(problems)} pictures were left out in all")
-    if store.in_files:
-        all_bytes = format_bytes(store.in_files + store.in_memory)
-        progress.message(
-            f"{format_bytes(store.in_files)} of {all_bytes} of pictures lie in files in "
-            f"{folder} until the end, to leave memory free"
-        )
-    return TrainingSet(
-        train=train, held_out=held_out if held_out.hr else None, split=split, skipped=len(problems)
-    )

@@ -178,11 +178,11 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
     stage = Stage(batch=6, patch=5, prefer_detail=True, shuffle_channels=True, recolour=0.5)
-    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), seed=1)
-    whole = sampler.batch(3, stage)
+    pairs = pictures(2, (20, 23), (9, 12))
+    whole = PatchSampler(pairs, seed=1).batch(3, stage)
     shares = []
     for number in range(processes):
-        sampler.share = (number, processes)
+        sampler = PatchSampler(pairs, seed=1, share=(number, processes))
         shares.append(sampler.batch(3, stage))
         assert len(shares[-1][0]) == 6 // processes
     for expected, *parts in zip(whole, *shares, strict=True):

@@ -1,4 +1,4 @@
-"""Everything a training reads: what is validated on, what was left out, what lies in files."""
+"""What is validated on, how pairs are made, what lies in files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from srcli.data import training_set as module
 from srcli.data.pictures import PictureRef, photograph_of
@@ -17,73 +16,10 @@ from srcli.data.training_set import (
     DataSelection,
     PictureStore,
     choose_split,
-    find_split,
-    load_training_set,
     make_pairs,
 )
 from srcli.errors import DataError
 from srcli.imaging.resize import downscale
-from srcli.ports.progress import Progress
-from tests.fixtures.progress import Notes
-
-
-@pytest.fixture
-def folder(tmp_path, astronaut):
-    for i, name in enumerate(["a-1_00", "a-1_01", "b-2_00", "c-3_00", "d-4_00", "e-5_00"]):
-        Image.fromarray(astronaut[8 * i : 8 * i + 40, :48]).save(tmp_path / f"{name}.png")
-    return tmp_path
-
-
-def test_the_digest_follows_both_parts_and_not_the_place(folder, tmp_path):
-    def named(**options):
-        return load_training_set(DataSelection(data=(folder,), **options), 2, Progress()).digest
-
-    first = named()
-    assert named() == first
-    assert len({first, named(hold_out=()), named(hold_out=("c-3",))}) == 3
-
-
-def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
-    (tmp_path / "x.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"the first problem: .*x\.png"):
-        load_training_set(DataSelection(data=(tmp_path,)), 2, Progress())
-
-
-def test_pictures_can_be_found_and_divided_without_being_read(folder):
-    for file in folder.iterdir():
-        file.write_bytes(b"not a picture")
-    what = DataSelection(data=(folder,), hold_out=("a-1",))
-    progress = Notes()
-    split = find_split(what, progress)
-    assert [ref.name for ref in split.held_out] == ["a-1_00", "a-1_01"]
-    assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00", "e-5_00"]
-    with pytest.raises(DataError, match="--hold-out nobody: not in the data"):
-        find_split(DataSelection(data=(folder,), hold_out=("nobody", "a-1")), Progress())
-
-
-def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
-    names = ("a-1_00", "a-1_01", "b-2_00")
-    for name in names:
-        (folder / f"{name}.png").write_bytes(b"broken")
-    progress = Notes()
-    data = load_training_set(DataSelection(data=(folder,)), 2, progress)
-    assert data.held_out is not None
-    assert (len(data.train.hr), len(data.held_out.hr), data.skipped) == (2, 1, 3)
-    assert "c-3" in data.split.reason
-    assert [name in text for name, text in zip(names, progress.warnings, strict=True)] == 3 * [True]
-    again = load_training_set(DataSelection(data=(folder,)), 2, Progress())
-    assert again.digest == data.digest
-    named = load_training_set(DataSelection(data=(folder,), hold_out=("a-1",)), 2, Progress())
-    assert (named.held_out, len(named.train.hr)) == (None, 3)
-
-
-def test_every_picture_that_is_read_is_told_of_also_a_broken_one(folder):
-    (folder / "b-2_01.png").write_bytes(b"broken")
-    progress = Notes()
-    load_training_set(DataSelection(data=(folder,)), 2, progress)
-    totals = [("reading", 2), ("reading", 5)]
-    assert [(label, total) for label, total, _ in progress.tasks] == totals
-    assert [(label, done) for label, done, _ in progress.closed] == totals
 
 
 def refs(*names):

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.data.training_set import DataSelection, load_training_set
+from srcli.data.training_set import DataSelection
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.pipelines.ablate import run as ablate_run
+from srcli.pipelines.train.data import load_data
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
+from srcli.recipes.degradation import BICUBIC
 from tests.fixtures.ablations import ABLATION_FILE
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
@@ -259,9 +261,8 @@ def test_training_leaves_their_pictures_out(tmp_path, break_at, notes):
     for name, level in LEVELS.items():
         Image.new("RGB", (48, 40), (level, 30, 30)).save(folder / f"{name}.png")
     break_at("srcli.data.pictures.Archives.read")
-    data = load_training_set(DataSelection(data=(folder,), hold_out=()), 2, notes)
+    data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, notes)
     assert [picture[0, 0, 0] for picture in data.train.hr] == [LEVELS[name] for name in GOOD]
-    assert data.skipped == len(BAD)
     assert notes.warnings[-1] == f"{len(BAD)} pictures were left out in all"
     first = notes.warnings[0]
     assert first.startswith(f"left out: {folder / 'bad0.png'}: IndexError: ")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from srcli import __version__
-from srcli.data.training_set import DataSelection, find_split
+from srcli.data.training_set import DataSelection, choose_split
 from srcli.errors import (
     CheckpointError,
     DataError,
@@ -225,7 +225,7 @@ def _plan(
     conditions = {**shared, "pictures": 0, "held_out": 0, "data_digest": ""}
     sets, missing = dict[str, tuple[str, str]](), list[str]()
     if options.train:
-        split = find_split(options, progress, find_pairs(options, ablation.scale))
+        split = choose_split(find_pairs(options, ablation.scale), options)
         parts = split.train, split.held_out
         lines = [f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p]
         lines += [f"{ref.lr} {ref.lr.stat().st_size}" for p in parts for ref in p if ref.lr]

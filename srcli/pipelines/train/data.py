@@ -8,53 +8,65 @@ from __future__ import annotations
 import hashlib
 import sys
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.pictures import PictureRef, find_pictures
-from srcli.data.training_set import Pairs, load_training_set
-from srcli.errors import DataError, UsageError, one_file
+from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
+from srcli.data.training_set import Pairs, PictureStore, choose_split, split_by_rule, with_lr
+from srcli.errors import DataError, SrxError, UsageError, one_file
 from srcli.evaluation.sets import CHAINS, find_set, read_pair, resolve_set_name
 from srcli.imaging.resize import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
-from srcli.ports.progress import Progress
-from srcli.threads import interrupts_blocked
+from srcli.ports.progress import Progress, show_traceback
+from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
 
-    from srcli.data.patches import Patches
-    from srcli.data.training_set import DataSelection, TrainingSet
+    from srcli.data.training_set import DataSelection
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
-    from srcli.recipes.training import Stage, TrainRecipe
+    from srcli.recipes.training import TrainRecipe
     from srcli.training.steps import Numerics
 
 
 HELD_OUT = "held-out"
 """Name of the pictures that were kept back from the training data."""
+SMALLEST = 8
+"""LR pixels that the shorter side of a picture must have to be of any use."""
+WARNINGS = 5
+"""Number of broken pictures that are named; the others are only counted."""
+
+
+class TrainingSet(NamedTuple):
+    """Pairs to train on and pairs to validate on."""
+
+    train: Pairs
+    held_out: Pairs | None
+    digest: str
+    """Digest of the HR pixels of both parts, and of the LR pixels that were read."""
 
 
 def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
     """Find the pictures of a training; in folders of HR/LR pairs, HR pictures with their LR.
 
     Such folders are those of ``srx eval --data``, see ``find_set``: DIV2K's, RealSR's and others.
-    The LR pictures may lie in a folder of their own, ``selection.lr``.
+    The LR pictures may lie in a folder of their own, ``selection.lr``. None is read.
 
     Raises:
-        DataError: If HR pictures have no partner; the first is named.
+        DataError: If HR pictures have no partner, the first of which is named; or if LR pictures
+            lie among them.
     """
     refs: list[PictureRef] = []
     lr = selection.lr
@@ -73,6 +85,7 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
             more = f"; {len(found.missing) - 1} more have none" if len(found.missing) > 1 else ""
             raise DataError(f"--data {next(iter(found.missing.values()))}{more}")
         refs += [PictureRef(path=each.hr, lr=each.lr) for each in found.items if each.hr]
+    refuse_lr(selection.data, refs)
     return refs
 
 
@@ -85,84 +98,74 @@ def load_data(
     folder: Path | None = None,
     processes: int = 1,
 ) -> TrainingSet:
-    """Load all pictures, degrade the LR ones of validation, and report what was found.
+    """Find, split, decode and pair all pictures, degrade the LR of validation, and report on them.
 
-    Half of the free memory, divided by the ``processes`` of this machine that load the pictures
-    each for itself, is for pictures; more of them lie in files of the folder.
+    Broken and tiny pictures are left out with a warning. If none of the pictures held out by rule
+    can be used, the next ones are held out. Half of the free memory, divided by the ``processes``
+    of this machine that load the pictures each for itself, is for pictures; more of them lie in
+    files of the folder.
     """
-    free = free_memory()
-    data = load_training_set(
-        selection,
-        scale,
-        progress,
-        folder=folder,
-        memory=None if free is None else free // 2 // processes,
-        workers=max(1, processors() // processes),
-        refs=find_pairs(selection, scale),
-    )
-    if data.paired and not degradation.is_clean:
+    split = choose_split(find_pairs(selection, scale), selection)
+    paired = any(ref.lr for ref in split.train)
+    if paired and not degradation.is_clean:
         raise UsageError(
             f"--degradation {degradation.name}: the pictures come with LR of their own; leave it "
             "out, or give the HR pictures alone"
         )
-    held = len(data.held_out.hr) if data.held_out else 0
-    progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on")
-    progress.message(data.split.reason)
-    if data.paired:
+    free = free_memory()
+    store = PictureStore(None if free is None else free // 2 // processes, folder)
+    workers = max(1, processors() // processes)
+    problems: list[SrxError] = []
+
+    def read(refs: Sequence[PictureRef]) -> Pairs:
+        pairs = Pairs(scale=scale, hr=[], lr=[], digest="")
+        make = partial(with_lr, scale)
+        found = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
+        with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
+            for each in found:
+                task.advance()
+                if not isinstance(each, SrxError):
+                    pairs.hr.append(store.keep(each[0]))
+                    pairs.lr.append(store.keep(each[1]))
+                    continue
+                problems.append(each)
+                if len(problems) <= WARNINGS:
+                    progress.warn(f"left out: {each}")
+                    show_traceback(each, progress)
+        read_lr = pairs.lr if any(ref.lr for ref in refs) else []
+        return replace(pairs, digest=digest([*pairs.hr, *read_lr]))
+
+    held_out = read(split.held_out)
+    while not held_out.hr and split.by_rule:
+        split = split_by_rule(split.train, fewest=2)
+        held_out = read(split.held_out)
+    train = read(split.train)
+    if not train.hr:
+        raise DataError(
+            f"none of the {len(split.train)} training pictures can be used; "
+            f"the first problem: {problems[0]}"
+        )
+    if len(problems) > WARNINGS:
+        progress.warn(f"{len(problems)} pictures were left out in all")
+    if store.in_files:
+        all_bytes = format_bytes(store.in_files + store.in_memory)
+        progress.message(
+            f"{format_bytes(store.in_files)} of {all_bytes} of pictures lie in files in "
+            f"{folder} until the end, to leave memory free"
+        )
+    progress.message(f"{len(train.hr)} pictures to train on, {len(held_out.hr)} to validate on")
+    progress.message(split.reason)
+    if paired:
         progress.message("LR pictures are read from files")
     if not degradation.is_clean:
         progress.message(
             f"LR by degradation {degradation.name}: for training drawn anew for every patch, for "
             f"validation once (seed {VALIDATION_SEED})"
         )
-        if data.held_out:
-            data.held_out = degrade_pairs(data.held_out, degradation)
-    return data
-
-
-class PrefetchSampler:
-    """A sampler whose batches other processes make while a GPU computes this iteration.
-
-    A batch depends on its step and stage only, so that the batches are those of ``sampler``.
-    After a skipped step or in another stage, the first batch is made when it is needed. Without
-    workers, each batch is made in its own iteration.
-    """
-
-    def __init__(self, sampler: PatchSampler, device: torch.device, *, workers: int) -> None:
-        self.sampler = sampler
-        self._device = device
-        self._workers = workers
-        self._patches: Iterator[Patches] = iter(())
-        self._next: tuple[int, Stage] | None = None
-
-    def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
-        """Return the result of ``PatchSampler.batch``, on the device."""
-        if self._next != (step, stage):
-            loader = DataLoader(
-                _Steps(self.sampler, stage),
-                batch_size=None,
-                sampler=count(step),
-                num_workers=self._workers,
-                collate_fn=_as_it_is,  # through pipes: containers have little /dev/shm
-                multiprocessing_context="fork" if self._workers else None,
-                generator=torch.Generator(),  # leaves PyTorch's own alone
-            )
-            with interrupts_blocked():
-                self._patches = iter(loader)
-        self._next = (step + 1, stage)
-        return self.sampler.varied(next(self._patches), self._device)
-
-
-class _Steps(Dataset[Any]):
-    def __init__(self, sampler: PatchSampler, stage: Stage) -> None:
-        self._sampler, self._stage = sampler, stage
-
-    def __getitem__(self, step: int) -> Patches:
-        return self._sampler.cut(step, self._stage)
-
-
-def _as_it_is(patches: Any) -> Any:  # noqa: ANN401
-    return patches
+        held_out = degrade_pairs(held_out, degradation)
+    parts = f"{train.digest}/{held_out.digest if held_out.hr else ''}"
+    whole = hashlib.sha256(parts.encode()).hexdigest()[:32]
+    return TrainingSet(train, held_out if held_out.hr else None, whole)
 
 
 def make_sampler(
@@ -174,26 +177,31 @@ def make_sampler(
     colour: str,
     progress: Progress,
     team: Team = ALONE,
-) -> PrefetchSampler:
+) -> PatchSampler:
     """Return the source of batches, which the processor makes.
 
     For a GPU it makes them ahead of time, where processes can be forked safely. A training on the
     processor makes each batch in its own iteration (a few percent of it).
     """
-    degradation = None if recipe.degradation.is_clean else recipe.degradation
-    sampler = PatchSampler(pairs, seed=seed, colour=colour, degradation=degradation)
-    sampler.share = (team.rank, team.size)
+    ahead = device.type != "cpu" and sys.platform == "linux"
+    sampler = PatchSampler(
+        pairs,
+        seed=seed,
+        colour=colour,
+        degradation=None if recipe.degradation.is_clean else recipe.degradation,
+        share=(team.rank, team.size),
+        device=device,
+        # One processor is the training's own.
+        workers=max(processors() // team.local_size - 1, 1) if ahead else 0,
+    )
     total = len(sampler.shapes)
-    for patch in sorted({stage.edge(sampler.scale) for stage in recipe.stages}):
+    for patch in sorted({stage.edge(pairs.scale) for stage in recipe.stages}):
         if (usable := len(sampler.usable(patch))) < total:
             progress.warn(
                 f"{total - usable} of {total} pictures are smaller than a patch of "
                 f"{patch}x{patch} LR pixels and not used"
             )
-    ahead = device.type != "cpu" and sys.platform == "linux"
-    # One processor is the training's own.
-    workers = max(processors() // team.local_size - 1, 1) if ahead else 0
-    return PrefetchSampler(sampler, device, workers=workers)
+    return sampler
 
 
 def validation_sets(
@@ -207,13 +215,39 @@ def validation_sets(
     sets = {} if held_out is None else {HELD_OUT: held_out}
     places: dict[object, str] = {}
     for given in names:
-        name, pairs = _named_set(given, scale, progress)
+        try:
+            found = find_set(given, scale)
+        except DataError as error:
+            raise DataError(f"--validate {error}") from error
         place = resolve_set_name(given)
         if place in places:
             raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
         places[place] = given
-        sets[given if name in sets else name] = pairs  # two folders HR in different places
+        left_out = (f"{given}: left out: {reason}" for reason in found.missing.values())
+        for note in (*found.notes, *left_out):
+            progress.warn(f"--validate {note}")
+        read = []
+        for item in found.items:
+            with one_file(item.where):
+                kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
+                read.append(read_pair(item, scale=scale, kernel=kernel, chain=chain))
+        if not read:
+            raise DataError(f"--validate {given}: no picture has a partner in LR")
+        progress.message(f"{len(read)} pictures of {found.name} to validate on")
+        # Two folders HR in different places keep apart.
+        sets[given if found.name in sets else found.name] = Pairs(
+            scale=scale,
+            hr=[pair.hr for pair in read],
+            lr=[pair.lr for pair in read],
+            digest=hashlib.sha256("/".join(pair.digest for pair in read).encode()).hexdigest(),
+        )
     return sets
+
+
+def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
+    """Name the set that decides which weights are the best; None if it is part of the data."""
+    name = next(iter(sets), HELD_OUT)
+    return None if name == HELD_OUT else f"{name} ({sets[name].digest[:8]})"
 
 
 def validator(
@@ -257,34 +291,3 @@ def _measure(
             values.append(psnr(a, b))
             task.advance()
     return values
-
-
-def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
-    """Name the set that decides which weights are the best; None if it is part of the data."""
-    name = next(iter(sets), HELD_OUT)
-    return None if name == HELD_OUT else f"{name} ({sets[name].digest[:8]})"
-
-
-def _named_set(given: str, scale: int, progress: Progress) -> tuple[str, Pairs]:
-    try:
-        found = find_set(given, scale)
-    except DataError as error:
-        raise DataError(f"--validate {error}") from error
-    for note in found.notes:
-        progress.warn(f"--validate {note}")
-    for reason in found.missing.values():
-        progress.warn(f"--validate {given}: left out: {reason}")
-    read = []
-    for item in found.items:
-        with one_file(item.where):
-            read.append(
-                read_pair(item, scale=scale, kernel=KERNELS["bicubic"], chain=CHAINS["rgb8"])
-            )
-    if not read:
-        raise DataError(f"--validate {given}: no picture has a partner in LR")
-    digest = hashlib.sha256("/".join(pair.digest for pair in read).encode()).hexdigest()
-    pairs = Pairs(
-        scale=scale, hr=[pair.hr for pair in read], lr=[pair.lr for pair in read], digest=digest
-    )
-    progress.message(f"{len(read)} pictures of {found.name} to validate on")
-    return found.name, pairs

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.data.training_set import DataSelection, find_split
+from srcli.data.training_set import DataSelection, choose_split
 from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision
@@ -48,8 +48,9 @@ from srcli.training.steps import StepContext
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from srcli.data.training_set import Pairs, TrainingSet
+    from srcli.data.training_set import Pairs
     from srcli.layers.network import Network
+    from srcli.pipelines.train.data import TrainingSet
     from srcli.training.steps import Numerics
 
 _STORED_BYTES = 24
@@ -172,7 +173,7 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     network = build_training(recipe, options.scale, numerics, seed=options.seed)
     if initial := initial_weights(recipe, options.scale, options.init):
         load_initial_weights(network, initial, progress)
-    split = find_split(options, progress, find_pairs(options, options.scale))
+    split = choose_split(find_pairs(options, options.scale), options)
     files = {ref.path for ref in (*split.train, *split.held_out)}
     size = format_bytes(sum(file.stat().st_size for file in files))
     parameters = count_parameters(network)

@@ -14,16 +14,15 @@ from PIL import Image
 
 from srcli.data.degrading import degrade_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataSelection, make_pairs
+from srcli.data.training_set import DataSelection, choose_split, make_pairs
 from srcli.errors import DataError, UsageError
-from srcli.pipelines.train.data import PrefetchSampler, load_data, make_sampler
+from srcli.pipelines.train.data import find_pairs, load_data, make_sampler
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
 from tests.fixtures.progress import Notes
 
 AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
 
-CPU = torch.device("cpu")
 RECIPE = TrainRecipe(model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2)))
 
 
@@ -54,7 +53,7 @@ def test_batches_are_read_ahead_for_another_device(options, device):
     made = make_sampler(
         data.train, recipe, device=torch.device(device), seed=0, colour="rgb", progress=notes
     )
-    assert made.sampler.degradation == PHOTO
+    assert made.degradation == PHOTO
     lr, hr = made.batch(0, Stage(batch=2, patch=16))
     assert bool(multiprocessing.active_children()) is (device != "cpu")
     assert (lr.device.type, hr.device.type) == (device, device)
@@ -63,17 +62,18 @@ def test_batches_are_read_ahead_for_another_device(options, device):
 
 
 @pytest.fixture
-def sampler(astronaut):
+def samplers(astronaut):
+    """The same batches, made in the call and made ahead by two processes."""
     pairs = make_pairs([astronaut], 2)
-    return PatchSampler(pairs, seed=1, degradation=AERIAL)
+    return [PatchSampler(pairs, seed=1, degradation=AERIAL, workers=each) for each in (0, 2)]
 
 
 def same(left, right):
     return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def test_batches_are_the_same_in_and_out_of_order(sampler):
-    ahead = PrefetchSampler(sampler, CPU, workers=2)
+def test_batches_are_the_same_in_and_out_of_order(samplers):
+    sampler, ahead = samplers
     for step, batch, patch in [(0, 4, 16), (1, 4, 16), (2, 4, 16), (9, 4, 16), (3, 4, 16)]:
         made = ahead.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True))
         assert same(made, sampler.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True)))
@@ -85,8 +85,8 @@ def test_batches_are_the_same_in_and_out_of_order(sampler):
     assert same(shuffled, sampler.batch(5, Stage(batch=2, patch=24, shuffle_channels=True)))
 
 
-def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(sampler):
-    ahead = PrefetchSampler(sampler, CPU, workers=2)
+def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(samplers):
+    sampler, ahead = samplers
     stage = Stage(batch=2, patch=16)
     ahead.batch(0, stage)
     workers = multiprocessing.active_children()
@@ -99,11 +99,11 @@ def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(sample
     assert all(each.is_alive() for each in workers)
 
 
-def test_pytorchs_random_numbers_stay_the_same(sampler):
+def test_pytorchs_random_numbers_stay_the_same(samplers):
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    PrefetchSampler(sampler, CPU, workers=1).batch(0, Stage(batch=2, patch=16))
+    samplers[1].batch(0, Stage(batch=2, patch=16))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -151,3 +151,59 @@ def test_pairs_that_do_not_fit_are_named(pairs):
     (small / "0802x2.png").unlink()
     with pytest.raises(DataError, match=r"--data 0802: no LR picture in .*X2"):
         load_data(DataSelection(data=(pairs,)), 2, BICUBIC, Notes())
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut):
+    for i, name in enumerate(["a-1_00", "a-1_01", "b-2_00", "c-3_00", "d-4_00", "e-5_00"]):
+        Image.fromarray(astronaut[8 * i : 8 * i + 40, :48]).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def load(folder, notes=None, **selection):
+    return load_data(DataSelection(data=(folder,), **selection), 2, BICUBIC, notes or Notes())
+
+
+def test_the_digest_follows_both_parts_and_not_the_place(folder):
+    first = load(folder).digest
+    assert load(folder).digest == first
+    assert len({first, *(load(folder, hold_out=names).digest for names in ((), ("c-3",)))}) == 3
+
+
+def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"the first problem: .*x\.png"):
+        load(tmp_path)
+
+
+def test_pictures_can_be_found_and_divided_without_being_read(folder):
+    for file in folder.iterdir():
+        file.write_bytes(b"not a picture")
+    selection = DataSelection(data=(folder,), hold_out=("a-1",))
+    split = choose_split(find_pairs(selection, 2), selection)
+    assert [ref.name for ref in split.held_out] == ["a-1_00", "a-1_01"]
+    assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00", "e-5_00"]
+
+
+def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
+    names = ("a-1_00", "a-1_01", "b-2_00")
+    for name in names:
+        (folder / f"{name}.png").write_bytes(b"broken")
+    notes = Notes()
+    data = load(folder, notes)
+    assert data.held_out is not None
+    assert (len(data.train.hr), len(data.held_out.hr)) == (2, 1)
+    assert any("by rule" in text and "c-3" in text for text in notes.messages)
+    assert [name in text for name, text in zip(names, notes.warnings, strict=True)] == 3 * [True]
+    assert load(folder).digest == data.digest
+    named = load(folder, hold_out=("a-1",))
+    assert (named.held_out, len(named.train.hr)) == (None, 3)
+
+
+def test_every_picture_that_is_read_is_told_of_also_a_broken_one(folder):
+    (folder / "b-2_01.png").write_bytes(b"broken")
+    notes = Notes()
+    load(folder, notes)
+    totals = [("reading", 2), ("reading", 5)]
+    assert [(label, total) for label, total, _ in notes.tasks] == totals
+    assert [(label, done) for label, done, _ in notes.closed] == totals
