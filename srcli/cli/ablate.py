@@ -146,8 +146,12 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     Without any, all results in --out are shown.
     """
-    from srcli.pipelines.ablate.report import definition, published_table
-    from srcli.pipelines.ablate.results import read_result, stored_names
+    from srcli.pipelines.ablate.results import (
+        definition,
+        published_table,
+        read_result,
+        stored_names,
+    )
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
     targets, stored = result_targets(given), stored_names(given["out"])
@@ -218,8 +222,7 @@ def _report(
 
     JSON has ``others``, too: ablations that were not run.
     """
-    from srcli.pipelines.ablate.report import report
-    from srcli.pipelines.ablate.results import judge
+    from srcli.pipelines.ablate.results import judge, report
 
     judged = judge(results)
     blocks = [*report(judged)]

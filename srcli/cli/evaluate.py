@@ -21,7 +21,7 @@ from srcli.report.table import markdown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from srcli.pipelines.evaluate.crops import Comparison
+    from srcli.pipelines.evaluate.report import Comparison
     from srcli.pipelines.evaluate.run import EvalOptions, ScoredPicture
 
 EXAMPLES = """
@@ -97,16 +97,15 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.imaging.writing import write_photograph
     from srcli.models.weights import default_scale
     from srcli.pipelines.evaluate import report
-    from srcli.pipelines.evaluate.crops import cut_crops, draw_figure, save_pictures
     from srcli.pipelines.evaluate.run import evaluate
 
     targets = result_targets(given)
     crops: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
     if given["save_images"]:
-        on_picture.append(partial(save_pictures, given["save_images"]))
+        on_picture.append(partial(report.save_pictures, given["save_images"]))
     if given["figure"] or given["html"]:
-        on_picture.append(lambda picture: crops.append(cut_crops(picture)))
+        on_picture.append(lambda picture: crops.append(report.cut_crops(picture)))
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
             _models(given),
@@ -121,7 +120,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         if given["published"] and not result.published:
             console.message("--published: no paper's figures for these sets and scales are known")
     if given["figure"] and crops:
-        figure = Photograph(pixels=draw_figure(crops))
+        figure = Photograph(pixels=report.draw_figure(crops))
         write_photograph(given["figure"], figure, fmt="png")
     if not given["quiet"]:
         blocks = report.evaluation_report(result, full=given["verbose"])

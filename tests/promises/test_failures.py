@@ -241,7 +241,7 @@ def test_evaluating_measures_all_others(srx, tmp_path, break_at, request, seam):
     if seam == "infer":
         request.getfixturevalue("broken_engine")
     else:
-        names = {"read": "run.read_pair", "write": "crops.write_photograph"}
+        names = {"read": "run.read_pair", "write": "report.write_photograph"}
         break_at(EVALUATE + names.get(seam, "run.measure"))
     words = ["eval", "-m", "bicubic", "-s", 2, "--data", tmp_path / "in", "--metrics", "psnr"]
     words += ["--no-cost", "--json", "-", "--save-images", tmp_path / "out"]

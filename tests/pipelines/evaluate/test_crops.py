@@ -8,7 +8,7 @@ from PIL import Image
 
 from srcli.evaluation.sets import Pair
 from srcli.imaging.resize import mod_crop, resize
-from srcli.pipelines.evaluate.crops import CROP, ZOOM, cut_crops, draw_figure, find_window
+from srcli.pipelines.evaluate.report import CROP, ZOOM, cut_crops, draw_figure, find_window
 from srcli.pipelines.evaluate.run import ScoredPicture
 from tests.fixtures.pictures import shifted
 
