@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -23,14 +23,11 @@ from srcli.imaging.rasters.opening import (
 )
 from srcli.ports.image import Window
 
-if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from affine import Affine  # noqa: TC004 - see above
-    from rasterio.control import GroundControlPoint  # noqa: TC004 - see above
-    from rasterio.crs import CRS  # noqa: TC004 - see above
+    from affine import Affine
     from rasterio.io import DatasetReader
-    from rasterio.rpc import RPC  # noqa: TC004 - see above
 
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
@@ -54,46 +51,9 @@ _OUTDATED = (  # once the pixels change
     "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
 )  # fmt: skip
 _EXACT = 2**53
-_BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>')
-_WORDS = re.compile(r"<(Description|UnitType|Offset|Scale)>.*?</\1>", re.DOTALL)
-_LEGEND = re.compile(r"<(ColorTable|CategoryNames|GDALRasterAttributeTable)\b.*?</\1>", re.DOTALL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Georeference:
-    """Where a raster lies on the map, as far as its file says so."""
-
-    crs: CRS | None = None
-    transform: Affine | None = None
-    """From (column, row) of a pixel's corner to coordinates; it may be the identity."""
-    gcps: tuple[GroundControlPoint, ...] = ()
-    gcps_crs: CRS | None = None
-    rpcs: RPC | None = None
-    """Rational polynomial coefficients: a sensor model."""
-
-    @property
-    def is_known(self) -> bool:
-        """True if the file says in some way where it lies."""
-        return self.transform is not None or bool(self.crs or self.gcps or self.rpcs)
-
-    def enlarged(self, window: Window, scale: int) -> Georeference:
-        """Return that of an enlarged window; it has control points only without a transform."""
-        transform, rpcs = self.transform, copy.copy(self.rpcs)
-        gcps = tuple(map(copy.copy, self.gcps)) if transform is None else ()
-        if transform is not None:  # the upper left corner stays
-            x, y = coordinates(transform, window.left, window.top)
-            a, b, _, d, e, _ = transform[:6]
-            transform = type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
-        for point in gcps:  # like GDAL's, they count from the corner of the first pixel
-            point.row = (point.row - window.top) * scale
-            point.col = (point.col - window.left) * scale
-        if rpcs is not None:  # these count from the centre of the first pixel
-            rpcs.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
-            rpcs.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
-            rpcs.line_scale *= scale
-            rpcs.samp_scale *= scale
-        gcps_crs = self.gcps_crs if gcps else None
-        return replace(self, transform=transform, gcps=gcps, gcps_crs=gcps_crs, rpcs=rpcs)
+_WORDS = frozenset({"Description", "UnitType", "Offset", "Scale"})  # which are never applied
+LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
+"""What GDAL's VRT format calls the meaning of values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +66,13 @@ class BandInfo:
     """The value of pixels without data; None without one that the dtype can hold."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir, undefined ..."""
-    words: str = ""
-    """Name, unit, scale and offset (which are kept, never applied) as XML elements of GDAL's VRT
-    format; empty without any."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Elements of GDAL's VRT format by their names: name, unit, scale, offset, ``LEGEND``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths); without
     statistics, which are wrong once pixels change."""
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's NBITS)."""
-    legend: str = ""
-    """Meaning of the values, likewise: colour table, category names, raster attribute table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +85,9 @@ class RasterInfo:
     height: int
     width: int
     bands: tuple[BandInfo, ...]
-    place: Georeference
+    place: Mapping[str, Any]
+    """Where it lies on the map, by rasterio's names; None, or empty, if it does not say so: crs,
+    transform (it may be the identity), gcps (without a transform; crs is theirs), rpcs."""
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -150,8 +109,11 @@ class RasterInfo:
     """Messages for the user on parts of the file that are ignored."""
 
 
-def read_info(path: Path) -> RasterInfo:
-    """Read the metadata of any file with bands of real numbers, without decoding pixels."""
+def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> RasterInfo:
+    """Read the metadata of any file with bands of real numbers, without decoding pixels.
+
+    ``nodata`` is the value of pixels without data, instead of what the file says of them.
+    """
     dataset, georeferenced = open_with_georeference(path)
     with dataset, reading_errors(path, "its header cannot be read"):
         _check(path, dataset)
@@ -164,14 +126,10 @@ def read_info(path: Path) -> RasterInfo:
             )
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
-        bands = _bands(dataset, notes)
+        bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
-        points, points_crs = dataset.gcps
-        transform, rpcs = dataset.transform, dataset.rpcs
-        # beside control points or RPCs, the identity means no transform
-        stated = georeferenced and not (transform.is_identity and (points or rpcs is not None))
         block_height, block_width = dataset.block_shapes[0]
-        profile, palette = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""), None
+        palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
@@ -181,26 +139,50 @@ def read_info(path: Path) -> RasterInfo:
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            place=Georeference(
-                crs=dataset.crs or None,
-                transform=transform if stated else None,
-                gcps=tuple(points),
-                gcps_crs=points_crs or None,
-                rpcs=rpcs,
-            ),
+            place=_place(dataset, georeferenced=georeferenced),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
-            mask=_mask(dataset),
+            mask=_mask(dataset, nodata),
             block_height=block_height,
             block_width=block_width,
             # "YCbCr JPEG" is JPEG
             compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             overviews=tuple(dataset.overviews(1)),
-            icc=profile,
+            icc=dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""),
             notes=tuple(notes),
         )
+
+
+def _place(dataset: DatasetReader, *, georeferenced: bool) -> dict[str, Any]:
+    (gcps, gcps_crs), transform, rpcs = dataset.gcps, dataset.transform, dataset.rpcs
+    # beside control points or RPCs, the identity means no transform
+    if georeferenced and not (transform.is_identity and (gcps or rpcs is not None)):
+        gcps = []
+    else:
+        transform = None
+    crs = (gcps_crs if gcps else None) or dataset.crs or None
+    return {"crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs}
+
+
+def enlarge_place(place: Mapping[str, Any], window: Window, scale: int) -> dict[str, Any]:
+    """Return the place on the map of an enlarged window."""
+    transform, rpcs = place["transform"], copy.copy(place["rpcs"])
+    gcps = [copy.copy(point) for point in place["gcps"]]
+    if transform is not None:  # the upper left corner stays
+        x, y = coordinates(transform, window.left, window.top)
+        a, b, _, d, e, _ = transform[:6]
+        transform = type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
+    for point in gcps:  # like GDAL's, they count from the corner of the first pixel
+        point.row = (point.row - window.top) * scale
+        point.col = (point.col - window.left) * scale
+    if rpcs is not None:  # these count from the centre of the first pixel
+        rpcs.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
+        rpcs.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
+        rpcs.line_scale *= scale
+        rpcs.samp_scale *= scale
+    return {**place, "transform": transform, "gcps": gcps, "rpcs": rpcs}
 
 
 def cast_nodata(dtype: str, value: float | None) -> float | None:
@@ -253,48 +235,52 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
 
 
-def _bands(dataset: DatasetReader, notes: list[str]) -> tuple[BandInfo, ...]:
-    texts, bands = _descriptions(dataset), []
+def _bands(
+    path: Path, dataset: DatasetReader, asked: float | Literal["file", "none"], notes: list[str]
+) -> Iterator[BandInfo]:
+    described = _describe(dataset)
     # each of these goes through all bands
     values = zip(
         dataset.indexes, dataset.dtypes, dataset.nodatavals, dataset.colorinterp, strict=True
     )
-    for band, dtype, stated, interpretation in values:
+    for band, dtype, own, interpretation in values:
+        stated = own if asked == "file" else None if asked == "none" else float(asked)
         nodata = cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
+            if asked != "file":
+                raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
             notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
         bits = int(text) if text.isdecimal() else 0
-        words, legend = (
-            "".join(found[0] for found in kind.finditer(texts.get(band, "")))
-            for kind in (_WORDS, _LEGEND)
-        )
-        one = BandInfo(
+        yield BandInfo(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
-            words=words,
+            about=described.get(band, {}),
             tags=_tags(dataset, band),
             bits=bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None,
-            legend=legend,
         )
-        bands.append(one)
-    return tuple(bands)
 
 
-def _descriptions(dataset: DatasetReader) -> dict[int, str]:
-    """XML of the bands as GDAL writes it into VRTs: for category names rasterio has no calls."""
+def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
+    """What GDAL writes of each band into VRTs: for category names rasterio has no calls."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-            text = memory.read().decode(errors="replace")
-    except gdal_errors():
+            tree = ET.fromstring(memory.read().decode(errors="replace"))
+    except gdal_errors(ET.ParseError):
         return {}  # not every file can be described so
-    _, *pieces = _BAND.split(text)  # number and content of each band
-    return {int(number): band for number, band in zip(pieces[::2], pieces[1::2], strict=True)}
+    return {
+        int(band.get("band", "0")): {
+            one.tag: ET.tostring(one, "unicode").strip()
+            for one in band
+            if one.tag in _WORDS | LEGEND
+        }
+        for band in tree.findall("VRTRasterBand")
+    }
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
@@ -308,16 +294,18 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     return found
 
 
-def _mask(dataset: DatasetReader) -> MaskKind:
+def _mask(dataset: DatasetReader, nodata: float | Literal["file", "none"]) -> MaskKind:
     flags = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
     if "alpha" in flags:
         return "alpha"  # the alpha band itself has no mask
+    if nodata not in ("file", "none"):
+        return "nodata"  # the option takes precedence over a mask
     if not all(dataset.mask_flag_enums):
         return "band"  # no flag at all means a mask of that band alone
     # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
     if "per_dataset" in flags:
         return "dataset"
-    return "nodata" if "nodata" in flags else "none"
+    return "nodata" if "nodata" in flags and nodata != "none" else "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -504,8 +492,8 @@ def choose_window(
     right, bottom = min(edges[2], info.width), min(edges[3], info.height)
     if right <= left or bottom <= top:
         extent = f"has {info.width}x{info.height} pixels"
-        if info.place.transform is not None:
-            corners = _bounding_box(info.place.transform, (0, 0, info.width, info.height))
+        if info.place["transform"] is not None:
+            corners = _bounding_box(info.place["transform"], (0, 0, info.width, info.height))
             found = [f"{one:.10g}" for one in corners]
             extent += f" and reaches from {','.join(found[:2])} to {','.join(found[2:])}"
         raise PictureError(f"{info.path}: {option} lies outside the file, which {extent}")
@@ -526,9 +514,9 @@ def _enclosing(
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
-    transform = info.place.transform
+    transform = info.place["transform"]
     if transform is None or transform.is_degenerate:
-        found = "ground control points only" if info.place.gcps else "no place on the map"
+        found = "ground control points only" if info.place["gcps"] else "no place on the map"
         raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
     exact = _bounding_box(~transform, bounds)
     left, top = (math.floor(one + _SLACK) for one in exact[:2])

@@ -8,14 +8,14 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import COLOURS, BandInfo, Georeference
+from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, enlarge_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,8 @@ class OutputProfile:
     nodata: float | None = None
     inverted: bool = False
     """The lowest value of the only band is white."""
-    place: Georeference = field(default_factory=Georeference)
+    place: Mapping[str, Any]
+    """See ``RasterInfo``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
     classes: bool = False
@@ -99,7 +100,7 @@ class OutputProfile:
     @property
     def palette(self) -> bool:
         """True if the only band has a colour table."""
-        return len(self.bands) == 1 and "<ColorTable" in self.bands[0].legend
+        return len(self.bands) == 1 and "ColorTable" in self.bands[0].about
 
 
 def make_output(
@@ -123,7 +124,7 @@ def make_output(
         alpha=layout.has_alpha,
         mask=info.mask in ("dataset", "band") and not layout.has_alpha,
         nodata=layout.nodata,
-        place=info.place.enlarged(window, scale),
+        place=enlarge_place(info.place, window, scale),
         classes=bool(layout.classes),
     )
     out.inverted = info.inverted and not (layout.palette or out.palette)
@@ -206,7 +207,8 @@ def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
         if place not in layout.classes:
             # what interpolation makes of indices is gray, and needs all values of the dtype
             gray = "gray" if name == "palette" else name
-            band = replace(band, interpretation=gray, bits=None, legend="")
+            about = {key: text for key, text in band.about.items() if key not in LEGEND}
+            band = replace(band, interpretation=gray, bits=None, about=about)
         bands.append(band)
     return tuple(bands)
 

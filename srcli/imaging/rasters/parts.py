@@ -258,7 +258,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 _build_overviews(done, output)
             _check_room(done)
             check_shape(done, target, output)
-            place = output.place.transform
+            place = output.place["transform"]
             if output.driver in _WORLD_SUFFIXES and place is not None:
                 world = dumpsw(place).encode("ascii")
                 done.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
@@ -335,19 +335,19 @@ def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) ->
         count=len(output.bands),
         dtype=output.dtype,
         nodata=output.nodata,
-        crs=place.crs,
-        transform=place.transform,
-        rpcs=place.rpcs,
+        crs=None if place["gcps"] else place["crs"],
+        transform=place["transform"],
+        rpcs=place["rpcs"],
     ) as dataset:
         known = ColorInterp.__members__
         names = [band.interpretation for band in output.bands]
         dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-        if place.gcps:
-            dataset.gcps = (place.gcps, place.gcps_crs)
+        if place["gcps"]:
+            dataset.gcps = (place["gcps"], place["crs"])
     tree = ET.fromstring(path.read_bytes())
     places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
     for (element, _), band in zip(places, output.bands, strict=True):
-        element.extend(ET.fromstring(f"<band>{band.words}{band.legend}</band>"))
+        element.extend(ET.fromstring(f"<band>{''.join(band.about.values())}</band>"))
     if output.mask:
         mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
         places.append((mask, "mask,1"))

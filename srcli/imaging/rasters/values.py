@@ -48,7 +48,6 @@ _QUANTITIES = frozenset(
     }
 )  # fmt: skip
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
-_NAME = re.compile(r"<Description>(.*?)</Description>", re.DOTALL)
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced
 _REPEATED = "taken for classes, enlarged by nearest neighbour"
@@ -81,7 +80,6 @@ _ALIKE_BY_NAME = 0.5
 MOST_SAMPLES = 2**22
 """Sampled values, all bands together."""
 _ENOUGH = 10_000
-_LARGEST_WRITTEN_OUT = 1e12
 _SIDE, _ALONG, _MORE_ALONG = 128, 16, 48
 """Pixels a side of the windows that are sampled, and the most of them along each axis; the larger
 number where few pixels turn out to be valid."""
@@ -93,7 +91,6 @@ _MARGIN = 0.1
 _CONSTANT = 1e-6
 """Width of the range of a constant float raster, as a fraction of its value."""
 _MOST_SHOWN = 4  # groups of bands whose ranges are printed
-_NONE: Array = np.empty(0)
 
 
 def choose_bands(
@@ -125,7 +122,7 @@ def choose_bands(
     floats = {band for band in kept if known[band].dtype.startswith("float")}
     signs = {band: sign for band in kept if band not in (rgb or ()) and (sign := _sign(info, band))}
     for band in floats & set(signs):
-        if not _sample(info, window, band).is_whole:  # probabilities
+        if not _look(info, window, band).is_whole:  # probabilities
             del signs[band]
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
     word = _class_word(info.path.stem) if len(kept) == 1 else ""
@@ -136,14 +133,15 @@ def choose_bands(
     for band in lonely if not layout.palette else ():
         if band in floats and not word:
             continue
-        sample = _sample(info, window, band)
-        few = f"holds only {len(sample.values)} different values"
-        if word and sample.looks_named:
+        look = _look(info, window, band)
+        few = f"holds only {look.few} different values"
+        named = word and look.is_whole  # flags may have many values
+        if named and (look.few or look.equal >= _ALIKE_BY_NAME):
             signs[band] = f'("{word}" in the file\'s name)'
-        elif sample.looks_classified:
+        elif look.is_unordered:
             guesses[band] = few
-        elif sample.is_small or (word and sample.is_whole):
-            pictures[band] = few if sample.is_small else f'("{word}" in its name)'
+        elif look.few or named:
+            pictures[band] = few if look.few else f'("{word}" in its name)'
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *guesses))
     remarks = (_tell(signs, f"{_REPEATED}; {_NO}"), _tell(pictures, _PICTURE))
     guess = _tell(guesses, f"{_REPEATED}; {_NO}, --classes yes silences this")
@@ -156,7 +154,7 @@ def _sign(info: RasterInfo, number: int) -> str:
     band = info.bands[number - 1]
     if band.interpretation in COLOURS:
         return ""
-    is_picture = info.driver in _PICTURES and not info.place.is_known
+    is_picture = info.driver in _PICTURES and not any(info.place.values())
     if band.bits == 1 and not is_picture:
         return "(one bit a pixel)"
     if band.interpretation == "palette" and not is_picture:
@@ -164,10 +162,10 @@ def _sign(info: RasterInfo, number: int) -> str:
     tags = {key.lower(): text for group in band.tags.values() for key, text in group.items()}
     if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
         return "(marked so in its tags)"
-    if _CATEGORY.search(band.legend):
+    if _CATEGORY.search("".join(band.about.values())):
         return "(names of categories)"
     names = [text for key, text in tags.items() if key.endswith("name") or key == "description"]
-    words = map(_class_word, (*_NAME.findall(band.words), *names))
+    words = map(_class_word, (band.about.get("Description", ""), *names))
     return next((f'(called "{word}")' for word in words if word), "")
 
 
@@ -194,68 +192,21 @@ def _tell(signs: Mapping[int, str], what: str) -> str:
     return f"{'; '.join(texts)}: {what}" if texts else ""
 
 
-class _Sample(NamedTuple):
-    """What some windows of a band hold."""
+class _Look(NamedTuple):
+    """What some windows of a band look like."""
 
     is_whole: bool = True
     """All values are whole numbers."""
     equal: float = 0
     """Share of neighbours that are equal."""
-    values: Array = _NONE
-    """Different values, sorted, without invalid pixels; none if there are more than ``_MOST``."""
-    counts: Array = _NONE
-    """Pixels of each value."""
-    pairs: Array = _NONE
-    """(n, n) counts of neighbours, by the places of the lower and of the higher value."""
-
-    @property
-    def is_small(self) -> bool:
-        """True if it holds few different values, each often enough."""
-        return len(self.counts) > 1 and self.counts.sum() >= _PIXELS_EACH * len(self.counts)
-
-    @property
-    def looks_named(self) -> bool:
-        """True if the values do not contradict a name of classes; flags may have many of them."""
-        return self.is_whole and (self.equal >= _ALIKE_BY_NAME or self.is_small)
-
-    @property
-    def looks_classified(self) -> bool:
-        """True if it looks like classes without a name; see ``choose_bands``."""
-        if not self.is_small:
-            return False
-        values = self.values.tolist()
-        # how much likelier than by chance a neighbour has the same value; mean of all values
-        both = 2 * self.pairs.diagonal()
-        touching = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
-        chance = self.counts / self.counts.sum()
-        agreement = (both / touching.clip(1) - chance) / (1 - chance)
-        alike = float(agreement.mean()) >= _ALIKE
-        common = self.values[self.counts >= _COMMON * self.counts.sum()].tolist()
-        if len(values) == 2:
-            shades = values[0] > 1 and values[1] - values[0] == 1  # 254 and 255: an empty page
-            return not shades and (alike or len(common) == 2)
-        # how many steps between neighbours pass over other values; 1 in a random order
-        steps, wide = np.triu(self.pairs, 1).sum(), np.triu(self.pairs, 2).sum()
-        disorder = wide / max(steps, 1) / (1 - 2 / len(values))
-        few = len(values) <= _MOST_SCATTERED
-        irregular = few and _has_irregular_gaps(common)
-        if alike and irregular and len(values) <= _FEWEST_SHADES:
-            return True
-        if alike or irregular:
-            return bool(disorder >= _DISORDER)
-        return few and bool(disorder >= _FULL_DISORDER)
+    few: int = 0
+    """Different values, if they are few and each is there often enough, else 0."""
+    is_unordered: bool = False
+    """These look like classes without a name; see ``choose_bands``."""
 
 
-def _has_irregular_gaps(values: Sequence[float]) -> bool:
-    """Tell if values are neither evenly spaced nor nearly all of a sequence."""
-    gaps = [int(high - low) for low, high in pairwise(values)]
-    if len(gaps) < 2 or max(gaps) <= 1.5 * min(gaps):
-        return False
-    return len(values) < 2 / 3 * (sum(gaps) // math.gcd(*gaps) + 1)
-
-
-def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
-    """Read windows of a band, until it proves to have many values; none of impossible blocks."""
+def _look(info: RasterInfo, window: Window, band: int) -> _Look:
+    """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
     dtype = info.bands[band - 1].dtype
     only = BandLayout(
         bands=(band,), smooth=(0,), groups=((0,),), interpretations=("gray",), dtype=dtype
@@ -264,7 +215,7 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
     pieces: list[Array] = []
     neighbours: list[Array] = []
     if info.block_height * info.block_width > _LARGEST_BLOCK:
-        return _Sample()
+        return _Look()
     with RasterSource(info, only, window) as source:
         for place in spread_windows(source, **_CLASS_WINDOWS):
             piece = source.decode(place)
@@ -272,7 +223,7 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
             valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
             there = values[valid]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
-                return _Sample(is_whole=False)
+                return _Look(is_whole=False)
             pieces.append(there)
             for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
                 both = valid[a] & valid[b]
@@ -282,12 +233,41 @@ def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
                 break
     steps = np.concatenate(neighbours, axis=1)
     equal = float((steps[0] == steps[1]).mean()) if steps.size else 0.0
-    if (count := len(found)) > _MOST:
-        return _Sample(equal=equal)
-    counts = np.bincount(np.searchsorted(found, np.concatenate(pieces)), minlength=count)
+    found, counts = np.unique(np.concatenate(pieces), return_counts=True)
+    few = len(found)
+    if not 1 < few <= _MOST or counts.sum() < _PIXELS_EACH * few:
+        return _Look(equal=equal)
     low, high = np.sort(np.searchsorted(found, steps), axis=0)
-    pairs = np.bincount(low * count + high, minlength=count * count).reshape(count, count)
-    return _Sample(equal=equal, values=found, counts=counts, pairs=pairs)
+    pairs = np.bincount(low * few + high, minlength=few * few).reshape(few, few)
+    return _Look(equal=equal, few=few, is_unordered=_is_unordered(found.tolist(), counts, pairs))
+
+
+def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
+    """Tell if few values lie beside each other like classes; see ``choose_bands``.
+
+    ``pairs`` (n, n) counts neighbours by the places of the lower and of the higher value.
+    """
+    # how much likelier than by chance a neighbour has the same value; mean of all values
+    both = 2 * pairs.diagonal()
+    touching = pairs.sum(axis=0) + pairs.sum(axis=1)
+    chance = counts / counts.sum()
+    alike = bool(((both / touching.clip(1) - chance) / (1 - chance)).mean() >= _ALIKE)
+    common = [values[place] for place in np.flatnonzero(counts >= _COMMON * counts.sum())]
+    if len(values) == 2:
+        shades = values[0] > 1 and values[1] - values[0] == 1  # 254 and 255: an empty page
+        return not shades and (alike or len(common) == 2)
+    # how many steps between neighbours pass over other values; 1 in a random order
+    steps, wide = np.triu(pairs, 1).sum(), np.triu(pairs, 2).sum()
+    disorder = wide / max(steps, 1) / (1 - 2 / len(values))
+    few, irregular = len(values) <= _MOST_SCATTERED, False
+    gaps = [int(high - low) for low, high in pairwise(common)]
+    if few and len(gaps) > 1 and max(gaps) > 1.5 * min(gaps):  # and not nearly a whole sequence
+        irregular = len(common) < 2 / 3 * (sum(gaps) // math.gcd(*gaps) + 1)
+    if alike and irregular and len(values) <= _FEWEST_SHADES:
+        return True
+    if alike or irregular:
+        return bool(disorder >= _DISORDER)
+    return few and bool(disorder >= _FULL_DISORDER)
 
 
 def choose_value_range(
@@ -317,22 +297,22 @@ def choose_value_range(
     if spec == "dtype" or dtype == np.uint8:
         return Values(dtype=dtype, low=low, high=high), ""
     samples = _sample_groups(info, layout, window)
-    why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
     ranges = [_robust_range(group) if group.size else (low, high) for group in samples]
-    advice = f"({why}); --range changes that"
-    if len(set(ranges)) == 1:
-        low, high = ranges[0]
-        note = f"values {_range_text(low, high)} are black to white {advice}"
-        return Values(dtype=dtype, low=low, high=high), note
-    numbers = [layout.bands[place] for place in layout.smooth]
-    bands = [",".join(str(numbers[place]) for place in group) for group in layout.groups]
-    texts = [f"{band}: {_range_text(*ends)}" for band, ends in zip(bands, ranges, strict=True)]
-    more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
-    note = f"values of bands {'; '.join(texts[:_MOST_SHOWN] + more)} are black to white {advice}"
-    pairs = zip(layout.groups, ranges, strict=True)
-    by_place = sorted((place, ends) for group, ends in pairs for place in group)
-    lows, highs = zip(*(ends for _, ends in by_place), strict=True)
-    return Values(dtype=dtype, low=lows, high=highs), note
+    texts = [_range_text(*ends) for ends in ranges]
+    values, shown = Values(dtype=dtype, low=ranges[0][0], high=ranges[0][1]), texts[0]
+    if len(set(ranges)) > 1:
+        numbers = [layout.bands[place] for place in layout.smooth]
+        bands = [",".join(str(numbers[place]) for place in group) for group in layout.groups]
+        texts = [f"{band}: {text}" for band, text in zip(bands, texts, strict=True)]
+        more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
+        shown = f"of bands {'; '.join(texts[:_MOST_SHOWN] + more)}"
+        pairs = zip(layout.groups, ranges, strict=True)
+        by_place = sorted((place, ends) for group, ends in pairs for place in group)
+        lows, highs = zip(*(ends for _, ends in by_place), strict=True)
+        values = Values(dtype=dtype, low=lows, high=highs)
+    why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
+    note = f"values {shown} are black to white ({why}); --range changes that"
+    return values, note
 
 
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
@@ -345,15 +325,14 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
     with RasterSource(info, layout, window) as source:
         most = MOST_SAMPLES // source.channels
         factors = (1, *(() if source.masked else sorted(info.overviews)))
-        sizes = [(max(source.height // f, 1), max(source.width // f, 1)) for f in factors]
-        whole = [Window(top=0, left=0, height=source.height, width=source.width)]
-        attempts = [(whole, size) for size in sizes if math.prod(size) <= most][:1]
-        for along in () if attempts else (_ALONG, _MORE_ALONG):
-            places = [*spread_windows(source, side=_SIDE, along=along)]
+        sizes = ((max(source.height // f, 1), max(source.width // f, 1)) for f in factors)
+        whole = next((size for size in sizes if math.prod(size) <= most), None)
+        side = max(source.height, source.width) if whole else _SIDE
+        for along in (1,) if whole else (_ALONG, _MORE_ALONG):
+            places = [*spread_windows(source, side=side, along=along)]
             height, width = places[0].height, places[0].width
             kept = min(math.sqrt(most / len(places) / (height * width)), 1.0)
-            attempts.append((places, (max(int(height * kept), 1), max(int(width * kept), 1))))
-        for places, shape in attempts:
+            shape = whole or (max(int(height * kept), 1), max(int(width * kept), 1))
             found: list[list[Array]] = [[] for _ in layout.groups]
             for place in places:
                 piece = source.decode(place, shape)
@@ -392,9 +371,4 @@ def _robust_range(samples: Array) -> tuple[float, float]:
 
 def _range_text(low: float, high: float) -> str:
     digits = 6 if high - low > 1e-4 * max(abs(low), abs(high)) else 16
-    return f"{_number_text(low, digits)} to {_number_text(high, digits)}"
-
-
-def _number_text(value: float, digits: int) -> str:
-    whole = value == int(value) and abs(value) < _LARGEST_WRITTEN_OUT
-    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+    return " to ".join(f"{one:.{16 if one == int(one) else digits}g}" for one in (low, high))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import srcli
-from srcli.errors import PictureError, SrxError, UsageError, one_file
+from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.photograph import mark_source
-from srcli.imaging.rasters.info import BandLayout, RasterInfo, cast_nodata, choose_window, read_info
+from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
@@ -34,7 +34,7 @@ from srcli.metrics.machine import processors, threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, shares
 from srcli.pipelines.upscale.inputs import raster_size
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.reporter import Reporter, explained
@@ -178,7 +178,7 @@ class RasterJob:
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output."""
     asked = options.raster
-    info = _with_nodata(read_info(item.source), asked)
+    info = read_info(item.source, asked.nodata)
     if options.strip_metadata:  # all tags but a part of the georeference
         own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
         bands = tuple(replace(band, tags={}) for band in info.bands)
@@ -231,23 +231,6 @@ def _file_state(path: str) -> list[object]:
     except OSError:  # a source that is no file, such as a service
         return [path]
     return [path, found.st_size, found.st_mtime_ns]
-
-
-def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:
-    """Apply ``--nodata``."""
-    if asked.nodata == "file":
-        return info
-    value = None if asked.nodata == "none" else float(asked.nodata)
-    mask = info.mask
-    if value is not None and mask != "alpha":  # the option takes precedence over a mask
-        mask = "nodata"
-    elif mask == "nodata":
-        mask = "none"
-    bands = tuple(replace(band, nodata=cast_nodata(band.dtype, value)) for band in info.bands)
-    for band in bands:
-        if value is not None and band.nodata is None:
-            raise UsageError(f"--nodata {value:g}: {info.path} has {band.dtype} values")
-    return replace(info, bands=bands, mask=mask)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def gdals_own(path, out, pixels, mask=None):
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(
             path, "w", driver="GTiff", height=out.height, width=out.width, count=len(out.bands),
-            dtype=out.dtype, nodata=out.nodata, crs=out.place.crs, transform=out.place.transform,
+            dtype=out.dtype, nodata=out.nodata, crs=out.place["crs"],
+            transform=out.place["transform"],
             **out.creation,
         ) as file,
     ):  # fmt: skip
@@ -160,7 +161,7 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
         file.update_tags(AREA_OR_POINT=point)
 
     source = save("in.tif", noise((40, 50, 1)), transform=None, crs=None, then=place)
-    points = read_info(source).place.gcps
+    points = read_info(source).place["gcps"]
     out = plan(source, **options)
     target = tmp_path / f"out.{options.get('format', 'tif')}"
     write(target, out, source)

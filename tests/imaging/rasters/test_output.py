@@ -13,7 +13,13 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import BandInfo, Georeference, choose_layout, coordinates, read_info
+from srcli.imaging.rasters.info import (
+    BandInfo,
+    choose_layout,
+    coordinates,
+    enlarge_place,
+    read_info,
+)
 from srcli.imaging.rasters.output import (
     OutputOptions,
     OutputProfile,
@@ -22,7 +28,7 @@ from srcli.imaging.rasters.output import (
     make_output,
 )
 from srcli.ports.image import Window
-from tests.fixtures.mosaics import SIMPLE
+from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal
 
 PIXELS = np.zeros((30, 40, 3), np.uint8)
@@ -30,6 +36,7 @@ PIXELS = np.zeros((30, 40, 3), np.uint8)
 
 COLOURS = ("red", "green", "blue")
 RGB = OutputProfile(
+    place=NOWHERE,
     driver="GTiff",
     height=4000,
     width=6000,
@@ -56,7 +63,7 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
 
     out = plan(save("a.tif", PIXELS, then=describe), bands=(3, 2))
-    assert [band.words for band in out.bands] == [
+    assert ["".join(band.about.values()) for band in out.bands] == [
         "<Description>third</Description><UnitType>s</UnitType><Offset>6</Offset><Scale>3</Scale>",
         "<Description>second</Description><UnitType>K</UnitType><Offset>5</Offset><Scale>2</Scale>",
     ]
@@ -129,17 +136,19 @@ def test_overviews_end_below_256_pixels(save, scale, factors):
 def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path, creation):
     out = plan(save("a.tif", PIXELS), 33, creation={"COMPRESS": "NONE", **creation})
     ones = np.ones((out.height, out.width, 3), np.uint8)
-    write_by_gdal(tmp_path / "b.tif", ones, transform=out.place.transform, **out.creation)
+    write_by_gdal(tmp_path / "b.tif", ones, transform=out.place["transform"], **out.creation)
     assert (tmp_path / "b.tif").stat().st_size <= disk_needed(out)
 
 
-def test_a_transform_counts_for_more_than_control_points(save):
-    info = read_info(save("a.tif", PIXELS))
-    point = GroundControlPoint(row=0, col=0, x=0, y=0)
-    info = replace(info, place=Georeference(gcps=(point,), transform=Affine.scale(2, 3)))
-    whole = Window(top=0, left=0, height=3, width=4)
-    out = make_output(info, choose_layout(info), whole, 2, OutputOptions())
-    assert out.place.gcps == ()
+def test_a_transform_counts_for_more_than_control_points(save, save_vrt):
+    save("a.tif", PIXELS)
+    points = '<GCPList><GCP Id="a" Pixel="0" Line="0" X="1" Y="2"/></GCPList>'
+    head = f"<GeoTransform>5,2,0,9,0,-3</GeoTransform>{points}"
+    band = [("Byte", SIMPLE.format(name="a.tif", place=1))]
+    place = read_info(save_vrt("a.vrt", 4, 3, band, head)).place
+    assert (place["gcps"], place["transform"]) == ([], Affine(2, 0, 5, 0, -3, 9))
+    (point,) = read_info(save_vrt("b.vrt", 4, 3, band, points)).place["gcps"]
+    assert (point.x, point.y) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +213,7 @@ def place(transform, column, row):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_corners_stay(transform, scale):
     window = Window(top=17, left=5, height=33, width=41)
-    out = Georeference(transform=transform).enlarged(window, scale).transform
-    assert out is not None
+    out = enlarge_place({**NOWHERE, "transform": transform}, window, scale)["transform"]
     wanted = [place(transform, *at) for at in ((5, 17), (46, 17), (46, 50), (5, 50))]
     places = ((0, 0), (41, 0), (41, 33), (0, 33))
     found = [coordinates(out, scale * column, scale * row) for column, row in places]
@@ -220,7 +228,7 @@ def test_corners_stay(transform, scale):
 def test_control_points_keep_their_coordinates():
     point = GroundControlPoint(row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast")
     window = Window(top=4, left=6, height=50, width=50)
-    (out,) = Georeference(gcps=(point,)).enlarged(window, 3).gcps
+    (out,) = enlarge_place({**NOWHERE, "gcps": [point]}, window, 3)["gcps"]
     assert (out.row, out.col) == (19.5, 42.75)
     assert (out.x, out.y, out.z, out.id, out.info) == (1.5, 2.5, 3.5, "a", "mast")
 
@@ -229,8 +237,7 @@ def test_control_points_keep_their_coordinates():
 def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
     top, left, scale = 500, 700, 4
     window = Window(top=top, left=left, height=800, width=900)
-    out = Georeference(rpcs=RPCS).enlarged(window, scale).rpcs
-    assert out is not None
+    out = enlarge_place({**NOWHERE, "rpcs": RPCS}, window, scale)["rpcs"]
     row, column = corner
     with RPCTransformer(RPCS) as old, RPCTransformer(out) as new:
         ground = old.xy([row], [column], zs=[120.0], offset="ul")

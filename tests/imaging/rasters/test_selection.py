@@ -9,7 +9,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import Georeference, choose_layout, choose_window, read_info
+from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
 
@@ -195,10 +195,10 @@ def test_wrong_windows_are_refused(info, options, error, words):
 
 
 def test_bounds_need_a_place_on_the_map(info):
-    nowhere = dataclasses.replace(info, place=Georeference())
+    nowhere = dataclasses.replace(info, place={**info.place, "transform": None})
     with pytest.raises(PictureError, match=r"no place on the map.*--srcwin"):
         choose_window(nowhere, bounds=(1, 2, 3, 4))
-    place = Georeference(gcps=(GroundControlPoint(row=0, col=0, x=1, y=2),))
+    place = {**nowhere.place, "gcps": [GroundControlPoint(row=0, col=0, x=1, y=2)]}
     points = dataclasses.replace(info, place=place)
     with pytest.raises(PictureError, match=r"control points only.*--srcwin"):
         choose_window(points, bounds=(1, 2, 3, 4))
