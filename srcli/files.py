@@ -35,10 +35,8 @@ _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 
 def cache_folder() -> Path:
     """Return the folder of what can be made again: ``$SRX_CACHE``, else below the user's cache."""
-    base = os.environ.get("SRX_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srx"
+    users = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SRX_CACHE") or Path(users, "srx"))
 
 
 _TEMPORARY = re.compile(r"\.srx-([0-9a-f]{8})-[0-9a-f]{16}\.part")
@@ -116,7 +114,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
         part = folder / f".srx-{_machine()}-{secrets.token_hex(8)}.part"
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode
         # another process may take it for abandoned before it is locked
-        if lock_stream(stream) is not False and is_still_at(part, stream):
+        if lock_stream(part, stream) is not False:
             return part, stream
         stream.close()
 
@@ -141,9 +139,10 @@ def _remove_abandoned(folder: Path) -> None:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
             if found and found[1] == _machine() and entry.is_file(follow_symlinks=False):
-                with suppress(OSError), Path(entry.path).open("r+b") as stream:
-                    if lock_stream(stream):
-                        Path(entry.path).unlink()
+                part = Path(entry.path)
+                with suppress(OSError), part.open("r+b") as stream:
+                    if lock_stream(part, stream):
+                        part.unlink()
 
 
 def open_input(path: Path) -> BufferedReader:
@@ -181,29 +180,25 @@ def write_whole(
         file.write(content)
 
 
-def lock_stream(stream: IO[bytes]) -> bool | None:
+def lock_stream(path: Path, stream: IO[bytes]) -> bool | None:
     """Lock an open file for this process until it is closed; False if another process has it.
 
-    The system releases the lock however the process ends, ``kill -9`` included. None is the answer
-    where there are no locks: on Windows, some network file systems.
+    False comes as well if another process has renamed or removed it. The system releases the lock
+    however the process ends, ``kill -9`` included. None is the answer where there are no locks: on
+    Windows, some network file systems.
     """
-    if sys.platform == "win32":
-        return None
+    locked: bool | None = None
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform != "win32":
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        return None
-    return True
-
-
-def is_still_at(path: Path, stream: IO[bytes]) -> bool:
-    """Return true unless an open file was renamed or removed by another process."""
     try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+        return locked if os.path.samestat(os.fstat(stream.fileno()), path.stat()) else False
     except OSError:
         return False
 
@@ -221,7 +216,7 @@ def lock_file(path: Path) -> Iterator[bool]:
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
     with stream:
-        yield lock_stream(stream) is not False and is_still_at(path, stream)
+        yield lock_stream(path, stream) is not False
 
 
 # What other programs have put beside a file that had the same name: GDAL would take it for a part

@@ -136,9 +136,9 @@ def test_a_file_that_was_removed_is_nobodys(tmp_path, monkeypatch):
     file = tmp_path / "key.lock"
     lock = files.lock_stream
 
-    def late(stream):
+    def late(path, stream):
         file.unlink()  # by its former holder, between opening and locking
-        return lock(stream)
+        return lock(path, stream)
 
     monkeypatch.setattr(files, "lock_stream", late)
     with lock_file(file) as own:

@@ -12,8 +12,8 @@ from srcli.cli.console import (
     Console,
     json_text,
     print_blocks,
+    show_results,
     stop_signals,
-    write_formats,
     write_json,
 )
 from srcli.cli.options import (
@@ -226,11 +226,9 @@ def _report(
 
     judged = judge(results)
     blocks = [*report(judged)]
-    if not quiet:
-        print_blocks(blocks, to_stderr="-" in targets.values())
     plain = [*(asdict(each) for each in judged), *({"ablation": asdict(own)} for own in others)]
     made = {
         "--json": lambda: json_text(plain),
         "--markdown": lambda: markdown(["Made by srx ablate.", *blocks]),
     }
-    write_formats(targets, made)
+    show_results(blocks, targets, made, quiet=quiet)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import json_text, print_blocks, write_formats
+from srcli.cli.console import json_text, show_results
 from srcli.cli.options import GroupedCommand, parse_size, pick, published, result_targets
 from srcli.errors import ExitCode
 
@@ -72,15 +72,11 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
     report = bench_report(result)
-    if not options["quiet"]:
-        print_blocks(report, to_stderr="-" in targets.values())
-    write_formats(
-        targets,
-        {
-            "--json": lambda: json_text(asdict(result)),
-            "--markdown": lambda: markdown(report),
-        },
-    )
+    texts = {
+        "--json": lambda: json_text(asdict(result)),
+        "--markdown": lambda: markdown(report),
+    }
+    show_results(report, targets, texts, quiet=options["quiet"])
     return int(ExitCode.OK)
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import rich.progress
     import rich.table
 
+    Block = Table | str | Iterable[tuple[str, str]]
+
 LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""
 ENDING_SIGNALS = tuple(
@@ -94,7 +96,7 @@ class Console(Progress):
     def __enter__(self) -> Self:
         """Show progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
-            logging.lastResort.setFormatter(_Visible(self._named))
+            logging.lastResort.addFilter(self._tidy)
         if self._err and not self.quiet and sys.stderr.isatty():
             from rich import progress
             from rich.console import Console as RichConsole
@@ -115,6 +117,8 @@ class Console(Progress):
 
     def __exit__(self, *_: object) -> None:
         """Stop the progress bars."""
+        if logging.lastResort is not None:
+            logging.lastResort.removeFilter(self._tidy)
         if self.bars is not None:
             self.bars.stop()
             self.bars = None
@@ -137,19 +141,14 @@ class Console(Progress):
         else:
             echo(text, err=self._err)
 
+    def _tidy(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = visible(self._named(record.getMessage())), None
+        return True
+
     message = partialmethod(line, "message")
     detail = partialmethod(line, "detail")
     warn = partialmethod(line, "warning")
     error = partialmethod(line, "error")
-
-
-class _Visible(logging.Formatter):
-    def __init__(self, named: Callable[[str], str]) -> None:
-        super().__init__()
-        self._named = named
-
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(self._named(super().format(record)))
 
 
 class _Task(Task):
@@ -235,9 +234,7 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
             signal.signal(number, signal.SIG_IGN if once else handler)
 
 
-def print_blocks(
-    blocks: Iterable[Table | str | Iterable[tuple[str, str]]], *, to_stderr: bool = False
-) -> None:
+def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
     """Print tables that are not empty, paragraphs, and names with their values in two columns.
 
     Paragraphs that begin with blanks, such as commands, are not broken. The width is that of the
@@ -306,10 +303,16 @@ def _as_rich(table: Table) -> rich.table.Table:
     return shown
 
 
-def write_formats(
-    targets: Mapping[str, str | None], texts: Mapping[str, Callable[[], str]]
+def show_results(
+    blocks: Iterable[Block],
+    targets: Mapping[str, str | None],
+    texts: Mapping[str, Callable[[], str]],
+    *,
+    quiet: bool,
 ) -> None:
-    """Write a result to the file of each option that was given, as ``write_text`` does."""
+    """Print a result, unless quiet, and write it to the file of each option that was given."""
+    if not quiet:
+        print_blocks(blocks, to_stderr="-" in targets.values())
     for option, text in texts.items():
         if target := targets[option]:
             write_text(target, text())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import json_text, print_blocks, write_formats
+from srcli.cli.console import json_text, show_results
 from srcli.cli.options import (
     GroupedCommand,
     pick,
@@ -122,17 +122,13 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     if given["figure"] and crops:
         figure = Photograph(pixels=report.draw_figure(crops))
         write_photograph(given["figure"], figure, fmt="png")
-    if not given["quiet"]:
-        blocks = report.evaluation_report(result, full=given["verbose"])
-        print_blocks(blocks, to_stderr="-" in targets.values())
-    write_formats(
-        targets,
-        {
-            "--json": lambda: json_text(result.as_json()),
-            "--markdown": lambda: markdown(report.evaluation_report(result)),
-            "--html": lambda: report.evaluation_page(result, crops),
-        },
-    )
+    texts = {
+        "--json": lambda: json_text(result.as_json()),
+        "--markdown": lambda: markdown(report.evaluation_report(result)),
+        "--html": lambda: report.evaluation_page(result, crops),
+    }
+    blocks = report.evaluation_report(result, full=given["verbose"])
+    show_results(blocks, targets, texts, quiet=given["quiet"])
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 

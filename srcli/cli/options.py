@@ -130,14 +130,12 @@ class GroupedCommand(click.Command):
 
 def parse_size(text: str) -> tuple[int, int]:
     """Parse WIDTHxHEIGHT in pixels to (height, width)."""
-    found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text)
-    sides = [int(side) for side in found.groups()] if found else [0]
-    if not all(1 <= side <= LONGEST_SIDE for side in sides):
-        raise ValueError(
-            f"{text!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
-            f"with sides from 1 to {LONGEST_SIDE}"
-        )
-    return sides[1], sides[0]
+    found = re.fullmatch(r"([0-9]{1,4})[xX]([0-9]{1,4})", text)
+    width, height = map(int, found.groups() if found else (0, 0))
+    if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
+        of = f"of an LR picture, such as 256x256, with sides from 1 to {LONGEST_SIDE}"
+        raise ValueError(f"{text!r} is not WIDTHxHEIGHT {of}")
+    return height, width
 
 
 def parse_area(text: str) -> tuple[int, int, int, int]:
@@ -150,17 +148,12 @@ def parse_area(text: str) -> tuple[int, int, int, int]:
     return left, top, width, height
 
 
-def auto_or_int(minimum: int) -> Callable[[str], int | None]:
-    """Return what reads ``auto`` (None) or a whole number from a minimum."""
+class AutoOrInt(click.IntRange):
+    """A whole number of a range, or ``auto``, which is None."""
 
-    def parse(text: str) -> int | None:
-        if text == "auto":
-            return None
-        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < minimum:
-            raise ValueError(f"{text!r} is not 'auto' or a whole number from {minimum}")
-        return int(text)
-
-    return parse
+    def convert(self, value: Any, *where: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Return the number, or None."""
+        return None if value == "auto" else super().convert(value, *where)
 
 
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import GroupedCommand, auto_or_int
+from srcli.cli.options import AutoOrInt, GroupedCommand
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 
@@ -212,9 +212,9 @@ KINDS = {
     "fit": parse_fit,
     "size": parse_fit,
     "long-edge": click.IntRange(1),
-    "tile": auto_or_int(16),
-    "overlap": auto_or_int(0),
-    "batch": auto_or_int(1),
+    "tile": AutoOrInt(16),
+    "overlap": AutoOrInt(0),
+    "batch": AutoOrInt(1),
 }
 
 
