@@ -7,7 +7,7 @@ import os
 import platform
 import signal
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class RayExecutor(ProcessExecutor):
         gpus = int(self._use_gpus())
         place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
         needs = {"num_cpus": self.threads, "num_gpus": gpus}
-        return NodeWorker(_actor_class().options(**needs).remote(place), place)
+        return NodeWorker(self._connected().remote(Worker).options(**needs).remote(place), place)
 
     def wait(self, workers: Sequence[Worker]) -> list[Worker]:
         """Return workers that have events, after a moment if there are none."""
@@ -167,13 +167,6 @@ def do_on_node(
             "storage that all nodes share"
         )
     return work(*unit)
-
-
-@cache
-def _actor_class() -> Any:  # noqa: ANN401 - of Ray
-    import ray
-
-    return ray.remote(Worker)
 
 
 class NodeWorker(Worker):

@@ -188,10 +188,10 @@ class Plan:
             renamed = {item: named_by_extension(item, self.options.suffix) for item in alike}
             items = [renamed.get(item, item) for item in items]
             groups = _by_output(items)
+            first = min(item.target for item in renamed.values()).name
             self.notes.append(
                 f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
-                f"{min(item.target for item in renamed.values()).name}, as they would have the "
-                "same names otherwise"
+                f"{first}, as they would have the same names otherwise"
             )
         self.targets, self.items, replaced = {*groups}, [], 0
         for target, group in groups.items():
@@ -202,17 +202,17 @@ class Plan:
                         f"{item.target}: is itself an input and would be overwritten; "
                         "give another output folder or --suffix _x4"
                     )
-                    self.failures.append((item, reason))
                 elif len(group) > 1:
                     other = group[1] if item is group[0] else item
                     reason = (
                         f"{group[0].source} and {other.source} would both become {item.target}; "
                         "upscale them into different folders, or give another --format"
                     )
-                    self.failures.append((item, reason))
                 else:
                     self.items.append(item)
                     replaced += itself
+                    continue
+                self.failures.append((item, reason))
         if replaced:
             self.notes.append(
                 f"{_count(replaced)} replaced by the enlargement: run this once only, not again "
