@@ -13,7 +13,7 @@ import rasterio
 from srcli.imaging.rasters.parts import merge_parts, open_parts
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.workers import FEWEST_TILE_ROWS, open_job
+from srcli.pipelines.upscale.run import FEWEST_TILE_ROWS, open_job
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

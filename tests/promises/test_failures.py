@@ -64,7 +64,7 @@ KINDS = {
     "raster": (".tif", write_raster),
 }
 OPENING = UPSCALE + "inputs.open_picture"
-PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "workers."
+PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "run."
 PHOTOGRAPH = {
     "open": OPENING,
     "plan": PHOTOGRAPHS + "check_output",
@@ -171,7 +171,7 @@ def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam
 def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
     for kind in KINDS:
         make_files(tmp_path / "in", kind)
-    for name in (UPSCALE + "photographs.prepare", UPSCALE + "workers.choose_window"):
+    for name in (UPSCALE + "photographs.prepare", UPSCALE + "run.choose_window"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "photographs.read_frames")

@@ -1,33 +1,67 @@
-"""Upscale files and folders, or say what would be done; photographs first, then rasters."""
+"""Upscale files and folders, or say what would be done; photographs first, then rasters.
+
+Work is done here or by several workers. A unit of it is a share of the inputs, or a step of one
+raster; all workers make parts of a large one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.rasters.parts import try_creation_options
+import numpy as np
+
+import srcli
+from srcli.errors import PictureError, SrxError, UsageError, one_file
+from srcli.files import attributes_for
+from srcli.imaging.photograph import mark_source
+from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
+from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
+from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
+from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
+from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.imaging.writing import is_kept
-from srcli.inference.engines import EngineOptions, EnginePool
+from srcli.inference.calibration import calibrate
+from srcli.inference.engines import EngineOptions, EnginePool, cached_pool, choose_tiling, run_one
+from srcli.inference.stream import PaddedSource, make_job
+from srcli.inference.tiling import Tiling, padded_grid, tile_rows
+from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
-from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.inputs import find_due, open_photograph
+from srcli.models.weights import find_weights, network_digest
+from srcli.pipelines.executors.processes import JsonDict, Place, shares
+from srcli.pipelines.upscale.inputs import find_due, open_photograph, raster_size
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
-from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
-from srcli.pipelines.upscale.photographs import check_output
-from srcli.pipelines.upscale.reporter import Reporter
-from srcli.pipelines.upscale.workers import open_job, upscale_by_workers, upscale_here
+from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL, UpscaleOptions
+from srcli.pipelines.upscale.photographs import PhotographRun, check_output
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.reporter import Reporter, explained
+from srcli.ports.image import TileGrid, Values, Window
 from srcli.ports.progress import Progress
+from srcli.threads import write_behind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
+    from srcli.inference.engine import RasterEngine
     from srcli.pipelines.executors.processes import ProcessExecutor
-    from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.plan import Item
     from srcli.pipelines.upscale.reporter import FileReport
+    from srcli.ports.progress import Task
+
+WAITING = 64 << 20
+"""Bytes of finished rows that may wait for the writer."""
+LEAST_COMPRESSED = 0.4
+"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
+LARGE = 100_000_000
+"""Output pixels that take some seconds to write."""
+LEAST_TILE_ROWS = 20
+"""Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of these."""
+FEWEST_TILE_ROWS = 4
+"""Of a run, where longer ones would leave workers without work."""
 
 
 def upscale_files(
@@ -121,3 +155,336 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 frames = picture.frames if is_kept(picture, item.format) else 1
                 disk = size[0] * size[1] * depth * frames
             reporter.add(item, size=size, bytes=disk, warnings=warnings, details=details)
+
+
+@dataclass(frozen=True)
+class UpscaleShare:
+    """A unit of work: some of the inputs."""
+
+    items: Sequence[Item]
+    options: UpscaleOptions
+
+
+def upscale_here(
+    items: Sequence[Item],
+    options: UpscaleOptions,
+    pool: EnginePool,
+    reporter: Reporter,
+    *,
+    sharing: int = 1,
+    largest: float = math.inf,
+) -> list[Item]:
+    """Upscale inputs in this process, one of so many; return the rasters of more output pixels."""
+
+    def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
+        return [unit.do(pool, reporter.tiles) for unit in units]
+
+    larger: list[Item] = []
+    for item in PhotographRun(pool, options, reporter, sharing).upscale(items):
+        height, width = 0, 0
+        with suppress(SrxError):  # upscaling it gives the reason
+            height, width = raster_size(item, options) if largest < math.inf else (0, 0)
+        if height * width >= largest:
+            larger.append(item)
+        else:
+            upscale_raster(item, options, reporter, do)
+    return larger
+
+
+def upscale_by_workers(
+    items: Sequence[Item],
+    options: UpscaleOptions,
+    reporter: Reporter,
+    executor: ProcessExecutor,
+) -> None:
+    """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
+
+    The executor chooses the device. Workers do all but large rasters by themselves; these follow,
+    one after another, each made by all workers.
+    """
+    slots = max(executor.slots, 1)  # a cluster may wait for its first node
+    shared = (items[0].target.parent, items[0].source, Path(options.model))
+    run = partial(
+        executor.run, upscale_unit, progress=reporter.progress, task=reporter.tiles, shared=shared
+    )
+    large: list[Item] = []
+    for done in run([UpscaleShare(share, options) for share in shares(items, slots)]):
+        if done.result is None:
+            (item,) = done.unit.items
+            reporter.fail(item, f"{item.source}: {done.failure}")
+            continue
+        for report in done.result["files"]:
+            reporter.record(report)
+        large += done.result["large"]
+
+    def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
+        found = []
+        for done in run(units):
+            lost = {"error": PictureError(f"{done.unit.item.source}: {done.failure}")}
+            found.append(lost if done.result is None else done.result)
+        for each in found:  # after all, so that the next run has less to do
+            if "error" in each:
+                raise each["error"]
+        return found
+
+    for item in large:
+        upscale_raster(item, options, reporter, do, slots)
+
+
+def upscale_unit(
+    unit: UpscaleShare | RasterJob, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Do a unit in a worker.
+
+    A share gives ``files``, the reports of all that were done or failed, and ``large``, the rasters
+    that are left for all workers; a step of a raster, which failed, its ``error``.
+    """
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    pool = cached_pool(options.model, options.scale, options.engine)
+    access = network_access(allowed=options.allow_remote)
+    with threads(place.threads or None), access:
+        if isinstance(unit, RasterJob):
+            try:
+                with one_file(unit.item.source):
+                    return unit.do(pool, progress.task("tiles"))
+            except SrxError as error:
+                return {"error": explained(error, unit.item)}
+        reporter = Reporter(progress, model=options.model)
+        reporter.tiles = progress.task("tiles")
+        sharing = max(processors() // place.threads, 1) if place.threads else 1
+        large = upscale_here(unit.items, options, pool, reporter, sharing=sharing, largest=LARGE)
+    return {"files": reporter.files, "large": large}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterJob:
+    """A unit of work of one raster, with everything that is decided before it is enlarged.
+
+    Without ``runs`` the network measures it, with them their parts are made.
+    """
+
+    item: Item
+    options: UpscaleOptions
+    info: RasterInfo
+    layout: BandLayout
+    window: Window
+    values: Values
+    output: OutputProfile
+    notes: tuple[str, ...]
+    """Choices made for the user, who may want others."""
+    remarks: tuple[str, ...]
+    """Choices by what the file says: its bands of classes, the values taken as black and white."""
+    fingerprint: Mapping[str, object]
+    """Everything that the pixels depend on, by names that users understand: a run continues an
+    interrupted one with the same. The network is added when it has measured."""
+    tiling: Tiling | None = None
+    """The network's, known when it has measured."""
+    calibration: list[dict[str, Any]] | None = None
+    """The network's measurements of the whole raster as arrays; None where it needs none."""
+    runs: Sequence[range] = ()
+    """Runs of consecutive parts to make."""
+
+    @property
+    def parts(self) -> Parts:
+        """The parts in which the output is made."""
+        return Parts(self.item.target, self.output)
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles; a header may claim more pixels than fit into memory as a grid."""
+        assert self.tiling is not None
+        return padded_grid(self.window.height, self.window.width, self.tiling)
+
+    def tile_rows(self, run: range) -> range:
+        """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
+        if not self.layout.groups:
+            return run
+        rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
+        assert self.tiling is not None
+        return tile_rows(self.grid, rows, self.options.scale, self.tiling.edge)
+
+    def do(self, pool: EnginePool, task: Task) -> JsonDict:
+        """Return what the network measures, or make the parts, by whose tiles the task advances.
+
+        Measured are ``tiling``, ``fingerprint`` with the network, and ``calibration``, maybe None.
+        """
+        from srcli.inference.engine import RasterEngine
+        from srcli.layers.tiles import Calibration
+
+        options = self.options
+        if not self.layout.groups:
+            self._repeat(task)
+            return {}
+        own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
+        engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
+        if self.runs:
+            self._enlarge(engine, task)
+            return {}
+        tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+        grid = padded_grid(self.window.height, self.window.width, tiling)
+        with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
+            found = calibrate(engine, PaddedSource(source, tiling.edge), grid)
+        network = {
+            "model": f"{options.model} {network_digest(own.network)[:16]}",
+            "tile": [grid.tile_height, grid.tile_width, grid.overlap],
+            "batch": own.batch_size(grid.tile_height, grid.tile_width),
+            "precision": str(own.half or "fp32"),
+            "device": own.device.type,
+            "tta": own.tta,
+            "corrections": list(own.corrections),
+        }
+        return {
+            "tiling": tiling,
+            "fingerprint": {**self.fingerprint, **network},
+            "calibration": found.arrays() if isinstance(found, Calibration) else None,
+        }
+
+    def _repeat(self, task: Task) -> None:
+        """Make parts of classes alone, without a network."""
+        rows = len(self.parts.span(0)) // self.options.scale + 1
+        with RasterSource(self.info, self.layout, self.window, rows) as source:
+            for run in self.parts.missing(self.runs):
+                writer = PartWriter(self.parts, run, source, self.options.scale)
+                for _ in run:
+                    writer.repeat()
+                    task.advance(1)
+
+    def _enlarge(self, engine: RasterEngine, task: Task) -> None:
+        """Make parts: windows in, tiles through the network, rows out."""
+        from srcli.layers.tiles import Calibration
+
+        assert self.tiling is not None
+        with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
+            # those that are there were made by a worker that was lost
+            for run in self.parts.missing(self.runs):
+                writer = PartWriter(self.parts, run, source, self.options.scale)
+                with write_behind(writer.write, WAITING) as write:
+                    work = make_job(
+                        source,
+                        write,
+                        name=str(self.item.source),
+                        scale=self.options.scale,
+                        tiling=self.tiling,
+                        tile_rows=self.tile_rows(run),
+                    )
+                    if self.calibration:
+                        device = engine.engine.device
+                        work.calibration = Calibration.of_arrays(self.calibration, device)
+                    run_one(engine, work, task=task)
+
+
+def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
+    """Read a raster's header and decide on bands, window, values and output."""
+    asked = options.raster
+    info = read_info(item.source, asked.nodata)
+    if options.strip_metadata:  # all tags but a part of the georeference
+        own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
+        bands = tuple(replace(band, tags={}) for band in info.bands)
+        info = replace(info, tags={"": own}, bands=bands)
+    parts = {Path(name).resolve() for name in info.files} - {item.source.resolve()}
+    if item.target.resolve() in parts:
+        raise PictureError(
+            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
+            "output folder or --suffix _x4"
+        )
+    window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
+    layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
+    values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
+    if layout.groups:
+        values, range_found = choose_value_range(info, layout, window, asked.values)
+    made_by = options.made_by(mark_source(item.source)) if options.records else None
+    wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
+    output = make_output(info, layout, window, options.scale, wanted)
+    needed = disk_needed(output)
+    least = round(LEAST_COMPRESSED * needed)
+    room = item.check_disk("its pixels take", needed, least, "a part (--srcwin)")
+    named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
+    return RasterJob(
+        item=item,
+        options=options,
+        info=info,
+        layout=layout,
+        window=window,
+        values=values,
+        output=output,
+        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room),
+        remarks=tuple(filter(None, (*layout.remarks, range_found))),
+        fingerprint={
+            "version": srcli.__version__,
+            "input": [*named, *(_file_state(path) for path in info.files)],
+            "scale": options.scale,
+            "classes": layout.classes,
+            "bands": [*layout.bands, layout.alpha],
+            "rgb": layout.groups,
+            "range": [values.ranges, str(values.dtype)],
+            "nodata": str([band.nodata for band in info.bands]),  # NaN differs from itself
+            "part": [window.left, window.top, window.width, window.height],
+        },
+    )
+
+
+def _file_state(path: str) -> list[object]:
+    try:
+        found = file_on_disk(path).stat()
+    except OSError:  # a source that is no file, such as a service
+        return [path]
+    return [path, found.st_size, found.st_mtime_ns]
+
+
+Do = Callable[[Sequence[RasterJob]], Sequence[JsonDict]]
+"""Does units and returns their results; raises the error of one."""
+
+
+def upscale_raster(
+    item: Item, options: UpscaleOptions, reporter: Reporter, do: Do, slots: int = 1
+) -> None:
+    """Upscale a raster and report it, a failure too; ``slots`` units can be done at once."""
+    started = time.monotonic()
+
+    def tell(text: str) -> None:
+        reporter.progress.message(f"{item.source}: {text}")
+
+    with reporter.guard(item, started):
+        job = open_job(item, options)
+        for remark in job.remarks:
+            tell(remark)
+        item.make_folder()
+        try_creation_options(item.target, job.output)
+        total, across, what = job.parts.count, 1, "parts"
+        if job.layout.groups:
+            (found,) = do([job])
+            job = replace(job, **found)
+            total, across, what = job.grid.count, len(job.grid.lefts), "tiles"
+        resume = options.raster.resume
+        with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
+            for note in notes:
+                tell(note)
+            missing = parts.missing()
+            count = sum(len(job.tile_rows(run)) for run in missing)
+            if (kept := total - count * across) > 0:
+                tell(f"{kept} of {total} {what} are kept from an earlier run")
+            units = [replace(job, runs=runs) for runs in _shares(missing, count, slots)]
+            tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
+            reporter.tiles.grow(tiles)
+            do(units)
+            size = job.output.height, job.output.width
+            if math.prod(size) >= LARGE:
+                tell(f"the tiles are done; writing {item.target.name}")
+            merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
+        reporter.add(item, started=started, tiles=tiles, size=size, warnings=job.notes)
+
+
+def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
+    """Cut runs of parts, of so many rows of tiles in all, into those that each worker makes.
+
+    One worker makes all, so that no row of tiles is computed twice. Among several there is a run
+    for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more where that gives every
+    worker one, else ``FEWEST_TILE_ROWS`` and more.
+    """
+    if slots == 1:
+        return [missing] if missing else []
+    wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
+    count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
+    length = max(-(-sum(map(len, missing)) // count), 1)
+    starts = ((run, start) for run in missing for start in range(run.start, run.stop, length))
+    return [[range(start, min(start + length, run.stop))] for run, start in starts]

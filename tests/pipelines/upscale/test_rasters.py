@@ -18,7 +18,7 @@ from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 BICUBIC = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
-MERGE = "srcli.pipelines.upscale.workers.merge_parts"
+MERGE = "srcli.pipelines.upscale.run.merge_parts"
 BLOCKS = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
 LANDSAT = "landsat_rgb_uint8_nodata_utm18.tif"
 NAIP = "naip_rgbn_uint8_utm14.tif"
