@@ -177,22 +177,20 @@ def _figures(model: Facts) -> Table:
 
 def _weights(card: Facts) -> list[tuple[str, str]]:
     megabytes = Path(card["file"]).stat().st_size / 1e6
-    pairs = [("file", f"{card['file']} ({megabytes:.2f} MB)"), ("sha256", card["sha256"])]
-    if card["options"]:
-        pairs.append(("options", _arguments(card["options"])))
-    training = card.get("training", {})
-    if card["notes"] and not training:
-        pairs.append(("notes", _arguments(dict(sorted(card["notes"].items())))))
+    pairs = {"file": f"{card['file']} ({megabytes:.2f} MB)", "sha256": card["sha256"]}
+    training, measured = card.get("training", {}), card.get("measured", {})
+    pairs["options"] = _arguments(card["options"])
+    if not training:
+        pairs["notes"] = _arguments(dict(sorted(card["notes"].items())))
     if card["stale"]:
-        return [*pairs, ("card", "describes other weights, with another sha256")]
-    pairs += [(key, str(card[key])) for key in ("dtype", "licence") if key in card]
-    pairs += [(key, str(value)) for key, value in training.items()]
-    measured = card.get("measured", {})
-    named = {"command": "measured by", "chain": "chain", "as_printed": "as the paper"}
-    pairs += [(label, measured[key]) for key, label in named.items() if key in measured]
-    if shift := measured.get("flat_colours"):
-        pairs.append(("flat colours", f"come out up to {shift} of 255 levels wrong"))
-    return pairs
+        pairs["card"] = "describes other weights, with another sha256"
+    else:
+        pairs |= {key: card.get(key, "") for key in ("dtype", "licence")} | training
+        named = {"command": "measured by", "chain": "chain", "as_printed": "as the paper"}
+        pairs |= {label: measured.get(key, "") for key, label in named.items()}
+        if shift := measured.get("flat_colours"):
+            pairs["flat colours"] = f"come out up to {shift} of 255 levels wrong"
+    return [(label, str(value)) for label, value in pairs.items() if value != ""]
 
 
 def _arguments(options: Mapping[str, Any]) -> str:

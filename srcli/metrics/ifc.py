@@ -158,17 +158,15 @@ def _window_sums(values: Floats, window: int) -> Floats:
 
     They are added directly: differences of running sums would be too inexact in flat areas.
     """
-    return _row_sums(_row_sums(values, window).T, window).T
-
-
-def _row_sums(values: Floats, window: int) -> Floats:
     border = _border_blocks(window)
     first = BLOCK * border + BLOCK // 2 - window // 2
-    length = BLOCK * (len(values) // BLOCK - 2 * border - 1) + 1
-    total = values[first : first + length : BLOCK].copy()
-    for row in range(first + 1, first + window):
-        total += values[row : row + length : BLOCK]
-    return total
+    for _ in ("rows", "columns"):
+        length = BLOCK * (len(values) // BLOCK - 2 * border - 1) + 1
+        total = values[first : first + length : BLOCK].copy()
+        for start in range(first + 1, first + window):
+            total += values[start : start + length : BLOCK]
+        values = total.T
+    return values
 
 
 def edge_bands(picture: Array) -> list[tuple[Floats, ...]]:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import warnings
-from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -28,22 +27,8 @@ TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""
 
 
-@cache
-def environment(package: str = TEMPLATES) -> Environment:
-    """Return what renders a package's templates and the shared ones; every text is escaped."""
-    found = Environment(
-        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.globals["version"] = __version__
-    return found
-
-
 def render_page(package: str, *, title: str, script: str = "", **values: object) -> str:
-    """Return the page that ``page.html.j2`` of a package describes.
+    """Return the page that ``page.html.j2`` of a package describes; every text is escaped.
 
     A policy inside the page forbids it to load anything and to run any script but its own.
 
@@ -54,18 +39,17 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
     if code:
         digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
         policy += f"; script-src 'sha256-{digest}'"
-    page = (
-        environment(package)
-        .get_template("page.html.j2")
-        .render(
-            title=title,
-            policy=policy,
-            style=Markup(_read(TEMPLATES, "page.css")),
-            script=Markup(code),
-            **values,
-        )
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return printable(page) + "\n"
+    environment.globals["version"] = __version__
+    style, own = Markup(_read(TEMPLATES, "page.css")), Markup(code)
+    template = environment.get_template("page.html.j2")
+    return printable(template.render(title=title, policy=policy, style=style, script=own, **values))
 
 
 def _read(package: str, name: str) -> str:

@@ -8,15 +8,17 @@ import re
 
 import matplotlib as mpl
 import pytest
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from srcli.report.page import draw_chart, draw_sheet, environment, render_page
+from srcli.report.page import draw_chart, draw_sheet, render_page
 from srcli.report.table import Column, Row, Table
 
 
 def draw(table):
     """The markup of a table."""
-    macro = environment().get_template("parts.html.j2").module.__dict__["table"]
+    environment = Environment(loader=PackageLoader("srcli.report", ""), autoescape=True)
+    macro = environment.get_template("parts.html.j2").module.__dict__["table"]
     return macro(table, "A <label>")
 
 
