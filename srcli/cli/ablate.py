@@ -24,7 +24,7 @@ from srcli.cli.options import (
     result_targets,
 )
 from srcli.errors import DataError, ExitCode, UsageError
-from srcli.report.table import Column, Row, Table, columns_of, markdown
+from srcli.report.table import make_table, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,12 +128,11 @@ def list_command(json_file: str | None) -> None:
         write_json(json_file, [asdict(each) for each in ABLATIONS.values()])
     if json_file != "-":
         rows = [
-            Row(cells=(a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants)))
+            (a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants))
             for a in ABLATIONS.values()
         ]
-        name = Column("ablation", kind="text", wrap=False)
-        others = columns_of(("what it asks", "source"), ("scale", "variants"))
-        table = Table(title="Ablations", columns=(name, *others), rows=tuple(rows))
+        labels = ("ablation", "what it asks", "source")
+        table = make_table(rows, labels, ("scale", "variants"), title="Ablations")
         advice = "'srx ablate show NAME' shows the variants and what was printed and measured."
         print_blocks([table, advice])
 

@@ -9,12 +9,14 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import stat
 import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -25,15 +27,15 @@ from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_duration
-from srcli.report.table import Column, Table, visible
+from srcli.report.table import Table, markdown_section, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
     from typing import Self
 
+    import rich.markdown
     import rich.progress
-    import rich.table
 
     Block = Table | str | Iterable[tuple[str, str]]
 
@@ -252,7 +254,7 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
             out.print(visible(block), soft_wrap=block.startswith(" "))
         elif isinstance(block, Table):
             if block.rows:
-                out.print(_as_rich(block))
+                out.print(_drawn(block))
         else:
             grid = RichTable.grid(padding=(0, 2, 0, 0))
             grid.add_column(no_wrap=True)
@@ -262,45 +264,28 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
             out.print(grid)
 
 
-def _as_rich(table: Table) -> rich.table.Table:
-    """Return a table of rich; the best values have a star, as weight is lost in pipes."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
+def _drawn(table: Table) -> rich.markdown.Markdown:
+    """Return a table as rich draws its Markdown; the best have a star: weight is lost in pipes."""
+    from rich.markdown import Markdown, TableElement
+
+    class Folding(TableElement):
+        def __rich_console__(self, *where: Any) -> Iterator[Any]:  # noqa: ANN401 - those of rich
+            for drawn in super().__rich_console__(*where):
+                for place, column in enumerate(getattr(drawn, "columns", ())):
+                    column.no_wrap = place == 0 or column.justify == "right"  # names, numbers
+                    column.overflow = "ellipsis" if column.no_wrap else "fold"
+                yield drawn
+
+    class Drawn(Markdown):
+        elements = Markdown.elements | {"table_open": Folding}
 
     sources = dict.fromkeys(part for r in table.rows for part in r.source.split("; ") if part)
     notes = [f"*: best of a {table.group_heading}."] * any(row.best for row in table.rows)
     notes += [f"Printed rows: {'; '.join(sources)}."] if sources else []
-    shown = RichTable(
-        title=visible(table.title),
-        title_justify="left",
-        caption=visible(" ".join([*notes, *table.notes])) or None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    group = [Column(table.group_heading, kind="text")] if table.group_heading else []
-    for column in (*group, *table.columns):
-        heading, text = column.heading, column.kind == "text"
-        wrap = text if column.wrap is None else column.wrap
-        if text:
-            width = min(len(heading), 12)
-            shown.add_column(heading, overflow="fold", min_width=width, no_wrap=not wrap)
-        else:
-            shown.add_column(heading, justify="right", no_wrap=not wrap)
-    for name, rows in table.groups().items():
-        shown.add_section()
-        for row in rows:
-            cells = [
-                Text(visible(f"*{text}"), style="bold")
-                if column.heading in row.best
-                else visible(text)
-                for column, text in table.cells(row)
-            ]
-            own = [visible(name)] * len(group)
-            shown.add_row(*own, *cells, style="dim" if row.source else "")
-    return shown
+    rows = tuple(replace(row, source="") for row in table.rows)
+    plain = replace(table, rows=rows, notes=(*notes, *table.notes))
+    text = "\n".join(map(visible, markdown_section(plain)))
+    return Drawn(re.sub(r"\*\*(.+?)\*\*", r"**\\*\1**", text))
 
 
 def show_results(

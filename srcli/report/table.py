@@ -41,8 +41,6 @@ class Column:
     heading: str
     kind: Literal["text", "number"] = "number"
     """Text is left-aligned, numbers right-aligned."""
-    wrap: bool | None = None
-    """Let a terminal break long cells; by default text only."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,13 +24,13 @@ from srcli.recipes.files import write_json
 from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,
-    Column,
     Row,
     Table,
     best_of,
     columns_of,
     decimals,
     ends_text,
+    make_table,
     number,
     plural,
     short,
@@ -52,7 +52,6 @@ PRINTED_SHARE = 0.5
 MIB = 2**20
 LEAST_DIGITS = 2
 """Of printed decibels, where those at hand happen to end on zeros."""
-VARIANT = Column("variant", kind="text", wrap=False)
 
 
 @dataclass(kw_only=True)
@@ -281,9 +280,9 @@ def definition(ablation: Ablation) -> Iterator[Table | str]:
     rows = []
     for each in ablation.variants:
         name = each.name + " (base)" * (each.name == ablation.base)
-        rows.append(Row(cells=(name, each.sentence, ", ".join(changes_text(each.changes)))))
-    columns = (VARIANT, *columns_of(("what it is", "changes")))
-    yield Table(title=f"{ablation.name}: {ablation.question}", columns=columns, rows=tuple(rows))
+        rows.append((name, each.sentence, ", ".join(changes_text(each.changes))))
+    labels = ("variant", "what it is", "changes")
+    yield make_table(rows, labels, title=f"{ablation.name}: {ablation.question}")
     gradients = "with gradients recorded, as the paper measured"
     sizes = ", ".join(f"{height}x{width}" for height, width in ablation.memory_sizes)
     about = {
@@ -309,11 +308,8 @@ def published_table(ablation: Ablation) -> Table:
         sign = key.endswith(".difference")
         lines.append([key, *(number(value, digits, sign=sign) for value in values)])
     (label, *others), *rows = zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
-    return Table(
-        title=f"{ablation.name}: published",
-        columns=(Column(label, kind="text", wrap=False), *columns_of((), others)),
-        rows=tuple(Row(cells=tuple(row)) for row in rows) if len(lines) > 1 else (),
-    )
+    rows = rows if len(lines) > 1 else []
+    return make_table(rows, (label,), others, title=f"{ablation.name}: published")
 
 
 def report(judged: Sequence[AblationResult]) -> Iterator[Table | str]:
@@ -369,7 +365,7 @@ def score_tables(result: AblationResult) -> list[Table]:
         Table(
             title=f"{ablation.name}: {title}",
             group_heading="set",
-            columns=(VARIANT, *(Column(heading, wrap=True) for heading in headings), *verdict),
+            columns=(*columns_of(("variant",), headings), *verdict),
             rows=tuple(rows),
         )
         for title, headings, verdict, rows in (
@@ -414,11 +410,7 @@ def cost_table(result: AblationResult) -> Table:
     if result.conditions["trained"]:
         columns["iterations"] = [_iterations(each) for each in variants]
     lines = zip((each.variant.name for each in variants), *columns.values(), strict=True)
-    return Table(
-        title=f"{result.ablation.name}: cost",
-        columns=(VARIANT, *(Column(heading, wrap=True) for heading in columns)),
-        rows=tuple(Row(cells=line) for line in lines),
-    )
+    return make_table(lines, ("variant",), columns, title=f"{result.ablation.name}: cost")
 
 
 def _memory(each: VariantResult, size: str) -> str | None:
