@@ -74,24 +74,12 @@ def upscale_files(
     executor: ProcessExecutor | None = None,
     dry_run: bool = False,
 ) -> Reporter:
-    """Upscale pictures and folders.
+    """Upscale pictures and folders; return the reports of all, of which a bad one stops no others.
 
-    Args:
-        inputs: Pictures and folders.
-        output: A folder, or a file name for one picture.
-        options: Model, scale, naming, tiling.
-        progress: Shows files, tiles and warnings.
-        on_file: Called with the report of every file, as soon as it is known.
-        executor: Runs shares of the inputs, each on a device of its own; None upscales all in this
-            process, on the device that the options name.
-        dry_run: Make nothing; report what would be made, by the headers of the inputs.
-
-    Returns:
-        The reports of all files; one bad file never stops the others.
-
-    Raises:
-        UsageError: If inputs or outputs do not fit each other; nothing was written then.
-        ModelError: If the model or its scale does not exist.
+    ``on_file`` is called with each report as soon as it is known. The executor runs shares of the
+    inputs, each on a device of its own; without, all are upscaled in this process. A dry run makes
+    nothing, and reports what would be made by the headers of the inputs. UsageError if inputs or
+    outputs do not fit each other; nothing was written then.
     """
     if options.model == AUTO:
         options = replace(options, model=USUAL_MODEL, auto=True)
