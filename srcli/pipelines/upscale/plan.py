@@ -106,69 +106,67 @@ class Plan:
         self.failures.append((Item(source=path, target=self.output, format=""), reason))
 
     def add(self, path: Path) -> None:
-        """Pair a picture, or all pictures of a folder, with outputs in the output folder."""
+        """Pair a picture, or all pictures of a folder, with outputs in the output folder.
+
+        Left out are hidden files and folders, special files (pipes, devices), everything inside the
+        output folder, earlier results, links to folders, which may lead in circles, mosaics, and
+        Sentinel products, whose pictures belong together.
+        """
         if not path.is_dir():
             self.items.append(name_in_folder(path, self.output, self.options))
             return
-        suffix, results, unread = self.options.suffix, 0, Counter[str]()
-        for picture in self._search(path):
-            if (ending := picture.suffix.lower()) not in SUFFIXES:
-                unread[ending] += 1
-                continue
-            folder = self.output / picture.parent.relative_to(path)
-            earlier = suffix and picture.stem.endswith(suffix)
-            if earlier and real_path(folder) == real_path(picture.parent):
-                results += 1
-                continue
-            item = name_in_folder(picture, folder, self.options)
-            self.items.append(replace(item, from_folder=True))
+        suffix, inside = self.options.suffix, real_path(self.output)
+        if _is_within(real_path(path), inside):
+            inside = "\0"  # no path
+        found: list[Item] = []
+        notes: list[str] = []
+        results, unread = 0, Counter[str]()
+
+        def cannot(error: OSError) -> None:
+            place = Path(error.filename)
+            self.fail(place, f"{place}: cannot be looked into ({error.strerror})")
+
+        for place, folders, files in os.walk(path, onerror=cannot):
+            folders[:] = self._entered(place, folders, inside, notes)
+            output = self.output / Path(place).relative_to(path)
+            has_results = suffix and real_path(output) == real_path(place)
+            for file in (Path(place, name) for name in files if name[0] != "."):
+                ending = file.suffix.lower()
+                if ending in INDIRECT_SUFFIXES:
+                    notes.append(f"{file}: made of other files, left out; name it itself")
+                elif ending in _OTHER_PICTURES:
+                    unread[ending] += 1
+                elif ending not in SUFFIXES or not _may_be_read(file, inside):
+                    continue
+                elif has_results and file.stem.endswith(suffix):
+                    results += 1
+                else:
+                    item = name_in_folder(file, output, self.options)
+                    found.append(replace(item, from_folder=True))
+        self.items += sorted(found, key=lambda item: item.source.parts)  # as paths, but fast
+        self.notes += sorted(notes)
         if results:
-            self.notes.append(
-                f"{results} pictures whose names end in {suffix!r} left out as results"
-            )
+            left_out = f"{results} pictures whose names end in {suffix!r} left out as results"
+            self.notes.append(left_out)
         if unread:
             self.notes.append(
                 f"{_count(unread.total())} left out, of formats that srx does not read "
                 f"({', '.join(sorted(unread))}): convert them first"
             )
 
-    def _search(self, folder: Path) -> list[Path]:
-        """Find the pictures of a folder, also of formats that srx does not read.
-
-        Hidden files and folders, special files (pipes, devices) and everything inside the output
-        folder are left out, as are links to folders, which may lead in circles, mosaics, and
-        Sentinel products, whose pictures belong together.
-        """
-        pictures: list[Path] = []
-        notes: list[str] = []
-        inside = real_path(self.output)
-        if _is_within(real_path(folder), inside):
-            inside = "\0"  # no path
-
-        def cannot(error: OSError) -> None:
-            place = Path(error.filename)
-            self.fail(place, f"{place}: cannot be looked into ({error.strerror})")
-
-        for place, folders, files in os.walk(folder, onerror=cannot):
-            shown = [Path(place, name) for name in folders if not name.startswith(".")]
-            folders.clear()
-            for path in shown if self.options.recursive else ():
-                if _is_within(real_path(path), inside):
-                    continue
-                if path.is_symlink():
-                    notes.append(f"{path}: a link to a folder, not followed")
-                elif product_header(path) is not None:
-                    notes.append(f"{path}: a Sentinel product, left out; name it itself")
-                else:
-                    folders.append(path.name)
-            for path in (Path(place, name) for name in files if not name.startswith(".")):
-                suffix = path.suffix.lower()
-                if suffix in INDIRECT_SUFFIXES:
-                    notes.append(f"{path}: made of other files, left out; name it itself")
-                elif suffix in SUFFIXES | _OTHER_PICTURES and _may_be_read(path, inside):
-                    pictures.append(path)
-        self.notes += sorted(notes)
-        return sorted(pictures, key=lambda one: one.parts)  # the order of paths, but fast
+    def _entered(self, place: str, names: list[str], inside: str, notes: list[str]) -> list[str]:
+        """Return those of the folders in a place that are searched, too."""
+        entered = []
+        for path in (Path(place, name) for name in names if self.options.recursive):
+            if path.name[0] == "." or _is_within(real_path(path), inside):
+                continue
+            if path.is_symlink():
+                notes.append(f"{path}: a link to a folder, not followed")
+            elif product_header(path) is not None:
+                notes.append(f"{path}: a Sentinel product, left out; name it itself")
+            else:
+                entered.append(path.name)
+        return entered
 
     def settle_names(self) -> None:
         """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``.
