@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -81,7 +80,7 @@ class BenchOptions:
     """Input pixels; None takes each model's default."""
     overlap: int | None = None
     rounds: int | None = None
-    """None takes as many as fit into ``seconds``."""
+    """None: until ``seconds`` have passed."""
     seconds: float = 5.0
     """For each scale and size, all models together."""
     compare_plain: bool = False
@@ -224,24 +223,21 @@ def time_rounds(
     """Run cases in turn, round by round, every second round backwards.
 
     So a machine that becomes slower or faster meanwhile treats them alike. Without a number of
-    rounds as many are run as fit into ``seconds`` for all cases together, from 3 to 100.
+    rounds they are run until ``seconds`` have passed for all together, 3 to 100 times.
     """
     for case in cases:
         task.describe(f"{case.label} x{case.engine.scale} {case.format}")
         case.peak = peak_memory(case.run, case.engine.device)
         task.advance(1)
-    planned = rounds or FEWEST_ROUNDS
-    done = 0
-    while done < planned:
-        start = time.perf_counter()
+    began = time.perf_counter()
+    for done in range(rounds or MOST_ROUNDS):
+        if rounds is None and done >= FEWEST_ROUNDS:
+            if time.perf_counter() - began >= seconds:
+                break
+            task.grow(len(cases))
         for case in cases if done % 2 == 0 else reversed(cases):
             case.seconds.append(case.run())
             task.advance(1)
-        done += 1
-        if done == 1 and rounds is None:
-            each = max(time.perf_counter() - start, 1e-9)
-            planned = max(FEWEST_ROUNDS, math.floor(min(seconds / each, MOST_ROUNDS)))
-            task.grow((planned - FEWEST_ROUNDS) * len(cases))
 
 
 def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:

@@ -153,25 +153,14 @@ def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: AN
     return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
 
 
-def _read_table(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, TrainRecipe]:
-    """Return recipes by name, those with a base after it."""
-    found: dict[str, TrainRecipe] = {}
-
-    def build(name: str) -> TrainRecipe:
-        if name not in found:
-            fields = dict(tables[name])
-            base = fields.pop("base", None)
-            found[name] = (
-                apply_changes(build(base), fields) if base else convert(fields, TrainRecipe, name)
-            )
-        return found[name]
-
-    return {name: build(name) for name in tables}
-
-
 EXAMPLE = shipped_text("example.toml")
 """A recipe with comments, to begin from."""
-RECIPES = _read_table(tomllib.loads(shipped_text("recipes.toml")))
+RECIPES: dict[str, TrainRecipe] = {}
 """Training recipes by name; ``recipes.toml``."""
+for _name, _fields in tomllib.loads(shipped_text("recipes.toml")).items():
+    _base = _fields.pop("base", "")
+    RECIPES[_name] = (
+        apply_changes(RECIPES[_base], _fields) if _base else convert(_fields, TrainRecipe, _name)
+    )
 PLAIN = RECIPES.pop("plain")
 """Recipe of networks without one of their own."""

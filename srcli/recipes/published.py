@@ -52,11 +52,10 @@ class PublishedRow:
 def load_published() -> tuple[PublishedRow, ...]:
     """Return every printed row, in the order of the papers and their tables."""
     tables = tomllib.loads(shipped_text("published.toml"))["table"]
-    return tuple(row for table in tables for row in rows_of_table(table))
+    return tuple(row for table in tables for row in _rows(table))
 
 
-def rows_of_table(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
-    """Yield the rows of a table in the format described at the top of ``published.toml``."""
+def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
     names = {field.name for field in fields(PublishedRow)}
     for line in table["rows"]:
         own = {name: value for name, value in {**table, **line}.items() if name in names}
