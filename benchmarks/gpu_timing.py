@@ -27,7 +27,7 @@ from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import Progress
 from srcli.recipes.files import RECIPES
-from srcli.training.loop import Hooks, Trainer
+from srcli.training.loop import Trainer
 from srcli.training.optimizers import Muon
 from srcli.training.steps import StepContext
 
@@ -261,9 +261,8 @@ def time_steps(
         trainer = Trainer(
             context=StepContext(network=network, numerics=numerics),
             recipe=recipe,
-            sampler=sampler,
+            batch=sampler.batch,
             folder=Path(folder),
-            hooks=Hooks(),
         )
         network.train()
 

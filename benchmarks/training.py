@@ -35,7 +35,7 @@ from srcli.pipelines.train.data import load_data, make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import Progress
 from srcli.recipes.files import RECIPES
-from srcli.training.loop import Hooks, Trainer
+from srcli.training.loop import Trainer
 from srcli.training.steps import StepContext
 
 CORES = 2
@@ -138,9 +138,9 @@ class Ours:
         self.trainer = Trainer(
             context=StepContext(network=network, numerics=numerics),
             recipe=recipe,
-            sampler=self,
+            batch=self.batch,
             folder=folder,
-            hooks=Hooks(stop=self._stop),
+            stop=self._stop,
         )
 
     def run(self) -> None:

@@ -14,6 +14,7 @@ from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
+from srcli.training.checkpoint import read_position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch.utils.tensorboard import SummaryWriter
 
-    from srcli.training.checkpoint import Position
+    from srcli.ports.progress import Progress
 
 FIXED = ("scale", "seed", "data")
 """Settings that must not change when resuming; nor may the recipe."""
@@ -113,25 +114,19 @@ class RunFolder:
                 )
         return False
 
-    def begin(self, recipe: TrainRecipe, record: RunRecord) -> None:
-        """Store recipe and settings in the folder; a log without a checkpoint is removed."""
+    def store(self, recipe: TrainRecipe, record: RunRecord, options: Mapping[str, object]) -> None:
+        """Store what a training goes on with; a log without a checkpoint is removed."""
         with self._writing():
-            write_json(self.recipe, plain_recipe(recipe))
-            self.log.unlink(missing_ok=True)
+            if not self.state.is_file():
+                write_json(self.recipe, plain_recipe(recipe))
+                self.log.unlink(missing_ok=True)
             write_json(self.run, asdict(record))
-
-    def store_options(self, options: Mapping[str, object]) -> None:
-        """Store the options to go on with."""
-        with self._writing():
             write_json(self.options, options)
 
-    def resume(
-        self, recipe: TrainRecipe, record: RunRecord, *, finished: Position | None = None
-    ) -> tuple[RunRecord, list[str]]:
-        """Check that the checkpoint has these settings; return those to go on with, and notes.
+    def resume(self, recipe: TrainRecipe, record: RunRecord, progress: Progress) -> RunRecord:
+        """Check that the checkpoint has these settings, and return those to go on with.
 
-        A budget or init that is None is taken from the stored ones. ``finished`` is the position of
-        the checkpoint, if it is that of the end.
+        A budget or init that is None is taken from the stored ones. What changes is warned of.
         """
         stored: RunRecord = _read(self.run, RunRecord)
         if difference := self._difference(stored, recipe, record):
@@ -140,26 +135,25 @@ class RunFolder:
                 advice=f"--resume {self.path} alone repeats its options; or give another --out",
             )
         merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
-        notes, lengths = [], stage_budgets(recipe, merged.budget)
+        lengths = stage_budgets(recipe, merged.budget)
         if lengths != stage_budgets(recipe, stored.budget):
-            if finished and lengths[-1].progress(finished.step, finished.elapsed) == 1:
+            position = read_position(self.state)
+            ended = position.stage >= len(lengths)
+            if ended and lengths[-1].progress(position.step, position.elapsed) == 1:
                 raise UsageError(
                     f"--budget {merged.budget}: the training in {self.path} is finished after "
-                    f"{finished.total} iterations; give a longer one to go on"
+                    f"{position.total} iterations; give a longer one to go on"
                 )
             was = stored.budget or "the recipe's"
-            notes.append(
+            progress.warn(
                 f"the budget was {was} and is {merged.budget} now: "
                 "the schedule is stretched from here on"
             )
         for name in ("precision", "threads", "processes"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
-                notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
-        if merged != stored:
-            with self._writing():
-                write_json(self.run, asdict(merged))
-        return merged, notes
+                progress.warn(f"{name} was {was} and is {now} now: not the same to the last bit")
+        return merged
 
     def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
         """Describe a setting that differs from that of the stored training."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from srcli.layers.network import Network
 from srcli.ports.progress import Progress
-from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import Budget, stage_budgets
+from srcli.recipes.training import Stage, TrainRecipe
+from srcli.training.budget import stage_budgets
 from srcli.training.checkpoint import (
     Ema,
     Position,
@@ -30,13 +30,12 @@ from srcli.training.checkpoint import (
     write_entry,
     write_state,
 )
+from srcli.training.folder import RunFolder
 from srcli.training.optimizers import part, rate_at
-from srcli.training.parallel import require_divisible
 from srcli.training.steps import StepContext, SupervisedStep, make_step
 
 if TYPE_CHECKING:
     from srcli.ports.progress import Task
-    from srcli.recipes.training import Stage
 
 LOG_STEPS = 50
 """Iterations between two entries of the log."""
@@ -44,36 +43,6 @@ DESCRIBE_SECONDS = 2.0
 """Time after which the line of progress is updated between them."""
 LEAST_VALIDATIONS = 5
 """Short budgets are validated this often, whatever ``validate_every`` says."""
-
-
-class Sampler(Protocol):
-    """The source of batches; it returns the same batch for the same step."""
-
-    def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
-        """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond.
-
-        Each of several processes gets its share of the patches.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """Functions that a training calls."""
-
-    validate: Callable[[Network], Mapping[str, Sequence[float]]] | None = None
-    """Return the PSNR of a network in dB on every picture, by the name of each set; called with the
-    averaged weights, on every rank, all of which return the same. The first set decides which
-    weights are the best."""
-    save_best: Callable[[dict[str, Tensor], Position], None] = lambda _, __: None
-    """Called with the averaged weights after the best validation so far, by ``paired_gain``; in
-    stages whose aim PSNR does not measure, after every validation."""
-    save_last: Callable[[dict[str, Tensor], Position], None] = lambda _, __: None
-    """Called with the averaged weights at every checkpoint."""
-    log: Callable[[Mapping[str, object]], None] = lambda _: None
-    """Called with every entry of the log."""
-    stop: Callable[[], bool] = lambda: False
-    """Called after every iteration; true ends the training with a checkpoint."""
-    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -85,25 +54,37 @@ class Trainer:
 
     context: StepContext
     recipe: TrainRecipe
-    sampler: Sampler
+    batch: Callable[[int, Stage], tuple[Tensor, Tensor]]
+    """Return LR (N, C, P, P) and HR (N, C, sP, sP) of a step in [0, 1], or a little beyond: the
+    same for the same step. Each of several processes gets its share of the patches."""
     folder: Path
-    """Where ``state.safetensors`` and ``log.jsonl`` are written."""
+    """Where the files of ``RunFolder`` are written."""
     budget: str | None = None
     """As ``parse_budget`` reads it; None keeps the recipe's iterations."""
-    hooks: Hooks = field(default_factory=Hooks)
     checkpoint_seconds: float = 300.0
+    validator: Callable[[Network], Mapping[str, Sequence[float]]] | None = None
+    """Return the PSNR of a network in dB on every picture, by the name of each set; called with the
+    averaged weights, on every rank, all of which return the same. The first set decides which
+    weights are the best."""
+    save: Callable[[Path, dict[str, Tensor], Position], None] = lambda *_: None
+    """Write averaged weights to a file: the last ones at every checkpoint; the best ones after the
+    best validation so far, by ``paired_gain``, and in stages whose aim PSNR does not measure after
+    every validation."""
+    log: Callable[[Mapping[str, object]], object] = lambda _: None
+    """Called with every entry of the log."""
+    stop: Callable[[], bool] = lambda: False
+    """Called after every iteration; true ends the training with a checkpoint."""
+    progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         """Build the steps of all stages: a wrong option of the last must not show after hours."""
         self.network, self.team = self.context.network, self.context.team
-        for stage in self.recipe.stages:
-            require_divisible(stage.batch, self.team)
         self.budgets = stage_budgets(self.recipe, self.budget)
-        self._steps = [make_step(stage, self.context) for stage in self.recipe.stages]
+        numbered = enumerate(self.recipe.stages)
+        self._steps = [make_step(stage, self.context, i) for i, stage in numbered]
         self.ema = Ema(self.network, self.recipe.ema_decay)
         self.position = Position()
-        self.state_file = self.folder / "state.safetensors"
-        self.log_file = self.folder / "log.jsonl"
+        self.files = RunFolder(self.folder)
         self._done = 0.0
         """Fraction of the stage that was done before the iteration."""
 
@@ -118,26 +99,28 @@ class Trainer:
         Rank 0 alone reads the file, which may lie on a disk of its own. A training that is finished
         goes on in its last stage where the budget is longer now.
         """
-        if not self.team.on_rank_zero(self.state_file.is_file):
+        state = self.files.state
+        if not self.team.on_rank_zero(state.is_file):
             return False
-        self.position, tensors = self.team.on_rank_zero(partial(read_state, self.state_file))
-        self.team.on_all_ranks(partial(self._restore, tensors))
+        self.position, tensors = self.team.on_rank_zero(partial(read_state, state))
+
+        def restore() -> None:
+            try:
+                self.network.load_state_dict(part(tensors, "network."))
+                averages = part(tensors, "ema.")
+                for key, value in self.ema.averages.items():
+                    value.copy_(averages[key])
+                self.step.restore(tensors)
+            except (KeyError, ValueError, RuntimeError) as error:
+                raise unusable(state, error) from error
+
+        self.team.on_all_ranks(restore)
         position, last = self.position, self.budgets[-1]
         ended = position.stage == len(self.budgets) and position.step > 0
         if ended and last.progress(position.step, position.elapsed) < 1:
             position.stage -= 1
-        self.team.on_rank_zero(partial(rewind, self.log_file, self.position.total))
+        self.team.on_rank_zero(partial(rewind, self.files.log, position.total))
         return True
-
-    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
-        try:
-            self.network.load_state_dict(part(tensors, "network."))
-            averages = part(tensors, "ema.")
-            for key, value in self.ema.averages.items():
-                value.copy_(averages[key])
-            self.step.restore(tensors)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise unusable(self.state_file, error) from error
 
     def run(self) -> bool:
         """Train to the end of the budget; false if stopped before (a checkpoint is written).
@@ -151,7 +134,7 @@ class Trainer:
         self.network.train()
         stages, position = self.recipe.stages, self.position
         while position.stage < len(stages):
-            if not self._run_stage(stages[position.stage], self.budgets[position.stage]):
+            if not self._run_stage():
                 return False
             before = self.step
             position.stage += 1
@@ -163,84 +146,83 @@ class Trainer:
                 else:
                     self.step.restore(before.state())
             self.team.on_rank_zero(self.checkpoint)
+        self.team.on_rank_zero(self._end)
         return True
 
-    def _run_stage(self, stage: Stage, budget: Budget) -> bool:
-        position = self.position
-        task = self.hooks.progress.task(
+    def _end(self) -> None:
+        """Save the last weights as the best ones if nothing was validated."""
+        if self.position.best == float("-inf"):
+            self._save(self.files.best)
+
+    def _run_stage(self) -> bool:
+        position, team = self.position, self.team
+        stage, budget = self.recipe.stages[position.stage], self.budgets[position.stage]
+        task = self.progress.task(
             f"stage {position.stage + 1}/{len(self.budgets)}",
             total=budget.total,
             unit="it" if budget.seconds is None else "s",
         )
+        self._values: list[Mapping[str, Tensor]] = []
+        """Losses and the like of all iterations since the last entry of the log."""
+        self._now = self._saved = self._logged = self._shown = time.monotonic()
         with closing(task):
             task.advance(budget.done(position.step, position.elapsed))
-            self._values: list[Mapping[str, Tensor]] = []
-            """Losses and the like of all iterations since the last entry of the log."""
-            self._now = self._saved = self._logged = self._shown = time.monotonic()
             while (done := budget.progress(position.step, position.elapsed)) < 1:
-                before = budget.done(position.step, position.elapsed)
-                self._done = done
+                before, self._done = budget.done(position.step, position.elapsed), done
                 values = self.train_on_batch(stage, done)
                 position.step += 1
                 position.total += 1
-                stopped = self._after_iteration(values, task)
+                stop = self.stop() or team.orphaned
+                ranks = team.gather(partial(self._report, values, task, stop=stop))
+                validate, position.elapsed, save, _ = ranks[0]
+                if validate:
+                    self.validate()
+                    position.elapsed, save = team.on_rank_zero(self._look_at_clock)
+                stopped = any(stop for *_, stop in ranks)
+                if stopped or save:
+                    team.on_rank_zero(self.checkpoint)
+                    self._saved = self._now
                 task.advance(budget.done(position.step, position.elapsed) - before)
                 if stopped:
                     return False
-            self.team.on_rank_zero(self._log)
+            team.on_rank_zero(self._log)
             self.validate()
         return True
 
     def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
         """Change the weights by the batch of the current iteration."""
-        lr_image, hr_image = self.sampler.batch(self.position.total, stage)
+        lr_image, hr_image = self.batch(self.position.total, stage)
         numerics = self.context.numerics
         with numerics.computing():
             values = self.step(*numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)
         return values
 
-    def _after_iteration(self, values: Mapping[str, Tensor], task: Task) -> bool:
-        """Log, validate and save as far as that is due; true if any rank is to stop."""
-        position, team = self.position, self.team
-        stop = self.hooks.stop() or team.orphaned
-        ranks = team.gather(lambda: (*self._report(values, task), stop))
-        validate, position.elapsed, save, _ = ranks[0]
-        if validate:
-            self.validate()
-            position.elapsed, save = team.on_rank_zero(self._look_at_clock)
-        stopped = any(stop for *_, stop in ranks)
-        if stopped or save:
-            team.on_rank_zero(self.checkpoint)
-            self._saved = self._now
-        return stopped
-
-    def _report(self, values: Mapping[str, Tensor], task: Task) -> tuple[bool, float, bool]:
+    def _report(
+        self, values: Mapping[str, Tensor], task: Task, *, stop: bool
+    ) -> tuple[bool, float, bool, bool]:
         """Log and show an iteration on rank 0, and return what is due there.
 
-        That is true to validate, the seconds spent in this stage, and true to save.
+        That is true to validate, the seconds spent in this stage, and true to save; ``stop`` is
+        passed on, from all ranks.
         """
         if self.team.rank:
-            return False, 0.0, False
+            return False, 0.0, False, stop
         position = self.position
         self._values.append(values)
-        log, now, found = position.step % LOG_STEPS == 0, time.monotonic(), None
-        if log or now - self._shown >= DESCRIBE_SECONDS:
-            means, speed = found = self._means()
+        log = position.step % LOG_STEPS == 0
+        if log or time.monotonic() - self._shown >= DESCRIBE_SECONDS:
+            means, speed = self._means()
             losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
             best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
             task.describe(f"{losses}  {speed:.2f} it/s{best}")
-            self._shown = now
+            self._shown = time.monotonic()
         if log:
-            self._log(found)
-        return self._validation_is_due(), *self._look_at_clock()
-
-    def _validation_is_due(self) -> bool:
-        position, spent = self.position, time.monotonic() - self._now
-        budget = self.budgets[position.stage]
-        after = budget.progress(position.step, position.elapsed + spent)
-        passed = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
-        return passed or position.total % self.recipe.validate_every == 0
+            self._log()
+        elapsed, save = self._look_at_clock()
+        after = self.budgets[position.stage].progress(position.step, elapsed)
+        validate = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
+        return validate or position.total % self.recipe.validate_every == 0, elapsed, save, stop
 
     def _look_at_clock(self) -> tuple[float, bool]:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
@@ -259,10 +241,10 @@ class Trainer:
             raise diverged()
         return means, len(self._values) / max(time.monotonic() - self._logged, 1e-9)
 
-    def _log(self, found: tuple[dict[str, float], float] | None = None) -> None:
-        """Write the means since the last entry, which may have been found already."""
+    def _log(self) -> None:
+        """Write the means since the last entry."""
         if self._values:
-            means, speed = found or self._means()
+            means, speed = self._means()
             rate = rate_at(self.recipe.stages[self.position.stage], self._done)
             # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
             count = len(self._values)
@@ -273,7 +255,7 @@ class Trainer:
     def validate(self) -> None:
         """Validate the averaged weights, unless that was done at this iteration; on all ranks."""
         position = self.position
-        if self.hooks.validate is None or position.validated == position.total:
+        if self.validator is None or position.validated == position.total:
             return
         self.team.on_all_ranks(self._require_finite)
         # The running statistics of batch normalisation are each rank's own.
@@ -282,7 +264,7 @@ class Trainer:
         self.network.load_state_dict(self.ema.averages)
         self.network.eval()
         try:
-            found = dict(self.hooks.validate(self.network))
+            found = self.validator(self.network)
         finally:
             self.network.load_state_dict(weights)
             self.network.train()
@@ -306,11 +288,11 @@ class Trainer:
         if not self.recipe.degradation.is_clean:
             entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it
         self._write("validation", entry)
-        self.hooks.progress.message(f"iteration {position.total}: validation: {message}")
+        self.progress.message(f"iteration {position.total}: validation: {message}")
         if better:
             position.best, position.best_total, position.at_best = value, position.total, means
             position.best_pictures = [*pictures]
-            self.hooks.save_best(self.ema.averages, position)
+            self._save(self.files.best)
             self.checkpoint()  # after a kill, a worse one must not replace the best
 
     def checkpoint(self) -> None:
@@ -318,27 +300,18 @@ class Trainer:
         self._require_finite()
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
-        write_state(self.state_file, self.position, tensors | self.step.state())
-        self.hooks.save_last(self.ema.averages, self.position)
+        write_state(self.files.state, self.position, tensors | self.step.state())
+        self._save(self.files.last)
 
-    def end(self) -> None:
-        """Save the last weights as the best ones if nothing was validated."""
-        if self.position.best == float("-inf"):
-            self.hooks.save_best(self.ema.averages, self.position)
+    def _save(self, file: Path) -> None:
+        self.save(file, self.ema.averages, self.position)
 
     def _write(self, event: str, values: Mapping[str, object]) -> None:
-        """Add an entry to the log."""
         position = self.position
-        entry: dict[str, object] = {
-            "event": event,
-            "stage": position.stage,
-            "step": position.step,
-            "total": position.total,
-            "elapsed": round(position.elapsed, 2),
-            **values,
-        }
-        write_entry(self.log_file, entry)
-        self.hooks.log(entry)
+        place = {name: getattr(position, name) for name in ("stage", "step", "total")}
+        entry = {"event": event, **place, "elapsed": round(position.elapsed, 2), **values}
+        write_entry(self.files.log, entry)
+        self.log(entry)
 
     def _require_finite(self) -> None:
         # A weight can be lost an iteration before the loss shows it; such a state is never saved.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from srcli.recipes.training import TrainRecipe
+
 Result = TypeVar("Result")
 
 TIMEOUT = timedelta(hours=2)
@@ -180,13 +182,14 @@ def process_group(team: Team) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def require_divisible(batch: int, team: Team) -> None:
-    """Refuse a batch that cannot be divided into equal shares for all processes."""
-    if batch % team.size:
-        raise RecipeError(
-            f"a batch of {batch} cannot be divided among {team.size} processes; change it "
-            "(--set stages.0.batch=...) or their number"
-        )
+def require_divisible(recipe: TrainRecipe, team: Team) -> None:
+    """Refuse batches that cannot be divided into equal shares for all processes."""
+    for number, stage in enumerate(recipe.stages):
+        if stage.batch % team.size:
+            raise RecipeError(
+                f"a batch of {stage.batch} cannot be divided among {team.size} processes; change "
+                f"it (--set stages.{number}.batch=...) or their number"
+            )
 
 
 def require_same(team: Team, option: str, digest: str) -> None:

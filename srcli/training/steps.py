@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
 from srcli.losses import WeightedLoss
-from srcli.losses.adversarial import AdversarialLoss, Scores
 from srcli.models.discriminators import build_discriminator
 from srcli.threads import hold_setting
 from srcli.training.optimizers import (
@@ -151,17 +151,11 @@ class SupervisedStep:
     """True if validation decides which weights are the best; else the last ones are."""
 
     def __init__(self, stage: Stage, context: StepContext) -> None:
-        network, edge = context.network, stage.edge(context.network.scale)
-        if network.padded(edge) != edge:
-            raise RecipeError(
-                f"patches of {edge} pixels: this network takes sides that divide by "
-                f"{network.multiple_of}, from {network.minimum} on; set stages.0.patch"
-            )
         self.stage = stage
         self.numerics = context.numerics
         self.team = context.team
         self.losses = WeightedLoss(stage.losses).to(self.numerics.device)
-        self.optimizer = make_optimizer(network, stage.optimizer)
+        self.optimizer = make_optimizer(context.network, stage.optimizer)
         self._forward = context.forward
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
@@ -199,10 +193,16 @@ class SupervisedStep:
 
 
 class AdversarialStep(SupervisedStep):
-    """Train network and discriminator on the same batch, as BEGAN does.
+    """Train network and discriminator on the same batch, as BEGAN does (Berthelot et al. 2017).
 
     Both see the discriminator as it was before the iteration, so that it runs over the network's
     output only once. Every stage begins with a new discriminator.
+
+    An auto-encoder has BEGAN's losses: l(v) is mean |D(v) - v|, and k_t holds both networks in
+    balance: L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the surplus
+    s = gamma l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks get better. Instead
+    of the generator's whole loss L_G, as in the text of the attentive GAN, BEGAN itself has l(SR).
+    Other discriminators have binary cross-entropy of logits.
     """
 
     best_by_psnr = False  # texture costs PSNR: the best by it would be the pre-trained network
@@ -218,7 +218,9 @@ class AdversarialStep(SupervisedStep):
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
-        self.adversarial_loss = AdversarialLoss(settings).to(self.numerics.device)
+        self.is_began = settings.discriminator == "ae"
+        self.balance = torch.tensor(float(settings.balance_start), device=self.numerics.device)
+        """k_t of BEGAN."""
         jitter = settings.jitter
         if jitter and settings.discriminator == "fc":
             raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
@@ -233,34 +235,38 @@ class AdversarialStep(SupervisedStep):
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
         real, fake = self._crop(hr_image, fake_image)
-        scores: Scores = self.adversarial_loss(
-            (self._discriminate(real), real), (self._discriminate(fake), fake)
-        )
+        on_real, on_fake = self._discriminate(real), self._discriminate(fake)
+        if self.is_began:
+            l_real, l_fake = (on_real - real).abs().mean(), (on_fake - fake).abs().mean()
+            push, judged = l_fake, l_real - self.balance * l_fake
+        else:
+            l_real, l_fake = cross_entropy(on_real, 1.0), cross_entropy(on_fake, 0.0)
+            # The generator's is -log D(G(z)), which does not fade while the discriminator is sure.
+            push, judged = cross_entropy(on_fake, 1.0), l_real + l_fake
         weight = self.settings.weight
         if weight:
             # The gradient at the picture alone: the discriminator's weights stay out of it.
-            (gradient,) = torch.autograd.grad(scores.generator, fake_image, retain_graph=True)
+            (gradient,) = torch.autograd.grad(push, fake_image, retain_graph=True)
             torch.autograd.backward([loss, sr_image], [None, weight * gradient])
         else:
             loss.backward()  # type: ignore[no-untyped-call]
-        scores.discriminator.backward()  # type: ignore[no-untyped-call]
-        values = average_values(
-            self.team,
-            {
-                "loss": loss.detach() + weight * scores.generator.detach(),
-                "l_real": scores.real.detach(),
-                "l_fake": scores.fake.detach(),
-            },
-        )
-        # The balance follows the whole batch, on every rank alike.
-        whole = scores._replace(real=values["l_real"], fake=values["l_fake"])
-        balance = self.adversarial_loss.update(whole, values["loss"])
+        judged.backward()  # type: ignore[no-untyped-call]
+        whole = loss.detach() + weight * push.detach()
+        values = {"loss": whole, "l_real": l_real.detach(), "l_fake": l_fake.detach()}
+        values = average_values(self.team, values)
+        if self.is_began:  # the balance follows the whole batch, on every rank alike
+            own = self.settings
+            quantity = values["loss" if own.balance_on == "generator" else "l_fake"]
+            surplus = own.gamma * values["l_real"] - quantity
+            # A new tensor: the log still holds the former one.
+            self.balance = (self.balance + own.balance_rate * surplus).clamp(0, 1)
+            values |= {"k_t": self.balance, "M": values["l_real"] + surplus.abs()}
         self.update(done)
         average_gradients(self.team, self._second)
         second = self.settings.optimizer
         rate = second.learning_rate * rate_factor(self.stage.schedule, done)
         apply_gradients(self._second, rate=rate, clip_norm=second.clip_norm)
-        return {**values, **balance}
+        return values
 
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
@@ -268,7 +274,7 @@ class AdversarialStep(SupervisedStep):
         for name, tensors in (
             ("discriminator", self.discriminator.state_dict()),
             ("second", optimizer_tensors(self._second)),
-            ("adversarial_loss", self.adversarial_loss.state_dict()),
+            ("adversarial_loss", {"balance": self.balance} if self.is_began else {}),
         ):
             own |= {f"{name}.{key}": value for key, value in tensors.items()}
         return own | {"jitter.calls": torch.tensor(self._calls, device=self.numerics.device)}
@@ -278,7 +284,8 @@ class AdversarialStep(SupervisedStep):
         super().restore(tensors)
         self.discriminator.load_state_dict(part(tensors, "discriminator."))
         restore_optimizer(self._second, part(tensors, "second."))
-        self.adversarial_loss.load_state_dict(part(tensors, "adversarial_loss."))
+        if self.is_began:
+            self.balance = tensors["adversarial_loss.balance"].to(self.numerics.device)
         self._calls = int(tensors["jitter.calls"])
 
     def _crop(self, *pictures: Tensor) -> tuple[Tensor, ...]:
@@ -302,8 +309,19 @@ class AdversarialStep(SupervisedStep):
         return output.float()
 
 
-def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
-    """Return the step that a stage of a recipe describes."""
+def cross_entropy(logits: Tensor, truth: float) -> Tensor:
+    """Mean binary cross-entropy of logits against one truth (1 real, 0 generated); a scalar."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
+
+
+def make_step(stage: Stage, context: StepContext, number: int = 0) -> SupervisedStep:
+    """Return the step that a stage of a recipe describes; ``number`` names it in messages."""
+    network, edge = context.network, stage.edge(context.network.scale)
+    if network.padded(edge) != edge:
+        raise RecipeError(
+            f"patches of {edge} pixels: this network takes sides that divide by "
+            f"{network.multiple_of}, from {network.minimum} on; set stages.{number}.patch"
+        )
     if stage.adversarial is None:
         return SupervisedStep(stage, context)
     return AdversarialStep(stage, stage.adversarial, context)

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from srcli.errors import DataError, InferenceError, RecipeError
-from srcli.losses.adversarial import classification_error
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
-from srcli.training.loop import Hooks, Trainer
-from srcli.training.steps import AdversarialStep, Numerics, StepContext
-from tests.fixtures.trainings import Batches, equal, stop_after
+from srcli.training.loop import Trainer
+from srcli.training.steps import AdversarialStep, Numerics, StepContext, cross_entropy
+from tests.fixtures.trainings import Batches, best_saved, equal, stop_after
 
 TINY_WIDTHS = (4, 4, 4, 4, 6, 6, 6)
 AE = Adversarial(
@@ -40,15 +39,15 @@ def generator():
     )
 
 
-def make(folder, stages, *, stop=lambda: False, sampler=None, every=1e9, seed=0):
+def make(folder, stages, *, batches=None, every=1e9, **options):
     folder.mkdir(exist_ok=True)
     return Trainer(
-        context=StepContext(network=LAST.placed(generator()), numerics=LAST, seed=seed),
+        context=StepContext(network=LAST.placed(generator()), numerics=LAST),
         recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
-        sampler=sampler or Batches(4),
+        batch=(batches or Batches(4)).batch,
         folder=folder,
-        hooks=Hooks(stop=stop),
         checkpoint_seconds=every,
+        **options,
     )
 
 
@@ -76,8 +75,8 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
         second = second - 0.3 * (on_fake - sr_image.detach()).abs().mean()
         push = (judge(sr_image) - sr_image).abs().mean()
     else:
-        second = classification_error(on_real, 1.0) + classification_error(on_fake, 0.0)
-        push = classification_error(judge(sr_image), 1.0)
+        second = cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
+        push = cross_entropy(judge(sr_image), 1.0)
     first = (sr_image - hr_image).abs().mean() + settings.weight * push
     wanted = gradients(network, first), gradients(judge, second)
 
@@ -92,6 +91,18 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
         for a, b in zip(mine, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
     assert float(values["loss"]) == pytest.approx(first.item())
+
+
+@pytest.mark.parametrize("balance_on", ["generator", "reconstruction"])
+@pytest.mark.parametrize(("start", "rate"), [(0.3, 0.1), (0.0, 50.0), (1.0, 50.0)])
+def test_the_balance_follows_the_surplus_on_the_loss_or_on_the_error(balance_on, start, rate):
+    settings = replace(AE, balance_on=balance_on, balance_start=start, balance_rate=rate)
+    lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=4))
+    found = {name: float(v) for name, v in step_of(settings)(lr_image, hr_image, 0.0).items()}
+    quantity = found["loss" if balance_on == "generator" else "l_fake"]
+    surplus = 0.9 * found["l_real"] - quantity
+    assert found["k_t"] == pytest.approx(min(max(start + rate * surplus, 0), 1), abs=1e-6)
+    assert found["M"] == pytest.approx(found["l_real"] + abs(surplus))
 
 
 def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monkeypatch):
@@ -170,20 +181,19 @@ def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
 
 def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
     values = iter([30.0, 31.0, 29.0, 28.0, float("nan"), 27.0] + [26.0] * 9)
-    saved = []
+    saved, save = best_saved()
     stages = (replace(STAGE, steps=2), replace(STAGE, steps=4, adversarial=AE))
-    trainer = make(tmp_path, stages)
-    trainer.hooks = Hooks(
-        validate=lambda network: {"held-out": [next(values)]},
-        save_best=lambda tensors, position: saved.append((position.total, position.best)),
-    )
-    trainer.run()
-    assert saved == [(1, 30.0), (2, 31.0), (3, 29.0), (4, 28.0), (6, 27.0)]
+
+    def validate(network):
+        return {"held-out": [next(values)]}
+
+    make(tmp_path, stages, validator=validate, save=save).run()
+    assert saved == [30.0, 31.0, 29.0, 28.0, 27.0]
 
 
 def test_a_discriminator_that_is_lost_ends_it_and_is_never_saved(tmp_path):
     stages = (replace(STAGE, adversarial=AE),)
-    trainer = make(tmp_path, stages, sampler=Batches(4, spoil=2), every=0.0)
+    trainer = make(tmp_path, stages, batches=Batches(4, spoil=2), every=0.0)
     with pytest.raises(InferenceError, match="diverged"):
         trainer.run()
     rest = make(tmp_path, stages)

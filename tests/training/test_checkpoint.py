@@ -10,10 +10,10 @@ from srcli.errors import InferenceError
 from srcli.layers.network import Network
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.checkpoint import Ema, Position, read_position
-from srcli.training.loop import Hooks, Trainer
+from srcli.training.loop import Trainer
 from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
-from tests.fixtures.trainings import Batches, entries
+from tests.fixtures.trainings import Batches, best_saved, entries
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2), Stage(steps=2)), ema_decay=0.9)
 CPU = Numerics(device=torch.device("cpu"))
@@ -23,22 +23,17 @@ class Point(nn.Conv2d, Network):
     """A convolution as a network."""
 
 
-def make(folder, hooks=None, *, steps=0, position=None):
-    """A trainer after some steps of its optimiser."""
-    torch.manual_seed(steps)
+def make(folder, **options):
+    """A trainer after seven iterations."""
+    torch.manual_seed(0)
     trainer = Trainer(
         context=StepContext(network=Point(3, 3, 1), numerics=CPU),
         recipe=RECIPE,
-        sampler=Batches(),
+        batch=Batches().batch,
         folder=folder,
-        hooks=hooks or Hooks(),
+        **options,
     )
-    trainer.position = position or Position(total=7)
-    for _ in range(steps):
-        trainer.network(torch.rand(1, 3, 5, 5)).sum().backward()
-        trainer.step.optimizer.step()
-    for value in trainer.ema.averages.values():
-        value += 1 + steps
+    trainer.position = Position(total=7)
     return trainer
 
 
@@ -74,16 +69,14 @@ def test_no_decay_follows_the_weights_and_counters_are_copied():
 
 def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
     values = iter([([30.0], [20.0]), ([29.0], [25.0]), ([31.0], [19.0])])
-    saved: list[float] = []
     logged: list[object] = []
+    saved, save = best_saved()
     notes = Notes()
-    hooks = Hooks(
-        validate=lambda network: dict(zip(("held-out", "Set5"), next(values), strict=True)),
-        save_best=lambda tensors, position: saved.append(position.best),
-        log=logged.append,
-        progress=notes,
-    )
-    trainer = make(tmp_path, hooks)
+
+    def validate(network):
+        return dict(zip(("held-out", "Set5"), next(values), strict=True))
+
+    trainer = make(tmp_path, validator=validate, save=save, log=logged.append, progress=notes)
     for total in (1, 2, 3):
         trainer.position.total = total
         trainer.validate()
@@ -106,12 +99,11 @@ def test_one_picture_that_swings_does_not_decide(tmp_path):
     swings = [31.3, 27.99, 34.99, 30.99, 26.99]  # the mean rises, nearly every picture falls
     better = [28.0, 28.01, 35.01, 31.01, 27.01]
     values = iter([before, swings, better])
-    hooks = Hooks(validate=lambda network: {"held-out": next(values)})
-    trainer = make(tmp_path, hooks)
+    trainer = make(tmp_path, validator=lambda network: {"held-out": next(values)})
     for total in (1, 2, 3):
         trainer.position.total = total
         trainer.validate()
-    position = read_position(trainer.state_file)
+    position = read_position(trainer.files.state)
     assert (position.best_total, position.best_pictures) == (3, better)
     assert [entry.get("gain") for entry in entries(tmp_path)] == [
         None,
@@ -121,12 +113,12 @@ def test_one_picture_that_swings_does_not_decide(tmp_path):
 
 
 def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
-    trainer = make(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
+    trainer = make(tmp_path, validator=lambda network: pytest.fail("validated"))
     trainer.checkpoint()
-    before = trainer.state_file.read_bytes()
+    before = trainer.files.state.read_bytes()
     with torch.no_grad():
         trainer.network.weight[0, 0] = torch.inf
     for act in (trainer.validate, trainer.checkpoint):
         with pytest.raises(InferenceError, match="what was saved before is kept"):
             act()
-    assert trainer.state_file.read_bytes() == before
+    assert trainer.files.state.read_bytes() == before

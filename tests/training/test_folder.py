@@ -10,76 +10,87 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.files import RECIPES
-from srcli.training.checkpoint import Position, write_entry
+from srcli.training.checkpoint import Position, write_entry, write_state
 from srcli.training.folder import EventFiles, RunFolder, RunRecord
+from tests.fixtures.progress import Notes
 
 G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
 
 RECORD = RunRecord(recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1)
 
 
+def begun(path, record=RECORD, position=None):
+    """A folder with a checkpoint."""
+    folder = RunFolder(path)
+    folder.store(G_IDRN, record, {})
+    write_state(folder.state, position or Position(), {})
+    return folder
+
+
+def joined(folder, **changes):
+    """The record to go on with, and what is warned of."""
+    notes = Notes()
+    record = folder.resume(G_IDRN, replace(RECORD, **changes), notes)
+    folder.store(G_IDRN, record, {})
+    return record, notes.warnings
+
+
 def test_a_begun_folder_holds_recipe_and_record_and_no_old_log(tmp_path):
     folder = RunFolder(tmp_path / "a" / "b")
     folder.path.mkdir(parents=True)
     folder.log.write_text("old\n")
-    folder.begin(G_IDRN, RECORD)
+    folder.store(G_IDRN, RECORD, {"scale": 2})
     assert json.loads(folder.recipe.read_text())["stages"][0]["batch"] == 32
     assert json.loads(folder.run.read_text())["data"] == "d"
+    assert json.loads(folder.options.read_text()) == {"scale": 2}
     assert not folder.log.exists()
     folder.check(resume=False)  # no weights and no state: may be begun again
 
 
 def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, replace(RECORD, init="w"))
-    joined, notes = folder.resume(G_IDRN, replace(RECORD, budget=None))
-    assert (joined.budget, joined.init, notes) == ("9", "w", [])
-    joined, notes = folder.resume(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
-    assert joined.budget == "20"
-    assert len(notes) == 3
-    _, notes = folder.resume(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
-    assert notes == []
+    folder = begun(tmp_path, replace(RECORD, init="w"))
+    record, notes = joined(folder, budget=None)
+    assert (record.budget, record.init, notes) == ("9", "w", [])
+    changes = {"budget": "20", "precision": "bf16", "threads": 2}
+    record, notes = joined(folder, **changes)
+    assert (record.budget, len(notes)) == ("20", 3)
+    assert joined(folder, **changes)[1] == []
 
 
 def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, replace(RECORD, budget="60s"))
-    before = folder.run.read_bytes()
     end = Position(stage=len(G_IDRN.stages), step=50, total=50, elapsed=60.1)
+    folder = begun(tmp_path, replace(RECORD, budget="60s"), end)
     for other in ("59s", "50"):
         with pytest.raises(UsageError, match=rf"--budget {other}: .* is finished after 50 iter"):
-            folder.resume(G_IDRN, replace(RECORD, budget=other), finished=end)
-    assert folder.run.read_bytes() == before
+            joined(folder, budget=other)
     for same in ("60s", "1m", None):
-        assert folder.resume(G_IDRN, replace(RECORD, budget=same), finished=end)[1] == []
+        assert joined(folder, budget=same)[1] == []
     for other, was in (("90s", "1m"), ("51", "90s")):
-        merged, (note,) = folder.resume(G_IDRN, replace(RECORD, budget=other), finished=end)
-        assert merged.budget == other
+        record, (note,) = joined(folder, budget=other)
+        assert record.budget == other
         assert f"the budget was {was} and is {other} now: the schedule is stretched" in note
 
 
 def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, RECORD)
+    folder = begun(tmp_path)
     stored = json.loads(folder.recipe.read_text())
     del stored["stages"][0]["optimizer"]["nesterov"]
     former = {"attention_weight": 0.0, "distillation": None, "vary_levels": 0.0}
     stored["stages"][0] |= former
     folder.recipe.write_text(json.dumps(stored))
-    assert folder.resume(G_IDRN, RECORD)[1] == []
+    assert joined(folder)[1] == []
     stored["stages"][0]["optimizer"]["gone"] = 1
     folder.recipe.write_text(json.dumps(stored))
     with pytest.raises(CheckpointError, match=r"no field 'gone' in stages\.0\.optimizer"):
-        folder.resume(G_IDRN, RECORD)
+        joined(folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"scale": 2}'])
 def test_a_damaged_record_is_refused(tmp_path, text):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, RECORD)
+    folder = begun(tmp_path)
     folder.run.write_text(text)
     with pytest.raises(DataError, match=r"run\.json"):
-        folder.resume(G_IDRN, RECORD)
+        joined(folder)
 
 
 def test_a_claim_that_nothing_was_written_under_leaves_nothing(tmp_path):

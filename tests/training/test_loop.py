@@ -13,10 +13,10 @@ from srcli.errors import DataError, InferenceError
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
 from srcli.training.checkpoint import Position, read_position
-from srcli.training.loop import Hooks, Trainer
+from srcli.training.loop import Trainer
 from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
-from tests.fixtures.trainings import Batches, Net, entries, equal, stop_after
+from tests.fixtures.trainings import Batches, Net, best_saved, entries, equal, stop_after
 
 FIRST = Stage(
     steps=6,
@@ -35,17 +35,16 @@ RECIPE = TrainRecipe(model="none", stages=(FIRST, SECOND), ema_decay=0.9, valida
 LAST = Numerics(device=torch.device("cpu"), channels_last=True)
 
 
-def make(folder, *, recipe=RECIPE, sampler=None, hooks=None, network=None, budget=None, every=1e9):
+def make(folder, *, recipe=RECIPE, batches=None, network=None, every=1e9, **options):
     """A trainer with a fresh network, the same every time, in channels_last."""
     folder.mkdir(exist_ok=True)
     return Trainer(
         context=StepContext(network=LAST.placed(network or Net()), numerics=LAST),
         recipe=recipe,
-        sampler=sampler or Batches(),
-        budget=budget,
+        batch=(batches or Batches()).batch,
         folder=folder,
-        hooks=hooks or Hooks(),
         checkpoint_seconds=every,
+        **options,
     )
 
 
@@ -53,7 +52,7 @@ def make(folder, *, recipe=RECIPE, sampler=None, hooks=None, network=None, budge
 def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
     whole = make(tmp_path / "whole")
     assert whole.run()
-    part = make(tmp_path / "part", hooks=Hooks(stop=stop_after(cut)))
+    part = make(tmp_path / "part", stop=stop_after(cut))
     assert not part.run()
     assert part.position.total == cut
     rest = make(tmp_path / "part")
@@ -88,9 +87,8 @@ def test_validation_sees_the_averages_and_leaves_the_weights_alone(tmp_path):
         seen.append((network.training, equal(network.state_dict(), trainer.ema.averages)))
         return {"held-out": [float(len(seen))]}
 
-    best = []
-    hooks = Hooks(validate=validate, save_best=lambda tensors, position: best.append(position.best))
-    trainer = make(tmp_path / "a", hooks=hooks)
+    best, save = best_saved()
+    trainer = make(tmp_path / "a", validator=validate, save=save)
     trainer.run()
     silent = make(tmp_path / "b")
     silent.run()
@@ -110,8 +108,7 @@ def test_short_budgets_are_validated_five_times_and_at_the_end(tmp_path, steps):
         totals.append(trainer.position.total)
         return {"held-out": [1.0]}
 
-    hooks = Hooks(validate=validate)
-    trainer = make(tmp_path, recipe=recipe, hooks=hooks, budget=str(steps))
+    trainer = make(tmp_path, recipe=recipe, validator=validate, budget=str(steps))
     trainer.run()
     assert len(totals) == 5
     assert totals[-1] == steps
@@ -120,22 +117,24 @@ def test_short_budgets_are_validated_five_times_and_at_the_end(tmp_path, steps):
 
 def test_only_a_better_validation_is_saved(tmp_path):
     values = iter([3.0, 2.0, float("nan"), 4.0, 4.0, 1.0, 1.0, 1.0, 1.0, 1.0])
-    saved = []
-    hooks = Hooks(
-        validate=lambda network: {"held-out": [next(values)]},
-        save_best=lambda tensors, position: saved.append(position.best),
-    )
+    saved, save = best_saved()
     recipe = replace(RECIPE, stages=(FIRST,))
-    make(tmp_path, recipe=recipe, hooks=hooks, budget="12").run()
+
+    def validate(network):
+        return {"held-out": [next(values)]}
+
+    make(tmp_path, recipe=recipe, validator=validate, save=save, budget="12").run()
     assert saved == [3.0, 4.0]
 
 
 def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
-    hooks = Hooks(validate=lambda network: {"held-out": [1.0]}, stop=stop_after(4))
-    make(tmp_path, hooks=hooks).run()
+    def validate(network):
+        return {"held-out": [1.0]}
+
+    make(tmp_path, validator=validate, stop=stop_after(4)).run()
     with (tmp_path / "log.jsonl").open("a") as log:  # iterations after the checkpoint
         log.write('{"event": "validation", "total": 6, "psnr": 9.0}\n{"event": "val')
-    rest = make(tmp_path, hooks=Hooks(validate=lambda network: {"held-out": [1.0]}))
+    rest = make(tmp_path, validator=validate)
     rest.resume()
     rest.run()
     logged = entries(tmp_path)
@@ -147,7 +146,7 @@ def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
 
 def test_a_loss_that_is_not_a_number_ends_it_and_keeps_the_last_good_state(tmp_path):
     # The state is written after every iteration, also after the spoilt one, if nothing refused it.
-    trainer = make(tmp_path, sampler=Batches(spoil=3), every=0.0)
+    trainer = make(tmp_path, batches=Batches(spoil=3), every=0.0)
     with pytest.raises(InferenceError, match="learning_rate"):
         trainer.run()
     assert read_position(tmp_path / "state.safetensors").total == 3
@@ -161,7 +160,7 @@ def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
         return {"held-out": [1.0]}
 
     start = time.monotonic()
-    trainer = make(tmp_path, recipe=recipe, budget="0.3s", hooks=Hooks(validate=validate))
+    trainer = make(tmp_path, recipe=recipe, budget="0.3s", validator=validate)
     assert trainer.run()
     spent = time.monotonic() - start
     assert 0.3 <= spent < 3
@@ -169,7 +168,7 @@ def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
 
 
 def test_the_state_of_another_network_is_refused(tmp_path):
-    make(tmp_path, hooks=Hooks(stop=stop_after(2))).run()
+    make(tmp_path, stop=stop_after(2)).run()
 
     class Wider(Net):
         def __init__(self):
@@ -203,7 +202,7 @@ def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
     # Stopped on either side of the border and resumed, it comes to the same.
     for cut in (2, 3, 4):
         folder = tmp_path / f"cut{cut}"
-        make(folder, recipe=parts, hooks=Hooks(stop=stop_after(cut))).run()
+        make(folder, recipe=parts, stop=stop_after(cut)).run()
         rest = make(folder, recipe=parts)
         rest.resume()
         rest.run()
@@ -230,13 +229,20 @@ def clock(monkeypatch):
 def watched(folder, clock, budget, losses, *, seconds=1.0, position=None, stop=None, every=1e9):
     """Run a trainer whose iterations take some seconds; return it, its task and its saves."""
     notes, saved = Notes(), []
-    hooks = Hooks(
+
+    def save(file, averages, position):
+        if file.stem == "last":
+            saved.append(position.total)
+
+    trainer = make(
+        folder,
+        recipe=replace(RECIPE, stages=(FIRST,)),
+        budget=budget,
+        every=every,
         progress=notes,
         stop=stop or (lambda: False),
-        save_last=lambda tensors, position: saved.append(position.total),
+        save=save,
     )
-    recipe = replace(RECIPE, stages=(FIRST,))
-    trainer = make(folder, recipe=recipe, hooks=hooks, budget=budget, every=every)
     trainer.position = position or trainer.position
     values = iter(losses)
 

@@ -13,8 +13,8 @@ import torch.distributed as dist
 
 from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
-from srcli.training.loop import Hooks, Trainer
-from srcli.training.parallel import ALONE, Team, find_team, process_group
+from srcli.training.loop import Trainer
+from srcli.training.parallel import ALONE, Team, find_team, process_group, require_divisible
 from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.trainings import Batches, Net, entries
 
@@ -151,15 +151,14 @@ FC = Adversarial(discriminator="fc", options={**WIDTHS, "hidden": 5}, weight=0.5
 PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5)
 
 
-def make(team, folder, stages, *, spoil=None, hooks=None, seed=1, budget=None):
+def make(team, folder, stages, *, batches=None, seed=1, **options):
     folder.mkdir(exist_ok=True)
     return Trainer(
         context=StepContext(network=Net(seed), numerics=CPU, team=team),
         recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
-        sampler=Batches(spoil=spoil, team=team),
-        budget=budget,
+        batch=(batches or Batches(team=team)).batch,
         folder=folder,
-        hooks=hooks or Hooks(),
+        **options,
     )
 
 
@@ -195,13 +194,19 @@ def curve(folder):
 )
 def test_several_processes_learn_what_one_with_the_whole_batch_does(tmp_path, monkeypatch, stages):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
-    whole = make(ALONE, tmp_path / "one", stages)
+    of_all, of_last = Batches(), Batches()
+    whole = make(ALONE, tmp_path / "one", stages, batches=of_all)
     whole.run()
-    trainers, ended = in_processes(2, lambda team: make(team, tmp_path / "all", stages))
+
+    def prepare(team):
+        of_last.team = team
+        return make(team, tmp_path / "all", stages, batches=of_last if team.rank else None)
+
+    trainers, ended = in_processes(2, prepare)
     assert ended == [True] * 2
-    assert trainers[-1].sampler.sizes == [2] * len(whole.sampler.sizes)
+    assert of_last.sizes == [2] * len(of_all.sizes)
     mine, theirs = curve(tmp_path / "one"), curve(tmp_path / "all")
-    assert len(mine) == len(whole.sampler.sizes)
+    assert len(mine) == len(of_all.sizes)
     for a, b in zip(mine, theirs, strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-6)
     for trainer in trainers:
@@ -223,9 +228,9 @@ def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(t
             validated[team.rank].append(float(network.a.weight.detach().sum()))
             return {"held-out": [1.0]}
 
-        hooks = Hooks(validate=validate, save_best=note, save_last=note, log=note)
         stages = (replace(STAGE, steps=1), STAGE)
-        return make(team, tmp_path, stages, hooks=hooks, budget="0.3s")
+        options = {"validator": validate, "save": note, "log": note, "budget": "0.3s"}
+        return make(team, tmp_path, stages, **options)
 
     trainers, ended = in_processes(2, prepare)
     assert ended == [True, True]
@@ -236,9 +241,7 @@ def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(t
 
 
 def test_all_begin_from_the_weights_of_the_first(tmp_path):
-    trainers, _ = in_processes(
-        2, lambda team: make(team, tmp_path, (STAGE,), seed=team.rank, spoil=None)
-    )
+    trainers, _ = in_processes(2, lambda team: make(team, tmp_path, (STAGE,), seed=team.rank))
     assert torch.equal(trainers[0].network.a.weight, trainers[1].network.a.weight)
     assert torch.equal(trainers[0].ema.averages["a.weight"], trainers[1].ema.averages["a.weight"])
 
@@ -249,9 +252,7 @@ def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
 
     def stopping(team):
         asked = iter(range(100))
-        return make(
-            team, tmp_path / "part", stages, hooks=Hooks(stop=lambda: next(asked) == 9 - team.rank)
-        )
+        return make(team, tmp_path / "part", stages, stop=lambda: next(asked) == 9 - team.rank)
 
     parts, ended = in_processes(2, stopping)
     assert ended == [False, False]
@@ -270,16 +271,17 @@ def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
 
 def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
     _, (first, second) = in_processes(
-        2, lambda team: make(team, tmp_path, (STAGE,), spoil=len(range(8)) - 1)
+        2, lambda team: make(team, tmp_path, (STAGE,), batches=Batches(spoil=7, team=team))
     )
     assert isinstance(first, InferenceError)
     assert isinstance(second, PeerError)
     assert not (tmp_path / "state.safetensors").exists()
 
 
-def test_a_batch_that_cannot_be_divided_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"batch of 4 .* 3 processes"):
-        make(Threads(0, Meeting(3)), tmp_path, (STAGE,))
+def test_a_batch_that_cannot_be_divided_is_refused_and_its_stage_named():
+    recipe = TrainRecipe(model="none", stages=(replace(STAGE, batch=6), STAGE))
+    with pytest.raises(RecipeError, match=r"batch of 4 .* 3 processes.*stages\.1\.batch"):
+        require_divisible(recipe, Team(size=3))
 
 
 @pytest.mark.slow

@@ -64,8 +64,8 @@ def build_training(
     network = first_network(recipe, scale=scale, seed=seed)
     context = StepContext(network=network, numerics=replace(numerics, compile=False))
     with torch.random.fork_rng(devices=[]):
-        for stage in recipe.stages:
-            make_step(stage, context)
+        for number, stage in enumerate(recipe.stages):
+            make_step(stage, context, number)
     return network
 
 

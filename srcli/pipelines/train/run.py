@@ -39,9 +39,8 @@ from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_seconds, stage_budgets
-from srcli.training.checkpoint import read_position
 from srcli.training.folder import EventFiles, RunFolder, RunRecord, file_digest
-from srcli.training.loop import Hooks, Trainer
+from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
 from srcli.training.steps import StepContext
 
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from srcli.data.training_set import Pairs
     from srcli.layers.network import Network
     from srcli.pipelines.train.data import TrainingSet
+    from srcli.recipes.training import TrainRecipe
     from srcli.training.steps import Numerics
 
 _STORED_BYTES = 24
@@ -133,7 +133,7 @@ def train(
     """
     team = find_team()
     with process_group(team):
-        return _TrainingRun(options, progress or Progress(), team).run(stop)
+        return _train(options, progress or Progress(), stop, team)
 
 
 def resume_training(
@@ -153,7 +153,7 @@ def resume_training(
     team = find_team()
     with process_group(team):
         options = team.on_rank_zero(partial(stored_options, folder, changes or {}))
-        return _TrainingRun(options, progress or Progress(), team).run(stop)
+        return _train(options, progress or Progress(), stop, team)
 
 
 def plan_training(options: TrainOptions, progress: Progress | None = None) -> list[str]:
@@ -191,52 +191,22 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     return lines
 
 
-class _TrainingRun:
-    """The steps of one training, in order; all ranks take them, rank 0 alone writes."""
-
-    def __init__(self, options: TrainOptions, progress: Progress, team: Team) -> None:
-        self.options = options
-        self.team = team
-        self.progress = Progress() if team.rank else progress
-        self.folder = RunFolder(options.out)
-        self.writers: list[EventFiles | ReportPage] = []
-
-    def run(self, stop: Callable[[], bool]) -> TrainResult:
-        options = self.options
-        allow_code(options.recipe, *options.overrides)
-        self.recipe = self.team.on_rank_zero(
-            lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
-        )
-        self.team.on_all_ranks(self._check)
-        with ExitStack() as held:
-            # The folder is looked at while it is locked: nobody changes it any more.
-            self.team.on_rank_zero(lambda: held.enter_context(self.folder.locked()))
-            resumes = self.team.on_rank_zero(lambda: self.folder.check(resume=options.resume))
-            trainer = self._prepare(stop, resumes=resumes)
-            try:
-                return self._train(trainer)
-            except OSError as error:
-                raise DataError(
-                    f"{error.filename or options.out}: cannot be written "
-                    f"({error.strerror or error})",
-                    advice=f"fix that, then go on with --resume {options.out}",
-                ) from error
-
-    def _check(self) -> None:
-        """Refuse wrong options before anything takes long."""
-        options = self.options
-        self.checkpoint_seconds = parse_seconds(options.checkpoint_every)
-        stage_budgets(self.recipe, options.budget)
-        for stage in self.recipe.stages:
-            require_divisible(stage.batch, self.team)
-        initial = initial_weights(self.recipe, options.scale, options.init)
-        self.options = replace(options, init=initial)
-        if self.team.rank == 0 and options.tensorboard is not None:
-            self.writers.append(EventFiles(options.tensorboard))
-
-    def _prepare(self, stop: Callable[[], bool], *, resumes: bool) -> Trainer:
-        options, team = self.options, self.team
-        load = partial(self._load, resumes=resumes)
+def _train(
+    options: TrainOptions, progress: Progress, stop: Callable[[], bool], team: Team
+) -> TrainResult:
+    """Take the steps of a training: all ranks take them, rank 0 alone writes."""
+    progress = Progress() if team.rank else progress
+    folder = RunFolder(options.out)
+    allow_code(options.recipe, *options.overrides)
+    recipe = team.on_rank_zero(
+        lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
+    )
+    options, writers = team.on_all_ranks(partial(_check, options, recipe, team))
+    with ExitStack() as held:
+        # The folder is looked at while it is locked: nobody changes it any more.
+        team.on_rank_zero(lambda: held.enter_context(folder.locked()))
+        resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
+        load = partial(_load, options, recipe, progress, team, resumes=resumes)
         numerics, network, data, sets = team.on_all_ranks(load)
         require_same(team, "--data", data.digest)
         require_same(team, "--validate", "/".join(pairs.digest for pairs in sets.values()))
@@ -252,118 +222,119 @@ class _TrainingRun:
             processes=team.size,
             best_by=deciding_set(sets),
         )
-        budget = team.on_rank_zero(partial(self._store, record, resumes=resumes))
+
+        def store() -> str | None:
+            used = record if not resumes else folder.resume(recipe, record, progress)
+            folder.store(recipe, used, plain_options(replace(options, budget=used.budget)))
+            return used.budget
+
+        budget = team.on_rank_zero(store)
         if team.rank == 0:
             about = (
                 f"{options.recipe_name} ×{options.scale}, {budget or 'the budget of the recipe'}, "
                 f"{numerics.precision}, seed {options.seed}"
             )
-            self.writers.append(ReportPage(self.folder, about))
+            writers.append(ReportPage(folder, about))
         notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
-        write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
-
-        def log(entry: Mapping[str, object]) -> None:
-            for writer in self.writers:
-                writer.write(entry)
-
-        hooks = Hooks(
-            validate=validator(sets, numerics, self.progress, team),
-            save_best=partial(write, self.folder.best),
-            save_last=partial(write, self.folder.last),
-            log=log,
-            stop=stop,
-            progress=self.progress,
-        )
 
         def make_trainer() -> Trainer:
             sampler = make_sampler(
                 data.train,
-                self.recipe,
+                recipe,
                 device=numerics.device,
                 seed=options.seed,
                 colour=network.colour,
-                progress=self.progress,
+                progress=progress,
                 team=team,
             )
             return Trainer(
                 context=StepContext(
                     network=network, numerics=numerics, seed=options.seed, team=team
                 ),
-                recipe=self.recipe,
-                sampler=sampler,
-                budget=budget,
+                recipe=recipe,
+                batch=sampler.batch,
                 folder=options.out,
-                hooks=hooks,
-                checkpoint_seconds=self.checkpoint_seconds,
+                budget=budget,
+                checkpoint_seconds=parse_seconds(options.checkpoint_every),
+                validator=validator(sets, numerics, progress, team),
+                save=weights_writer(network, recipe, scale=options.scale, notes=notes),
+                log=lambda entry: [writer.write(entry) for writer in writers],
+                stop=stop,
+                progress=progress,
             )
 
-        return team.on_all_ranks(make_trainer)
-
-    def _load(self, *, resumes: bool) -> tuple[Numerics, Network, TrainingSet, Mapping[str, Pairs]]:
-        """Build the network, and then read pictures: a wrong option of it shows at once."""
-        options = self.options
-        numerics = choose_numerics(
-            options.device,
-            options.precision,
-            compiled=options.compile,
-            threads=options.threads,
-            team=self.team,
-        )
-        network = first_network(self.recipe, scale=options.scale, seed=options.seed)
-        if options.scale not in (2, 3, 4):
-            raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
-        # Weights of rank 0 go to all before the first iteration.
-        if options.init is not None and not resumes and self.team.rank == 0:
-            load_initial_weights(network, options.init, self.progress)
-        data = load_data(
-            options,
-            options.scale,
-            self.recipe.degradation,
-            self.progress,
-            folder=cache_folder(),
-            processes=self.team.local_size,
-        )
-        sets = validation_sets(data.held_out, options.validate, options.scale, self.progress)
-        return numerics, numerics.placed(network), data, sets
-
-    def _store(self, record: RunRecord, *, resumes: bool) -> str | None:
-        """Store recipe and settings, or compare them when resuming; return the budget."""
-        if not resumes:
-            self.folder.begin(self.recipe, record)
-        else:
-            position = read_position(self.folder.state)
-            finished = position if position.stage >= len(self.recipe.stages) else None
-            record, notes = self.folder.resume(self.recipe, record, finished=finished)
-            for note in notes:
-                self.progress.warn(note)
-        self.folder.store_options(plain_options(replace(self.options, budget=record.budget)))
-        return record.budget
-
-    def _train(self, trainer: Trainer) -> TrainResult:
-        if self.options.resume:
-            if trainer.resume():
-                self.progress.message(f"resumed at iteration {trainer.position.total}")
-            else:
-                self.progress.message("nothing to resume: training from the start")
-        began = trainer.position.total
+        trainer = team.on_all_ranks(make_trainer)
         try:
+            if options.resume:
+                resumed = trainer.resume()
+                progress.message(
+                    f"resumed at iteration {trainer.position.total}"
+                    if resumed
+                    else "nothing to resume: training from the start"
+                )
+            began = trainer.position.total
             finished = trainer.run()
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or options.out}: cannot be written ({error.strerror or error})",
+                advice=f"fix that, then go on with --resume {options.out}",
+            ) from error
         finally:
-            for writer in self.writers:
+            for writer in writers:
                 writer.close()
-        position = trainer.position
-        if finished:
-            self.team.on_rank_zero(trainer.end)
-        validated = position.best > float("-inf")
-        return TrainResult(
-            finished=finished,
-            weights=self.folder.best if finished or validated else self.folder.last,
-            iterations=position.total,
-            new_iterations=position.total - began,
-            best=position.best if validated else None,
-            best_iteration=position.best_total,
-            at_best=position.at_best,
-        )
+    position = trainer.position
+    validated = position.best > float("-inf")
+    return TrainResult(
+        finished=finished,
+        weights=folder.best if finished or validated else folder.last,
+        iterations=position.total,
+        new_iterations=position.total - began,
+        best=position.best if validated else None,
+        best_iteration=position.best_total,
+        at_best=position.at_best,
+    )
+
+
+def _check(
+    options: TrainOptions, recipe: TrainRecipe, team: Team
+) -> tuple[TrainOptions, list[EventFiles | ReportPage]]:
+    """Refuse wrong options before anything takes long; return them with the file to start from."""
+    parse_seconds(options.checkpoint_every)
+    stage_budgets(recipe, options.budget)
+    require_divisible(recipe, team)
+    options = replace(options, init=initial_weights(recipe, options.scale, options.init))
+    if team.rank == 0 and options.tensorboard is not None:
+        return options, [EventFiles(options.tensorboard)]
+    return options, []
+
+
+def _load(
+    options: TrainOptions, recipe: TrainRecipe, progress: Progress, team: Team, *, resumes: bool
+) -> tuple[Numerics, Network, TrainingSet, Mapping[str, Pairs]]:
+    """Build the network, and then read pictures: a wrong option of it shows at once."""
+    numerics = choose_numerics(
+        options.device,
+        options.precision,
+        compiled=options.compile,
+        threads=options.threads,
+        team=team,
+    )
+    network = first_network(recipe, scale=options.scale, seed=options.seed)
+    if options.scale not in (2, 3, 4):
+        raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
+    # Weights of rank 0 go to all before the first iteration.
+    if options.init is not None and not resumes and team.rank == 0:
+        load_initial_weights(network, options.init, progress)
+    data = load_data(
+        options,
+        options.scale,
+        recipe.degradation,
+        progress,
+        folder=cache_folder(),
+        processes=team.local_size,
+    )
+    sets = validation_sets(data.held_out, options.validate, options.scale, progress)
+    return numerics, numerics.placed(network), data, sets
 
 
 def plain_options(options: TrainOptions) -> dict[str, Any]:
