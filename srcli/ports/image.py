@@ -96,23 +96,14 @@ class Values:
 
     dtype: np.dtype[Any]
     """Of the pixels of input and output."""
-    low: float | tuple[float, ...]
-    """The network's 0: one number for all bands, or one for each."""
-    high: float | tuple[float, ...]
-    """The network's 1, likewise; above ``low``."""
+    ranges: tuple[tuple[float, float], ...]
+    """The network's 0 and 1, the second above the first: of each band, or one pair for all."""
 
     def __post_init__(self) -> None:
         """Raise a ``ValueError`` for a range that is empty or not finite."""
         for low, high in self.ranges:
             if not (math.isfinite(high - low) and high > low):
                 raise ValueError(f"expected a finite low below high, got {low} and {high}")
-
-    @property
-    def ranges(self) -> tuple[tuple[float, float], ...]:
-        """(low, high) of each band, or one pair for all."""
-        lows = self.low if isinstance(self.low, tuple) else (self.low,)
-        highs = self.high if isinstance(self.high, tuple) else (self.high,)
-        return tuple(zip(lows, highs, strict=True))
 
 
 def are_units(low: float, high: float) -> bool:

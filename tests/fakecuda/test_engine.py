@@ -53,7 +53,7 @@ def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, band
         torch_engine = TorchEngine(network, device=GPU, half=half, batch=6)
         engine: TorchEngine | RasterEngine = torch_engine
         if bands == 4:
-            values = Values(dtype=np.dtype(dtype), low=0, high=200)
+            values = Values(dtype=np.dtype(dtype), ranges=((0, 200),))
             engine = RasterEngine(torch_engine, groups=((0, 1, 2), (3,)), values=values)
         with Watch() as watch:
             (done,) = run_stream(engine, [job])

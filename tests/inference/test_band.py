@@ -110,7 +110,7 @@ def test_no_tile_stands_for_zeros(empty, first_row):
     assert holes < tiles.keys() or len(holes) == len(tiles) == 16
     with_none = {place: None if place in holes else tile for place, tile in tiles.items()}
     with_zeros = {place: tile * (place not in holes) for place, tile in tiles.items()}
-    values = Values(dtype=np.dtype("int16"), low=-20.0, high=90.0)
+    values = Values(dtype=np.dtype("int16"), ranges=((-20.0, 90.0),))
     expected = run(make_band(grid, 2, dtype="int16", values=values), with_zeros, first_row)
     got = run(make_band(grid, 2, dtype="int16", values=values), with_none, first_row)
     assert got[0] == expected[0]
@@ -161,7 +161,9 @@ DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "flo
 
 
 def values_of(dtype, low, high):
-    return Values(dtype=np.dtype(dtype), low=low, high=high)
+    return Values(
+        dtype=np.dtype(dtype), ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True))
+    )
 
 
 def decode(dtype, values, block):

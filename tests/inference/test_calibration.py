@@ -172,7 +172,7 @@ def test_what_half_precision_cannot_measure_is_measured_in_full():
 def test_each_group_of_bands_gets_its_own():
     pixels = np.random.default_rng(0).integers(0, 60, (96, 96, 4), dtype=np.uint8)
     pixels[:, :, 3] += 150
-    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
+    values = Values(dtype=np.dtype(np.uint8), ranges=((0, 255),))
     engine = RasterEngine(
         TorchEngine(Contrast(), device=CPU, batch=3), groups=((0, 1, 2), (3,)), values=values
     )

@@ -207,7 +207,7 @@ def test_tiles_that_fail_in_half_precision_keep_their_places(noise):
 
 def test_every_group_of_bands_has_its_tile_s_place():
     pixels = np.random.default_rng(0).integers(0, 256, (200, 240, 4), dtype=np.uint8)
-    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
+    values = Values(dtype=np.dtype(np.uint8), ranges=((0, 255),))
     for groups in (((0, 1, 2), (3,)), ((3,), (1,), (2,), (0,))):
         inner = TorchEngine(Stretched(), device=CPU, batch=3)
         engine = RasterEngine(inner, groups=groups, values=values)

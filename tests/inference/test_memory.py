@@ -68,7 +68,7 @@ def test_nothing_of_a_failed_batch_is_alive_at_the_next_which_the_engine_remembe
     engine: TorchEngine | RasterEngine = torch_engine
     if bands == 4:
         pixels = np.concatenate([pixels, pixels[:, :, :1]], axis=2)
-        values = Values(dtype=pixels.dtype, low=0, high=255)
+        values = Values(dtype=pixels.dtype, ranges=((0, 255),))
         engine = RasterEngine(torch_engine, groups=((0, 1, 2), (3,)), values=values)
     for _ in range(2):
         out = enlarge_array(engine, pixels, GRID)

@@ -53,7 +53,9 @@ def deep(srx_data):
 
 def make_engine(groups, dtype="uint8", low=0.0, high=255.0, network=None, batch=None):
     inner = TorchEngine(network or Turn(), device=CPU, batch=batch)
-    values = Values(dtype=np.dtype(dtype), low=low, high=high)
+    values = Values(
+        dtype=np.dtype(dtype), ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True))
+    )
     return RasterEngine(inner, groups=groups, values=values)
 
 
@@ -200,7 +202,7 @@ def test_the_gpu_gives_what_the_cpu_gives(naip, dtype):
     got = []
     for device in ("cpu", "cuda"):
         inner = TorchEngine(Bicubic(scale=2), device=torch.device(device))
-        values = Values(dtype=np.dtype(dtype), low=30.0, high=70.0)
+        values = Values(dtype=np.dtype(dtype), ranges=((30.0, 70.0),))
         engine = RasterEngine(inner, groups=((0, 1, 2), (3,)), values=values)
         got.append(enlarge(engine, pixels)[1].astype(float))
     assert np.abs(got[0] - got[1]).max() <= (1 if dtype.find("int") >= 0 else 1e-3)

@@ -97,8 +97,8 @@ class RasterInfo:
     inverted: bool = False
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: MaskKind = "none"
-    block_height: int
-    block_width: int
+    block: tuple[int, int]
+    """(Height, width) of what is decoded at once."""
     compression: str | None = None
     """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
     overviews: tuple[int, ...] = ()
@@ -128,7 +128,6 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
-        block_height, block_width = dataset.block_shapes[0]
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
@@ -145,8 +144,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            block_height=block_height,
-            block_width=block_width,
+            block=dataset.block_shapes[0],
             # "YCbCr JPEG" is JPEG
             compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             overviews=tuple(dataset.overviews(1)),
@@ -194,10 +192,9 @@ def cast_nodata(dtype: str, value: float | None) -> float | None:
         with np.errstate(over="ignore"):
             return float(kind.type(value))
     limits = np.iinfo(kind)
+    held = float(value).is_integer() and limits.min <= value <= limits.max
     # GDAL and rasterio hand it over as a float, which may be another number
-    exact = kind.itemsize < 8 or abs(value) <= _EXACT
-    held = exact and float(value).is_integer() and limits.min <= value <= limits.max
-    return float(value) if held else None
+    return float(value) if held and (kind.itemsize < 8 or abs(value) <= _EXACT) else None
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
@@ -209,8 +206,8 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
 
 
 def _check(path: Path, dataset: DatasetReader) -> None:
-    problem, names = "", [] if dataset.count else _subdatasets(path, dataset)
-    if names:
+    problem = ""
+    if names := [] if dataset.count else _subdatasets(path, dataset):
         problem = f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
     elif not dataset.count:
         problem = "holds no bands; give a raster that has pixels"
@@ -250,8 +247,7 @@ def _bands(
             if asked != "file":
                 raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
             notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
-        text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
-        bits = int(text) if text.isdecimal() else 0
+        bits = int(dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "0"))
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
@@ -374,25 +370,17 @@ def choose_layout(
     _check_numbers(info, "--bidx", wanted)
     if info.palette is not None and wanted == (1,) and 1 not in classes and rgb is None:
         return _palette_layout(info)
-    alpha = next((band for band in wanted if info.bands[band - 1].interpretation == "alpha"), None)
+    names = {band: info.bands[band - 1].interpretation for band in wanted}
+    alpha = next((band for band in wanted if names[band] == "alpha"), None)
     kept = tuple(band for band in wanted if band != alpha)
     smooth = tuple(band for band in kept if band not in classes)
-    if rgb is not None:
-        _check_numbers(info, "--rgb", tuple(rgb))
-        if len(rgb) != 3 or not {*rgb} <= {*smooth}:
-            raise UsageError(
-                f"--rgb {_list(rgb)}: give three different bands that are kept; neither alpha nor "
-                "classes, which --classes no takes for colours"
-            )
+    chosen, note = _find_rgb(info, smooth, rgb)
     if not kept:
         raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
-    chosen, note = (tuple(rgb), "") if rgb is not None else _find_rgb(info, smooth)
-    names = [info.bands[band - 1].interpretation for band in kept]
     if chosen and (rgb is not None or bands is not None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
-        names = ["undefined" if name in COLOURS else name for name in names]
-        for band, colour in zip(chosen, COLOURS, strict=True):
-            names[kept.index(band)] = colour
+        names = {band: "undefined" if name in COLOURS else name for band, name in names.items()}
+        names.update(zip(chosen, COLOURS, strict=True))
     together = tuple(smooth.index(band) for band in chosen)
     groups = [(place,) for place in range(len(smooth)) if place not in together]
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
@@ -401,7 +389,7 @@ def choose_layout(
         smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
         groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
         alpha=alpha,
-        interpretations=tuple(names),
+        interpretations=tuple(names[band] for band in kept),
         notes=(note,) if note and not said_by_user else (),
         dtype=_output_dtype(info, kept, smooth, alpha),
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
@@ -425,17 +413,26 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     )
 
 
-def _find_rgb(info: RasterInfo, kept: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+def _find_rgb(
+    info: RasterInfo, kept: tuple[int, ...], asked: Sequence[int] | None
+) -> tuple[tuple[int, ...], str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
+    if asked is not None:
+        _check_numbers(info, "--rgb", asked)
+        if len(asked) != 3 or not {*asked} <= {*kept}:
+            raise UsageError(
+                f"--rgb {_list(asked)}: give three different bands that are kept; neither alpha "
+                "nor classes, which --classes no takes for colours"
+            )
+        return tuple(asked), ""
     names = [info.bands[band - 1].interpretation for band in kept]
     if all(names.count(colour) == 1 for colour in COLOURS):
         return tuple(kept[names.index(colour)] for colour in COLOURS), ""
     if len(kept) in (3, 4):
         first = kept[:3]
         return first, f"bands {_list(first)} are taken for red, green, blue; --rgb names others"
-    if len(kept) > 4:
-        return (), f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"
-    return (), ""
+    many = f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"
+    return (), many if len(kept) > 4 else ""
 
 
 def _output_dtype(
@@ -444,11 +441,8 @@ def _output_dtype(
     """Return the dtype of the bands that go through the network, if it can hold the classes."""
     dtypes = {b: info.bands[b - 1].dtype for b in (*kept, alpha) if b is not None}
     dtype = dtypes[(smooth or kept)[0]]
-    free = {*kept} - {*(smooth or kept)}
-    if all(
-        np.can_cast(kind, dtype, "safe") if band in free else kind == dtype
-        for band, kind in dtypes.items()
-    ):
+    same = {*(smooth or kept), alpha}
+    if all(k == dtype if b in same else np.can_cast(k, dtype) for b, k in dtypes.items()):
         return dtype
     raise PictureError(
         f"{info.path}: bands {_list(sorted(dtypes))} hold values of several kinds "
@@ -456,7 +450,7 @@ def _output_dtype(
     )
 
 
-def _check_numbers(info: RasterInfo, option: str, bands: tuple[int, ...]) -> None:
+def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
     if not bands or min(bands) < 1 or len(set(bands)) < len(bands):
         raise UsageError(f"{option} {_list(bands)}: give bands from 1, each once")
     if max(bands) > len(info.bands):
@@ -476,7 +470,8 @@ def choose_window(
     """
     if srcwin is not None and bounds is not None:
         raise UsageError("--srcwin and --bounds: give only one of them")
-    notes: list[str] = []
+    whole = 0, 0, info.width, info.height
+    option, edges, notes = "--srcwin", whole, list[str]()
     if bounds is not None:
         option, edges = "--bounds", _enclosing(info, bounds, notes)
     elif srcwin is not None:
@@ -485,17 +480,13 @@ def choose_window(
                 f"--srcwin {_list(srcwin)}: give column,row,width,height, the last two at least 1"
             )
         column, row, width, height = srcwin
-        option, edges = "--srcwin", (column, row, column + width, row + height)
-    else:
-        return Window(top=0, left=0, height=info.height, width=info.width), ()
+        edges = column, row, column + width, row + height
     left, top = max(edges[0], 0), max(edges[1], 0)
     right, bottom = min(edges[2], info.width), min(edges[3], info.height)
     if right <= left or bottom <= top:
         extent = f"has {info.width}x{info.height} pixels"
         if info.place["transform"] is not None:
-            corners = _bounding_box(info.place["transform"], (0, 0, info.width, info.height))
-            found = [f"{one:.10g}" for one in corners]
-            extent += f" and reaches from {','.join(found[:2])} to {','.join(found[2:])}"
+            extent += f" and bounds {_list(_bounding_box(info.place['transform'], whole))}"
         raise PictureError(f"{info.path}: {option} lies outside the file, which {extent}")
     if (left, top, right, bottom) != edges:
         notes = [

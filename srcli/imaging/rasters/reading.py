@@ -142,12 +142,12 @@ def _cache_for(info: RasterInfo, rows: int) -> int:
     Where blocks are as wide as the file each tile would decode complete rows; other files get
     along with the usual cache.
     """
-    if not rows or info.block_width < info.width:
+    if not rows or info.block[1] < info.width:
         return BLOCK_CACHE
     masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
     row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
     # GDAL counts a little more for each block
-    return max(BLOCK_CACHE, row * min(rows + 2 * info.block_height, info.height) * 17 // 16)
+    return max(BLOCK_CACHE, row * min(rows + 2 * info.block[0], info.height) * 17 // 16)
 
 
 def _both(one: Bools | None, other: Bools | None) -> Bools | None:

@@ -213,33 +213,33 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     )
     found: Array = np.empty(0, dtype)
     pieces: list[Array] = []
-    neighbours: list[Array] = []
-    if info.block_height * info.block_width > _LARGEST_BLOCK:
+    masks: list[Array] = []
+    if math.prod(info.block) > _LARGEST_BLOCK:
         return _Look()
     with RasterSource(info, only, window) as source:
         for place in spread_windows(source, **_CLASS_WINDOWS):
             piece = source.decode(place)
-            values = piece.pixels[:, :, 0]
-            valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
-            there = values[valid]
+            pieces.append(piece.pixels[:, :, 0])
+            valid = np.True_ if piece.valid is None else piece.valid[:, :, 0]
+            masks.append(np.broadcast_to(valid, pieces[-1].shape))
+            there = pieces[-1][masks[-1]]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
                 return _Look(is_whole=False)
-            pieces.append(there)
-            for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-                both = valid[a] & valid[b]
-                neighbours.append(np.stack((values[a][both], values[b][both])))
             found = np.union1d(found, there)
             if len(found) > _MOST:
                 break
-    steps = np.concatenate(neighbours, axis=1)
+    pixels, known = np.stack(pieces), np.stack(masks)
+    sides = (np.s_[:, :, :-1], np.s_[:, :, 1:]), (np.s_[:, :-1], np.s_[:, 1:])
+    pairs = [(pixels[a][known[a] & known[b]], pixels[b][known[a] & known[b]]) for a, b in sides]
+    steps = np.concatenate(pairs, axis=1)
     equal = float((steps[0] == steps[1]).mean()) if steps.size else 0.0
-    found, counts = np.unique(np.concatenate(pieces), return_counts=True)
+    found, counts = np.unique(pixels[known], return_counts=True)
     few = len(found)
     if not 1 < few <= _MOST or counts.sum() < _PIXELS_EACH * few:
         return _Look(equal=equal)
     low, high = np.sort(np.searchsorted(found, steps), axis=0)
-    pairs = np.bincount(low * few + high, minlength=few * few).reshape(few, few)
-    return _Look(equal=equal, few=few, is_unordered=_is_unordered(found.tolist(), counts, pairs))
+    beside = np.bincount(low * few + high, minlength=few * few).reshape(few, few)
+    return _Look(equal=equal, few=few, is_unordered=_is_unordered(found.tolist(), counts, beside))
 
 
 def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
@@ -289,30 +289,27 @@ def choose_value_range(
             f"{info.path}: {dtype} values are enlarged as classes only (--classes yes); convert "
             "them to integers of up to 32 bits, or to floats"
         )
-    if isinstance(spec, tuple):
-        return Values(dtype=dtype, low=spec[0], high=spec[1]), ""
-    low, high = 0.0, 1.0
-    if dtype.kind != "f":
-        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    if spec == "dtype" or dtype == np.uint8:
-        return Values(dtype=dtype, low=low, high=high), ""
+    ends = spec if isinstance(spec, tuple) else (0.0, 1.0)
+    if dtype.kind != "f" and isinstance(spec, str):
+        ends = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    if spec != "auto" or dtype == np.uint8:
+        return Values(dtype=dtype, ranges=(ends,)), ""
     samples = _sample_groups(info, layout, window)
-    ranges = [_robust_range(group) if group.size else (low, high) for group in samples]
-    texts = [_range_text(*ends) for ends in ranges]
-    values, shown = Values(dtype=dtype, low=ranges[0][0], high=ranges[0][1]), texts[0]
-    if len(set(ranges)) > 1:
+    ranges = [_robust_range(group) if group.size else ends for group in samples]
+    texts = [_range_text(*each) for each in ranges]
+    if len(set(ranges)) == 1:
+        values, shown = Values(dtype=dtype, ranges=(ranges[0],)), texts[0]
+    else:
         numbers = [layout.bands[place] for place in layout.smooth]
         bands = [",".join(str(numbers[place]) for place in group) for group in layout.groups]
         texts = [f"{band}: {text}" for band, text in zip(bands, texts, strict=True)]
         more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
         shown = f"of bands {'; '.join(texts[:_MOST_SHOWN] + more)}"
         pairs = zip(layout.groups, ranges, strict=True)
-        by_place = sorted((place, ends) for group, ends in pairs for place in group)
-        lows, highs = zip(*(ends for _, ends in by_place), strict=True)
-        values = Values(dtype=dtype, low=lows, high=highs)
+        by_place = sorted((place, each) for group, each in pairs for place in group)
+        values = Values(dtype=dtype, ranges=tuple(each for _, each in by_place))
     why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
-    note = f"values {shown} are black to white ({why}); --range changes that"
-    return values, note
+    return values, f"values {shown} are black to white ({why}); --range changes that"
 
 
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
@@ -333,15 +330,16 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
             height, width = places[0].height, places[0].width
             kept = min(math.sqrt(most / len(places) / (height * width)), 1.0)
             shape = whole or (max(int(height * kept), 1), max(int(width * kept), 1))
-            found: list[list[Array]] = [[] for _ in layout.groups]
+            found: list[tuple[Array, Array]] = []
             for place in places:
                 piece = source.decode(place, shape)
                 pixels = source.interpolated(piece.pixels)
                 valid = np.True_ if piece.valid is None else source.interpolated(piece.valid)
-                valid = np.broadcast_to(valid, pixels.shape)
-                for samples, group in zip(found, layout.groups, strict=True):
-                    samples.append(pixels[:, :, group][valid[:, :, group]])
-            groups = [np.concatenate(samples) for samples in found]
+                found.append((pixels, np.broadcast_to(valid, pixels.shape)))
+            groups = [
+                np.concatenate([pixels[:, :, group][valid[:, :, group]] for pixels, valid in found])
+                for group in layout.groups
+            ]
             if min(map(len, groups)) >= _ENOUGH // source.channels:
                 break
     return groups

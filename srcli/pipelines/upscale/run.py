@@ -377,7 +377,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         )
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
-    values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
+    values, range_found = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),)), ""
     if layout.groups:
         values, range_found = choose_value_range(info, layout, window, asked.values)
     made_by = options.made_by(mark_source(item.source)) if options.records else None
