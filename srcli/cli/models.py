@@ -11,7 +11,7 @@ import click
 from srcli.cli.console import print_blocks, write_json
 from srcli.cli.options import GroupedCommand, check_targets
 from srcli.recipes.code import split_code
-from srcli.report.table import NOTHING, Row, Table, columns_of, make_table, number
+from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -83,11 +83,10 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
         for label, cells in zip_longest(labels, figures):
             cells = (*(label or ("", "")), *(cells or ("",) * 4))
             rows.append(Row(cells=cells, group=model["name"]))
-    columns = columns_of(
-        ("model and source", "channel"), ("scale", "parameters", "GMACs", "PSNR dB")
-    )
+    headings = ("scale", "parameters", "GMACs", "PSNR dB")
     title = f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}"
-    blocks: list[Table | str] = [Table(title=title, columns=columns, rows=tuple(rows)), LEGEND]
+    table = make_table(rows, ("model and source", "channel"), headings, title=title)
+    blocks: list[Table | str] = [table, LEGEND]
     if others:
         blocks.append(
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "

@@ -43,7 +43,7 @@ class Column:
     """Text is left-aligned, numbers right-aligned."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Row:
     """One line of a table."""
 
@@ -57,15 +57,15 @@ class Row:
     """The publication that printed the row, with its protocol; empty for measured rows."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table:
     """Rows under headings."""
 
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
     title: str = ""
     group_heading: str = ""
     """Heading of the column that text formats show the groups in; empty for none."""
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     """Sentences that explain the figures."""
 
@@ -88,22 +88,24 @@ class Table:
         return found
 
 
-def columns_of(labels: Iterable[str], numbers: Iterable[str] = ()) -> tuple[Column, ...]:
-    """Return columns of text, then columns of numbers, by their headings."""
-    return (*(Column(label, kind="text") for label in labels), *map(Column, numbers))
-
-
 def make_table(
-    rows: Iterable[Sequence[Cell]],
+    rows: Iterable[Row | Sequence[Cell]],
     labels: Iterable[str],
     numbers: Iterable[str] = (),
+    remarks: Iterable[str] = (),
     *,
     title: str = "",
-    notes: tuple[str, ...] = (),
+    group: str = "",
+    notes: Iterable[str] = (),
 ) -> Table:
-    """Return a table without groups, whose first columns (``labels``) are text."""
-    lines = tuple(Row(cells=tuple(row)) for row in rows)
-    return Table(title=title, columns=columns_of(labels, numbers), rows=lines, notes=notes)
+    """Return a table of columns with text, then numbers, then text again, by their headings.
+
+    Rows that are no ``Row`` have no group; ``group`` is the heading of the groups.
+    """
+    lines = tuple(row if isinstance(row, Row) else Row(tuple(row)) for row in rows)
+    columns = [Column(label, "text") for label in labels] + [*map(Column, numbers)]
+    columns += [Column(remark, "text") for remark in remarks]
+    return Table(tuple(columns), lines, title, group, tuple(notes))
 
 
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:
@@ -184,10 +186,12 @@ def cost_tables(
     measured = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
     return [
         make_table(counted, ("model",), measured, title=f"x{scale}, cost", notes=(COST_NOTE,)),
-        Table(
+        make_table(
+            beside,
+            ("printed",),
+            ("K", "GFLOPs", "ms"),
+            ("source",),
             title=f"x{scale}, printed costs",
-            columns=columns_of(("printed",), ("K", "GFLOPs", "ms")) + columns_of(("source",)),
-            rows=tuple(Row(cells=cells) for cells in beside),
             notes=(PRINTED_COSTS_NOTE,),
         ),
     ]

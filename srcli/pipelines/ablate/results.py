@@ -27,7 +27,6 @@ from srcli.report.table import (
     Row,
     Table,
     best_of,
-    columns_of,
     decimals,
     ends_text,
     make_table,
@@ -361,22 +360,14 @@ def score_tables(result: AblationResult) -> list[Table]:
         if (level := result.bicubic(dataset)) is not None:
             cells = ("bicubic", None, number(level, digits), None, None)
             quality.append(Row(cells=cells, group=dataset))
+    measured, compared = (
+        ("seeds", "PSNR dB", "SSIM", "printed dB"),
+        ("to base dB", "printed to base"),
+    )
+    about = f"{ablation.name}: difference to {ablation.base}"
     return [
-        Table(
-            title=f"{ablation.name}: {title}",
-            group_heading="set",
-            columns=(*columns_of(("variant",), headings), *verdict),
-            rows=tuple(rows),
-        )
-        for title, headings, verdict, rows in (
-            ("quality", ("seeds", "PSNR dB", "SSIM", "printed dB"), (), quality),
-            (
-                f"difference to {ablation.base}",
-                ("to base dB", "printed to base"),
-                columns_of(("verdict",)),
-                differences,
-            ),
-        )
+        make_table(quality, ("variant",), measured, title=f"{ablation.name}: quality", group="set"),
+        make_table(differences, ("variant",), compared, ("verdict",), title=about, group="set"),
     ]
 
 

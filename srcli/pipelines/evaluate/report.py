@@ -23,10 +23,10 @@ from srcli.report.table import (
     Row,
     Table,
     best_of,
-    columns_of,
     cost_tables,
     decimals,
     ends_text,
+    make_table,
     number,
 )
 
@@ -83,12 +83,13 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
             for row in evaluation.published
             if (row.scale, row.dataset) == (scale, dataset)
         ]
-    return Table(
+    return make_table(
+        rows,
+        ("model",),
+        ("pictures", *_headings(evaluation), "s/picture"),
         title=f"x{scale}",
-        group_heading="set",
-        columns=columns_of(("model",), ("pictures", *_headings(evaluation), "s/picture")),
-        rows=tuple(rows),
-        notes=tuple(
+        group="set",
+        notes=(
             f"{mean.model} is below bicubic interpolation on {mean.dataset}, "
             f"{mean.values['psnr']:.2f} dB against {mean.bicubic:.2f}: a model for other pictures, "
             "or one trained to look sharp, can be; else something is wrong, such as its weights, "
@@ -109,12 +110,8 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
             cells = (each["model"], metric.heading, each["pictures"], mean, ends)
             rows.append(Row(cells=cells, group=each["dataset"]))
     headings = ("metric", "pictures", "difference", "95 % interval")
-    return Table(
-        title=f"x{scale}, difference to {evaluation.models[0]}",
-        group_heading="set",
-        columns=columns_of(("model",), headings),
-        rows=tuple(rows),
-    )
+    title = f"x{scale}, difference to {evaluation.models[0]}"
+    return make_table(rows, ("model",), headings, title=title, group="set")
 
 
 def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
@@ -139,12 +136,8 @@ def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Comparison
             add(f"{dataset}/{each.picture}", each.model, each.values)
         for mean in evaluation.means(scale, dataset):
             add(f"{dataset}, median", mean.model, mean.medians)
-    return Table(
-        title=f"x{scale}, pictures",
-        group_heading="picture",
-        columns=columns_of(("model",), _headings(evaluation)),
-        rows=tuple(rows),
-    )
+    headings, title = _headings(evaluation), f"x{scale}, pictures"
+    return make_table(rows, ("model",), headings, title=title, group="picture")
 
 
 def failure_line(failure: Failure) -> str:
