@@ -188,10 +188,6 @@ def _make_profile(
             tags[colour + b"TRC"] = _pack_curve(curves[index % len(curves)])
     if cicp is not None:
         tags[b"cicp"] = b"cicp\0\0\0\0" + cicp
-    return _pack(tags, _KINDS[channels])
-
-
-def _pack(tags: dict[bytes, bytes], kind: bytes) -> bytes:
     table, blocks = struct.pack(">I", len(tags)), b""
     places: dict[bytes, int] = {}  # equal contents are stored once
     start = _ICC_HEADER + 4 + _ICC_TAG * len(tags)
@@ -200,7 +196,7 @@ def _pack(tags: dict[bytes, bytes], kind: bytes) -> bytes:
             places[content] = start + len(blocks)
             blocks += content + bytes(-len(content) % 4)
         table += struct.pack(">4sII", tag, places[content], len(content))
-    size = start + len(blocks)
+    size, kind = start + len(blocks), _KINDS[channels]
     head = struct.pack(">I4xI4s4s4s", size, 0x04400000, b"mntr", kind, b"XYZ ")
     head += struct.pack(">6H4s28x", 2024, 1, 1, 0, 0, 0, b"acsp") + _fixed(_D50)
     return head.ljust(_ICC_HEADER, b"\0") + table + blocks
@@ -208,23 +204,19 @@ def _pack(tags: dict[bytes, bytes], kind: bytes) -> bytes:
 
 def _to_d50(xy: Array) -> tuple[Array, Array]:
     """Return the XYZ of red, green and blue as columns, seen under D50, and the adaptation."""
-    if xy.shape != (8,) or not np.isfinite(xy).all() or np.any(xy[1::2] == 0):
-        raise ValueError("primaries that are no colours")
     x, y = xy[::2], xy[1::2]
-    points = np.array([x / y, np.ones(4), (1 - x - y) / y])
-    if abs(np.linalg.det(points[:, 1:])) < 1e-6:
-        raise ValueError("primaries that span no colours")
-    white = points[:, 0]
-    matrix = points[:, 1:] * np.linalg.solve(points[:, 1:], white)
-    gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
-    adaptation = np.linalg.inv(_BRADFORD) @ gains @ _BRADFORD
-    return adaptation @ matrix, adaptation
+    with np.errstate(all="ignore"):  # of impossible primaries, which are refused when packed
+        points = np.array([x / y, np.ones(4), (1 - x - y) / y])
+        matrix = points[:, 1:] * np.linalg.solve(points[:, 1:], points[:, 0])
+        gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ points[:, 0]))
+        adaptation = np.linalg.inv(_BRADFORD) @ gains @ _BRADFORD
+        return adaptation @ matrix, adaptation
 
 
 def _fixed(values: Array) -> bytes:
     """Pack as s15Fixed16Number."""
     whole = np.rint(np.asarray(values, np.float64) * 65536)
-    if np.abs(whole).max(initial=0) >= 2**31:
+    if not np.abs(whole).max(initial=0) < 2**31:  # nor NaN
         raise ValueError("primaries that are no colours")
     return whole.astype(">i4").tobytes()
 
