@@ -17,7 +17,7 @@ from xml.parsers.expat import ExpatError
 from srcli.imaging import exif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from srcli.imaging.photograph import Metadata
 
@@ -28,9 +28,6 @@ _AREAS = (0x9214, 0xA214)
 # pixels per length of the sensor across and down; the same of a print, which is not enlarged here
 _FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
-
-_Named = dict[tuple[str, str], list[Any]]
-"""Elements and attributes of XMP by namespace and name."""
 
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
@@ -224,7 +221,7 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
         before = _text_of(document)
         notes = _drop_companions(document)
         if not pixels.changes_nothing:
-            _move(_by_name(document), pixels)
+            _move(document, pixels)
         edited = _text_of(document)
     except (ExpatError, ValueError, RecursionError):
         return xmp, ()
@@ -235,51 +232,51 @@ def _text_of(document: minidom.Document) -> str:
     return "".join(node.toxml() for node in document.childNodes).replace(_AMPERSAND, "&")
 
 
-def _by_name(scope: Any) -> _Named:  # noqa: ANN401 - minidom has no types for what is common
-    """Return a node with all that is in it: elements and attributes that have a namespace."""
-    inner = [] if scope.nodeType == scope.ATTRIBUTE_NODE else scope.getElementsByTagName("*")
-    found: _Named = {}
-    for element in (scope, *inner):
-        for node in (element, *(element.attributes or {}).values()):
-            if node.namespaceURI:
-                found.setdefault((node.namespaceURI, node.localName), []).append(node)
-    return found
+def _nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types for what is common
+    """Yield elements and attributes that have a namespace, in the order of the document."""
+    for element in (scope, *scope.getElementsByTagName("*")):
+        both = (element, *(element.attributes or {}).values())
+        yield from (node for node in both if node.namespaceURI)
 
 
 def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
     """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
     notes: list[str] = []
-    for name, nodes in _by_name(document).items():
-        matching = [row for row in _COMPANIONS if re.match(row[0], "".join(name))]
-        for node in nodes if matching else ():
-            if node.nodeType == node.ATTRIBUTE_NODE:
-                written = f'{node.name}="{node.value}"'
-                node.ownerElement.removeAttributeNode(node)
-            else:
-                written = node.toxml()
-                node.parentNode.removeChild(node)
-            notes += [note for _, told, note in matching if re.search(told, written)]
+    for node in list(_nodes(document)):
+        name = node.namespaceURI + node.localName
+        matching = [row for row in _COMPANIONS if re.match(row[0], name)]
+        if not matching:
+            continue
+        if node.nodeType == node.ATTRIBUTE_NODE:
+            written = f'{node.name}="{node.value}"'
+            node.ownerElement.removeAttributeNode(node)
+        else:
+            written = node.toxml()
+            node.parentNode.removeChild(node)
+        notes += [note for _, told, note in matching if re.search(told, written)]
     return tuple(dict.fromkeys(notes))
 
 
-def _move(named: _Named, pixels: PixelMap) -> None:
+def _move(document: minidom.Document, pixels: PixelMap) -> None:
     """Let regions, places and sizes follow the pixels; numbers that are none stay as they are."""
-    faces = _map_of_regions(named, pixels)
-    for scope in named.get((_MWG, "AppliedToDimensions"), ()):
-        _follow(_texts(_by_name(scope), _DIMENSIONS, "wh"), faces.size)
-    for uri, *sides in _SIZES:
-        _follow(_texts(named, uri, sides), pixels.size)
+    inside = document.getElementsByTagNameNS
+    applied = [_texts(one, _DIMENSIONS, "wh") for one in inside(_MWG, "AppliedToDimensions")]
+    faces = _map_of_regions(applied, pixels)
+    for sides in applied:
+        _follow(sides, faces.size)
+    for uri, *names in _SIZES:
+        _follow(_texts(document, uri, names), pixels.size)
     for name in ("SubjectArea", "SubjectLocation"):
-        for scope in named.get((_EXIF, name), ()):
-            (items,) = _texts(_by_name(scope), _RDF, ("li",))
+        for scope in inside(_EXIF, name):
+            (items,) = _texts(scope, _RDF, ("li",))
             if len(items) in (2, 3, 4):
                 _follow([[item] for item in items], pixels.area)
-    for scope in named.get((_MWG, "Area"), ()):
-        _move_regions(_texts(_by_name(scope), _AREA, ("unit", *"xywh")), faces)
-    for scope in named.get((_IPTC, "RegionBoundary"), ()):
-        names = ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
-        _move_regions(_texts(_by_name(scope), _IPTC, names), pixels, corner=True)
-    (rectangles,) = _texts(named, _MICROSOFT, ("Rectangle",))
+    for scope in inside(_MWG, "Area"):
+        _move_regions(_texts(scope, _AREA, ("unit", *"xywh")), faces)
+    for scope in inside(_IPTC, "RegionBoundary"):
+        own = _texts(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
+        _move_regions(own, pixels, corner=True)
+    (rectangles,) = _texts(document, _MICROSOFT, ("Rectangle",))
     for text in rectangles if faces.orientation != 1 else ():
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
@@ -287,7 +284,7 @@ def _move(named: _Named, pixels: PixelMap) -> None:
             text.nodeValue = ", ".join(map(_decimal, box))
 
 
-def _map_of_regions(named: _Named, pixels: PixelMap) -> PixelMap:
+def _map_of_regions(applied: list[list[list[Any]]], pixels: PixelMap) -> PixelMap:
     """Return how regions of faces move.
 
     They belong to the stored picture (MWG guidelines, 5.9), unless the size that they state is that
@@ -295,8 +292,7 @@ def _map_of_regions(named: _Named, pixels: PixelMap) -> PixelMap:
     """
     height, width = pixels.before[::-1]
     with suppress(LookupError, ValueError):  # none is stated
-        applied = _by_name(named[_MWG, "AppliedToDimensions"][0])
-        w, h = (float(text[0].nodeValue) for text in _texts(applied, _DIMENSIONS, "wh"))
+        w, h = (float(side[0].nodeValue) for side in applied[0])
         if pixels.swaps and (h - w) * (height - width) > 0:
             return PixelMap((height, width), pixels.after)
     return pixels
@@ -312,13 +308,14 @@ def _move_regions(texts: list[list[Any]], pixels: PixelMap, *, corner: bool = Fa
         _follow(columns, partial(pixels.area, corner=corner and len(columns) == 4), exact=True)
 
 
-def _texts(named: _Named, uri: str, names: Iterable[str]) -> list[list[Any]]:
-    """Return for each property the nodes that hold its text, which may be empty."""
-    found = [named.get((uri, name), []) for name in names]
-    return [
-        [node if node.nodeType == node.ATTRIBUTE_NODE else node.firstChild or node for node in one]
-        for one in found
-    ]
+def _texts(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # noqa: ANN401
+    """Return for each property in a scope the nodes that hold its text, which may be empty."""
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    for node in _nodes(scope):
+        if node.namespaceURI == uri and node.localName in found:
+            attribute = node.nodeType == node.ATTRIBUTE_NODE
+            found[node.localName].append(node if attribute else node.firstChild or node)
+    return [*found.values()]
 
 
 def _follow(
