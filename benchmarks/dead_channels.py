@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srcli.data.patches import to_tensor
-from srcli.imaging.resize import KERNELS
+from srcli.imaging.resize import downscale
 from srcli.layers.colour import luma
 from srcli.models.weights import load_model
 
@@ -56,7 +56,7 @@ def active_shares(model: str, scale: int, sets: list[str]) -> list[Tensor]:
     found = []
     for name in sets:
         for hr in pictures(name, scale):
-            lr = to_tensor(KERNELS["bicubic"].shrink(hr, scale)[None])
+            lr = to_tensor(downscale(hr, scale)[None])
             with ActiveShares() as mode:
                 network(luma(lr) if network.colour == "y" else lr)
             found.append(mode.shares)

@@ -21,7 +21,7 @@ from PIL import Image
 
 import srcli
 from srcli.imaging.colour import luma
-from srcli.imaging.resize import KERNELS
+from srcli.imaging.resize import downscale
 from srcli.metrics.fidelity import PROTOCOLS
 
 Picture = NDArray[np.uint8]
@@ -76,7 +76,7 @@ def main() -> None:
         for model in arguments.model:
             found = []
             for hr in originals:
-                lr = KERNELS["bicubic"].shrink(hr, arguments.scale)
+                lr = downscale(hr, arguments.scale)
                 sr = srcli.upscale(lr, model, arguments.scale, precision="fp32")
                 psnr = protocol.score(sr, hr, arguments.scale)[0]
                 found.append((gradient(sr), grid(sr, arguments.scale), psnr))

@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from srcli.data.degrading import through_jpeg
 from srcli.data.pictures import HR_FOLDER, refuse_twins
@@ -24,12 +26,12 @@ from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.photograph import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import mod_crop, resize, to_dtype
+from srcli.imaging.resize import downscale, mod_crop, resize, to_dtype
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
-    from srcli.imaging.resize import ResizeKernel
+    from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
@@ -274,6 +276,51 @@ def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
     if not items and not missing:
         return None
     return PictureSet(name=name, items=tuple(items), missing=missing, lr_folder=folder)
+
+
+class ResizeKernel(NamedTuple):
+    """One method of downscaling HR to LR."""
+
+    description: str
+    shrink: Callable[[Array, int], Array]
+    """Takes (H, W, 3) uint8, both sides multiples of the scale, and the scale."""
+
+
+def _pillow(picture: Array, scale: int, *, by: Image.Resampling) -> Array:
+    size = (picture.shape[1] // scale, picture.shape[0] // scale)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, by))
+
+
+def _mean(picture: Array, scale: int) -> Array:
+    """Average blocks, rounded once (Pillow's box filter rounds after each axis)."""
+    height, width, channels = picture.shape
+    blocks = picture.reshape(height // scale, scale, width // scale, scale, channels)
+    return to_dtype(blocks.mean(axis=(1, 3)), picture.dtype)
+
+
+def _blur_down(picture: Array, scale: int) -> Array:
+    """Take the pixels that MATLAB's ``imresize(..., 'nearest')`` takes: ``scale // 2`` and on."""
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(
+        picture.astype(np.float64), 1.6, radius=3, mode="nearest", axes=(0, 1)
+    )
+    return to_dtype(blurred[scale // 2 :: scale, scale // 2 :: scale], picture.dtype)
+
+
+KERNELS = {
+    "bicubic": ResizeKernel("MATLAB-compatible bicubic (a = -0.5, antialiased)", downscale),
+    "bicubic-pillow": ResizeKernel(
+        "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
+        partial(_pillow, by=Image.Resampling.BICUBIC),
+    ),
+    "lanczos": ResizeKernel("Pillow's Lanczos", partial(_pillow, by=Image.Resampling.LANCZOS)),
+    "box": ResizeKernel("mean of scale x scale pixels", _mean),
+    "blur-down": ResizeKernel(
+        "7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)", _blur_down
+    ),
+}
+"""By name; nearly every published table uses ``bicubic``."""
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,12 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -147,54 +145,6 @@ def mod_crop(image: Array, multiple: int) -> Array:
 def downscale(image: Array, scale: int) -> Array:
     """Downscale HR to LR: mod-crop, then MATLAB bicubic by 1/scale."""
     return resize(mod_crop(image, scale), Fraction(1, scale))
-
-
-class ResizeKernel(NamedTuple):
-    """One method of downscaling HR to LR."""
-
-    description: str
-    shrink: Callable[[Array, int], Array]
-    """Takes (H, W, 3) uint8, both sides multiples of the scale, and the scale."""
-
-
-def _pillow(picture: Array, scale: int, *, by: str) -> Array:
-    from PIL import Image
-
-    size = (picture.shape[1] // scale, picture.shape[0] // scale)
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    return np.asarray(image.resize(size, Image.Resampling[by]))
-
-
-def _mean(picture: Array, scale: int) -> Array:
-    """Average blocks, rounded once (Pillow's box filter rounds after each axis)."""
-    height, width, channels = picture.shape
-    blocks = picture.reshape(height // scale, scale, width // scale, scale, channels)
-    return to_dtype(blocks.mean(axis=(1, 3)), picture.dtype)
-
-
-def _blur_down(picture: Array, scale: int) -> Array:
-    """Take the pixels that MATLAB's ``imresize(..., 'nearest')`` takes: ``scale // 2`` and on."""
-    from scipy.ndimage import gaussian_filter
-
-    blurred = gaussian_filter(
-        picture.astype(np.float64), 1.6, radius=3, mode="nearest", axes=(0, 1)
-    )
-    return to_dtype(blurred[scale // 2 :: scale, scale // 2 :: scale], picture.dtype)
-
-
-KERNELS = {
-    "bicubic": ResizeKernel("MATLAB-compatible bicubic (a = -0.5, antialiased)", downscale),
-    "bicubic-pillow": ResizeKernel(
-        "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
-        partial(_pillow, by="BICUBIC"),
-    ),
-    "lanczos": ResizeKernel("Pillow's Lanczos", partial(_pillow, by="LANCZOS")),
-    "box": ResizeKernel("mean of scale x scale pixels", _mean),
-    "blur-down": ResizeKernel(
-        "7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)", _blur_down
-    ),
-}
-"""By name; nearly every published table uses ``bicubic``."""
 
 
 @dataclass(frozen=True, kw_only=True)

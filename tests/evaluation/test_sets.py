@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError
-from srcli.evaluation.sets import BUILT_IN, find_set, match_files
+from srcli.evaluation.sets import BUILT_IN, KERNELS, find_set, match_files
 
 
 def put(path, size=8):
@@ -175,3 +175,11 @@ def test_a_missing_partner_says_what_was_expected_and_two_are_named():
     found = match_files(["a", "b"], [Path("lr/b_x4.png"), Path("lr/b_SR.png")], 4, kind="LR")
     assert "ax4.png" in found.missing["a"]
     assert "several LR pictures (b_SR.png, b_x4.png)" in found.missing["b"]
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_box_is_the_mean_rounded_once(scale, astronaut):
+    from skimage.measure import block_reduce
+
+    expected = np.floor(block_reduce(astronaut, (scale, scale, 1), np.mean) + 0.5)
+    assert np.array_equal(KERNELS["box"].shrink(astronaut, scale), expected)

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.resize import (
-    KERNELS,
     downscale,
     mod_crop,
     parse_box,
@@ -168,11 +167,3 @@ def test_no_part_of_a_mask_is_lost():
     assert shrink_mask(mask, (10, 12)).sum() == 2
     assert shrink_mask(mask, (1, 1)).all()
     assert not shrink_mask(np.zeros((10, 12), bool), (3, 3)).any()
-
-
-@pytest.mark.parametrize("scale", [2, 4])
-def test_the_box_is_the_mean_rounded_once(scale, astronaut):
-    from skimage.measure import block_reduce
-
-    expected = np.floor(block_reduce(astronaut, (scale, scale, 1), np.mean) + 0.5)
-    assert np.array_equal(KERNELS["box"].shrink(astronaut, scale), expected)

@@ -33,6 +33,7 @@ from srcli.evaluation.scores import (
 from srcli.evaluation.sets import (
     BUILT_IN,
     CHAINS,
+    KERNELS,
     Chain,
     Pair,
     PictureSet,
@@ -44,7 +45,7 @@ from srcli.evaluation.sets import (
     read_picture,
     resolve_set_name,
 )
-from srcli.imaging.resize import KERNELS, resize
+from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network

@@ -19,8 +19,7 @@ from srcli.data.patches import PatchSampler
 from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
 from srcli.data.training_set import Pairs, PictureStore, choose_split, split_by_rule, with_lr
 from srcli.errors import DataError, SrxError, UsageError, one_file
-from srcli.evaluation.sets import CHAINS, find_set, read_pair, resolve_set_name
-from srcli.imaging.resize import KERNELS
+from srcli.evaluation.sets import CHAINS, KERNELS, find_set, read_pair, resolve_set_name
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
