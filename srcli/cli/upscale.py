@@ -361,7 +361,9 @@ def _show_planned(console: Console, file: FileReport) -> None:
     what = "skip, exists"
     if file.size:
         what = f"{file.size[1]}x{file.size[0]} {file.target.suffix.lstrip('.')}".strip()
-    console.message("\n  ".join((f"{file.source} -> {file.target} ({what})", *file.details)))
+    console.message(f"{file.source} -> {file.target} ({what})")
+    for line in file.details:
+        console.message(f"  {line}")
 
 
 def _closing_estimate(summary: Reporter) -> str:

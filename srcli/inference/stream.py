@@ -49,6 +49,8 @@ class ImageJob:
     """The engine's measurements of the whole image, for every tile of it; made if None."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written of it afterwards."""
+    owner: Any = None
+    """What the caller knows it by."""
     tiles_done: int = field(init=False, default=0)
     band: Any = field(init=False, default=None)
     """A ``TorchBand`` while tiles are blended."""

@@ -426,6 +426,8 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_pa
     assert "bands 1,2,3 are taken for red, green, blue; --rgb names others" in done.err
     assert "are black to white" in done.err
     assert len(list((tmp_path / "out").iterdir())) == 3
+    foreseen = srx("upscale", rasters, tmp_path / "other", *words, "--dry-run").out
+    assert any("black to white" in line for line in foreseen.splitlines() if line[:2] == "  ")
     again = srx("upscale", rasters, tmp_path / "out", *words)
     assert "3 skipped" in again.out
 

@@ -120,7 +120,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         show = _draw_bar if progress is True else progress
         task = _FractionTask(show, work.tiles) if show else None
         run_one(pool.engine(prepared.bits), work, task=task)
-        joined = _join_alpha(finish(prepared, enlarged, factor)).astype(array.dtype, copy=False)
+        joined = _join_alpha(finish(prepared, enlarged)).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
     if isinstance(picture, np.ndarray):

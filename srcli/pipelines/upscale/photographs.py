@@ -105,13 +105,12 @@ def prepare(photograph: Photograph) -> Prepared:
     return prepared
 
 
-def finish(
-    prepared: Prepared, enlarged: Array, scale: int, size: tuple[int, int] | None = None
-) -> Photograph:
+def finish(prepared: Prepared, enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:
     """Return an upscaled picture as it is to be written, of a size (height, width) or as it is.
 
     ``enlarged`` is what the engine made of it: (sH, sW, C) in the dtype of ``prepared.pixels``.
     """
+    scale = len(enlarged) // len(prepared.pixels)
     size = size or (enlarged.shape[0], enlarged.shape[1])
     enlarged = shrink(enlarged, size)
     if prepared.value_range is not None:
@@ -150,9 +149,9 @@ class PhotographJob:
     prepared: Prepared
     known: dict[str, Any]
     """Fields of its ``FileReport``: model, condition, warnings, size."""
-    work: ImageJob = field(init=False)
     enlarged: Array = field(init=False)
-    started: float = field(init=False)
+    started: float = 0.0
+    tiles: int = 0
 
     @property
     def key(self) -> tuple[str, int, int]:
@@ -226,7 +225,7 @@ class PhotographRun:
                     with self.reporter.guard(job.item, job.started):
                         future.result()
                         self.reporter.add(
-                            job.item, started=job.started, tiles=job.work.tiles, **job.known
+                            job.item, started=job.started, tiles=job.tiles, **job.known
                         )
         for item, picture in animations:
             with self.reporter.guard(item):
@@ -267,46 +266,41 @@ class PhotographRun:
         # neighbours of one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda each: each.key):
             engine, tiling = self._engine(*key)
-            running: dict[ImageJob, PhotographJob] = {}
             larger: list[PhotographJob] = []
-            works = self._works(group, tiling, running)
+            works = self._works(group, tiling)
             for work in run_stream(engine, works, task=self.reporter.tiles):
-                job = running.pop(work)
+                job: PhotographJob = work.owner
                 if work.error is not None:
                     self.reporter.fail(job.item, work.error, job.started)
                 elif len(job.passes) > 1:
-                    job.prepared = prepare(finish(job.prepared, job.enlarged, key[1]))
+                    job.prepared = prepare(finish(job.prepared, job.enlarged))
                     job.passes = job.passes[1:]
                     larger.append(job)
                 else:
                     yield job
             yield from self._enlarged(larger)
 
-    def _works(
-        self,
-        jobs: Iterable[PhotographJob],
-        tiling: Tiling,
-        running: dict[ImageJob, PhotographJob],
-    ) -> Iterator[ImageJob]:
+    def _works(self, jobs: Iterable[PhotographJob], tiling: Tiling) -> Iterator[ImageJob]:
         """Cut pictures into tiles and reserve memory for their outputs."""
         for job in jobs:
             item = job.item
             with self.reporter.guard(item):
                 item.make_folder()
-                job.work, job.enlarged = array_job(
+                work, job.enlarged = array_job(
                     job.prepared.pixels,
                     name=str(item.source),
                     scale=job.passes[0][1],
                     tiling=tiling,
                     folder=item.target.parent,
                 )
-                job.started = time.monotonic()
-                self.reporter.tiles.grow(job.work.tiles)
-                running[job.work] = job
-                yield job.work
+                work.owner = job
+                job.started = job.started or time.monotonic()
+                job.tiles += work.tiles
+                self.reporter.tiles.grow(work.tiles)
+                yield work
 
     def _save(self, job: PhotographJob) -> None:
-        photograph = finish(job.prepared, job.enlarged, job.passes[0][1], job.size)
+        photograph = finish(job.prepared, job.enlarged, job.size)
         write_photograph(job.item.target, photograph, **self._form(job.item, job.picture))
 
     def _form(self, item: Item, picture: Picture) -> dict[str, Any]:
@@ -328,7 +322,6 @@ class PhotographRun:
         warnings = (*picture.warnings, *unwritable, *lost_metadata(item.format, metadata))
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8)
-        running: dict[ImageJob, tuple[int, Prepared, Array]] = {}
         times: list[list[int]] = []
         tiles, fitted = 0, metadata
         # beside the output, where there is room for it
@@ -340,15 +333,15 @@ class PhotographRun:
                 work, enlarged = array_job(prepared.pixels, name=name, scale=scale, tiling=tiling)
                 if not times:
                     self.reporter.tiles.grow(work.tiles * picture.frames)
-                running[work] = len(times), prepared, enlarged
+                work.owner = len(times), prepared, enlarged
                 times.append(timing)
                 yield work
 
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             if work.error is not None:
                 raise work.error
-            index, prepared, enlarged = running.pop(work)
-            done = finish(prepared, enlarged, scale, size)
+            index, prepared, enlarged = work.owner
+            done = finish(prepared, enlarged, size)
             assert done.alpha is not None  # frames have it
             frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
             release(frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -123,3 +124,10 @@ def test_degraded_pictures_get_a_model_of_their_own_at_all_scales(tmp_path, astr
     options = UpscaleOptions(model="auto", scale=scale)
     (file,) = upscale_files([tmp_path / "rough.jpg"], tmp_path / "out", options).files
     assert (file.condition, file.model) == ("blocks", "g-idrn-photo")
+
+
+def test_a_picture_of_two_passes_counts_the_tiles_of_both(folder, tmp_path, notes):
+    options = replace(OPTIONS, size=Fraction(6))
+    (file,) = upscale_files([folder / "a.png"], tmp_path / "out", options, progress=notes).files
+    assert file.size == (420, 546)
+    assert file.tiles == notes.closed[0][1] > 2 * 4
