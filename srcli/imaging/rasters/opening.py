@@ -54,7 +54,6 @@ by name may have any."""
 
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
-_EXEMPTIONS = ("no_proxy", "NO_PROXY")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
 _NETWORK_DRIVERS = frozenset(
     {
@@ -105,7 +104,7 @@ class DatasetName(PlatformPath):
     gdal: str = ""
     """The name by which GDAL opens it."""
     container: Path | None = None
-    """The file or folder on disk that holds it; None on the network."""
+    """The file on disk that holds it; None on the network."""
     _file: str = ""
     _raster: str = ""
 
@@ -114,9 +113,6 @@ class DatasetName(PlatformPath):
         if sys.version_info >= (3, 12):
             super().__init__(text)
         self.text, self.gdal = text, _without_scheme(text)
-        if header := product_header(Path(text)):
-            self.gdal, self.container, self._file = str(header), Path(text), text
-            return
         self._file, self._raster = _split(self.gdal)
         self.container = _local_file(self._file)
 
@@ -135,18 +131,19 @@ class DatasetName(PlatformPath):
     @property
     def stem(self) -> str:
         """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``."""
-        words = re.findall(r"\w+", self._raster)
-        return "_".join((PurePosixPath(_last_part(self._file)).stem, *words))
+        return "_".join((PurePosixPath(self._name).stem, *re.findall(r"\w+", self._raster)))
 
     @property
     def suffix(self) -> str:
         """The suffix of a file in an archive or on the network; empty for one of many rasters."""
-        whole = self._raster or self.container == Path(self.text)
-        return "" if whole else PurePosixPath(_last_part(self._file)).suffix
+        return "" if self._raster else PurePosixPath(self._name).suffix
 
-    def is_dir(self, **_: bool) -> bool:
-        """Return False, also for a Sentinel product: it is not searched for pictures."""
-        return False
+    @property
+    def _name(self) -> str:
+        """Name of its file, of a part of a Sentinel product that of the product."""
+        path = PurePosixPath(re.sub(r"[{}]|\?.*|\.gz$", "", self._file))
+        products = [one.name for one in path.parents if one.suffix.upper() == ".SAFE"]
+        return products[0] if products else path.name
 
 
 def as_input(given: str | Path) -> Path:
@@ -154,8 +151,8 @@ def as_input(given: str | Path) -> Path:
     text, path = str(given), Path(given)
     if isinstance(given, DatasetName):
         return given
-    if product_header(path) is not None:
-        return DatasetName(text)
+    if header := product_header(path):
+        return DatasetName(str(header))
     if os.path.lexists(text) or "\0" in text:
         return path
     if isinstance(given, Path):  # which has lost a slash of its URL
@@ -203,14 +200,14 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     _online = allowed
     if not allowed:
         os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
-        for name in _EXEMPTIONS:
+        for name in ("no_proxy", "NO_PROXY"):
             os.environ.pop(name, None)
     try:
         yield
     finally:
         _online = before
-        for name in (*_PROXIES, *_EXEMPTIONS):
-            os.environ.pop(name, None)
+        for name in {*os.environ} - {*environment}:
+            del os.environ[name]
         os.environ.update(environment)
 
 
@@ -253,7 +250,7 @@ def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[Datas
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
         name = path.gdal
         refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
-        if path.container not in (None, Path(path.text)):
+        if path.container not in (None, path):
             advice = f"give {path.container} itself to see what it holds"
     else:
         with decoding(path), open_input(path):
@@ -276,7 +273,7 @@ def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[Datas
                 )
     except PictureError as error:
         if isinstance(error.__cause__, Exception) and (known := _explain(path)):
-            raise PictureError(f"{path}: {known}") from error
+            raise PictureError(f"{path}: {known}") from None
         raise
     return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
 
@@ -372,9 +369,8 @@ def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
                 raster=f"a format of GDAL ({dataset.driver})",
             )
     except PictureError as error:
-        told = not isinstance(error.__cause__, Exception)  # refused by srx, not by GDAL
-        raster = isinstance(path, DatasetName) or path.suffix.lower() in RASTER_SUFFIXES
-        if told or raster or _explain(path):
+        told = not isinstance(error.__cause__, Exception)  # by srx, not by GDAL
+        if told or isinstance(path, DatasetName) or path.suffix.lower() in RASTER_SUFFIXES:
             raise  # it explains more than that the file is no photograph
         return None
 
@@ -472,10 +468,3 @@ def _local_file(file: str) -> Path | None:
         return next((path for path in (inner, *inner.parents) if path.is_file()), None)
     except (OSError, ValueError):  # a name too long, or with a NUL
         return None
-
-
-def _last_part(file: str) -> str:
-    """Return the last part of a file's name; of a part of a Sentinel product that of its folder."""
-    path = PurePosixPath(re.sub(r"[{}]|\?.*|\.gz$", "", file))
-    products = [one.name for one in path.parents if one.suffix.upper() == ".SAFE"]
-    return products[0] if products else path.name
