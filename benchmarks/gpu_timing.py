@@ -254,14 +254,12 @@ def time_steps(
     numerics = replace(choose_numerics(str(given.device), precision), graphs=graphs)
     pairs = Pairs(scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest="")
     network = numerics.placed(first_network(recipe, scale=SCALE, seed=0))
-    sampler = make_sampler(
-        pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=Progress()
-    )
+    context = StepContext(network=network, numerics=numerics)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            context=StepContext(network=network, numerics=numerics),
+            context=context,
             recipe=recipe,
-            batch=sampler.batch,
+            batch=make_sampler(pairs, recipe, context, Progress()).batch,
             folder=Path(folder),
         )
         network.train()

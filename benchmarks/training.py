@@ -128,15 +128,13 @@ class Ours:
         options = DataSelection(data=(folder / "hr",), hold_out=())
         pairs = load_data(options, arguments.scale, recipe.degradation, Progress()).train
         self.load_seconds = time.perf_counter() - start
-        sampler = make_sampler(
-            pairs, recipe, device=numerics.device, seed=0, colour="rgb", progress=Progress()
-        )
+        context = StepContext(network=network, numerics=numerics)
         self.data_seconds = 0.0
-        self._sampler = sampler
+        self._sampler = make_sampler(pairs, recipe, context, Progress())
         self.precision = str(numerics.autocast or torch.float32).removeprefix("torch.")
         self._asked, self._iterations = 0, arguments.iterations
         self.trainer = Trainer(
-            context=StepContext(network=network, numerics=numerics),
+            context=context,
             recipe=recipe,
             batch=self.batch,
             folder=folder,

@@ -19,7 +19,7 @@ from torch.optim.adam import adam
 from srcli.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from srcli.recipes.training import Optimizer, Schedule, Stage
 
@@ -163,35 +163,28 @@ class Muon(torch.optim.Optimizer):
             given = [each for each in group["params"] if each.grad is not None]
             if group["weight_decay"]:
                 torch._foreach_mul_(given, 1 - group["lr"] * group["weight_decay"])
-            kernels = [each for each in given if each in self._shapes]
             self._adam([each for each in given if each not in self._shapes], group)
-            if kernels:
-                updates = self._nesterov(kernels, group["momentum"])
-                torch._foreach_add_(kernels, self._steps(kernels, updates), alpha=-group["lr"])
+            alike: dict[tuple[int, int], list[Tensor]] = {}
+            for kernel in given:
+                if kernel in self._shapes:
+                    alike.setdefault(self._shapes[kernel][1:], []).append(kernel)
+            for size, kernels in alike.items():
+                self._muon(kernels, size, group)
 
-    def _nesterov(self, kernels: list[nn.Parameter], momentum: float) -> Sequence[Tensor]:
-        """Update the momenta of kernels and return Nesterov's means of them and the gradients."""
+    def _muon(self, kernels: list[Tensor], size: tuple[int, int], group: dict[str, Any]) -> None:
+        """Change kernels whose matrices have the same rows and columns; these become one stack."""
         gradients = [each.grad.float() for each in kernels if each.grad is not None]
         for kernel, gradient in zip(kernels, gradients, strict=True):
             if "momentum" not in self.state[kernel]:
                 self.state[kernel]["momentum"] = torch.zeros_like(gradient)
         momenta = [self.state[kernel]["momentum"] for kernel in kernels]
-        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
-        return torch._foreach_lerp(gradients, momenta, momentum)
-
-    def _steps(self, kernels: list[nn.Parameter], updates: Sequence[Tensor]) -> list[Tensor]:
-        """Return the steps at a learning rate of 1: matrices of equal size are computed as one."""
-        alike: dict[tuple[int, int], list[int]] = {}
-        for number, kernel in enumerate(kernels):
-            alike.setdefault(self._shapes[kernel][1:], []).append(number)
-        steps = list(updates)
-        for (rows, columns), numbers in alike.items():
-            stack = torch.cat([updates[i].reshape(-1, rows, columns) for i in numbers])
-            found = orthogonal(stack) * (_SIZE * max(rows, columns) ** 0.5)
-            counts = [self._shapes[kernels[i]][0] for i in numbers]
-            for i, step in zip(numbers, found.split(counts), strict=True):
-                steps[i] = step.reshape(kernels[i].shape)
-        return steps
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
+        stack = torch.cat([each.reshape(-1, *size) for each in updates])
+        found = orthogonal(stack) * (_SIZE * max(size) ** 0.5)
+        parts = found.split([self._shapes[kernel][0] for kernel in kernels])
+        steps = [step.reshape(kernel.shape) for step, kernel in zip(parts, kernels, strict=True)]
+        torch._foreach_add_(kernels, steps, alpha=-group["lr"])
 
     def _adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Apply PyTorch's Adam, without weight decay, to parameters that are no matrices."""

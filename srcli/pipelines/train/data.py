@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.steps import Numerics
+    from srcli.training.steps import Numerics, StepContext
 
 
 HELD_OUT = "held-out"
@@ -168,25 +168,19 @@ def load_data(
 
 
 def make_sampler(
-    pairs: Pairs,
-    recipe: TrainRecipe,
-    *,
-    device: torch.device,
-    seed: int,
-    colour: str,
-    progress: Progress,
-    team: Team = ALONE,
+    pairs: Pairs, recipe: TrainRecipe, context: StepContext, progress: Progress
 ) -> PatchSampler:
     """Return the source of batches, which the processor makes.
 
     For a GPU it makes them ahead of time, where processes can be forked safely. A training on the
     processor makes each batch in its own iteration (a few percent of it).
     """
+    team, device = context.team, context.numerics.device
     ahead = device.type != "cpu" and sys.platform == "linux"
     sampler = PatchSampler(
         pairs,
-        seed=seed,
-        colour=colour,
+        seed=context.seed,
+        colour=context.network.colour,
         degradation=None if recipe.degradation.is_clean else recipe.degradation,
         share=(team.rank, team.size),
         device=device,
@@ -256,37 +250,31 @@ def validator(
     team: Team = ALONE,
 ) -> Callable[[Network], dict[str, list[float]]] | None:
     """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB."""
+    reports, protocol = progress or Progress(), PROTOCOLS["y"]
+
+    @torch.inference_mode()
+    def measure(network: nn.Module, pairs: Pairs) -> list[float]:
+        """Upscale the LR pictures of a rank whole and compare them with HR."""
+        own = range(team.rank, len(pairs.hr), team.size)
+        values: list[float] = []
+        with closing(reports.task("validation", total=len(own), unit="pictures")) as task:
+            for number in own:
+                pixels = torch.from_numpy(pairs.lr[number].copy()).to(numerics.device)
+                x = pixels.permute(2, 0, 1)[None].float().div(255.0)
+                with numerics.autocasting():
+                    out: Tensor = network(x.contiguous(memory_format=numerics.layout))
+                levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
+                pictures = levels.permute(1, 2, 0).cpu().numpy(), pairs.hr[number]
+                values.append(psnr(*(protocol.planes(each, pairs.scale) for each in pictures)))
+                task.advance()
+        return values
 
     def validate(network: Network) -> dict[str, list[float]]:
-        measure = partial(_measure, as_rgb_network(network), numerics, progress or Progress())
-        found: dict[str, list[float]] = {}
+        found = {name: [0.0] * len(pairs.hr) for name, pairs in sets.items()}
         for name, pairs in sets.items():
-            shares = team.gather(partial(measure, pairs, team))
-            found[name] = [0.0] * len(pairs.hr)
+            shares = team.gather(partial(measure, as_rgb_network(network), pairs))
             for rank, psnrs in enumerate(shares):
                 found[name][rank :: team.size] = psnrs
         return found
 
     return validate if sets else None
-
-
-@torch.inference_mode()
-def _measure(
-    network: nn.Module, numerics: Numerics, progress: Progress, pairs: Pairs, team: Team
-) -> list[float]:
-    """Upscale the LR pictures of a rank whole and compare them with HR by protocol ``y``."""
-    protocol, scale = PROTOCOLS["y"], pairs.scale
-    own = range(team.rank, len(pairs.hr), team.size)
-    values: list[float] = []
-    with closing(progress.task("validation", total=len(own), unit="pictures")) as task:
-        for number in own:
-            pixels = torch.from_numpy(pairs.lr[number].copy()).to(numerics.device)
-            x = pixels.permute(2, 0, 1)[None].float().div(255.0)
-            with numerics.autocasting():
-                out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-            levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
-            sr_image = levels.permute(1, 2, 0).cpu().numpy()
-            a, b = (protocol.planes(each, scale) for each in (sr_image, pairs.hr[number]))
-            values.append(psnr(a, b))
-            task.advance()
-    return values

@@ -25,7 +25,7 @@ from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics, StepContext, make_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from torch import Tensor
 
@@ -113,30 +113,28 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
         progress.warn(f"--init {file}: most tensors do not fit this network")
 
 
-def weights_writer(
-    network: Network, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
-) -> Callable[[Path, dict[str, Tensor], Position], None]:
-    """Return a function that writes averaged weights in the form that is deployed.
+def write_weights(
+    network: Network,
+    recipe: TrainRecipe,
+    notes: Mapping[str, str],
+    file: Path,
+    tensors: dict[str, Tensor],
+    position: Position,
+) -> None:
+    """Write averaged weights of a network in the form that is deployed.
 
     A validation at the very iteration of the position is noted in the file.
     """
     versions = {"srx": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    degradation = recipe.degradation
-    known = {**notes, **versions}
-    if not degradation.is_clean:
-        known["degradation"] = degradation.name
-
-    def write(file: Path, tensors: dict[str, Tensor], position: Position) -> None:
-        own = {"iterations": str(position.total)}
-        if position.validated == position.total and position.best_total == position.total:
-            own["validation_psnr_y"] = f"{position.best:.4f}"
-        stored, options = to_deployed(network, tensors, recipe.network)
-        info = WeightsInfo(
-            model=short_code(recipe.model), scale=scale, network=options, notes=known | own
-        )
-        save_weights(file, stored, info)
-
-    return write
+    notes = {**notes, **versions, "iterations": str(position.total)}
+    if not recipe.degradation.is_clean:
+        notes["degradation"] = recipe.degradation.name
+    if position.validated == position.total == position.best_total:
+        notes["validation_psnr_y"] = f"{position.best:.4f}"
+    stored, options = to_deployed(network, tensors, recipe.network)
+    model = short_code(recipe.model)
+    info = WeightsInfo(model=model, scale=network.scale, network=options, notes=notes)
+    save_weights(file, stored, info)
 
 
 def choose_numerics(

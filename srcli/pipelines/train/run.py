@@ -30,7 +30,7 @@ from srcli.pipelines.train.network import (
     first_network,
     initial_weights,
     load_initial_weights,
-    weights_writer,
+    write_weights,
 )
 from srcli.pipelines.train.report import ReportPage
 from srcli.ports.progress import Progress
@@ -48,10 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.data.training_set import Pairs
-    from srcli.layers.network import Network
     from srcli.pipelines.train.data import TrainingSet
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.steps import Numerics
 
 _STORED_BYTES = 24
 """For each parameter: best and last weights; network, average and two moments in the state."""
@@ -207,7 +205,8 @@ def _train(
         team.on_rank_zero(lambda: held.enter_context(folder.locked()))
         resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
         load = partial(_load, options, recipe, progress, team, resumes=resumes)
-        numerics, network, data, sets = team.on_all_ranks(load)
+        context, data, sets = team.on_all_ranks(load)
+        numerics = context.numerics
         require_same(team, "--data", data.digest)
         require_same(team, "--validate", "/".join(pairs.digest for pairs in sets.values()))
         record = RunRecord(
@@ -236,34 +235,21 @@ def _train(
             )
             writers.append(ReportPage(folder, about))
         notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
-
-        def make_trainer() -> Trainer:
-            sampler = make_sampler(
-                data.train,
-                recipe,
-                device=numerics.device,
-                seed=options.seed,
-                colour=network.colour,
-                progress=progress,
-                team=team,
-            )
-            return Trainer(
-                context=StepContext(
-                    network=network, numerics=numerics, seed=options.seed, team=team
-                ),
+        trainer = team.on_all_ranks(
+            lambda: Trainer(
+                context=context,
                 recipe=recipe,
-                batch=sampler.batch,
+                batch=make_sampler(data.train, recipe, context, progress).batch,
                 folder=options.out,
                 budget=budget,
                 checkpoint_seconds=parse_seconds(options.checkpoint_every),
                 validator=validator(sets, numerics, progress, team),
-                save=weights_writer(network, recipe, scale=options.scale, notes=notes),
+                save=partial(write_weights, context.network, recipe, notes),
                 log=lambda entry: [writer.write(entry) for writer in writers],
                 stop=stop,
                 progress=progress,
             )
-
-        trainer = team.on_all_ranks(make_trainer)
+        )
         try:
             if options.resume:
                 resumed = trainer.resume()
@@ -310,7 +296,7 @@ def _check(
 
 def _load(
     options: TrainOptions, recipe: TrainRecipe, progress: Progress, team: Team, *, resumes: bool
-) -> tuple[Numerics, Network, TrainingSet, Mapping[str, Pairs]]:
+) -> tuple[StepContext, TrainingSet, Mapping[str, Pairs]]:
     """Build the network, and then read pictures: a wrong option of it shows at once."""
     numerics = choose_numerics(
         options.device,
@@ -334,7 +320,9 @@ def _load(
         processes=team.local_size,
     )
     sets = validation_sets(data.held_out, options.validate, options.scale, progress)
-    return numerics, numerics.placed(network), data, sets
+    network = numerics.placed(network)
+    context = StepContext(network=network, numerics=numerics, seed=options.seed, team=team)
+    return context, data, sets
 
 
 def plain_options(options: TrainOptions) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from srcli.errors import DataError, UsageError
 from srcli.pipelines.train.data import find_pairs, load_data, make_sampler
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
+from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
+from tests.fixtures.trainings import Net
 
 AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
 
@@ -50,9 +52,8 @@ def test_held_out_pictures_are_degraded_once_and_for_all(options):
 def test_batches_are_read_ahead_for_another_device(options, device):
     recipe = replace(RECIPE, degradation=PHOTO)
     data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
-    made = make_sampler(
-        data.train, recipe, device=torch.device(device), seed=0, colour="rgb", progress=notes
-    )
+    numerics = Numerics(device=torch.device(device))
+    made = make_sampler(data.train, recipe, StepContext(network=Net(), numerics=numerics), notes)
     assert made.degradation == PHOTO
     lr, hr = made.batch(0, Stage(batch=2, patch=16))
     assert bool(multiprocessing.active_children()) is (device != "cpu")

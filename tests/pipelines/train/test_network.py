@@ -22,7 +22,7 @@ from srcli.pipelines.train.network import (
     initial_weights,
     load_initial_weights,
     resolve_precision,
-    weights_writer,
+    write_weights,
 )
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.training import TrainRecipe
@@ -122,12 +122,11 @@ TINY_PHOTO = TrainRecipe(model="rrlfn", network={"num_blocks": 1}, degradation=P
 
 def test_weights_are_stored_deployed_with_their_notes(tmp_path):
     network = first_network(TINY_PHOTO, scale=2, seed=0).eval()
-    write = weights_writer(network, TINY_PHOTO, scale=2, notes={"seed": "7"})
     file = tmp_path / "w.safetensors"
     position = Position(total=40, best=31.25, best_total=40, validated=40)
 
     def written():
-        write(file, network.state_dict(), position)
+        write_weights(network, TINY_PHOTO, {"seed": "7"}, file, network.state_dict(), position)
         info = read_weights(file).info
         assert info is not None
         return info
