@@ -33,10 +33,6 @@ class SrxError(Exception):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, reason: str = "", *, advice: str = "") -> None:
-        super().__init__(f"{reason}; {advice}" if advice else reason)
-        self.reason = reason
-
 
 class UsageError(SrxError):
     """Arguments that contradict each other or name something that is not there."""
@@ -83,11 +79,8 @@ class DefectError(SrxError):
 
     def __init__(self, name: object, error: Exception) -> None:
         text = " ".join(str(error).split())[:200]
-        kind = type(error).__name__
-        super().__init__(
-            f"{name}: {kind}: {text}" if text else f"{name}: {kind}",
-            advice="this is a defect of srx: please report it",
-        )
+        reason = f"{name}: {type(error).__name__}: {text}".removesuffix(": ")
+        super().__init__(f"{reason}; this is a defect of srx: please report it")
         self.details = tuple("".join(traceback.format_exception(error)).splitlines())
         """The traceback, line by line, for --verbose."""
 

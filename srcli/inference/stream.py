@@ -289,15 +289,15 @@ def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[object]:
     if found:
         infinite = "the network gave values that are not finite, in fp32 too"
         for tile, out in zip(tiles, found, strict=True):
-            reason = f"{tile.job.name}: {infinite}"
-            yield InferenceError(reason, advice="try another model") if out is None else out
+            reason = f"{tile.job.name}: {infinite}; try another model"
+            yield InferenceError(reason) if out is None else out
     elif len(tiles) > 1:
         # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
         yield from _enlarge(engine, tiles, len(tiles) // 2 if error is None else 1)
     else:
         height, width = pixels[0].shape[:2]
         reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
-        yield error or TileTooLargeError(reason, advice="use a smaller --tile")
+        yield error or TileTooLargeError(f"{reason}; use a smaller --tile")
 
 
 def _limit(engine: Engine, tile: _Tile) -> int:
@@ -324,10 +324,9 @@ def _failing(job: ImageJob) -> Iterator[None]:
             try:
                 yield
             except MemoryError as error:
-                reason = f"{job.name}: out of memory"
-                raise InferenceError(reason, advice="use a smaller --tile") from error
+                raise InferenceError(f"{job.name}: out of memory; use a smaller --tile") from error
             except OutOfMemory:  # in blending
-                reason = f"{job.name}: its tiles do not fit into memory"
-                raise TileTooLargeError(reason, advice="use a smaller --tile") from None
+                reason = f"{job.name}: its tiles do not fit into memory; use a smaller --tile"
+                raise TileTooLargeError(reason) from None
     except SrxError as error:
         job.error = error

@@ -100,8 +100,7 @@ def export_model(
             if not worst <= TOLERANCE:
                 raise InferenceError(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
-                    f"levels of 255 (allowed: {TOLERANCE:g})",
-                    advice="try the other kind of file",
+                    f"levels of 255 (allowed: {TOLERANCE:g}); try the other kind of file"
                 )
             write_whole(file, (Path(folder) / file.name).read_bytes())
     except OSError as error:

@@ -103,17 +103,15 @@ def read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
 def unusable(file: Path, error: Exception) -> CheckpointError:
     """Return the error of a state that cannot be resumed."""
     reason = str(error).partition("\n")[0]
-    return CheckpointError(
-        f"{file}: cannot be resumed ({reason})",
-        advice="use another --out, or delete it to start over",
-    )
+    advice = "use another --out, or delete it to start over"
+    return CheckpointError(f"{file}: cannot be resumed ({reason}); {advice}")
 
 
 def diverged() -> InferenceError:
     """Return the error of a training whose loss or weights are no longer finite."""
     return InferenceError(
-        "the training has diverged: the loss or a weight is not a finite number",
-        advice="what was saved before is kept. Train in another --out, from the best weights "
+        "the training has diverged: the loss or a weight is not a finite number; "
+        "what was saved before is kept. Train in another --out, from the best weights "
         "(--init .../best.safetensors) or anew, with a lower rate (--set "
         "stages.0.optimizer.learning_rate=...), with clipping (--set stages.0.optimizer.clip_norm=1"
         ") or in --precision fp32",

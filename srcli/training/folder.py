@@ -131,8 +131,8 @@ class RunFolder:
         stored: RunRecord = _read(self.run, RunRecord)
         if difference := self._difference(stored, recipe, record):
             raise CheckpointError(
-                f"--resume: {self.path} holds another training; {difference}",
-                advice=f"--resume {self.path} alone repeats its options; or give another --out",
+                f"--resume: {self.path} holds another training; {difference}; "
+                f"--resume {self.path} alone repeats its options, or give another --out"
             )
         merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
         lengths = stage_budgets(recipe, merged.budget)
@@ -176,9 +176,7 @@ def _read(file: Path, kind: type[Any]) -> Any:  # noqa: ANN401
         content = parse_text(file.read_text(encoding="utf-8"))
         return convert(content, kind, ROOT if kind is TrainRecipe else str(file))
     except (OSError, ValueError, RecipeError) as error:
-        raise CheckpointError(
-            f"{file}: cannot be resumed ({error})", advice="use another --out"
-        ) from error
+        raise CheckpointError(f"{file}: cannot be resumed ({error}); use another --out") from error
 
 
 def file_digest(path: Path) -> str:

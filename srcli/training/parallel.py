@@ -127,8 +127,8 @@ class Team:
             if self.rank > 1:
                 raise PeerError("a process of the training has ended") from error
             raise InferenceError(
-                f"another process of the training has ended ({_first_sentence(error)})",
-                advice="the last checkpoint is kept; go on with --resume",
+                f"another process of the training has ended ({_first_sentence(error)}); "
+                "the last checkpoint is kept; go on with --resume"
             ) from error
 
 

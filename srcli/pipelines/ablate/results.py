@@ -162,8 +162,8 @@ def read_result(out: Path, name: str) -> AblationResult | None:
         return None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
         raise DataError(
-            f"{file}: not a result of this version of srx ({error})",
-            advice="remove it: what is trained stays, and is measured again",
+            f"{file}: not a result of this version of srx ({error}); "
+            "remove it: what is trained stays, and is measured again"
         ) from error
     return found
 

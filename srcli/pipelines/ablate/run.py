@@ -386,7 +386,9 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
         with one_file("failed"):
             return call(), ""
     except InferenceError as error:
-        reason = error.reason  # its advice is about the options of a single training
+        reason = str(error).partition("; ")[
+            0
+        ]  # its advice is about the options of a single training
     except SrxError as error:
         reason = str(error)
         cause = error.__cause__  # PyTorch has no type for full memory on processors
@@ -405,7 +407,8 @@ def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) 
     try:
         result = train(options, progress, stop)
     except CheckpointError as error:
-        raise DataError(error.reason, advice=f"remove {options.out} to start over") from error
+        reason = str(error).rpartition("; ")[0]
+        raise DataError(f"{reason}; remove {options.out} to start over") from error
     return result.iterations if result.finished else None
 
 

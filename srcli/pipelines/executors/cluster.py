@@ -96,7 +96,7 @@ class RayExecutor(ProcessExecutor):
                 yield from super().run(own, units, progress=progress, **context)
         except ray.exceptions.RayError as error:
             reason = f"the Ray cluster is lost ({_first_line(error)})"
-            raise PeerError(reason, advice="the same command continues") from error
+            raise PeerError(f"{reason}; the same command continues") from error
 
     def _connected(self) -> Any:  # noqa: ANN401 - the module ray
         os.environ.update(QUIET)

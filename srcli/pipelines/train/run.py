@@ -262,8 +262,8 @@ def _train(
             finished = trainer.run()
         except OSError as error:
             raise DataError(
-                f"{error.filename or options.out}: cannot be written ({error.strerror or error})",
-                advice=f"fix that, then go on with --resume {options.out}",
+                f"{error.filename or options.out}: cannot be written ({error.strerror or error}); "
+                f"fix that, then go on with --resume {options.out}"
             ) from error
         finally:
             for writer in writers:
@@ -355,6 +355,6 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         options: TrainOptions = convert(stored | fixed, TrainOptions, str(own.options))
     except (OSError, ValueError, TypeError, RecipeError) as error:
         raise CheckpointError(
-            f"{own.options}: cannot be read ({error})", advice="repeat all options with --resume"
+            f"{own.options}: cannot be read ({error}); repeat all options with --resume"
         ) from error
     return replace(options, **changes)
