@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from srcli.evaluation.sets import (
     CHAINS,
     KERNELS,
     Chain,
+    Match,
     Pair,
     PictureSet,
     SetPicture,
@@ -59,7 +61,7 @@ from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -150,12 +152,15 @@ class EvalOptions:
         )
 
 
-class NetworkCandidate:
+Enlarge = Callable[[Pair], tuple["Array", float | None]]
+"""Gives the SR picture, (H, W, 3) uint8 of the HR picture's size, and the seconds of a network."""
+
+
+class Candidate:
     """A model, by its name or weights file, at one scale."""
 
     def __init__(self, model: str, label: str, scale: int, options: EvalOptions) -> None:
-        self.model, self.label, self.tile = model, label, options.tile
-        self.chain, engine = CHAINS[options.chain], options.engine_options
+        self.label, self.chain, engine = label, CHAINS[options.chain], options.engine_options
         self.network = load_model(model, scale, value_range=engine.value_range)
         learns = next(self.network.parameters(), None) is not None
         if self.chain.luma_only and learns and self.network.colour != "y":
@@ -163,15 +168,14 @@ class NetworkCandidate:
                 f"--chain {self.chain.name} feeds Y alone, and {label} takes RGB; "
                 "it is for bicubic and for networks on Y"
             )
-        network = as_gray_network(self.network) if self.chain.luma_only else self.network
-        self._engine = make_engine(network, engine, whole_pictures=self.tile is None)
+        network, tile = self.network, options.tile
+        self._tiling = None if tile is None else choose_tiling(model, network, tile)
+        network = as_gray_network(network) if self.chain.luma_only else network
+        self._engine = make_engine(network, engine, whole_pictures=tile is None)
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""
-        grid = None
-        if self.tile is not None:
-            tiling = choose_tiling(self.model, self.network, self.tile)
-            grid = tiling.grid(*pair.lr.shape[:2])
+        """Return the SR picture, and the seconds of the network alone."""
+        grid = self._tiling.grid(*pair.lr.shape[:2]) if self._tiling else None
         pixels = self.chain.to_input(pair.lr, gray=pair.gray)
         start = time.perf_counter()
         output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
@@ -179,33 +183,19 @@ class NetworkCandidate:
         return self.chain.to_uint8(output, gray=pair.gray), seconds
 
 
-class FolderCandidate:
-    """SR pictures that another program made, matched with the set's (``names``) by their names."""
-
-    def __init__(
-        self, folder: Path, label: str, scale: int, names: list[str], chain: Chain
-    ) -> None:
-        self.label = label
-        self._chain = chain
-        self.matched = match_files(names, list_pictures(folder), scale, kind="SR")
-
-    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Return the picture, cropped as HR was, and no time."""
-        if pair.name not in self.matched.files:
-            raise DataError(self.matched.missing[pair.name])
-        path = self.matched.files[pair.name]
-        pixels, _ = read_picture(path)
-        (height, width), full = pair.hr.shape[:2], pair.full_size
-        if pixels.shape[:2] in {(height, width), full}:
-            return self._chain.to_compared(pixels[:height, :width], gray=pair.gray), None
-        raise DataError(
-            f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
-            f"{pair.name}, {full[1]}x{full[0]} (cropped {width}x{height})"
-        )
-
-
-Candidate = NetworkCandidate | FolderCandidate
-"""A source of an SR picture for every LR picture."""
+def read_sr(matched: Match, chain: Chain, pair: Pair) -> tuple[Array, None]:
+    """Read the SR picture of another program, crop it as HR was, and return it, and no time."""
+    if pair.name not in matched.files:
+        raise DataError(matched.missing[pair.name])
+    path = matched.files[pair.name]
+    pixels, _ = read_picture(path)
+    (height, width), full = pair.hr.shape[:2], pair.full_size
+    if pixels.shape[:2] in {(height, width), full}:
+        return chain.to_compared(pixels[:height, :width], gray=pair.gray), None
+    raise DataError(
+        f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
+        f"{pair.name}, {full[1]}x{full[0]} (cropped {width}x{height})"
+    )
 
 
 def evaluate(
@@ -253,17 +243,19 @@ def evaluate(
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                folders = _folders(labels, scale, each, own)
+                folders = _folders(labels, scale, each)
                 lost: list[tuple[str | None, Mapping[str, str]]]
                 lost = [(None, each.missing), (None, each.orphans)]
-                lost += [(folder.label, folder.matched.orphans) for folder in folders]
+                lost += [(label, matched.orphans) for label, matched in folders.items()]
                 result.failures += [
                     Failure(scale, each.name, name, label, reason)
                     for label, reasons in lost
                     for name, reason in reasons.items()
                 ]
                 task.advance(len(each.missing))
-                candidates: list[Candidate] = [*networks, *folders]
+                candidates: dict[str, Enlarge] = {n.label: n.enlarge for n in networks}
+                for label, matched in folders.items():
+                    candidates[label] = partial(read_sr, matched, CHAINS[own.chain])
                 for scored in score_set(each, scale, own, candidates, progress, task, ahead):
                     for call in on_picture if scored.sr else ():
                         scored.attempt(partial(call, scored), None, progress)
@@ -330,7 +322,7 @@ def _networks(
     failures: list[Failure],
     *,
     alone: bool,
-) -> list[NetworkCandidate]:
+) -> list[Candidate]:
     """Load the models that are networks; those that cannot be used at this scale are failures."""
     found = []
     for model, label in labels.items():
@@ -338,7 +330,7 @@ def _networks(
             continue
         try:
             with one_file(model):
-                found.append(NetworkCandidate(model, label, scale, options))
+                found.append(Candidate(model, label, scale, options))
         except (ModelError, DefectError) as error:
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
@@ -346,17 +338,15 @@ def _networks(
     return found
 
 
-def _folders(
-    labels: Mapping[str, str], scale: int, pictures: PictureSet, options: EvalOptions
-) -> list[FolderCandidate]:
+def _folders(labels: Mapping[str, str], scale: int, pictures: PictureSet) -> dict[str, Match]:
     """Match the folders of SR pictures, or those in them of the set's name, with a set."""
     names = [picture.name for picture in pictures.items]
-    found = []
+    found = {}
     for model, label in labels.items():
         if _is_folder(model):
             inner = Path(model) / pictures.name
-            place = inner if inner.is_dir() else Path(model)
-            found.append(FolderCandidate(place, label, scale, names, CHAINS[options.chain]))
+            files = list_pictures(inner if inner.is_dir() else Path(model))
+            found[label] = match_files(names, files, scale, kind="SR")
     return found
 
 
@@ -426,7 +416,7 @@ def score_set(
     pictures: PictureSet,
     scale: int,
     options: EvalOptions,
-    candidates: Sequence[Candidate],
+    candidates: Mapping[str, Enlarge],
     progress: Progress,
     task: Task,
     ahead: int,
@@ -438,16 +428,16 @@ def score_set(
     """
     names = [*options.metrics, *["bicubic"] * ("psnr" in options.metrics)]
 
-    def enlarge() -> Iterator[ScoredPicture]:
+    def enlarged() -> Iterator[ScoredPicture]:
         for picture in pictures.items:
             own = ScoredPicture(scale, pictures.name, picture.name)
             task.describe(f"{own.dataset}/{own.picture} x{scale}")
             read = partial(_read, picture, scale, options)
             if pair := own.attempt(read, None, progress, place=picture.where):
                 own.pair = pair
-                for each in candidates:
-                    if found := own.attempt(partial(each.enlarge, pair), each.label, progress):
-                        own.sr[each.label], own.seconds[each.label] = found
+                for label, enlarge in candidates.items():
+                    if found := own.attempt(partial(enlarge, pair), label, progress):
+                        own.sr[label], own.seconds[label] = found
             yield own
 
     def score(own: ScoredPicture) -> ScoredPicture:
@@ -466,7 +456,7 @@ def score_set(
 
     with (
         ThreadPoolExecutor(WORKERS) as pool,
-        read_ahead(score, enlarge(), ahead=ahead, workers=GPU_DEPTH) as scored,
+        read_ahead(score, enlarged(), ahead=ahead, workers=GPU_DEPTH) as scored,
     ):
         for _, each in scored:
             yield each.result()
