@@ -113,20 +113,14 @@ Messages:
 _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 
 
-def parse_bands(text: str) -> tuple[int, ...]:
-    """Read band numbers such as ``4,3,2``."""
+def parse_bands(text: str, count: int = 0) -> tuple[int, ...]:
+    """Read band numbers such as ``4,3,2``, so many if a count is given."""
     parts = re.split(r"[,\s]+", text.strip())
     numbers = tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)
     if min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise ValueError(f"{text!r} is no list of different bands from 1, such as 4,3,2")
-    return numbers
-
-
-def parse_rgb(text: str) -> tuple[int, ...]:
-    """Read three band numbers."""
-    numbers = parse_bands(text)
-    if len(numbers) != 3:
-        raise ValueError(f"{text!r}: give 3 bands, such as 1,2,3")
+    if count and len(numbers) != count:
+        raise ValueError(f"{text!r}: give {count} bands, such as 1,2,3")
     return numbers
 
 
@@ -195,7 +189,7 @@ def _split_windows(words: Sequence[str]) -> Iterator[str]:
 
 KINDS = {
     "bidx": parse_bands,
-    "rgb": parse_rgb,
+    "rgb": lambda text: parse_bands(text, 3),
     "range": parse_range,
     "nodata": parse_nodata,
     "srcwin": click.INT,

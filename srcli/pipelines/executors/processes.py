@@ -1,6 +1,4 @@
-"""Run units one after another in this process, or side by side in processes of their own.
-
-What workers tell is sent to the parent as events and shown there.
+"""Run units in processes of their own; what these tell is sent to the parent and shown there.
 
 Processes are spawned: a script that runs units in them needs ``if __name__ == "__main__":`` around
 what it does.
@@ -148,7 +146,9 @@ class ProcessExecutor:
 
         def begin(worker: Worker) -> None:
             unit, repeats = waiting.popleft()
-            jobs.append(Job(unit, repeats, worker, UnitProgress(unit, progress, warned), task))
+            jobs.append(
+                Job(unit, repeats, worker, UnitProgress(unit, progress, warned), task or Task())
+            )
             worker.send((work, unit, worker.place, task is not None))
 
         try:
@@ -277,7 +277,7 @@ class Job:
     """Times that it may be run again."""
     worker: Worker
     progress: UnitProgress
-    task: Task | None
+    task: Task
     asked: bool = False
     """It was asked to stop."""
 
@@ -294,8 +294,7 @@ class Job:
             if name == "end":
                 return Done(self.unit, *given)  # a process that was asked to stop ends after it
             shown = self.task if name in ("advance", "grow") else self.progress
-            if shown is not None:
-                getattr(shown, name)(*given)
+            getattr(shown, name)(*given)
         return None
 
 
