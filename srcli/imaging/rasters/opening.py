@@ -15,6 +15,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -321,12 +322,8 @@ def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Itera
 
     ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``.
     """
-    try:
-        import rasterio
-    except ImportError:
-        raise PictureError(
-            f"{path}: rasters need rasterio; install it, or convert the file to PNG"
-        ) from None
+    import rasterio
+
     try:
         options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if _online else OFFLINE)}
         with rasterio.Env(**options):
@@ -399,32 +396,23 @@ def companion_reason(picture: Picture) -> str | None:
 
 def _explain(path: Path) -> str | None:
     """Return the reason, if it is a common one, for which GDAL cannot open a file."""
-    head, file = b"", path.container if isinstance(path, DatasetName) else path
-    with suppress(OSError):
-        if file is not None:
-            with open_input(file) as stream:
-                head = stream.read(64)
+    head, names, suffixes = b"", list[str](), READABLE_SUFFIXES | RASTER_SUFFIXES | _CONTAINERS
+    file = path.container if isinstance(path, DatasetName) else path
+    with (
+        suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile),
+        open_input(file or path) as stream,
+    ):
+        head = stream.read(64)
+        names = zipfile.ZipFile(stream).namelist() if file is path else []
     for sign, (name, drivers) in _FORMATS.items():
         if head.startswith(sign) and drivers.isdisjoint(allowed_drivers()):
             return (
                 f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
                 "installed, with gdal_translate"
             )
-    if not isinstance(path, DatasetName) and (members := _members(path)):
-        return f"is an archive; name a picture in it instead: {for_shell(members)}"
-    return None
-
-
-def _members(archive: Path) -> list[str]:
-    """GDAL's names of the pictures in a zip file; none for other files."""
-    try:
-        with open_input(archive) as stream, zipfile.ZipFile(stream) as members:
-            names = members.namelist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return []
-    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | _CONTAINERS
-    found = [name for name in names if PurePosixPath(name).suffix.lower() in suffixes]
-    return [f"/vsizip/{archive}/{name}" for name in sorted(found)]
+    found = [name for name in sorted(names) if PurePosixPath(name).suffix.lower() in suffixes]
+    named = for_shell([f"/vsizip/{path}/{name}" for name in found])
+    return f"is an archive; name a picture in it instead: {named}" if named else None
 
 
 def _without_scheme(text: str) -> str:
@@ -449,11 +437,9 @@ def _split(name: str) -> tuple[str, str]:
         before, file, after = found[2].split('"', 2)
         return file, f"{before} {after}"
     pieces = found[2].split(":")
-    for length in range(1, len(pieces) + 1):
-        for first in range(len(pieces) - length + 1):
-            file = ":".join(pieces[first : first + length])
-            if _local_file(file) is not None:
-                return file, " ".join(pieces[:first] + pieces[first + length :])
+    for first, stop in combinations(range(len(pieces) + 1), 2):
+        if _local_file(file := ":".join(pieces[first:stop])) is not None:
+            return file, " ".join(pieces[:first] + pieces[stop:])
     file, _, raster = found[2].rpartition(":")
     return (file, raster) if file else (raster, "")
 

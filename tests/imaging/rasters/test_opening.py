@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -62,31 +60,6 @@ def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):
     ):
         file.read()
     assert capfd.readouterr() == ("", "")
-
-
-def test_rasterio_is_needed_by_rasters_only(save, noise, tmp_path):
-    path = save("a.tif", noise((6, 7)))
-    (tmp_path / "photographs").mkdir()
-    for name in ("a.png", "a.jpg", "a.tif", "a.webp"):
-        Image.new("RGB", (7, 6)).save(tmp_path / "photographs" / name)
-    code = (
-        "import sys, pathlib\n"
-        "sys.modules['rasterio'] = None\n"
-        "from srcli.errors import PictureError\n"
-        "from srcli.imaging.rasters import info, opening, reading, values\n"
-        "from srcli.imaging.reading import open_picture\n"
-        f"paths = pathlib.Path({str(tmp_path / 'photographs')!r}).iterdir()\n"
-        "print([open_picture(path).raster for path in paths], 'scipy' in sys.modules)\n"
-        "try:\n"
-        f"    info.read_info(pathlib.Path({str(path)!r}))\n"
-        "except PictureError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.startswith("[None, None, None, None] False\n")
-    assert "rasters need rasterio; install it" in done.stdout
 
 
 def test_a_mosaic_of_mosaics_names_all_files_once(tmp_path):
