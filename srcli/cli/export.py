@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from srcli.pipelines.export import Target
 
-SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".pt": "torchscript"}
+SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".pt": "torchscript", ".param": "ncnn"}
 EXAMPLES = """
 \b
 Examples:
   srx export g-idrn-x4.onnx -m g-idrn -s 4             for any size
   srx export rrlfn-x2.onnx -m rrlfn -s 2 --size 256x256
   srx export mine.pt -m runs/mine/best.safetensors     TorchScript
+  srx export rrlfn-x4.param -m rrlfn                   ncnn: .param and .bin, for Upscayl
 
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.
@@ -58,13 +59,14 @@ def command(
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Write a model as a file for other software: ONNX (.onnx) or TorchScript (.pt)."""
+    """Write a model for other software: ONNX (.onnx), TorchScript (.pt), ncnn (.param, .bin)."""
     target = SUFFIXES.get(file.suffix)
     if target is None:
         raise UsageError(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
     check_targets({"OUT": file, "--json": json_file})
-    if file.exists() and not overwrite:
-        raise UsageError(f"{file}: exists already; give --overwrite or another name")
+    both = [file, file.with_suffix(".bin")] if target == "ncnn" else [file]
+    if (taken := next(filter(Path.exists, both), None)) and not overwrite:
+        raise UsageError(f"{taken}: exists already; give --overwrite or another name")
     from srcli.pipelines.export import export_model
 
     result = export_model(model, scale, target, file, size=size, value_range=value_range)
@@ -79,7 +81,7 @@ def _show(result: Mapping[str, Any], *, verbose: bool, to_stderr: bool) -> None:
         echo(line, err=to_stderr)
 
     file, facts = result["file"], result["metadata"]
-    size = format_bytes(Path(file).stat().st_size)
+    size = format_bytes(result["bytes"])
     say(f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}")
     for each in result["parities"]:
         say(

@@ -82,7 +82,9 @@ class RRLFN(TrainedWithBranches):
         with full_precision(x.device):
             out: Tensor = self.up(head + deep)
         out = F.pixel_shuffle(out, self.scale)
-        return out[:, :, : height * self.scale, : width * self.scale]
+        if down or right:
+            out = out[:, :, : height * self.scale, : width * self.scale]
+        return out
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import subprocess
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
-Target = Literal["onnx", "torchscript"]
+Target = Literal["onnx", "torchscript", "ncnn"]
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
 CHECKED_SIZES = ((48, 40), (75, 98))
@@ -68,7 +71,7 @@ def export_model(
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and width of the
     only input that the file takes, None for any. The file is replaced when the check has passed.
 
-    Returned are, as JSON has them, the ``file``, the ``metadata`` that is stored in it, the
+    Returned are, as JSON has them, the ``file``, its ``bytes``, the ``metadata`` stored in it, the
     ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
     requirements that the software which runs the file must meet.
 
@@ -102,12 +105,16 @@ def export_model(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
                     f"levels of 255 (allowed: {TOLERANCE:g}); try the other kind of file"
                 )
-            write_whole(file, (Path(folder) / file.name).read_bytes())
+            parts = sorted(Path(folder).iterdir())  # of ncnn first the weights
+            size_in_bytes = sum(part.stat().st_size for part in parts)
+            for part in parts:
+                write_whole(file.with_name(part.name), part.read_bytes())
     except OSError as error:
         explained = explain_os_error(file, error)
         raise DataError(explained or f"{file}: cannot be written ({error})") from error
     notes = (*network.notes, *needs(network))
-    return {"file": str(file), "metadata": metadata, "parities": parities, "notes": notes}
+    found = {"file": str(file), "bytes": size_in_bytes, "metadata": metadata}
+    return found | {"parities": parities, "notes": notes}
 
 
 def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict[str, str]:
@@ -227,8 +234,55 @@ def write_torchscript(
     return lambda picture: np.asarray(loaded(torch.from_numpy(picture)))
 
 
+class _PlainSums(TorchFunctionMode):
+    """Writes fused sums out, which ncnn does not have."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        if func is torch.addcmul:
+            return args[0] + args[1] * args[2]
+        return func(*args, **(kwargs or {}))
+
+
+def write_ncnn(
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
+) -> Run:
+    """Write ncnn's .param, and its .bin beside it; without ``fixed`` they take any size.
+
+    Input and output are called ``data`` and ``output``, as Real-ESRGAN's programs ask for them.
+    """
+    import ncnn
+    import pnnx
+
+    with TemporaryDirectory() as work:
+        with warnings.catch_warnings(), torch.no_grad(), _PlainSums():
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
+            torch.jit.save(traced, f"{work}/net.pt")
+        shapes = [tuple(x.shape), (1, 3, *(2 * side for side in x.shape[2:]))]
+        sizes = [f"inputshape{'2' * i}={list(s)}" for i, s in enumerate(shapes[: 2 - fixed])]
+        command = [pnnx.EXEC_PATH, "net.pt", *sizes, "fp16=0"]
+        subprocess.run(command, cwd=work, capture_output=True, check=False)
+        for suffix in ("param", "bin"):
+            made = Path(work, f"net.ncnn.{suffix}").read_bytes()
+            if suffix == "param":
+                made = re.sub(rb"\bin0\b", b"data", re.sub(rb"\bout0\b", b"output", made))
+            file.with_suffix(f".{suffix}").write_bytes(made)
+    net = ncnn.Net()
+    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_fp16_packed = False
+    if net.load_param(str(file)) or net.load_model(str(file.with_suffix(".bin"))):
+        raise RuntimeError("ncnn has no such operators")
+
+    def run(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        extractor = net.create_extractor()
+        extractor.input("data", ncnn.Mat(picture[0]).clone())  # in ncnn's own alignment
+        return np.array(extractor.extract("output")[1])[None]
+
+    return run
+
+
 TARGETS = {
     "onnx": (("onnx", "onnxruntime"), write_onnx),
     "torchscript": ((), write_torchscript),
+    "ncnn": (("ncnn", "pnnx"), write_ncnn),
 }
 """Packages that each kind of file needs; what writes it and loads it in its own software."""
