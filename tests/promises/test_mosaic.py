@@ -174,3 +174,21 @@ def test_options_that_a_mosaic_has_not(srx, tiles, tmp_path, options):
     assert (result.code, "--mosaic" in result.err) == (2, True)
     result = srx("upscale", tiles / "5/9/99.png", tmp_path / "out", "--mosaic")
     assert (result.code, "takes one folder" in result.err) == (2, True)
+
+
+def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, whole):
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    save_sheet(folder / "a.tif", whole, 500_000, 5_000_000)
+    ask = ("upscale", folder, "-s", 2, "-m", "bicubic", "--mosaic")
+    srx(*ask, "-o", tmp_path / "jpg", "-f", "jpg", "--quality", 90, code=0)
+    with rasterio.open(tmp_path / "jpg/a.jpg") as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "90"
+        assert (file.res, file.bounds.left) == ((10, 10), 500_000)
+    with rasterio.open(folder / "a.tif", "r+") as file:
+        file.write_mask(whole[:, :, 0] > 90)
+    srx(*ask, "-o", tmp_path / "png", "-f", "png", code=0)
+    with Image.open(tmp_path / "png/a.png") as image:
+        assert image.mode == "RGBA"
+        found = np.asarray(image)[::2, ::2, 3]
+    np.testing.assert_array_equal(found > 0, whole[:, :, 0] > 90)

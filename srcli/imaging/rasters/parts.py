@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -42,7 +42,7 @@ from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rasterio.io import DatasetWriter
 
@@ -252,7 +252,10 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             shutil.rmtree(folder, ignore_errors=True)  # of a worker that was lost while it merged
             folder.mkdir()
             vrt, done = parts.folder / "parts.vrt", folder / target.name
-            _write_vrt(vrt, output, parts)
+            bands = [str(number) for number, _ in enumerate(output.bands, 1)]
+            spans = ((parts.span(number), file) for number, file in parts.found().items())
+            rows = (Piece(Path(f.name), r.start, 0, len(r), output.width, bands) for r, f in spans)
+            vrt.write_bytes(describe_mosaic(output, rows))
             _copy_interruptibly(vrt, done, output)
             if output.overviews and output.driver != "COG":
                 _build_overviews(done, output)
@@ -318,63 +321,72 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
                 _set_tags(dataset, output)
 
 
-def _write_vrt(path: Path, output: OutputProfile, parts: Parts | None = None) -> None:
-    """Write a VRT with the metadata of an output but tags; errors are those of rasterio.
+class Piece(NamedTuple):
+    """A file in a mosaic."""
 
-    It lies in the folder of the parts; without them it is empty.
-    """
+    file: Path
+    """Absolute, or the name of a file beside the mosaic."""
+    top: float
+    """In pixels of the mosaic, whole when it is written, as ``left``."""
+    left: float
+    height: int
+    width: int
+    bands: Sequence[str]
+    """By GDAL's names, for each band of the mosaic."""
+    has_palette: bool = False
+    """The bands are the colours of the palette of the file's only one."""
+
+
+def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
+    """Return a VRT of files, with the metadata of an output but tags; errors are rasterio's."""
     from rasterio.enums import ColorInterp
+    from rasterio.io import MemoryFile
 
-    place = output.place
-    with _open(
-        path,
-        "w",
-        driver="VRT",
-        height=output.height,
-        width=output.width,
-        count=len(output.bands),
-        dtype=output.dtype,
-        nodata=output.nodata,
-        crs=None if place["gcps"] else place["crs"],
-        transform=place["transform"],
-        rpcs=place["rpcs"],
-    ) as dataset:
-        known = ColorInterp.__members__
-        names = [band.interpretation for band in output.bands]
-        dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-        if place["gcps"]:
-            dataset.gcps = (place["gcps"], place["crs"])
-    tree = ET.fromstring(path.read_bytes())
-    places = [(element, f"{n}") for n, element in enumerate(tree.findall("VRTRasterBand"), 1)]
-    for (element, _), band in zip(places, output.bands, strict=True):
+    on_map, bands = output.place, output.bands
+    with MemoryFile(ext=".vrt") as memory:
+        with (
+            quiet_pillow(),
+            memory.open(
+                driver="VRT",
+                height=output.height,
+                width=output.width,
+                count=len(bands),
+                dtype=output.dtype,
+                nodata=output.nodata,
+                crs=None if on_map["gcps"] else on_map["crs"],
+                transform=on_map["transform"],
+                rpcs=on_map["rpcs"],
+            ) as dataset,
+        ):
+            known = ColorInterp.__members__
+            names = [band.interpretation for band in bands]
+            dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
+            if on_map["gcps"]:
+                dataset.gcps = (on_map["gcps"], on_map["crs"])
+        tree = ET.fromstring(memory.read())
+    found = tree.findall("VRTRasterBand")
+    for element, band in zip(found, bands, strict=True):
         element.extend(ET.fromstring(f"<band>{''.join(band.about.values())}</band>"))
     if output.mask:
-        mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        places.append((mask, "mask,1"))
-    stored_rows = {parts.span(n): file for n, file in parts.found().items()} if parts else {}
-    for rows, file in stored_rows.items():
-        size, corner = (len(rows), output.width), (rows.start, 0)
-        for element, stored in places:
-            element.append(vrt_source("SimpleSource", Path(file.name), stored, size, corner))
-    path.write_bytes(ET.tostring(tree))
-
-
-def vrt_source(
-    kind: str, file: Path, band: str, size: tuple[int, int], place: tuple[float, float]
-) -> ET.Element:
-    """Return the XML that places a band of a file in a VRT, (height, width) at (top, left).
-
-    The file's name is absolute, or that of a file beside the VRT.
-    """
-    source = ET.Element(kind)
-    ET.SubElement(source, "SourceFilename", relativeToVRT=f"{not file.is_absolute():d}").text = str(
-        file
-    )
-    ET.SubElement(source, "SourceBand").text = band
-    for name, (top, left) in (("SrcRect", (0, 0)), ("DstRect", place)):
-        box = {"xOff": left, "yOff": top, "xSize": size[1], "ySize": size[0]}
-        ET.SubElement(source, name, {key: str(value) for key, value in box.items()})
-    return source
+        found.append(
+            ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
+        )
+    for piece in pieces:
+        size = {"xSize": f"{piece.width}", "ySize": f"{piece.height}"}
+        whole = {"xOff": "0", "yOff": "0", **size}
+        place = {"xOff": f"{piece.left}", "yOff": f"{piece.top}", **size}
+        beside = f"{not piece.file.is_absolute():d}"
+        for number, element in enumerate(found):
+            source = ET.SubElement(element, f"{'Complex' if piece.has_palette else 'Simple'}Source")
+            file = ET.SubElement(source, "SourceFilename", relativeToVRT=beside)
+            file.text = str(piece.file)
+            is_band = number < len(bands)
+            ET.SubElement(source, "SourceBand").text = piece.bands[number] if is_band else "mask,1"
+            ET.SubElement(source, "SrcRect", whole)
+            ET.SubElement(source, "DstRect", place)
+            if piece.has_palette:
+                ET.SubElement(source, "ColorTableComponent").text = str(number + 1)
+    return ET.tostring(tree)
 
 
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
@@ -442,7 +454,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     ):
         small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
         try:
-            _write_vrt(small, trial)
+            small.write_bytes(describe_mosaic(trial))
             copy_file(small, copy, trial)
             check_shape(copy, target, trial)
         except gdal_errors(ValueError, OSError) as error:

@@ -11,29 +11,34 @@ import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.imaging.photograph import Photograph, Picture, mark_source
-from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.info import (
+    COLOURS,
+    BandInfo,
+    choose_layout,
+    choose_window,
+    enlarge_place,
+    read_info,
+)
 from srcli.imaging.rasters.opening import open_raster, reading_errors
-from srcli.imaging.rasters.output import DRIVERS
-from srcli.imaging.rasters.parts import vrt_source
+from srcli.imaging.rasters.output import DRIVERS, OutputOptions, OutputProfile, make_output
+from srcli.imaging.rasters.parts import Piece, describe_mosaic, merge_parts, open_parts
+from srcli.imaging.rasters.reading import DecodedWindow, PartWriter, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata
 from srcli.pipelines.upscale.plan import Item
+from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-    from rasterio.io import DatasetReader
 
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Reporter
@@ -47,18 +52,11 @@ class Tile:
     """One file of a mosaic."""
 
     item: Item
-    top: float
-    """First row in pixels; whole once it is placed in the mosaic."""
-    left: float
-    height: int
-    width: int
+    piece: Piece
     kind: tuple[tuple[str, str], ...]
     """What all tiles of a mosaic agree in, by names for the user."""
-    bands: tuple[str, ...]
-    """Of the file, by GDAL's names, for each band of the mosaic."""
     picture: Picture | None = None
     """The header of a tile of a web map; None for georeferenced sheets."""
-    palette: bool = False
 
 
 def upscale_mosaic(
@@ -92,7 +90,9 @@ def upscale_mosaic(
         work = output / f".{name}.srx-mosaic"  # stays after an interruption
         work.mkdir(parents=True, exist_ok=True)
         vrt, result = work / f"{name}.vrt", work / "enlarged.tif"
-        _write_vrt(vrt, tiles)
+        text = _describe(tiles)
+        if not vrt.is_file() or vrt.read_bytes() != text:  # or else an earlier run goes on
+            write_whole(vrt, text)
         own = replace(
             options, mosaic=False, keep_dates=False, format="auto", suffix="", overwrite=False
         )
@@ -128,10 +128,11 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
             reason = f"its {name} is {own}, that of the others {other}; it is left out"
             reporter.fail(tile.item, f"{tile.item.source}: {reason}")
     tiles = [tile for tile in found if tile.kind == usual]
-    top, left = min(tile.top for tile in tiles), min(tile.left for tile in tiles)
-    return [
-        replace(tile, top=round(tile.top - top), left=round(tile.left - left)) for tile in tiles
-    ]
+    corner = min(tile.piece.top for tile in tiles), min(tile.piece.left for tile in tiles)
+    for number, tile in enumerate(tiles):
+        top, left = round(tile.piece.top - corner[0]), round(tile.piece.left - corner[1])
+        tiles[number] = replace(tile, piece=tile.piece._replace(top=top, left=left))
+    return tiles
 
 
 def _read_map_tile(item: Item) -> Tile:
@@ -145,18 +146,13 @@ def _read_map_tile(item: Item) -> Tile:
         palette = dataset.colorinterp[0].name == "palette"
         colours = ("1", "2", "3") if dataset.count > 2 else ("1", "1", "1")
     height, width = picture.height, picture.width
-    return Tile(
-        item=item,
-        top=int(item.source.stem) * height,
-        left=int(item.source.parent.name) * width,
-        height=height,
-        width=width,
-        kind=(("size", f"{width}x{height}"),),
-        picture=picture,
-        # the mask is the alpha band of those that have one
-        bands=(*colours, "1" if palette else "mask,1"),
-        palette=palette,
-    )
+    row, column = int(item.source.stem), int(item.source.parent.name)
+    # the mask is the alpha band of those that have one
+    bands = (*colours, "1" if palette else "mask,1")
+    file = item.source.absolute()
+    piece = Piece(file, row * height, column * width, height, width, bands, palette)
+    kind = (("size", f"{width}x{height}"),)
+    return Tile(item=item, piece=piece, kind=kind, picture=picture)
 
 
 def _read_sheet(item: Item) -> Tile:
@@ -179,129 +175,85 @@ def _read_sheet(item: Item) -> Tile:
             "nodata value": dataset.nodata,
             "place between whole pixels": tuple(round(one % 1, 2) % 1 for one in (left, top)),
         }
+        bands = [str(number) for number in dataset.indexes]
+        piece = Piece(item.source.absolute(), top, left, dataset.height, dataset.width, bands)
         return Tile(
-            item=item,
-            top=top,
-            left=left,
-            height=dataset.height,
-            width=dataset.width,
-            kind=tuple((name, str(value)) for name, value in kind.items()),
-            bands=tuple(map(str, dataset.indexes)),
+            item=item, piece=piece, kind=tuple((name, str(value)) for name, value in kind.items())
         )
 
 
-def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
-    """Write the mosaic as a VRT; one that says the same stays, so that a run can go on."""
-    import rasterio
-    from affine import Affine
-    from rasterio.enums import ColorInterp
-
-    height = max(tile.top + tile.height for tile in tiles)
-    width = max(tile.left + tile.width for tile in tiles)
-    new = path.with_suffix(".new")
-    sheets = tiles[0].picture is None
-    profile: dict[str, Any] = {"count": 4, "dtype": "uint8"}
-    with open_raster(tiles[0].item.source) as like, quiet_pillow():
-        if sheets:
-            pixel = like.transform
-            x, y = pixel.c - tiles[0].left * pixel.a, pixel.f - tiles[0].top * pixel.e
-            place = Affine(pixel.a, 0, x, 0, pixel.e, y)
-            profile = {"count": like.count, "dtype": like.dtypes[0], "nodata": like.nodata}
-            profile |= {"crs": like.crs, "transform": place}
-        with rasterio.open(new, "w", driver="VRT", height=height, width=width, **profile) as vrt:
-            if sheets:
-                _copy_bands(like, vrt)
-            else:
-                names = ("red", "green", "blue", "alpha")
-                vrt.colorinterp = [ColorInterp[name] for name in names]
-    tree = ET.fromstring(new.read_bytes())
-    for number, band in enumerate(tree.findall("VRTRasterBand")):
-        band.extend(_source(tile, tile.bands[number], number) for tile in tiles)
-    if sheets and profile["nodata"] is None:
-        mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        mask.extend(_source(tile, "mask,1", 0) for tile in tiles)
-    text = ET.tostring(tree)
-    new.unlink()
-    if not path.is_file() or path.read_bytes() != text:
-        write_whole(path, text)
-
-
-def _copy_bands(source: DatasetReader, target: Any) -> None:  # noqa: ANN401 - any open dataset
-    """Copy what the bands mean: colours, names and palette."""
-    target.colorinterp = source.colorinterp
-    target.descriptions = [text or "" for text in source.descriptions]
-    if source.colorinterp[0].name == "palette":
-        target.write_colormap(1, source.colormap(1))
-
-
-def _source(tile: Tile, band: str, number: int) -> ET.Element:
-    file, size = tile.item.source.absolute(), (tile.height, tile.width)
-    source = vrt_source("ComplexSource", file, band, size, (tile.top, tile.left))
-    if tile.palette:
-        ET.SubElement(source, "ColorTableComponent").text = str(number + 1)
-    return source
+def _describe(tiles: Sequence[Tile]) -> bytes:
+    """Return the mosaic as a VRT."""
+    pieces = [tile.piece for tile in tiles]
+    first, sheets = read_info(tiles[0].item.source), tiles[0].picture is None
+    bands, nodata = first.bands, first.bands[0].nodata if sheets else None
+    if not sheets:
+        names = (*COLOURS, "alpha")
+        bands = tuple(BandInfo(dtype="uint8", interpretation=name) for name in names)
+    corner = Window(top=-int(pieces[0].top), left=-int(pieces[0].left), height=1, width=1)
+    output = OutputProfile(
+        driver="VRT",
+        height=max(int(piece.top) + piece.height for piece in pieces),
+        width=max(int(piece.left) + piece.width for piece in pieces),
+        dtype=bands[0].dtype,
+        bands=bands,
+        mask=sheets and nodata is None,
+        nodata=nodata,
+        place=enlarge_place(first.place, corner, 1),
+    )
+    return describe_mosaic(output, pieces)
 
 
 def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter) -> None:
     """Write each tile's window of the enlarged mosaic."""
-    from rasterio.windows import Window
-
-    scale = options.scale
-    with open_raster(result) as whole:
+    scale, info = options.scale, read_info(result)
+    own = {key: text for key, text in info.tags.get("", {}).items() if "SOFTWARE" not in key}
+    info = replace(info, tags={**info.tags, "": own})
+    copied = choose_layout(info, classes=range(1, len(info.bands) + 1))  # nothing interpolated
+    with RasterSource(info, copied, choose_window(info)[0]) as whole:
         for tile in tiles:
-            item = tile.item
+            item, piece = tile.item, tile.piece
+            height, width = piece.height * scale, piece.width * scale
+            top, left = int(piece.top) * scale, int(piece.left) * scale
+            window = Window(top=top, left=left, height=height, width=width)
             with reporter.guard(item):
                 item.make_folder()
-                size = tile.height * scale, tile.width * scale
-                window = Window(tile.left * scale, tile.top * scale, size[1], size[0])
+                decoded = whole.decode(window)
                 if tile.picture is not None:
-                    _write_picture(item, tile.picture, whole.read(window=window), options)
+                    _write_picture(item, tile.picture, decoded, options)
                 else:
-                    _write_sheet(item, whole, window, options)
-                reporter.add(item, size=size)
+                    there = whole.masked and decoded.valid is None
+                    of_sheet = replace(info, mask="none") if there else info
+                    with RasterSource(of_sheet, copied, window) as sheet:
+                        _write_sheet(item, sheet, options)
+                reporter.add(item, size=(height, width))
+
+
+def _write_sheet(item: Item, sheet: RasterSource, options: UpscaleOptions) -> None:
+    """Write a window of the enlarged mosaic as it is."""
+    info, copied = sheet.info, sheet.layout
+    made_by = options.made_by(mark_source(item.source)) if options.records else None
+    wanted = OutputOptions(format=item.format, quality=options.quality, provenance=made_by)
+    form = copied if info.palette else choose_layout(info)  # JPEG is for what is no palette
+    output = make_output(info, form, sheet.window, 1, wanted)
+    with open_parts(item.target, output, {}, resume=False) as (parts, _):
+        writer = PartWriter(parts, range(parts.count), sheet, 1)
+        for _ in range(parts.count):
+            writer.repeat()
+        merge_parts(parts, attributes_for(item.target, item.source))
 
 
 def _write_picture(
-    item: Item, picture: Picture, bands: NDArray[Any], options: UpscaleOptions
+    item: Item, picture: Picture, decoded: DecodedWindow, options: UpscaleOptions
 ) -> None:
-    pixels = np.ascontiguousarray(bands[: picture.channels].transpose(1, 2, 0))
-    alpha = bands[3] if picture.has_alpha else None
+    pixels = np.ascontiguousarray(decoded.pixels[:, :, : picture.channels])
     metadata = kept_metadata(picture.metadata, picture, options, options.model)
     write_photograph(
         item.target,
-        Photograph(pixels=pixels, alpha=alpha, metadata=metadata),
+        Photograph(
+            pixels=pixels, alpha=decoded.alpha if picture.has_alpha else None, metadata=metadata
+        ),
         fmt=item.format,
         quality=options.quality,
         attributes=attributes_for(item.target, item.source, dates=options.keep_dates),
     )
-
-
-def _write_sheet(item: Item, whole: DatasetReader, window: Any, options: UpscaleOptions) -> None:  # noqa: ANN401 - of rasterio
-    """Write a window of the mosaic as a georeferenced file beside it, then move it in place."""
-    import rasterio
-    from rasterio.shutil import copy
-
-    folder = Path(whole.name).parent / "sheet"
-    shutil.rmtree(folder, ignore_errors=True)  # of one that failed
-    folder.mkdir()
-    made = folder / item.target.name
-    part = made if item.format == "tif" else folder.with_suffix(".tif")
-    profile = {**whole.profile, "height": window.height, "width": window.width}
-    profile |= {"driver": "GTiff", "transform": whole.window_transform(window)}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), quiet_pillow():
-        with rasterio.open(part, "w", **profile) as sheet:
-            _copy_bands(whole, sheet)
-            sheet.write(whole.read(window=window))
-            tags = {key: text for key, text in whole.tags().items() if "SOFTWARE" not in key}
-            if options.records:
-                made_by = options.made_by(mark_source(item.source))
-                tags |= {"TIFFTAG_SOFTWARE": made_by.software(), **made_by.tags}
-            sheet.update_tags(**tags)
-            mask = whole.dataset_mask(window=window)
-            if whole.nodata is None and not mask.all():
-                sheet.write_mask(mask)
-        if part != made:
-            copy(part, made, driver=DRIVERS[item.format], WORLDFILE="YES")
-    attributes_for(item.target, item.source).apply(made)
-    for file in folder.iterdir():  # world file, .aux.xml too
-        file.replace(item.target.with_name(file.name))
