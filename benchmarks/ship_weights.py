@@ -42,7 +42,7 @@ from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import validator
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.published import PAPERS, load_published
-from srcli.training.checkpoint import paired_gain
+from srcli.training.loop import paired_gain
 from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:

@@ -1,25 +1,30 @@
-"""The folder of one training: its files, its lock, its log, and the checks before resuming."""
+"""The folder of one training: its files, lock, state and log, and the checks before resuming."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
 from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
-from srcli.files import lock_file, open_input, parse_text
+from srcli.files import lock_file, open_input, parse_text, write_whole
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
-from srcli.training.checkpoint import read_position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from torch import Tensor
     from torch.utils.tensorboard import SummaryWriter
 
     from srcli.ports.progress import Progress
@@ -30,6 +35,29 @@ NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iteration
 """Fields of an entry that are no measurements."""
 FLUSH_SECONDS = 10
 """Longest time until an entry is written."""
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Progress of a training: iterations, time and the best validation so far."""
+
+    stage: int = 0
+    step: int = 0
+    """Iterations done in this stage."""
+    total: int = 0
+    """Iterations done in all stages."""
+    elapsed: float = 0.0
+    """Seconds spent in this stage, without pauses between runs."""
+    best: float = float("-inf")
+    """Mean PSNR of the best validation so far, dB."""
+    best_total: int = 0
+    """``total`` at that validation."""
+    at_best: dict[str, float] = field(default_factory=dict)
+    """Mean PSNR of every set at that validation, dB."""
+    best_pictures: list[float] = field(default_factory=list)
+    """PSNR of every picture of the first set at that validation, dB."""
+    validated: int = -1
+    """``total`` at the last validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +199,74 @@ class RunFolder:
         return ""
 
 
+def read_position(file: Path) -> Position:
+    """Read only the position of a saved training."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            return Position(**parse_text((stored.metadata() or {})["position"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise unusable(file, error) from error
+
+
+def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -> None:
+    """Write a state; a crash leaves the former file as it was."""
+    # Cloned, because tied tensors would be refused.
+    stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    write_whole(file, save(stored, metadata={"position": json.dumps(asdict(position))}))
+
+
+def read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
+    """Read what ``write_state`` wrote."""
+    try:
+        return read_position(file), load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise unusable(file, error) from error
+
+
 def _read(file: Path, kind: type[Any]) -> Any:  # noqa: ANN401
     try:
         content = parse_text(file.read_text(encoding="utf-8"))
         return convert(content, kind, ROOT if kind is TrainRecipe else str(file))
     except (OSError, ValueError, RecipeError) as error:
-        raise CheckpointError(f"{file}: cannot be resumed ({error}); use another --out") from error
+        raise unusable(file, error) from error
+
+
+def unusable(file: Path, error: Exception) -> CheckpointError:
+    """Return the error of a state that cannot be resumed."""
+    reason = str(error).partition("\n")[0]
+    advice = "use another --out, or delete it to start over"
+    return CheckpointError(f"{file}: cannot be resumed ({reason}); {advice}")
+
+
+def write_entry(file: Path, entry: Mapping[str, object]) -> None:
+    """Append an entry as a line of JSON; infinite numbers and NaN become null."""
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in entry.items()
+    }
+    with file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(finite) + "\n")
+
+
+def rewind(file: Path, total: int) -> None:
+    """Drop entries after iteration ``total``, and a half-written last line.
+
+    A killed run has logged iterations after its checkpoint; they will be done again.
+    """
+    if not file.is_file():
+        return
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _belongs(line, total)]
+    if kept != lines:
+        write_whole(file, b"".join(kept))
+
+
+def _belongs(line: bytes, total: int) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and entry.get("total", 0) <= total
 
 
 def file_digest(path: Path) -> str:

@@ -13,24 +13,22 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from srcli.errors import InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import Progress
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.budget import stage_budgets
-from srcli.training.checkpoint import (
-    Ema,
+from srcli.training.folder import (
     Position,
-    diverged,
-    paired_gain,
+    RunFolder,
     read_state,
     rewind,
     unusable,
     write_entry,
     write_state,
 )
-from srcli.training.folder import RunFolder
 from srcli.training.optimizers import part, rate_at
 from srcli.training.steps import StepContext, SupervisedStep, make_step
 
@@ -43,6 +41,36 @@ DESCRIBE_SECONDS = 2.0
 """Time after which the line of progress is updated between them."""
 LEAST_VALIDATIONS = 5
 """Short budgets are validated this often, whatever ``validate_every`` says."""
+TRIM = 0.2
+"""Share of the pictures at either end that does not count in ``paired_gain``."""
+
+
+class Ema:
+    """Averages of all floating-point parameters and buffers; integers (counters) are copied.
+
+    ``decay`` is the share of the old average that is kept at each step; 0 follows the weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.averages: dict[str, Tensor] = {
+            key: value.detach().clone() for key, value in network.state_dict().items()
+        }
+        self._smooth = [key for key, value in self.averages.items() if value.is_floating_point()]
+        self._exact = [key for key in self.averages if key not in self._smooth]
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        current = network.state_dict()
+        torch._foreach_lerp_(
+            [self.averages[key] for key in self._smooth],
+            [current[key] for key in self._smooth],
+            1.0 - decay,
+        )
+        for key in self._exact:
+            self.averages[key].copy_(current[key])
 
 
 @dataclass(kw_only=True, eq=False)
@@ -319,3 +347,25 @@ class Trainer:
         sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
             raise diverged()
+
+
+def diverged() -> InferenceError:
+    """Return the error of a training whose loss or weights are no longer finite."""
+    return InferenceError(
+        "the training has diverged: the loss or a weight is not a finite number; "
+        "what was saved before is kept. Train in another --out, from the best weights "
+        "(--init .../best.safetensors) or anew, with a lower rate (--set "
+        "stages.0.optimizer.learning_rate=...), with clipping (--set stages.0.optimizer.clip_norm=1"
+        ") or in --precision fp32"
+    )
+
+
+def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return by how much scores have risen: the trimmed mean of the differences of each picture.
+
+    The fifth of the pictures with the lowest differences and the fifth with the highest are left
+    out (of fewer than five none), so that single pictures that swing do not decide.
+    """
+    differences = sorted(b - a if b != a else 0.0 for a, b in zip(before, after, strict=True))
+    cut = int(TRIM * len(differences))  # equal ones may be infinite
+    return fmean(differences[cut : len(differences) - cut])

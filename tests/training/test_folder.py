@@ -10,8 +10,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.files import RECIPES
-from srcli.training.checkpoint import Position, write_entry, write_state
-from srcli.training.folder import EventFiles, RunFolder, RunRecord
+from srcli.training.folder import (
+    EventFiles,
+    Position,
+    RunFolder,
+    RunRecord,
+    write_entry,
+    write_state,
+)
 from tests.fixtures.progress import Notes
 
 G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]

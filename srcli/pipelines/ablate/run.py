@@ -50,8 +50,7 @@ from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets
-from srcli.training.checkpoint import read_position
-from srcli.training.folder import RunFolder
+from srcli.training.folder import RunFolder, read_position
 from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.checkpoint import Position
+    from srcli.training.folder import Position
 
 _BYTES_A_PARAMETER = 16
 """Weight in fp32, gradient, average and one moment of the optimiser."""

@@ -26,7 +26,7 @@ from srcli.pipelines.train.network import (
 )
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.training import TrainRecipe
-from srcli.training.checkpoint import Position
+from srcli.training.folder import Position
 from srcli.training.parallel import ALONE, Team
 from tests.fixtures.progress import Notes
 

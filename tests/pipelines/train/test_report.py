@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from srcli.pipelines.train import report
-from srcli.training.checkpoint import write_entry
-from srcli.training.folder import RunFolder
+from srcli.training.folder import RunFolder, write_entry
 
 COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 

@@ -29,7 +29,7 @@ from srcli.errors import (
 from srcli.models.storage import read_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.train.run import TrainOptions, resume_training, train
-from srcli.training.checkpoint import read_position
+from srcli.training.folder import read_position
 from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import entries, equal, stop_after
 
@@ -239,7 +239,7 @@ def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch
     def full(*arguments, **names):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("srcli.training.checkpoint.write_whole", full)
+    monkeypatch.setattr("srcli.training.folder.write_whole", full)
     message = refusal(options, DataError)
     assert "No space left on device" in message
     assert "--resume" in message
