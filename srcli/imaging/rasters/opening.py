@@ -79,8 +79,6 @@ _SCHEMES = {
     **dict.fromkeys(("http", "https", "ftp"), "/vsicurl/"),
 }
 _DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
-_MOST_LISTED = 30
-_PRODUCT_HEADERS = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
 _FORMATS = {
     b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
     b"\x89HDF\r\n\x1a\n": ("HDF5", {"HDF5", "netCDF"}),
@@ -90,9 +88,6 @@ _FORMATS = {
     b"msid": ("MrSID", {"MrSID"}),
 }
 """First bytes of formats that not every GDAL reads, their names, drivers that read them."""
-_CONTAINERS = frozenset({".nc", ".h5", ".hdf", ".safe"})
-_SIDECARS = (".wld", "_rpc.txt", ".rpb", ".tab")
-"""World files, sensor models and MapInfo's places, by what follows the stem of a picture."""
 
 
 class DatasetName(PlatformPath):
@@ -177,15 +172,16 @@ def is_remote(name: str) -> bool:
 
 def for_shell(names: Sequence[str]) -> str:
     """List names on one line, quoted for a shell, so that one can be copied from there."""
-    more = f" ... ({len(names) - _MOST_LISTED} more)" if len(names) > _MOST_LISTED else ""
-    return " ".join(map(shlex.quote, names[:_MOST_LISTED])) + more
+    more = f" ... ({len(names) - 30} more)" if len(names) > 30 else ""
+    return " ".join(map(shlex.quote, names[:30])) + more
 
 
 def product_header(folder: Path) -> Path | None:
     """Return the file by which GDAL opens the folder of a Sentinel product; None for others."""
     if folder.suffix.upper() != ".SAFE":
         return None
-    found = (header for pattern in _PRODUCT_HEADERS for header in sorted(folder.glob(pattern)))
+    patterns = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
+    found = (header for pattern in patterns for header in sorted(folder.glob(pattern)))
     return next(found, None)
 
 
@@ -375,7 +371,8 @@ def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
 def companion_reason(picture: Picture) -> str | None:
     """Return what files beside a picture, as GDAL reads them, say that makes it a raster."""
     stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
-    tails = [*_SIDECARS, f"{ending}w", f"{ending[:2]}{ending[-1:]}w"]  # .tifw, .tfw
+    # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
+    tails = (".wld", f"{ending}w", f"{ending[:2]}{ending[-1:]}w", "_rpc.txt", ".rpb", ".tab")
     names = [stem + either for tail in tails for either in (tail, tail.upper())]
     names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
     if not any(map(os.path.exists, names)):
@@ -396,7 +393,8 @@ def companion_reason(picture: Picture) -> str | None:
 
 def _explain(path: Path) -> str | None:
     """Return the reason, if it is a common one, for which GDAL cannot open a file."""
-    head, names, suffixes = b"", list[str](), READABLE_SUFFIXES | RASTER_SUFFIXES | _CONTAINERS
+    head, names = b"", list[str]()
+    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | {".nc", ".h5", ".hdf", ".safe"}
     file = path.container if isinstance(path, DatasetName) else path
     with (
         suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile),

@@ -54,43 +54,10 @@ _REPEATED = "taken for classes, enlarged by nearest neighbour"
 _PICTURE = "taken for a picture; --classes yes if not"
 _NO = "--classes no interpolates"
 
-_CLASS_WINDOWS = {"side": 256, "along": 8}
-"""Windows that are sampled for classes; see ``spread_windows``."""
-_LARGEST_BLOCK = 2**28
-"""Pixels of a block; a larger one is not unpacked to be looked at, as few bytes may claim it."""
 _MOST = 64
 """Most different values of a band that is taken for classes by its values."""
-_MOST_SCATTERED = 16
-"""The same where neighbours are not alike either."""
-_FEWEST_SHADES = 4
-"""Most values, with irregular gaps, that even a coarse picture does not have."""
-_DISORDER, _FULL_DISORDER = 0.6, 0.9
-"""Least share of the steps that pass over other values, relative to a random order of classes; that
-from which nothing else counts. Photographs and scanned text cut to 3 to 64 levels (to
-5 and more if they got a gamma too) stay below it or below ``_ALIKE``; segmented pictures with
-random numbers are above both."""
-_PIXELS_EACH = 16
-"""Pixels for each different value, at least: of fewer nothing can be told."""
-_COMMON = 0.005
-"""Share of the pixels from which a value counts for the gaps between values."""
-_ALIKE = 0.35
-"""Least agreement of neighbours beyond chance (Cohen's kappa, mean of all values)."""
-_ALIKE_BY_NAME = 0.5
-"""Least share of equal neighbours where the file's name speaks of classes."""
 MOST_SAMPLES = 2**22
-"""Sampled values, all bands together."""
-_ENOUGH = 10_000
-_SIDE, _ALONG, _MORE_ALONG = 128, 16, 48
-"""Pixels a side of the windows that are sampled, and the most of them along each axis; the larger
-number where few pixels turn out to be valid."""
-# Percent of the values taken as outliers on each side, and the margin added on each side as a
-# fraction of the range. Values outside are kept, but the network does not work on them; a margin
-# leaves most of the outliers to it, at little cost in contrast.
-_OUTLIERS = 0.1
-_MARGIN = 0.1
-_CONSTANT = 1e-6
-"""Width of the range of a constant float raster, as a fraction of its value."""
-_MOST_SHOWN = 4  # groups of bands whose ranges are printed
+"""Values sampled for the range, all bands together."""
 
 
 def choose_bands(
@@ -136,7 +103,7 @@ def choose_bands(
         look = _look(info, window, band)
         few = f"holds only {look.few} different values"
         named = word and look.is_whole  # flags may have many values
-        if named and (look.few or look.equal >= _ALIKE_BY_NAME):
+        if named and (look.few or look.equal >= 0.5):
             signs[band] = f'("{word}" in the file\'s name)'
         elif look.is_unordered:
             guesses[band] = few
@@ -214,10 +181,10 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     found: Array = np.empty(0, dtype)
     pieces: list[Array] = []
     masks: list[Array] = []
-    if math.prod(info.block) > _LARGEST_BLOCK:
+    if math.prod(info.block) > 2**28:  # as few bytes may claim
         return _Look()
     with RasterSource(info, only, window) as source:
-        for place in spread_windows(source, **_CLASS_WINDOWS):
+        for place in spread_windows(source, side=256, along=8):
             piece = source.decode(place)
             pieces.append(piece.pixels[:, :, 0])
             valid = np.True_ if piece.valid is None else piece.valid[:, :, 0]
@@ -235,7 +202,7 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     equal = float((steps[0] == steps[1]).mean()) if steps.size else 0.0
     found, counts = np.unique(pixels[known], return_counts=True)
     few = len(found)
-    if not 1 < few <= _MOST or counts.sum() < _PIXELS_EACH * few:
+    if not 1 < few <= _MOST or counts.sum() < 16 * few:  # of fewer pixels nothing can be told
         return _Look(equal=equal)
     low, high = np.sort(np.searchsorted(found, steps), axis=0)
     beside = np.bincount(low * few + high, minlength=few * few).reshape(few, few)
@@ -247,27 +214,27 @@ def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
 
     ``pairs`` (n, n) counts neighbours by the places of the lower and of the higher value.
     """
-    # how much likelier than by chance a neighbour has the same value; mean of all values
+    # how much likelier than by chance a neighbour has the same value (Cohen's kappa)
     both = 2 * pairs.diagonal()
     touching = pairs.sum(axis=0) + pairs.sum(axis=1)
     chance = counts / counts.sum()
-    alike = bool(((both / touching.clip(1) - chance) / (1 - chance)).mean() >= _ALIKE)
-    common = [values[place] for place in np.flatnonzero(counts >= _COMMON * counts.sum())]
+    alike = bool(((both / touching.clip(1) - chance) / (1 - chance)).mean() >= 0.35)
+    common = [values[place] for place in np.flatnonzero(counts >= 0.005 * counts.sum())]
     if len(values) == 2:
         shades = values[0] > 1 and values[1] - values[0] == 1  # 254 and 255: an empty page
         return not shades and (alike or len(common) == 2)
-    # how many steps between neighbours pass over other values; 1 in a random order
+    # how many steps between neighbours pass over other values; 1 in a random order. Photographs and
+    # scanned text cut to 3 to 64 levels (to 5 and more if they got a gamma too) stay below 0.6 or
+    # are not alike; segmented pictures with random numbers are above and alike
     steps, wide = np.triu(pairs, 1).sum(), np.triu(pairs, 2).sum()
-    disorder = wide / max(steps, 1) / (1 - 2 / len(values))
-    few, irregular = len(values) <= _MOST_SCATTERED, False
+    disorder = float(wide / max(steps, 1) / (1 - 2 / len(values)))
+    few, irregular = len(values) <= 16, False
     gaps = [int(high - low) for low, high in pairwise(common)]
     if few and len(gaps) > 1 and max(gaps) > 1.5 * min(gaps):  # and not nearly a whole sequence
         irregular = len(common) < 2 / 3 * (sum(gaps) // math.gcd(*gaps) + 1)
-    if alike and irregular and len(values) <= _FEWEST_SHADES:
+    if alike and irregular and len(values) <= 4:  # which even a coarse picture has not
         return True
-    if alike or irregular:
-        return bool(disorder >= _DISORDER)
-    return few and bool(disorder >= _FULL_DISORDER)
+    return disorder >= 0.6 if alike or irregular else few and disorder >= 0.9
 
 
 def choose_value_range(
@@ -303,8 +270,8 @@ def choose_value_range(
         numbers = [layout.bands[place] for place in layout.smooth]
         bands = [",".join(str(numbers[place]) for place in group) for group in layout.groups]
         texts = [f"{band}: {text}" for band, text in zip(bands, texts, strict=True)]
-        more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
-        shown = f"of bands {'; '.join(texts[:_MOST_SHOWN] + more)}"
+        more = [f"{len(texts) - 4} more"] if len(texts) > 4 else []
+        shown = f"of bands {'; '.join(texts[:4] + more)}"
         pairs = zip(layout.groups, ranges, strict=True)
         by_place = sorted((place, each) for group, each in pairs for place in group)
         values = Values(dtype=dtype, ranges=tuple(each for _, each in by_place))
@@ -324,8 +291,8 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
         factors = (1, *(() if source.masked else sorted(info.overviews)))
         sizes = ((max(source.height // f, 1), max(source.width // f, 1)) for f in factors)
         whole = next((size for size in sizes if math.prod(size) <= most), None)
-        side = max(source.height, source.width) if whole else _SIDE
-        for along in (1,) if whole else (_ALONG, _MORE_ALONG):
+        side = max(source.height, source.width) if whole else 128
+        for along in (1,) if whole else (16, 48):  # more where few pixels turn out to be valid
             places = [*spread_windows(source, side=side, along=along)]
             height, width = places[0].height, places[0].width
             kept = min(math.sqrt(most / len(places) / (height * width)), 1.0)
@@ -340,28 +307,31 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
                 np.concatenate([pixels[:, :, group][valid[:, :, group]] for pixels, valid in found])
                 for group in layout.groups
             ]
-            if min(map(len, groups)) >= _ENOUGH // source.channels:
+            if min(map(len, groups)) >= 10_000 // source.channels:
                 break
     return groups
 
 
 def _robust_range(samples: Array) -> tuple[float, float]:
-    """Range of nearly all samples, slightly widened; never empty, never beyond the samples."""
+    """Range of nearly all samples, slightly widened; never empty, never beyond the samples.
+
+    Values outside are kept, but the network does not work on them; the margin leaves most of the
+    outliers to it, at little cost in contrast.
+    """
     whole = samples.dtype.kind != "f"
     if not whole and are_units(float(samples.min()), float(samples.max())):
         return 0.0, 1.0
-    ends = np.array([samples.min(), samples.max()], np.float64)
-    # a quarter of the largest float keeps differences finite
-    bottom, top = ends.clip(-np.finfo(np.float64).max / 4, np.finfo(np.float64).max / 4)
-    low, high = np.percentile(samples.astype(np.float64, copy=False), [_OUTLIERS, 100 - _OUTLIERS])
-    low, high = max(low, bottom), min(high, top)
-    margin = _MARGIN * (high - low)
+    most = np.finfo(np.float64).max / 4  # which keeps differences finite
+    samples = samples.astype(np.float64, copy=False).clip(-most, most)
+    bottom, top = samples.min(), samples.max()
+    low, high = np.percentile(samples, [0.1, 99.9])
+    margin = 0.1 * (high - low)
     low, high = max(low - margin, bottom), min(high + margin, top)
     if not low < high:  # nearly all pixels are equal
         low, high = bottom, top
     if not low < high:  # all are
         # narrow, so that whatever the network adds to a constant picture vanishes
-        high = low + (1.0 if whole else max(abs(low), 1.0) * _CONSTANT)
+        high = low + (1.0 if whole else max(abs(low), 1.0) * 1e-6)
     if whole:
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high)
