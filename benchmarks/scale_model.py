@@ -12,7 +12,7 @@ import rasterio
 
 from srcli.imaging.rasters.parts import merge_parts, open_parts
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
-from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import FEWEST_TILE_ROWS, open_job
 from srcli.ports.image import Window
 

@@ -36,7 +36,7 @@ def open_streams(
     if STREAM not in (*inputs, output):
         yield inputs, output, str
         return
-    from srcli.pipelines.upscale.plan import name_in_folder
+    from srcli.pipelines.upscale.inputs import name_in_folder
 
     _check_streams(inputs, output)
     with TemporaryDirectory(prefix="srx-") as name:
@@ -65,7 +65,7 @@ def open_streams(
 
 
 def _check_streams(inputs: Sequence[Path], output: Path) -> None:
-    from srcli.pipelines.upscale.plan import is_folder
+    from srcli.pipelines.upscale.inputs import is_folder
 
     if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):
         raise UsageError("-: standard input and output hold one picture, which is upscaled alone")

@@ -63,7 +63,7 @@ KINDS = {
     "animation": (".gif", write_animation),
     "raster": (".tif", write_raster),
 }
-OPENING = UPSCALE + "inputs.open_picture"
+OPENING = UPSCALE + "photographs.open_picture"
 PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "run."
 PHOTOGRAPH = {
     "open": OPENING,

@@ -34,7 +34,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata
-from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

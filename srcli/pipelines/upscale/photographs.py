@@ -8,19 +8,22 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import PictureError
+from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.condition import judge
 from srcli.imaging.fitting import PixelMap, fit_metadata
 from srcli.imaging.photograph import (
     FORMATS,
+    LARGEST_AREA,
     LARGEST_IN_MEMORY,
     Metadata,
     Photograph,
@@ -28,7 +31,7 @@ from srcli.imaging.photograph import (
     empty_array,
     release,
 )
-from srcli.imaging.reading import read_frames, read_photograph
+from srcli.imaging.reading import open_picture, read_frames, read_photograph
 from srcli.imaging.resize import resize, shrink, shrink_mask
 from srcli.imaging.writing import (
     LOSSLESS,
@@ -41,8 +44,8 @@ from srcli.imaging.writing import (
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.inputs import choose_model, open_photograph
-from srcli.pipelines.upscale.plan import Item
+from srcli.models.weights import PHOTO_MODEL
+from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
 from srcli.threads import read_ahead
@@ -58,7 +61,81 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
     Array = NDArray[Any]
-    from srcli.pipelines.upscale.reporter import Reporter
+
+LARGEST_PHOTOGRAPH = 400_000_000
+"""Output pixels; larger pictures are read by windows. One number, so that results do not depend on
+the machine."""
+
+
+def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
+    """Open an input that is a photograph; None if it is read by windows.
+
+    Read by windows are georeferenced files and others that photographs cannot be (see
+    ``Picture.raster``), inputs with raster options, and pictures too large for memory. Of the
+    pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
+    always a photograph, as windows on disk cannot be rotated.
+
+    A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster options, and
+    with ``--fit`` for a file that is read by windows.
+    """
+    asked, sized = bool(options.raster.asked_for), options.of_photographs
+    try:
+        picture = open_picture(item.source, confined=item.from_folder)
+    except PictureError:
+        if asked and not item.from_folder and not sized:
+            return None  # reading it fails with the reason
+        raise
+    if picture.raster is None:
+        turned, pixels = picture.orientation != 1, picture.height * picture.width
+        large = pixels > LARGEST_AREA
+        if item.from_folder:
+            asked = asked and picture.format == "tif" and not turned
+        if asked and turned and not large:
+            raise PictureError(
+                f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
+                "drop them, or rotate the pixels first"
+            )
+        if not turned and picture.format != "gif":
+            times = math.prod(options.steps(options.model, picture.height, picture.width))
+            large = large or pixels * times**2 > LARGEST_PHOTOGRAPH
+        if not (asked or large):
+            return picture
+    if not sized:
+        return None
+    if picture.raster is not None:
+        raise PictureError(
+            f"{item.source}: is a raster ({picture.raster}), and {sized} is for photographs; "
+            f"{'give -s 2, 3 or 4' if options.size else f'drop {sized}'}"
+        )
+    raise PictureError(
+        f"{item.source}: is too large for {sized} when it is enlarged (more than "
+        f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
+    )
+
+
+def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, str]:
+    """Return the model for a photograph by what it has gone through, and that in one word."""
+    condition = judge(photograph.pixels)
+    return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
+
+
+def is_photograph(item: Item, options: UpscaleOptions) -> bool:
+    """Return True for a photograph; False for what cannot be read, too."""
+    with suppress(SrxError), one_file(item.source):
+        return open_photograph(item, options) is not None
+    return False
+
+
+def look_for_model(item: Item, options: UpscaleOptions) -> str:
+    """Return the model for one input; rasters, and what cannot be read, get the usual one."""
+    try:
+        with one_file(item.source):
+            picture = open_photograph(item, options)
+            if picture is None or picture.frames > 1:
+                return options.model
+            return choose_model(read_photograph(picture), options)[0]
+    except SrxError:
+        return options.model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
-"""Results of the files of a run: a report for each, and the progress display."""
+"""Inputs of a run, what came of each, and the progress display."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -11,16 +12,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import DefectError, ExitCode, PictureError, SrxError, one_file
-from srcli.files import explain_os_error
+from srcli.files import explain_os_error, free_disk
 from srcli.ports.progress import Task
+from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from srcli.pipelines.upscale.plan import Item
     from srcli.ports.progress import Progress
 
 State = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One input and its output."""
+
+    source: Path
+    target: Path
+    format: str
+    """Of the output, a key of ``FORMATS``."""
+    from_folder: bool = False
+    """The input was found in a folder, not named itself."""
+
+    def make_folder(self) -> None:
+        """Make the folder of the output."""
+        folder = self.target.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(
+                f"{folder}: this folder cannot be made ({error.strerror}); give another output"
+            ) from error
+
+    def check_disk(self, what: str, needed: int, least: int, advice: str) -> tuple[str, ...]:
+        """Refuse an output where less than ``least`` bytes are free; warn where it may not fit."""
+        free, folder = free_disk(self.target)
+        takes = f"{what} {format_bytes(needed)} when enlarged"
+        room = f"{format_bytes(free)} are free in {folder}"
+        if free < least:
+            advice = f"make room, take another folder or {advice}"
+            raise PictureError(f"{self.source}: {takes}, and {room}; {advice}")
+        return (f"{takes}, before compression, and {room}",) if free < needed else ()
+
+    def check_folder(self) -> None:
+        """Check that the output's folder can be made and written to, without making it."""
+        _, folder = free_disk(self.target)  # the nearest that is there
+        if not folder.is_dir():
+            raise PictureError(f"{folder}: is no folder; give another output")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PictureError(f"{folder}: no permission to write there; give another output")
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,11 @@ from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
 from srcli.models.weights import find_weights, network_digest
 from srcli.pipelines.executors.processes import JsonDict, Place, shares
-from srcli.pipelines.upscale.inputs import find_due, open_photograph, raster_size
+from srcli.pipelines.upscale.inputs import find_due, raster_size
 from srcli.pipelines.upscale.mosaic import upscale_mosaic
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL, UpscaleOptions
-from srcli.pipelines.upscale.photographs import PhotographRun, check_output
-from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.reporter import Reporter, explained
+from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
+from srcli.pipelines.upscale.reporter import Item, Reporter, explained
 from srcli.ports.image import TileGrid, Values, Window
 from srcli.ports.progress import Progress
 from srcli.threads import write_behind

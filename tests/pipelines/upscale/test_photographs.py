@@ -14,7 +14,7 @@ from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import photograph_memory, portions
-from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)

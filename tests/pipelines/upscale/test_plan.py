@@ -7,9 +7,8 @@ import os
 import pytest
 
 from srcli.errors import UsageError
-from srcli.pipelines.upscale.inputs import find_due
+from srcli.pipelines.upscale.inputs import find_due, make_plan
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.reporter import Reporter
 from srcli.ports.progress import Progress
 

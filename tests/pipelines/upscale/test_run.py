@@ -14,10 +14,10 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale import inputs as upscale_inputs
-from srcli.pipelines.upscale.inputs import open_photograph
+from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
-from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.photographs import open_photograph
+from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
 
@@ -146,9 +146,9 @@ def test_what_goes_by_windows(srx_data, picture, astronaut, monkeypatch):
         bounded = replace(BICUBIC, raster=RasterOptions(resume=False))
         assert not is_raster(item(path), bounded)
     pixels = 128 * 160 * 4
-    monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", pixels)
+    monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels)
     assert not is_raster(item(picture), BICUBIC)
-    monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", pixels - 1)
+    monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels - 1)
     assert is_raster(item(picture), BICUBIC)
     assert not is_raster(item(turned(picture)), BICUBIC)
 
@@ -176,7 +176,7 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkey
     placed = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
     with pytest.raises(PictureError, match=r"landsat.*is a raster \(.+\), and --fit"):
         is_raster(item(placed), fitting)
-    monkeypatch.setattr(upscale_inputs, "LARGEST_PHOTOGRAPH", 1000)
+    monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", 1000)
     with pytest.raises(PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"):
         is_raster(item(picture), fitting)
     with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):

@@ -16,7 +16,7 @@ from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
 from srcli.pipelines.upscale import run as upscale_run
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
-from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import UpscaleShare, upscale_files, upscale_unit
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
