@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from srcli import __version__
-from srcli.data.training_set import DataSelection, choose_split
+from srcli.data.training_set import choose_split
 from srcli.errors import (
     CheckpointError,
     DataError,
@@ -63,26 +63,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(DataSelection):
-    """Options of a run, the same for all variants; data may be left out if none is trained."""
+class AblateOptions(TrainOptions):
+    """Options of all trainings of a run, whose recipe, scale, name and seed are the variants'.
 
-    budget: str | None = None
-    """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
-    overrides: tuple[str, ...] = ()
-    """``path=value`` for the recipes of all variants, as ``srx train --set`` takes them."""
+    Data may be left out if none is trained; quality is measured in fp32, whatever the precision.
+    """
+
+    recipe: str = ""
+    scale: int = 0
+    out: Path = Path("ablations")
+    """Folder of all ablations, each in a folder of its name."""
     seeds: int = 1
     """Trainings of every variant, with the seeds 0, 1, ..."""
     train: bool = True
     """False measures parameters, work and memory only."""
     sets: tuple[str, ...] | None = None
     """Sets to measure on; None for those of each ablation that are available."""
-    device: str = "auto"
-    precision: Precision = "auto"
-    """Number format of the trainings; quality is always measured in fp32."""
-    threads: int = 0
-    """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
-    out: Path = Path("ablations")
-    """Folder of all ablations, each in a folder of its name."""
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -241,16 +237,10 @@ def _plan(
         label = f"{ablation.name}, {name}"
         units.append(Unit(ablation, recipe, each, label))
         for seed in range(options.seeds if options.train else 0):
-            training = TrainOptions(
-                recipe=str(folder / RECIPE),
-                name=label,
-                scale=ablation.scale,
-                out=folder / f"seed-{seed}",
-                seed=seed,
-                budget=options.budget,
-                precision=options.precision,
-                **{each.name: getattr(options, each.name) for each in fields(DataSelection)},
-            )
+            own = {"recipe": str(folder / RECIPE), "scale": ablation.scale, "name": label}
+            own |= {"out": folder / f"seed-{seed}", "seed": seed, "overrides": ()}
+            given = {each.name: getattr(options, each.name) for each in fields(TrainOptions)}
+            training = TrainOptions(**given | own)
             former = known.get((name, seed), SeedResult(seed=seed))
             found = _what_holds(former, training.out, sets)
             each.seeds += (found,)
