@@ -18,6 +18,8 @@ from srcli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from srcli.imaging.resize import Box
+
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
@@ -126,6 +128,17 @@ class GroupedCommand(click.Command):
             if records := [shown[name] for name in dict.fromkeys(names) if name in shown]:
                 with formatter.section(heading):
                     formatter.write_dl(records, col_max=min(30, formatter.width // 3))
+
+
+def parse_box(text: str) -> Box:
+    """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``."""
+    from srcli.imaging.resize import Box
+
+    found = re.fullmatch(r"([1-9]\d*)?[xX×]([1-9]\d*)?", text.strip())
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{text!r} is no size such as 3840x2160, 3840x or x2160")
+    width, height = (int(side) if side else None for side in found.groups())
+    return Box(width=width, height=height)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import AutoOrInt, GroupedCommand
+from srcli.cli.options import AutoOrInt, GroupedCommand, parse_box
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from _typeshed import DataclassInstance
 
-    from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
@@ -156,13 +155,6 @@ def parse_creation(text: str) -> tuple[str, str]:
     return key.upper(), value
 
 
-def parse_fit(text: str) -> Box:
-    """Read bounds such as ``3840x2160``, ``3840x`` or ``x2160``."""
-    from srcli.imaging.resize import parse_box
-
-    return parse_box(text)
-
-
 class GdalCommand(GroupedCommand):
     """A command whose options of one dash and several letters are GDAL's."""
 
@@ -203,8 +195,8 @@ KINDS = {
     "strength": click.FloatRange(0, 1),
     "denoise": click.FloatRange(0, 1),
     "scale": click.FloatRange(1, 16),  # two passes by 4
-    "fit": parse_fit,
-    "size": parse_fit,
+    "fit": parse_box,
+    "size": parse_box,
     "long-edge": click.IntRange(1),
     "tile": AutoOrInt(16),
     "overlap": AutoOrInt(0),

@@ -9,7 +9,6 @@ which is what makes LR pictures equal to those of MATLAB's ``imresize`` bit for 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -176,15 +175,6 @@ def times(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
 
 UNBOUNDED = Box()
 """No bounds."""
-
-
-def parse_box(text: str) -> Box:
-    """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``."""
-    found = re.fullmatch(r"([1-9]\d*)?[xX×]([1-9]\d*)?", text.strip())
-    if found is None or not any(found.groups()):
-        raise ValueError(f"{text!r} is no size such as 3840x2160, 3840x or x2160")
-    width, height = (int(side) if side else None for side in found.groups())
-    return Box(width=width, height=height)
 
 
 def shrink(image: Array, size: tuple[int, int]) -> Array:

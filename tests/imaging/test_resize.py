@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.cli.options import parse_box
 from srcli.imaging.resize import (
     downscale,
     mod_crop,
-    parse_box,
     resize,
     shrink,
     shrink_mask,
