@@ -38,10 +38,14 @@ def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = N
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
     out = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    factor = exact.denominator if exact.numerator == 1 and levels is None else 1
-    phases = None
+    shrink, phases = 1, None
     if exact in _DYADIC or (levels is None and exact == 3):
         phases = _phase_taps(int(exact)).tolist()
+    elif exact.numerator == 1 and levels is None:
+        shrink = exact.denominator
+        reach = 3 * shrink // 2  # beyond the pixels that become one
+        weights = cubic((np.arange(-reach, shrink + reach) - (shrink - 1) / 2) / shrink)
+        phases = [(weights / weights.sum()).tolist()]
     if levels is not None:
         # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all weights are
         # n/1024, and sums of up to 13 bits exact in fp32; else float64, where there is one.
@@ -50,10 +54,8 @@ def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = N
         out = out.mul(levels).round()
     for axis in (2, 3):
         length = out.shape[axis]
-        if phases is not None:
-            out = _enlarge_axis(out, axis, phases)
-        elif factor > 1 and length % factor == 0 and length >= 3 * factor // 2:
-            out = _shrink_axis(out, axis, factor)
+        if phases and length % shrink == 0 and (shrink == 1 or length >= 3 * shrink // 2):
+            out = _phased_axis(out, axis, phases, shrink)
         else:
             out = _resize_axis(out, axis, exact)
         if levels is not None:
@@ -76,36 +78,25 @@ def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
     return out
 
 
-def _enlarge_axis(x: Tensor, axis: int, phases: list[list[float]]) -> Tensor:
-    """Enlarge an axis by an integer factor: whole rows at once for each sub-pixel position."""
-    length = x.shape[axis]
-    reach = min(2, length)  # a single pixel stands for all beyond it
+def _phased_axis(x: Tensor, axis: int, phases: list[list[float]], shrink: int = 1) -> Tensor:
+    """Resize an axis: whole rows at once for each weight of each sub-pixel position.
+
+    There are several positions, or one whose rows are so many pixels apart.
+    """
+    length, beyond = x.shape[axis], (len(phases[0]) - shrink) // 2
+    reach = min(beyond, length)  # a single pixel stands for all beyond it
     before = x.narrow(axis, 0, reach).flip(axis)
     after = x.narrow(axis, length - reach, reach).flip(axis)
-    ends = 2 // reach
-    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis)
-    enlarged: list[Tensor] = []
+    ends = beyond // reach
+    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis).movedim(axis, 0)
+    made: list[Tensor] = []
     for weights in phases:
         (first, weight), *rest = ((k, w) for k, w in enumerate(weights) if w)
-        out = padded.narrow(axis, first, length) * weight
+        out = padded[first : first + length : shrink] * weight
         for k, weight in rest:
-            out.add_(padded.narrow(axis, k, length), alpha=weight)
-        enlarged.append(out)
-    return torch.stack(enlarged, dim=axis + 1).flatten(axis, axis + 1)
-
-
-def _shrink_axis(x: Tensor, axis: int, factor: int) -> Tensor:
-    """Shrink an axis by an integer factor that divides it: whole rows at once for each weight."""
-    length, reach = x.shape[axis], 3 * factor // 2  # beyond the pixels that become one
-    before = x.narrow(axis, 0, reach).flip(axis)
-    after = x.narrow(axis, length - reach, reach).flip(axis)
-    padded = torch.cat([before, x, after], dim=axis).movedim(axis, 0)
-    weights = cubic((np.arange(-reach, factor + reach) - (factor - 1) / 2) / factor)
-    first, *rest = (weights / weights.sum()).tolist()
-    out: Tensor = padded[:length:factor] * first
-    for k, weight in enumerate(rest, start=1):
-        out.add_(padded[k : k + length : factor], alpha=weight)
-    return out.movedim(0, axis)
+            out.add_(padded[k : k + length : shrink], alpha=weight)
+        made.append(out.movedim(0, axis))
+    return torch.stack(made, dim=axis + 1).flatten(axis, axis + 1)
 
 
 def bicubic_phases(scale: int) -> Tensor:
@@ -168,4 +159,4 @@ class BicubicEnlargement(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32 whatever ``x`` is of."""
-        return _enlarge_axis(_enlarge_axis(x.float(), 2, self.phases), 3, self.phases)
+        return _phased_axis(_phased_axis(x.float(), 2, self.phases), 3, self.phases)
