@@ -203,13 +203,6 @@ def require_same(team: Team, option: str, digest: str) -> None:
     team.on_all_ranks(check)
 
 
-def average_gradients(team: Team, optimizer: torch.optim.Optimizer) -> None:
-    """Replace gradients by those of the whole batch; losses are means over the patches."""
-    if team.size > 1:
-        weights = (weight for group in optimizer.param_groups for weight in group["params"])
-        team.average([weight.grad for weight in weights if weight.grad is not None])
-
-
 def average_values(team: Team, values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the means of scalars over the processes: those of the whole batch."""
     if team.size == 1:

@@ -21,16 +21,15 @@ from srcli.training.optimizers import (
     make_optimizer,
     optimizer_tensors,
     part,
-    rate_at,
     rate_factor,
     restore_optimizer,
 )
-from srcli.training.parallel import ALONE, Team, average_gradients, average_values
+from srcli.training.parallel import ALONE, Team, average_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from srcli.recipes.training import Adversarial, Stage
+    from srcli.recipes.training import Adversarial, Optimizer, Stage
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -45,7 +44,7 @@ class Numerics:
     channels_last: bool = False
     compile: bool = False
     graphs: bool = False
-    """Run the network's passes as CUDA graphs, see ``GraphedPasses``."""
+    """Run the network's passes as CUDA graphs, see ``graphed``."""
     threads: int = 0
     """Threads of the processor that the training computes with; 0 on a GPU."""
 
@@ -115,33 +114,30 @@ class StepContext:
         counts = self.network.reference or any(
             isinstance(each, nn.modules.batchnorm._BatchNorm) for each in self.network.modules()
         )
-        return GraphedPasses(self.network) if self.numerics.graphs and not counts else self.network
+        return graphed(self.network) if self.numerics.graphs and not counts else self.network
 
 
-class GraphedPasses:
-    """Run forward and backward passes of a network as CUDA graphs, one for each shape of input.
+def graphed(network: Network) -> Callable[[Tensor], Tensor]:
+    """Return passes of a network, with gradients, as CUDA graphs, one for each shape of input.
 
     Small networks start so many short kernels that a GPU waits for Python three quarters of the
     time. The output lies in memory that the next call overwrites.
     """
+    # The passes that were recorded ran on another stream; PyTorch waits for it, and warns.
+    graph, graphs = torch.autograd.graph, dict[torch.Size, Any]()
+    if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # PyTorch 2.11
+        graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 
-    def __init__(self, network: Network) -> None:
-        # The passes that were recorded ran on another stream; PyTorch waits for it, and warns.
-        graph = torch.autograd.graph
-        if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # PyTorch 2.11
-            graph.set_warn_on_accumulate_grad_stream_mismatch(False)
-        self._network = network
-        self._graphs: dict[torch.Size, Any] = {}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Enlarge (N, C, H, W) while gradients are recorded."""
-        if x.shape not in self._graphs:
-            passes = nn.Sequential(self._network)  # the call below changes the module's "forward"
-            self._graphs[x.shape] = torch.cuda.make_graphed_callables(
-                passes.train(), (x.clone(),), allow_unused_input=True
+    def run(x: Tensor) -> Tensor:
+        if x.shape not in graphs:
+            passes = nn.Sequential(network).train()  # the call changes the module's "forward"
+            graphs[x.shape] = torch.cuda.make_graphed_callables(
+                passes, (x.clone(),), allow_unused_input=True
             )
-        out: Tensor = self._graphs[x.shape](x)
+        out: Tensor = graphs[x.shape](x)
         return out
+
+    return run
 
 
 class SupervisedStep:
@@ -167,7 +163,7 @@ class SupervisedStep:
         """
         _, loss = self.predict(lr_image, hr_image)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.update(done)
+        self._apply(self.optimizer, self.stage.optimizer, done)
         return average_values(self.team, {"loss": loss.detach()})
 
     def predict(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,11 +173,13 @@ class SupervisedStep:
         sr_image = sr_image.float()
         return sr_image, self.losses(sr_image, hr_image, lr_image)
 
-    def update(self, done: float) -> None:
-        """Change the network by the gradients that were computed, averaged over all processes."""
-        average_gradients(self.team, self.optimizer)
-        rate = rate_at(self.stage, done)
-        apply_gradients(self.optimizer, rate=rate, clip_norm=self.stage.optimizer.clip_norm)
+    def _apply(self, optimizer: torch.optim.Optimizer, settings: Optimizer, done: float) -> None:
+        """Change weights by the gradients that were computed, averaged over all processes."""
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        # Losses are means over the patches: these are the gradients of the whole batch.
+        self.team.average([weight.grad for weight in weights if weight.grad is not None])
+        rate = settings.learning_rate * rate_factor(self.stage.schedule, done)
+        apply_gradients(optimizer, rate=rate, clip_norm=settings.clip_norm)
 
     def state(self) -> dict[str, Tensor]:
         """Return all that an exact resume needs, apart from the network and its averages."""
@@ -261,11 +259,8 @@ class AdversarialStep(SupervisedStep):
             # A new tensor: the log still holds the former one.
             self.balance = (self.balance + own.balance_rate * surplus).clamp(0, 1)
             values |= {"k_t": self.balance, "M": values["l_real"] + surplus.abs()}
-        self.update(done)
-        average_gradients(self.team, self._second)
-        second = self.settings.optimizer
-        rate = second.learning_rate * rate_factor(self.stage.schedule, done)
-        apply_gradients(self._second, rate=rate, clip_norm=second.clip_norm)
+        self._apply(self.optimizer, self.stage.optimizer, done)
+        self._apply(self._second, self.settings.optimizer, done)
         return values
 
     def state(self) -> dict[str, Tensor]:
