@@ -128,14 +128,11 @@ def is_photograph(item: Item, options: UpscaleOptions) -> bool:
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
     """Return the model for one input; rasters, and what cannot be read, get the usual one."""
-    try:
-        with one_file(item.source):
-            picture = open_photograph(item, options)
-            if picture is None or picture.frames > 1:
-                return options.model
+    with suppress(SrxError), one_file(item.source):
+        picture = open_photograph(item, options)
+        if picture is not None and picture.frames == 1:
             return choose_model(read_photograph(picture), options)[0]
-    except SrxError:
-        return options.model
+    return options.model
 
 
 @dataclass(frozen=True, kw_only=True)
