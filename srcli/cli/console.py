@@ -255,6 +255,8 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
         elif isinstance(block, Table):
             if block.rows:
                 out.print(_drawn(block))
+                if block.notes or any(row.best or row.source for row in block.rows):
+                    out.print()
         else:
             grid = RichTable.grid(padding=(0, 2, 0, 0))
             grid.add_column(no_wrap=True)
