@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import json_text, show_results
-from srcli.cli.options import GroupedCommand, parse_size, pick, published, result_targets
+from srcli.cli.options import GroupedCommand, parse_size, pick, result_targets
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ KINDS = {
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-@published
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure speed, memory and work of models, side by side.
 

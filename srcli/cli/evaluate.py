@@ -12,7 +12,6 @@ from srcli.cli.console import json_text, show_results
 from srcli.cli.options import (
     GroupedCommand,
     pick,
-    published,
     result_targets,
 )
 from srcli.errors import ExitCode, UsageError
@@ -85,7 +84,6 @@ KINDS = {
 
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-@published
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, by the protocols of the papers.
 

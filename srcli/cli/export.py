@@ -24,7 +24,7 @@ Examples:
   srx export g-idrn-x4.onnx -m g-idrn -s 4             for any size
   srx export rrlfn-x2.onnx -m rrlfn -s 2 --size 256x256
   srx export mine.pt -m runs/mine/best.safetensors     TorchScript
-  srx export rrlfn-x4.param -m rrlfn                   ncnn: .param and .bin, for Upscayl
+  srx export rrlfn-x4.param -m rrlfn                   ncnn, for Upscayl
 
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
+PATH = click.Path(path_type=Path)
 SHARED = """
   -m, --model NAME|FILE... -> models
       Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]
@@ -34,6 +34,7 @@ SHARED = """
   --hold-out NAME...            Photograph to validate on, or none; repeatable.
   --device, --devices auto|cpu|cuda|cuda:N|mps|all = auto -> device
       Where to compute; cuda:0,cuda:1 or all use several GPUs.
+  --published [models|all]?     Add figures printed in papers: of these models, or all.
   --executor local|ray|ray://HOST:PORT = local
       ray: on a Ray cluster (pip install 'ray[client]').
   --json FILE -> json_file      Write the result as JSON; '-' is standard output.
@@ -45,57 +46,61 @@ SHARED = """
 """Options of several commands, which are named in their texts by their parameters."""
 
 _ENTRY = re.compile(
-    r"^(?P<heading>\S.*):$|^ {2}(?P<parameters>\w+(?: \w+)*)$|"
-    r"^ {2}(?P<names>-[^\s,]+(?:, -[^\s,]+)*)(?: (?P<value>\S.*?))??(?P<many>\.{3})?"
+    r"^(?P<heading>\S.*):$|"
+    r"^ {2}(?P<names>-[^\s,]+(?:, -[^\s,]+)*)(?: (?P<value>\S.*?))??(?P<more>\.{3}|\?)?"
     r"(?: = (?P<default>\S+))?(?: -> (?P<parameter>\w+))?\s{2,}(?P<help>.+\n(?: {6}.+\n)*)",
     re.MULTILINE,
 )
 
 
-def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
-    """Read options from a text that looks like the help it becomes.
+_SHARED = {
+    entry["parameter"] or entry["names"].split()[-1].lstrip("-").replace("-", "_"): entry[0]
+    for entry in _ENTRY.finditer(SHARED)
+}
+"""Each of them by its parameter."""
+
+
+def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, click.Option]]:
+    """Read options, each with its heading, from a text that looks like the help it becomes.
 
     Names and value, ``  -s, --scale [2|3|4] = 4``, are followed by two spaces or more and the help,
     which may go on in the next lines. Without a value it is a flag; several words are several
-    values. ``[2|3|4]`` is a choice; with ``...`` behind the value the option may be repeated;
-    ``= 4`` gives the default, ``-> scales`` another name to the parameter. A line at the margin is
-    a heading; words alone are the parameters of options in ``SHARED``, or defined elsewhere.
-    ``kinds`` read values that are no plain text, by name of option or value.
-
-    Given are heading, names, and settings of ``click.Option``, none for one from elsewhere.
+    values. ``[2|3|4]`` is a choice; with ``...`` behind the value the option may be repeated, with
+    ``?`` it may stand without one, which is an empty one, or the first choice; ``= 4`` gives the
+    default, ``-> scales`` another name to the parameter. A line at the margin is a heading; words
+    alone are the parameters of options in ``SHARED``. ``kinds`` read values that are no plain text,
+    by name of option or value.
     """
+    text = re.sub(
+        r"^ {2}(\w+(?: \w+)*)\n",
+        lambda line: "".join(_SHARED[name] for name in line[1].split()),
+        text,
+        flags=re.MULTILINE,
+    )
     assert not _ENTRY.sub("", text).strip(), text  # a line that says nothing would be lost
     heading = ""
     for entry in _ENTRY.finditer(text):
         heading = entry["heading"] or heading
-        for parameter in (entry["parameters"] or "").split():
-            yield heading, *_shared().get(parameter, ([parameter], {}))
         if not entry["names"]:
             continue
-        names, value = entry["names"].split(", "), entry["value"]
+        names, value, more = entry["names"].split(", "), entry["value"], entry["more"]
         settings: dict[str, Any] = {"help": " ".join(entry["help"].split())}
         kind = kinds.get(names[-1].lstrip("-")) or kinds.get(value or "", str)
+        empty: str | int = ""
         if value is None:
             settings["is_flag"] = True
         elif value.startswith("[") and kind is str:
-            words = value[1:-1].split("|")
-            settings["type"] = click.Choice([int(w) if w.isdigit() else w for w in words])
+            words = [int(w) if w.isdigit() else w for w in value[1:-1].split("|")]
+            empty, settings["type"] = words[0], click.Choice(words)
         else:
-            settings |= {"type": kind, "metavar": value, "nargs": len(value.split())}
+            shown = f"[{value}]" if more == "?" else value
+            settings |= {"type": kind, "metavar": shown, "nargs": len(value.split())}
+        if more == "?":
+            settings |= {"is_flag": False, "flag_value": empty}
         if entry["default"]:
-            settings["default"] = (entry["default"],) if entry["many"] else entry["default"]
-        if entry["many"]:
-            settings["multiple"] = True
-        yield heading, [*names, *filter(None, [entry["parameter"]])], settings
-
-
-@cache
-def _shared() -> dict[str, tuple[list[str], dict[str, Any]]]:
-    kinds: Kinds = {"data": click.Path(path_type=Path)}
-    options = [(names, settings) for _, names, settings in read_options(SHARED, kinds)]
-    return {
-        str(click.Option(names, **settings).name): (names, settings) for names, settings in options
-    }
+            settings["default"] = (entry["default"],) if more == "..." else entry["default"]
+        settings["multiple"] = more == "..."
+        yield heading, click.Option([*names, *filter(None, [entry["parameter"]])], **settings)
 
 
 class GroupedCommand(click.Command):
@@ -109,25 +114,21 @@ class GroupedCommand(click.Command):
         **named: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*others, **named)
-        self.groups: dict[str, list[str | None]] = {}
-        for heading, names, settings in read_options(options, kinds):
-            if settings:
-                self.params.append(click.Option(names, **settings))
-            name = self.params[-1].name if settings else names[0]
-            self.groups.setdefault(heading, []).append(name)
-        self.groups.setdefault("Messages", []).append("_click_default_help")
+        self.groups: dict[str, list[click.Option]] = {}
+        for heading, option in read_options(options, {"PATH": PATH, **kinds}):
+            self.params.append(option)
+            self.groups.setdefault(heading, []).append(option)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group below its heading."""
-        shown = {
-            param.name: (re.sub("INTEGER( RANGE)?", "N", record[0]), record[1])
-            for param in self.get_params(ctx)
-            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
-        }
-        for heading, names in self.groups.items():
-            if records := [shown[name] for name in dict.fromkeys(names) if name in shown]:
-                with formatter.section(heading):
-                    formatter.write_dl(records, col_max=min(30, formatter.width // 3))
+        last = [*self.groups.get("Messages", ()), *filter(None, [self.get_help_option(ctx)])]
+        for heading, options in (self.groups | {"Messages": last}).items():
+            records = filter(None, (option.get_help_record(ctx) for option in options))
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(re.sub("INTEGER( RANGE)?", "N", name), text) for name, text in records],
+                    col_max=min(30, formatter.width // 3),
+                )
 
 
 def parse_box(text: str) -> Box:
@@ -172,15 +173,6 @@ class AutoOrInt(click.IntRange):
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the options of these names."""
     return {name: given[name] for name in names}
-
-
-published = click.option(
-    "--published",
-    is_flag=False,
-    flag_value="models",
-    type=click.Choice(["models", "all"]),
-    help="Add figures printed in papers: of these models, or all.",
-)
 
 
 def result_targets(given: Mapping[str, Any]) -> dict[str, str | None]:

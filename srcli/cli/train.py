@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
-from srcli.cli.options import GroupedCommand, held_out_names
+from srcli.cli.options import PATH, GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
@@ -52,7 +52,7 @@ Data:
   --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
 Run:
   --out FOLDER                  Folder for weights, checkpoint, recipe and log; required likewise.
-  resume
+  --resume FOLDER?              Continue the training in FOLDER as stored, or that in --out.
   --checkpoint-every TIME = 5m  Time between checkpoints.
   --tensorboard FOLDER          Also log for TensorBoard (pip install tensorboard).
   --show                        Print the complete recipe as JSON; do not train.
@@ -68,11 +68,11 @@ Device and speed:
 Messages:
   verbose quiet
 """
-PATH = click.Path(path_type=Path)
 KINDS = {
     "FILE": PATH,
     "FOLDER": PATH,
     "init": PATH,
+    "resume": click.STRING,
     "seed": click.IntRange(min=0),
     "threads": click.IntRange(min=1),
 }
@@ -80,13 +80,6 @@ KINDS = {
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("recipe", required=False)
-@click.option(
-    "--resume",
-    is_flag=False,
-    flag_value="",
-    metavar="[FOLDER]",
-    help="Continue the training in FOLDER by its stored options, or that in --out.",
-)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network by RECIPE: a name such as g-idrn-muon, a recipe file, or your own network.
 
