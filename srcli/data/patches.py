@@ -78,13 +78,16 @@ class PatchSampler(Dataset[Any]):
         self._ahead: Iterator[Patches] = iter(())
         self._next: tuple[int, Stage] | None = None
 
-    def usable(self, patch: int) -> Numbers:
-        """Return the numbers of the pictures with at least ``patch`` x ``patch`` LR pixels."""
+    def usable(self, patch: int, stage: int = 0) -> Numbers:
+        """Return the numbers of the pictures with at least ``patch`` x ``patch`` LR pixels.
+
+        DataError if there is none, which names the number of the stage.
+        """
         found = np.flatnonzero((self.shapes >= patch).all(axis=1))
         if not len(found):
             raise DataError(
                 f"no training picture has {patch}x{patch} LR pixels ({patch * self.pairs.scale} at "
-                "full size); use a smaller patch or larger pictures"
+                f"full size); use larger pictures or a smaller patch (stages.{stage}.patch)"
             )
         return found
 

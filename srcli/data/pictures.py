@@ -205,27 +205,26 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
     return (*zips, *Path(ref.member).parts[:-1])
 
 
-def decode(ref: PictureRef) -> Picture:
-    """Decode one picture to (H, W, 3) uint8 RGB.
+class _LargeError(Exception):
+    """A picture is to be decoded by itself."""
+
+
+def decode(
+    ref: PictureRef, archives: Archives | None = None, most: int = LARGEST_PICTURE
+) -> Picture:
+    """Decode one picture to (H, W, 3) uint8 RGB; _LargeError for one of over ``most`` pixels.
 
     Gray becomes R = G = B, of 16 bits the upper 8 are taken, and transparency is ignored.
     """
-    picture = _decode(ref, Archives())
-    assert picture is not None
-    return picture
-
-
-def _decode(ref: PictureRef, archives: Archives, most: int = LARGEST_PICTURE) -> Picture | None:
-    """Decode as above; None for a picture of over ``most`` pixels."""
     try:
-        encoded = archives.read(ref)
+        encoded = (archives or Archives()).read(ref)
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             if image.width * image.height > LARGEST_PICTURE:
                 raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
             if image.width * image.height > most:
-                return None
+                raise _LargeError
             load(image)  # which takes the upper bits of 16-bit colours
             if image.mode in {"I", "F"}:
                 raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
@@ -253,10 +252,8 @@ def read_pictures(
     """
     archives = Archives()
 
-    def read(ref: PictureRef, most: int) -> T | None:
-        picture = _decode(ref, archives, most)
-        if picture is None:
-            return None
+    def read(ref: PictureRef, most: int = LARGEST_PICTURE) -> T:
+        picture = decode(ref, archives, most)
         height, width = picture.shape[:2]
         if min(height, width) < smallest:
             raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
@@ -265,14 +262,15 @@ def read_pictures(
     ahead = partial(read, most=_SIDE_BY_SIDE)
     with read_ahead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:
         for ref, decoding in decoded:
-            result: T | SrxError | None
+            result: T | SrxError
             try:
                 with one_file(ref):
-                    result = decoding.result()
-                    result = read(ref, LARGEST_PICTURE) if result is None else result
+                    try:
+                        result = decoding.result()
+                    except _LargeError:
+                        result = read(ref)
             except SrxError as error:
                 result = error
-            assert result is not None
             yield result
 
 

@@ -188,8 +188,9 @@ def make_sampler(
         workers=max(processors() // team.local_size - 1, 1) if ahead else 0,
     )
     total = len(sampler.shapes)
-    for patch in sorted({stage.edge(pairs.scale) for stage in recipe.stages}):
-        if (usable := len(sampler.usable(patch))) < total:
+    edges = [stage.edge(pairs.scale) for stage in recipe.stages]
+    for patch in sorted({*edges}):
+        if (usable := len(sampler.usable(patch, edges.index(patch)))) < total:
             progress.warn(
                 f"{total - usable} of {total} pictures are smaller than a patch of "
                 f"{patch}x{patch} LR pixels and not used"
