@@ -188,7 +188,7 @@ class Trainer:
         task = self.progress.task(
             f"stage {position.stage + 1}/{len(self.budgets)}",
             total=budget.total,
-            unit="it" if budget.seconds is None else "s",
+            unit="s" if budget.timed else "it",
         )
         self._values: list[Mapping[str, Tensor]] = []
         """Losses and the like of all iterations since the last entry of the log."""

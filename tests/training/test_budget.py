@@ -16,12 +16,12 @@ G_IDRN = RECIPES["g-idrn"]
 @pytest.mark.parametrize(
     ("text", "budget"),
     [
-        ("40000", Budget(steps=40000)),
-        (" 7 ", Budget(steps=7)),
-        ("90s", Budget(seconds=90)),
-        ("25m", Budget(seconds=1500)),
-        ("1.5h", Budget(seconds=5400)),
-        ("2d", Budget(seconds=172800)),
+        ("40000", Budget(40000)),
+        (" 7 ", Budget(7)),
+        ("90s", Budget(90, timed=True)),
+        ("25m", Budget(1500, timed=True)),
+        ("1.5h", Budget(5400, timed=True)),
+        ("2d", Budget(172800, timed=True)),
     ],
 )
 def test_iterations_and_times_are_read(text, budget):
@@ -43,10 +43,10 @@ def test_a_time_needs_a_unit():
 def test_stages_share_a_budget_by_their_iterations():
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=(replace(stage, steps=300), replace(stage, steps=100)))
-    assert stage_budgets(recipe, None) == [Budget(steps=300), Budget(steps=100)]
-    assert stage_budgets(recipe, "40") == [Budget(steps=30), Budget(steps=10)]
-    assert stage_budgets(recipe, "8s") == [Budget(seconds=6), Budget(seconds=2)]
-    assert stage_budgets(recipe, "2")[1].steps == 1
+    assert stage_budgets(recipe, None) == [Budget(300), Budget(100)]
+    assert stage_budgets(recipe, "40") == [Budget(30), Budget(10)]
+    assert stage_budgets(recipe, "8s") == [Budget(6, timed=True), Budget(2, timed=True)]
+    assert stage_budgets(recipe, "2")[1].total == 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_stages_share_a_budget_by_their_iterations():
 def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shares):
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts))
-    found = [budget.steps for budget in stage_budgets(recipe, str(whole))]
+    found = [budget.total for budget in stage_budgets(recipe, str(whole))]
     assert found == shares
     assert sum(shares) == whole
 

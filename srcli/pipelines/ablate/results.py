@@ -445,7 +445,7 @@ def notes(result: AblationResult) -> list[str]:
     own, ablation = result.conditions, result.ablation
     memory = "host" if own["device"] == "cpu" else "device"
     recorded = "with" if ablation.memory_gradients else "without"
-    timed = own["budget"] is not None and parse_budget(own["budget"]).seconds is not None
+    timed = own["budget"] is not None and parse_budget(own["budget"]).timed
     of_costs = [
         "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
         "convolutions for an LR picture of 256x256.",

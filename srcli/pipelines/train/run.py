@@ -183,7 +183,8 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
         f"disk: about {format_bytes(_STORED_BYTES * parameters)} for weights and checkpoint",
     ]
     for number, (stage, length) in enumerate(zip(recipe.stages, lengths, strict=True), 1):
-        amount = f"{length.steps:,} iterations" if length.steps else format_duration(length.total)
+        total = length.total
+        amount = format_duration(total) if length.timed else f"{total:,.0f} iterations"
         edge = stage.edge(options.scale)
         lines.append(f"stage {number}: {amount}, batch {stage.batch} of {edge}x{edge} LR pixels")
     return lines
