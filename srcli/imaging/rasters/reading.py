@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
-from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.rasters.parts import Parts, part_rows, writing_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -179,95 +179,83 @@ class PartWriter:
     def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:
         self._parts, self._numbers = parts, numbers
         self._source, self._scale = source, scale
-        self._next_row = parts.span(numbers.start).start
-        self._output = output = parts.output
-        rows, nodata = len(parts.span(numbers.start)), source.layout.nodata
-        self._pixels: Array = np.empty((len(output.bands), rows, output.width), output.dtype)
-        self._valid = np.empty((rows, output.width), np.bool_) if output.mask else None
-        empty = np.nan if source.dtype.kind == "f" else 0.0
-        self._empty = source.dtype.type(empty if nodata is None else nodata)
-        self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
+        shape = part_rows(parts.output), parts.output.width, source.channels
+        self._rows: Array = np.empty(shape, source.dtype)
 
     def write(self, top: int, rows: Array) -> None:
         """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
 
-        Rows outside the run are left out.
+        They follow each other; rows outside the run are left out.
         """
-        while self._numbers and self._next_row < top + len(rows):
-            part = self._parts.span(self._numbers.start)
-            place = range(self._next_row, min(part.stop, top + len(rows)))
-            self._hold(place, rows[place.start - top : place.stop - top])
+        height, bottom = len(self._rows), top + len(rows)
+        for number in range(top // height, -(-bottom // height)):
+            part = self._parts.span(number)
+            first, stop = max(part.start, top), min(part.stop, bottom)
+            if number in self._numbers:
+                self._rows[first - part.start : stop - part.start] = rows[first - top : stop - top]
+                if stop == part.stop:
+                    self._write_part(number, self._rows[: len(part)])
 
-    def repeat(self) -> None:
-        """Write the next part of a raster whose bands all hold classes, without a network."""
-        self._hold(self._parts.span(self._numbers.start), None)
+    def repeat(self, number: int) -> None:
+        """Write a part of a raster whose bands all hold classes, without a network."""
+        self._write_part(number, None)
 
-    def _hold(self, place: range, rows: Array | None) -> None:
-        """Mark output rows inside one part, and write that when it is complete."""
-        output, part = self._output, self._parts.span(self._numbers.start)
-        held = slice(place.start - part.start, place.stop - part.start)
-        pixels, alpha, mask = self._marked(place, rows)
-        self._pixels[: output.channels, held] = np.moveaxis(pixels, 2, 0)
-        if output.alpha and alpha is not None:
-            self._pixels[output.channels, held] = alpha
-        elif output.alpha:
-            opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-            self._pixels[output.channels, held] = opaque if mask is None else mask * opaque
-        if self._valid is not None:
-            self._valid[held] = True if mask is None else mask
-        self._next_row = place.stop
-        if place.stop == part.stop:
-            with writing_errors(self._parts.target):
-                self._write_part(len(part))
-            self._numbers = self._numbers[1:]
-
-    def _marked(
-        self, place: range, rows: Array | None
-    ) -> tuple[Array, Array | None, NDArray[np.bool_] | None]:
+    def _marked(self, place: range, rows: Array | None) -> tuple[Array, Array | None, Bools | None]:
         """Return output rows, (h, W, C), with their alpha and mask, (h, W), as far as known.
 
-        ``rows`` from the network are None if all bands hold classes.
+        ``rows`` from the network, which are changed, are None if all bands hold classes.
         """
         source, layout = self._source, self._source.layout
-        if rows is not None and self._nodata is not None:  # which it has made by chance
-            beside = rows.dtype.type(nearest_other_value(rows.dtype, self._nodata))
-            rows = np.where(is_nodata(rows, self._nodata), beside, rows)
+        nodata = layout.nodata
+        if rows is not None and nodata is not None and np.isfinite(nodata):  # made by chance
+            rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
         if rows is not None and not layout.classes and not source.has_holes:
             return rows, None, None
         first, stop = place.start // self._scale, -(-place.stop // self._scale)
         stored = source.decode(Window(top=first, left=0, height=stop - first, width=source.width))
+
+        def enlarged(layer: Array) -> Array:
+            there = layer.repeat(self._scale, axis=0)[place.start % self._scale :][: len(place)]
+            return there.repeat(self._scale, axis=1)
+
         alpha, mask = stored.alpha, None
         valid = None if stored.valid is None else source.interpolated(stored.valid)
-        if valid is not None and (source.masked or self._output.mask):
+        if valid is not None and (source.masked or self._parts.output.mask):
             there = np.asarray(valid.any(axis=2))
-            mask = self._repeated(there, place)
+            mask = enlarged(there)
             # a file with both gets alpha only
             alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
         if rows is not None and valid is not None:
-            rows = np.where(self._repeated(valid, place), rows, self._empty)
+            empty = np.nan if source.dtype.kind == "f" else 0
+            np.copyto(rows, empty if nodata is None else nodata, "unsafe", where=~enlarged(valid))
         if rows is None or layout.classes:
-            repeated = self._repeated(stored.pixels, place)
+            repeated = enlarged(stored.pixels)
             if rows is not None:
                 repeated[:, :, source.interpolated_bands] = rows
             rows = repeated
-        return rows, None if alpha is None else self._repeated(alpha, place), mask
+        return rows, None if alpha is None else enlarged(alpha), mask
 
-    def _repeated(self, layer: Array, place: range) -> Array:
-        """Enlarge a layer (rows, W, ...) of the input to the output rows of a place."""
-        rows = layer.repeat(self._scale, axis=0)[place.start % self._scale :][: len(place)]
-        return rows.repeat(self._scale, axis=1)
-
-    def _write_part(self, rows: int) -> None:
+    def _write_part(self, number: int, rows: Array | None) -> None:
         import rasterio
         from rasterio.io import MemoryFile
         from rasterio.transform import Affine
 
-        output = self._output
-        # in memory, because GDAL reports success on a full disk
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+        output, part = self._parts.output, self._parts.span(number)
+        pixels, alpha, mask = self._marked(part, rows)
+        stored: Array = np.empty((len(output.bands), len(part), output.width), output.dtype)
+        stored[: output.channels] = np.moveaxis(pixels, 2, 0)
+        if output.alpha:
+            opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+            known = opaque if mask is None else mask * opaque
+            stored[-1] = known if alpha is None else alpha
+        with (
+            writing_errors(self._parts.target),
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            MemoryFile() as memory,  # because GDAL reports success on a full disk
+        ):
             with memory.open(
                 driver="GTiff",
-                height=rows,
+                height=len(part),
                 width=output.width,
                 count=len(output.bands),
                 dtype=output.dtype,
@@ -279,14 +267,16 @@ class PartWriter:
                 INTERLEAVE="PIXEL",
                 TILED=True,
                 BLOCKXSIZE=min(512, -(-output.width // 16) * 16),
-                BLOCKYSIZE=min(256, -(-rows // 16) * 16),
+                BLOCKYSIZE=min(256, -(-len(part) // 16) * 16),
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
             ) as dataset:
-                dataset.write(self._pixels[:, :rows])
-                if self._valid is not None:
-                    dataset.write_mask(self._valid[:rows])
-            self._parts.add(self._numbers.start, memory.getbuffer())
+                dataset.write(stored)
+                if output.mask:
+                    dataset.write_mask(
+                        np.ones(stored.shape[1:], np.bool_) if mask is None else mask
+                    )
+            self._parts.add(number, memory.getbuffer())
 
 
 def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:

@@ -238,8 +238,8 @@ def _write_sheet(item: Item, sheet: RasterSource, options: UpscaleOptions) -> No
     output = make_output(info, form, sheet.window, 1, wanted)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), sheet, 1)
-        for _ in range(parts.count):
-            writer.repeat()
+        for number in range(parts.count):
+            writer.repeat(number)
         merge_parts(parts, attributes_for(item.target, item.source))
 
 

@@ -332,8 +332,8 @@ class RasterJob:
         with RasterSource(self.info, self.layout, self.window, rows) as source:
             for run in self.parts.missing(self.runs):
                 writer = PartWriter(self.parts, run, source, self.options.scale)
-                for _ in run:
-                    writer.repeat()
+                for number in run:
+                    writer.repeat(number)
                     task.advance(1)
 
     def _enlarge(self, engine: RasterEngine, task: Task) -> None:
