@@ -260,6 +260,9 @@ def creation_options(
 ) -> Creation:
     """Choose GDAL's creation options; the input's compression is kept if it is lossless."""
     wanted = options.creation
+    for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):  # which GDAL does not survive
+        if not wanted.get(name, "16").isdecimal() or int(wanted.get(name, 1)) == 0:
+            raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
     quality = str(options.quality or FORMATS["jpg"].default_quality)
     bits = {band.bits for band in out.bands}  # fewer than those of the dtype
     nbits = {"NBITS": str(bits.pop())} if len(bits) == 1 and None not in bits else {}
@@ -280,9 +283,6 @@ def creation_options(
         ours |= {"QUALITY": quality} if kind == "JPEG" else {}
         ours |= {"PREDICTOR": "YES"} if predicted else {}
         return {**ours, **wanted}
-    for name in ("BLOCKXSIZE", "BLOCKYSIZE"):  # needed here; GDAL checks all others
-        if not wanted.get(name, "16").isdecimal() or wanted.get(name) == "0":
-            raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
     rgb = tuple(band.interpretation for band in out.bands[: out.channels]) == COLOURS
     gray = "MINISWHITE" if out.inverted else "MINISBLACK"
     ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else gray

@@ -20,6 +20,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,11 +64,7 @@ _COPY_SETTINGS = {
     "GDAL_MAX_DATASET_POOL_SIZE": 16,
     "GDAL_TIFF_INTERNAL_MASK": True,
 }
-# Parts of GDAL's warnings of wrong creation options, which it then ignores.
-_COMPLAINTS = ("creation option", "value not recognised")
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
-_PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
-"""What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
 # Keys that collide with the arguments of rasterio's update_tags.
 _RESERVED = frozenset({"bidx", "ns"})
 _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
@@ -107,15 +104,11 @@ class Parts:
 
     def missing(self, wanted: Iterable[range] | None = None) -> list[range]:
         """Return the runs of consecutive parts that are not there, of all or of some runs."""
-        found = self.found()
-        runs: list[range] = []
+        found, runs = self.found(), list[range]()
         for number in chain.from_iterable(wanted or [range(self.count)]):
-            if number in found:
-                continue
-            if runs and runs[-1].stop == number:
-                runs[-1] = range(runs[-1].start, number + 1)
-            else:
-                runs.append(range(number, number + 1))
+            if number not in found:
+                joined = bool(runs) and runs[-1].stop == number
+                runs.append(range(runs.pop().start if joined else number, number + 1))
         return runs
 
     def add(self, number: int, file: bytes | memoryview) -> None:
@@ -201,11 +194,9 @@ def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) ->
     bands = [layout.height, layout.width, layout.dtype, len(layout.bands), layout.alpha]
     form = {"form of parts": [VERSION, *bands, layout.mask, str(layout.nodata)]}
     plan = json.dumps({**fingerprint, **form}, default=str)
-    try:
+    before, now = {}, json.loads(plan)  # tuples are lists there
+    with suppress(FileNotFoundError, ValueError, TypeError):  # missing or damaged
         before = dict(json.loads(plan_file.read_bytes())) if resume else {}
-    except (FileNotFoundError, ValueError, TypeError):  # missing or damaged
-        before = {}
-    now = json.loads(plan)  # tuples are lists there
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     found, work = [*parts.found().values()], f"earlier work on {parts.target.name} is"
     if before and changed and found:
@@ -213,8 +204,7 @@ def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) ->
     # nothing else would notice that the disk has lost a part; reading is faster than computing
     sums = ((file, f"{zlib.crc32(file.read_bytes()):08x}") for file in found if not changed)
     intact = {file for file, checksum in sums if file.stem.endswith(checksum)}
-    if not changed and len(intact) < len(found):
-        damaged = len(found) - len(intact)
+    if not changed and (damaged := len(found) - len(intact)):
         notes.append(f"{work} damaged: {damaged} of {len(found)} parts are made again")
     for file in parts.folder.iterdir():
         if file.is_dir() and not file.is_symlink():
@@ -279,13 +269,13 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
+def _copy_interruptibly(*names: Any) -> None:  # noqa: ANN401 - the arguments of copy_file
     """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
     copied: Future[None] = Future()
 
     def copy() -> None:
         try:
-            copy_file(vrt, done, output)
+            copy_file(*names)
             copied.set_result(None)
         except BaseException as error:  # noqa: BLE001 - raised below
             copied.set_exception(error)
@@ -447,51 +437,36 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
     trial = replace(output, height=height, width=width, overviews=())
-    failure = ""
-    with (
-        _words_of_gdal() as words,
-        tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder,
-    ):
+    failure, said, logger = "", BufferingHandler(1000), logging.getLogger("rasterio._env")
+    level = logger.level
+    logger.addHandler(said)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
+    with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
         small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
         try:
             small.write_bytes(describe_mosaic(trial))
             copy_file(small, copy, trial)
             check_shape(copy, target, trial)
         except gdal_errors(ValueError, OSError) as error:
-            signalled = [found[2] for found in map(_SIGNALLED.search, words) if found]
-            failure = (signalled or [reason_of(error)])[-1]
-    for text in words:
-        if any(complaint in text for complaint in _COMPLAINTS):
+            failure = reason_of(error)
+        finally:
+            logger.removeHandler(said)
+            logger.setLevel(level)
+    for text in (" ".join(record.getMessage().split()) for record in said.buffer):
+        if "creation option" in text or "value not recognised" in text:  # which GDAL then ignores
             raise UsageError(
                 f"{target}: --co: GDAL says: {text.partition(' in ')[2] or text}; "
                 f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
             )
+        if failure and (signalled := _SIGNALLED.search(text)):
+            failure = signalled[2]
     if failure:
         name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
-        reason = _PREFIX.sub("", failure)
+        # before it stand a function of libtiff and the trial's file
+        reason = re.sub(r"^(\w+:)?(\S*copy\.\w+: )?", "", failure)
         raise PictureError(
             f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
         )
-
-
-@contextmanager
-def _words_of_gdal() -> Iterator[list[str]]:
-    """Yield what GDAL says, a line each, instead of printing it."""
-    words: list[str] = []
-
-    def listen(record: logging.LogRecord) -> bool:
-        words.append(" ".join(record.getMessage().split()))
-        return False
-
-    logger = logging.getLogger("rasterio._env")
-    level = logger.level
-    logger.addFilter(listen)
-    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
-    try:
-        yield words
-    finally:
-        logger.setLevel(level)
-        logger.removeFilter(listen)
 
 
 def check_shape(file: Path, target: Path, output: OutputProfile) -> None:

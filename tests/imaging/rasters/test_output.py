@@ -340,7 +340,9 @@ def test_blocks_are_smaller_where_rows_are_long_or_the_picture_is_small(width, b
     assert chosen(shape)["BLOCKXSIZE"] == chosen(shape)["BLOCKYSIZE"] == side
 
 
-@pytest.mark.parametrize("creation", [{"BLOCKXSIZE": "wide"}, {"BLOCKYSIZE": "-16"}])
+@pytest.mark.parametrize(
+    "creation", [{"BLOCKXSIZE": "wide"}, {"BLOCKYSIZE": "-16"}, {"BLOCKSIZE": "a"}]
+)
 def test_sizes_of_blocks_are_numbers(creation):
     with pytest.raises(UsageError, match=f"--co {next(iter(creation))}=") as error:
         chosen(**creation)
