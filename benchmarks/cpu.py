@@ -23,7 +23,6 @@ from timing_page import make_parser, write_page
 
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
-from srcli.inference.engines import EngineOptions
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
@@ -71,7 +70,7 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
     options = BenchOptions(
         sizes=((size, size),),
         precisions=("fp32", "bf16") if cpu_has_bf16() else ("fp32",),
-        engine=EngineOptions(device="cpu"),
+        device="cpu",
         compare_plain=True,
     )
     cases = list(make_cases(name, name, network, options))

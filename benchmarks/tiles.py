@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from timing_page import make_parser, write_page
 
-from srcli.inference.engines import EngineOptions, choose_tiling
+from srcli.inference.engines import choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import BenchOptions, busy_note, make_cases, make_speeds, time_rounds
@@ -34,7 +34,7 @@ def main() -> None:
     tilings = [tuple(map(int, each.split(":"))) for each in given.tiles.split(",")]
     options = BenchOptions(
         sizes=((given.size, given.size),),
-        engine=EngineOptions(device="cpu"),
+        device="cpu",
     )
     rows, every = [], []
     with threads(given.threads):

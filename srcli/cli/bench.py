@@ -80,15 +80,12 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
 
 def _settings(options: dict[str, Any]) -> BenchOptions:
-    from srcli.inference.engines import EngineOptions
     from srcli.models.weights import default_scale
     from srcli.pipelines.bench import BenchOptions
 
-    names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads")
+    names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads", "published")
     return BenchOptions(
         scales=options["scales"] or (default_scale(options["models"]),),
-        engine=EngineOptions(**pick(options, "device", "value_range")),
         compare_plain=options["compare"] == "plain",
-        published=options["published"],
-        **pick(options, *names),
+        **pick(options, *names, "device", "value_range"),
     )

@@ -144,16 +144,12 @@ def _models(given: dict[str, Any]) -> list[str]:
 
 
 def _options(given: dict[str, Any]) -> EvalOptions:
-    from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.run import EvalOptions
 
     names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
     return EvalOptions(
-        **pick(given, *names),
+        **pick(given, *names, "device", "precision", "tta", "back_project", "value_range"),
         metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
         costs=not given["no_cost"],
         lr_folder=given["lr"],
-        engine=EngineOptions(
-            **pick(given, "device", "precision", "tta", "back_project", "value_range")
-        ),
     )

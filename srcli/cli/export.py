@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import echo, write_json
-from srcli.cli.options import GroupedCommand, check_targets, parse_size
+from srcli.cli.options import GroupedCommand, check_targets, parse_size, pick
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 
@@ -48,32 +48,23 @@ KINDS = {"size": parse_size}
 
 @click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-def command(
-    file: Path,
-    model: str,
-    value_range: int | None,
-    scale: int | None,
-    size: tuple[int, int] | None,
-    overwrite: bool,
-    json_file: str | None,
-    verbose: bool,
-    quiet: bool,
-) -> None:
+def command(file: Path, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """Write a model for other software: ONNX (.onnx), TorchScript (.pt), ncnn (.param, .bin)."""
     target = SUFFIXES.get(file.suffix)
     if target is None:
         raise UsageError(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
-    check_targets({"OUT": file, "--json": json_file})
+    check_targets({"OUT": file, "--json": given["json_file"]})
     both = [file, file.with_suffix(".bin")] if target == "ncnn" else [file]
-    if (taken := next(filter(Path.exists, both), None)) and not overwrite:
+    if (taken := next(filter(Path.exists, both), None)) and not given["overwrite"]:
         raise UsageError(f"{taken}: exists already; give --overwrite or another name")
     from srcli.pipelines.export import export_model
 
-    result = export_model(model, scale, target, file, size=size, value_range=value_range)
-    if not quiet:
-        _show(result, verbose=verbose, to_stderr=json_file == "-")
-    if json_file:
-        write_json(json_file, result)
+    options = pick(given, "size", "value_range")
+    result = export_model(given["model"], given["scale"], target, file, **options)
+    if not given["quiet"]:
+        _show(result, verbose=given["verbose"], to_stderr=given["json_file"] == "-")
+    if given["json_file"]:
+        write_json(given["json_file"], result)
 
 
 def _show(result: Mapping[str, Any], *, verbose: bool, to_stderr: bool) -> None:

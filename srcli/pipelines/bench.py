@@ -66,16 +66,14 @@ PRECISIONS: dict[torch.dtype | None, Precision] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """Options of a benchmark."""
+class BenchOptions(EngineOptions):
+    """Options of a benchmark; ``precisions`` stand for the engine's only one."""
 
     scales: tuple[int, ...] = (4,)
     sizes: tuple[tuple[int, int], ...] = ((256, 256),)
     """LR (height, width) of the pictures."""
     precisions: tuple[Precision, ...] = ("auto",)
     """``auto`` is the choice of ``srx upscale`` for 8-bit pictures."""
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    """Device, batch, averaging; its precision is not used."""
     tile: int | None = None
     """Input pixels; None takes each model's default."""
     overlap: int | None = None
@@ -152,13 +150,13 @@ def bench(
     """
     options, progress = options or BenchOptions(), progress or Progress()
     labels, load = label_models(models), load_average()
-    device, scales = choose_device(options.engine.device), dict.fromkeys(options.scales)
+    device, scales = choose_device(options.device), dict.fromkeys(options.scales)
     costs, groups = list[Cost](), dict[tuple[int, ...], list[BenchCase]]()
     with threads(options.threads):
         total = len(labels) * len(scales)
         with closing(progress.task("costs", total=total, unit="models")) as task:
             for scale, (model, label) in product(scales, labels.items()):
-                network = _load(model, scale, options.engine.value_range, progress)
+                network = _load(model, scale, options.value_range, progress)
                 for case in make_cases(model, label, network, options):
                     groups.setdefault((scale, *case.picture.shape), []).append(case)
                 costs.append(model_cost(network, model=label, device=device))
@@ -202,11 +200,11 @@ def make_cases(
 
     Formats that are the same on this device run once.
     """
-    device = choose_device(options.engine.device)
+    device = choose_device(options.device)
     names = (PRECISIONS[network_half(network, device, each)] for each in options.precisions)
-    kinds = [replace(options.engine, precision=name) for name in dict.fromkeys(names)]
+    kinds = [replace(options, precision=name) for name in dict.fromkeys(names)]
     if options.compare_plain:
-        kinds.append(replace(options.engine, precision="fp32", plain=True, batch=1))
+        kinds.append(replace(options, precision="fp32", plain=True, batch=1))
     tiling = choose_tiling(model, network, options.tile, options.overlap)
     for kind in kinds:
         # A copy for each: engines change the memory layout of the weights.

@@ -27,7 +27,6 @@ from srcli.errors import (
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.inference.device import Precision, choose_device
-from srcli.inference.engines import EngineOptions
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
 from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
@@ -407,7 +406,7 @@ def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress)
         protocol=unit.ablation.protocol,
         metrics=METRICS,
         costs=False,
-        engine=EngineOptions(device=training.device, precision="fp32"),
+        device=training.device,
     )
     source, key = unit.sets[dataset]
     weights, scales = str(RunFolder(training.out).last), (training.scale,)

@@ -76,8 +76,11 @@ GPU_DEPTH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions:
-    """Everything that is not a model, a set or a scale."""
+class EvalOptions(EngineOptions):
+    """Everything that is not a model, a set or a scale.
+
+    ``auto`` precision is fp32 here: a hundredth of a decibel matters in a table.
+    """
 
     protocol: str | None = None
     """A key of ``PROTOCOLS``; None is ``y``, or the chain's own."""
@@ -96,11 +99,11 @@ class EvalOptions:
     """Rows of papers to add: ``models`` for those of the models measured, or ``all``."""
     lr_folder: Path | None = None
     """LR pictures of the only set, if they are not where sets usually have them."""
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    """``auto`` precision is fp32 here: a hundredth of a decibel matters in a table."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names and options that contradict each other."""
+        if self.precision == "auto":
+            object.__setattr__(self, "precision", "fp32")
         for option, names, table in (
             ("--protocol", (self.protocol or "y",), PROTOCOLS),
             ("--chain", (self.chain,), CHAINS),
@@ -129,26 +132,20 @@ class EvalOptions:
         """Return the pixels of HR that are left out on each side."""
         return scale if self.shave is None else self.shave
 
-    @property
-    def engine_options(self) -> EngineOptions:
-        """Device and precision, ``auto`` resolved to fp32."""
-        own = self.engine
-        return replace(own, precision="fp32") if own.precision == "auto" else own
-
     def describe(self, lr: str) -> str:
         """Describe everything that decides the numbers, with LR's origin."""
         border = "scale" if self.shave is None else str(self.shave)
         jpeg = "" if self.jpeg is None else f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
-        if self.engine.tta:
+        if self.tta:
             run += ", mean over 8 flips and rotations"
-        if self.engine.back_project:
+        if self.back_project:
             run += ", back-projected"
         return (
             f"protocol {self.rules.name}: {self.rules.description}, border of "
             f"{border} pixels left out; LR: {lr}; "
             f"chain {self.chain}: {CHAINS[self.chain].description}{jpeg}; "
-            f"{self.engine_options.precision}, {run}"
+            f"{self.precision}, {run}"
         )
 
 
@@ -160,8 +157,8 @@ class Candidate:
     """A model, by its name or weights file, at one scale."""
 
     def __init__(self, model: str, label: str, scale: int, options: EvalOptions) -> None:
-        self.label, self.chain, engine = label, CHAINS[options.chain], options.engine_options
-        self.network = load_model(model, scale, value_range=engine.value_range)
+        self.label, self.chain = label, CHAINS[options.chain]
+        self.network = load_model(model, scale, value_range=options.value_range)
         learns = next(self.network.parameters(), None) is not None
         if self.chain.luma_only and learns and self.network.colour != "y":
             raise UsageError(
@@ -171,7 +168,7 @@ class Candidate:
         network, tile = self.network, options.tile
         self._tiling = None if tile is None else choose_tiling(model, network, tile)
         network = as_gray_network(network) if self.chain.luma_only else network
-        self._engine = make_engine(network, engine, whole_pictures=tile is None)
+        self._engine = make_engine(network, options, whole_pictures=tile is None)
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return the SR picture, and the seconds of the network alone."""
@@ -230,7 +227,7 @@ def evaluate(
         metrics=own.metrics,
         chain=own.describe(_lr_origins(sets, own)),
     )
-    device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
+    device = choose_device(own.device)  # refuse a wrong one before anything is read
     ahead = 0 if device.type == "cpu" else GPU_DEPTH
     network_names: set[str] = set()
     total = sum(each.size for _, each in sets)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from srcli.inference import device as device_module
-from srcli.inference.engines import EngineOptions
 from srcli.inference.stream import array_job
 from srcli.metrics import efficiency
 from srcli.models.weights import load_model
@@ -79,7 +78,7 @@ def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size
     """Everything that runs of one model on the CPU."""
     options = BenchOptions(
         precisions=precisions,
-        engine=EngineOptions(device="cpu"),
+        device="cpu",
         compare_plain=plain,
         tile=tile,
         sizes=(size,),

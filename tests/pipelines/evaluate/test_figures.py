@@ -6,14 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.inference.engines import EngineOptions
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
 TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 5e-4, "consistency": 2e-3}
 """Another processor or number of threads rounds a few pixels differently; bfloat16 differs more."""
-TTA, BACK = EngineOptions(device="cpu", tta=True), EngineOptions(device="cpu", back_project=True)
 CASES = [
     ("bicubic", {}, (27.172685, 0.766624, 1.888037, 38.071924)),
     ("bicubic", {"protocol": "y-classic"}, (26.509429, 0.757357, 1.883887, 37.378471)),
@@ -25,9 +23,9 @@ CASES = [
     ("bicubic", {"kernel": "box"}, (27.201138, 0.773936, 1.876743, 38.102550)),
     ("bicubic", {"kernel": "blur-down"}, (26.206740, 0.745739, 1.518591, 33.827426)),
     ("g-idrn", {"tile": 24}, (6.728078, 0.067467, 0.074242, 6.937061)),
-    ("rrlfn", {"engine": TTA}, (5.669752, 0.103067, 0.136295, 5.644539)),
+    ("rrlfn", {"tta": True}, (5.669752, 0.103067, 0.136295, 5.644539)),
     ("ddsr", {"chain": "luma-float"}, (5.910943, 0.081224, 0.715647, 5.916141)),
-    ("attentive-gan", {"engine": BACK}, (27.310984, 0.741969, 2.097460, 43.943277)),
+    ("attentive-gan", {"back_project": True}, (27.310984, 0.741969, 2.097460, 43.943277)),
     ("nested-attn", {}, (23.465461, 0.689976, 1.880266, 26.088526)),
 ]
 
@@ -61,7 +59,7 @@ def with_fixed_weights(model, folder):
 @pytest.mark.parametrize(("model", "given", "stored"), CASES)
 def test_scores_are_those_of_before(place, model, given, stored):
     name = model if model == "bicubic" else with_fixed_weights(model, place)
-    own = {"engine": EngineOptions(device="cpu"), "costs": False, **given}
+    own = {"device": "cpu", "costs": False, **given}
     result = evaluate([name], [str(place / "set")], scales=[4], options=EvalOptions(**own))
     (mean,) = result.means()
     for metric, expected in zip(TOLERANCE, stored, strict=True):
