@@ -147,16 +147,8 @@ def _class_word(name: str) -> str:
 
 def _tell(signs: Mapping[int, str], what: str) -> str:
     """Say what is done with bands, by number, and the sign for it; empty without any."""
-    by_sign: dict[str, list[int]] = {}
-    for band, sign in sorted(signs.items()):
-        by_sign.setdefault(sign, []).append(band)
-    texts = [
-        f"band {bands[0]} {sign}"
-        if len(bands) == 1
-        else f"bands {','.join(map(str, bands))} {sign.replace('holds', 'hold')}"
-        for sign, bands in by_sign.items()
-    ]
-    return f"{'; '.join(texts)}: {what}" if texts else ""
+    text = "; ".join(f"band {band} {sign}" for band, sign in sorted(signs.items()))
+    return f"{text}: {what}" if text else ""
 
 
 class _Look(NamedTuple):
