@@ -143,6 +143,7 @@ def test_names_of_rasters_in_files(here, upscale, name, result, target):
     [
         ('NETCDF:"a.nc":none', "give a.nc itself to see what it holds"),
         ("/vsizip/a.zip/none.tif", "give a.zip itself to see what it holds"),
+        ("/vsigzip/b.tif", "a part of it is missing: copy or export it again"),
         ("a.zip", "is an archive; name a picture in it instead: /vsizip/a.zip/in/c.tif"),
         ('NETCDF:"none.nc":band', "no such file or folder"),
         ("/vsistdin/", "no such file or folder"),

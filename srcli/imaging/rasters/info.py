@@ -247,7 +247,8 @@ def _bands(
             if asked != "file":
                 raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
             notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
-        bits = int(dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "0"))
+        text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
+        bits = int(text) if text.isdecimal() else 0
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,

@@ -247,7 +247,8 @@ def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[Datas
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
         name = path.gdal
         refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
-        if path.container not in (None, path):
+        lists = not name.startswith(("/vsitar/", "/vsigzip/"))  # what it holds
+        if path.container not in (None, path) and lists:
             advice = f"give {path.container} itself to see what it holds"
     else:
         with decoding(path), open_input(path):

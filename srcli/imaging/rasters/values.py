@@ -166,11 +166,8 @@ class _Look(NamedTuple):
 
 def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
-    dtype = info.bands[band - 1].dtype
-    only = BandLayout(
-        bands=(band,), smooth=(0,), groups=((0,),), interpretations=("gray",), dtype=dtype
-    )
-    found: Array = np.empty(0, dtype)
+    only = choose_layout(info, bands=(band,), classes=(band,))
+    found: Array = np.empty(0, only.dtype)
     pieces: list[Array] = []
     masks: list[Array] = []
     if math.prod(info.block) > 2**28:  # as few bytes may claim
