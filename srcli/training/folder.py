@@ -7,7 +7,6 @@ import json
 import math
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
@@ -25,16 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
-    from torch.utils.tensorboard import SummaryWriter
 
     from srcli.ports.progress import Progress
 
 FIXED = ("scale", "seed", "data")
 """Settings that must not change when resuming; nor may the recipe."""
-NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
-"""Fields of an entry that are no measurements."""
-FLUSH_SECONDS = 10
-"""Longest time until an entry is written."""
 
 
 @dataclass(kw_only=True)
@@ -276,44 +270,3 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-class EventFiles:
-    """Write entries of the log as TensorBoard's scalars: ``train/loss``, ``validation/Set5``."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UsageError(
-                "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
-            ) from error
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"--tensorboard {folder}: cannot be made ({error.strerror})") from error
-        self._make = partial(SummaryWriter, str(folder), flush_secs=FLUSH_SECONDS)
-        self._writer: SummaryWriter | None = None
-
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Write the numbers of an entry."""
-        if self._writer is None:
-            # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
-            # entries of the killed run from here on.
-            self._writer = self._make(purge_step=entry["total"])
-        for name, value in scalars(entry).items():
-            self._writer.add_scalar(name, value, entry["total"])
-
-    def close(self) -> None:
-        """Write the remaining entries."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Return the measurements of an entry by name: ``train/loss``, ``validation/Set5``, ..."""
-    return {
-        f"{entry['event']}/{name}": float(value)
-        for name, value in entry.get("sets", entry).items()
-        if name not in NOT_CURVES and isinstance(value, int | float)
-    }

@@ -1,4 +1,4 @@
-"""The folder of a training: what may be begun, joined, refused; its log, and TensorBoard's."""
+"""The folder of a training: what may be begun, joined, refused; its log."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.files import RECIPES
 from srcli.training.folder import (
-    EventFiles,
     Position,
     RunFolder,
     RunRecord,
@@ -116,42 +114,6 @@ def test_what_cannot_be_claimed_is_named(tmp_path):
         RunFolder(file).locked().__enter__()
     with pytest.raises(DataError, match=r"--out .*run: cannot be written \(Not a directory\)"):
         RunFolder(file / "run").locked().__enter__()
-
-
-PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
-
-
-def train(total, loss):
-    return {"event": "train", "total": total, "loss": loss, "rate": 1e-3, "iterations": 50, **PLACE}
-
-
-def read(folder):
-    """Values by tag: pairs of iteration and value."""
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    return {
-        tag: [(event.step, event.value) for event in found.Scalars(tag)]
-        for tag in found.Tags()["scalars"]
-    }
-
-
-def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):
-    killed = EventFiles(tmp_path)
-    for total in (50, 100, 150):
-        killed.write(train(total, 9.0))
-    killed.close()
-    resumed = EventFiles(tmp_path)
-    resumed.write(train(100, 1.0))
-    resumed.close()
-    assert read(tmp_path)["train/loss"] == [(50, 9.0), (100, 1.0)]
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    file = tmp_path / "bad.jpg"
-    file.touch()
-    for place in (file, file / "below"):
-        with pytest.raises(DataError, match=rf"--tensorboard {place}: cannot be made \("):
-            EventFiles(place)
 
 
 def test_the_log_stays_valid_json_whatever_comes(tmp_path):

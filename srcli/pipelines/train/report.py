@@ -1,24 +1,26 @@
-"""The page of a training while it runs: validation, loss and learning rate."""
+"""Curves of a training while it runs: a page, and event files of TensorBoard."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from srcli.errors import DataError, UsageError
 from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
 from srcli.report.page import draw_chart, render_page
-from srcli.training.folder import scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from matplotlib.axes import Axes
+    from torch.utils.tensorboard import SummaryWriter
 
     from srcli.training.folder import RunFolder
 
@@ -31,6 +33,10 @@ SHARE = 0.02
 """Largest share of the time that is spent on pages."""
 RELOAD = 60
 """Seconds after which a page in a browser loads itself again, until the training has ended."""
+NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
+"""Fields of an entry that are no measurements."""
+FLUSH_SECONDS = 10
+"""Longest time until an event is written."""
 POINTS = 200
 """Largest number of points of a curve; of more, means are drawn."""
 EARLY = 0.25
@@ -39,36 +45,70 @@ EARLY = 0.25
 log = logging.getLogger(__name__)
 
 
-class ReportPage:
-    """Keep ``report.html`` up to date with the entries of the log.
+@contextmanager
+def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yield what writes an entry of the log as scalars of TensorBoard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError(
+            "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
+        ) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--tensorboard {folder}: cannot be made ({error.strerror})") from error
+    with ExitStack() as held:
+        writer: SummaryWriter | None = None
+
+        def write(entry: Mapping[str, Any]) -> None:
+            nonlocal writer
+            if writer is None:
+                # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
+                # entries of the killed run from here on.
+                total = entry["total"]
+                writer = SummaryWriter(str(folder), purge_step=total, flush_secs=FLUSH_SECONDS)
+                held.callback(writer.close)
+            for name, value in scalars(entry).items():
+                writer.add_scalar(name, value, entry["total"])
+
+        yield write
+
+
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Return the measurements of an entry by name: ``train/loss``, ``validation/Set5``, ..."""
+    return {
+        f"{entry['event']}/{name}": float(value)
+        for name, value in entry.get("sets", entry).items()
+        if name not in NOT_CURVES and isinstance(value, int | float)
+    }
+
+
+@contextmanager
+def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], None]]:
+    """Yield what keeps ``report.html`` up to date when the log has a new entry.
 
     What cannot be written is a warning: the training counts for more.
     """
+    first = due = time.monotonic() + LEAST_SECONDS
 
-    def __init__(self, folder: RunFolder, about: str) -> None:
-        self._folder = folder
-        self._about = about
-        self._first = self._due = time.monotonic() + LEAST_SECONDS
-
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Write the page if that is due."""
+    def write(_: object = None, reload: int = RELOAD) -> None:
+        nonlocal due
         start = time.monotonic()
-        if start >= self._due:
-            self._render(RELOAD)
-            now = time.monotonic()
-            self._due = now + max(LEAST_SECONDS, (now - start) / SHARE)
-
-    def close(self) -> None:
-        """Write the page of the end."""
-        if time.monotonic() >= self._first:
-            self._render(0)
-
-    def _render(self, reload: int) -> None:
+        if start < (due if reload else first):
+            return
         try:
-            html = _page(self._folder, self._about, reload)
-            write_whole(self._folder.path / "report.html", html.encode())
+            html = _page(folder, about, reload)
+            write_whole(folder.path / "report.html", html.encode())
         except OSError as error:
             log.warning("report.html cannot be written (%s)", error.strerror)
+        now = time.monotonic()
+        due = now + max(LEAST_SECONDS, (now - start) / SHARE)
+
+    try:
+        yield write
+    finally:
+        write(reload=0)
 
 
 def _page(folder: RunFolder, about: str, reload: int) -> str:

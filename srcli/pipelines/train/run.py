@@ -32,14 +32,14 @@ from srcli.pipelines.train.network import (
     load_initial_weights,
     write_weights,
 )
-from srcli.pipelines.train.report import ReportPage
+from srcli.pipelines.train.report import event_files, report_page
 from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_seconds, stage_budgets
-from srcli.training.folder import EventFiles, RunFolder, RunRecord, file_digest
+from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
 from srcli.training.steps import StepContext
@@ -200,8 +200,8 @@ def _train(
     recipe = team.on_rank_zero(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
-    options, writers = team.on_all_ranks(partial(_check, options, recipe, team))
     with ExitStack() as held:
+        options, writers = team.on_all_ranks(partial(_check, options, recipe, team, held))
         # The folder is looked at while it is locked: nobody changes it any more.
         team.on_rank_zero(lambda: held.enter_context(folder.locked()))
         resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
@@ -234,7 +234,7 @@ def _train(
                 f"{options.recipe_name} ×{options.scale}, {budget or 'the budget of the recipe'}, "
                 f"{numerics.precision}, seed {options.seed}"
             )
-            writers.append(ReportPage(folder, about))
+            writers.append(held.enter_context(report_page(folder, about)))
         notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
         trainer = team.on_all_ranks(
             lambda: Trainer(
@@ -246,7 +246,7 @@ def _train(
                 checkpoint_seconds=parse_seconds(options.checkpoint_every),
                 validator=validator(sets, numerics, progress, team),
                 save=partial(write_weights, context.network, recipe, notes),
-                log=lambda entry: [writer.write(entry) for writer in writers],
+                log=lambda entry: [write(entry) for write in writers],
                 stop=stop,
                 progress=progress,
             )
@@ -266,9 +266,6 @@ def _train(
                 f"{error.filename or options.out}: cannot be written ({error.strerror or error}); "
                 f"fix that, then go on with --resume {options.out}"
             ) from error
-        finally:
-            for writer in writers:
-                writer.close()
     position = trainer.position
     validated = position.best > float("-inf")
     return TrainResult(
@@ -283,15 +280,18 @@ def _train(
 
 
 def _check(
-    options: TrainOptions, recipe: TrainRecipe, team: Team
-) -> tuple[TrainOptions, list[EventFiles | ReportPage]]:
-    """Refuse wrong options before anything takes long; return them with the file to start from."""
+    options: TrainOptions, recipe: TrainRecipe, team: Team, held: ExitStack
+) -> tuple[TrainOptions, list[Callable[[Mapping[str, Any]], None]]]:
+    """Refuse wrong options before anything takes long.
+
+    Returned are they, with the file to start from, and what takes the entries of the log so far.
+    """
     parse_seconds(options.checkpoint_every)
     stage_budgets(recipe, options.budget)
     require_divisible(recipe, team)
     options = replace(options, init=initial_weights(recipe, options.scale, options.init))
     if team.rank == 0 and options.tensorboard is not None:
-        return options, [EventFiles(options.tensorboard)]
+        return options, [held.enter_context(event_files(options.tensorboard))]
     return options, []
 
 

@@ -6,42 +6,37 @@ import time
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from srcli.errors import DataError
 from srcli.pipelines.train import report
 from srcli.training.folder import RunFolder, write_entry
 
 COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Log two entries of an iteration, and give them to a page."""
+def write(folder, page, total):
+    """Log two entries of an iteration, and tell a page of them."""
+    train = {"event": "train", "total": total, "step": total, **COMMON, "loss": 1 / total}
+    train |= {"rate": 1e-3, "per_second": 2.0, "iterations": 100}
+    sets = {"held-out": 30 + total / 100, "<Set5>": 31.0}
+    validation = {"event": "validation", "total": total, "step": total, **COMMON}
+    validation |= {"psnr": sets["held-out"], "sets": sets, "best": total < 200}
+    for entry in (train, validation):
+        write_entry(folder.log, entry)
+        page(entry)
+
+
+def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
-    page = report.ReportPage(folder, "tiny ×2")
-
-    def call(total):
-        train = {"event": "train", "total": total, "step": total, **COMMON, "loss": 1 / total}
-        train |= {"rate": 1e-3, "per_second": 2.0, "iterations": 100}
-        sets = {"held-out": 30 + total / 100, "<Set5>": 31.0}
-        validation = {"event": "validation", "total": total, "step": total, **COMMON}
-        validation |= {"psnr": sets["held-out"], "sets": sets, "best": total < 200}
-        for entry in (train, validation):
-            write_entry(folder.log, entry)
-            page.write(entry)
-        return page
-
-    return call
-
-
-def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(write, tmp_path, monkeypatch):
-    write(100)
-    assert not (tmp_path / "report.html").exists()
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + report.LEAST_SECONDS)
-    page = write(200)
-    text = (tmp_path / "report.html").read_text()
-    assert 'http-equiv="refresh"' in text
-    page.close()
+    with report.report_page(folder, "tiny ×2") as page:
+        write(folder, page, 100)
+        assert not (tmp_path / "report.html").exists()
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + report.LEAST_SECONDS)
+        write(folder, page, 200)
+        text = (tmp_path / "report.html").read_text()
+        assert 'http-equiv="refresh"' in text
     text = (tmp_path / "report.html").read_text()
     headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate")
     assert sorted(headings, key=text.index) == [*headings]
@@ -54,5 +49,34 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(write, tmp_pa
 
 def test_a_page_that_cannot_be_written_does_not_end_the_training(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(report, "LEAST_SECONDS", -1)
-    report.ReportPage(RunFolder(tmp_path / "gone"), "").write({"event": "validation"})
+    with report.report_page(RunFolder(tmp_path / "gone"), "") as write:
+        write({"event": "validation"})
     assert "report.html cannot be written" in caplog.text
+
+
+def values(folder):
+    """Values by tag of TensorBoard: pairs of iteration and value."""
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
+
+
+def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):
+    common = {"event": "train", "step": 0, "rate": 1e-3, "iterations": 50, **COMMON}
+    for totals, loss in (((50, 100, 150), 9.0), ((100,), 1.0)):
+        with report.event_files(tmp_path) as write:
+            for total in totals:
+                write({"total": total, "loss": loss, **common})
+    assert values(tmp_path)["train/loss"] == [(50, 9.0), (100, 1.0)]
+    assert values(tmp_path).keys() == {"train/loss", "train/rate"}
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    file = tmp_path / "bad.jpg"
+    file.touch()
+    for place in (file, file / "below"):
+        with pytest.raises(DataError, match=rf"--tensorboard {place}: cannot be made \("):
+            report.event_files(place).__enter__()
