@@ -208,9 +208,10 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
         pictures / "out/mine" / n for n in ("ablation.json", "one/seed-0/last.safetensors")
     )
     before, trained = result.read_bytes(), weights.stat().st_mtime_ns
-    result.write_text('{"x": 1}')
-    refused = srx(*command_of(mine, pictures), code=2)
-    assert f"{result}: not a result of this version" in refused.err
+    for damaged in ('{"x": 1}', json.dumps(json.loads(before) | {"conditions": {}})):
+        result.write_text(damaged)
+        refused = srx(*command_of(mine, pictures), code=2)
+        assert f"{result}: not a result of this version" in refused.err
     result.unlink()
     srx(*command_of(mine, pictures), code=0)
     assert (result.read_bytes(), weights.stat().st_mtime_ns) == (before, trained)

@@ -158,6 +158,7 @@ def read_result(out: Path, name: str) -> AblationResult | None:
     file = out / name / RESULT
     try:
         found: AblationResult = convert(parse_text(file.read_text("utf-8")), AblationResult, "it")
+        list(report(judge([found])))  # it has all that is shown of it
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
