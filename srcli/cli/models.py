@@ -65,7 +65,7 @@ def command(name: str | None, every: bool, value_range: int | None, json_file: s
 
 
 def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
-    """Return a line for every model and scale, and commands that train missing weights."""
+    """Return a line for every model and scale, and names of further networks."""
     from srcli.models import MODELS
     from srcli.pipelines.models import measured_by_set
 
@@ -94,9 +94,6 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
         )
     if packaged := [f"{n} ({own.source})" for n, own in MODELS.items() if not own.target]:
         blocks.append(f"Networks of installed packages: {', '.join(packaged)}.")
-    missing = [each for each in models if each["untrained"] and not MODELS[each["name"]].compared]
-    if missing:
-        blocks += ["To train missing weights, for example:", *_training(missing[0], "SCALE")]
     return blocks
 
 
@@ -131,21 +128,16 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
         if card["file"]:
             blocks += [f"x{card['scale']}", _weights(card), ""]
     if model["untrained"]:
-        scales = ", ".join(f"x{scale}" for scale in model["untrained"])
-        blocks += [f"{scales}: no weights yet; to train some:"]
-        blocks += _training(model, str(model["untrained"][0]))
+        scale, scales = model["untrained"][0], ", ".join(f"x{s}" for s in model["untrained"])
+        # Fine-tuned weights have no recipe of their own name: their network's.
+        recipe = name if name in model["recipes"] else model["recipes"][0]
+        own = f"{name}@" if split_code(name)[0] else ""
+        blocks += [
+            f"{scales}: no weights yet; to train some:",
+            f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN",
+            f"  srx upscale PHOTO OUT -m {own}RUN/best.safetensors -s {scale}",
+        ]
     return blocks
-
-
-def _training(model: Facts, scale: str) -> list[str]:
-    # Fine-tuned weights have no recipe of their own name: their network's.
-    name, recipes = model["name"], model["recipes"]
-    recipe = name if name in recipes else recipes[0]
-    weights = f"{name}@RUN/best.safetensors" if split_code(name)[0] else "RUN/best.safetensors"
-    return [
-        f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN",
-        f"  srx upscale PHOTO OUT -m {weights} -s {scale}",
-    ]
 
 
 def _figures(model: Facts) -> Table:
