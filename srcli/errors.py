@@ -32,6 +32,8 @@ class SrxError(Exception):
     """
 
     exit_code = ExitCode.USAGE
+    details: tuple[str, ...] = ()
+    """The traceback of a defect, line by line, for --verbose."""
 
 
 class UsageError(SrxError):
@@ -82,7 +84,6 @@ class DefectError(SrxError):
         reason = f"{name}: {type(error).__name__}: {text}".removesuffix(": ")
         super().__init__(f"{reason}; this is a defect of srx: please report it")
         self.details = tuple("".join(traceback.format_exception(error)).splitlines())
-        """The traceback, line by line, for --verbose."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """Go to another process by message and traceback; not every exception can."""

@@ -131,26 +131,24 @@ class Console(Progress):
             return Task()
         return _Task(self, label, total, unit)
 
-    def line(self, level: str, text: str) -> None:
-        """Show a line of a level: messages and warnings unless quiet, details if verbose."""
-        if not self._shown[level]:
-            return
-        text = self._named(text)
-        if level in ("warning", "error"):
-            text = f"{level}: {text}"
-        if self.bars is not None:
-            self.bars.console.print(visible(text), markup=False, highlight=False)
-        else:
-            echo(text, err=self._err)
+    def show(self, level: str, *lines: str) -> None:
+        """Show lines of a level: messages and warnings unless quiet, details if verbose."""
+        before = f"{level}: " if level in ("warning", "error") else ""
+        for text in lines if self._shown[level] else ():
+            line = before + self._named(text)
+            if self.bars is not None:
+                self.bars.console.print(visible(line), markup=False, highlight=False)
+            else:
+                echo(line, err=self._err)
 
     def _tidy(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = visible(self._named(record.getMessage())), None
         return True
 
-    message = partialmethod(line, "message")
-    detail = partialmethod(line, "detail")
-    warn = partialmethod(line, "warning")
-    error = partialmethod(line, "error")
+    message = partialmethod(show, "message")
+    detail = partialmethod(show, "detail")
+    warn = partialmethod(show, "warning")
+    error = partialmethod(show, "error")
 
 
 class _Task(Task):

@@ -24,7 +24,7 @@ from srcli.cli.console import (
     write_json,
 )
 from srcli.cli.options import GroupedCommand, check_targets
-from srcli.errors import DefectError, ExitCode, SrxError
+from srcli.errors import ExitCode, SrxError
 from srcli.files import NO_SPACE
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)
-        if isinstance(error, DefectError) and {"-v", "--verbose"} & {*words}:
+        if {"-v", "--verbose"} & {*words}:
             echo(*error.details, err=True)
         return int(error.exit_code)
     except click.ClickException as error:

@@ -336,8 +336,7 @@ def _show(console: Console, file: FileReport) -> None:
         console.detail(f"{file.source} -> {file.target} ({file.model}{why}, {file.seconds:.1f} s)")
     else:
         console.detail(f"{file.target}: exists, skipped")
-    for line in file.details:
-        console.detail(f"  {line}")
+    console.detail(*(f"  {line}" for line in file.details))
 
 
 def _show_planned(console: Console, file: FileReport) -> None:

@@ -5,13 +5,6 @@ By default nothing is shown.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from srcli.errors import DefectError
-
-if TYPE_CHECKING:
-    from srcli.errors import SrxError
-
 
 class Task:
     """One running piece of work, shown as a bar or a line."""
@@ -42,12 +35,5 @@ class Progress:
     def warn(self, text: str) -> None:
         """Report something that the user should act on."""
 
-    def detail(self, text: str) -> None:
-        """Report something for --verbose, such as a line of a traceback."""
-
-
-def show_traceback(error: SrxError, progress: Progress) -> None:
-    """Report the traceback of a defect for --verbose; nothing for errors that were foreseen."""
-    if isinstance(error, DefectError):
-        for line in error.details:
-            progress.detail(line)
+    def detail(self, *lines: str) -> None:
+        """Report something for --verbose, such as the lines of a traceback."""

@@ -17,7 +17,6 @@ from srcli.data.training_set import choose_split
 from srcli.errors import (
     CheckpointError,
     DataError,
-    DefectError,
     InferenceError,
     ModelError,
     RecipeError,
@@ -44,7 +43,7 @@ from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgr
 from srcli.pipelines.train.data import find_pairs
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
-from srcli.ports.progress import Progress, show_traceback
+from srcli.ports.progress import Progress
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
@@ -374,17 +373,16 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
         with one_file("failed"):
             return call(), ""
     except InferenceError as error:
-        reason = str(error).partition("; ")[
-            0
-        ]  # its advice is about the options of a single training
+        # without its advice, which is about the options of a single training
+        reason = str(error).partition("; ")[0]
     except SrxError as error:
         reason = str(error)
         cause = error.__cause__  # PyTorch has no type for full memory on processors
         full = isinstance(cause, MemoryError | torch.OutOfMemoryError)
         if full or "DefaultCPUAllocator" in str(cause):
             reason = "out of memory"
-        elif isinstance(error, DefectError):
-            show_traceback(error, progress)
+        else:
+            progress.detail(*error.details)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None, reason

@@ -56,7 +56,7 @@ from srcli.metrics.efficiency import model_cost
 from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
 from srcli.models import MODELS, name_of
 from srcli.models.weights import load_model
-from srcli.ports.progress import Progress, Task, show_traceback
+from srcli.ports.progress import Progress, Task
 from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead
 
@@ -405,7 +405,7 @@ class ScoredPicture:
         except SrxError as error:
             failed = Failure(self.scale, self.dataset, self.picture, model, str(error))
             self.failures.append(failed)
-            show_traceback(error, progress)
+            progress.detail(*error.details)
             return None
 
 

@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import DefectError, SrxError, one_file
-from srcli.ports.progress import Progress, Task, show_traceback
+from srcli.ports.progress import Progress, Task
 from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
@@ -324,9 +324,9 @@ class UnitProgress(Progress):
             self._warned.add(text)
             self._progress.warn(self._prefix + text)
 
-    def detail(self, text: str) -> None:
-        """Pass a line for --verbose on."""
-        self._progress.detail(text)
+    def detail(self, *lines: str) -> None:
+        """Pass lines for --verbose on."""
+        self._progress.detail(*lines)
 
 
 class RelayedProgress(Task, Progress):
@@ -377,7 +377,7 @@ def attempt(
         with one_file("failed"):
             return dict(work(unit, place, progress, stop)), ""
     except DefectError as error:
-        show_traceback(error, progress)
+        progress.detail(*error.details)
         return None, str(error)
     except SrxError as error:
         return None, error

@@ -23,7 +23,7 @@ from srcli.evaluation.sets import CHAINS, KERNELS, find_set, read_pair, resolve_
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
-from srcli.ports.progress import Progress, show_traceback
+from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
@@ -130,7 +130,7 @@ def load_data(
                 problems.append(each)
                 if len(problems) <= WARNINGS:
                     progress.warn(f"left out: {each}")
-                    show_traceback(each, progress)
+                    progress.detail(*each.details)
         read_lr = pairs.lr if any(ref.lr for ref in refs) else []
         return replace(pairs, digest=digest([*pairs.hr, *read_lr]))
 
