@@ -264,13 +264,13 @@ def free_disk(target: Path) -> tuple[int, Path]:
     return shutil.disk_usage(folder).free, folder
 
 
-def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> str | None:
-    """Explain an error of the system that kept a file from being written; None for others.
+def explain_os_error(target: Path, error: BaseException, *, full: str = "", other: str = "") -> str:
+    """Explain what kept a file from being written; ``other`` is the reason where it is not known.
 
     ``full`` is appended to the line for a full disk.
     """
     number = error.errno if isinstance(error, OSError) else None
     if number in NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
-    reason = _REASONS.get(number or 0)
-    return f"{target}: {reason}" if reason else None
+    known = _REASONS.get(number or 0)
+    return f"{target}: {known or other or f'cannot be written ({error})'}"

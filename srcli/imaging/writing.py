@@ -279,8 +279,7 @@ def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
             yield stream
         remove_stale(path)
     except OSError as error:
-        explained = explain_os_error(path, error)
-        raise PictureError(explained or f"{path}: cannot be written ({error})") from error
+        raise PictureError(explain_os_error(path, error)) from error
     except DAMAGE as error:
         raise PictureError(f"{path}: cannot be written ({error}); take another format") from error
 

@@ -110,8 +110,7 @@ def export_model(
             for part in parts:
                 write_whole(file.with_name(part.name), part.read_bytes())
     except OSError as error:
-        explained = explain_os_error(file, error)
-        raise DataError(explained or f"{file}: cannot be written ({error})") from error
+        raise DataError(explain_os_error(file, error)) from error
     notes = (*network.notes, *needs(network))
     found = {"file": str(file), "bytes": size_in_bytes, "metadata": metadata}
     return found | {"parities": parities, "notes": notes}

@@ -221,9 +221,9 @@ def writing_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except gdal_errors(OSError, SystemError) as error:
-        reason = explain_os_error(target, error, full=", what is done is kept")
-        other = f"{target}: cannot be written ({reason_of(error)}); is there room on the disk?"
-        raise PictureError(reason or other) from error
+        other = f"cannot be written ({reason_of(error)}); is there room on the disk?"
+        line = explain_os_error(target, error, full=", what is done is kept", other=other)
+        raise PictureError(line) from error
 
 
 def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:

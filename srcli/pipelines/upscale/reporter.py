@@ -213,6 +213,5 @@ def explained(error: SrxError, item: Item) -> SrxError:
         short = "does not fit into memory when enlarged; crop it, or use a smaller scale or --tile"
         return PictureError(f"{item.source}: {short}")
     if isinstance(cause, OSError):
-        reason = explain_os_error(item.target, cause)
-        return PictureError(reason or f"{item.target}: cannot be written ({cause})")
+        return PictureError(explain_os_error(item.target, cause))
     return error
