@@ -193,19 +193,18 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     make requests of their own.
     """
     global _online
-    before, environment = _online, dict(os.environ)
-    _online = allowed
+    before, _online, saved = _online, allowed, {}
     if not allowed:
+        names = [name for name in (*_PROXIES, "no_proxy", "NO_PROXY") if name in os.environ]
+        saved = {name: os.environ.pop(name) for name in names}
         os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
-        for name in ("no_proxy", "NO_PROXY"):
-            os.environ.pop(name, None)
     try:
         yield
     finally:
         _online = before
-        for name in {*os.environ} - {*environment}:
-            del os.environ[name]
-        os.environ.update(environment)
+        for name in _PROXIES if not allowed else ():
+            os.environ.pop(name, None)
+        os.environ.update(saved)
 
 
 @cache
