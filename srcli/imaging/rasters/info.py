@@ -97,12 +97,8 @@ class RasterInfo:
     inverted: bool = False
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: MaskKind = "none"
-    block: tuple[int, int]
-    """(Height, width) of what is decoded at once."""
     compression: str | None = None
     """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
-    overviews: tuple[int, ...] = ()
-    """Decimation factors of the overviews within the file or beside it."""
     icc: str = ""
     """Colour profile in base64; empty without one."""
     notes: tuple[str, ...] = ()
@@ -144,10 +140,8 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            block=dataset.block_shapes[0],
             # "YCbCr JPEG" is JPEG
             compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
-            overviews=tuple(dataset.overviews(1)),
             icc=dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""),
             notes=tuple(notes),
         )

@@ -69,8 +69,8 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._palette = _colour_table(info) if layout.palette else None
         self.interpolated_bands = [*(layout.smooth or range(layout.channels))]
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
-        self._dataset = open_raster(info.path)
-        keep_blocks(_cache_for(info, rows))
+        self.dataset = open_raster(info.path)
+        keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
 
     def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
         """Read a window, holes included.
@@ -90,11 +90,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         with self._lock, reading_errors(info.path, failure):
             # decoded into place, without a second copy by bands
             if self._one_kind:
-                self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+                self.dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
             for index, band in enumerate(self._read if not self._one_kind else ()):
-                self._dataset.read(band, window=place, out=values[:, :, index])
+                self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
-                self._dataset.read_masks(self._masked, window=place, out=masks)
+                self.dataset.read_masks(self._masked, window=place, out=masks)
         alpha = values[:, :, -1] if layout.alpha is not None else None
         if self._palette is not None:
             colours = self._palette[values[:, :, 0]]
@@ -133,21 +133,21 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         with reading_errors(self.info.path, "it cannot be closed"):
-            self._dataset.close()
+            self.dataset.close()
 
 
-def _cache_for(info: RasterInfo, rows: int) -> int:
+def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
     """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
 
     Where blocks are as wide as the file each tile would decode complete rows; other files get
     along with the usual cache.
     """
-    if not rows or info.block[1] < info.width:
+    if not rows or block[1] < info.width:
         return BLOCK_CACHE
     masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
     row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
     # GDAL counts a little more for each block
-    return max(BLOCK_CACHE, row * min(rows + 2 * info.block[0], info.height) * 17 // 16)
+    return max(BLOCK_CACHE, row * min(rows + 2 * block[0], info.height) * 17 // 16)
 
 
 def _both(one: Bools | None, other: Bools | None) -> Bools | None:

@@ -170,9 +170,9 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     found: Array = np.empty(0, only.dtype)
     pieces: list[Array] = []
     masks: list[Array] = []
-    if math.prod(info.block) > 2**28:  # as few bytes may claim
-        return _Look()
     with RasterSource(info, only, window) as source:
+        if math.prod(source.dataset.block_shapes[0]) > 2**28:  # as few bytes may claim
+            return _Look()
         for place in spread_windows(source, side=256, along=8):
             piece = source.decode(place)
             pieces.append(piece.pixels[:, :, 0])
@@ -277,7 +277,7 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
     groups: list[Array] = []
     with RasterSource(info, layout, window) as source:
         most = MOST_SAMPLES // source.channels
-        factors = (1, *(() if source.masked else sorted(info.overviews)))
+        factors = (1, *(() if source.masked else sorted(source.dataset.overviews(1))))
         sizes = ((max(source.height // f, 1), max(source.width // f, 1)) for f in factors)
         whole = next((size for size in sizes if math.prod(size) <= most), None)
         side = max(source.height, source.width) if whole else 128
