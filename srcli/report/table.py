@@ -80,13 +80,6 @@ class Table:
         texts = (cell if isinstance(cell, str) else str(cell) for cell in cells)  # maybe markup
         return list(zip(self.columns, texts, strict=True))
 
-    def groups(self) -> dict[str, list[Row]]:
-        """Return the rows by group."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(row.group, []).append(row)
-        return found
-
 
 def make_table(
     rows: Iterable[Row | Sequence[Cell]],
