@@ -90,15 +90,17 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL need
 ``srcli[formats]``, and fail one by one without it."""
 _STARTS = {
-    "png": (b"\x89PNG\r\n\x1a\n",),
-    "jpg": (b"\xff\xd8\xff",),
-    "bmp": (b"BM",),
-    "tif": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "gif": (b"GIF87a", b"GIF89a"),
-    "jxl": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "jpg": rb"\xff\xd8\xff",
+    "webp": rb"RIFF....WEBP",
+    "bmp": rb"BM",
+    "tif": rb"II[*+]\0|MM\0[*+]",
+    "gif": rb"GIF8[79]a",
+    "jxl": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+    # any of the brands that such a file names
+    "avif": rb"....ftyp(....){0,12}avi[fs]",
+    "heic": rb"....ftyp(....){0,12}(hei[cmsx]|hev[cx]|mif1)",
 }
-_AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"})
 
 
 def format_of_suffix(suffix: str) -> str | None:
@@ -109,14 +111,8 @@ def format_of_suffix(suffix: str) -> str | None:
 
 def format_of_content(head: bytes) -> str | None:
     """Detect a file's format by its first bytes."""
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head[4:8] == b"ftyp":
-        brands = {head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4]), 64), 4)}
-        if brands & _AVIF_BRANDS:
-            return "avif"
-        return "heic" if brands & _HEIC_BRANDS else None
-    return next((name for name, starts in _STARTS.items() if head.startswith(starts)), None)
+    found = (name for name, start in _STARTS.items() if re.match(start, head, re.DOTALL))
+    return next(found, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,19 +160,17 @@ class Provenance:
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, behind that of the input."""
         parts = [f"{self.model} x{self.scale}"] + ["auto"] * self.auto
-        parts += [f"options {self.options}"] * bool(self.options)
-        parts += [f"weights {self.weights}"] * bool(self.weights)
-        parts += [f"source {self.source}"] * bool(self.source)
+        for name in ("options", "weights", "source"):
+            parts += [f"{name} {value}" for value in [getattr(self, name)] if value]
         own = f"{NAME} {self.version} ({', '.join(parts)})"
         return f"{earlier}; {own}" if earlier else own
 
     @property
     def tags(self) -> dict[str, str]:
         """GDAL metadata items of the default domain."""
-        found = {"VERSION": self.version, "MODEL": self.model, "SCALE": str(self.scale)}
-        if self.weights:
-            found["WEIGHTS"] = self.weights
-        return {f"{NAME.upper()}_{key}": value for key, value in found.items()}
+        names = ("version", "model", "scale", "weights")
+        found = {f"{NAME}_{name}".upper(): str(getattr(self, name)) for name in names}
+        return {key: value for key, value in found.items() if value}
 
 
 def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:

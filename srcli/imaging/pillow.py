@@ -56,11 +56,10 @@ _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
 _LARGEST_CANVAS = 2**26  # pixels to which frames may reach that are larger than their animation
-_MOST_LOOKED_AT = 4  # pictures of a multi-picture file
-# Starts of the segments of a JPEG with a gain map, and of those of the gain map itself.
-_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
-_GAIN_MAP = re.compile(
-    rb"http://ns\.adobe\.com/hdr-gain-map/|http://ns\.apple\.com/HDRGainMap/|" + _ISO_GAIN_MAP
+_GAIN_MAPS = (
+    b"urn:iso:std:iso:ts:21496:-1\0",
+    b"http://ns.adobe.com/hdr-gain-map/",
+    b"http://ns.apple.com/HDRGainMap/",
 )
 # Items of AVIF and HEIC that are gain maps.
 _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
@@ -155,17 +154,16 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     # a bit of the AV1 configuration says 10 or 12
     elif depth > 8 or (name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40):
         notes.append("over 8 bits: rounded to 8")
-    whole = image
     with quiet_pillow():
+        frames = int(getattr(image, "n_frames", 1))
         if "mp" in info:  # further pictures, of which a broken list does not spoil the first
             stream.seek(0)
             with suppress(*DAMAGE):
-                whole = open_image("mpo", stream)[0]
-        frames = int(getattr(whole, "n_frames", 1))
+                frames = int(getattr(open_image("mpo", stream)[0], "n_frames", 1))
     if _GAIN_MAP_ITEM.search(start):
         notes.append(HDR_LEFT_OUT)
     elif name == "jpg":
-        notes += _beside_jpeg(whole, stream)
+        notes += _beside_jpeg(image, stream)
     elif name == "gif" and frames > 1:
         notes += _check_canvas(path, image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
@@ -243,16 +241,11 @@ def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str
 
 def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note a gain map and the video of a motion photo, of which XMP may not tell."""
-    segments: list[tuple[int, bytes]] = []
-    with quiet_pillow(), suppress(*DAMAGE):
-        for frame in range(min(getattr(image, "n_frames", 1), _MOST_LOOKED_AT)):
-            image.seek(frame)
-            segments += [(frame, content) for _, content in vars(image)["applist"]]
-    # XMP of the picture itself is read where it is edited
-    hdr = any(
-        content.startswith(_ISO_GAIN_MAP) or (frame and _GAIN_MAP.search(content))
-        for frame, content in segments
-    )
+    hdr = any(content.startswith(_GAIN_MAPS[0]) for _, content in vars(image)["applist"])
+    if "mp" in image.info:  # a gain map is a further picture
+        stream.seek(0)
+        data = stream.read()
+        hdr = any(mark in data for mark in _GAIN_MAPS)
     # a directory at the end, by Samsung: behind its version and count there are entries of 12 bytes
     # (type, offset and length), its length and an end mark
     stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))

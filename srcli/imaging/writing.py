@@ -74,7 +74,7 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
     hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours
-    kept = label is not None and _holds_label(fmt, label)
+    kept = _holds_label(fmt, label)
     flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
     if "icc" not in held and profile is not None:
         notes.append(
@@ -93,10 +93,11 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _holds_label(fmt: str, label: ColourLabel) -> bool:
+def _holds_label(fmt: str, label: ColourLabel | None) -> bool:
     """Return True if a format describes colours as a label does, without a profile."""
-    by_code = fmt == "avif" and label.cicp is not None
-    return by_code or (fmt == "png" and (label.cicp is not None or bool(label.chunks)))
+    if label is None or fmt not in ("png", "avif"):
+        return False
+    return label.cicp is not None or (fmt == "png" and bool(label.chunks))
 
 
 def write_photograph(
@@ -117,7 +118,6 @@ def write_photograph(
     bits, has_alpha = pixels.dtype.itemsize * 8, photograph.alpha is not None
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
     values, metadata = _convert(photograph, known)
-    metadata = _put_texts_into_exif(metadata, fmt)
     for name, limit in _JPEG_LIMITS.items() if fmt == "jpg" else ():
         if len(getattr(metadata, name) or b"") > limit:
             log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
@@ -132,7 +132,7 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     own = photograph.pixels.dtype.itemsize * 8
     bits = min((one for one in known.bits if one >= own), default=max(known.bits))
     pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
-    metadata = _with_profile(photograph.metadata, known.name)
+    metadata = _as_held(photograph.metadata, known.name)
     channels = pixels.shape[2] if known.gray else 3
     if "icc" not in known.metadata or channels != pixels.shape[2]:
         pixels = _as_srgb(pixels, metadata.icc, channels)
@@ -147,13 +147,6 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
     return pixels, metadata
-
-
-def _with_profile(metadata: Metadata, fmt: str) -> Metadata:
-    """Return metadata with a colour profile instead of a label that a format does not hold."""
-    if metadata.colours is None or _holds_label(fmt, metadata.colours):
-        return metadata
-    return replace(metadata, icc=metadata.profile, colours=None)
 
 
 def _as_srgb(pixels: Array, icc: bytes | None, channels: int) -> Array:
@@ -178,8 +171,10 @@ def _to_bits(values: Array, bits: int) -> Array:
     return to_dtype(floats * (2.0**bits - 1), dtype)
 
 
-def _put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
-    """Return the metadata as a format holds them: PNG has texts, others what EXIF knows of them."""
+def _as_held(metadata: Metadata, fmt: str) -> Metadata:
+    """Return the metadata as a format holds them: it may know no labels, or no texts but EXIF's."""
+    if not _holds_label(fmt, metadata.colours):
+        metadata = replace(metadata, icc=metadata.profile, colours=None)
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
     block, software = metadata.exif, {}
@@ -213,12 +208,14 @@ def _encode(
         return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS
     if fmt == "jpg":
-        start = _metadata_segments(metadata)
-
-        def edit(head: bytes) -> bytes:
-            return head[:2] + start + head[2:]
-
-        vips.encode(stream, values, ".jpg", edit, Q=quality, subsample_mode="off")
+        vips.encode(
+            stream,
+            values,
+            ".jpg",
+            lambda head: head[:2] + _metadata_segments(metadata) + head[2:],
+            Q=quality,
+            subsample_mode="off",
+        )
         return
     options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block
@@ -234,6 +231,8 @@ def _encode(
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"quality": quality, "exact": True, "lossless": quality == LOSSLESS}
+        # which Pillow takes off of still pictures alone
+        options["exif"] = (metadata.exif or b"").removeprefix(exif.PREFIX)
     # without a descriptor Pillow calls ``write``, whose errors tell their reason
     image, file = pillow.as_image(values), cast("IO[bytes]", SimpleNamespace(write=stream.write))
     if metadata.colours is None or metadata.colours.cicp is None:
@@ -307,20 +306,17 @@ def write_animation(
     sRGB where the format, which is ``animated``, holds no colour profile. 0 plays are without end.
     """
     with _new_file(path, attributes) as stream:
+        metadata = _as_held(metadata, fmt)
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
-            metadata = _put_texts_into_exif(_with_profile(metadata, "webp"), "webp")
-            # Pillow takes it off from the EXIF of a still picture alone
-            block = (metadata.exif or b"").removeprefix(exif.PREFIX)
             size, durations = frames.shape[2:0:-1], [one or _USUAL_DURATION for one in milliseconds]
             rest = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames[1:]]
             more = {"save_all": True, "append_images": rest, "duration": durations, "loop": plays}
-            plain = replace(metadata, exif=block)
-            _encode(stream, frames[0], plain, "webp", quality, method=4, **more)
+            _encode(stream, frames[0], metadata, "webp", quality, method=4, **more)
         else:
-            for frame in frames if metadata.profile is not None else ():
-                frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.profile, 3)
+            for frame in frames if metadata.icc is not None else ():
+                frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.icc, 3)
             vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
 
 
