@@ -23,6 +23,7 @@ from timing_page import make_parser, write_page
 
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
+from srcli.inference.engine import TorchEngine
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
@@ -47,20 +48,21 @@ COLUMNS = ("plain", "fp32", "bf16", "by hand")
 
 @dataclass
 class HandCase:
-    """By hand, with the methods that ``time_rounds`` calls."""
+    """By hand, with what ``time_rounds`` takes of a case."""
 
-    title: str
+    label: str
+    engine: TorchEngine
+    """Of another case: for its scale and device."""
     picture: Picture
-    run: ByHand
+    hand: ByHand
+    peak: int | None = None
     seconds: list[float] = field(default_factory=list)
+    format = "by hand"
 
-    def warm_up(self) -> None:
-        self.run(self.picture)
-
-    def time_round(self) -> None:
+    def run(self) -> float:
         start = time.perf_counter()
-        self.run(self.picture)
-        self.seconds.append(time.perf_counter() - start)
+        self.hand(self.picture)
+        return time.perf_counter() - start
 
 
 def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, list[Speed]]:
@@ -74,7 +76,7 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
         compare_plain=True,
     )
     cases = list(make_cases(name, name, network, options))
-    by_hand = HandCase(f"{name} by hand", picture, ByHand(name, scale, size, size))
+    by_hand = HandCase(name, cases[0].engine, picture, ByHand(name, scale, size, size))
     time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=Task())  # type: ignore[list-item]
     speeds = list(make_speeds(cases))
     found = {speed["format"]: list(speed["seconds"]) for speed in speeds}
