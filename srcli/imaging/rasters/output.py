@@ -30,7 +30,6 @@ _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software
 """Tags that GDAL's drivers write as the Software entry of a format."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
-_SMALLEST_OVERVIEW = 256
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are taken."""
 _KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
@@ -133,12 +132,12 @@ def make_output(
     _choose_marks(out, info, layout, options)
     out.tags = tags = {**info.tags}
     if options.provenance is not None:
-        own = info.tags.get("", {})
+        tags[""] = own = {**info.tags.get("", {})}
         earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
-        software = {_SOFTWARE[options.format]: options.provenance.software(earlier)}
-        repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
-        nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
-        tags[""] = {**own, **software, **options.provenance.tags, **nearest}
+        own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
+        own |= options.provenance.tags
+        if layout.classes:  # which no model has made
+            own["SRX_NEAREST_BANDS"] = ",".join(str(place + 1) for place in layout.classes)
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
         pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
@@ -154,12 +153,10 @@ def make_output(
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
-    if options.creation.get("OVERVIEWS", "").upper() != "NONE" and (
-        options.overviews or out.driver == "COG"
-    ):
+    smaller = options.overviews or out.driver == "COG"
+    if smaller and options.creation.get("OVERVIEWS", "").upper() != "NONE":
         # until the smallest one is at most 256 pixels long
-        times = max(out.height, out.width) / _SMALLEST_OVERVIEW
-        count = math.ceil(math.log2(max(times, 1)))
+        count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))
         out.overviews = tuple(2**step for step in range(1, count + 1))
     return out
 
@@ -216,9 +213,8 @@ def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
 def disk_needed(output: OutputProfile) -> int:
     """Estimate the bytes on disk without compression: the parts and the result copied from them."""
     # blocks at the lower and right edge are full-sized
-    sides = {"BLOCKYSIZE": output.height, "BLOCKXSIZE": output.width}
-    blocks = ((length, int(output.creation.get(key, "1"))) for key, length in sides.items())
-    area = math.prod(-(-length // side) * side for length, side in blocks)
+    high, wide = (int(output.creation.get(name, "1")) for name in ("BLOCKYSIZE", "BLOCKXSIZE"))
+    area = -(-output.height // high) * high * -(-output.width // wide) * wide
     pixels = area * len(output.bands) * np.dtype(output.dtype).itemsize + area // 8 * output.mask
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
     overviews = total * 7 // 20 if output.overviews else 0  # a third, plus edges
@@ -304,19 +300,17 @@ def creation_options(
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
     """Tell if the compression may change values."""
+    wanted = options.creation
     if options.format != "tif":
         return options.format == "jpg"
-    wanted = options.creation
-    kind = wanted.get("COMPRESS", "").upper()
     # DISCARD_LSB has a number for each band
-    names = ("DISCARD_LSB", "MAX_Z_ERROR")
-    if any(set(wanted.get(name, "")) - set("0., ") for name in names):
+    if any(set(wanted.get(name, "")) - set("0., ") for name in ("DISCARD_LSB", "MAX_Z_ERROR")):
         return True
-    if kind == "WEBP":
-        lossless = wanted.get("QUALITY") == "100" or (
-            not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
-        )
-        return not lossless
-    if kind == "JXL":
-        return not options.is_on("JXL_LOSSLESS", "YES")
-    return kind == "JPEG" or (dtype.startswith("float") and "NBITS" in wanted)
+    webp = not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
+    lossless = {
+        "JPEG": False,
+        "WEBP": webp or wanted.get("QUALITY") == "100",
+        "JXL": options.is_on("JXL_LOSSLESS", "YES"),
+    }
+    cut = dtype.startswith("float") and "NBITS" in wanted
+    return not lossless.get(wanted.get("COMPRESS", "").upper(), not cut)

@@ -56,8 +56,6 @@ _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
 _MOST_BYTES = 2**26
 """Wide rasters have lower parts, which are held in memory."""
-_MULTIPLE = 16
-"""Sides of the blocks of a TIFF are multiples of it."""
 _COPY_SETTINGS = {
     "GDAL_CACHEMAX": 2**26,
     # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of them
@@ -65,13 +63,7 @@ _COPY_SETTINGS = {
     "GDAL_TIFF_INTERNAL_MASK": True,
 }
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
-# Keys that collide with the arguments of rasterio's update_tags.
-_RESERVED = frozenset({"bidx", "ns"})
 _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
-_OVERVIEW_BLOCK = 256
-_WAIT_SECONDS = 0.1
-_PROBE = 2**22
-"""Bytes that a disk must still take after a file."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +80,21 @@ class Parts:
         return parts_folder(self.target)
 
     @property
+    def rows(self) -> int:
+        """Rows of a part: whole rows of 16 (as blocks), not too few pixels nor too many bytes."""
+        output = self.output
+        row = output.width * len(output.bands) * np.dtype(output.dtype).itemsize
+        rows = max(min(_MOST_BYTES // row // 16 * 16, _BLOCK_HEIGHT), 16)
+        return rows * -(-_LEAST_PIXELS // (rows * output.width))
+
+    @property
     def count(self) -> int:
         """Number of parts."""
-        return -(-self.output.height // part_rows(self.output))
+        return -(-self.output.height // self.rows)
 
     def span(self, number: int) -> range:
         """Return the output rows of a part, numbered from 0; the last one may have fewer."""
-        rows = part_rows(self.output)
-        return range(number * rows, min((number + 1) * rows, self.output.height))
+        return range(number * self.rows, min((number + 1) * self.rows, self.output.height))
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
@@ -114,13 +113,6 @@ class Parts:
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
-
-
-def part_rows(output: OutputProfile) -> int:
-    """Return the rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
-    row = output.width * len(output.bands) * np.dtype(output.dtype).itemsize
-    rows = max(min(_MOST_BYTES // row // _MULTIPLE * _MULTIPLE, _BLOCK_HEIGHT), _MULTIPLE)
-    return rows * -(-_LEAST_PIXELS // (rows * output.width))
 
 
 def parts_folder(target: Path) -> Path:
@@ -282,7 +274,7 @@ def _copy_interruptibly(*names: Any) -> None:  # noqa: ANN401 - the arguments of
 
     Thread(target=copy, daemon=True, name="gdal-copy").start()
     while not copied.done():
-        wait([copied], _WAIT_SECONDS)
+        wait([copied], 0.1)
     copied.result()
 
 
@@ -382,7 +374,8 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
     for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
         for namespace, tags in found.items():
-            settable = {key: value for key, value in tags.items() if key not in _RESERVED}
+            # the others are arguments of rasterio's
+            settable = {key: tags[key] for key in tags if key not in ("bidx", "ns")}
             if set(tags) == {namespace}:
                 # a complete document: rasterio reads it under the name of its namespace, but
                 # writes "key=value"
@@ -399,7 +392,7 @@ def _build_overviews(file: Path, output: OutputProfile) -> None:
     settings = {
         "GDAL_CACHEMAX": BLOCK_CACHE,
         "GDAL_NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
-        "GDAL_TIFF_OVR_BLOCKSIZE": _OVERVIEW_BLOCK,
+        "GDAL_TIFF_OVR_BLOCKSIZE": 256,
     }
     if "JPEG_QUALITY" in output.creation:
         settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
@@ -413,7 +406,7 @@ def _check_room(path: Path) -> None:
     with path.open("r+b") as stream:
         end = stream.seek(0, os.SEEK_END)
         try:
-            stream.write(bytes(_PROBE))
+            stream.write(bytes(2**22))  # which it must still take
             stream.flush()
             os.fsync(stream.fileno())
         finally:

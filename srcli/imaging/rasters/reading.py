@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from functools import reduce
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
-from srcli.imaging.rasters.parts import Parts, part_rows, writing_errors
+from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -95,16 +96,18 @@ class RasterSource(AbstractContextManager["RasterSource"]):
                 self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
                 self.dataset.read_masks(self._masked, window=place, out=masks)
+        pixels, marks = values[:, :, : layout.channels], list[Bools | None]()
         alpha = values[:, :, -1] if layout.alpha is not None else None
         if self._palette is not None:
             colours = self._palette[values[:, :, 0]]
-            pixels, valid = colours[:, :, : layout.channels], None
+            pixels = colours[:, :, : layout.channels]
             alpha = colours[:, :, 3] if layout.palette_alpha else None
         else:
-            pixels = values[:, :, : layout.channels]
-            valid = find_valid(pixels, self._nodata)
-        valid = _both(valid, np.moveaxis(masks > 0, 0, 2) if self._masked else None)
-        valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
+            marks.append(find_valid(pixels, self._nodata))
+        marks.append(np.moveaxis(masks > 0, 0, 2) if self._masked else None)
+        marks.append(None if alpha is None else (alpha > 0)[:, :, None])
+        with_holes = [mark for mark in marks if mark is not None and not mark.all()]
+        valid = reduce(np.bitwise_and, with_holes) if with_holes else None
         return DecodedWindow(pixels, valid, alpha)
 
     def read(self, window: Window) -> Array | None:
@@ -150,12 +153,6 @@ def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
     return max(BLOCK_CACHE, row * min(rows + 2 * block[0], info.height) * 17 // 16)
 
 
-def _both(one: Bools | None, other: Bools | None) -> Bools | None:
-    if other is None or bool(other.all()):
-        return one
-    return other if one is None else one & other
-
-
 def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
     """Table (values of band 1, 4) of RGBA colours; values without one are transparent black."""
     table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
@@ -179,19 +176,20 @@ class PartWriter:
     def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:
         self._parts, self._numbers = parts, numbers
         self._source, self._scale = source, scale
-        shape = part_rows(parts.output), parts.output.width, source.channels
-        self._rows: Array = np.empty(shape, source.dtype)
+        self._rows: Array = np.empty(
+            (parts.rows, source.width * scale, source.channels), source.dtype
+        )
 
     def write(self, top: int, rows: Array) -> None:
         """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
 
         They follow each other; rows outside the run are left out.
         """
-        height, bottom = len(self._rows), top + len(rows)
+        bottom, height = top + len(rows), len(self._rows)
         for number in range(top // height, -(-bottom // height)):
-            part = self._parts.span(number)
-            first, stop = max(part.start, top), min(part.stop, bottom)
             if number in self._numbers:
+                part = self._parts.span(number)
+                first, stop = max(part.start, top), min(part.stop, bottom)
                 self._rows[first - part.start : stop - part.start] = rows[first - top : stop - top]
                 if stop == part.stop:
                     self._write_part(number, self._rows[: len(part)])
@@ -330,7 +328,7 @@ def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
 def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
     """Mark values (H, W, C) that are neither nodata nor, in floats, NaN or infinite.
 
-    The result is None if all are valid.
+    The result is None if there are no others.
     """
     known = [(band, value) for band, value in enumerate(nodata) if value is not None]
     if not known and pixels.dtype.kind != "f":
@@ -338,7 +336,7 @@ def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
     valid = np.isfinite(pixels)
     for band, value in known:
         valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
-    return None if bool(valid.all()) else valid
+    return valid
 
 
 def fill_nearest(pixels: Array, valid: Bools) -> Array:

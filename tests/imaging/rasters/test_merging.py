@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioIOError
@@ -265,15 +264,6 @@ def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
     (tmp_path / "out.png.aux.xml").unlink()
     with rasterio.open(target) as file, rasterio.open(source) as old:  # the world file alone
         assert file.transform == old.transform
-
-
-def test_a_mask_is_alpha_in_a_png(save, tmp_path, copy):
-    mask = PHOTO[:50, :60, 0] > 99
-    source = save("in.tif", PHOTO[:50, :60], then=lambda file: file.write_mask(mask))
-    copy(source, tmp_path / "out.png", format="png")
-    with Image.open(tmp_path / "out.png") as image:
-        assert image.mode == "RGBA"
-        np.testing.assert_array_equal(np.asarray(image)[:, :, 3], mask * np.uint8(255))
 
 
 def test_a_jpeg_is_that_of_gdal(save, tmp_path, copy):
