@@ -46,10 +46,10 @@ def command(
     check_targets({"OUT": out})
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.pipelines.compare import Part, compare, compare_page, compare_sheet
+    from srcli.pipelines.compare import compare, compare_page, compare_sheet
 
     with Console(quiet=quiet) as console:
-        found = compare(photo, models, scale, [Part(*area) for area in crop], console)
+        found = compare(photo, models, scale, crop, console)
     if kind == ".html":
         write_text(str(out), compare_page(photo, scale, found))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -35,15 +35,8 @@ CELL = 320
 """Longest side of a part on a sheet, in pixels."""
 
 
-class Part(NamedTuple):
-    """A part of a photograph, in its pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
+Part = tuple[int, int, int, int]
+"""Left, top, width and height of a part of a photograph, in its pixels."""
 Rows = dict[Part, dict[str, "Pixels"]]
 """What each part of a photograph shows, by its caption: (H, W, 3) uint8, first the input, its
 pixels enlarged as they are; then what each model makes of it, captioned with the time for a
@@ -63,8 +56,8 @@ def compare(
         pixels = (np.nan_to_num(pixels).clip(0, white) * (255 / white)).round().astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     height, width = pixels.shape[:2]
-    for part in parts:
-        if part.left + part.width > width or part.top + part.height > height:
+    for left, top, across, down in parts:
+        if left + across > width or top + down > height:
             raise UsageError(f"--crop: ends outside {photo}, which has {width}x{height} pixels")
     own = (name for name, entry in MODELS.items() if not entry.compared)
     models = models or [name for name in own if scale in shipped_scales(name)]
@@ -78,7 +71,7 @@ def compare(
         regions.append((np.ascontiguousarray(region), inside))
     for row, (region, inside) in zip(rows.values(), regions, strict=True):
         row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
-    area = sum(part.width * part.height for part in rows) * scale**2 / 1e6
+    area = sum(across * down for _, _, across, down in rows) * scale**2 / 1e6
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)
@@ -98,9 +91,7 @@ def choose_parts(pixels: Pixels) -> list[Part]:
     height, width = (min(SIDE, side) for side in pixels.shape[:2])
     steps = np.abs(np.diff(pixels.mean(axis=2, dtype=np.float32), axis=1, prepend=0))
     detail = {
-        Part(left, top, width, height): float(
-            steps[top : top + height, left + 1 : left + width].sum()
-        )
+        (left, top, width, height): float(steps[top : top + height, left + 1 : left + width].sum())
         for top in range(0, steps.shape[0] - height + 1, height)
         for left in range(0, steps.shape[1] - width + 1, width)
     }
@@ -111,9 +102,9 @@ def choose_parts(pixels: Pixels) -> list[Part]:
 def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
     lines: list[dict[str, Pixels]] = []
-    for part, row in rows.items():
-        share = CELL / max(part.width, part.height)
-        size = max(round(part.width * share), 1), max(round(part.height * share), 1)
+    for (_, _, width, height), row in rows.items():
+        share = CELL / max(width, height)
+        size = max(round(width * share), 1), max(round(height * share), 1)
         lines.append({})
         for name, own in row.items():
             image = Image.fromarray(np.ascontiguousarray(own))

@@ -14,7 +14,7 @@ from skimage import data
 import srcli
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
-from srcli.pipelines.compare import CELL, Part, choose_parts
+from srcli.pipelines.compare import CELL, choose_parts
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
     pixels[80:160, 160:240, :] = np.random.default_rng(0).integers(0, 255, (80, 80, 1))
     pixels[160:240, 0:80:4] = 120
     parts = choose_parts(pixels)
-    assert parts[:2] == [Part(160, 80, 80, 80), Part(0, 160, 80, 80)]
+    assert parts[:2] == [(160, 80, 80, 80), (0, 160, 80, 80)]
     assert len(set(parts)) == len(parts) == 3
-    assert choose_parts(pixels[:50, :60]) == [Part(0, 0, 60, 50)]
+    assert choose_parts(pixels[:50, :60]) == [(0, 0, 60, 50)]
 
 
 @pytest.mark.parametrize(
