@@ -51,8 +51,6 @@ METRICS = {
         "DISTS", 4, "distance of structure and texture (Ding et al. 2020); lower is better", True
     ),
 }
-BELOW = 0.05
-"""PSNR in dB below bicubic interpolation that is worth a word; other programs round otherwise."""
 DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
 MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""
@@ -160,11 +158,6 @@ class Evaluation:
                     )
                 )
         return found
-
-    def below_bicubic(self, scale: int) -> list[MeanScore]:
-        """Return the means with a PSNR below that of bicubic interpolation."""
-        means = ((mean, mean.bicubic) for mean in self.means(scale))
-        return [m for m, level in means if level is not None and m.values["psnr"] < level - BELOW]
 
     def add_differences(self) -> None:
         """Compare every model with the first, picture by picture; without infinite differences."""

@@ -48,6 +48,8 @@ OVERVIEW = 160
 """Longest side of an overview."""
 ZOOM = 3
 """Pixels of a figure for each of HR."""
+BELOW = 0.05
+"""PSNR in dB below bicubic interpolation that is worth a word; other programs round otherwise."""
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 """Of printed values, where the rows at hand happen to end on a zero."""
 
@@ -94,7 +96,8 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
             f"{mean.values['psnr']:.2f} dB against {mean.bicubic:.2f}: a model for other pictures, "
             "or one trained to look sharp, can be; else something is wrong, such as its weights, "
             "its range of values, or a shift of its pictures."
-            for mean in evaluation.below_bicubic(scale)
+            for mean in evaluation.means(scale)
+            if mean.bicubic is not None and mean.values["psnr"] < mean.bicubic - BELOW
         ),
     )
 
