@@ -50,10 +50,6 @@ _QUANTITIES = frozenset(
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced
-_REPEATED = "taken for classes, enlarged by nearest neighbour"
-_PICTURE = "taken for a picture; --classes yes if not"
-_NO = "--classes no interpolates"
-
 _MOST = 64
 """Most different values of a band that is taken for classes by its values."""
 MOST_SAMPLES = 2**22
@@ -110,8 +106,9 @@ def choose_bands(
         elif look.few or named:
             pictures[band] = few if look.few else f'("{word}" in its name)'
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *guesses))
-    remarks = (_tell(signs, f"{_REPEATED}; {_NO}"), _tell(pictures, _PICTURE))
-    guess = _tell(guesses, f"{_REPEATED}; {_NO}, --classes yes silences this")
+    repeated = "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
+    remarks = _tell(signs, repeated), _tell(pictures, "taken for a picture; --classes yes if not")
+    guess = _tell(guesses, f"{repeated}, --classes yes silences this")
     notes = (*layout.notes, guess) if guess else layout.notes  # values alone may mislead
     return replace(layout, notes=notes, remarks=tuple(filter(None, remarks)))
 
