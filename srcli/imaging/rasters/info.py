@@ -313,7 +313,8 @@ class BandLayout:
     """Places in ``smooth``, each once: groups of three go through the network as R, G and B, others
     alone."""
     alpha: int | None = None
-    """Alpha band of the file, from 1."""
+    """Alpha band of the file, from 1; 0 for that of a colour table with transparent colours or a
+    nodata value; None without one."""
     palette: bool = False
     """Band 1 is turned into R, G and B, or gray (uint8), by its colour table."""
     interpretations: tuple[str, ...]
@@ -327,19 +328,11 @@ class BandLayout:
     nodata: float | None = None
     """Value of invalid pixels of the output, in all bands; None if they are marked otherwise (NaN,
     a mask, alpha)."""
-    palette_alpha: bool = False
-    """The output gets an alpha band that the file lacks, because the colour table has transparent
-    entries or one for nodata."""
 
     @property
     def channels(self) -> int:
         """Number of colour bands of the output."""
         return len(self.interpretations)
-
-    @property
-    def has_alpha(self) -> bool:
-        """True if the output has an alpha band, after the colour bands."""
-        return self.alpha is not None or self.palette_alpha
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -400,11 +393,11 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
         bands=(1,),
         smooth=(0,) if gray else (0, 1, 2),
         groups=((0,),) if gray else ((0, 1, 2),),
+        alpha=0 if clear else None,
         palette=True,
         interpretations=("gray",) if gray else COLOURS,
         notes=(f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",),
         dtype="uint8",
-        palette_alpha=clear,
     )
 
 

@@ -120,8 +120,8 @@ def make_output(
         width=window.width * scale,
         dtype=layout.dtype,
         bands=_bands(info, layout),
-        alpha=layout.has_alpha,
-        mask=info.mask in ("dataset", "band") and not layout.has_alpha,
+        alpha=layout.alpha is not None,
+        mask=info.mask in ("dataset", "band") and layout.alpha is None,
         nodata=layout.nodata,
         place=enlarge_place(info.place, window, scale),
         classes=bool(layout.classes),
@@ -196,8 +196,8 @@ def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
     # the metadata of a palette describe its indices, not colours
     numbers = [None] * layout.channels if layout.palette else [*layout.bands]
     names = list(layout.interpretations)
-    if layout.has_alpha:
-        numbers, names = [*numbers, layout.alpha], [*names, "alpha"]
+    if layout.alpha is not None:
+        numbers, names = [*numbers, layout.alpha or None], [*names, "alpha"]
     bands = []
     for place, (number, name) in enumerate(zip(numbers, names, strict=True)):
         band = replace(plain if number is None else info.bands[number - 1], interpretation=name)

@@ -64,7 +64,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = masked = info.mask in ("dataset", "band")
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
-        self._read = [*layout.bands, *([layout.alpha] if layout.alpha is not None else [])]
+        self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._one_kind = len({info.bands[band - 1].dtype for band in self._read}) == 1
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
@@ -97,11 +97,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             if self._masked:
                 self.dataset.read_masks(self._masked, window=place, out=masks)
         pixels, marks = values[:, :, : layout.channels], list[Bools | None]()
-        alpha = values[:, :, -1] if layout.alpha is not None else None
+        alpha = values[:, :, -1] if layout.alpha else None
         if self._palette is not None:
             colours = self._palette[values[:, :, 0]]
             pixels = colours[:, :, : layout.channels]
-            alpha = colours[:, :, 3] if layout.palette_alpha else None
+            alpha = None if layout.alpha is None else colours[:, :, 3]
         else:
             marks.append(find_valid(pixels, self._nodata))
         marks.append(np.moveaxis(masks > 0, 0, 2) if self._masked else None)
@@ -130,7 +130,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     @property
     def has_holes(self) -> bool:
         """True if pixels may be invalid."""
-        marked = self.masked or self.layout.has_alpha or self.dtype.kind == "f"
+        marked = self.masked or self.layout.alpha is not None or self.dtype.kind == "f"
         return marked or any(value is not None for value in self._nodata)
 
     def __exit__(self, *_: object) -> None:

@@ -43,7 +43,7 @@ def test_bands_that_files_call_red_green_and_blue_go_together(info_of, names, ba
     layout = choose_layout(info_of(*names))
     assert (layout.bands, layout.groups) == (bands, groups)
     assert layout.interpretations == names
-    assert (layout.alpha, layout.palette, layout.has_alpha) == (None, False, False)
+    assert (layout.alpha, layout.palette) == (None, False)
     assert layout.channels == len(names)
     assert layout.dtype == "uint16"
 
@@ -65,7 +65,6 @@ def test_many_bands_of_no_known_colour_are_told(info_of):
 def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     layout = choose_layout(info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
-    assert layout.has_alpha
     assert layout.interpretations == ("red", "green", "blue")
     assert layout.notes == ()
 
