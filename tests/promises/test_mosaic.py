@@ -181,7 +181,9 @@ def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, whole):
     folder.mkdir()
     save_sheet(folder / "a.tif", whole, 500_000, 5_000_000)
     ask = ("upscale", folder, "-s", 2, "-m", "bicubic", "--mosaic")
-    srx(*ask, "-o", tmp_path / "jpg", "-f", "jpg", "--quality", 90, code=0)
+    os.utime(folder / "a.tif", (10**9, 10**9))
+    srx(*ask, "-o", tmp_path / "jpg", "-f", "jpg", "--quality", 90, "--keep-dates", code=0)
+    assert (tmp_path / "jpg/a.jpg").stat().st_mtime == 10**9
     with rasterio.open(tmp_path / "jpg/a.jpg") as file:
         assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "90"
         assert (file.res, file.bounds.left) == ((10, 10), 500_000)

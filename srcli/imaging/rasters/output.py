@@ -132,7 +132,8 @@ def make_output(
     _choose_marks(out, info, layout, options)
     out.tags = tags = {**info.tags}
     if options.provenance is not None:
-        tags[""] = own = {**info.tags.get("", {})}
+        before = info.tags.get("", {}).items()  # maybe of an enlargement
+        tags[""] = own = {key: text for key, text in before if not key.startswith("SRX_")}
         earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
         own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
         own |= options.provenance.tags

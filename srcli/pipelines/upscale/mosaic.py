@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import attributes_for, write_whole
+from srcli.files import FileAttributes, attributes_for, write_whole
 from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.rasters.info import (
     COLOURS,
@@ -29,7 +29,7 @@ from srcli.imaging.rasters.info import (
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputOptions, OutputProfile, make_output
 from srcli.imaging.rasters.parts import Piece, describe_mosaic, merge_parts, open_parts
-from srcli.imaging.rasters.reading import DecodedWindow, PartWriter, RasterSource
+from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
@@ -53,7 +53,7 @@ class Tile:
 
     item: Item
     piece: Piece
-    kind: tuple[tuple[str, str], ...]
+    kind: dict[str, str]
     """What all tiles of a mosaic agree in, by names for the user."""
     picture: Picture | None = None
     """The header of a tile of a web map; None for georeferenced sheets."""
@@ -120,13 +120,12 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
             found.append(_read_map_tile(item) if level else _read_sheet(item))
     if not found:
         return []
-    ((usual, _),) = Counter(tile.kind for tile in found).most_common(1)
+    ((most, _),) = Counter(tuple(tile.kind.values()) for tile in found).most_common(1)
+    usual = dict(zip(found[0].kind, most, strict=True))
     for tile in found:
-        if tile.kind != usual:
-            pairs = zip(tile.kind, usual, strict=True)
-            (name, own), (_, other) = next(pair for pair in pairs if pair[0] != pair[1])
-            reason = f"its {name} is {own}, that of the others {other}; it is left out"
-            reporter.fail(tile.item, f"{tile.item.source}: {reason}")
+        for name in [name for name in usual if tile.kind[name] != usual[name]][:1]:
+            reason = f"its {name} is {tile.kind[name]}, that of the others {usual[name]}"
+            reporter.fail(tile.item, f"{tile.item.source}: {reason}; it is left out")
     tiles = [tile for tile in found if tile.kind == usual]
     corner = min(tile.piece.top for tile in tiles), min(tile.piece.left for tile in tiles)
     for number, tile in enumerate(tiles):
@@ -151,8 +150,7 @@ def _read_map_tile(item: Item) -> Tile:
     bands = (*colours, "1" if palette else "mask,1")
     file = item.source.absolute()
     piece = Piece(file, row * height, column * width, height, width, bands, palette)
-    kind = (("size", f"{width}x{height}"),)
-    return Tile(item=item, piece=piece, kind=kind, picture=picture)
+    return Tile(item=item, piece=piece, kind={"size": f"{width}x{height}"}, picture=picture)
 
 
 def _read_sheet(item: Item) -> Tile:
@@ -177,9 +175,7 @@ def _read_sheet(item: Item) -> Tile:
         }
         bands = [str(number) for number in dataset.indexes]
         piece = Piece(item.source.absolute(), top, left, dataset.height, dataset.width, bands)
-        return Tile(
-            item=item, piece=piece, kind=tuple((name, str(value)) for name, value in kind.items())
-        )
+        return Tile(item=item, piece=piece, kind={name: str(kind[name]) for name in kind})
 
 
 def _describe(tiles: Sequence[Tile]) -> bytes:
@@ -219,41 +215,40 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
             with reporter.guard(item):
                 item.make_folder()
                 decoded = whole.decode(window)
-                if tile.picture is not None:
-                    _write_picture(item, tile.picture, decoded, options)
-                else:
+                attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
+                if (picture := tile.picture) is None:
                     there = whole.masked and decoded.valid is None
                     of_sheet = replace(info, mask="none") if there else info
                     with RasterSource(of_sheet, copied, window) as sheet:
-                        _write_sheet(item, sheet, options)
+                        _write_sheet(item, sheet, options, attributes)
+                else:
+                    photograph = Photograph(
+                        pixels=np.ascontiguousarray(decoded.pixels[:, :, : picture.channels]),
+                        alpha=decoded.alpha if picture.has_alpha else None,
+                        metadata=kept_metadata(picture.metadata, picture, options, options.model),
+                    )
+                    write_photograph(
+                        item.target,
+                        photograph,
+                        fmt=item.format,
+                        quality=options.quality,
+                        attributes=attributes,
+                    )
                 reporter.add(item, size=(height, width))
 
 
-def _write_sheet(item: Item, sheet: RasterSource, options: UpscaleOptions) -> None:
+def _write_sheet(
+    item: Item, sheet: RasterSource, options: UpscaleOptions, attributes: FileAttributes
+) -> None:
     """Write a window of the enlarged mosaic as it is."""
-    info, copied = sheet.info, sheet.layout
+    info = replace(sheet.info, path=item.source)  # for messages
     made_by = options.made_by(mark_source(item.source)) if options.records else None
     wanted = OutputOptions(format=item.format, quality=options.quality, provenance=made_by)
-    form = copied if info.palette else choose_layout(info)  # JPEG is for what is no palette
+    repeated = [int(band) for band in info.tags[""].get("SRX_NEAREST_BANDS", "").split(",") if band]
+    form = choose_layout(info, classes=[1] if info.palette else repeated)  # no JPEG of classes
     output = make_output(info, form, sheet.window, 1, wanted)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), sheet, 1)
         for number in range(parts.count):
             writer.repeat(number)
-        merge_parts(parts, attributes_for(item.target, item.source))
-
-
-def _write_picture(
-    item: Item, picture: Picture, decoded: DecodedWindow, options: UpscaleOptions
-) -> None:
-    pixels = np.ascontiguousarray(decoded.pixels[:, :, : picture.channels])
-    metadata = kept_metadata(picture.metadata, picture, options, options.model)
-    write_photograph(
-        item.target,
-        Photograph(
-            pixels=pixels, alpha=decoded.alpha if picture.has_alpha else None, metadata=metadata
-        ),
-        fmt=item.format,
-        quality=options.quality,
-        attributes=attributes_for(item.target, item.source, dates=options.keep_dates),
-    )
+        merge_parts(parts, attributes)

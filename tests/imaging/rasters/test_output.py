@@ -13,6 +13,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.photograph import Provenance
 from srcli.imaging.rasters.info import (
     BandInfo,
     choose_layout,
@@ -93,6 +94,14 @@ def test_white_stays_the_least_value_where_the_format_can_say_so(save):
     usual = save("b.tif", PIXELS[:, :, :1])
     assert plan(usual).creation["PHOTOMETRIC"] == "MINISBLACK"
     assert plan(usual, cog=True).driver == "COG"
+
+
+def test_an_enlargement_of_an_enlargement_says_what_made_it_last(save):
+    old = {"SRX_MODEL": "a", "SRX_WEIGHTS": "1", "SRX_NEAREST_BANDS": "1", "TITLE": "field"}
+    path = save("a.tif", PIXELS, then=lambda file: file.update_tags(**old))
+    tags = plan(path, provenance=Provenance(version="1", model="bicubic", scale=2)).tags[""]
+    assert (tags["SRX_MODEL"], tags["TITLE"]) == ("bicubic", "field")
+    assert not {"SRX_WEIGHTS", "SRX_NEAREST_BANDS"} & {*tags}
 
 
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
