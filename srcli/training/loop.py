@@ -192,7 +192,8 @@ class Trainer:
         )
         self._values: list[Mapping[str, Tensor]] = []
         """Losses and the like of all iterations since the last entry of the log."""
-        self._now = self._saved = self._logged = self._shown = time.monotonic()
+        self._saved = self._logged = self._shown = time.monotonic()
+        self._began = self._saved - position.elapsed
         with closing(task):
             task.advance(budget.done(position.step, position.elapsed))
             while (done := budget.progress(position.step, position.elapsed)) < 1:
@@ -209,7 +210,7 @@ class Trainer:
                 stopped = any(stop for *_, stop in ranks)
                 if stopped or save:
                     team.on_rank_zero(self.checkpoint)
-                    self._saved = self._now
+                    self._saved = self._began + position.elapsed
                 task.advance(budget.done(position.step, position.elapsed) - before)
                 if stopped:
                     return False
@@ -256,9 +257,7 @@ class Trainer:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
         # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
         now = time.monotonic()
-        elapsed = self.position.elapsed + now - self._now
-        self._now = now
-        return elapsed, now - self._saved >= self.checkpoint_seconds
+        return now - self._began, now - self._saved >= self.checkpoint_seconds
 
     def _means(self) -> tuple[dict[str, float], float]:
         """Return means and iterations a second since the last entry; waits for the device."""

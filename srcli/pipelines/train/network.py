@@ -40,8 +40,18 @@ _MOST_TENSORS = 10_000
 
 
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
-    """Build the network of a recipe; the same for the same seed."""
-    _require_memory(recipe, scale)
+    """Build the network of a recipe; the same for the same seed.
+
+    ModelError where its weights, gradients, averages and moments exceed the free memory.
+    """
+    outline = outline_network(recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS)
+    count, free = count_parameters(outline), free_memory()
+    if free is not None and _BYTES_A_PARAMETER * count > free:
+        raise ModelError(
+            f"model {recipe.model}: training {count:,} parameters takes "
+            f"{format_bytes(_BYTES_A_PARAMETER * count)} of memory, and {format_bytes(free)} are "
+            "free; make it smaller by the options of its network"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(recipe.model, scale=scale, options=recipe.network)
@@ -67,18 +77,6 @@ def build_training(
         for number, stage in enumerate(recipe.stages):
             make_step(stage, context, number)
     return network
-
-
-def _require_memory(recipe: TrainRecipe, scale: int) -> None:
-    """Refuse networks whose weights, gradients, averages and moments exceed the free memory."""
-    outline = outline_network(recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS)
-    count, free = count_parameters(outline), free_memory()
-    if free is not None and _BYTES_A_PARAMETER * count > free:
-        raise ModelError(
-            f"model {recipe.model}: training {count:,} parameters takes "
-            f"{format_bytes(_BYTES_A_PARAMETER * count)} of memory, and {format_bytes(free)} are "
-            "free; make it smaller by the options of its network"
-        )
 
 
 def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -> Path | None:
