@@ -266,12 +266,10 @@ class AdversarialStep(SupervisedStep):
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
         own = super().state()
-        for name, tensors in (
-            ("discriminator", self.discriminator.state_dict()),
-            ("second", optimizer_tensors(self._second)),
-            ("adversarial_loss", {"balance": self.balance} if self.is_began else {}),
-        ):
-            own |= {f"{name}.{key}": value for key, value in tensors.items()}
+        own |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
+        own |= {f"second.{k}": v for k, v in optimizer_tensors(self._second).items()}
+        if self.is_began:
+            own["adversarial_loss.balance"] = self.balance
         return own | {"jitter.calls": torch.tensor(self._calls, device=self.numerics.device)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -72,11 +72,8 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
     for path in selection.data:
         found = None
         if path.is_dir() or lr is not None:
-            try:
+            with suppress(DataError) if lr is None else nullcontext():
                 found = find_set(str(path), scale, lr_folder=lr)
-            except DataError:
-                if lr is not None:
-                    raise
         if found is None or found.lr_folder is None:
             refs += find_pictures([path])
             continue
