@@ -50,8 +50,6 @@ _EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin
 _LOCK = threading.RLock()
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
-DEEP_JPEG_BITS = 12
-"""Bits of the JPEG files that another reader decodes."""
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
@@ -119,11 +117,7 @@ def _open_mended(name: str, data: bytes, reader: _Reader) -> Image.Image:
     """Open a file of a kind that Pillow refuses."""
     if name == "bmp":
         return unusual.open_bmp(data)
-    if name == "avif":
-        return reader(io.BytesIO(unusual.mend_avif(data)))
-    if name != "jpg":
-        raise ValueError(f"{name} files are not mended")
-    data, bits = unusual.mend_jpeg(data)
+    data, bits = unusual.mend_jpeg(data) if name == "jpg" else (unusual.mend_avif(data), 8)
     image = reader(io.BytesIO(data))
     image.info["bit_depth"] = bits
     return image
@@ -150,7 +144,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
     notes += ["IPTC captions left out"] * (_IPTC in (info.get("photoshop") or {}))
     if stretched := name == "jpg" and depth > 8:
-        notes.append(f"values of {DEEP_JPEG_BITS} bits stretched to 16")
+        notes.append(f"values of {depth} bits stretched to 16")
     # a bit of the AV1 configuration says 10 or 12
     elif depth > 8 or (name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40):
         notes.append("over 8 bits: rounded to 8")

@@ -80,8 +80,8 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     if picture.format == "jpg" and picture.bits > 8:
         size = picture.height, picture.width
         size = size[::-1] if picture.orientation > 4 else size
-        values, *_ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return tiff.scaled(values, pillow.DEEP_JPEG_BITS, np.uint16), None, picture.orientation
+        values, bits, _ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
+        return tiff.scaled(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
     image = pillow.open_image(picture.format, stream)[0]
     orientation = 1 if picture.format == "heic" else picture.orientation  # it is upright
