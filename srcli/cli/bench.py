@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from srcli.cli.console import json_text, show_results
 from srcli.cli.options import GroupedCommand, parse_size, pick, result_targets
 from srcli.errors import ExitCode
-
-if TYPE_CHECKING:
-    from srcli.pipelines.bench import BenchOptions
 
 EXAMPLES = """
 \b
@@ -64,12 +61,19 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
     from srcli.cli.console import Console
-    from srcli.pipelines.bench import bench, bench_report
+    from srcli.models.weights import default_scale
+    from srcli.pipelines.bench import BenchOptions, bench, bench_report
     from srcli.report.table import markdown
 
     targets = result_targets(options)
+    names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads", "published")
+    settings = BenchOptions(
+        scales=options["scales"] or (default_scale(options["models"]),),
+        compare_plain=options["compare"] == "plain",
+        **pick(options, *names, "device", "value_range"),
+    )
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
-        result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
+        result = bench(options["models"] or ("g-idrn",), settings, progress=console)
     report = bench_report(result)
     texts = {
         "--json": lambda: json_text(asdict(result)),
@@ -77,15 +81,3 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     }
     show_results(report, targets, texts, quiet=options["quiet"])
     return int(ExitCode.OK)
-
-
-def _settings(options: dict[str, Any]) -> BenchOptions:
-    from srcli.models.weights import default_scale
-    from srcli.pipelines.bench import BenchOptions
-
-    names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads", "published")
-    return BenchOptions(
-        scales=options["scales"] or (default_scale(options["models"]),),
-        compare_plain=options["compare"] == "plain",
-        **pick(options, *names, "device", "value_range"),
-    )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.pipelines.evaluate.report import Comparison
-    from srcli.pipelines.evaluate.run import EvalOptions, ScoredPicture
+    from srcli.pipelines.evaluate.run import ScoredPicture
 
 EXAMPLES = """
 \b
@@ -95,9 +95,17 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.imaging.writing import write_photograph
     from srcli.models.weights import default_scale
     from srcli.pipelines.evaluate import report
-    from srcli.pipelines.evaluate.run import evaluate
+    from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
     targets = result_targets(given)
+    names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
+    options = EvalOptions(
+        **pick(given, *names, "device", "precision", "tta", "back_project", "value_range"),
+        metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
+        costs=not given["no_cost"],
+        lr_folder=given["lr"],
+    )
+    models = _models(given)
     crops: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
     if given["save_images"]:
@@ -106,10 +114,10 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         on_picture.append(lambda picture: crops.append(report.cut_crops(picture)))
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
-            _models(given),
+            models,
             given["datasets"] or ("built-in",),
-            scales=list(dict.fromkeys(given["scales"])) or [default_scale(_models(given))],
-            options=_options(given),
+            scales=list(dict.fromkeys(given["scales"])) or [default_scale(models)],
+            options=options,
             on_picture=on_picture,
             progress=console,
         )
@@ -141,15 +149,3 @@ def _models(given: dict[str, Any]) -> list[str]:
     # a folder with the name of a model stays a folder
     folders = [str(f.resolve() if str(f) in MODELS else f) for f in given["sr"]]
     return [*given["models"], *folders] or ["g-idrn"]
-
-
-def _options(given: dict[str, Any]) -> EvalOptions:
-    from srcli.pipelines.evaluate.run import EvalOptions
-
-    names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
-    return EvalOptions(
-        **pick(given, *names, "device", "precision", "tta", "back_project", "value_range"),
-        metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
-        costs=not given["no_cost"],
-        lr_folder=given["lr"],
-    )
