@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from srcli.errors import RecipeError
 from srcli.layers.network import Network
 from srcli.losses.features import ContrastiveLoss
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage
-from srcli.training.steps import Numerics, StepContext, SupervisedStep
+from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
 
 STAGE = Stage(
     losses=(LossTerm(name="l2", weight=2.0),),
@@ -46,6 +47,15 @@ def test_a_batch_lowers_the_weighted_loss_at_the_rate_of_its_time(done, rate):
     # 2 * (3 - 1)^2; Adam's first change is the rate.
     assert {name: float(value) for name, value in values.items()} == {"loss": 8.0}
     assert network.gain.item() == pytest.approx(3.0 - rate)
+
+
+def test_a_patch_that_the_network_cannot_take_is_told_with_its_stage():
+    network = Gain()
+    network.multiple_of = 4
+    context = StepContext(network=network, numerics=CPU)
+    make_step(replace(STAGE, patch=8), context)
+    with pytest.raises(RecipeError, match=r"patches of 6 .* divide by 4.*set stages\.2\.patch"):
+        make_step(replace(STAGE, patch=6), context, 2)
 
 
 def test_a_loss_that_takes_lr_is_told_the_input():
