@@ -192,17 +192,10 @@ class PartWriter:
                 first, stop = max(part.start, top), min(part.stop, bottom)
                 self._rows[first - part.start : stop - part.start] = rows[first - top : stop - top]
                 if stop == part.stop:
-                    self._write_part(number, self._rows[: len(part)])
-
-    def repeat(self, number: int) -> None:
-        """Write a part of a raster whose bands all hold classes, without a network."""
-        self._write_part(number, None)
+                    self.write_part(number, self._rows[: len(part)])
 
     def _marked(self, place: range, rows: Array | None) -> tuple[Array, Array | None, Bools | None]:
-        """Return output rows, (h, W, C), with their alpha and mask, (h, W), as far as known.
-
-        ``rows`` from the network, which are changed, are None if all bands hold classes.
-        """
+        """Return output rows, (h, W, C), with their alpha and mask, (h, W), as far as known."""
         source, layout = self._source, self._source.layout
         nodata = layout.nodata
         if rows is not None and nodata is not None and np.isfinite(nodata):  # made by chance
@@ -233,7 +226,8 @@ class PartWriter:
             rows = repeated
         return rows, None if alpha is None else enlarged(alpha), mask
 
-    def _write_part(self, number: int, rows: Array | None) -> None:
+    def write_part(self, number: int, rows: Array | None = None) -> None:
+        """Write a part; without rows of the network, which are changed, all bands hold classes."""
         import rasterio
         from rasterio.io import MemoryFile
         from rasterio.transform import Affine

@@ -250,5 +250,5 @@ def _write_sheet(
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), sheet, 1)
         for number in range(parts.count):
-            writer.repeat(number)
+            writer.write_part(number)
         merge_parts(parts, attributes)

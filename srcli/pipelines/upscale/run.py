@@ -333,7 +333,7 @@ class RasterJob:
             for run in self.parts.missing(self.runs):
                 writer = PartWriter(self.parts, run, source, self.options.scale)
                 for number in run:
-                    writer.repeat(number)
+                    writer.write_part(number)
                     task.advance(1)
 
     def _enlarge(self, engine: RasterEngine, task: Task) -> None:
