@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.inference.tiling import read_mirrored
 from srcli.ports.image import Engine, OutOfMemory, Window
 
 if TYPE_CHECKING:
@@ -36,13 +37,12 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
     """
     if not engine.calibrates or grid.count == 1:
         return None
-    height, width = source.height, source.width
-    places = sample(height, width)
-    spread = _valid(source, places, len(places))
+    places = sample(grid.height, grid.width)
+    spread = _valid(source, grid.edge, places, len(places))
     if 2 * len(spread) < len(places):
         # A flight along a road, a turned swath: look closer, there is little between nodata.
-        closer = sample(height, width, most=CANDIDATE_WINDOWS, share=1.0)
-        spread = max(spread, _valid(source, closer, len(places)), key=len)
+        closer = sample(grid.height, grid.width, most=CANDIDATE_WINDOWS, share=1.0)
+        spread = max(spread, _valid(source, grid.edge, closer, len(places)), key=len)
     while spread:
         try:
             return engine.calibrate(np.stack(spread))
@@ -66,12 +66,12 @@ def sample(
     ]
 
 
-def _valid(source: Source, places: list[Window], most: int) -> list[NDArray[Any]]:
+def _valid(source: Source, edge: int, places: list[Window], most: int) -> list[NDArray[Any]]:
     """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
     found: list[NDArray[Any]] = []
     seen, every = 0, 1
     for each in places:
-        pixels = source.read(each)
+        pixels = read_mirrored(source, each, edge)
         if pixels is None:
             continue
         if seen % every == 0:

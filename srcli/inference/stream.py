@@ -9,7 +9,7 @@ costs the edges of photographs a decibel (EXPERIMENTS.md).
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
-from srcli.imaging.resize import mirrored
 from srcli.inference.calibration import calibrate
-from srcli.inference.tiling import Tiling, padded_grid
+from srcli.inference.tiling import Tiling, padded_grid, read_mirrored
 from srcli.ports.image import Engine, OutOfMemory, Source, TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.threads import Write, read_ahead
@@ -40,6 +39,7 @@ class ImageJob:
     """Names the image in errors."""
     source: Source
     write: Write
+    """Takes the enlarged rows without the grid's mirrored edge, (scale H, scale W) in all."""
     grid: TileGrid
     tile_rows: range | None = None
     """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row of tiles of
@@ -69,65 +69,6 @@ class ImageJob:
     def complete(self) -> bool:
         """True if all of them were blended."""
         return self.tiles_done == self.tiles
-
-
-def make_job(
-    source: Source,
-    write: Write,
-    *,
-    name: str,
-    scale: int,
-    tiling: Tiling,
-    tile_rows: range | None = None,
-) -> ImageJob:
-    """Cut an image into tiles, with mirrored pixels around it; see ``ImageJob`` for ``tile_rows``.
-
-    What is written are the enlarged rows without these pixels, (scale H, scale W) in all.
-    """
-    grid = padded_grid(source.height, source.width, tiling)
-    if tiling.edge:
-        write = _cropped(write, tiling.edge * scale, source.height * scale)
-        source = PaddedSource(source, tiling.edge)
-    return ImageJob(name=name, source=source, write=write, grid=grid, tile_rows=tile_rows)
-
-
-class PaddedSource:
-    """An image with ``edge`` pixels of its mirror image on each of the four sides."""
-
-    def __init__(self, source: Source, edge: int) -> None:
-        self.source = source
-        self.edge = edge
-        self.height = source.height + 2 * edge
-        self.width = source.width + 2 * edge
-        self.channels = source.channels
-        self.dtype = source.dtype
-
-    def read(self, window: Window) -> NDArray[Any] | None:
-        """Return a window of the padded image; None where it holds no valid pixel."""
-        source, edge = self.source, self.edge
-        rows = mirrored(np.arange(window.height) + (window.top - edge), source.height)
-        columns = mirrored(np.arange(window.width) + (window.left - edge), source.width)
-        top, left = int(rows.min()), int(columns.min())
-        height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
-        inner = Window(top=top, left=left, height=height, width=width)
-        pixels = source.read(inner)
-        if pixels is None:  # what is mirrored is not valid either
-            return None
-        if inner == replace(window, top=window.top - edge, left=window.left - edge):
-            return pixels
-        padded: NDArray[Any] = pixels[rows - top][:, columns - left]
-        return padded
-
-
-def _cropped(write: Write, edge: int, height: int) -> Write:
-    """Cut ``edge`` output pixels off on each side of an image of ``height`` rows without them."""
-
-    def write_inner(top: int, rows: NDArray[Any]) -> None:
-        first, last = max(edge - top, 0), min(edge + height - top, len(rows))
-        if last > first:
-            write(top + first - edge, rows[first:last, edge : rows.shape[1] - edge])
-
-    return write_inner
 
 
 class ArraySource:
@@ -168,8 +109,8 @@ def array_job(
     """Cut an array (H, W, C) into tiles; return the job and its result, see ``empty_array``."""
     height, width, channels = pixels.shape
     out = empty_array((height * scale, width * scale, channels), pixels.dtype, folder)
-    write = write_into(out)
-    return make_job(ArraySource(pixels), write, name=name, scale=scale, tiling=tiling), out
+    grid = padded_grid(height, width, tiling)
+    return ImageJob(name=name, source=ArraySource(pixels), write=write_into(out), grid=grid), out
 
 
 class TileTooLargeError(InferenceError):
@@ -240,7 +181,11 @@ def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
     if job.tile_rows is not None:
         ahead = BATCHES_AHEAD * engine.batch_size(grid.tile_height, grid.tile_width)
     places = (place for place in grid.windows() if place[0] in job.rows)
-    with read_ahead(lambda place: job.source.read(place[2]), places, ahead=ahead) as reader:
+
+    def read(place: tuple[int, int, Window]) -> NDArray[Any] | None:
+        return read_mirrored(job.source, place[2], grid.edge)
+
+    with read_ahead(read, places, ahead=ahead) as reader:
         while job.error is None and (found := next(reader, None)):
             (row, column, _), reading = found
             with _failing(job):
@@ -262,8 +207,17 @@ def _finish(engine: Engine, batch: list[_Tile], task: Task) -> None:
             if job.complete:
                 done += job.band.finish()
             while done:  # rows that are written need not be kept until all are
-                job.write(*done.pop(0))
+                _write_inner(job, engine.scale, *done.pop(0))
             task.advance(1)
+
+
+def _write_inner(job: ImageJob, scale: int, top: int, rows: NDArray[Any]) -> None:
+    """Write rows without the pixels that mirror the image."""
+    edge, last = job.grid.edge * scale, (job.grid.height - job.grid.edge) * scale
+    if edge:
+        rows = rows[max(edge - top, 0) : max(last - top, 0), edge:-edge]
+    if len(rows):
+        job.write(max(top - edge, 0), rows)
 
 
 def _enlarge(engine: Engine, tiles: list[_Tile], most: int | None = None) -> Iterator[object]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.ports.image import TileGrid
+from srcli.imaging.resize import mirrored
+from srcli.ports.image import TileGrid, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from srcli.ports.image import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,21 +174,39 @@ def _rise(centres: NDArray[np.float64], first: float, last: float) -> NDArray[np
 
 def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
     """Cut an image of ``height`` x ``width`` pixels with its mirrored edge."""
-    return tiling.grid(height + 2 * tiling.edge, width + 2 * tiling.edge)
+    edge = tiling.edge
+    return replace(tiling.grid(height + 2 * edge, width + 2 * edge), edge=edge)
 
 
-def tile_rows(grid: TileGrid, output_rows: range, scale: int, edge: int) -> range:
+def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | None:
+    """Read a window of an image with ``edge`` pixels of its mirror image on each of its sides.
+
+    None where it holds no valid pixel.
+    """
+    rows = mirrored(np.arange(window.height) + (window.top - edge), source.height)
+    columns = mirrored(np.arange(window.width) + (window.left - edge), source.width)
+    top, left = int(rows.min()), int(columns.min())
+    height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
+    inner = Window(top=top, left=left, height=height, width=width)
+    pixels = source.read(inner)  # what is mirrored is no more valid than the rest
+    if pixels is None or inner == replace(window, top=window.top - edge, left=window.left - edge):
+        return pixels
+    padded: NDArray[Any] = pixels[rows - top][:, columns - left]
+    return padded
+
+
+def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
     """Return the rows of tiles that give some output rows as if all were done.
 
     A row of tiles that comes first gives nothing of what it shares with the row above, so that
-    rows which need that are computed from the row of tiles above. ``output_rows`` count without the
-    ``edge`` of input pixels that is mirrored around the image, ``grid`` with it (``padded_grid``).
+    rows which need that are computed from the row of tiles above.
     """
     # ends[row]: first output row that waits for the next row of tiles; it is alone from cores[row]
     ramps = [
         ramp(grid.tops, row, tile=grid.tile_height, overlap=grid.overlap, scale=scale)
         for row in range(len(grid.tops) - 1)
     ]
-    top, last = output_rows.start + edge * scale, output_rows.stop - 1 + edge * scale
+    edge = grid.edge * scale
+    top, last = output_rows.start + edge, output_rows.stop - 1 + edge
     first = sum(core <= top for _, core in ramps)
     return range(first, sum(end <= last for end, _ in ramps) + 1)

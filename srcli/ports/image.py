@@ -55,6 +55,8 @@ class TileGrid:
     step: int = 1
     """Above 1 the engine gets the positions of tiles; where tiles are large enough, they begin on
     multiples of it."""
+    edge: int = 0
+    """Of the pixels on each side, so many mirror the image; the output is without them."""
 
     @property
     def count(self) -> int:

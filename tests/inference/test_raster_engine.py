@@ -11,7 +11,7 @@ from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
-from srcli.inference.stream import ArraySource, make_job, run_stream
+from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
@@ -76,10 +76,9 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
     """Number of the first row that comes out, and the rows."""
     rows = Rows()
     tiling = tiling or Tiling(tile=16, overlap=6)
-    work = make_job(
-        ArraySource(pixels), rows.write, name="a.tif", scale=engine.scale, tiling=tiling,
-        tile_rows=tiles,
-    )  # fmt: skip
+    source, (height, width) = ArraySource(pixels), pixels.shape[:2]
+    grid = padded_grid(height, width, tiling)
+    work = ImageJob(name="a.tif", source=source, write=rows.write, grid=grid, tile_rows=tiles)
     (done,) = run_stream(engine, [work])
     if done.error is not None:
         raise done.error
@@ -189,7 +188,7 @@ def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, 
     assert runs[0][1].std() > 1
     stride = len(whole) // (2 * height)
     for wanted in range(2 * height):
-        needed = tile_rows(grid, range(wanted, 2 * height), scale=2, edge=tiling.edge)
+        needed = tile_rows(grid, range(wanted, 2 * height), scale=2)
         top, rows = runs[needed.start]
         assert top <= wanted
         assert rows[wanted - top :].tobytes() == whole[wanted * stride :]

@@ -30,7 +30,7 @@ from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.imaging.writing import is_kept
 from srcli.inference.calibration import calibrate
 from srcli.inference.engines import EngineOptions, EnginePool, cached_pool, choose_tiling, run_one
-from srcli.inference.stream import PaddedSource, make_job
+from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
@@ -287,8 +287,7 @@ class RasterJob:
         if not self.layout.groups:
             return run
         rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
-        assert self.tiling is not None
-        return tile_rows(self.grid, rows, self.options.scale, self.tiling.edge)
+        return tile_rows(self.grid, rows, self.options.scale)
 
     def do(self, pool: EnginePool, task: Task) -> JsonDict:
         """Return what the network measures, or make the parts, by whose tiles the task advances.
@@ -310,7 +309,7 @@ class RasterJob:
         tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
         grid = padded_grid(self.window.height, self.window.width, tiling)
         with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
-            found = calibrate(engine, PaddedSource(source, tiling.edge), grid)
+            found = calibrate(engine, source, grid)
         network = {
             "model": f"{options.model} {network_digest(own.network)[:16]}",
             "tile": [grid.tile_height, grid.tile_width, grid.overlap],
@@ -340,18 +339,16 @@ class RasterJob:
         """Make parts: windows in, tiles through the network, rows out."""
         from srcli.layers.tiles import Calibration
 
-        assert self.tiling is not None
         with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
             # those that are there were made by a worker that was lost
             for run in self.parts.missing(self.runs):
                 writer = PartWriter(self.parts, run, source, self.options.scale)
                 with write_behind(writer.write, WAITING) as write:
-                    work = make_job(
-                        source,
-                        write,
+                    work = ImageJob(
                         name=str(self.item.source),
-                        scale=self.options.scale,
-                        tiling=self.tiling,
+                        source=source,
+                        write=write,
+                        grid=self.grid,
                         tile_rows=self.tile_rows(run),
                     )
                     if self.calibration:
