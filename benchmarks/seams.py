@@ -33,7 +33,7 @@ from srcli.models.weights import shipped_scales
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.ports.image import Engine
+    from srcli.inference.engine import Engine
 
 Array = NDArray[np.uint8]
 AERIAL = ("town_roofs", "forest_road", "fields_lakes")

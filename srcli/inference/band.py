@@ -76,7 +76,7 @@ class TorchBand:
         self._copies = HostCopies(self.device)
 
     @within_memory
-    def add(self, tile: object, *, row: int, column: int) -> list[Rows]:
+    def add(self, tile: Tensor | None, *, row: int, column: int) -> list[Rows]:
         """Blend one enlarged tile (C, sH, sW) of a grid place in, or zeros for None.
 
         Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
@@ -86,7 +86,6 @@ class TorchBand:
         the encoder), from top to bottom, maybe in several pieces; they belong to the caller. From a
         GPU they come with those of the next row of tiles.
         """
-        assert tile is None or isinstance(tile, torch.Tensor)
         if column == 0:
             self._begin(row)
         self._waiting.append((self._block(tile), self._columns[column]))

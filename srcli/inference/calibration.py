@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.inference.tiling import read_mirrored
-from srcli.ports.image import Engine, OutOfMemory, Window
+from srcli.ports.image import OutOfMemory, Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from srcli.inference.engine import Engine
+    from srcli.layers.tiles import Calibration
     from srcli.ports.image import Source, TileGrid
 
 WINDOW_SIDE = 28
@@ -30,8 +32,8 @@ CANDIDATE_WINDOWS = 2048
 """Windows from which valid ones are chosen: all of a picture of 1,260x1,260."""
 
 
-def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
-    """Return the calibration of an image for ``Engine.run``.
+def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | None:
+    """Return the calibration of an image, for ``run`` of the engine.
 
     None where the network does not care, one tile holds the image, or no window is valid.
     """

@@ -30,9 +30,11 @@ from srcli.layers.resize import bicubic_resize
 from srcli.layers.tiles import (
     ORIENTATIONS,
     Calibration,
+    are_finite,
     orient,
     orient_positions,
     record_calibration,
+    rows_of,
     undo_orientation,
     use_calibration,
     use_positions,
@@ -47,7 +49,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.layers.network import Network
-    from srcli.ports.image import TileGrid, TilePosition, Values
+    from srcli.ports.image import TileGrid, Values
+
+    Position = tuple[int, int, int, int]
+    """See ``TileGrid.position``."""
 
 log = logging.getLogger(__name__)
 CPU_BATCH_PIXELS = 48 * 1024
@@ -73,7 +78,7 @@ def without_tf32() -> AbstractContextManager[None]:
 
 
 class TorchEngine:
-    """Run a network on tiles; implements ``srcli.ports.image.Engine``.
+    """Run a network on tiles of photographs.
 
     Options are those of ``srcli.inference.engines.EngineOptions``; ``half`` is of the forward pass,
     None for fp32, and ``batch`` None chooses.
@@ -134,7 +139,11 @@ class TorchEngine:
 
     @within_memory
     def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
-        """Measure a whole image; see ``srcli.ports.image.Engine.calibrate``."""
+        """Measure what the network's global pools see of a whole image, for ``run``.
+
+        Windows (N, H, W, C) are as ``run`` takes tiles; too many raise ``OutOfMemory``. None comes
+        back where no finite values came out.
+        """
         with self._lock, torch.inference_mode():
             batch = self._upload(windows)
             for exact in (False, True):
@@ -143,22 +152,23 @@ class TorchEngine:
                     with record_calibration(self.network) as values:
                         self._pass(batch, number, exact=exact)
                     passes.append(values)
-                found = Calibration(tuple(passes))
-                if found.finite:
+                found = {name: torch.stack([one[name] for one in passes]) for name in passes[0]}
+                if are_finite(found):
                     return found
         return None
 
     def run(
         self,
         tiles: NDArray[Any],
-        calibration: object | None = None,
-        positions: Sequence[TilePosition] | None = None,
+        calibration: Calibration | None = None,
+        positions: Sequence[Position] | None = None,
     ) -> list[Tensor | None]:
-        """Enlarge tiles (N, H, W, C); see ``srcli.ports.image.Engine.run``.
+        """Enlarge tiles (N, H, W, C) of uint8, uint16, or float32 in [0, 1].
 
-        A calibration is of one image, or holds a row for each tile.
+        They come (3, scale H, scale W), None where the network gave no finite values; too many
+        raise ``OutOfMemory``. Without a calibration each is taken for a whole image, and without
+        ``positions``, for grids with a ``step`` of 1, as well.
         """
-        assert calibration is None or isinstance(calibration, Calibration)
         try:
             return self._run_batch(tiles, calibration, positions)
         except OutOfMemory:
@@ -171,7 +181,7 @@ class TorchEngine:
         self,
         tiles: NDArray[Any],
         calibration: Calibration | None,
-        positions: Sequence[TilePosition] | None,
+        positions: Sequence[Position] | None,
     ) -> list[Tensor | None]:
         with self._lock, torch.inference_mode():
             batch = self._upload(tiles, calibration, positions)
@@ -194,7 +204,7 @@ class TorchEngine:
 
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
-        """Return a new band; see ``srcli.ports.image.Engine.band``."""
+        """Return a new band for an image cut by ``grid``."""
         encoder = PixelEncoder(dtype)
         return TorchBand(
             grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
@@ -204,7 +214,7 @@ class TorchEngine:
         self,
         tiles: NDArray[Any],
         calibration: Calibration | None = None,
-        positions: Sequence[TilePosition] | None = None,
+        positions: Sequence[Position] | None = None,
     ) -> _TileBatch:
         kind = tiles.dtype
         levels = np.iinfo(kind).max if kind.kind == "u" else None
@@ -234,7 +244,8 @@ class TorchEngine:
         positions = batch.positions
         if positions is not None:
             positions = orient_positions(positions, height, width, turns, mirrored)
-        values = None if batch.calibration is None else batch.calibration.passes[number]
+        own = batch.calibration
+        values = None if own is None else {name: value[number] for name, value in own.items()}
         x = orient(batch.pixels, turns, mirrored)
         height, width = x.shape[2:]
         size = (self.network.padded(height), self.network.padded(width))
@@ -268,7 +279,7 @@ class _TileBatch:
         return _TileBatch(
             pixels=self.pixels[chosen],
             levels=self.levels,
-            calibration=self.calibration and self.calibration.rows(chosen.nonzero()[:, 0].tolist()),
+            calibration=self.calibration and rows_of(self.calibration, chosen),
             positions=None if self.positions is None else self.positions[chosen],
         )
 
@@ -355,7 +366,7 @@ def back_projected(
 
 
 class RasterEngine:
-    """Run a network on the bands of a raster; implements ``srcli.ports.image.Engine``.
+    """Run a network on tiles of rasters, by the engine for photographs; see there for methods.
 
     Three bands of a group go through the network as RGB. A single one goes through it as gray, of
     which luma comes out. Values outside the network's range are clipped for it; what
@@ -396,21 +407,20 @@ class RasterEngine:
             if found is None:
                 return None
             rows.append(found)
-        return Calibration.join(rows)
+        return {name: torch.cat([each[name] for each in rows], dim=1) for name in rows[0]}
 
     @within_memory
     def run(
         self,
         tiles: NDArray[Any],
-        calibration: object | None = None,
-        positions: Sequence[TilePosition] | None = None,
-    ) -> Sequence[Tensor | None]:
-        """Enlarge tiles (N, H, W, C) of the raster's dtype, all of its bands; see ``Engine.run``.
+        calibration: Calibration | None = None,
+        positions: Sequence[Position] | None = None,
+    ) -> list[Tensor | None]:
+        """Enlarge tiles (N, H, W, C) of the raster's dtype, all of its bands.
 
         They come (C, scale H, scale W), in units of the range, not clipped.
         """
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
-        assert calibration is None or isinstance(calibration, Calibration)
         enlarged = self._enlarge(units, calibration, positions)
         with torch.inference_mode():
             every = len(self.groups)
@@ -434,7 +444,7 @@ class RasterEngine:
         self,
         units: NDArray[Any],
         calibration: Calibration | None,
-        positions: Sequence[TilePosition] | None,
+        positions: Sequence[Position] | None,
     ) -> list[Tensor | None]:
         if self.groups == ((0, 1, 2),):
             return self.engine.run(units, calibration, positions)
@@ -446,10 +456,10 @@ class RasterEngine:
             limit = self.engine.batch_size(height, width)  # less after what did not fit
             part = stack[len(done) : len(done) + limit]
             indices = range(len(done), len(done) + len(part))
-            groups = [i % len(self.groups) for i in indices]
+            groups = torch.tensor([i % len(self.groups) for i in indices])
             own = positions and [positions[i // len(self.groups)] for i in indices]
             try:
-                done += self.engine.run(part, calibration and calibration.rows(groups), own)
+                done += self.engine.run(part, calibration and rows_of(calibration, groups), own)
             except OutOfMemory:
                 # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
                 if count > 1 or len(part) == 1:
@@ -475,6 +485,10 @@ class RasterEngine:
         device = self._encoder.blending_device(tile.device)
         clipped = upload(excess, device).permute(2, 0, 1)[None]
         return tile.to(device) + bicubic_resize(clipped, self.scale)[0]
+
+
+Engine = TorchEngine | RasterEngine
+"""Enlarges batches of tiles."""
 
 
 def normalise(

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from srcli.inference.engine import TorchEngine
+    from srcli.inference.engine import Engine, TorchEngine
     from srcli.layers.network import Network
-    from srcli.ports.image import Engine, TileGrid
+    from srcli.ports.image import TileGrid
     from srcli.ports.progress import Task
 
 WHOLE_TILE = 1 << 20

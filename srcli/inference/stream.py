@@ -19,13 +19,17 @@ from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import Tiling, padded_grid, read_mirrored
-from srcli.ports.image import Engine, OutOfMemory, Source, TileGrid, Window
+from srcli.ports.image import OutOfMemory, Source, TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from torch import Tensor
+
+    from srcli.inference.engine import Engine
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -45,7 +49,7 @@ class ImageJob:
     """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row of tiles of
     this image only, so that a part of it makes the same batches as the whole, as far as they fit
     into memory. Tiles are read ahead. None for images that share batches with others."""
-    calibration: object | None = None
+    calibration: Any = None
     """The engine's measurements of the whole image, for every tile of it; made if None."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written of it afterwards."""
@@ -197,9 +201,9 @@ def _finish(engine: Engine, batch: list[_Tile], task: Task) -> None:
     enlarged = _enlarge(engine, [tile for tile in batch if tile.pixels is not None])
     for tile in batch:
         job, out = tile.job, None if tile.pixels is None else next(enlarged)
-        if job.error is None and isinstance(out, SrxError):
-            job.error = out
-        if job.error is not None or job.band is None:
+        if isinstance(out, SrxError):
+            job.error = job.error or out
+        if isinstance(out, SrxError) or job.error is not None or job.band is None:
             continue
         with _failing(job):
             done = job.band.add(out, row=tile.row, column=tile.column)
@@ -220,7 +224,9 @@ def _write_inner(job: ImageJob, scale: int, top: int, rows: NDArray[Any]) -> Non
         job.write(max(top - edge, 0), rows)
 
 
-def _enlarge(engine: Engine, tiles: list[_Tile], most: int | None = None) -> Iterator[object]:
+def _enlarge(
+    engine: Engine, tiles: list[_Tile], most: int | None = None
+) -> Iterator[Tensor | SrxError]:
     """Yield each tile enlarged, or its error; at most so many at once, fewer if they do not fit."""
     while tiles:
         size = min(most or len(tiles), _limit(engine, tiles[0]))
@@ -228,12 +234,12 @@ def _enlarge(engine: Engine, tiles: list[_Tile], most: int | None = None) -> Ite
         yield from _run(engine, part)
 
 
-def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[object]:
+def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
     job, pixels = tiles[0].job, [tile.pixels for tile in tiles if tile.pixels is not None]
     positions = None
     if job.grid.step > 1:
         positions = [tile.job.grid.position(tile.row, tile.column) for tile in tiles]
-    found: Sequence[object | None] = ()
+    found: Sequence[Tensor | None] = ()
     error: SrxError | None = None
     try:
         with one_file(job.name), suppress(OutOfMemory, MemoryError):

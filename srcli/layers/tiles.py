@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -26,9 +25,8 @@ from torch import Tensor, nn
 from srcli.layers.network import full_precision, upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from torch.autograd.function import FunctionCtx
 
 Mode = Literal["bilinear", "nearest"]
@@ -130,51 +128,23 @@ class _Contrast(torch.autograd.Function):
         return torch.addcmul(constant.to(kind), features, slope.to(kind))
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """The values that a network's global pools hold for one picture, or each item of a batch."""
+Calibration = Mapping[str, Tensor]
+"""What a network's global pools hold, by their names: (P, N, C, 1, 1) for each of the P passes that
+one picture takes (8 in a self-ensemble, else 1) and each item of a batch, or N = 1 for all."""
 
-    passes: tuple[Mapping[str, Tensor], ...]
-    """(1 or N, C, 1, 1) by the name of the pool, for each pass that one picture takes through the
-    network: 8 in a self-ensemble, else 1."""
 
-    @property
-    def finite(self) -> bool:
-        """True if all of them are finite numbers."""
-        found = [value.isfinite().all() for one in self.passes for value in one.values()]
-        return not found or bool(torch.stack(found).all())  # a single wait for the device
+def are_finite(calibration: Calibration) -> bool:
+    """Return True if all values are finite numbers."""
+    found = [value.isfinite().all() for value in calibration.values()]
+    return not found or bool(torch.stack(found).all())  # a single wait for the device
 
-    def rows(self, indices: Sequence[int]) -> Calibration:
-        """Return those of some items of the batch; those of one picture are of every item."""
-        if all(len(value) == 1 for one in self.passes for value in one.values()):
-            return self
-        chosen = upload(torch.tensor(indices), next(iter(self.passes[0].values())).device)
-        rows = ({name: value[chosen] for name, value in one.items()} for one in self.passes)
-        return Calibration(tuple(rows))
 
-    def arrays(self) -> list[dict[str, NDArray[Any]]]:
-        """Return the values as arrays, which can be sent to another process; see ``of_arrays``."""
-        return [{name: value.cpu().numpy() for name, value in one.items()} for one in self.passes]
-
-    @staticmethod
-    def of_arrays(
-        passes: Sequence[Mapping[str, NDArray[Any]]], device: torch.device
-    ) -> Calibration:
-        """Return the calibration whose ``arrays`` were taken, on a device."""
-
-        def tensors(one: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-            return {name: torch.from_numpy(value).to(device) for name, value in one.items()}
-
-        return Calibration(tuple(map(tensors, passes)))
-
-    @staticmethod
-    def join(parts: Sequence[Calibration]) -> Calibration:
-        """Put pictures together into a batch: one item each."""
-
-        def joined(one: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-            return {name: torch.cat([each[name] for each in one]) for name in one[0]}
-
-        return Calibration(tuple(map(joined, zip(*(part.passes for part in parts), strict=True))))
+def rows_of(calibration: Calibration, items: Tensor) -> Calibration:
+    """Return the values of some items of a batch, by their numbers or a mask."""
+    if all(value.shape[1] == 1 for value in calibration.values()):  # of one picture
+        return calibration
+    chosen = upload(items, next(iter(calibration.values())).device)
+    return {name: value[:, chosen] for name, value in calibration.items()}
 
 
 def modules_of(network: nn.Module, kind: type[Kind]) -> dict[str, Kind]:

@@ -1,4 +1,4 @@
-"""What an image is enlarged by: its source, tiles and values, and the engine.
+"""What an image is enlarged by: its source, tiles and values.
 
 No torch type is named here.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -24,16 +24,6 @@ class Window:
     top: int
     left: int
     height: int
-    width: int
-
-
-class TilePosition(NamedTuple):
-    """The upper left corner of a tile in its image, and the image's size, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    """Of the image, as ``width``."""
     width: int
 
 
@@ -63,9 +53,9 @@ class TileGrid:
         """Number of tiles."""
         return len(self.tops) * len(self.lefts)
 
-    def position(self, row: int, column: int) -> TilePosition:
-        """Return the position of the tile of a row and a column."""
-        return TilePosition(self.tops[row], self.lefts[column], self.height, self.width)
+    def position(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """Return top and left of a tile, and height and width of the image, in pixels."""
+        return self.tops[row], self.lefts[column], self.height, self.width
 
     def windows(self) -> Iterator[tuple[int, int, Window]]:
         """Yield (row, column, window) of every tile, row by row."""
@@ -119,43 +109,3 @@ def are_units(low: float, high: float) -> bool:
 
 class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
     """A batch did not fit into the device's memory; a smaller one may."""
-
-
-class Engine(Protocol):
-    """Enlarges batches of tiles."""
-
-    scale: int
-    """Output pixels per input pixel, along each side."""
-    calibrates: bool
-    """True if the network pools over whole pictures, so that tiles want a calibration."""
-
-    def calibrate(self, windows: NDArray[Any]) -> object | None:
-        """Measure what the network's global pools see of a whole image, for ``run``.
-
-        Windows (N, H, W, C) are as ``run`` takes tiles; too many raise ``OutOfMemory``. None comes
-        back where no finite values came out.
-        """
-
-    def batch_size(self, height: int, width: int) -> int:
-        """Return the number of tiles of this size to try at once."""
-
-    def run(
-        self,
-        tiles: NDArray[Any],
-        calibration: object | None = None,
-        positions: Sequence[TilePosition] | None = None,
-    ) -> Sequence[object | None]:
-        """Enlarge tiles; ``OutOfMemory`` is raised if they are too many.
-
-        Args:
-            tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1]; an engine made for
-                other values takes those.
-            calibration: Of the image that all of them are of; None takes each tile for a whole one.
-            positions: Of each in its image, for grids with a ``step`` above 1; else None.
-
-        Returns:
-            One tile each for ``TorchBand.add``; None where the network gave no finite values.
-        """
-
-    def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401
-        """Return a new ``srcli.inference.band.TorchBand`` for an image cut by ``grid``."""

@@ -13,7 +13,6 @@ from srcli.inference.band import PixelEncoder, TorchBand
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
-from srcli.layers.tiles import Calibration
 from srcli.models import build_network
 from srcli.ports.image import Values
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
@@ -43,7 +42,7 @@ class NoCopies:
 @pytest.mark.parametrize("bands", [3, 4])
 def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, bands, monkeypatch):
     monkeypatch.setattr("srcli.inference.band.HostCopies", NoCopies)
-    monkeypatch.setattr(Calibration, "finite", True)
+    monkeypatch.setattr("srcli.inference.engine.are_finite", lambda calibration: True)
     monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: [True] * len(tensor))
     network = build_network(name, scale=4).for_inference()
     source = ArraySource(np.zeros((80, 120, bands), dtype))

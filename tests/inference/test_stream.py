@@ -21,7 +21,7 @@ from srcli.ports.image import OutOfMemory, Window
 SCALE = 2
 
 
-class Repeat:
+class Repeat(TorchEngine):
     """An engine without a network: every pixel becomes a square."""
 
     scale = SCALE

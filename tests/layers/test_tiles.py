@@ -11,14 +11,15 @@ from torch import nn
 from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention
 from srcli.layers.tiles import (
     ORIENTATIONS,
-    Calibration,
     GlobalPool,
     StretchedMap,
+    are_finite,
     contrast,
     half_contrast,
     orient,
     orient_positions,
     record_calibration,
+    rows_of,
     stretch_part,
     stretch_weights,
     undo_orientation,
@@ -115,22 +116,25 @@ def test_an_error_ends_the_holding(features):
 
 def test_pictures_of_a_batch_keep_their_own(features):
     network = Every()
-    parts = [Calibration((record(each[None], network),)) for each in features]
-    joined = Calibration.join(parts)
-    with use_calibration(network, joined.passes[0]):
+    parts = [record(each[None], network) for each in features]
+    joined = {name: torch.stack([each[name][0] for each in parts])[None] for name in parts[0]}
+    with use_calibration(network, {name: value[0] for name, value in joined.items()}):
         together = network(features)
     torch.testing.assert_close(together, network(features), rtol=1e-6, atol=1e-6)
-    with use_calibration(network, joined.rows([2, 0]).passes[0]):
+    chosen = rows_of(joined, torch.tensor([2, 0]))
+    with use_calibration(network, {name: value[0] for name, value in chosen.items()}):
         two = network(features[[2, 0]])
     torch.testing.assert_close(two, network(features[[2, 0]]), rtol=1e-6, atol=1e-6)
-    assert parts[0].rows([0, 1, 5]) is parts[0]  # one picture is of every item
+    one = {name: value[None] for name, value in parts[0].items()}
+    assert rows_of(one, torch.tensor([0, 1, 5])) is one  # one picture is of every item
 
 
 def test_values_that_are_not_finite_are_told(features):
-    assert Calibration(()).finite
-    assert Calibration((record(features),)).finite
+    assert are_finite({})
+    assert are_finite(record(features))
     features[1, 2, 3, 4] = float("inf")
-    assert not Calibration((record(features[:1]), record(features))).finite
+    assert are_finite(record(features[:1]))
+    assert not are_finite(record(features))
 
 
 def test_an_exported_network_keeps_what_its_pools_hold():

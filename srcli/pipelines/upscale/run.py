@@ -266,7 +266,7 @@ class RasterJob:
     interrupted one with the same. The network is added when it has measured."""
     tiling: Tiling | None = None
     """The network's, known when it has measured."""
-    calibration: list[dict[str, Any]] | None = None
+    calibration: dict[str, Any] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
     runs: Sequence[range] = ()
     """Runs of consecutive parts to make."""
@@ -295,7 +295,6 @@ class RasterJob:
         Measured are ``tiling``, ``fingerprint`` with the network, and ``calibration``, maybe None.
         """
         from srcli.inference.engine import RasterEngine
-        from srcli.layers.tiles import Calibration
 
         options = self.options
         if not self.layout.groups:
@@ -322,7 +321,7 @@ class RasterJob:
         return {
             "tiling": tiling,
             "fingerprint": {**self.fingerprint, **network},
-            "calibration": found.arrays() if isinstance(found, Calibration) else None,
+            "calibration": found and {name: value.cpu().numpy() for name, value in found.items()},
         }
 
     def _repeat(self, task: Task) -> None:
@@ -337,7 +336,7 @@ class RasterJob:
 
     def _enlarge(self, engine: RasterEngine, task: Task) -> None:
         """Make parts: windows in, tiles through the network, rows out."""
-        from srcli.layers.tiles import Calibration
+        from srcli.layers.network import upload
 
         with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
             # those that are there were made by a worker that was lost
@@ -353,7 +352,9 @@ class RasterJob:
                     )
                     if self.calibration:
                         device = engine.engine.device
-                        work.calibration = Calibration.of_arrays(self.calibration, device)
+                        work.calibration = {
+                            name: upload(each, device) for name, each in self.calibration.items()
+                        }
                     run_one(engine, work, task=task)
 
 
