@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.blocks import conv
 from srcli.layers.network import Network
 
 if TYPE_CHECKING:
@@ -73,15 +74,34 @@ def behind(
 
 
 class FoldingConv(nn.Module):
-    """A convolution with branches in training that fold into one kernel."""
+    """A convolution with branches in training that fold into one 3x3 kernel.
 
-    def deploy(self) -> nn.Module:
-        """Return the deployed form, a new module."""
+    It runs as that kernel in training too: the same sum and gradients for the price of one branch.
+    """
+
+    def kernel(self) -> FoldedKernel:
+        """Return the 3x3 kernel that equals all branches in evaluation mode."""
         raise NotImplementedError
 
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
         """Return a state with which, in evaluation mode, it equals a kernel."""
         raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, taken, H, W) to (N, given, H, W)."""
+        weight, bias = self.kernel()
+        return F.conv2d(x, weight, bias, padding=1)
+
+    @torch.no_grad()
+    def deploy(self) -> nn.Module:
+        """Return the plain convolution, a new module."""
+        # Folded in float64, so that nothing but the last rounding differs.
+        weight, bias = copy.deepcopy(self).double().kernel()
+        own = next(self.parameters())
+        with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
+            plain = conv(weight.shape[1], weight.shape[0])
+        plain.load_state_dict({"weight": weight.to(own), "bias": bias.to(own)}, assign=True)
+        return plain.train(self.training)
 
 
 class ReparameterisedConv(FoldingConv):
@@ -115,10 +135,7 @@ class ReparameterisedConv(FoldingConv):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         if self.conv_norm is None:
-            # One convolution with the folded kernel, in training too: the same sum and the same
-            # gradients, for the price of the 3x3 branch alone.
-            weight, bias = self.kernel()
-            return F.conv2d(x, weight, bias, padding=1)
+            return super().forward(x)
         total: Tensor = self.conv_norm(self.conv(x))
         if self.point is not None and self.point_norm is not None:
             total = total + self.point_norm(self.point(x))
@@ -134,14 +151,11 @@ class ReparameterisedConv(FoldingConv):
             branches.append((FoldedKernel(eyes, eyes.new_zeros(len(eyes))), self.identity_norm))
         return fold([own if norm is None else absorb(own, norm) for own, norm in branches])
 
-    @torch.no_grad()
     def deploy(self) -> nn.Module:
         """Return the form without further branches, a new module."""
-        with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
-            plain = ReparameterisedConv(channels=self.conv.out_channels, pointwise=False)
-        # Folded in float64, so that nothing but the last rounding differs.
-        weight, bias = (part.to(self.conv.weight) for part in copy.deepcopy(self).double().kernel())
-        plain.load_state_dict({"conv.weight": weight, "conv.bias": bias}, assign=True)
+        with torch.device("meta"):
+            plain = ReparameterisedConv(channels=len(self.conv.weight), pointwise=False)
+        plain.conv.load_state_dict(super().deploy().state_dict(), assign=True)
         return plain.train(self.training)
 
     @torch.no_grad()

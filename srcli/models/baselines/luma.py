@@ -403,8 +403,7 @@ class ECBSR(TrainedWithBranches):
 class EdgeOrientedConv(FoldingConv):
     """ECB: a 3x3 convolution, a wider one behind a 1x1, and three learnt filters of edges.
 
-    It runs as the one 3x3 kernel that equals their sum, in training too. The 1x1 convolutions
-    before the filters have no bias: the filters' sums are zero.
+    The 1x1 convolutions before the filters have no bias: the filters' sums are zero.
     """
 
     masks: Tensor
@@ -419,11 +418,6 @@ class EdgeOrientedConv(FoldingConv):
         self.shift = nn.Parameter(1e-3 * torch.randn(given))
         self.register_buffer("masks", torch.tensor(EDGE_FILTERS), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, taken, H, W) to (N, given, H, W)."""
-        weight, bias = self.kernel()
-        return F.conv2d(x, weight, bias, padding=1)
-
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches."""
         assert self.conv.bias is not None
@@ -434,14 +428,6 @@ class EdgeOrientedConv(FoldingConv):
         for edge, mask, gain in zip(self.edges, self.masks, self.gains, strict=True):
             kernels.append(FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift)))
         return fold(kernels)
-
-    @torch.no_grad()
-    def deploy(self) -> nn.Module:
-        """Return the 3x3 convolution that equals all branches."""
-        plain = conv(self.conv.in_channels, self.conv.out_channels).to(self.conv.weight)
-        weight, bias = self.kernel()
-        plain.load_state_dict({"weight": weight, "bias": bias})
-        return plain.train(self.training)
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:

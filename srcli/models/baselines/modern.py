@@ -192,10 +192,7 @@ _BRANCHES = ("conv.0", "conv.1", "conv.2", "sk")
 
 
 class ExpandedConv(FoldingConv):
-    """Conv3XC: 1x1, 3x3 and 1x1 convolutions, twice as wide inside, beside a 1x1 one.
-
-    It runs as the one 3x3 kernel that equals their sum, in training too.
-    """
+    """Conv3XC: 1x1, 3x3 and 1x1 convolutions, twice as wide inside, beside a 1x1 one."""
 
     def __init__(self, taken: int, given: int) -> None:
         super().__init__()
@@ -204,23 +201,10 @@ class ExpandedConv(FoldingConv):
         self.narrow = conv(2 * given, given, 1)
         self.skip = conv(taken, given, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, taken, H, W) to (N, given, H, W)."""
-        weight, bias = self.kernel()
-        return F.conv2d(x, weight, bias, padding=1)
-
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches."""
         layers = (self.point, self.wide, self.narrow, self.skip)
         return _expanded_kernel(*(part for each in layers for part in each.parameters()))
-
-    @torch.no_grad()
-    def deploy(self) -> nn.Module:
-        """Return the 3x3 convolution that equals all branches."""
-        weight, bias = self.kernel()
-        plain = conv(weight.shape[1], weight.shape[0]).to(weight)
-        plain.load_state_dict({"weight": weight, "bias": bias})
-        return plain.train(self.training)
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
