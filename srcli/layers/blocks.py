@@ -1,4 +1,4 @@
-"""Blocks of several networks: convolutions, distillation, local features, upsampling."""
+"""Blocks of several networks: convolutions, distillation, local features, upsampling, a frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import EnhancedSpatialAttention
 from srcli.layers.convolution import convolve, convolve_joined
+from srcli.layers.network import SkiplessNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -59,6 +60,13 @@ class Residual(nn.Sequential):
         return torch.add(x, out, alpha=self.share)
 
 
+def in_row(layers: Iterable[nn.Module], x: Tensor, *, slope: float) -> Tensor:
+    """Run convolutions in a row, each with a leaky ReLU of a slope behind it, a ReLU for 0."""
+    for layer in layers:
+        x = convolve(layer, x, slope=slope)
+    return x
+
+
 class Concatenation(nn.Module):
     """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
 
@@ -83,18 +91,24 @@ class Concatenation(nn.Module):
 class FeatureDistillationBlock(nn.Module):
     """RFDB of RFDN (Liu et al. 2020), without block residual; each step distils half the channels.
 
-    The attention at its end is CCA, or ESA in the form of the AIM challenge.
+    The attention at its end is CCA, or ESA in the form of the AIM challenge; ``make`` gives the 3x3
+    convolutions.
     """
 
     def __init__(
-        self, attention: Callable[[], nn.Module], *, channels: int, slope: float = 0.05
+        self,
+        attention: Callable[[], nn.Module],
+        *,
+        channels: int,
+        slope: float = 0.05,
+        make: Callable[[int, int], nn.Module] = conv,
     ) -> None:
         super().__init__()
         distilled = channels // 2
         self.slope = slope
         self.distil = convs([(channels, distilled)] * 3, 1)
-        self.refine = convs([(channels, channels)] * 3)
-        self.last = conv(channels, distilled)
+        self.refine = nn.ModuleList(make(channels, channels) for _ in range(3))
+        self.last = make(channels, distilled)
         self.fuse = conv(4 * distilled, channels, 1)
         self.attention = attention()
 
@@ -126,9 +140,7 @@ class ResidualLocalFeatureBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        step = x
-        for unit in self.refine:
-            step = convolve(unit, step, slope=self.slope)
+        step = in_row(self.refine, x, slope=self.slope)
         out: Tensor = self.attention(self.fuse(x + step))
         return out
 
@@ -153,6 +165,40 @@ class ShuffleUpsampling(nn.Sequential):
             self.append(nn.PixelShuffle(factor))
             if activation is not None:
                 self.append(activation())
+
+
+class LongSkip(SkiplessNetwork):
+    """The frame of many networks: body and tail beside a long skip, then the enlargement.
+
+    That doubles step by step at full width, or with ``shuffled`` is one sub-pixel shuffle.
+    """
+
+    def __init__(
+        self,
+        scale: int,
+        channels: int,
+        make_body: Callable[[], nn.Module],
+        *,
+        shuffled: bool = False,
+        white: float = 1.0,
+    ) -> None:
+        super().__init__(scale)
+        self.white = white
+        self.head = conv(3, channels)
+        self.body = make_body()
+        self.tail: nn.Module = conv(channels, channels)
+        self.up: nn.Module
+        self.last: nn.Module
+        if shuffled:
+            self.up, self.last = conv(channels, 3 * scale * scale), nn.PixelShuffle(scale)
+        else:
+            self.up = ShuffleUpsampling(channels=channels, scale=scale)
+            self.last = conv(channels, 3)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head: Tensor = self.head(x)
+        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
+        return out
 
 
 @torch.no_grad()

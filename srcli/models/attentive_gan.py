@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import conv, convs
+from srcli.layers.blocks import conv, convs, in_row
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.resize import CORNERS, carry_by_corners
@@ -86,8 +86,7 @@ class AttentiveGenerator(Network):
         if state is not None:
             by_map = self.mapping_input == "map"
             mapped = torch.cat([features, maps[-1]], dim=1) if by_map else state
-        for layer in self.mapping:
-            mapped = convolve(layer, mapped, slope=0.0)
+        mapped = in_row(self.mapping, mapped, slope=0.0)
         return F.pixel_shuffle(self.up(mapped + features), self.scale), maps[1:]
 
     def for_inference(self) -> Self:

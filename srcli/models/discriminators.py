@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from srcli.errors import RecipeError
-from srcli.layers.blocks import conv, convs
+from srcli.layers.blocks import conv, convs, in_row
 from srcli.layers.network import Network
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 256)
 STRIDES = (1, 2, 1, 2, 1, 2, 1)
@@ -60,7 +60,7 @@ class AutoEncoder(Network):
         self.last = conv(decoder[-1], 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        x = _through(self.encoder, x)
+        x = in_row(self.encoder, x, slope=SLOPE)
         for layer in self.decoder:
             x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), SLOPE)
         out: Tensor = self.last(x)
@@ -99,7 +99,7 @@ class Classifier(Network):
             raise ValueError(
                 f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
             )
-        x = _through(self.encoder, x).flatten(1)
+        x = in_row(self.encoder, x, slope=SLOPE).flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), SLOPE)
         out: Tensor = self.last(x)
@@ -130,7 +130,7 @@ class PatchClassifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
-        out: Tensor = self.last(_through((*self.encoder, self.middle), x))
+        out: Tensor = self.last(in_row((*self.encoder, self.middle), x, slope=SLOPE))
         return out
 
 
@@ -162,13 +162,16 @@ class UNet(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of the pixels of (N, 3, H, W) being real."""
-        levels = [_through([self.first], x)]
+        levels = [in_row([self.first], x, slope=SLOPE)]
         for layer in self.down:
-            levels.append(_through([layer], levels[-1]))
+            levels.append(in_row([layer], levels[-1], slope=SLOPE))
         x = levels.pop()
         for layer in self.up:
-            x = _through([layer], F.interpolate(x, scale_factor=2, mode="bilinear")) + levels.pop()
-        out: Tensor = self.last(_through(self.end, x))
+            x = (
+                in_row([layer], F.interpolate(x, scale_factor=2, mode="bilinear"), slope=SLOPE)
+                + levels.pop()
+            )
+        out: Tensor = self.last(in_row(self.end, x, slope=SLOPE))
         return out
 
 
@@ -201,9 +204,3 @@ def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList
 
 def _check_size(network: Network, size: int) -> None:
     network.check_input(torch.empty(1, 3, size, size, device="meta"))
-
-
-def _through(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = F.leaky_relu(layer(x), SLOPE)
-    return x

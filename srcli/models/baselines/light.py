@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from srcli.layers.blocks import (
     STEPS,
     Concatenation,
     FeatureDistillationBlock,
+    LongSkip,
     ResidualLocalFeatureBlock,
     conv,
     convs,
@@ -21,37 +22,11 @@ from srcli.layers.blocks import (
 from srcli.layers.network import Network, SkiplessNetwork
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
 SLOPE = 0.05
 """Negative slope of leaky ReLUs, but PAN's of 0.2."""
 
 
-class DistillationNetwork(SkiplessNetwork):
-    """The frame of IMDN, RFDN and RLFN: a body beside a long skip, and one sub-pixel shuffle.
-
-    ``top`` is white, in the range that the network works in.
-    """
-
-    def __init__(
-        self, scale: int, channels: int, make_body: Callable[[], nn.Module], top: float
-    ) -> None:
-        super().__init__(scale)
-        self.white = top
-        self.head = conv(3, channels)
-        self.body = make_body()
-        self.tail = conv(channels, channels)
-        self.up = conv(channels, 3 * scale * scale)
-
-    def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(x)
-        out: Tensor = self.up(self.tail(self.body(head)) + head)
-        return F.pixel_shuffle(out, self.scale)
-
-
-class IMDN(DistillationNetwork):
+class IMDN(LongSkip):
     """Information multi-distillation network (Hui et al., ACM MM 2019).
 
     The defaults are the published model; each step of a block distils a quarter of ``channels``.
@@ -64,7 +39,7 @@ class IMDN(DistillationNetwork):
             blocks = [MultiDistillationBlock(channels) for _ in range(num_blocks)]
             return Concatenation(blocks, channels=channels, slope=SLOPE)
 
-        super().__init__(scale, channels, body, top=1.0)
+        super().__init__(scale, channels, body, shuffled=True)
 
 
 class MultiDistillationBlock(nn.Module):
@@ -91,7 +66,7 @@ class MultiDistillationBlock(nn.Module):
         return torch.add(x, self.fuse(self.attention(torch.cat(kept, dim=1))))
 
 
-class RFDN(DistillationNetwork):
+class RFDN(LongSkip):
     """Residual feature distillation network (Liu et al., ECCV workshops 2020).
 
     The defaults are the paper's RFDN; 52 channels are RFDN-L. The AIM 2020 challenge's has 50, in 4
@@ -118,14 +93,14 @@ class RFDN(DistillationNetwork):
             ]
             return Concatenation(blocks, channels=channels, slope=SLOPE)
 
-        super().__init__(scale, channels, body, top)
+        super().__init__(scale, channels, body, shuffled=True, white=top)
         self.pools_globally = attention == "cca"
         if attention == "esa":
             self.minimum = EnhancedSpatialAttention.MINIMUM
             self.tile_step = EnhancedSpatialAttention.STEP
 
 
-class RLFN(DistillationNetwork):
+class RLFN(LongSkip):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
 
     RLFN-S has 48 channels. The NTIRE 2022 challenge's has 46 in 4 blocks, and 48 between the
@@ -152,7 +127,9 @@ class RLFN(DistillationNetwork):
                 convs(widths), channels=channels, esa_channels=esa_channels, slope=SLOPE
             )
 
-        super().__init__(scale, channels, lambda: repeat(block, num_blocks), top=255.0)
+        super().__init__(
+            scale, channels, lambda: repeat(block, num_blocks), shuffled=True, white=255.0
+        )
 
 
 class PAN(Network):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import STEPS, conv, convs, repeat
+from srcli.layers.blocks import STEPS, conv, convs, in_row, repeat
 from srcli.layers.network import Network
 from srcli.layers.reparameterised import (
     FoldedKernel,
@@ -122,9 +122,7 @@ class VDSR(LumaNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         image: Tensor = self.enlarge(x)
-        out = image
-        for layer in self.layers:
-            out = layer(out) if layer is self.layers[-1] else F.relu_(layer(out))
+        out: Tensor = self.layers[-1](in_row(self.layers[:-1], image, slope=0.0))
         return image + out.float()
 
     @staticmethod
@@ -154,9 +152,7 @@ class DRCN(LumaNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         image: Tensor = self.enlarge(x)
-        features = image
-        for layer in self.embed:
-            features = F.relu_(layer(features))
+        features = in_row(self.embed, image, slope=0.0)
         total = torch.zeros_like(image)
         first, last = self.rebuild
         for share in self.shares / self.shares.sum():
@@ -274,9 +270,7 @@ class IDN(LumaNetwork):
         self.skip = BicubicEnlargement(scale=scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        features = x
-        for layer in self.head:
-            features = F.leaky_relu(layer(features), IDN.SLOPE)
+        features = in_row(self.head, x, slope=IDN.SLOPE)
         return torch.add(self.up(self.body(features)).float(), self.skip(x))
 
 
@@ -296,13 +290,9 @@ class EnhancementBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        out = x
-        for layer in self.first:
-            out = F.leaky_relu(layer(out), IDN.SLOPE)
+        out = in_row(self.first, x, slope=IDN.SLOPE)
         beside = torch.cat([x, out[:, : self.kept]], dim=1)
-        out = out[:, self.kept :]
-        for layer in self.second:
-            out = F.leaky_relu(layer(out), IDN.SLOPE)
+        out = in_row(self.second, out[:, self.kept :], slope=IDN.SLOPE)
         return F.leaky_relu(self.fuse(out + beside), IDN.SLOPE)
 
 
@@ -346,8 +336,7 @@ class PyramidLevel(nn.Module):
 
     def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Double (N, C, H, W) and (N, 1, H, W)."""
-        for layer in self.layers:
-            features = F.leaky_relu(layer(features), LapSRN.SLOPE)
+        features = in_row(self.layers, features, slope=LapSRN.SLOPE)
         # The last row and column are cut off, as in the authors' code.
         features = F.leaky_relu(self.up(features)[..., :-1, :-1], LapSRN.SLOPE)
         return features, self.enlarge(image) + self.residual(features)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
-from srcli.layers.blocks import conv, convs, repeat
+from srcli.layers.blocks import FeatureDistillationBlock, conv, repeat
 from srcli.layers.convolution import convolve_joined
 from srcli.layers.network import SkiplessNetwork
 from srcli.layers.reparameterised import (
@@ -54,20 +54,14 @@ class SeparableNetwork(SkiplessNetwork):
         return F.pixel_shuffle(out, self.scale)
 
 
-class SeparableDistillationBlock(nn.Module):
+class SeparableDistillationBlock(FeatureDistillationBlock):
     """BSRN's ESDB and LKDN's LKDB: separable 3x3 steps, each of which distils half the channels.
 
     A ``residual`` step adds its input; the block's own input is added behind the attention.
     """
 
     def __init__(self, channels: int, attention: nn.Module, *, residual: bool) -> None:
-        super().__init__()
-        half = channels // 2
-        self.distil = convs([(channels, half)] * 3, 1)
-        self.refine = nn.ModuleList(SeparableConv(channels, channels) for _ in range(3))
-        self.last = SeparableConv(channels, half)
-        self.fuse = conv(4 * half, channels, 1)
-        self.attention = attention
+        super().__init__(lambda: attention, channels=channels, make=SeparableConv)
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,29 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
-from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, convs, repeat
+from srcli.layers.blocks import LongSkip, Residual, ShuffleUpsampling, conv, convs, in_row, repeat
 from srcli.layers.network import Network, SkiplessNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
-class LongSkip(SkiplessNetwork):
-    """The frame of EDSR and RCAN, on 0..255 less DIV2K's mean: ``make_body`` beside a long skip."""
-
-    def __init__(self, scale: int, channels: int, make_body: Callable[[], nn.Module]) -> None:
-        super().__init__(scale)
-        self.subtract_mean(white=255.0)
-        self.head = conv(3, channels)
-        self.body = make_body()
-        self.tail = conv(channels, channels)
-        self.up = ShuffleUpsampling(channels=channels, scale=scale)
-        self.last = conv(channels, 3)
-
-    def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(x)
-        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return out
+    from collections.abc import Sequence
 
 
 class EDSR(LongSkip):
@@ -54,6 +36,7 @@ class EDSR(LongSkip):
             return Residual(residual_scale, conv1=first, act=nn.ReLU(inplace=True), conv2=second)
 
         super().__init__(scale, channels, lambda: repeat(block, num_blocks))
+        self.subtract_mean(white=255.0)
 
 
 class RCAN(LongSkip):
@@ -86,6 +69,7 @@ class RCAN(LongSkip):
             return Residual(blocks=repeat(block, num_blocks), last=conv(channels, channels))
 
         super().__init__(scale, channels, lambda: repeat(group, num_groups))
+        self.subtract_mean(white=255.0)
 
 
 class SRResNet(SkiplessNetwork):
@@ -278,10 +262,7 @@ class CFSRCNN(Network):
             outputs.append(extract(F.relu_(squeeze(joined))))
             joined = F.relu_(torch.cat(outputs[-2:], dim=1))
         features = F.relu_(sum(outputs, start=self.merge(joined)))
-        for layer in self.enhance:
-            features = F.relu_(layer(features))
+        features = in_row(self.enhance, features, slope=0.0)
         features = F.relu_(self.up(features) + self.up(head))
-        for layer in self.refine:
-            features = F.relu_(layer(features))
-        out: Tensor = self.last(features)
+        out: Tensor = self.last(in_row(self.refine, features, slope=0.0))
         return out
