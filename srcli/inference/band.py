@@ -20,7 +20,7 @@ from srcli.inference.tiling import TRIM, axis_weights, ramp
 from srcli.layers.network import upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -202,43 +202,28 @@ class HostCopies:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = host_stream(device)
-        self._pending: list[tuple[int, Tensor, Callable[[], None]]] = []
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._pending: list[Rows] = []
 
     def start(self, pieces: Sequence[tuple[int, Tensor]]) -> list[Rows]:
         """Begin to copy rows, and return those of before; both are (first output row, rows)."""
+        stream = self._stream
+        if stream is None:
+            return [(top, piece.cpu().numpy()) for top, piece in pieces]
         ready = self.finish()
-        self._pending = [(top, *start_copy(piece, self._stream)) for top, piece in pieces]
-        return ready if self._stream else self.finish()
+        stream.wait_stream(torch.cuda.current_stream(stream.device))
+        with torch.cuda.stream(stream):
+            for top, piece in pieces:
+                self._pending.append((top, piece.to("cpu", non_blocking=True).numpy()))
+                piece.record_stream(stream)
+        return ready
 
     def finish(self) -> list[Rows]:
         """Return the rows that have not come back yet."""
+        if self._pending and self._stream is not None:
+            self._stream.synchronize()
         pending, self._pending = self._pending, []
-        for _, _, wait in pending:
-            wait()
-        return [(top, rows.numpy()) for top, rows, _ in pending]
-
-
-def host_stream(device: torch.device) -> torch.cuda.Stream | None:
-    """Return a stream for copies from a GPU to the host; None for other devices."""
-    return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-
-
-def start_copy(
-    piece: Tensor, stream: torch.cuda.Stream | None
-) -> tuple[Tensor, Callable[[], None]]:
-    """Begin to copy from a GPU, after what it was given before; return what waits for the end."""
-    if stream is None:
-        return piece.cpu(), lambda: None
-    with torch.cuda.device(piece.device):
-        host = torch.empty(piece.shape, dtype=piece.dtype, pin_memory=True)
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            host.copy_(piece, non_blocking=True)
-            piece.record_stream(stream)
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
-    return host, event.synchronize
+        return pending
 
 
 def is_full_range(values: Values) -> bool:

@@ -6,7 +6,6 @@ import copy
 import logging
 import sys
 import weakref
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
@@ -145,12 +144,12 @@ class TorchEngine:
         back where no finite values came out.
         """
         with self._lock, torch.inference_mode():
-            batch = self._upload(windows)
-            for exact in (False, True):
+            x, levels = self._upload(windows)
+            for half in (self.half, None):
                 passes = []
                 for number in self._passes:
                     with record_calibration(self.network) as values:
-                        self._pass(batch, number, exact=exact)
+                        self._pass(number, x, levels, None, None, half)
                     passes.append(values)
                 found = {name: torch.stack([one[name] for one in passes]) for name in passes[0]}
                 if are_finite(found):
@@ -184,13 +183,18 @@ class TorchEngine:
         positions: Sequence[Position] | None,
     ) -> list[Tensor | None]:
         with self._lock, torch.inference_mode():
-            batch = self._upload(tiles, calibration, positions)
-            out = self._enlarge(batch)
+            x, levels = self._upload(tiles)
+            where = None
+            if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
+                where = upload(np.array(positions), self.device)
+            out = self._enlarge(x, levels, calibration, where, self.half)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
             good: list[bool] = finite.tolist()
             if self.half is not None and not all(good):
-                out = out.clone()
-                out[~finite] = self._enlarge(batch.rows(~finite), exact=True)
+                out, again = out.clone(), ~finite
+                own = calibration and rows_of(calibration, again)
+                where = None if where is None else where[again]
+                out[again] = self._enlarge(x[again], levels, own, where, None)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
                 self._count_failure()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
@@ -210,49 +214,53 @@ class TorchEngine:
             grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
         )
 
-    def _upload(
-        self,
-        tiles: NDArray[Any],
-        calibration: Calibration | None = None,
-        positions: Sequence[Position] | None = None,
-    ) -> _TileBatch:
-        kind = tiles.dtype
-        levels = np.iinfo(kind).max if kind.kind == "u" else None
-        if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
+    def _upload(self, tiles: NDArray[Any]) -> tuple[Tensor, int | None]:
+        """Return (N, 3, H, W) in [0, 1], and the largest value of the integers it was read from."""
+        levels = np.iinfo(tiles.dtype).max if tiles.dtype in (np.uint8, np.uint16) else None
+        if tiles.dtype == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
         x = upload(np.ascontiguousarray(tiles), self.device).permute(0, 3, 1, 2).float()
-        if kind in (np.uint8, np.uint16):
-            x = x / float(np.iinfo(kind).max)
-        where = None
-        if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
-            where = upload(np.array(positions), self.device)
-        pixels = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        return _TileBatch(pixels=pixels, levels=levels, calibration=calibration, positions=where)
+        if levels is not None:
+            x = x / float(levels)
+        return x.expand(-1, 3, -1, -1), levels
 
-    def _enlarge(self, batch: _TileBatch, *, exact: bool = False) -> Tensor:
-        out = self._pass(batch, 0, exact=exact)
+    def _enlarge(
+        self,
+        x: Tensor,
+        levels: int | None,
+        calibration: Calibration | None,
+        positions: Tensor | None,
+        half: torch.dtype | None,
+    ) -> Tensor:
+        """Enlarge a batch, of one picture for each of the tiles where they have no positions."""
+        out = self._pass(0, x, levels, calibration, positions, half)
         for number in self._passes[1:]:
-            out = out + self._pass(batch, number, exact=exact)
+            out = out + self._pass(number, x, levels, calibration, positions, half)
         if self.tta:
             out = out / len(self._passes)
-        return back_projected(out, batch.pixels, self.corrections)
+        return back_projected(out, x, self.corrections)
 
-    def _pass(self, batch: _TileBatch, number: int, *, exact: bool) -> Tensor:
+    def _pass(
+        self,
+        number: int,
+        x: Tensor,
+        levels: int | None,
+        calibration: Calibration | None,
+        positions: Tensor | None,
+        half: torch.dtype | None,
+    ) -> Tensor:
         """Enlarge a batch once, flipped and rotated, and turn the result back."""
         turns, mirrored = ORIENTATIONS[number]
-        height, width = batch.pixels.shape[2:]
-        positions = batch.positions
         if positions is not None:
-            positions = orient_positions(positions, height, width, turns, mirrored)
-        own = batch.calibration
-        values = None if own is None else {name: value[number] for name, value in own.items()}
-        x = orient(batch.pixels, turns, mirrored)
+            positions = orient_positions(positions, x.shape[2], x.shape[3], turns, mirrored)
+        values = calibration and {name: value[number] for name, value in calibration.items()}
+        x = orient(x, turns, mirrored)
         height, width = x.shape[2:]
         size = (self.network.padded(height), self.network.padded(width))
         x = F.pad(x, (0, size[1] - width, 0, size[0] - height), mode="replicate")
-        keywords = {"levels": batch.levels} if self.network.takes_levels else {}
+        keywords = {"levels": levels} if self.network.takes_levels else {}
         with use_calibration(self.network, values), use_positions(self.network, positions, size):
-            out = self._forward(x, None if exact else self.half, **keywords)
+            out = self._forward(x, half, **keywords)
         out = out[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(out, turns, mirrored)
 
@@ -260,28 +268,6 @@ class TorchEngine:
         with without_tf32(), torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
         return out
-
-
-@dataclass(frozen=True, kw_only=True)
-class _TileBatch:
-    """Tiles on the device, with calibration and positions in their pictures."""
-
-    pixels: Tensor
-    """(N, 3, H, W) in [0, 1]."""
-    levels: int | None
-    """Largest value of the integers that the pixels were read from; None for floats."""
-    calibration: Calibration | None
-    positions: Tensor | None
-    """(N, 4), see ``srcli.layers.tiles``; None where every tile is a whole picture."""
-
-    def rows(self, chosen: Tensor) -> _TileBatch:
-        """Return some of the tiles: a boolean (N,)."""
-        return _TileBatch(
-            pixels=self.pixels[chosen],
-            levels=self.levels,
-            calibration=self.calibration and rows_of(self.calibration, chosen),
-            positions=None if self.positions is None else self.positions[chosen],
-        )
 
 
 class HalfConv2d(nn.Conv2d):

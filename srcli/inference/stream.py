@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from srcli.inference.engine import Engine
@@ -144,8 +144,12 @@ class _Tile:
     job: ImageJob
     row: int
     column: int
-    pixels: NDArray[Any] | None
-    """None where no pixel is valid."""
+    pixels: Any
+    """(H, W, C); None where no pixel is valid."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.job.grid.tile_height, self.job.grid.tile_width
 
 
 def _batches(
@@ -170,7 +174,7 @@ def _batches(
             waiting.append(tile)
             ready = [each for each in waiting if each.pixels is not None]
             ends_row = by_rows and tile.column + 1 == len(job.grid.lefts)
-            if ends_row or not ready or len(ready) >= _limit(engine, ready[0]):
+            if ends_row or not ready or len(ready) >= engine.batch_size(*waiting[0].size):
                 yield waiting
                 waiting = []
         if job.error is not None:
@@ -229,13 +233,13 @@ def _enlarge(
 ) -> Iterator[Tensor | SrxError]:
     """Yield each tile enlarged, or its error; at most so many at once, fewer if they do not fit."""
     while tiles:
-        size = min(most or len(tiles), _limit(engine, tiles[0]))
+        size = min(most or len(tiles), engine.batch_size(*tiles[0].size))
         part, tiles = tiles[:size], tiles[size:]
         yield from _run(engine, part)
 
 
 def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
-    job, pixels = tiles[0].job, [tile.pixels for tile in tiles if tile.pixels is not None]
+    job = tiles[0].job
     positions = None
     if job.grid.step > 1:
         positions = [tile.job.grid.position(tile.row, tile.column) for tile in tiles]
@@ -243,7 +247,8 @@ def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
     error: SrxError | None = None
     try:
         with one_file(job.name), suppress(OutOfMemory, MemoryError):
-            found = engine.run(np.stack(pixels), job.calibration, positions)
+            pixels = np.stack([tile.pixels for tile in tiles])
+            found = engine.run(pixels, job.calibration, positions)
     except SrxError as failure:
         error = failure
     if found:
@@ -255,19 +260,12 @@ def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
         # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
         yield from _enlarge(engine, tiles, len(tiles) // 2 if error is None else 1)
     else:
-        height, width = pixels[0].shape[:2]
+        height, width = tiles[0].size
         reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
         yield error or TileTooLargeError(f"{reason}; use a smaller --tile")
 
 
-def _limit(engine: Engine, tile: _Tile) -> int:
-    assert tile.pixels is not None
-    return engine.batch_size(*tile.pixels.shape[:2])
-
-
 def _can_share_batch(a: _Tile, b: _Tile) -> bool:
-    if a.pixels is None or b.pixels is None:
-        return True
     return (
         a.pixels.shape == b.pixels.shape
         and a.pixels.dtype == b.pixels.dtype

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -144,17 +145,17 @@ def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
 
 
 def test_rows_of_a_gpu_come_back_with_the_next_ones(monkeypatch):
-    rows = [(top, torch.full((2, 3, 1), top, dtype=torch.uint8)) for top in (0, 2, 4)]
-    waited = []
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: f"stream of {device}")
-    monkeypatch.setattr(
-        module, "start_copy", lambda piece, stream: (piece.clone(), lambda: waited.append(stream))
-    )
+    rows = [(top, mock.Mock()) for top in (0, 2, 4)]
+    for top, piece in rows:
+        piece.to.return_value = torch.full((2, 3, 1), top, dtype=torch.uint8)
+    cuda = mock.MagicMock()
+    for name in ("Stream", "stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
     copies = HostCopies(torch.device("cuda"))
     got = [copies.start(part) for part in (rows[:2], rows[2:])]
     assert [[top for top, _ in part] for part in (*got, copies.finish())] == [[], [0, 2], [4]]
     assert got[1][1][1].max() == 2
-    assert waited == ["stream of cuda"] * 3
+    assert cuda.Stream.return_value.synchronize.call_count == 2
 
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
