@@ -19,7 +19,6 @@ import zlib
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
@@ -103,12 +102,11 @@ class Parts:
 
     def missing(self, wanted: Iterable[range] | None = None) -> list[range]:
         """Return the runs of consecutive parts that are not there, of all or of some runs."""
-        found, runs = self.found(), list[range]()
-        for number in chain.from_iterable(wanted or [range(self.count)]):
-            if number not in found:
-                joined = bool(runs) and runs[-1].stop == number
-                runs.append(range(runs.pop().start if joined else number, number + 1))
-        return runs
+        found = self.found()
+        lost = {n for run in wanted or [range(self.count)] for n in run if n not in found}
+        starts = sorted(number for number in lost if number - 1 not in lost)
+        stops = sorted(number + 1 for number in lost if number + 1 not in lost)
+        return [range(*ends) for ends in zip(starts, stops, strict=True)]
 
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part."""

@@ -341,13 +341,9 @@ def fill_nearest(pixels: Array, valid: Bools) -> Array:
     """
     if (valid == valid[:, :, :1]).all():
         return _filled(pixels, valid[:, :, 0])
-    sources = [band for band in range(valid.shape[2]) if valid[:, :, band].any()]
-    filled = np.zeros_like(pixels)
-    for band in sources:
-        filled[:, :, band] = _filled(pixels[:, :, band], valid[:, :, band])
-    for band in range(valid.shape[2]):
-        filled[:, :, band] = filled[:, :, min(sources, key=lambda one: abs(one - band))]
-    return filled
+    known = np.flatnonzero(valid.any(axis=(0, 1)))
+    nearest = [known[np.abs(known - band).argmin()] for band in range(valid.shape[2])]
+    return np.stack([_filled(pixels[:, :, band], valid[:, :, band]) for band in nearest], axis=2)
 
 
 def _filled(pixels: Array, valid: Bools) -> Array:
