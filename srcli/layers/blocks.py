@@ -180,13 +180,14 @@ class LongSkip(SkiplessNetwork):
         make_body: Callable[[], nn.Module],
         *,
         shuffled: bool = False,
+        tail: bool = True,
         white: float = 1.0,
     ) -> None:
         super().__init__(scale)
         self.white = white
         self.head = conv(3, channels)
         self.body = make_body()
-        self.tail: nn.Module = conv(channels, channels)
+        self.tail = conv(channels, channels) if tail else nn.Identity()
         self.up: nn.Module
         self.last: nn.Module
         if shuffled:

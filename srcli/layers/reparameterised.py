@@ -143,9 +143,9 @@ class ReparameterisedConv(FoldingConv):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
-        branches = [(_kernel_of(self.conv), self.conv_norm)]
+        branches = [(kernel_of(self.conv), self.conv_norm)]
         if self.point is not None:
-            branches.append((_kernel_of(self.point), self.point_norm))
+            branches.append((kernel_of(self.point), self.point_norm))
         if self.identity:
             eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)[..., None, None]
             branches.append((FoldedKernel(eyes, eyes.new_zeros(len(eyes))), self.identity_norm))
@@ -165,12 +165,10 @@ class ReparameterisedConv(FoldingConv):
         Extra convolutions are zero; what an identity branch adds is taken from the 3x3 one.
         """
         twin = copy.deepcopy(self)
+        for parameter in twin.parameters():
+            parameter.zero_()
         for module in twin.modules():
-            if isinstance(module, nn.Conv2d):
-                module.weight.zero_()
-                if module.bias is not None:
-                    module.bias.zero_()
-            elif isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
         rest = twin.kernel()
         stretch = 1.0 if twin.conv_norm is None else (1.0 + twin.conv_norm.eps) ** 0.5
@@ -181,7 +179,8 @@ class ReparameterisedConv(FoldingConv):
         return twin.state_dict()
 
 
-def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
+def kernel_of(conv: nn.Conv2d) -> FoldedKernel:
+    """Return the kernel of a plain convolution; a missing bias is zero."""
     bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
     return FoldedKernel(conv.weight, bias)
 

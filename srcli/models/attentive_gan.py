@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -89,13 +89,6 @@ class AttentiveGenerator(Network):
         mapped = in_row(self.mapping, mapped, slope=0.0)
         return F.pixel_shuffle(self.up(mapped + features), self.scale), maps[1:]
 
-    def for_inference(self) -> Self:
-        """Return the network without the products of the first step's state, which is zero."""
-        fused = super().for_inference()
-        if fused.attention is not None:
-            fused.attention.unit.skips_zeros = True
-        return fused
-
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
@@ -144,25 +137,22 @@ class ConvGRU(nn.Module):
 
     def __init__(self, *, channels: int) -> None:
         super().__init__()
-        self.skips_zeros = False
-        """Leave out products with the zeros of the first step; set when fused."""
         # W_z and W_r read the same maps: one convolution for both.
         self.gates = conv(2 * channels, 2 * channels)
         self.candidate = conv(2 * channels, channels)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
         """Return the new state, (N, C, H, W) as ``x`` and the former one; None stands for zeros."""
-        if state is None and self.skips_zeros:  # only the weights of x and z count
+        if state is None:  # only the weights of x and z count
             own = x.shape[1]
             weight, bias = self.gates.weight[:own, own:], self.gates.bias
             assert bias is not None
             update = torch.sigmoid(F.conv2d(x, weight, bias[:own], padding=1))
             weight, bias = self.candidate.weight[:, own:], self.candidate.bias
             return update * torch.tanh(F.conv2d(x, weight, bias, padding=1))
-        h = torch.zeros_like(x) if state is None else state
-        update, reset = torch.sigmoid(convolve_joined(self.gates, [h, x])).chunk(2, dim=1)
-        candidate = torch.tanh(convolve_joined(self.candidate, [reset * h, x]))
-        return torch.lerp(h, candidate, update)
+        update, reset = torch.sigmoid(convolve_joined(self.gates, [state, x])).chunk(2, dim=1)
+        candidate = torch.tanh(convolve_joined(self.candidate, [reset * state, x]))
+        return torch.lerp(state, candidate, update)
 
 
 class ResidualDenseBlock(nn.Module):

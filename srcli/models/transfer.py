@@ -37,40 +37,27 @@ def to_deployed(
 
 
 def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Copy every tensor whose name and shape agree: all but the head, from another scale.
+    """Take over every tensor of a stored state, of this or another scale, that fits.
+
+    A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
+    position within an enlarged pixel; those of another scale are interpolated at the positions of
+    this one. Left new, it would read trained features by random weights.
 
     Returns how many of the network's tensors were taken over, and how many it has.
     """
-    own = network.state_dict()
-    fitting = {
-        key: tensors[key].to(value.dtype)
-        for key, value in own.items()
-        if key in tensors and tensors[key].shape == value.shape
-    }
+    own, given = network.state_dict(), network.training_state(tensors)
+    fitting: dict[str, Tensor] = {}
+    for key, value in own.items():
+        former = given.get(key)
+        if former is not None and former.ndim and former.shape[1:] == value.shape[1:]:
+            colours, rest = divmod(len(value), network.scale**2)
+            before = 0 if rest else math.isqrt(len(former) // colours)
+            if before in SCALES and before != network.scale and colours * before**2 == len(former):
+                former = _spread(former, before, network.scale)
+        if former is not None and former.shape == value.shape:
+            fitting[key] = former.to(value.dtype)
     network.load_state_dict(fitting, strict=False)
     return len(fitting), len(own)
-
-
-def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Interpolate weights of another scale at the sub-pixel positions of this one.
-
-    A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
-    position within an enlarged pixel; the positions of the new scale begin as what lies there
-    between those of the former. Left new, it would read trained features by random weights.
-
-    Returns ``tensors``, a state of this or another scale, with such ones in the network's shape.
-    """
-    scale = network.scale
-    found = dict(tensors)
-    for key, own in network.state_dict().items():
-        former = tensors.get(key)
-        if former is None or not former.ndim or former.shape[1:] != own.shape[1:]:
-            continue
-        colours, rest = divmod(len(own), scale**2) if scale else (0, 1)
-        before = 0 if rest or not colours else math.isqrt(len(former) // colours)
-        if before in SCALES and before != scale and colours * before**2 == len(former):
-            found[key] = _spread(former, before, scale)
-    return found
 
 
 def _spread(tensor: Tensor, before: int, after: int) -> Tensor:

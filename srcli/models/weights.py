@@ -114,7 +114,7 @@ def _load_recognised(
     """
     from srcli.models.outside import FAITHFUL, best_range, consistency
 
-    network = _build(path, tensors, info).eval()
+    network = _build(path, tensors, info).deploy()
     top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)
     if psnr >= FAITHFUL:
         notes = [f"{path}: {stored.note}"] if stored.note else []

@@ -129,8 +129,10 @@ def test_spans_branches_are_folded_into_their_sum():
     for layer in (f"{stem}.conv.{number}" for number in range(3)):
         out = F.conv2d(out, state[f"{layer}.weight"], state[f"{layer}.bias"])
     theirs = out + F.conv2d(x, state[f"{stem}.sk.weight"], state[f"{stem}.sk.bias"])
-    (own, _), *_ = find_matches(state)
-    ours = F.conv2d(x, own["body.2.second.weight"], own["body.2.second.bias"], padding=1)
+    (own, info), *_ = find_matches(state)
+    network = build_network("span", scale=info.scale, options=info.network)
+    network.load_state_dict(dict(own))
+    ours = network.deploy().get_submodule("body.2.second")(x)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 

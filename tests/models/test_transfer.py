@@ -10,7 +10,7 @@ import torch
 from srcli.layers.resize import bicubic_resize
 from srcli.models import build_network
 from srcli.models.storage import read_weights
-from srcli.models.transfer import to_deployed, to_scale, warm_start
+from srcli.models.transfer import to_deployed, warm_start
 from srcli.models.weights import weights_path
 
 SMALL = {"channels": 8, "num_blocks": 1, "esa_channels": 4}
@@ -58,8 +58,7 @@ def test_shipped_weights_begin_another_scale_above_bicubic_start(astronaut, name
     network = build_network(name, scale=scale, options={})
     network.start_from_bicubic()
     new = psnr(network, pixels, scale)
-    tensors = network.training_state(read_weights(weights_path(name, former))[0])
-    warm_start(network, to_scale(network, tensors))
+    warm_start(network, read_weights(weights_path(name, former))[0])
     assert psnr(network, pixels, scale) > new + 0.5
 
 
@@ -68,6 +67,7 @@ def test_every_position_begins_between_those_around_it(former, scale):
     network = build_network("rrlfn", scale=scale, options={"channels": 12, "num_blocks": 1})
     tensors = {"up.bias": torch.arange(3 * former**2).float()}
     picture = torch.pixel_shuffle(tensors["up.bias"].view(1, -1, 1, 1), former)
-    found = torch.pixel_shuffle(to_scale(network, tensors)["up.bias"].view(1, -1, 1, 1), scale)
+    assert warm_start(network, tensors)[0] == 1
+    found = torch.pixel_shuffle(network.state_dict()["up.bias"].view(1, -1, 1, 1), scale)
     wanted = torch.nn.functional.interpolate(picture, size=(scale, scale), mode="bilinear")
     torch.testing.assert_close(found, wanted)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
-from srcli.layers.blocks import FeatureDistillationBlock, conv, repeat
+from srcli.layers.blocks import FeatureDistillationBlock, LongSkip, conv, repeat
 from srcli.layers.convolution import convolve_joined
 from srcli.layers.network import SkiplessNetwork
 from srcli.layers.reparameterised import (
@@ -18,11 +18,12 @@ from srcli.layers.reparameterised import (
     TrainedWithBranches,
     behind,
     fold,
+    kernel_of,
 )
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 
 class SeparableConv(nn.Sequential):
@@ -156,17 +157,6 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
         assert self.mean is not None
         return (image - self.mean) * self.white  # what comes out is in [0, 1] already
 
-    @staticmethod
-    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Fold the branches, and drop the authors' own folded kernels, which may be stale."""
-        found = dict(tensors)
-        for stem in [key.removesuffix(".sk.weight") for key in found if key.endswith(".sk.weight")]:
-            own = {key: found.pop(key) for key in tensors if key.startswith(f"{stem}.")}
-            named = (f"{layer}.{part}" for layer in _BRANCHES for part in ("weight", "bias"))
-            weight, bias = _expanded_kernel(*(own[f"{stem}.{name}"].double() for name in named))
-            found |= {f"{stem}.weight": weight.float(), f"{stem}.bias": bias.float()}
-        return found
-
 
 class SwiftAttentionBlock(nn.Module):
     """SPAB: three 3x3 convolutions; the last, odd about zero, weighs its sum with the input."""
@@ -182,9 +172,6 @@ class SwiftAttentionBlock(nn.Module):
         return (out + x) * (torch.sigmoid(out) - 0.5), inner
 
 
-_BRANCHES = ("conv.0", "conv.1", "conv.2", "sk")
-
-
 class ExpandedConv(FoldingConv):
     """Conv3XC: 1x1, 3x3 and 1x1 convolutions, twice as wide inside, beside a 1x1 one."""
 
@@ -197,8 +184,11 @@ class ExpandedConv(FoldingConv):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches."""
-        layers = (self.point, self.wide, self.narrow, self.skip)
-        return _expanded_kernel(*(part for each in layers for part in each.parameters()))
+        narrow, skip = kernel_of(self.narrow), kernel_of(self.skip)
+        wide, bias = behind(self.point.weight, self.point.bias, self.wide.weight, self.wide.bias)
+        join = narrow.weight[:, :, 0, 0]
+        weight = torch.einsum("om,mihw->oihw", join, wide)
+        return fold([FoldedKernel(weight, join @ bias + narrow.bias), skip])
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
@@ -222,15 +212,7 @@ class ExpandedConv(FoldingConv):
         return twin.state_dict()
 
 
-def _expanded_kernel(*parts: Tensor) -> FoldedKernel:
-    point, shift, wide, wide_bias, narrow, narrow_bias, skip, skip_bias = parts
-    weight, bias = behind(point, shift, wide, wide_bias)
-    narrow = narrow[:, :, 0, 0]
-    weight = torch.einsum("om,mihw->oihw", narrow, weight)
-    return fold([FoldedKernel(weight, narrow @ bias + narrow_bias), FoldedKernel(skip, skip_bias)])
-
-
-class SMFANet(SkiplessNetwork):
+class SMFANet(LongSkip):
     """Self-modulation feature aggregation network (Zheng et al., ECCV 2024), as published.
 
     SMFANet+ has 48 channels and 12 blocks.
@@ -240,15 +222,10 @@ class SMFANet(SkiplessNetwork):
     pools_globally = True
 
     def __init__(self, *, scale: int = 4, channels: int = 36, num_blocks: int = 8) -> None:
-        super().__init__(scale)
-        self.head = conv(3, channels)
-        self.body = repeat(lambda: FeatureModulationBlock(channels), num_blocks)
-        self.up = conv(channels, 3 * scale * scale)
+        def body() -> nn.Module:
+            return repeat(lambda: FeatureModulationBlock(channels), num_blocks)
 
-    def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(x)
-        out: Tensor = self.up(self.body(head) + head)
-        return F.pixel_shuffle(out, self.scale)
+        super().__init__(scale, channels, body, shuffled=True, tail=False)
 
 
 class FeatureModulationBlock(nn.Module):

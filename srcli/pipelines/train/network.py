@@ -17,7 +17,7 @@ from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, outline_network
 from srcli.models.recognition import find_matches
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
-from srcli.models.transfer import to_deployed, to_scale, warm_start
+from srcli.models.transfer import to_deployed, warm_start
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
 from srcli.recipes.code import short_code
@@ -103,7 +103,7 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     if info is None and (matches := find_matches(stored)):
         # of the scale trained, if the file does not tell its own
         stored, _ = min(matches, key=lambda each: each[1].scale != network.scale)
-    taken, total = warm_start(network, to_scale(network, network.training_state(stored)))
+    taken, total = warm_start(network, stored)
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {taken} of {total} tensors")
