@@ -51,7 +51,7 @@ def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, in
         former = given.get(key)
         if former is not None and former.ndim and former.shape[1:] == value.shape[1:]:
             colours, rest = divmod(len(value), network.scale**2)
-            before = 0 if rest else math.isqrt(len(former) // colours)
+            before = 0 if rest or not colours else math.isqrt(len(former) // colours)
             if before in SCALES and before != network.scale and colours * before**2 == len(former):
                 former = _spread(former, before, network.scale)
         if former is not None and former.shape == value.shape:
