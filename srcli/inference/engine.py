@@ -120,12 +120,11 @@ class TorchEngine:
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once, fewer after a batch that did not fit into memory."""
-        pixels = height * width
-        return max(1, min(self._batch or self._wanted(pixels), self._fitting // pixels))
-
-    def _wanted(self, pixels: int) -> int:
-        most = self._gpu_batch_pixels if self.device.type == "cuda" else CPU_BATCH_PIXELS
-        return min(64, most // pixels)
+        pixels, wanted = height * width, self._batch
+        if wanted is None:
+            most = self._gpu_batch_pixels if self.device.type == "cuda" else CPU_BATCH_PIXELS
+            wanted = min(64, most // pixels)
+        return max(1, min(wanted, self._fitting // pixels))
 
     @cached_property
     def _gpu_batch_pixels(self) -> int:
@@ -196,15 +195,11 @@ class TorchEngine:
                 where = None if where is None else where[again]
                 out[again] = self._enlarge(x[again], levels, own, where, None)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
-                self._count_failure()
+                self._failures += 1
+                if self._failures == 2 and self.half == torch.float16:  # some cards do it badly
+                    self.half = None
+                    log.warning("fp16 gives values that are not finite: goes on in fp32")
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
-
-    def _count_failure(self) -> None:
-        """Stay in fp32 after the second batch that fp16 cannot hold, which some cards do badly."""
-        self._failures += 1
-        if self._failures == 2 and self.half == torch.float16:
-            self.half = None
-            log.warning("fp16 gives values that are not finite: goes on in fp32")
 
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
@@ -259,15 +254,15 @@ class TorchEngine:
         size = (self.network.padded(height), self.network.padded(width))
         x = F.pad(x, (0, size[1] - width, 0, size[0] - height), mode="replicate")
         keywords = {"levels": levels} if self.network.takes_levels else {}
-        with use_calibration(self.network, values), use_positions(self.network, positions, size):
-            out = self._forward(x, half, **keywords)
+        with (
+            use_calibration(self.network, values),
+            use_positions(self.network, positions, size),
+            without_tf32(),
+            torch.autocast(self.device.type, dtype=half, enabled=half is not None),
+        ):
+            out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
         out = out[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(out, turns, mirrored)
-
-    def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
-        with without_tf32(), torch.autocast(self.device.type, dtype=half, enabled=half is not None):
-            out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
-        return out
 
 
 class HalfConv2d(nn.Conv2d):
@@ -418,13 +413,8 @@ class RasterEngine:
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
         assert (channels, dtype) == (self.channels, self.values.dtype)
-        return TorchBand(
-            grid,
-            scale=self.scale,
-            channels=channels,
-            encoder=self._encoder,
-            device=self.engine.device,
-        )
+        own, device = self._encoder, self.engine.device
+        return TorchBand(grid, scale=self.scale, channels=channels, encoder=own, device=device)
 
     def _enlarge(
         self,

@@ -99,14 +99,10 @@ class Network(nn.Module):
         if x.ndim != 4 or x.shape[1] != self.input_channels:
             raise ValueError(f"expected (N, {self.input_channels}, H, W), got {tuple(x.shape)}")
         height, width = x.shape[2:]
-        if height % self.multiple_of or width % self.multiple_of:
+        if (self.padded(height), self.padded(width)) != (height, width):
             raise ValueError(
-                f"expected pictures with sides that divide by {self.multiple_of}, "
-                f"got {height}x{width}"
-            )
-        if min(height, width) < self.minimum:
-            raise ValueError(
-                f"expected pictures of at least {self.minimum} pixels a side, got {height}x{width}"
+                f"expected sides of at least {self.minimum} pixels that divide by "
+                f"{self.multiple_of}, got {height}x{width}"
             )
 
     def padded(self, length: int) -> int:

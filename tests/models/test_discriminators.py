@@ -82,7 +82,7 @@ def test_the_classifier_of_patches_is_normalised_by_its_largest_singular_values(
         ("fc", 96, {"hiden": 3}, "did you mean 'hidden'"),
         ("fc", 96, {"hidden": "x"}, "hidden of discriminator fc must be a whole number"),
         ("fc", 96, {"size": 32}, "leave it out"),
-        ("patch", 12, {"widths": [4, 4, 4, 4]}, "at least 16 pixels a side, got 12x12"),
+        ("patch", 12, {"widths": [4, 4, 4, 4]}, "at least 16 pixels that divide by 1, got 12x12"),
         ("patch", 96, {"widths": []}, "at least one width"),
         ("patch", 96, {"hidden": 3}, "no option 'hidden' in discriminator patch"),
     ],
