@@ -57,19 +57,16 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
     )
 
 
-def behind(
-    point: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None
-) -> FoldedKernel:
-    """Return a 3x3 convolution behind a 1x1 one as one kernel.
+def behind(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
+    """Return two convolutions in a row, one of which is 1x1, as one kernel.
 
-    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros. ``point`` and
-    ``shift`` are of the 1x1 one: (M, taken, 1, 1) and (M,), before (given, M, 3, 3) and (given,).
+    A wide one behind a 1x1 pads by the bias of that, as if that had padded by zeros.
     """
-    assert shift is not None
-    assert bias is not None
+    weight = torch.einsum("omhw,mijk->oihwjk", second.weight, first.weight)
+    side = max(first.weight.shape[-1], second.weight.shape[-1])
     return FoldedKernel(
-        torch.einsum("omhw,mi->oihw", weight, point[:, :, 0, 0]),
-        bias + torch.einsum("omhw,m->o", weight, shift),
+        weight.reshape(*weight.shape[:2], side, side),
+        second.bias + torch.einsum("omhw,m->o", second.weight, first.bias),
     )
 
 

@@ -19,6 +19,7 @@ from srcli.layers.reparameterised import (
     TrainedWithBranches,
     behind,
     fold,
+    kernel_of,
 )
 from srcli.layers.resize import BicubicEnlargement
 
@@ -376,8 +377,10 @@ class ECBSR(TrainedWithBranches):
             own = {k.removeprefix(stem): v for k, v in tensors.items() if k.startswith(stem)}
             kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
             if "conv1x1_3x3.k0" in own:
-                parts = (own[f"conv1x1_3x3.{part}"] for part in ("k0", "b0", "k1", "b1"))
-                kernels.append(behind(*parts))
+                point, shift, wide, bias = (
+                    own[f"conv1x1_3x3.{n}"] for n in ("k0", "b0", "k1", "b1")
+                )
+                kernels.append(behind(FoldedKernel(point, shift), FoldedKernel(wide, bias)))
             for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
                 if f"{edge}.k0" in own:
                     weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
@@ -409,11 +412,9 @@ class EdgeOrientedConv(FoldingConv):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches."""
-        assert self.conv.bias is not None
-        kernels = [
-            FoldedKernel(self.conv.weight, self.conv.bias + self.shift),
-            behind(self.point.weight, self.point.bias, self.wide.weight, self.wide.bias),
-        ]
+        weight, bias = kernel_of(self.conv)
+        kernels = [FoldedKernel(weight, bias + self.shift)]
+        kernels.append(behind(kernel_of(self.point), kernel_of(self.wide)))
         for edge, mask, gain in zip(self.edges, self.masks, self.gains, strict=True):
             kernels.append(FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift)))
         return fold(kernels)

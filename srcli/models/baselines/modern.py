@@ -184,11 +184,9 @@ class ExpandedConv(FoldingConv):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches."""
-        narrow, skip = kernel_of(self.narrow), kernel_of(self.skip)
-        wide, bias = behind(self.point.weight, self.point.bias, self.wide.weight, self.wide.bias)
-        join = narrow.weight[:, :, 0, 0]
-        weight = torch.einsum("om,mihw->oihw", join, wide)
-        return fold([FoldedKernel(weight, join @ bias + narrow.bias), skip])
+        layers = (self.point, self.wide, self.narrow, self.skip)
+        point, wide, narrow, skip = map(kernel_of, layers)
+        return fold([behind(behind(point, wide), narrow), skip])
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
