@@ -1,7 +1,7 @@
 """Discriminators: an auto-encoder, and classifiers of pictures, of patches and of pixels.
 
-The first two are the ways in which the attentive GAN's paper can be read. ``size`` is the edge of
-the pictures in training; all but the classifier of pictures take others, too.
+The first two are the ways in which the attentive GAN's paper can be read. All but the classifier of
+pictures take any size.
 """
 
 from __future__ import annotations
@@ -31,16 +31,13 @@ SLOPE = 0.2
 class AutoEncoder(Network):
     """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
 
-    Args:
-        size: Must divide by the product of the strides.
-        widths: Channels after each convolution of the encoder.
-        decoder: Channels after each doubling of the size in the decoder.
+    ``widths`` are the channels after each convolution of the encoder, ``decoder`` those after each
+    doubling of the size in the decoder.
     """
 
     def __init__(
         self,
         *,
-        size: int = 96,
         widths: tuple[int, ...] = WIDTHS,
         strides: tuple[int, ...] = STRIDES,
         decoder: tuple[int, ...] = (128, 64, 64),
@@ -52,7 +49,6 @@ class AutoEncoder(Network):
                 f"strides={strides} shrink by {prod(strides)}"
             )
         self.multiple_of = prod(strides)
-        _check_size(self, size)
         self.encoder = _encoder(widths, strides)
         self.decoder = convs(
             (before, 4 * after) for before, after in pairwise((widths[-1], *decoder))
@@ -72,7 +68,7 @@ class Classifier(Network):
 
     The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
     ``hidden`` is the width of the first of two fully connected layers; 0 for one layer alone, as in
-    the paper's text.
+    the paper's text; ``size`` is the edge of the pictures.
     """
 
     def __init__(
@@ -84,7 +80,6 @@ class Classifier(Network):
         hidden: int = 1024,
     ) -> None:
         super().__init__()
-        self.size = size
         self.encoder = _encoder(widths, strides)
         edge = size
         for stride in strides:
@@ -95,10 +90,6 @@ class Classifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1) of (N, 3, size, size) being real."""
-        if x.shape[2:] != (self.size, self.size):
-            raise ValueError(
-                f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
-            )
         x = in_row(self.encoder, x, slope=SLOPE).flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), SLOPE)
@@ -115,12 +106,11 @@ class PatchClassifier(Network):
     channels after each halving of the size.
     """
 
-    def __init__(self, *, size: int = 96, widths: tuple[int, ...] = (48, 96, 192)) -> None:
+    def __init__(self, *, widths: tuple[int, ...] = (48, 96, 192)) -> None:
         super().__init__()
         if not widths:
             raise ValueError("expected at least one width")
         self.minimum = 2 ** len(widths)
-        _check_size(self, size)
         self.encoder = nn.ModuleList(
             spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
             for before, after in pairwise((3, *widths))
@@ -144,9 +134,8 @@ class UNet(Network):
 
     multiple_of = minimum = 8
 
-    def __init__(self, *, size: int = 128, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64) -> None:
         super().__init__()
-        _check_size(self, size)
         widths = [width << level for level in range(4)]
         self.first = conv(3, width)
         self.down = nn.ModuleList(
@@ -190,7 +179,13 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
     where = f"discriminator {name}"
     if "size" in options:
         raise RecipeError(f"{where}: the size is that of the patches; leave it out")
-    return construct(DISCRIMINATORS[name], options, where, size=size)
+    taken = {"size": size} if name == "fc" else {}
+    network = construct(DISCRIMINATORS[name], options, where, **taken)
+    try:
+        network.check_input(torch.empty(1, 3, size, size, device="meta"))
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from error
+    return network
 
 
 def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:
@@ -200,7 +195,3 @@ def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList
         nn.Conv2d(before, after, 3, stride=stride, padding=1)
         for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)
     )
-
-
-def _check_size(network: Network, size: int) -> None:
-    network.check_input(torch.empty(1, 3, size, size, device="meta"))
