@@ -118,11 +118,6 @@ class Fragile(Network):
         return x / 0 if self.always or half else x
 
 
-def test_what_is_not_finite_in_half_precision_is_done_again_in_fp32(photo):
-    engine = TorchEngine(Fragile(), device=CPU, half=torch.bfloat16)
-    np.testing.assert_array_equal(enlarge_array(engine, photo), photo)
-
-
 def test_a_card_that_cannot_do_fp16_is_given_it_twice(photo, caplog):
     halves = []
 
