@@ -269,6 +269,12 @@ def _why_unread(path: Path, error: Exception) -> str:
     """Say why a file is no checkpoint that can be read, and what to do."""
     if what := _what_else(path):
         return what
+    if "TorchScript" in str(error):
+        return (
+            "not a checkpoint but a TorchScript program, whose code srx does not run; where you "
+            "trust it, save its tensors: "
+            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
+        )
     if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
         return "not a weights file (.safetensors, .pth): it holds something else"
     if found := re.search(r"GLOBAL (\S+) was not an allowed|Unsupported class (\S+)", str(error)):
@@ -291,14 +297,6 @@ def _what_else(path: Path) -> str:
     """Say what a file is that is no checkpoint, and what to do; empty if it cannot be told."""
     with path.open("rb") as stream:
         head = stream.read(64)
-    if zipfile.is_zipfile(path):
-        with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                return (
-                    "not a checkpoint but a TorchScript program, whose code srx does not run; "
-                    "where you trust it, save its tensors: "
-                    "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
-                )
     if path.suffix.lower() == ".onnx" or re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]", head):
         return (
             "not a checkpoint but an ONNX model; give the weights that it was made from (.pth, "

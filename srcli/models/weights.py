@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry, name_of, outline_network
 from srcli.models.recognition import recognise
-from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_weights
+from srcli.models.storage import WEIGHTS_SUFFIXES, WeightsInfo, read_weights
 from srcli.recipes.code import allow_code, split_code
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def load_network(
         _check_scale(path, info, scale)
         network = _build(path, stored.tensors, info)
     elif found := recognise(path, stored.tensors, scale):
-        return _load_recognised(path, stored, *found, value_range)
+        network, info = _load_recognised(path, stored.tensors, *found, value_range)
+        value_range = None
     else:
-        network, info = _load_with_spandrel(path, stored, scale)
+        network, info = _load_with_spandrel(path, stored.tensors, scale)
+    if stored.note:
+        network.notes = (f"{path}: {stored.note}", *network.notes)
     if value_range is not None:
         note = f"{path}: its range of values is known; --value-range is not used for it"
         network.notes = (*network.notes, note)
@@ -103,7 +106,7 @@ def _build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Netw
 
 def _load_recognised(
     path: Path,
-    stored: StoredWeights,
+    given: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     info: WeightsInfo,
     value_range: int | None,
@@ -117,18 +120,16 @@ def _load_recognised(
     network = _build(path, tensors, info).deploy()
     top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)
     if psnr >= FAITHFUL:
-        notes = [f"{path}: {stored.note}"] if stored.note else []
         if top != (usual := network.white):
             network.white = top
-            notes.append(
+            network.notes = (
                 f"{path}: a network like {info.model} that takes values from 0 to {top:g}, not to "
-                f"{usual:g}" + ", as a test picture shows" * (value_range is None)
+                f"{usual:g}" + ", as a test picture shows" * (value_range is None),
             )
-        network.notes = tuple(notes)
         return network, info
     outside = "spandrel does not read it, either"
     try:
-        other, other_info = _load_with_spandrel(path, stored, info.scale)
+        other, other_info = _load_with_spandrel(path, given, info.scale)
         if consistency(other.eval()) >= FAITHFUL:
             note = f"{path}: read by spandrel, as {info.model} itself enlarges nothing with it"
             other.notes = (*other.notes, note)
@@ -144,14 +145,13 @@ def _load_recognised(
 
 
 def _load_with_spandrel(
-    path: Path, stored: StoredWeights, scale: int | None
+    path: Path, tensors: Mapping[str, Tensor], scale: int | None
 ) -> tuple[Network, WeightsInfo]:
     from srcli.models.outside import load_with_spandrel
 
-    network = load_with_spandrel(path, stored.tensors)
+    network = load_with_spandrel(path, tensors)
     info = WeightsInfo(model="spandrel", scale=network.scale)
     _check_scale(path, info, scale)
-    network.notes = (f"{path}: {stored.note}",) if stored.note else ()
     return network, info
 
 
@@ -252,6 +252,7 @@ def default_scale(models: Iterable[str]) -> int:
             allow_code(code)
             return build_network(code, scale=None).scale
         if stored:
-            found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
+            tensors = stored.tensors
+            found = recognise(path, tensors) or _load_with_spandrel(path, tensors, None)
             return found[1].scale
     return 4
