@@ -134,7 +134,7 @@ def read_weights(path: Path) -> StoredWeights:
     except (SafetensorError, OSError) as error:
         what = _what_else(path) or f"damaged weights file ({error}); get it again"
         raise ModelError(f"{path}: {what}") from error
-    found, note = _own_names(tensors)
+    found, note = _find_table(tensors)
     return StoredWeights(found, None, note)
 
 
@@ -219,31 +219,19 @@ def _find_table(content: object, depth: int = 0) -> tuple[dict[str, Tensor], str
         return whole, f"its averaged weights ({name}) are used, not {other}" if plain else note
     if plain:
         return plain, other_note
-    return _own_names({str(k): v for k, v in content.items() if isinstance(v, Tensor)})
-
-
-def _own_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Return tensors without what wrappers put before their names, and a note on the choice.
-
-    Where names begin with that of a generator, averaged or not, they are of it alone.
-    """
-    found = {
-        key: value
-        for key, value in tensors.items()
-        if key.rpartition(".")[2] not in _COUNTS and not _OTHERS.match(key)
-    }
-    note = ""
-    while True:
-        averaged = _below(found, _AVERAGED)
-        plain = _below(found, (*_GENERATOR, *_WRAPPERS))
-        if averaged.keys() != plain.keys():  # another thing of that name, such as an attention
-            averaged = {}
-        part = averaged or _below(found, _GENERATOR) or _without_wrapper(found)
-        if not part:
-            return found, note
-        if averaged:
-            note = "its averaged weights are used, not the others"
-        found = part
+    # names that begin with that of a generator, averaged or not, are of it alone
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    for key in list(tensors):
+        if key.rpartition(".")[2] in _COUNTS or _OTHERS.match(key):
+            del tensors[key]
+    averaged = _below(tensors, _AVERAGED)
+    if averaged.keys() != _below(tensors, (*_GENERATOR, *_WRAPPERS)).keys():
+        averaged = {}  # another thing of that name, such as an attention
+    part = averaged or _below(tensors, _GENERATOR) or _without_wrapper(tensors)
+    if not part:
+        return tensors, ""
+    found, note = _find_table(part, depth)
+    return found, "its averaged weights are used, not the others" if averaged else note
 
 
 def _below(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
