@@ -43,20 +43,12 @@ class TorchBand:
     channel is to come out, tiles of three are reduced to luma.
     """
 
-    def __init__(
-        self,
-        grid: TileGrid,
-        *,
-        scale: int,
-        channels: int,
-        encoder: PixelEncoder,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, grid: TileGrid, *, scale: int, channels: int, encoder: PixelEncoder) -> None:
         self.grid = grid
         self.scale = scale
         self.channels = channels
         self.encoder = encoder
-        self.device = encoder.blending_device(device)
+        self.device = encoder.device
         self._columns = [
             self._part(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
         ]
@@ -243,7 +235,7 @@ class PixelEncoder:
     gives it.
     """
 
-    def __init__(self, dtype: np.dtype[Any], values: Values | None = None) -> None:
+    def __init__(self, dtype: np.dtype[Any], values: Values | None, device: torch.device) -> None:
         if dtype.name not in _DTYPES:
             raise ValueError(f"expected one of {', '.join(_DTYPES)}, got {dtype}")
         if values is None and dtype not in (np.uint8, np.uint16, np.float32):
@@ -261,6 +253,9 @@ class PixelEncoder:
         self._rounding = torch.float32 if eight else torch.float64
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
         self._limits = (float(limits.min), float(limits.max))
+        wide = torch.float64 in (self._rounding, self.blending)
+        self.device = torch.device("cpu") if wide and device.type == "mps" else device
+        """Where to blend tiles of a network on ``device``: Metal has no float64."""
         own = None if values is None or is_full_range(values) else values
         ranges = own.ranges if own else ((0.0, self._limits[1]),)
         self._low = self._of_bands([low for low, _ in ranges])
@@ -270,11 +265,8 @@ class PixelEncoder:
         """Scale, round and clip (C, h, w), as the network gave it in units of the range."""
         if self.copies:
             return block
-        # A tensor of our own: what follows works in place, and tiles are not ours to change.
         pixels = block.to(self._rounding)
-        if isinstance(self._range, torch.Tensor) and isinstance(self._low, torch.Tensor):
-            # Kept on the device: copying them for every block would wait for a GPU.
-            self._range, self._low = self._range.to(pixels.device), self._low.to(pixels.device)
+        # A tensor of our own: what follows works in place, and tiles are not ours to change.
         pixels = pixels * self._range
         if not isinstance(self._low, float) or self._low:
             pixels += self._low
@@ -285,13 +277,7 @@ class PixelEncoder:
     def _of_bands(self, numbers: Sequence[float]) -> float | Tensor:
         if len(numbers) == 1:
             return float(numbers[0])
-        return torch.tensor(numbers, dtype=self._rounding)[:, None, None]
-
-    def blending_device(self, device: torch.device) -> torch.device:
-        """Return the device on which to blend tiles of a network that runs on ``device``."""
-        if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
-            return torch.device("cpu")  # Metal has no float64
-        return device
+        return upload(torch.tensor(numbers, dtype=self._rounding)[:, None, None], self.device)
 
 
 def is_narrow(dtype: np.dtype[Any]) -> bool:

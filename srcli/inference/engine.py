@@ -204,10 +204,8 @@ class TorchEngine:
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band for an image cut by ``grid``."""
-        encoder = PixelEncoder(dtype)
-        return TorchBand(
-            grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
-        )
+        encoder = PixelEncoder(dtype, None, self.device)
+        return TorchBand(grid, scale=self.scale, channels=channels, encoder=encoder)
 
     def _upload(self, tiles: NDArray[Any]) -> tuple[Tensor, int | None]:
         """Return (N, 3, H, W) in [0, 1], and the largest value of the integers it was read from."""
@@ -369,7 +367,7 @@ class RasterEngine:
         self.values = values
         self.channels = len(bands)
         self._plain = is_full_range(values)
-        self._encoder = PixelEncoder(values.dtype, values)
+        self._encoder = PixelEncoder(values.dtype, values, engine.device)
         # Groups go through the network side by side: gray ones are R = G = B beside RGB.
         widest = max(sizes)
         self._inputs = [group if len(group) == widest else group * 3 for group in groups]
@@ -413,8 +411,7 @@ class RasterEngine:
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
         assert (channels, dtype) == (self.channels, self.values.dtype)
-        own, device = self._encoder, self.engine.device
-        return TorchBand(grid, scale=self.scale, channels=channels, encoder=own, device=device)
+        return TorchBand(grid, scale=self.scale, channels=channels, encoder=self._encoder)
 
     def _enlarge(
         self,
@@ -458,7 +455,7 @@ class RasterEngine:
     def _add(self, tile: Tensor | None, excess: NDArray[Any]) -> Tensor | None:
         if tile is None or not excess.any():
             return tile
-        device = self._encoder.blending_device(tile.device)
+        device = self._encoder.device
         clipped = upload(excess, device).permute(2, 0, 1)[None]
         return tile.to(device) + bicubic_resize(clipped, self.scale)[0]
 

@@ -69,9 +69,8 @@ def test_blending_starts_few_kernels(dtype, monkeypatch):
     monkeypatch.setattr("srcli.inference.band.HostCopies", NoCopies)
     grid = Tiling(tile=192, overlap=8).grid(192 * 4, 192 * 12)
     with fake_cuda():
-        band = TorchBand(
-            grid, scale=4, channels=3, encoder=PixelEncoder(np.dtype(dtype)), device=GPU
-        )
+        encoder = PixelEncoder(np.dtype(dtype), None, GPU)
+        band = TorchBand(grid, scale=4, channels=3, encoder=encoder)
         tile = torch.zeros(3, grid.tile_height * 4, grid.tile_width * 4, device=GPU)
         columns = range(len(grid.lefts))
         for column in columns:
