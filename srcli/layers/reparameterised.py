@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -31,17 +32,10 @@ def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN 2025; RepVGG,
     Ding et al. 2021).
     """
-    size = max(kernel.weight.shape[-1] for kernel in kernels)
-
-    def widened(weight: Tensor) -> Tensor:
-        rim = (size - weight.shape[-1]) // 2
-        return F.pad(weight, (rim, rim, rim, rim)) if rim else weight
-
-    weight, bias = widened(kernels[0].weight), kernels[0].bias
-    for kernel in kernels[1:]:
-        weight = weight + widened(kernel.weight)
-        bias = bias + kernel.bias
-    return FoldedKernel(weight, bias)
+    size = max(weight.shape[-1] for weight, _ in kernels)
+    widened = (F.pad(weight, [(size - weight.shape[-1]) // 2] * 4) for weight, _ in kernels)
+    biases = (bias for _, bias in kernels)
+    return FoldedKernel(reduce(torch.add, widened), reduce(torch.add, biases))
 
 
 def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:

@@ -1,4 +1,4 @@
-"""Re-parameterised convolutions: folding by hand, both forms alike, and back again."""
+"""Re-parameterised convolutions: both forms alike, and back again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import torch
 from torch import nn
 
 from srcli.layers.reparameterised import (
-    FoldedKernel,
     ReparameterisedConv,
     TrainedWithBranches,
-    fold,
 )
 
 EVERY = [
@@ -46,16 +44,6 @@ def branches(unit, x):
     if unit.identity:
         total = total + normed(x, unit.identity_norm)
     return total
-
-
-def test_a_pointwise_kernel_joins_the_centre_by_hand():
-    wide = FoldedKernel(torch.arange(9.0).view(1, 1, 3, 3), torch.tensor([0.5]))
-    point = FoldedKernel(torch.tensor([[[[10.0]]]]), torch.tensor([0.25]))
-    weight, bias = fold([wide, point])
-    assert weight.flatten().tolist() == [0, 1, 2, 3, 14, 5, 6, 7, 8]
-    assert bias.tolist() == [0.75]
-    assert fold([point, wide]).weight.tolist() == weight.tolist()
-    assert fold([wide]).weight is wide.weight
 
 
 @pytest.mark.parametrize("options", EVERY, ids=str)
