@@ -33,9 +33,14 @@ def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     Ding et al. 2021).
     """
     size = max(weight.shape[-1] for weight, _ in kernels)
-    widened = (F.pad(weight, [(size - weight.shape[-1]) // 2] * 4) for weight, _ in kernels)
+
+    def widened(weight: Tensor) -> Tensor:
+        rim = (size - weight.shape[-1]) // 2
+        return F.pad(weight, [rim] * 4) if rim else weight  # ONNX wants a plain kernel as it is
+
     biases = (bias for _, bias in kernels)
-    return FoldedKernel(reduce(torch.add, widened), reduce(torch.add, biases))
+    weights = (widened(weight) for weight, _ in kernels)
+    return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, biases))
 
 
 def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
