@@ -30,17 +30,12 @@ def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     """Return the one kernel that gives the sum of several convolutions of the same input.
 
     Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN 2025; RepVGG,
-    Ding et al. 2021).
+    Ding et al. 2021). One that needs no rim stays as it is: ONNX wants plain kernels.
     """
     size = max(weight.shape[-1] for weight, _ in kernels)
-
-    def widened(weight: Tensor) -> Tensor:
-        rim = (size - weight.shape[-1]) // 2
-        return F.pad(weight, [rim] * 4) if rim else weight  # ONNX wants a plain kernel as it is
-
-    biases = (bias for _, bias in kernels)
-    weights = (widened(weight) for weight, _ in kernels)
-    return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, biases))
+    rims = [(size - weight.shape[-1]) // 2 for weight, _ in kernels]
+    weights = [F.pad(w, [rim] * 4) if rim else w for (w, _), rim in zip(kernels, rims, strict=True)]
+    return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, [b for _, b in kernels]))
 
 
 def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
