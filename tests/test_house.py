@@ -15,7 +15,7 @@ PACKAGE = ROOT / "srcli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 BAR = 28_000
 """Lines of the package that a newcomer can be asked to read."""
-MOST_LINES = 29_856
+MOST_LINES = 28_649
 """Lines of the last change; a later one may only lower it until the bar is reached."""
 HEAVY = (
     "torch", "numpy", "rasterio", "skimage", "rich", "PIL", "imageio", "pyvips", "safetensors",

@@ -272,7 +272,7 @@ class SelfModulation(nn.Module):
         bessel = height * width / (height * width - 1)
         variance = bessel * (self.contrast(wide) - self.mean(wide)) ** 2
         if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-            maxima = F.max_pool2d(wide, 8)  # ONNX has no other; equal where both sides divide by 8
+            maxima = _maxima_along(_maxima_along(wide, 2), 3)  # ONNX has no other
         else:
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
         maxima = self.around(maxima)
@@ -280,3 +280,14 @@ class SelfModulation(nn.Module):
         gated = wide * self.stretch(gate, (height, width))
         out: Tensor = self.fuse(gated + self.detail(detail))
         return out
+
+
+def _maxima_along(x: Tensor, axis: int) -> Tensor:
+    """Return what ``F.adaptive_max_pool2d`` makes of one axis: a maximum of about 8 pixels each."""
+    length = x.shape[axis]
+    count = length // 8
+    windows = torch.arange(count, device=x.device)[:, None]
+    first, last = windows * length // count, ((windows + 1) * length - 1) // count
+    places = torch.minimum(first + torch.arange(16, device=x.device), last)  # 15 at most
+    values = x[:, :, places] if axis == 2 else x[..., places]
+    return values.amax(dim=axis + 1)
