@@ -71,7 +71,7 @@ def compare(
         regions.append((np.ascontiguousarray(region), inside))
     for row, (region, inside) in zip(rows.values(), regions, strict=True):
         row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
-    area = sum(across * down for _, _, across, down in rows) * scale**2 / 1e6
+    area = sum(region[:, :, 0].size for region, _ in regions) * scale**2 / 1e6
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)

@@ -92,3 +92,18 @@ def test_what_cannot_be_compared_is_one_line(srx, photo, monkeypatch, tmp_path, 
     assert done.code == (1 if "nothing.png" in words else 2)
     assert said in " ".join(done.err.split())
     assert not (tmp_path / "s.png").exists()
+
+
+def test_the_time_of_a_megapixel_counts_all_that_was_enlarged(srx, photo, tmp_path, monkeypatch):
+    clock = [0.0]
+
+    def enlarge(pixels, model, scale):
+        made = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+        clock[0] += 2 * made[:, :, 0].size / 1e6  # seconds
+        return made
+
+    monkeypatch.setattr("srcli.pipelines.compare.upscale", enlarge)
+    monkeypatch.setattr("srcli.pipelines.compare.time.perf_counter", lambda: clock[0])
+    asked = ("-m", "rrlfn", "--crop", "64,48,40,30", "--crop", "0,0,20,20")
+    srx("compare", photo, tmp_path / "page.html", *asked, code=0)
+    assert (tmp_path / "page.html").read_text().count("rrlfn, 2.0 s/MP<") == 2
