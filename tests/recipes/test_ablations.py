@@ -151,12 +151,12 @@ def test_every_variant_trains(ablation, variant, astronaut):
     network = first_network(recipe, scale=ablation.scale, seed=0)
     training = StepContext(network=network, numerics=Numerics(device=torch.device("cpu")))
     channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
-    hr, lr = patches(astronaut, ablation.scale, channels, max(8, network.minimum))
+    hr, lr = patches(astronaut, ablation.scale, channels, edge := network.padded(8))
     for i, stage in enumerate(recipe.stages):
         if stage in recipe.stages[:i]:
             continue
         before = [parameter.detach().clone() for parameter in network.parameters()]
-        step = make_step(replace(stage, patch=8, batch=1), training)
+        step = make_step(replace(stage, patch=edge, batch=1), training)
         values = step(lr, hr, 0.5)
         assert all(math.isfinite(float(value)) for value in values.values())
         assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
