@@ -7,7 +7,7 @@ import logging
 import sys
 import weakref
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -226,9 +226,8 @@ class TorchEngine:
         half: torch.dtype | None,
     ) -> Tensor:
         """Enlarge a batch, of one picture for each of the tiles where they have no positions."""
-        out = self._pass(0, x, levels, calibration, positions, half)
-        for number in self._passes[1:]:
-            out = out + self._pass(number, x, levels, calibration, positions, half)
+        passes = (self._pass(i, x, levels, calibration, positions, half) for i in self._passes)
+        out = reduce(torch.add, passes)
         if self.tta:
             out = out / len(self._passes)
         return back_projected(out, x, self.corrections)

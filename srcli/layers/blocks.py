@@ -67,6 +67,15 @@ def in_row(layers: Iterable[nn.Module], x: Tensor, *, slope: float) -> Tensor:
     return x
 
 
+def outputs_in_row(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """Run modules in a row, and return what each of them gives."""
+    outputs: list[Tensor] = []
+    for module in modules:
+        x = module(x)
+        outputs.append(x)
+    return outputs
+
+
 class Concatenation(nn.Module):
     """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
 
@@ -81,11 +90,7 @@ class Concatenation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        outputs: list[Tensor] = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return convolve_joined(self.fuse, outputs, slope=self.slope)
+        return convolve_joined(self.fuse, outputs_in_row(self.blocks, x), slope=self.slope)
 
 
 class FeatureDistillationBlock(nn.Module):

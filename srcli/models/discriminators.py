@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from srcli.errors import RecipeError
 from srcli.layers.blocks import conv, convs, in_row
+from srcli.layers.convolution import convolve
 from srcli.layers.network import Network
 from srcli.recipes.fields import construct, unknown
 
@@ -151,15 +152,13 @@ class UNet(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of the pixels of (N, 3, H, W) being real."""
-        levels = [in_row([self.first], x, slope=SLOPE)]
+        levels = [convolve(self.first, x, slope=SLOPE)]
         for layer in self.down:
-            levels.append(in_row([layer], levels[-1], slope=SLOPE))
+            levels.append(convolve(layer, levels[-1], slope=SLOPE))
         x = levels.pop()
         for layer in self.up:
-            x = (
-                in_row([layer], F.interpolate(x, scale_factor=2, mode="bilinear"), slope=SLOPE)
-                + levels.pop()
-            )
+            larger = F.interpolate(x, scale_factor=2, mode="bilinear")
+            x = convolve(layer, larger, slope=SLOPE) + levels.pop()
         out: Tensor = self.last(in_row(self.end, x, slope=SLOPE))
         return out
 

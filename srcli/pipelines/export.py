@@ -253,10 +253,8 @@ def write_ncnn(
     import pnnx
 
     with TemporaryDirectory() as work:
-        with warnings.catch_warnings(), torch.no_grad(), _PlainSums():
-            warnings.simplefilter("ignore")
-            traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
-            torch.jit.save(traced, f"{work}/net.pt")
+        with _PlainSums():
+            write_torchscript(form, x, Path(work, "net.pt"), metadata, fixed)
         shapes = [tuple(x.shape), (1, 3, *(2 * side for side in x.shape[2:]))]
         sizes = [f"inputshape{'2' * i}={list(s)}" for i, s in enumerate(shapes[: 2 - fixed])]
         command = [pnnx.EXEC_PATH, "net.pt", *sizes, "fp16=0"]

@@ -17,6 +17,7 @@ from srcli.layers.blocks import (
     ResidualLocalFeatureBlock,
     conv,
     convs,
+    outputs_in_row,
     repeat,
 )
 from srcli.layers.network import Network, SkiplessNetwork
@@ -234,9 +235,7 @@ class LatticeNet(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        outputs = [head]
-        for block in self.body:
-            outputs.append(block(outputs[-1]))
+        outputs = [head, *outputs_in_row(self.body, head)]
         fused = outputs.pop()
         for deep, shallow in zip(self.deep, self.shallow, strict=True):  # backwards
             fused = F.relu_(torch.cat([deep(fused), shallow(outputs.pop())], dim=1))

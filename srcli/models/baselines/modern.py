@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
-from srcli.layers.blocks import FeatureDistillationBlock, LongSkip, conv, repeat
+from srcli.layers.blocks import FeatureDistillationBlock, LongSkip, conv, outputs_in_row, repeat
 from srcli.layers.convolution import convolve_joined
 from srcli.layers.network import SkiplessNetwork
 from srcli.layers.reparameterised import (
@@ -46,12 +46,9 @@ class SeparableNetwork(SkiplessNetwork):
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head = step = self.head(torch.cat([x] * 4, dim=1))
-        outputs: list[Tensor] = []
-        for block in self.body:
-            step = block(step)
-            outputs.append(step)
-        out: Tensor = self.up(self.tail(F.gelu(convolve_joined(self.fuse, outputs))) + head)
+        head = self.head(torch.cat([x] * 4, dim=1))
+        fused = F.gelu(convolve_joined(self.fuse, outputs_in_row(self.body, head)))
+        out: Tensor = self.up(self.tail(fused) + head)
         return F.pixel_shuffle(out, self.scale)
 
 
@@ -147,12 +144,12 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head = step = self.head(x)
-        pairs: list[tuple[Tensor, Tensor]] = []
-        for block in self.body:
+        head: Tensor = self.head(x)
+        first, inner = self.body[0](head)
+        step = first
+        for block in self.body[1:]:
             step, inner = block(step)
-            pairs.append((step, inner))
-        joined = convolve_joined(self.fuse, [head, self.tail(step), pairs[0][0], pairs[-1][1]])
+        joined = convolve_joined(self.fuse, [head, self.tail(step), first, inner])
         image = F.pixel_shuffle(self.up(joined), self.scale).float()
         assert self.mean is not None
         return (image - self.mean) * self.white  # what comes out is in [0, 1] already
@@ -275,10 +272,9 @@ class SelfModulation(nn.Module):
             maxima = _maxima_along(_maxima_along(wide, 2), 3)  # ONNX has no other
         else:
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
-        maxima = self.around(maxima)
-        gate = F.gelu(self.modulate(maxima * self.gain + variance * self.variance_gain))
-        gated = wide * self.stretch(gate, (height, width))
-        out: Tensor = self.fuse(gated + self.detail(detail))
+        level = self.around(maxima) * self.gain + variance * self.variance_gain
+        gate = F.gelu(self.modulate(level))
+        out: Tensor = self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
         return out
 
 
@@ -289,5 +285,4 @@ def _maxima_along(x: Tensor, axis: int) -> Tensor:
     windows = torch.arange(count, device=x.device)[:, None]
     first, last = windows * length // count, ((windows + 1) * length - 1) // count
     places = torch.minimum(first + torch.arange(16, device=x.device), last)  # 15 at most
-    values = x[:, :, places] if axis == 2 else x[..., places]
-    return values.amax(dim=axis + 1)
+    return (x[:, :, places] if axis == 2 else x[..., places]).amax(dim=axis + 1)

@@ -9,7 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
-from srcli.layers.blocks import LongSkip, Residual, ShuffleUpsampling, conv, convs, in_row, repeat
+from srcli.layers.blocks import (
+    LongSkip,
+    Residual,
+    ShuffleUpsampling,
+    conv,
+    convs,
+    in_row,
+    outputs_in_row,
+    repeat,
+)
 from srcli.layers.network import Network, SkiplessNetwork
 
 if TYPE_CHECKING:
@@ -129,11 +138,7 @@ class RDN(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        features = self.second(head)
-        outputs: list[Tensor] = []
-        for block in self.body:
-            features = block(features)
-            outputs.append(features)
+        outputs = outputs_in_row(self.body, self.second(head))
         fused = self.tail(self.fuse(torch.cat(outputs, dim=1)))
         out: Tensor = self.last(self.up(fused + head))
         return out
