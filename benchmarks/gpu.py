@@ -1,7 +1,7 @@
 """Check every network on a GPU against the CPU, time all ways to run them, write benchmarks/gpu.md.
 
 Usage: bash benchmarks/gpu.sh [--device cuda] [--quick] [--seconds 530]
-           [--markdown benchmarks/gpu.md]
+           [--markdown benchmarks/gpu.md] [--only Engine --only Compiled]
 
 Sections: outputs against those of the CPU, ways to run a network, the whole engine by tile and
 batch, copies, training, a compiled network. Each has its share of the time; the file is written
@@ -129,7 +129,12 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=530, help="for all sections")
     parser.add_argument("--markdown", type=Path, default=Path(__file__).with_name("gpu.md"))
+    parser.add_argument(
+        "--only", action="append", help="a section whose title begins so; several times"
+    )
     given = parser.parse_args()
+    sections = [each for each in SECTIONS if each[0].startswith(tuple(given.only or [""]))]
+    whole = sum(share for _, share, _, _ in sections)
     given.models = ("g-idrn", "ddsr") if given.quick else tuple(MODELS)
     given.timed = ("g-idrn", "rrlfn") if given.quick else TIMED
     start, failed = time.monotonic(), False
@@ -140,10 +145,10 @@ def main() -> int:
         f"{describe(given)}.",
     ]
     spare = 0.0
-    for title, share, columns, section in SECTIONS:
+    for title, share, columns, section in sections:
         text += ["", f"## {title}", "", f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
         begun = time.monotonic()
-        limit = share * given.seconds + spare  # with what the sections before have left
+        limit = share / whole * given.seconds + spare  # with what the sections before have left
         print(f"[{begun - start:.0f} s] {title}")
         try:
             for row in section(given):

@@ -184,7 +184,14 @@ def sweep_tiles(given: Any) -> Rows:
             spent = seconds_of(call, given.device, 1 if given.quick else 2)
             rate = side * side * SCALE**2 / 1e6 / median(spent)
             chosen = f"auto ({engine.batch_size(tile, tile)})" if batch is None else str(batch)
-            yield [name, engine.name, str(tile), chosen, milliseconds(spent), f"{rate:.0f}"]
+            yield [
+                name,
+                type(engine).__name__,
+                str(tile),
+                chosen,
+                milliseconds(spent),
+                f"{rate:.0f}",
+            ]
 
 
 def time_transfers(given: Any) -> Rows:

@@ -37,6 +37,30 @@ def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, mo
     assert np.abs(cpu - gpu).max() <= most
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
+    rasterio = pytest.importorskip("rasterio")
+    values = data.astronaut()[:300, :200].transpose(2, 0, 1).astype(dtype)
+    values[:, 100:130, 50:90] = 0
+    place = rasterio.transform.from_origin(500_000, 5_000_000, 0.5, 0.5)
+    profile = {"driver": "GTiff", "count": 3, "height": 300, "width": 200, "dtype": dtype}
+    profile |= {"crs": "EPSG:32633", "transform": place, "nodata": 0}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as raster:
+        raster.write(values)
+    found = []
+    for device in ("cpu", "cuda"):
+        out = tmp_path / f"{device}.tif"
+        options = ["--range", "0,255"] if dtype != "uint8" else []
+        srx("upscale", tmp_path / "a.tif", out, "-s", "4", "--device", device, "--tile", "96",
+            "--quiet", *options, code=0)  # fmt: skip
+        with rasterio.open(out) as raster:
+            found.append(raster.read().astype(float))
+    cpu, gpu = found
+    assert cpu.std() > 10
+    assert np.array_equal(cpu == 0, gpu == 0)
+    assert np.abs(cpu - gpu).max() <= 2
+
+
 def test_a_batch_that_does_not_fit_is_halved():
     picture = np.tile(data.astronaut(), (2, 2, 1))
     grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 192).grid(1024, 1024)

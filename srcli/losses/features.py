@@ -65,7 +65,8 @@ class FeatureLoss(nn.Module):
 
     The features are those of EfficientNet-Lite0, trained on ImageNet (Apache-2.0; Tan and Le 2019),
     after its first convolution and after the last blocks that work at a half, a quarter, an eighth
-    and a sixteenth of the size.
+    and a sixteenth of the size. The first convolution steps by two pixels, so that a network could
+    please it with dots in one of four places: the pictures of a batch are cut at all four in turn.
 
     Args:
         blocks: Numbers of the blocks, 0 to 15.
@@ -99,10 +100,17 @@ class FeatureLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, 3, H, W) with the same shape; a scalar."""
         with torch.no_grad():
-            wanted = self.features(hr)
-        pairs = zip(self.features(sr), wanted, strict=True)
+            wanted = self.features(_shifted(hr))
+        pairs = zip(self.features(_shifted(sr)), wanted, strict=True)
         values = [(got - want).abs().mean() for got, want in pairs]
         return sum(values[1:], values[0]) / len(values)
+
+
+def _shifted(images: Tensor) -> Tensor:
+    """Cut (N, 3, H, W) to (N, 3, H - 1, W - 1), each next one from another of four corners."""
+    height, width = images.shape[2] - 1, images.shape[3] - 1
+    cut = [image[:, i // 2 % 2 :, i % 2 :][:, :height, :width] for i, image in enumerate(images)]
+    return torch.stack(cut)
 
 
 def _efficientnet() -> Any:  # noqa: ANN401 - a library without types

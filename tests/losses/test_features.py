@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from skimage import data
 
 from srcli.errors import RecipeError
 from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
-from srcli.losses.features import ContrastiveLoss
+from srcli.losses.features import ContrastiveLoss, FeatureLoss
 from srcli.recipes.training import LossTerm
 
 
@@ -48,3 +50,16 @@ def test_it_is_the_formula(pictures):
 def test_impossible_values_are_refused(options, words):
     with pytest.raises(RecipeError, match=words):
         WeightedLoss([LossTerm(name="contrastive", options=options)])
+
+
+def test_dots_cost_the_same_wherever_they_stand():
+    picture = torch.from_numpy(data.astronaut()[:128, :128].transpose(2, 0, 1) / np.float32(255))
+    losses = []
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        dotted = picture.clone()
+        dotted[:, row::2, column::2] += 0.05
+        losses.append(
+            float(FeatureLoss()(dotted.expand(4, -1, -1, -1), picture.expand(4, -1, -1, -1)))
+        )
+    assert min(losses) > 0.1
+    assert max(losses) < 1.01 * min(losses)
