@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from srcli.cli.console import Console, echo, stop_signals
+from srcli.cli.console import Console, stop_signals
 from srcli.cli.options import PATH, GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.code import allow_code, split_code
@@ -30,7 +30,7 @@ Examples:
   srx train g-idrn-muon -s 4 --data a.zip --data b.zip --out runs/x4 \\
       --init runs/x2/best.safetensors --set stages.0.batch=16
   srx train g-idrn-muon -s 4 --data drone/ --out runs/d --degradation aerial
-  srx train init > my.toml; srx train my.toml -s 2 --data photos/ --dry-run
+  srx train init > my.toml; srx train my.toml --show
   srx upscale photo.jpg larger/ -m runs/x4/best.safetensors
   torchrun --standalone --nproc-per-node 2 -m srcli \\
       train g-idrn -s 2 --data photos/ --out runs/x2
@@ -56,8 +56,6 @@ Run:
   --checkpoint-every TIME = 5m  Time between checkpoints.
   --tensorboard FOLDER          Also log for TensorBoard (pip install tensorboard).
   --show                        Print the complete recipe as JSON; do not train.
-  --dry-run
-      Check recipe, network and pictures; show their sizes; write nothing.
 Device and speed:
   --device auto|cpu|cuda|cuda:N|mps = auto
       Device to compute on.
@@ -101,10 +99,10 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     if given["recipe"] == "init":
         click.echo(EXAMPLE, nl=False)
         return int(ExitCode.OK)
-    show, dry_run, quiet, verbose = map(given.pop, ("show", "dry_run", "quiet", "verbose"))
+    show, quiet, verbose = map(given.pop, ("show", "quiet", "verbose"))
     folder = _resumed_folder(given)
     names = ("recipe", "scale", "data", "out")
-    needed = names[:1] if show else names[:3] if dry_run else names
+    needed = names[:1] if show else names
     if missing := [name for name in needed if not (folder or given[name])]:
         shown = ", ".join("RECIPE" if name == "recipe" else f"--{name}" for name in missing)
         raise UsageError(f"srx train needs {shown}; see srx train --help")
@@ -118,14 +116,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
 
     from srcli.pipelines.train import run
 
-    if dry_run:
-        if folder:
-            options = run.stored_options(folder, _changes(given))
-        else:
-            options = run.TrainOptions(**{**given, "out": given["out"] or Path()})
-        for line in run.plan_training(options, Console(quiet=quiet, verbose=verbose)):
-            echo(line)
-        return int(ExitCode.OK)
     if folder:
         work = partial(run.resume_training, folder, _changes(given))
     else:

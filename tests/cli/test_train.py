@@ -15,12 +15,9 @@ import torch
 from PIL import Image
 
 from srcli.errors import PeerError
-from srcli.metrics.efficiency import count_parameters
-from srcli.models import build_network
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train import run
 from srcli.recipes.files import RECIPES, read_recipe
-from srcli.training.parallel import Team
 
 TINY = [
     *("--set", "network.channels=16", "--set", "network.num_blocks=2"),
@@ -96,8 +93,8 @@ def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tm
         ("--degradation foto", "photo"),
         ("--tensorboard events", "pip install tensorboard"),
         ("--resume a --out b", "give one of the two folders"),
-        ("--dry-run --set network.chanels=8", "did you mean 'channels'"),
-        ("--dry-run --set stages.0.losses.0.name=huber", "huber"),
+        ("--set network.chanels=8", "did you mean 'channels'"),
+        ("--set stages.0.losses.0.name=huber", "huber"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path, monkeypatch, words, told):
@@ -155,25 +152,9 @@ def test_a_shown_recipe_has_the_changes_that_were_asked_for(srx):
 
 def test_what_a_training_needs_is_named_at_once(srx):
     assert "needs --scale, --data, --out;" in srx("train", "g-idrn").err
-    assert "needs --scale, --data;" in srx("train", "g-idrn", "--dry-run").err
     assert "needs RECIPE;" in srx("train", "--show").err
     nothing = srx("train", "--resume", "runs/a")
     assert (nothing.code, "--resume runs/a: holds no training" in nothing.err) == (2, True)
-
-
-def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_path, monkeypatch):
-    before = sorted(tmp_path.rglob("*"))
-    words = ("train", "g-idrn-short", "--data", pictures, "--dry-run", *TINY)
-    tried = srx(*words, "--budget", "1h", code=0)
-    options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
-    parameters = count_parameters(build_network("g-idrn", scale=2, options=options))
-    assert f"g-idrn x2: {parameters:,} parameters" in tried.out
-    assert "pictures: 5 to train on, 1 to validate on" in tried.out
-    assert "stage 1: 1 h, batch 2 of 16x16 LR pixels" in tried.out
-    assert "stage 1: 12,000 iterations, batch 2 of" in srx(*words).out
-    monkeypatch.setattr(run, "find_team", lambda: Team(connected=True, size=2))
-    assert "without torchrun" in srx(*words).err
-    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pictures, tmp_path):

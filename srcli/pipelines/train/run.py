@@ -10,15 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.data.training_set import DataSelection, choose_split
+from srcli.data.training_set import DataSelection
 from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision
-from srcli.metrics.efficiency import count_parameters
-from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import (
     deciding_set,
-    find_pairs,
     load_data,
     make_sampler,
     validation_sets,
@@ -27,14 +24,12 @@ from srcli.pipelines.train.data import (
 from srcli.pipelines.train.network import (
     build_training,
     choose_numerics,
-    first_network,
     initial_weights,
     load_initial_weights,
     write_weights,
 )
 from srcli.pipelines.train.report import event_files, report_page
 from srcli.ports.progress import Progress
-from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
@@ -50,9 +45,6 @@ if TYPE_CHECKING:
     from srcli.data.training_set import Pairs
     from srcli.pipelines.train.data import TrainingSet
     from srcli.recipes.training import TrainRecipe
-
-_STORED_BYTES = 24
-"""For each parameter: best and last weights; network, average and two moments in the state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,42 +144,6 @@ def resume_training(
     with process_group(team):
         options = team.on_rank_zero(partial(stored_options, folder, changes or {}))
         return _train(options, progress or Progress(), stop, team)
-
-
-def plan_training(options: TrainOptions, progress: Progress | None = None) -> list[str]:
-    """Return what a training would be, as lines of text; reads no picture and writes nothing.
-
-    Recipe, network, first weights and the names of pictures are checked, as for ``train``.
-    """
-    progress = progress or Progress()
-    if find_team().size > 1:
-        raise UsageError("--dry-run checks one process; start it without torchrun")
-    allow_code(options.recipe, *options.overrides)
-    recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
-    lengths = stage_budgets(recipe, options.budget)
-    numerics = choose_numerics(
-        options.device, options.precision, compiled=options.compile, threads=options.threads
-    )
-    network = build_training(recipe, options.scale, numerics, seed=options.seed)
-    if initial := initial_weights(recipe, options.scale, options.init):
-        load_initial_weights(network, initial, progress)
-    split = choose_split(find_pairs(options, options.scale), options)
-    files = {ref.path for ref in (*split.train, *split.held_out)}
-    size = format_bytes(sum(file.stat().st_size for file in files))
-    parameters = count_parameters(network)
-    lines = [
-        f"{recipe.model} x{options.scale}: {parameters:,} parameters",
-        f"machine: {describe_machine(numerics.device)}, {numerics.precision}",
-        f"pictures: {len(split.train)} to train on, {len(split.held_out)} to validate on "
-        f"({split.reason}); {size} of files",
-        f"disk: about {format_bytes(_STORED_BYTES * parameters)} for weights and checkpoint",
-    ]
-    for number, (stage, length) in enumerate(zip(recipe.stages, lengths, strict=True), 1):
-        total = length.total
-        amount = format_duration(total) if length.timed else f"{total:,.0f} iterations"
-        edge = stage.edge(options.scale)
-        lines.append(f"stage {number}: {amount}, batch {stage.batch} of {edge}x{edge} LR pixels")
-    return lines
 
 
 def _train(
@@ -298,7 +254,7 @@ def _check(
 def _load(
     options: TrainOptions, recipe: TrainRecipe, progress: Progress, team: Team, *, resumes: bool
 ) -> tuple[StepContext, TrainingSet, Mapping[str, Pairs]]:
-    """Build the network, and then read pictures: a wrong option of it shows at once."""
+    """Build network and losses, and then read pictures: a wrong option shows at once."""
     numerics = choose_numerics(
         options.device,
         options.precision,
@@ -306,7 +262,7 @@ def _load(
         threads=options.threads,
         team=team,
     )
-    network = first_network(recipe, scale=options.scale, seed=options.seed)
+    network = build_training(recipe, options.scale, numerics, seed=options.seed)
     if options.scale not in (2, 3, 4):
         raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
     # Weights of rank 0 go to all before the first iteration.
