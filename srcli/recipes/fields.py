@@ -39,7 +39,11 @@ _GONE: Mapping[str, object] = {
     "hold_out_listed": [], "vary_levels": 0.0,
 }  # fmt: skip
 """Fields in files of former versions, with the values that left them out."""
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_PLAIN: Mapping[Any, tuple[type | tuple[type, ...], str]] = {
+    bool: (bool, "true or false"), int: (int, "a whole number"), float: ((int, float), "a number"),
+    str: (str, "a text"), Path: (str, "a path"),
+}  # fmt: skip
+"""Types in files of plain fields, and their names in messages."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +69,20 @@ class Unread(str):
 
 
 def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
-    """Return the error for a name that does not exist, with the nearest one that does."""
-    names = list(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    have = f"there are: {', '.join(names)}" if names else "it takes none"
-    hint = f"did you mean {near[0]!r}?" if near else have
+    """Return the error for a name that does not exist, with the nearest one that does.
+
+    Dotted names are of fields further inside, which may be meant as well.
+    """
+    paths = list(known)
+    inner = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    names = [path for path in paths if "." not in path]
+    wanted = _USUAL_NAMES.get(name, name)
+    near = get_close_matches(wanted, inner, n=1) or get_close_matches(wanted, names, 1, 0.5)
+    hint = f"there are: {', '.join(names)}" if names else "it takes none"
+    if near:
+        path = inner[near[0]]
+        hint = f"did you mean {f'{where}.{path}' if '.' in path and where != ROOT else path!r}?"
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
-
-
-def _no_field(name: str, kind: Any, where: str) -> RecipeError:  # noqa: ANN401
-    """Return the error for a field that a dataclass lacks; fields further inside may be meant."""
-    inner = {path.rpartition(".")[2]: path for path in reversed([*_paths(kind)])}
-    near = get_close_matches(_USUAL_NAMES.get(name, name), inner, n=1)
-    if not near or "." not in inner[near[0]]:
-        return unknown("field", name, where, field_types(kind))
-    full = inner[near[0]] if where == ROOT else f"{where}.{inner[near[0]]}"
-    return RecipeError(f"no field {name!r} in {where}; did you mean {full!r}?")
 
 
 def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
@@ -116,7 +118,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
         return value
     if origin is Annotated:
         value = convert(value, inner[0], where)
-        for mark in hint.__metadata__:
+        for mark in inner[1:]:
             if not mark.holds(value):
                 raise RecipeError(f"{where} must be {mark.words}, got {value}")
         return value
@@ -124,30 +126,26 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
         return _record(value, hint, where)
     if origin is tuple:
         return _sequence(value, inner, where)
+    if origin in (Union, UnionType):
+        return _union(value, inner, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where} must be a table of names and values, got {value!r}")
         return {str(k): convert(part, inner[1], f"{where}.{k}") for k, part in value.items()}
-    if origin in (Union, UnionType):
-        return _union(value, inner, where)
     return _plain(value, hint, where)
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if hint is float and (whole or isinstance(value, float)):
-        if not math.isfinite(value):
-            raise RecipeError(f"{where} must be a finite number, got {value}")
-        return float(value)
-    if (hint is int and whole) or (hint in (bool, str) and isinstance(value, hint)):
-        return value
-    if hint is Path and isinstance(value, str):
-        return Path(value)
     if get_origin(hint) is Literal:
-        if value in get_args(hint) and not isinstance(value, bool):
-            return value
-        raise RecipeError(f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}")
-    raise RecipeError(f"{where} must be {_WORDS.get(hint, hint)}, got {value!r}")
+        if value not in get_args(hint) or isinstance(value, bool):
+            raise RecipeError(f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}")
+        return value
+    kinds, words = _PLAIN.get(hint, ((), hint))
+    if not isinstance(value, kinds) or isinstance(value, bool) is not (hint is bool):
+        raise RecipeError(f"{where} must be {words}, got {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise RecipeError(f"{where} must be a finite number, got {value}")
+    return hint(value)
 
 
 def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
@@ -160,7 +158,7 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     types, inside = field_types(kind), "" if where == ROOT else f"{where}."
     for name, part in value.items():
         if name not in types and (name, part) not in _GONE.items():
-            raise _no_field(str(name), kind, where)
+            raise unknown("field", str(name), where, _paths(kind))
     made = {k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types}
     without = [each for each in fields(kind) if each.default is each.default_factory is MISSING]
     if missing := [repr(each.name) for each in without if each.name not in made]:
@@ -187,9 +185,8 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
         return None
     if len(options) == 1:
         return convert(value, options[0], where)  # its own message says more
-    tables = [each for each in options if isinstance(each, type) and is_dataclass(each)]
-    if tables and isinstance(value, Mapping):  # the one of this kind
-        kinds = {get_args(field_types(table)["kind"])[0]: table for table in tables}
+    if isinstance(value, Mapping) and all(map(is_dataclass, options)):  # the one of this kind
+        kinds = {get_args(field_types(table)["kind"])[0]: table for table in options}
         kind = value.get("kind")
         if not isinstance(kind, str):
             raise RecipeError(f"{where} needs a kind, one of {', '.join(kinds)}")
@@ -197,12 +194,10 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
             raise unknown("kind", kind, where, kinds)
         return convert(value, kinds[kind], where)
     for option in options:
-        if option is float and isinstance(value, int):
-            continue  # a whole number stays one where both would do
-        try:
-            return convert(value, option, where)
-        except RecipeError:
-            continue
+        # A whole number stays one where both would do.
+        with suppress(RecipeError):
+            if not (option is float and isinstance(value, int)):
+                return convert(value, option, where)
     raise RecipeError(f"{where} cannot hold {value!r}")
 
 
@@ -231,18 +226,17 @@ def construct(
     The constructor is annotated with plain types; ``where`` names the options' owner in messages.
     RecipeError says which option does not exist, has another type, or cannot be used.
     """
-    parameters = inspect.signature(constructor).parameters
-    whatever = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [name for name, each in parameters.items() if each.kind not in whatever]
+    given = inspect.signature(constructor).parameters.values()
+    names = [
+        each.name for each in given if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
     hints = get_type_hints(vars(constructor).get("__init__", constructor))
-    for name in options:
+    made = {}
+    for name, value in options.items():
         if name not in names:
             raise unknown("option", name, where, names)
-    converted = {
-        name: convert(value, hints[name], f"{name} of {where}") if name in hints else value
-        for name, value in options.items()
-    }
+        made[name] = convert(value, hints.get(name, object), f"{name} of {where}")
     try:
-        return constructor(**further, **converted)
+        return constructor(**further, **made)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise RecipeError(f"{where}: {error}") from error

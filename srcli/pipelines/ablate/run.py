@@ -39,7 +39,7 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgress, attempt
+from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgress
 from srcli.pipelines.train.data import find_pairs
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
@@ -47,12 +47,12 @@ from srcli.ports.progress import Progress
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import parse_budget, stage_budgets
+from srcli.training.budget import stage_budgets
 from srcli.training.folder import RunFolder, read_position
 from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from srcli.pipelines.executors.processes import ProcessExecutor
 
@@ -79,14 +79,8 @@ class AblateOptions(TrainOptions):
     """Sets to measure on; None for those of each ablation that are available."""
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
-        if self.budget is not None:
-            parse_budget(self.budget)
         if self.train and not self.data:
             raise UsageError("--data: give pictures to train on, or --no-train")
-        if self.train and self.precision == "fp16":
-            raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
 @dataclass(frozen=True)
@@ -103,20 +97,6 @@ class Unit:
     """All but device and threads, which the place decides."""
     sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Sets to measure on: by name the source as given, and a digest of pictures and protocol."""
-
-    @property
-    def done(self) -> bool:
-        """True if nothing is left to do; costs are measured in every run."""
-        if isinstance(self.found, VariantResult) or self.found.iterations is None:
-            return False
-        return self.sets.keys() <= self.found.scores.keys()
-
-    def take(self, outcome: JsonDict) -> None:
-        """Fill in what came of it."""
-        if isinstance(self.found, VariantResult):
-            self.found.cost, self.found.cost_failure = outcome.get("cost"), outcome["failure"]
-        else:
-            vars(self.found).update(outcome)
 
 
 def run_ablations(
@@ -160,26 +140,28 @@ def run_ablations(
     }
     plans = [_plan(*each, options, shared, own) for each in zip(ablations, recipes, strict=True)]
     results = {result.ablation.name: result for result, _ in plans}
-    every = [unit for _, units in plans for unit in units]
-    trainings = [(unit.training, unit.recipe) for unit in every if unit.training]
-    for training, recipe in trainings:
-        write_values(Path(training.recipe), plain_recipe(recipe))
-    units = [unit for unit in every if not unit.done]
-    units.sort(key=lambda unit: getattr(unit.found, "seed", -1))
-    if len(units) < len(every):
-        own.message(f"{len(every) - len(units)} of {len(trainings)} trainings are there already")
+    units = [unit for _, of_one in plans for unit in of_one]
+    units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
+    for unit in units:
+        if unit.training:
+            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
+    wanted = sum(len(each.seeds) for result in results.values() for each in result.variants)
+    if done := wanted - sum(unit.training is not None for unit in units):
+        own.message(f"{done} of {wanted} trainings are there already")
     for result in results.values():
         _write(result, out)
-    finished: Iterator[Done] = _run_here(units, here, own, stop)
     if executor:
         shared_files = (out, *options.data)
         finished = executor.run(run_unit, units, progress=own, stop=stop, shared=shared_files)
+    else:
+        finished = _run_here(units, here, own, stop)
     with closing(own.task("results", total=len(units), unit="results")) as task:
         for unit, found, failed in finished:
-            outcome = found or {"failure": failed}
-            if failure := outcome["failure"]:
+            why = "failure" if unit.training else "cost_failure"
+            outcome = found or {why: failed}
+            if failure := outcome[why]:
                 own.warn(f"{unit.label}: {failure}")
-            unit.take(outcome)
+            vars(unit.found).update(outcome)
             _write(results[unit.ablation.name], out)  # now, so that it stays whatever happens
             task.advance(1)
     return [*results.values()]
@@ -187,17 +169,13 @@ def run_ablations(
 
 def _run_here(
     units: Sequence[Unit], place: Place, progress: Progress, stop: Callable[[], bool]
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Run units one after another in this process, as an executor does in others."""
     warned: set[str] = set()
     for unit in units:
         if stop():
             return
-        own = UnitProgress(unit, progress, warned)
-        result, failure = attempt(run_unit, unit, place, own, stop)
-        if isinstance(failure, SrxError):
-            raise failure
-        yield Done(unit, result, failure)
+        yield Done(unit, run_unit(unit, place, UnitProgress(unit, progress, warned), stop), "")
 
 
 def _write(result: AblationResult, out: Path) -> None:
@@ -229,6 +207,7 @@ def _plan(
     variants = tuple(VariantResult(variant=each) for each in ablation.variants)
     result = AblationResult(ablation=ablation, conditions=conditions, variants=variants)
     known = _former_trainings(result, recipes, options)
+    shared_options = {each.name: getattr(options, each.name) for each in fields(TrainOptions)}
     units = []
     for each, recipe in zip(result.variants, recipes, strict=True):
         name, folder = each.variant.name, options.out / ablation.name / each.variant.name
@@ -237,12 +216,11 @@ def _plan(
         for seed in range(options.seeds if options.train else 0):
             own = {"recipe": str(folder / RECIPE), "scale": ablation.scale, "name": label}
             own |= {"out": folder / f"seed-{seed}", "seed": seed, "overrides": ()}
-            given = {each.name: getattr(options, each.name) for each in fields(TrainOptions)}
-            training = TrainOptions(**given | own)
-            former = known.get((name, seed), SeedResult(seed=seed))
-            found = _what_holds(former, training.out, sets)
+            training = TrainOptions(**shared_options | own)
+            found = _what_holds(known.get((name, seed)), training, sets)
             each.seeds += (found,)
-            units.append(Unit(ablation, recipe, found, f"{label}, seed {seed}", training, sets))
+            if found.iterations is None or sets.keys() - found.scores.keys():
+                units.append(Unit(ablation, recipe, found, f"{label}, seed {seed}", training, sets))
     return result, units
 
 
@@ -250,31 +228,28 @@ def _find_sets(
     ablation: Ablation, options: AblateOptions, progress: Progress
 ) -> tuple[dict[str, tuple[str, str]], list[str]]:
     """Return the sets to measure on, or built-in pictures, and the names of the missing ones."""
-    found: dict[str, tuple[str, str]] = {}
-    missing: list[str] = []
-
-    def add(source: str) -> None:
-        pictures = find_set(source, ablation.scale)
-        if pictures.name in found:
-            raise UsageError(f"--sets {source}: given twice")
-        files = [path for item in pictures.items for path in (item.hr, item.lr) if path]
-        lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
-        found[pictures.name] = source, _digest((ablation.protocol, __version__, *lines))
-
+    sources, missing = [], list[str]()
     for source in options.sets or ablation.sets:
         try:
-            add(source)
+            sources.append((source, find_set(source, ablation.scale)))
         except DataError:
             if options.sets:
                 raise
             missing.append(source)
-    if not found:
-        add(BUILT_IN)
-        wanted = ", ".join(missing) or "it names none"
-        note = f"no set available ({wanted}); measured on {BUILT_IN} pictures"
+    names = ", ".join(missing) or "it names none"
+    if not sources:
+        sources = [(BUILT_IN, find_set(BUILT_IN, ablation.scale))]
+        note = f"no set available ({names}); measured on {BUILT_IN} pictures"
         progress.warn(f"{ablation.name}: {note}")
     elif missing:
-        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
+        progress.message(f"{ablation.name}: not available: {names}")
+    found: dict[str, tuple[str, str]] = {}
+    for source, each in sources:
+        if each.name in found:
+            raise UsageError(f"--sets {source}: given twice")
+        files = [path for item in each.items for path in (item.hr, item.lr) if path]
+        lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
+        found[each.name] = source, _digest((ablation.protocol, __version__, *lines))
     return found, missing
 
 
@@ -300,14 +275,17 @@ def _former_trainings(
     return {(v.variant.name, each.seed): each for v in former.variants for each in v.seeds}
 
 
-def _what_holds(found: SeedResult, folder: Path, sets: Mapping[str, tuple[str, str]]) -> SeedResult:
+def _what_holds(
+    former: SeedResult | None, training: TrainOptions, sets: Mapping[str, tuple[str, str]]
+) -> SeedResult:
     """Drop what was found of a training that went on since, and scores of other pictures."""
     with suppress(CheckpointError):  # the training will tell
-        if read_position(RunFolder(folder).state).total == found.iterations:
+        if former and read_position(RunFolder(training.out).state).total == former.iterations:
             wanted = {(name, key) for name, (_, key) in sets.items()}
-            kept = {name: own for name, own in found.scores.items() if (name, own["key"]) in wanted}
-            return replace(found, scores=kept, failure="")
-    return SeedResult(seed=found.seed)
+            scores = former.scores.items()
+            kept = {name: own for name, own in scores if (name, own["key"]) in wanted}
+            return replace(former, scores=kept, failure="")
+    return SeedResult(seed=training.seed)
 
 
 def checked_recipes(
@@ -343,7 +321,7 @@ def _describe_place(asked: Precision, place: Place, *_: object) -> JsonDict:
 
 
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
-    """Do a unit; return its ``cost``, or ``iterations`` and ``scores``; and a ``failure`` if any.
+    """Do a unit, and return what changes in the part of the result that it fills in.
 
     Failures are a diverged training, too little memory, a defect. A training that is stopped goes
     on from its checkpoint the next time.
@@ -351,7 +329,7 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
     with threads(place.threads or None):
         if unit.training is None or isinstance(unit.found, VariantResult):
             cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
-            return {"cost": cost, "failure": failure}
+            return {"cost": cost, "cost_failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
         iterations, scores, failures = unit.found.iterations, {**unit.found.scores}, []
         if iterations is None:

@@ -149,8 +149,6 @@ def choose_numerics(
     default layout, because grouped convolutions are three times slower in channels_last there.
     Each process of a team gets a GPU of its own; 0 threads leave PyTorch's choice.
     """
-    if precision == "fp16":
-        raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
     if threads < 0:
         raise UsageError(f"--threads must be at least 0, got {threads}")
     if threads:
@@ -173,6 +171,8 @@ def choose_numerics(
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32."""
+    if precision == "fp16":
+        raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
     if precision != "auto":
         return precision
     if device.type == "cuda":

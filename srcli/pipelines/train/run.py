@@ -157,7 +157,18 @@ def _train(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
     with ExitStack() as held:
-        options, writers = team.on_all_ranks(partial(_check, options, recipe, team, held))
+        writers: list[Callable[[Mapping[str, Any]], None]] = []
+
+        def check() -> Path | None:
+            """Refuse wrong options before anything takes long; return the file to start from."""
+            parse_seconds(options.checkpoint_every)
+            stage_budgets(recipe, options.budget)
+            require_divisible(recipe, team)
+            if team.rank == 0 and options.tensorboard is not None:
+                writers.append(held.enter_context(event_files(options.tensorboard)))
+            return initial_weights(recipe, options.scale, options.init)
+
+        options = replace(options, init=team.on_all_ranks(check))
         # The folder is looked at while it is locked: nobody changes it any more.
         team.on_rank_zero(lambda: held.enter_context(folder.locked()))
         resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
@@ -233,22 +244,6 @@ def _train(
         best_iteration=position.best_total,
         at_best=position.at_best,
     )
-
-
-def _check(
-    options: TrainOptions, recipe: TrainRecipe, team: Team, held: ExitStack
-) -> tuple[TrainOptions, list[Callable[[Mapping[str, Any]], None]]]:
-    """Refuse wrong options before anything takes long.
-
-    Returned are they, with the file to start from, and what takes the entries of the log so far.
-    """
-    parse_seconds(options.checkpoint_every)
-    stage_budgets(recipe, options.budget)
-    require_divisible(recipe, team)
-    options = replace(options, init=initial_weights(recipe, options.scale, options.init))
-    if team.rank == 0 and options.tensorboard is not None:
-        return options, [held.enter_context(event_files(options.tensorboard))]
-    return options, []
 
 
 def _load(
