@@ -92,16 +92,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep other trainings out of it until the block ends.
+        """Make the folder and keep other trainings out of it while the block writes into it.
 
         Folders into which nothing was written are removed then: a refused training leaves nothing.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        with self._writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.lock.touch()
         with lock_file(self.lock) as own:
             if not own:
                 raise UsageError(
@@ -110,19 +107,17 @@ class RunFolder:
                 )
             try:
                 yield
+            except OSError as error:
+                raise DataError(
+                    f"{error.filename or self.path}: cannot be written "
+                    f"({error.strerror or error}); fix that, then go on with --resume {self.path}"
+                ) from error
             finally:
                 with suppress(OSError):
                     if [*self.path.iterdir()] == [self.lock]:
                         self.lock.unlink()
                         for folder in made:
                             folder.rmdir()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DataError(f"--out {self.path}: cannot be written ({error.strerror})") from error
 
     def check(self, *, resume: bool) -> bool:
         """Return true if a training is to be resumed and there is a checkpoint."""
@@ -138,12 +133,11 @@ class RunFolder:
 
     def store(self, recipe: TrainRecipe, record: RunRecord, options: Mapping[str, object]) -> None:
         """Store what a training goes on with; a log without a checkpoint is removed."""
-        with self._writing():
-            if not self.state.is_file():
-                write_json(self.recipe, plain_recipe(recipe))
-                self.log.unlink(missing_ok=True)
-            write_json(self.run, asdict(record))
-            write_json(self.options, options)
+        if not self.state.is_file():
+            write_json(self.recipe, plain_recipe(recipe))
+            self.log.unlink(missing_ok=True)
+        write_json(self.run, asdict(record))
+        write_json(self.options, options)
 
     def resume(self, recipe: TrainRecipe, record: RunRecord, progress: Progress) -> RunRecord:
         """Check that the checkpoint has these settings, and return those to go on with.
@@ -247,20 +241,13 @@ def rewind(file: Path, total: int) -> None:
 
     A killed run has logged iterations after its checkpoint; they will be done again.
     """
-    if not file.is_file():
-        return
-    lines = file.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if _belongs(line, total)]
+    lines, kept = file.read_bytes().splitlines(keepends=True) if file.is_file() else [], []
+    for line in lines:
+        with suppress(ValueError, TypeError, KeyError):
+            if line.endswith(b"\n") and json.loads(line)["total"] <= total:
+                kept.append(line)
     if kept != lines:
         write_whole(file, b"".join(kept))
-
-
-def _belongs(line: bytes, total: int) -> bool:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n") and isinstance(entry, dict) and entry.get("total", 0) <= total
 
 
 def file_digest(path: Path) -> str:

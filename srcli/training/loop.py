@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 LOG_STEPS = 50
 """Iterations between two entries of the log."""
-DESCRIBE_SECONDS = 2.0
-"""Time after which the line of progress is updated between them."""
 LEAST_VALIDATIONS = 5
 """Short budgets are validated this often, whatever ``validate_every`` says."""
 TRIM = 0.2
@@ -115,6 +113,10 @@ class Trainer:
         self.files = RunFolder(self.folder)
         self._done = 0.0
         """Fraction of the stage that was done before the iteration."""
+        self._values: list[Mapping[str, Tensor]] = []
+        """Losses and the like of all iterations since the last entry of the log."""
+        self._began = self._saved = self._logged = 0.0
+        """Times of the start of the stage, without pauses, of checkpoint and entry of the log."""
 
     @property
     def step(self) -> SupervisedStep:
@@ -190,9 +192,8 @@ class Trainer:
             total=budget.total,
             unit="s" if budget.timed else "it",
         )
-        self._values: list[Mapping[str, Tensor]] = []
-        """Losses and the like of all iterations since the last entry of the log."""
-        self._saved = self._logged = self._shown = time.monotonic()
+        self._values = []
+        self._saved = self._logged = time.monotonic()
         self._began = self._saved - position.elapsed
         with closing(task):
             task.advance(budget.done(position.step, position.elapsed))
@@ -214,7 +215,7 @@ class Trainer:
                 task.advance(budget.done(position.step, position.elapsed) - before)
                 if stopped:
                     return False
-            team.on_rank_zero(self._log)
+            team.on_rank_zero(partial(self._log, task))
             self.validate()
         return True
 
@@ -239,15 +240,8 @@ class Trainer:
             return False, 0.0, False, stop
         position = self.position
         self._values.append(values)
-        log = position.step % LOG_STEPS == 0
-        if log or time.monotonic() - self._shown >= DESCRIBE_SECONDS:
-            means, speed = self._means()
-            losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
-            best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
-            task.describe(f"{losses}  {speed:.2f} it/s{best}")
-            self._shown = time.monotonic()
-        if log:
-            self._log()
+        if position.step % LOG_STEPS == 0:
+            self._log(task)
         elapsed, save = self._look_at_clock()
         after = self.budgets[position.stage].progress(position.step, elapsed)
         validate = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
@@ -259,25 +253,25 @@ class Trainer:
         now = time.monotonic()
         return now - self._began, now - self._saved >= self.checkpoint_seconds
 
-    def _means(self) -> tuple[dict[str, float], float]:
-        """Return means and iterations a second since the last entry; waits for the device."""
-        names = self._values[0]
+    def _log(self, task: Task) -> None:
+        """Write and show the means since the last entry; waits for the device."""
+        if not self._values:
+            return
+        names, position, count = self._values[0], self.position, len(self._values)
         columns = [torch.stack([each[name] for each in self._values]).mean() for name in names]
         means = dict(zip(names, torch.stack(columns).tolist(), strict=True))
         if not all(map(math.isfinite, means.values())):
             raise diverged()
-        return means, len(self._values) / max(time.monotonic() - self._logged, 1e-9)
-
-    def _log(self) -> None:
-        """Write the means since the last entry."""
-        if self._values:
-            means, speed = self._means()
-            rate = rate_at(self.recipe.stages[self.position.stage], self._done)
-            # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
-            count = len(self._values)
-            entry = {**means, "rate": rate, "per_second": round(speed, 3), "iterations": count}
-            self._values, self._logged = [], time.monotonic()
-            self._write("train", entry)
+        now = time.monotonic()
+        speed = count / max(now - self._logged, 1e-9)
+        self._values, self._logged = [], now
+        rate = rate_at(self.recipe.stages[position.stage], self._done)
+        # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
+        entry = {**means, "rate": rate, "per_second": round(speed, 3), "iterations": count}
+        self._write("train", entry)
+        losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
+        best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
+        task.describe(f"{losses}  {speed:.2f} it/s{best}")
 
     def validate(self) -> None:
         """Validate the averaged weights, unless that was done at this iteration; on all ranks."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from srcli.errors import RecipeError
+from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,22 +35,16 @@ _SMALLEST = 4
 
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """Build the optimiser that a recipe describes."""
-    lr, weight_decay = settings.learning_rate, settings.weight_decay
+    own: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     parameters = _groups(network, settings.rates) if settings.rates else network.parameters()
     if settings.kind == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=weight_decay,
-            fused=True,
-        )
-    betas, eps = (settings.beta1, settings.beta2), settings.epsilon
+        own |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
+        return torch.optim.SGD(parameters, **own, fused=True)
+    own |= {"betas": (settings.beta1, settings.beta2), "eps": settings.epsilon}
     if settings.kind == "muon":
-        return Muon(network, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        return Muon(network, **own)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
+    return kind(parameters, **own, fused=True)
 
 
 def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -89,10 +84,14 @@ def rate_at(stage: Stage, done: float) -> float:
     return stage.optimizer.learning_rate * rate_factor(stage.schedule, done)
 
 
-def apply_gradients(optimizer: torch.optim.Optimizer, *, rate: float, clip_norm: float) -> None:
-    """Take one step of an optimiser, and clear the gradients."""
+def apply_gradients(
+    optimizer: torch.optim.Optimizer, *, rate: float, clip_norm: float, team: Team = ALONE
+) -> None:
+    """Take one step by the means of the gradients of all processes, and clear the gradients."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    # Losses are means over the patches: these are the gradients of the whole batch.
+    team.average([weight.grad for weight in weights if weight.grad is not None])
     if clip_norm:
-        weights = [p for group in optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, clip_norm)
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("factor", 1.0)
@@ -194,14 +193,15 @@ class Muon(torch.optim.Optimizer):
                 state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
-        states = [self.state[parameter] for parameter in parameters]
+        names = ("exp_avg", "exp_avg_sq", "step")
+        moments, squares, counts = ([self.state[p][name] for p in parameters] for name in names)
         adam(
             list(parameters),
             [parameter.grad for parameter in parameters if parameter.grad is not None],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
+            moments,
+            squares,
             [],
-            [state["step"] for state in states],
+            counts,
             amsgrad=False,
             capturable=any(parameter.is_cuda for parameter in parameters),  # counts on the GPU
             beta1=group["betas"][0],

@@ -174,12 +174,9 @@ class SupervisedStep:
         return sr_image, self.losses(sr_image, hr_image, lr_image)
 
     def _apply(self, optimizer: torch.optim.Optimizer, settings: Optimizer, done: float) -> None:
-        """Change weights by the gradients that were computed, averaged over all processes."""
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        # Losses are means over the patches: these are the gradients of the whole batch.
-        self.team.average([weight.grad for weight in weights if weight.grad is not None])
+        """Change weights by the gradients that were computed."""
         rate = settings.learning_rate * rate_factor(self.stage.schedule, done)
-        apply_gradients(optimizer, rate=rate, clip_norm=settings.clip_norm)
+        apply_gradients(optimizer, rate=rate, clip_norm=settings.clip_norm, team=self.team)
 
     def state(self) -> dict[str, Tensor]:
         """Return all that an exact resume needs, apart from the network and its averages."""

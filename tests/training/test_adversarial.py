@@ -82,7 +82,7 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
 
     found = []
 
-    def note(optimizer, *, rate, clip_norm):
+    def note(optimizer, **_):
         found.append([p.grad.clone() for p in optimizer.param_groups[0]["params"]])
 
     monkeypatch.setattr("srcli.training.steps.apply_gradients", note)

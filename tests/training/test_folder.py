@@ -112,7 +112,7 @@ def test_what_cannot_be_claimed_is_named(tmp_path):
     file.touch()
     with pytest.raises(UsageError, match=r"--out .*file: is a file"):
         RunFolder(file).locked().__enter__()
-    with pytest.raises(DataError, match=r"--out .*run: cannot be written \(Not a directory\)"):
+    with pytest.raises(DataError, match=r"run.*: cannot be written \(Not a directory\)"):
         RunFolder(file / "run").locked().__enter__()
 
 

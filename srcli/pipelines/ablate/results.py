@@ -119,8 +119,8 @@ class AblationResult:
 
     def comparison(self, dataset: str, name: str) -> Mapping[str, Any]:
         """Return what ``judge`` found of a variant on a set."""
-        own = (each for each in self.comparisons if each["set"] == dataset)
-        return next(each for each in own if each["variant"] == name)
+        wanted = dataset, name
+        return next(own for own in self.comparisons if (own["set"], own["variant"]) == wanted)
 
     def bicubic(self, dataset: str) -> float | None:
         """Return the mean PSNR of bicubic interpolation on a set; None where none was measured."""
@@ -136,12 +136,15 @@ class AblationResult:
     @property
     def failures(self) -> list[str]:
         """A line for each failure."""
-        found = []
-        for each in self.variants:
-            failed = [("costs", each.cost_failure)]
-            failed += [(f"seed {own.seed}", own.failure) for own in each.seeds]
-            found += [f"{each.variant.name}, {what}: {why}" for what, why in failed if why]
-        return found
+        return [
+            f"{each.variant.name}, {what}: {why}"
+            for each in self.variants
+            for what, why in [
+                ("costs", each.cost_failure),
+                *((f"seed {own.seed}", own.failure) for own in each.seeds),
+            ]
+            if why
+        ]
 
 
 def write_values(file: Path, content: Mapping[str, Any]) -> None:
@@ -283,16 +286,14 @@ def definition(ablation: Ablation) -> Iterator[Table | str]:
         rows.append((name, each.sentence, ", ".join(changes_text(each.changes))))
     labels = ("variant", "what it is", "changes")
     yield make_table(rows, labels, title=f"{ablation.name}: {ablation.question}")
-    gradients = "with gradients recorded, as the paper measured"
     sizes = ", ".join(f"{height}x{width}" for height, width in ablation.memory_sizes)
+    gradients = "with" if ablation.memory_gradients else "without"
     about = {
         "Source": ablation.source or "our own",
         "Recipe": f"{ablation.recipe}, x{ablation.scale}",
         "All variants change": ", ".join(changes_text(ablation.changes)),
         "Sets": f"{', '.join(ablation.sets) or NOTHING} (protocol {ablation.protocol})",
-        "Memory": sizes
-        and f"of LR inputs of {sizes}, "
-        f"{gradients if ablation.memory_gradients else 'without gradients'}",
+        "Memory": sizes and f"of LR inputs of {sizes}, {gradients} gradients recorded",
         "Note": ablation.note,
     }
     yield from (f"{word}: {text}" for word, text in about.items() if text)
@@ -342,25 +343,22 @@ def score_tables(result: AblationResult) -> list[Table]:
         for each in result.variants:
             name, done = each.variant.name, len(means[each.variant.name])
             count = str(done) if done == wanted else f"{done} of {wanted}"
-            cells: tuple[Cell, ...] = (
-                name,
+            scores = (
                 count if dataset in result.conditions["sets"] else None,
                 _mean_text(means[name], digits),
                 _mean_text(each.means(dataset, "ssim"), METRICS["ssim"].digits),
                 number(ablation.printed(name, dataset), longest),
             )
             bold = frozenset({"PSNR dB"} if name in best else ())
-            quality.append(Row(cells=cells, group=dataset, best=bold))
-            own = result.comparison(dataset, name)
-            to_base = None
+            quality.append(Row((name, *scores), dataset, bold))
+            own, to_base = result.comparison(dataset, name), None
             if found := own["found"]:
                 ends = ends_text(found["low"], found["high"], digits)
                 to_base = f"{number(found['mean'], digits, sign=True)} {ends}".strip()
-            cells = (name, to_base, number(own["printed"], longest, sign=True), own["verdict"])
-            differences.append(Row(cells=cells, group=dataset))
+            printed_to_base = number(own["printed"], longest, sign=True)
+            differences.append(Row((name, to_base, printed_to_base, own["verdict"]), dataset))
         if (level := result.bicubic(dataset)) is not None:
-            cells = ("bicubic", None, number(level, digits), None, None)
-            quality.append(Row(cells=cells, group=dataset))
+            quality.append(Row(("bicubic", None, number(level, digits), None, None), dataset))
     measured, compared = (
         ("seeds", "PSNR dB", "SSIM", "printed dB"),
         ("to base dB", "printed to base"),

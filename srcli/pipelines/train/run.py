@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.data.training_set import DataSelection
-from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
+from srcli.errors import CheckpointError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision
 from srcli.pipelines.train.data import (
@@ -218,21 +218,15 @@ def _train(
                 progress=progress,
             )
         )
-        try:
-            if options.resume:
-                resumed = trainer.resume()
-                progress.message(
-                    f"resumed at iteration {trainer.position.total}"
-                    if resumed
-                    else "nothing to resume: training from the start"
-                )
-            began = trainer.position.total
-            finished = trainer.run()
-        except OSError as error:
-            raise DataError(
-                f"{error.filename or options.out}: cannot be written ({error.strerror or error}); "
-                f"fix that, then go on with --resume {options.out}"
-            ) from error
+        if options.resume:
+            resumed = trainer.resume()
+            progress.message(
+                f"resumed at iteration {trainer.position.total}"
+                if resumed
+                else "nothing to resume: training from the start"
+            )
+        began = trainer.position.total
+        finished = trainer.run()
     position = trainer.position
     validated = position.best > float("-inf")
     return TrainResult(
