@@ -215,6 +215,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     """
     from srcli.imaging.rasters.opening import as_input, network_access
     from srcli.pipelines.executors import choose_executor
+    from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
 
     dry_run, quiet = options["dry_run"], options["quiet"]
@@ -241,7 +242,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             write(file)
             (_show_planned if dry_run else _show)(console, file)
 
-        summary = upscale_files(
+        summary = (upscale_mosaic if settings.mosaic else upscale_files)(
             sources,
             target,
             settings,

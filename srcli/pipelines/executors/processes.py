@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partialmethod
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.ports.progress import Progress, Task
@@ -32,10 +32,7 @@ WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
 STOP_SECONDS = 10.0
 """Time that units have to stop after an exception in the parent."""
-LARGEST_SHARE = 16
-"""Items; reading the first and writing the last of so many costs little beside all of them."""
 SPAWN = multiprocessing.get_context("spawn")
-T = TypeVar("T")
 JsonDict = Mapping[str, Any]
 """Names and plain values, which can be sent to another process."""
 Unit = Any
@@ -68,17 +65,6 @@ class Done(NamedTuple):
     """The value that the work returned; None if it failed, or its process did."""
     failure: str | SrxError
     """Reason why it failed; empty if it did not."""
-
-
-def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
-    """Cut items into runs that become shorter, so that all workers end at about the same time."""
-    groups: list[Sequence[T]] = []
-    at = 0
-    while at < len(items):
-        size = max(1, min(LARGEST_SHARE, (len(items) - at) // (2 * max(slots, 1))))
-        groups.append(items[at : at + size])
-        at += size
-    return groups
 
 
 @dataclass

@@ -34,17 +34,17 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata
-from srcli.pipelines.upscale.reporter import Item
+from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.reporter import Reporter
-
-    Upscale = Callable[[Path, Path, UpscaleOptions], str]
-    """Upscales a raster into a file; returns why it failed, or nothing."""
+    from srcli.pipelines.upscale.reporter import FileReport
+    from srcli.ports.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +63,20 @@ def upscale_mosaic(
     inputs: Sequence[Path],
     output: Path,
     options: UpscaleOptions,
-    reporter: Reporter,
-    upscale: Upscale,
-) -> None:
+    *,
+    progress: Progress,
+    on_file: Callable[[FileReport], None],
+    executor: ProcessExecutor | None = None,
+    dry_run: bool = False,
+) -> Reporter:
     """Upscale the tiles of a folder as one raster for each zoom level, or for all sheets.
 
-    The output folder gets files of the same names; a damaged tile is a hole in the mosaic.
+    The output folder gets files of the same names; a damaged tile is a hole in the mosaic. See
+    ``upscale_files``.
     """
+    if dry_run:
+        raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
+    reporter = Reporter(progress, on_file, options.model)
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
     new, finished = find_due(inputs, output, replace(options, recursive=True), reporter)
@@ -96,12 +103,14 @@ def upscale_mosaic(
         own = replace(
             options, mosaic=False, keep_dates=False, format="auto", suffix="", overwrite=False
         )
-        if failure := upscale(vrt, result, own):
+        (made,) = upscale_files([vrt], result, own, progress=progress, executor=executor).files
+        if made.state == "failed":
             for tile in tiles:
-                reporter.fail(tile.item, f"{tile.item.source}: {failure}")
+                reporter.fail(tile.item, f"{tile.item.source}: {made.error}")
         else:
             _cut(tiles, result, options, reporter)
             shutil.rmtree(work, ignore_errors=True)
+    return reporter
 
 
 def _level(path: Path, folder: Path) -> str:

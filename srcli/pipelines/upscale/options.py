@@ -71,10 +71,9 @@ class UpscaleOptions:
     """All options of ``srx upscale`` apart from inputs and output."""
 
     model: str = USUAL_MODEL
-    """Name or file, or ``auto``."""
+    """Name or file; ``auto`` is the usual one, and ``auto`` of the options below."""
     auto: bool = False
-    """Photographs with blocks, blur or noise get a model that is trained on them; ``model`` is that
-    of all others."""
+    """Photographs with blocks, blur or noise get a model that is trained on them."""
     scale: int = 4
     tile: int | None = None
     """Input pixels; None takes the model's, as for ``overlap``."""
@@ -180,6 +179,9 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, such as sizes of photographs together with options of rasters."""
+        if self.model == AUTO:
+            object.__setattr__(self, "model", USUAL_MODEL)
+            object.__setattr__(self, "auto", True)
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")
         if self.format != "auto":
@@ -192,7 +194,7 @@ class UpscaleOptions:
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
         if self.engine.strength:
-            if not self.auto and self.model not in (AUTO, PHOTO_MODEL):
+            if not self.auto and self.model != PHOTO_MODEL:
                 raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
             if self.size is None and self.scale not in (scales := shipped_scales(CRISP_MODEL)):
                 raise UsageError(f"--strength needs -s {' or '.join(map(str, scales))}")

@@ -35,10 +35,8 @@ from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
 from srcli.models.weights import find_weights, network_digest
-from srcli.pipelines.executors.processes import JsonDict, Place, shares
 from srcli.pipelines.upscale.inputs import find_due, raster_size
-from srcli.pipelines.upscale.mosaic import upscale_mosaic
-from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL, UpscaleOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter, explained
 from srcli.ports.image import TileGrid, Values, Window
@@ -47,7 +45,7 @@ from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.inference.engine import RasterEngine
-    from srcli.pipelines.executors.processes import ProcessExecutor
+    from srcli.pipelines.executors.processes import JsonDict, Place, ProcessExecutor
     from srcli.pipelines.upscale.reporter import FileReport
     from srcli.ports.progress import Task
 
@@ -59,6 +57,8 @@ LARGE = 100_000_000
 """Output pixels that take some seconds to write."""
 LEAST_TILE_ROWS = 20
 """Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of these."""
+LARGEST_SHARE = 16
+"""Inputs; reading the first and writing the last of so many costs little beside all of them."""
 FEWEST_TILE_ROWS = 4
 """Of a run, where longer ones would leave workers without work."""
 
@@ -80,19 +80,7 @@ def upscale_files(
     nothing, and reports what would be made by the headers of the inputs. UsageError if inputs or
     outputs do not fit each other; nothing was written then.
     """
-    if options.model == AUTO:
-        options = replace(options, model=USUAL_MODEL, auto=True)
     reporter = Reporter(progress or Progress(), on_file, options.model)
-    if options.mosaic:
-        if dry_run:
-            raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
-
-        def upscale(raster: Path, result: Path, own: UpscaleOptions) -> str:
-            made = upscale_files([raster], result, own, progress=progress, executor=executor)
-            return "; ".join(file.error for file in made.files if file.state == "failed")
-
-        upscale_mosaic(inputs, output, options, reporter, upscale)
-        return reporter
     items, finished = find_due(inputs, output, options, reporter)
     for item in finished:
         reporter.add(item, "skipped")
@@ -190,12 +178,17 @@ def upscale_by_workers(
     one after another, each made by all workers.
     """
     slots = max(executor.slots, 1)  # a cluster may wait for its first node
+    units, left = [], items
+    while left:  # shares become smaller, so that all workers end at about the same time
+        size = max(1, min(LARGEST_SHARE, len(left) // (2 * slots)))
+        units.append(UpscaleShare(left[:size], options))
+        left = left[size:]
     shared = (items[0].target.parent, items[0].source, Path(options.model))
     run = partial(
         executor.run, upscale_unit, progress=reporter.progress, task=reporter.tiles, shared=shared
     )
     large: list[Item] = []
-    for done in run([UpscaleShare(share, options) for share in shares(items, slots)]):
+    for done in run(units):
         if done.result is None:
             (item,) = done.unit.items
             reporter.fail(item, f"{item.source}: {done.failure}")
@@ -416,14 +409,17 @@ def _file_state(path: str) -> list[object]:
     return [path, found.st_size, found.st_mtime_ns]
 
 
-Do = Callable[[Sequence[RasterJob]], Sequence[JsonDict]]
-"""Does units and returns their results; raises the error of one."""
-
-
 def upscale_raster(
-    item: Item, options: UpscaleOptions, reporter: Reporter, do: Do, slots: int = 1
+    item: Item,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    do: Callable[[Sequence[RasterJob]], Sequence[JsonDict]],
+    slots: int = 1,
 ) -> None:
-    """Upscale a raster and report it, a failure too; ``slots`` units can be done at once."""
+    """Upscale a raster and report it, a failure too.
+
+    ``do`` returns the results of units and raises the error of one; ``slots`` can be done at once.
+    """
     started = time.monotonic()
 
     def tell(text: str) -> None:

@@ -112,7 +112,7 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     }
     assert notes.messages == []
     for file in (files[0], files[-1]):  # each is made as by its model alone
-        options = replace(options, model=file.model)
+        options = UpscaleOptions(model=file.model, scale=2)
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
         first, second = (np.asarray(Image.open(each.target)) for each in (file, alone))
         np.testing.assert_array_equal(first, second)
