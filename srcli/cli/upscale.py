@@ -16,7 +16,7 @@ import click
 from srcli.cli.console import Console, echo
 from srcli.cli.options import AutoOrInt, GroupedCommand, parse_box
 from srcli.cli.streams import STREAM, open_streams, report_lines
-from srcli.errors import ExitCode, UsageError
+from srcli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -253,8 +253,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
         )
     if dry_run:
         echo(_closing_estimate(summary), err=to_stdout)
-        return int(ExitCode.PARTIAL if summary.counts["failed"] else ExitCode.OK)
-    if not quiet:
+    elif not quiet:
         echo(_closing(summary, auto=options["model"] == "auto"), err=to_stdout)
     return int(summary.exit_code)
 

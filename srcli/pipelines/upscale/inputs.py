@@ -11,7 +11,7 @@ import os
 import stat
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,15 +38,15 @@ from srcli.imaging.rasters.opening import (
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
-from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import is_photograph, look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from srcli.imaging.photograph import Provenance
+    from srcli.pipelines.upscale.options import UpscaleOptions
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
@@ -75,175 +75,151 @@ _LEFT = (
 )
 
 
-@dataclass
-class Plan:
-    """All inputs in order, with what the user should know before work starts."""
-
-    output: Path
-    options: UpscaleOptions
-    items: list[Item] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    failures: list[tuple[Item, str]] = field(default_factory=list)
-    """Inputs that are missing, folders that cannot be listed, and inputs that would write one
-    output, each with a line for the user; the others are done."""
-    targets: set[str] = field(default_factory=set)
-    """Real paths of all outputs."""
-
-    def fail(self, path: Path, reason: str) -> None:
-        """Add an input that is not done."""
-        self.failures.append((Item(source=path, target=self.output, format=""), reason))
-
-    def add(self, path: Path) -> None:
-        """Pair a picture, or all pictures of a folder, with outputs in the output folder.
-
-        Left out are hidden files and folders, special files (pipes, devices), everything inside the
-        output folder, earlier results, links to folders, which may lead in circles, mosaics, and
-        Sentinel products, whose pictures belong together.
-        """
-        if not path.is_dir():
-            self.items.append(name_in_folder(path, self.output, self.options))
-            return
-        suffix, inside = self.options.suffix, real_path(self.output)
-        if _is_within(real_path(path), inside):
-            inside = "\0"  # no path
-        found: list[Item] = []
-        notes: list[str] = []
-        results, unread = 0, Counter[str]()
-
-        def cannot(error: OSError) -> None:
-            place = Path(error.filename)
-            self.fail(place, f"{place}: cannot be looked into ({error.strerror})")
-
-        for place, folders, files in os.walk(path, onerror=cannot):
-            folders[:] = self._entered(place, folders, inside, notes)
-            output = self.output / Path(place).relative_to(path)
-            has_results = suffix and real_path(output) == real_path(place)
-            for file in (Path(place, name) for name in files if name[0] != "."):
-                ending = file.suffix.lower()
-                if ending in INDIRECT_SUFFIXES:
-                    notes.append(f"{file}: made of other files, left out; name it itself")
-                elif ending in _OTHER_PICTURES:
-                    unread[ending] += 1
-                elif ending not in SUFFIXES or not _may_be_read(file, inside):
-                    continue
-                elif has_results and file.stem.endswith(suffix):
-                    results += 1
-                else:
-                    item = name_in_folder(file, output, self.options)
-                    found.append(replace(item, from_folder=True))
-        self.items += sorted(found, key=lambda item: item.source.parts)  # as paths, but fast
-        self.notes += sorted(notes)
-        if results:
-            left_out = f"{results} pictures whose names end in {suffix!r} left out as results"
-            self.notes.append(left_out)
-        if unread:
-            self.notes.append(
-                f"{_count(unread.total())} left out, of formats that srx does not read "
-                f"({', '.join(sorted(unread))}): convert them first"
-            )
-
-    def _entered(self, place: str, names: list[str], inside: str, notes: list[str]) -> list[str]:
-        """Return those of the folders in a place that are searched, too."""
-        entered = []
-        for path in (Path(place, name) for name in names if self.options.recursive):
-            if path.name[0] == "." or _is_within(real_path(path), inside):
-                continue
-            if path.is_symlink():
-                notes.append(f"{path}: a link to a folder, not followed")
-            elif product_header(path) is not None:
-                notes.append(f"{path}: a Sentinel product, left out; name it itself")
-            else:
-                entered.append(path.name)
-        return entered
-
-    def settle_names(self) -> None:
-        """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``.
-
-        Items whose outputs would still replace an input or each other become failures.
-        """
-        # the same file named twice is one file
-        items = [*{(real_path(one.source), str(one.target)): one for one in self.items}.values()]
-        sources, groups = {real_path(item.source) for item in items}, _by_output(items)
-        alike = {
-            item
-            for group in groups.values()
-            if len({one.source.suffix.lower() for one in group}) > 1
-            for item in group
-        }
-        if alike:
-            renamed = {item: named_by_extension(item, self.options.suffix) for item in alike}
-            items = [renamed.get(item, item) for item in items]
-            groups = _by_output(items)
-            first = min(item.target for item in renamed.values()).name
-            self.notes.append(
-                f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
-                f"{first}, as they would have the same names otherwise"
-            )
-        self.targets, self.items, replaced = {*groups}, [], 0
-        for target, group in groups.items():
-            for item in group:
-                itself = self.options.overwrite and target == real_path(item.source)
-                if target in sources and not itself:
-                    reason = (
-                        f"{item.target}: is itself an input and would be overwritten; "
-                        "give another output folder or --suffix _x4"
-                    )
-                elif len(group) > 1:
-                    other = group[1] if item is group[0] else item
-                    reason = (
-                        f"{group[0].source} and {other.source} would both become {item.target}; "
-                        "upscale them into different folders, or give another --format"
-                    )
-                else:
-                    self.items.append(item)
-                    replaced += itself
-                    continue
-                self.failures.append((item, reason))
-        if replaced:
-            self.notes.append(
-                f"{_count(replaced)} replaced by the enlargement: run this once only, not again "
-                "after an interruption"
-            )
-
-
-def make_plan(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> Plan:
-    """Pair every input picture with its output file.
+def pair(
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
+) -> tuple[list[Item], set[str]]:
+    """Pair every input picture with its output; return these, and the real paths of all outputs.
 
     Inputs are pictures, folders and names as for ``as_input``, on the network if that is allowed;
-    the output is a folder, or a file name for one picture. A ``UsageError`` says where they do not
-    fit each other, or nothing is left to be done.
+    the output is a folder, or a file name for one picture. What cannot be done is reported; a
+    ``UsageError`` says where inputs and output do not fit each other, or that there is no picture.
     """
     _real_folder.cache_clear()
-    plan, found, into = Plan(output, options), list[Path](), is_folder(output)
+    _check_output(output)
+    found: list[Path] = []
     for path in map(as_input, inputs):
         if reason := _obstacle(path, remote=options.allow_remote):
-            plan.fail(path, reason)
+            reporter.fail(Item(source=path, target=output, format=""), reason)
         else:
             found.append(path)
-    _check_output(output)
-    fmt = format_of_suffix(output.suffix)
-    if found and len(inputs) == 1 and not found[0].is_dir() and not into and fmt:
+    items: list[Item] = []
+    if found and len(inputs) == 1 and not found[0].is_dir() and not is_folder(output):
+        fmt = format_of_suffix(output.suffix) or ""
         if options.format not in ("auto", fmt):
             raise UsageError(f"{output}: its extension contradicts --format {options.format}")
         target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
-        plan.items = [Item(source=found[0], target=target, format=fmt)]
-    elif found and (not into or output.is_file()):
+        items = [Item(source=found[0], target=target, format=fmt)]
+    elif found and (not is_folder(output) or output.is_file()):
         raise UsageError(f"{output}: is a file; folders and several inputs need a folder as output")
     else:
         for path in found:
-            plan.add(path)
-    plan.settle_names()
-    if plan.items:
-        return plan
-    if plan.failures:
-        more = len(plan.failures) - 1
-        raise UsageError(plan.failures[0][1] + (f" (and {more} more)" if more else ""))
-    where = ", ".join(map(str, found))
-    below = (entry for folder in found if folder.is_dir() for entry in folder.iterdir())
-    reason = f"no pictures found ({' '.join(sorted(SUFFIXES))})"
-    if not options.recursive and any(one.is_dir() and one.name[0] != "." for one in below):
-        reason = "add -r to search its subfolders; the folder itself holds no pictures"
-    raise UsageError("; ".join((f"{where}: {reason}", *plan.notes)))
+            named = [] if path.is_dir() else [name_in_folder(path, output, options)]
+            items += named or find_in_folder(path, output, options, reporter)
+    if not items and not reporter.files:
+        where = ", ".join(map(str, found))
+        reason = f"no pictures found ({' '.join(sorted(SUFFIXES))})"
+        below = (entry for folder in found for entry in folder.iterdir() if entry.name[0] != ".")
+        if not options.recursive and any(entry.is_dir() for entry in below):
+            reason = "add -r to search its subfolders; the folder itself holds no pictures"
+        raise UsageError(f"{where}: {reason}")
+    return _settle_names(items, options, reporter)
+
+
+def find_in_folder(
+    folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
+) -> Iterator[Item]:
+    """Yield all pictures of a folder with outputs in the output folder, in the order of names.
+
+    Left out are hidden files and folders, special files (pipes, devices), everything inside the
+    output folder, earlier results, links to folders, which may lead in circles, mosaics, and
+    Sentinel products, whose pictures belong together.
+    """
+    tell, inside = reporter.progress.message, real_path(output)
+    if _is_within(real_path(folder), inside):
+        inside = "\0"  # no path
+    results, unread = 0, Counter[str]()
+
+    def cannot(error: OSError) -> None:
+        reason = f"{error.filename}: cannot be looked into ({error.strerror})"
+        reporter.fail(Item(source=Path(error.filename), target=output, format=""), reason)
+
+    for place, folders, files in os.walk(folder, onerror=cannot):
+        names = sorted(folders) if options.recursive else []
+        folders[:] = [name for name in names if _is_entered(Path(place, name), inside, tell)]
+        into = output / Path(place).relative_to(folder)
+        has_results = options.suffix and real_path(into) == real_path(place)
+        for file in (Path(place, name) for name in sorted(files) if name[0] != "."):
+            ending = file.suffix.lower()
+            if ending in INDIRECT_SUFFIXES:
+                tell(f"{file}: made of other files, left out; name it itself")
+            elif ending in _OTHER_PICTURES:
+                unread[ending] += 1
+            elif ending not in SUFFIXES or not _may_be_read(file, inside):
+                continue
+            elif has_results and file.stem.endswith(options.suffix):
+                results += 1
+            else:
+                yield name_in_folder(file, into, options, from_folder=True)
+    if results:
+        tell(f"{results} pictures whose names end in {options.suffix!r} left out as results")
+    if unread:
+        tell(
+            f"{_count(unread.total())} left out, of formats that srx does not read "
+            f"({', '.join(sorted(unread))}): convert them first"
+        )
+
+
+def _is_entered(path: Path, inside: str, tell: Callable[[str], None]) -> bool:
+    if path.name[0] == "." or _is_within(real_path(path), inside):
+        return False
+    reason = "a link to a folder, not followed" if path.is_symlink() else ""
+    if not reason and product_header(path) is not None:
+        reason = "a Sentinel product, left out; name it itself"
+    if reason:
+        tell(f"{path}: {reason}")
+    return not reason
+
+
+def _settle_names(
+    items: Iterable[Item], options: UpscaleOptions, reporter: Reporter
+) -> tuple[list[Item], set[str]]:
+    """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``.
+
+    Items whose outputs would still replace an input or each other are failures.
+    """
+    # the same file named twice is one file
+    items = {(real_path(one.source), str(one.target)): one for one in items}.values()
+    groups = _by_output(items)
+    renamed = {
+        item: named_by_extension(item, options.suffix)
+        for group in groups.values()
+        if len({one.source.suffix.lower() for one in group}) > 1
+        for item in group
+    }
+    if renamed:
+        groups = _by_output(renamed.get(item, item) for item in items)
+        first = min(item.target for item in renamed.values()).name
+        reporter.progress.message(
+            f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
+            f"{first}, as they would have the same names otherwise"
+        )
+    sources, replaced = {real_path(item.source) for item in items}, 0
+    settled: list[Item] = []
+    for target, group in groups.items():
+        for item in group:
+            itself = options.overwrite and target == real_path(item.source)
+            if target in sources and not itself:
+                reason = (
+                    f"{item.target}: is itself an input and would be overwritten; "
+                    "give another output folder or --suffix _x4"
+                )
+            elif len(group) > 1:
+                other = group[item is group[0]]
+                reason = (
+                    f"{item.source} and {other.source} would both become {item.target}; "
+                    "upscale them into different folders, or give another --format"
+                )
+            else:
+                settled.append(item)
+                replaced += itself
+                continue
+            reporter.fail(item, reason)
+    if replaced:
+        reporter.progress.message(
+            f"{_count(replaced)} replaced by the enlargement: run this once only, not again "
+            "after an interruption"
+        )
+    return settled, {*groups}
 
 
 def is_folder(output: Path) -> bool:
@@ -252,7 +228,9 @@ def is_folder(output: Path) -> bool:
     return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
 
-def name_in_folder(source: Path, folder: Path, options: UpscaleOptions) -> Item:
+def name_in_folder(
+    source: Path, folder: Path, options: UpscaleOptions, *, from_folder: bool = False
+) -> Item:
     """Pair an input with its output in a folder, of the same name."""
     own = format_of_suffix(source.suffix)
     if isinstance(source, DatasetName) and own not in ("tif", "png", "jpg"):
@@ -267,7 +245,7 @@ def name_in_folder(source: Path, folder: Path, options: UpscaleOptions) -> Item:
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     target = folder / f"{source.stem}{options.suffix}{extension}"
-    return Item(source=source, target=target, format=fmt)
+    return Item(source=source, target=target, format=fmt, from_folder=from_folder)
 
 
 def named_by_extension(item: Item, suffix: str) -> Item:
@@ -369,22 +347,18 @@ def find_due(
     srx's enlargements of these inputs. Where the output is a folder, one that is there may be that
     of an input with another extension: the new one is named by its own then.
     """
-    plan, in_folder = make_plan(inputs, output, options), is_folder(output)
-    for note in plan.notes:
-        reporter.progress.message(note)
-    for item, reason in plan.failures:
-        reporter.fail(item, reason)
+    (items, targets), in_folder = pair(inputs, output, options, reporter), is_folder(output)
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
     look = partial(_compare, options=options, wanted=options.made_by())
-    with read_ahead(look, plan.items, ahead=2 * _THREADS, workers=_THREADS) as looked:
+    with read_ahead(look, items, ahead=2 * _THREADS, workers=_THREADS) as looked:
         for first, found in looked:
             with reporter.guard(first):
                 item, (kind, reason) = first, found.result()
                 new = named_by_extension(first, options.suffix)
-                if in_folder and kind == "another" and real_path(new.target) not in plan.targets:
-                    plan.targets.add(real_path(new.target))
+                if in_folder and kind == "another" and real_path(new.target) not in targets:
+                    targets.add(real_path(new.target))
                     item, (kind, reason) = new, look(new)
                 if kind == "due":
                     if item is not first:
