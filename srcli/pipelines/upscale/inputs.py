@@ -38,7 +38,7 @@ from srcli.imaging.rasters.opening import (
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
-from srcli.pipelines.upscale.photographs import is_photograph, look_for_model, open_photograph
+from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.threads import read_ahead
 
@@ -433,7 +433,8 @@ def _made_otherwise(
         return f"was made with {record.model} x{record.scale}"
     # options of rasters mean nothing for the photographs among the inputs
     alike = record.options == wanted.options or (
-        record.options == options.checksum(photograph=True) and is_photograph(item, options)
+        record.options == options.checksum(photograph=True)
+        and open_photograph(item, options) is not None
     )
     return "" if alike or not record.source else "was made with other options"
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import PictureError, SrxError, one_file
+from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent
@@ -119,20 +118,12 @@ def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, 
     return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
 
 
-def is_photograph(item: Item, options: UpscaleOptions) -> bool:
-    """Return True for a photograph; False for what cannot be read, too."""
-    with suppress(SrxError), one_file(item.source):
-        return open_photograph(item, options) is not None
-    return False
-
-
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
-    """Return the model for one input; rasters, and what cannot be read, get the usual one."""
-    with suppress(SrxError), one_file(item.source):
-        picture = open_photograph(item, options)
-        if picture is not None and picture.frames == 1:
-            return choose_model(read_photograph(picture), options)[0]
-    return options.model
+    """Return the model for one input; rasters and animations get the usual one."""
+    picture = open_photograph(item, options)
+    if picture is None or picture.frames > 1:
+        return options.model
+    return choose_model(read_photograph(picture), options)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,20 +6,19 @@ import math
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import DefectError, ExitCode, PictureError, SrxError, one_file
 from srcli.files import explain_os_error, free_disk
-from srcli.ports.progress import Task
+from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from srcli.ports.progress import Progress
+    from collections.abc import Iterator
 
 State = Literal["done", "skipped", "failed"]
 
@@ -112,34 +111,32 @@ class TilesTask(Task):
         self._total = total
 
 
+@dataclass
 class Reporter:
     """Collects the reports of a run, gives each to ``on_file``, and drives the progress display.
 
     ``model`` is that of reports that name none.
     """
 
-    def __init__(
-        self,
-        progress: Progress,
-        on_file: Callable[[FileReport], None] | None = None,
-        model: str = "",
-    ) -> None:
-        self.progress = progress
-        self.model = model
-        self.files: list[FileReport] = []
-        self.counts = Counter[str]()
-        """Files by state."""
-        self.megapixels = 0.0
-        """Millions of output pixels written."""
-        self.tiles: Task = Task()
+    progress: Progress
+    on_file: Callable[[FileReport], None] = lambda report: None
+    model: str = ""
+    files: list[FileReport] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """Files by state."""
+    megapixels: float = 0.0
+    """Millions of output pixels written."""
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        """Show nothing before it is opened."""
+        self.tiles = TilesTask(Task(), 0)
         self._expected = 0
-        self._on_file = on_file
-        self._started = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Time since the start."""
-        return time.monotonic() - self._started
+        return time.monotonic() - self.started
 
     @property
     def exit_code(self) -> ExitCode:
@@ -151,7 +148,7 @@ class Reporter:
         return ExitCode.PARTIAL if some else ExitCode.USAGE
 
     def open(self, files: int) -> None:
-        """Start the progress display for so many files."""
+        """Start the progress display for so many files; 0 where others know how many there are."""
         self._expected = files
         self.tiles = TilesTask(self.progress.task("upscaling", unit="tiles"), files)
 
@@ -181,13 +178,11 @@ class Reporter:
         if report.state == "done" and report.size:
             self.megapixels += math.prod(report.size) / 1e6
         if report.state != "skipped":
-            if report.state == "failed" and isinstance(self.tiles, TilesTask):
-                self.tiles.files -= 1
+            self.tiles.files -= report.state == "failed"
             tried = self.counts["done"] + self.counts["failed"]
             speed = self.megapixels / max(self.seconds, 1e-3)
             self.tiles.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
-        if self._on_file is not None:
-            self._on_file(report)
+        self.on_file(report)
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:

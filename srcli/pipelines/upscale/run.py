@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -69,7 +68,7 @@ def upscale_files(
     options: UpscaleOptions,
     *,
     progress: Progress | None = None,
-    on_file: Callable[[FileReport], None] | None = None,
+    on_file: Callable[[FileReport], None] = lambda report: None,
     executor: ProcessExecutor | None = None,
     dry_run: bool = False,
 ) -> Reporter:
@@ -121,14 +120,14 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
             item.check_folder()
             if picture is None:
                 job = open_job(item, options)
-                result, details, warnings = job.output, job.remarks, job.notes
-                try_creation_options(item.target, result)  # what GDAL refuses is refused here too
-                size, disk = (result.height, result.width), disk_needed(result)
+                try_creation_options(item.target, job.output)  # what GDAL refuses is refused here
+                size, disk = (job.output.height, job.output.width), disk_needed(job.output)
+                warnings, details = job.notes, job.remarks
             else:
                 (size, warnings), details = check_output(item, picture, options), ()
                 depth = (picture.channels + picture.has_alpha) * picture.bits // 8
                 frames = picture.frames if is_kept(picture, item.format) else 1
-                disk = size[0] * size[1] * depth * frames
+                disk = math.prod(size) * depth * frames
             reporter.add(item, size=size, bytes=disk, warnings=warnings, details=details)
 
 
@@ -156,13 +155,11 @@ def upscale_here(
 
     larger: list[Item] = []
     for item in PhotographRun(pool, options, reporter, sharing).upscale(items):
-        height, width = 0, 0
-        with suppress(SrxError):  # upscaling it gives the reason
-            height, width = raster_size(item, options) if largest < math.inf else (0, 0)
-        if height * width >= largest:
-            larger.append(item)
-        else:
-            upscale_raster(item, options, reporter, do)
+        with reporter.guard(item):
+            if largest < math.inf and math.prod(raster_size(item, options)) >= largest:
+                larger.append(item)
+            else:
+                upscale_raster(item, options, reporter, do)
     return larger
 
 
@@ -230,7 +227,7 @@ def upscale_unit(
             except SrxError as error:
                 return {"error": explained(error, unit.item)}
         reporter = Reporter(progress, model=options.model)
-        reporter.tiles = progress.task("tiles")
+        reporter.open(0)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
         large = upscale_here(unit.items, options, pool, reporter, sharing=sharing, largest=LARGE)
     return {"files": reporter.files, "large": large}
