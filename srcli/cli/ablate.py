@@ -188,7 +188,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     targets = result_targets(given)
     ablations = select_ablations(given["names"])
     workers = pick(given, "processes", "threads")
-    executor, device = choose_executor(given["device"], given["executor"], **workers, fresh=True)
+    executor, device = choose_executor(given["device"], given["executor"], **workers)
     options = AblateOptions(
         **pick(given, "data", "budget", "overrides", "seeds", "precision", "out"),
         hold_out=held_out_names(given["hold_out"]),

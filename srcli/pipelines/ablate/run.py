@@ -361,8 +361,9 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
             reason = "out of memory"
         else:
             progress.detail(*error.details)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    finally:
+        if torch.cuda.is_available():  # other workers may share the device
+            torch.cuda.empty_cache()
     return None, reason
 
 

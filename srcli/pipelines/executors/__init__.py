@@ -13,7 +13,6 @@ def choose_executor(
     *,
     processes: int | None = None,
     threads: int | None = None,
-    fresh: bool = False,
 ) -> tuple[ProcessExecutor | None, str]:
     """Return an executor for several processes or a Ray cluster, and the device of this process.
 
@@ -24,14 +23,13 @@ def choose_executor(
         kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
         processes: Units at once; None for one on each device. Several share GPUs without a number.
         threads: Threads of each process; None divides the processors among them.
-        fresh: Start a new process for each unit, so that its memory is free again after it.
     """
     if kind not in ("local", "ray") and not kind.startswith("ray://"):
         raise UsageError(f"--executor {kind}: give local, ray or ray://HOST:PORT")
     if kind != "local":
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
-        return RayExecutor(kind, devices, threads or 1, fresh=fresh), "auto"
+        return RayExecutor(kind, devices, threads or 1), "auto"
     if devices != "all" and "," not in devices and not processes:
         return None, devices
     from srcli.inference.device import choose_devices  # here: workers without torch start fast
@@ -45,4 +43,4 @@ def choose_executor(
         return None, names[0]
     own = threads or max(1, processors() // count)
     places = [Place(device=names[i % len(names)], threads=own) for i in range(count)]
-    return ProcessExecutor(places, fresh=fresh), names[0]
+    return ProcessExecutor(places), names[0]

@@ -39,17 +39,14 @@ class RayExecutor(ProcessExecutor):
             ``ray://HOST:PORT`` for another.
         device: ``cpu``, ``cuda``, or ``auto``: GPUs if the cluster has some.
         threads: Threads of each worker, for which Ray reserves processors.
-        fresh: As of a ``ProcessExecutor``.
     """
 
     repeats = 3
 
-    def __init__(
-        self, kind: str, device: str = "auto", threads: int = 1, *, fresh: bool = False
-    ) -> None:
+    def __init__(self, kind: str, device: str = "auto", threads: int = 1) -> None:
         if device not in ("auto", "cpu", "cuda", "all"):
             raise UsageError(f"--device {device}: Ray chooses the GPU; give auto, cpu or cuda")
-        super().__init__((), fresh)
+        super().__init__(())
         self.kind, self.device, self.threads = kind, device, threads
 
     @property

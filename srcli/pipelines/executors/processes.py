@@ -76,8 +76,6 @@ class ProcessExecutor:
     """
 
     places: Sequence[Place]
-    fresh: bool = False
-    """Start a new process for each unit, so that its memory is free again after it."""
     repeats = 1
     """Times that a unit is run again which failed unexpectedly."""
 
@@ -149,7 +147,7 @@ class ProcessExecutor:
                 for job, done in self._ended(jobs):
                     jobs.remove(job)
                     # one that is not needed makes room for another, which may wait for a node
-                    if self.fresh or done.failure or job.asked or stop() or not waiting:
+                    if done.failure or job.asked or stop() or not waiting:
                         job.worker.close()
                     else:
                         begin(job.worker)

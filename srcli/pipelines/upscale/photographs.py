@@ -81,12 +81,14 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     try:
         picture = open_picture(item.source, confined=item.from_folder)
     except PictureError:
-        if asked and not item.from_folder and not sized:
+        if asked and not item.from_folder:
             return None  # reading it fails with the reason
         raise
     if picture.raster is None:
         turned, pixels = picture.orientation != 1, picture.height * picture.width
-        large = pixels > LARGEST_AREA
+        steps = options.steps(options.model, picture.height, picture.width)
+        times = 0 if turned or picture.format == "gif" else math.prod(steps)
+        large = pixels > LARGEST_AREA or pixels * times**2 > LARGEST_PHOTOGRAPH
         if item.from_folder:
             asked = asked and picture.format == "tif" and not turned
         if asked and turned and not large:
@@ -94,9 +96,6 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
                 f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
                 "drop them, or rotate the pixels first"
             )
-        if not turned and picture.format != "gif":
-            times = math.prod(options.steps(options.model, picture.height, picture.width))
-            large = large or pixels * times**2 > LARGEST_PHOTOGRAPH
         if not (asked or large):
             return picture
     if not sized:
@@ -143,31 +142,26 @@ class Prepared(Photograph):
 
 def prepare(photograph: Photograph) -> Prepared:
     """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen."""
-    prepared = Prepared(**vars(photograph))
-    if prepared.pixels.dtype == np.float32:
-        pixels, finite = prepared.pixels, np.isfinite(prepared.pixels)
-        holes = None if finite.all() else np.any(~finite, axis=2)
-        values = pixels[finite] if holes is not None else pixels
-        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-        warnings = [*prepared.warnings]
-        if holes is not None:
+    pixels, warnings = photograph.pixels, [*photograph.warnings]
+    holes, value_range = None, None
+    if pixels.dtype == np.float32:
+        finite = np.isfinite(pixels)
+        low = float(pixels.min(where=finite, initial=np.inf))
+        high = float(pixels.max(where=finite, initial=-np.inf))
+        if not finite.all():
             warnings.append("pixels that are not finite stay so")
-        if are_units(low, high):
+            holes = np.any(~finite, axis=2)
+        if low > high or are_units(low, high):
             low, high = 0.0, 1.0
         else:
             warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
         span = (high - low) or 1.0
-        unit = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
-        prepared = replace(
-            prepared,
-            pixels=unit,
-            value_range=(low, low + span),
-            holes=holes,
-            warnings=tuple(warnings),
-        )
-    if prepared.alpha is not None:
-        prepared = replace(prepared, pixels=fill_transparent(prepared.pixels, prepared.alpha))
-    return prepared
+        value_range = low, low + span
+        pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
+    if photograph.alpha is not None:
+        pixels = fill_transparent(pixels, photograph.alpha)
+    changed = {"pixels": pixels, "warnings": tuple(warnings)}
+    return Prepared(**vars(photograph) | changed, value_range=value_range, holes=holes)
 
 
 def finish(prepared: Prepared, enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:

@@ -37,14 +37,13 @@ def gone(pid):
     return False
 
 
-@pytest.mark.parametrize(("fresh", "processes"), [(True, 3), (False, 1)])
-def test_units_have_a_process_for_each_or_share_one(work, notes, capfd, fresh, processes):
+def test_units_share_a_process(work, notes, capfd):
     units = [Unit(label=f"unit {i}", value=i) for i in range(3)]
-    executor = ProcessExecutor([Place(device="only", threads=1)], fresh=fresh)
+    executor = ProcessExecutor([Place(device="only", threads=1)])
     found = ended_by_index(executor, work.double, units, notes)
     assert [found[i].result["value"] for i in range(3)] == [0, 2, 4]
     assert {each.result["place"] for each in found.values()} == {"only"}
-    assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) == processes
+    assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) == 1
     assert notes.warnings == ["unit 0: even", "unit 1: odd"]
     assert capfd.readouterr() == ("", "")
 
@@ -138,7 +137,7 @@ def _two_gpus(monkeypatch):
 
 def test_one_device_needs_no_executor_and_several_processes_share_the_processor():
     assert choose_executor("auto") == (None, "auto")
-    assert choose_executor("cpu", processes=1, threads=2, fresh=True) == (None, "cpu")
+    assert choose_executor("cpu", processes=1, threads=2) == (None, "cpu")
     whole = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
