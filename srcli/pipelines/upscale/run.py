@@ -44,6 +44,7 @@ from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.inference.engine import RasterEngine
+    from srcli.layers.network import Network
     from srcli.pipelines.executors.processes import JsonDict, Place, ProcessExecutor
     from srcli.pipelines.upscale.reporter import FileReport
     from srcli.ports.progress import Task
@@ -285,21 +286,46 @@ class RasterJob:
         Measured are ``tiling``, ``fingerprint`` with the network, and ``calibration``, maybe None.
         """
         from srcli.inference.engine import RasterEngine
+        from srcli.layers.network import upload
 
-        options = self.options
-        if not self.layout.groups:
-            self._repeat(task)
-            return {}
-        own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
-        engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
-        if self.runs:
-            self._enlarge(engine, task)
-            return {}
-        tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+        engine, calibration, scale = None, None, self.options.scale
+        rows = len(self.parts.span(0)) // scale + 1
+        if self.layout.groups:
+            own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
+            engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
+            if not self.runs:
+                return self._measure(engine, pool.network)
+            rows = self.grid.tile_height
+            known = (self.calibration or {}).items()
+            calibration = {name: upload(each, own.device) for name, each in known} or None
+        with RasterSource(self.info, self.layout, self.window, rows) as source:
+            # those that are there were made by a worker that was lost
+            for run in self.parts.missing(self.runs):
+                writer = PartWriter(self.parts, run, source, scale)
+                if engine is None:  # classes alone
+                    for number in run:
+                        writer.write_part(number)
+                        task.advance(1)
+                    continue
+                with write_behind(writer.write, WAITING) as write:
+                    work = ImageJob(
+                        name=str(self.item.source),
+                        source=source,
+                        write=write,
+                        grid=self.grid,
+                        tile_rows=self.tile_rows(run),
+                        calibration=calibration,
+                    )
+                    run_one(engine, work, task=task)
+        return {}
+
+    def _measure(self, engine: RasterEngine, network: Network) -> JsonDict:
+        options, own = self.options, engine.engine
+        tiling = choose_tiling(options.model, network, options.tile, options.overlap)
         grid = padded_grid(self.window.height, self.window.width, tiling)
         with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
             found = calibrate(engine, source, grid)
-        network = {
+        of_network = {
             "model": f"{options.model} {network_digest(own.network)[:16]}",
             "tile": [grid.tile_height, grid.tile_width, grid.overlap],
             "batch": own.batch_size(grid.tile_height, grid.tile_width),
@@ -310,42 +336,9 @@ class RasterJob:
         }
         return {
             "tiling": tiling,
-            "fingerprint": {**self.fingerprint, **network},
+            "fingerprint": {**self.fingerprint, **of_network},
             "calibration": found and {name: value.cpu().numpy() for name, value in found.items()},
         }
-
-    def _repeat(self, task: Task) -> None:
-        """Make parts of classes alone, without a network."""
-        rows = len(self.parts.span(0)) // self.options.scale + 1
-        with RasterSource(self.info, self.layout, self.window, rows) as source:
-            for run in self.parts.missing(self.runs):
-                writer = PartWriter(self.parts, run, source, self.options.scale)
-                for number in run:
-                    writer.write_part(number)
-                    task.advance(1)
-
-    def _enlarge(self, engine: RasterEngine, task: Task) -> None:
-        """Make parts: windows in, tiles through the network, rows out."""
-        from srcli.layers.network import upload
-
-        with RasterSource(self.info, self.layout, self.window, self.grid.tile_height) as source:
-            # those that are there were made by a worker that was lost
-            for run in self.parts.missing(self.runs):
-                writer = PartWriter(self.parts, run, source, self.options.scale)
-                with write_behind(writer.write, WAITING) as write:
-                    work = ImageJob(
-                        name=str(self.item.source),
-                        source=source,
-                        write=write,
-                        grid=self.grid,
-                        tile_rows=self.tile_rows(run),
-                    )
-                    if self.calibration:
-                        device = engine.engine.device
-                        work.calibration = {
-                            name: upload(each, device) for name, each in self.calibration.items()
-                        }
-                    run_one(engine, work, task=task)
 
 
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
@@ -428,20 +421,20 @@ def upscale_raster(
             tell(remark)
         item.make_folder()
         try_creation_options(item.target, job.output)
-        total, across, what = job.parts.count, 1, "parts"
+        across = 1
         if job.layout.groups:
             (found,) = do([job])
             job = replace(job, **found)
-            total, across, what = job.grid.count, len(job.grid.lefts), "tiles"
+            across = len(job.grid.lefts)
         resume = options.raster.resume
         with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
             for note in notes:
                 tell(note)
             missing = parts.missing()
-            count = sum(len(job.tile_rows(run)) for run in missing)
-            if (kept := total - count * across) > 0:
-                tell(f"{kept} of {total} {what} are kept from an earlier run")
-            units = [replace(job, runs=runs) for runs in _shares(missing, count, slots)]
+            if kept := parts.count - sum(map(len, missing)):
+                tell(f"{kept} of {parts.count} parts are kept from an earlier run")
+            rows = sum(len(job.tile_rows(run)) for run in missing)
+            units = [replace(job, runs=runs) for runs in _shares(missing, rows, slots)]
             tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
             reporter.tiles.grow(tiles)
             do(units)
