@@ -10,99 +10,72 @@ import numpy as np
 import pytest
 
 from srcli.errors import PictureError
-from srcli.inference.stream import ArraySource
-from srcli.inference.tiling import Tiling
 from srcli.threads import hold_setting, read_ahead, write_behind
 
-PIXELS = np.random.default_rng(0).integers(0, 255, (50, 60, 2), dtype=np.uint8)
-GRID = Tiling(tile=16, overlap=4).grid(50, 60)
+COUNT = 30
 
 
-class Watched(ArraySource):
-    """Counts what is read, by whom; nothing where a window is empty; breaks where told."""
+class Watched:
+    """Doubles numbers; counts what is done, by whom; breaks where told."""
 
     def __init__(self, broken=None, slow=0.0):
-        super().__init__(PIXELS)
-        self.reads, self.threads, self.broken, self.slow = 0, set(), broken, slow
+        self.calls, self.threads, self.broken, self.slow = 0, set(), broken, slow
 
-    def read(self, window):
+    def __call__(self, number):
         time.sleep(self.slow)
         self.threads.add(threading.get_ident())
-        if self.reads == self.broken:
+        if number == self.broken:
             raise PictureError("a.tif: cannot be read")
-        self.reads += 1
-        return None if window.top == 0 else super().read(window)
+        self.calls += 1
+        return 2 * number
 
 
 def own_threads():
     return [each for each in threading.enumerate() if each.name.startswith(("ahead", "rows"))]
 
 
-def tiles_of(source, *, ahead):
-    """Read the tiles of a source, whose place is row, column and window."""
-    return read_ahead(lambda place: source.read(place[2]), GRID.windows(), ahead=ahead)
-
-
 @pytest.mark.parametrize("ahead", [0, 1, 7, 1000])
-def test_tiles_come_in_order_with_their_places(ahead):
-    source, got = Watched(), []
-    with tiles_of(source, ahead=ahead) as reader:
-        got = list(reader)
-    assert [place for place, _ in got] == list(GRID.windows())
-    for (row, _, window), reading in got:
-        if row == 0:
-            assert reading.result() is None
-        else:
-            np.testing.assert_array_equal(reading.result(), ArraySource(PIXELS).read(window))
-    assert len(source.threads) == 1
-    assert own_threads() == []
-
-
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_no_more_is_read_than_allowed(ahead):
-    source = Watched()
-    with tiles_of(source, ahead=ahead) as reader:
-        for used, _ in enumerate(reader):
+def test_results_come_in_order_and_no_more_is_done_than_allowed(ahead):
+    double, got = Watched(), []
+    with read_ahead(double, range(COUNT), ahead=ahead) as reader:
+        for used, (number, result) in enumerate(reader):
             time.sleep(0.003)
-            assert source.reads <= used + ahead
-        assert source.reads == GRID.count
+            assert double.calls <= used + max(ahead, 1)
+            got.append((number, result.result()))
+    assert got == [(number, 2 * number) for number in range(COUNT)]
+    assert len(double.threads) == 1
+    assert own_threads() == []
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 50])
 @pytest.mark.parametrize("broken", [0, 6])
-def test_errors_come_with_the_tile_that_they_belong_to(ahead, broken):
-    got: list[tuple[int, int]] = []
-
-    def use(reader):
-        for place, reading in reader:
-            reading.result()
-            got.append(place[:2])
-
+def test_errors_come_with_the_item_that_they_belong_to(ahead, broken):
+    got: list[int] = []
     with (
-        tiles_of(Watched(broken), ahead=ahead) as reader,
         pytest.raises(PictureError, match="cannot be read"),
+        read_ahead(Watched(broken), range(COUNT), ahead=ahead) as reader,
     ):
-        use(reader)
+        got.extend(result.result() for _, result in reader)
     assert len(got) == broken
     assert own_threads() == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_the_thread_ends_where_the_user_stops_early(error):
-    source = Watched(slow=0.002)
+    double = Watched(slow=0.002)
 
     def use():
-        with tiles_of(source, ahead=8) as reader:
-            for _ in reader:
-                raise error
+        with read_ahead(double, range(COUNT), ahead=8) as reader:
+            next(reader)
+            raise error
 
     with pytest.raises(error):
         use()
     assert own_threads() == []
-    reads = source.reads
-    assert reads < GRID.count
+    calls = double.calls
+    assert calls < COUNT
     time.sleep(0.01)
-    assert source.reads == reads
+    assert double.calls == calls
 
 
 class Slow:
