@@ -9,17 +9,15 @@ import io
 import json
 import logging
 import os
-import re
 import signal
 import stat
 import sys
 import textwrap
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,15 +25,14 @@ from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_duration
-from srcli.report.table import Table, markdown_section, visible
+from srcli.report.table import Column, Table, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
     from typing import Self
 
-    import rich.markdown
-    import rich.progress
+    import rich.console
 
     Block = Table | str | Iterable[tuple[str, str]]
 
@@ -47,29 +44,27 @@ ENDING_SIGNALS = tuple(
     if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN
 )
 """Signals by which systems end a process; not SIGHUP under ``nohup``."""
-RESUMED_SECONDS = 0.05
-"""Progress within this time of the start was made by an earlier run."""
 
 
-def echo(*lines: str, err: bool = False) -> None:
+def _rich(*, to_stderr: bool = False) -> rich.console.Console:
+    """Return what prints; brackets and colons in names of pictures and models are no markup."""
+    from rich.console import Console as RichConsole
+
+    return RichConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+
+
+def echo(*lines: str, err: bool = False, out: rich.console.Console | None = None) -> None:
     """Print lines, broken at words on a terminal.
 
     Names of files in them cannot steer the terminal or forge lines.
     """
-    columns = _columns(sys.stderr if err else sys.stdout)
-    whole: Any = {"break_long_words": False, "break_on_hyphens": False, "replace_whitespace": False}
+    out = out or _rich(to_stderr=err)
+    wrap = textwrap.TextWrapper(
+        out.width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
     for line in map(visible, lines):
-        indent = " " * (len(line) - len(line.lstrip()))
-        broken = columns and textwrap.fill(line, columns, subsequent_indent=indent, **whole)
-        click.echo(broken or line, err=err)
-
-
-def _columns(stream: TextIO) -> int:
-    """Return the width of the terminal that a stream writes to; 0 if it is none."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
-    except (OSError, ValueError):  # it is gone
-        return 0
+        wrap.subsequent_indent = " " * (len(line) - len(line.lstrip()))
+        out.print(wrap.fill(line) if out.file.isatty() else line, soft_wrap=True)
 
 
 class Console(Progress):
@@ -87,59 +82,51 @@ class Console(Progress):
         named: Callable[[str], str] = str,
         to_stdout: bool = False,
     ) -> None:
+        from rich import progress
+
         self.quiet = quiet
         self._shown = {"message": not quiet, "warning": not quiet, "detail": verbose, "error": True}
         self._named = named
-        self._err = not to_stdout
+        self._out = _rich(to_stderr=not to_stdout)
         self.shown = time.monotonic()
         """When a progress line was shown last."""
-        self.bars: rich.progress.Progress | None = None
+        self.bars = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[unit]}"),
+            progress.TextColumn("{task.fields[text]}", markup=False),
+            progress.TimeRemainingColumn(),
+            speed_estimate_period=120,
+            console=self._out,
+            transient=True,
+            get_time=time.monotonic,
+            disable=quiet or to_stdout or not sys.stderr.isatty(),
+        )
 
     def __enter__(self) -> Self:
         """Show progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.addFilter(self._tidy)
-        if self._err and not self.quiet and sys.stderr.isatty():
-            from rich import progress
-            from rich.console import Console as RichConsole
-
-            self.bars = progress.Progress(
-                progress.TextColumn("{task.description}", markup=False),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[unit]}"),
-                progress.TextColumn("{task.fields[text]}", markup=False),
-                progress.TimeRemainingColumn(),
-                speed_estimate_period=120,
-                console=RichConsole(stderr=True, emoji=False),
-                transient=True,
-            )
-            self.bars.start()
+        self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the progress bars."""
         if logging.lastResort is not None:
             logging.lastResort.removeFilter(self._tidy)
-        if self.bars is not None:
+        if not self.bars.disable:
             self.bars.stop()
-            self.bars = None
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a progress bar, or progress lines."""
-        if self.quiet:
-            return Task()
-        return _Task(self, label, total, unit)
+        return Task() if self.quiet else _Task(self, label, total, unit)
 
     def show(self, level: str, *lines: str) -> None:
         """Show lines of a level: messages and warnings unless quiet, details if verbose."""
         before = f"{level}: " if level in ("warning", "error") else ""
-        for text in lines if self._shown[level] else ():
-            line = before + self._named(text)
-            if self.bars is not None:
-                self.bars.console.print(visible(line), markup=False, highlight=False)
-            else:
-                echo(line, err=self._err)
+        if self._shown[level]:
+            echo(*(before + self._named(line) for line in lines), out=self._out)
 
     def _tidy(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = visible(self._named(record.getMessage())), None
@@ -155,46 +142,29 @@ class _Task(Task):
     """A bar, or lines where there is no terminal."""
 
     def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:
-        self._console, self._label, self._total, self._unit = console, label, total or 0.0, unit
-        self._done = self._before = 0.0
-        self._text = ""
-        self._start = time.monotonic()
-        self._bars = console.bars
-        if self._bars is not None:
-            self._bar = self._bars.add_task(visible(label), total=total or None, unit=unit, text="")
+        self._console, self._bars = console, console.bars
+        bar = self._bars.add_task(visible(label), total=total or None, unit=unit, text="")
+        (self._bar,) = (each for each in self._bars.tasks if each.id == bar)
 
     def advance(self, amount: float = 1.0) -> None:
-        self._done += amount
-        if self._bars is not None:
-            self._bars.advance(self._bar, amount)
-            return
-        now = time.monotonic()
-        if now - self._start < RESUMED_SECONDS:
-            self._before = self._done  # done before this run: no measure of its speed
-        if now - self._console.shown >= LINE_SECONDS:
+        bar, now = self._bar, time.monotonic()
+        self._bars.advance(bar.id, amount)
+        if self._bars.disable and now - self._console.shown >= LINE_SECONDS:
             self._console.shown = now
-            of, left, new = "", "", self._done - self._before
-            if self._total:
-                of = f"of {self._total:.0f}"
-            if self._total and new > 0:
-                seconds = (now - self._start) * (self._total - self._done) / new
-                left = f"({format_duration(seconds)} left)"
-            parts = (f"{self._label}: {self._done:.0f}", of, self._unit, left, self._text)
-            echo(" ".join(filter(None, parts)), err=True)
+            of = f"of {bar.total:.0f}" if bar.total else ""
+            left = f"({format_duration(bar.time_remaining)} left)" if bar.time_remaining else ""
+            texts = bar.fields["unit"], left, bar.fields["text"]
+            done = f"{bar.description}: {bar.completed:.0f}"
+            echo(" ".join(filter(None, (done, of, *texts))), err=True)
 
     def grow(self, amount: float) -> None:
-        self._total += amount
-        if self._bars is not None:
-            self._bars.update(self._bar, total=self._total)
+        self._bars.update(self._bar.id, total=(self._bar.total or 0) + amount)
 
     def describe(self, text: str) -> None:
-        self._text = text
-        if self._bars is not None:
-            self._bars.update(self._bar, text=visible(text))
+        self._bars.update(self._bar.id, text=visible(text))
 
     def close(self) -> None:
-        if self._bars is not None:
-            self._bars.remove_task(self._bar)
+        self._bars.remove_task(self._bar.id)
 
 
 @contextmanager
@@ -240,11 +210,9 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
     Paragraphs that begin with blanks, such as commands, are not broken. The width is that of the
     terminal, also through a pipe to ``less``; logs of jobs have 200.
     """
-    from rich.console import Console as RichConsole
     from rich.table import Table as RichTable
 
-    # Brackets and colons in the names of pictures, sets and models are no markup.
-    out = RichConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+    out = _rich(to_stderr=to_stderr)
     if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
         out.width = 200  # names in tables stay whole
     for block in blocks:
@@ -252,9 +220,7 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
             out.print(visible(block), soft_wrap=block.startswith(" "))
         elif isinstance(block, Table):
             if block.rows:
-                out.print(_drawn(block))
-                if block.notes or any(row.best or row.source for row in block.rows):
-                    out.print()
+                _print_table(out, block)
         else:
             grid = RichTable.grid(padding=(0, 2, 0, 0))
             grid.add_column(no_wrap=True)
@@ -264,28 +230,31 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
             out.print(grid)
 
 
-def _drawn(table: Table) -> rich.markdown.Markdown:
-    """Return a table as rich draws its Markdown; the best have a star: weight is lost in pipes."""
-    from rich.markdown import Markdown, TableElement
+def _print_table(out: rich.console.Console, table: Table) -> None:
+    """Print a table with its title and notes; the best have a star: weight is lost in pipes."""
+    from rich.box import SIMPLE
+    from rich.table import Table as RichTable
 
-    class Folding(TableElement):
-        def __rich_console__(self, *where: Any) -> Iterator[Any]:  # noqa: ANN401 - those of rich
-            for drawn in super().__rich_console__(*where):
-                for place, column in enumerate(getattr(drawn, "columns", ())):
-                    column.no_wrap = place == 0 or column.justify == "right"  # names, numbers
-                    column.overflow = "ellipsis" if column.no_wrap else "fold"
-                yield drawn
-
-    class Drawn(Markdown):
-        elements = Markdown.elements | {"table_open": Folding}
-
+    drawn = RichTable(box=SIMPLE, collapse_padding=True)
+    groups = [Column(table.group_heading, "text")] if table.group_heading else []
+    for place, column in enumerate([*groups, *table.columns]):
+        whole = place == 0 or column.kind == "number"  # names, numbers
+        drawn.add_column(
+            visible(column.heading),
+            justify="right" if column.kind == "number" else "left",
+            no_wrap=whole,
+            overflow="ellipsis" if whole else "fold",
+        )
+    for row in table.rows:
+        cells = ("*" * (each.heading in row.best) + text for each, text in table.cells(row))
+        drawn.add_row(*map(visible, [*[row.group] * len(groups), *cells]))
     sources = dict.fromkeys(part for r in table.rows for part in r.source.split("; ") if part)
     notes = [f"*: best of a {table.group_heading}."] * any(row.best for row in table.rows)
     notes += [f"Printed rows: {'; '.join(sources)}."] if sources else []
-    rows = tuple(replace(row, source="") for row in table.rows)
-    plain = replace(table, rows=rows, notes=(*notes, *table.notes))
-    text = "\n".join(map(visible, markdown_section(plain)))
-    return Drawn(re.sub(r"\*\*(.+?)\*\*", r"**\\*\1**", text))
+    out.print(visible(table.title), style="bold")
+    out.print(drawn)
+    for note in (*notes, *table.notes):
+        out.print(visible(note), end="\n\n")
 
 
 def show_results(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,8 +34,7 @@ PRINTED_COSTS_NOTE = (
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """Heading of a column, and how its cells stand."""
 
     heading: str
@@ -69,16 +68,11 @@ class Table:
     notes: tuple[str, ...] = ()
     """Sentences that explain the figures."""
 
-    @property
-    def headings(self) -> tuple[str, ...]:
-        """Headings of the columns, that of the groups left out."""
-        return tuple(column.heading for column in self.columns)
-
     def cells(self, row: Row) -> list[tuple[Column, str]]:
         """Return the cells of a row as they are printed, each with its column."""
-        cells = (NOTHING if cell is None else cell for cell in row.cells)
-        texts = (cell if isinstance(cell, str) else str(cell) for cell in cells)  # maybe markup
-        return list(zip(self.columns, texts, strict=True))
+        texts = (NOTHING if cell is None else cell for cell in row.cells)
+        shown = (text if isinstance(text, str) else str(text) for text in texts)  # maybe markup
+        return list(zip(self.columns, shown, strict=True))
 
 
 def make_table(
@@ -197,39 +191,32 @@ def plural(count: int, word: str) -> str:
 
 def markdown_table(table: Table) -> Iterator[str]:
     """Yield the lines of a table, and an empty one; best values are bold."""
-    group = [table.group_heading] if table.group_heading else []
-    rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
-    lines = [[*group, *table.headings], ["---"] * len(group) + rules]
-    lines += [[escape(row.group)] * len(group) + _cells(table, row) for row in table.rows]
-    for cells in lines:
-        yield f"| {' | '.join(cells)} |"
+    groups = [Column(table.group_heading, "text")] if table.group_heading else []
+    columns = [*groups, *table.columns]
+    lines = [[column.heading for column in columns]]
+    lines.append(["---" if column.kind == "text" else "---:" for column in columns])
+    for row in table.rows:
+        cells = [escape(row.group)] * len(groups)
+        for column, text in table.cells(row):
+            shown = escape(text) if column.kind == "text" else text
+            cells.append(f"**{shown}**" if column.heading in row.best else shown)
+        if row.source:
+            cells[len(groups)] += f", as printed in {escape(row.source)}"
+        lines.append(cells)
+    yield from (f"| {' | '.join(cells)} |" for cells in lines)
     yield ""
 
 
-def markdown_section(table: Table) -> list[str]:
-    """Return the lines of a table with its title and its notes; none for an empty one."""
-    if not table.rows:
-        return []
-    notes = (line for note in table.notes for line in (escape(note), ""))
-    return [f"### {escape(table.title)}", "", *markdown_table(table), *notes]
-
-
 def markdown(blocks: Iterable[Table | str]) -> str:
-    """Return tables and paragraphs as GitHub Markdown."""
+    """Return tables that are not empty, with titles and notes, and paragraphs, for GitHub."""
     lines: list[str] = []
     for each in blocks:
-        lines += [escape(each), ""] if isinstance(each, str) else markdown_section(each)
+        if isinstance(each, str):
+            lines += [escape(each), ""]
+        elif each.rows:
+            lines += [f"### {escape(each.title)}", "", *markdown_table(each)]
+            lines += [line for note in each.notes for line in (escape(note), "")]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _cells(table: Table, row: Row) -> list[str]:
-    cells = []
-    for column, text in table.cells(row):
-        shown = escape(text) if column.kind == "text" else text
-        cells.append(f"**{shown}**" if column.heading in row.best else shown)
-    if row.source:
-        cells[0] += f", as printed in {escape(row.source)}"
-    return cells
 
 
 def escape(text: str) -> str:

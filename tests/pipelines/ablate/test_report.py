@@ -118,7 +118,7 @@ def test_costs_stand_beside_what_was_printed(written, bare):
     unequal = with_seeds(written, lambda v: [replace(s, iterations=next(counts)) for s in v.seeds])
     assert cells([cost_table(unequal)], "middle")["iterations"] == "900–1000"
     assert [each.rows for each in scores_of(bare)] == [(), ()]
-    assert "iterations" not in cost_table(bare).headings
+    assert "iterations" not in dict(cost_table(bare).columns)
 
 
 def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
@@ -137,7 +137,7 @@ def test_markdown_has_every_table_and_text_stays_text(written, bare):
     assert len(rows) == 2 * 4 + len(written.variants) + len(
         (*scores.rows, *differences.rows, *costs.rows)
     )
-    assert " | ".join(costs.headings) in text
+    assert " | ".join(dict(costs.columns)) in text
     (best,) = [row for row in scores.rows if row.best and row.group == "Set5"]
     assert f"**{best.cells[2]}**" in text
     assert "<script>" not in text

@@ -55,7 +55,11 @@ def test_tables_and_markdown_tell_it(found):
         "x2, 16x20 to 32x40, 2 rounds",
     )
     cells = first.rows[1].cells
-    assert (cells[:2], cells[-1], first.headings[-1]) == (("bicubic", "plain"), None, "x plain")
+    assert (cells[:2], cells[-1], first.columns[-1].heading) == (
+        ("bicubic", "plain"),
+        None,
+        "x plain",
+    )
     assert costs.rows[0].cells[:3] == ("bicubic", "0", "256×256")
     hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
     rows = [line for line in markdown(bench_report(hostile)).splitlines() if line.startswith("|")]
