@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from srcli.cli.console import Console, write_text
+from srcli.cli.console import Console
 from srcli.cli.options import GroupedCommand, check_targets, parse_area
 from srcli.errors import UsageError
 
@@ -15,7 +15,7 @@ EXAMPLES = """
 \b
 Examples:
   srx compare photo.jpg sheet.png
-  srx compare photo.jpg sheet.html -m g-idrn -m mine.safetensors -s 2
+  srx compare photo.jpg sheet.png -m g-idrn -m mine.safetensors -s 2
   srx compare photo.jpg face.png --crop 1200,340,120,120
 """
 OPTIONS = """
@@ -35,22 +35,18 @@ Messages:
 def command(
     photo: Path, out: Path, models: tuple[str, ...], scale: int, crop: tuple[Area, ...], quiet: bool
 ) -> None:
-    """Enlarge parts of PHOTO by every model and write them side by side to OUT, .png or .html.
+    """Enlarge parts of PHOTO by every model and write them side by side to OUT, a PNG.
 
     Parts with much, less and little detail are chosen; below each picture stands the time that the
     model takes for a megapixel of its result.
     """
-    kind = out.suffix.lower()
-    if kind not in (".png", ".html"):
-        raise UsageError(f"{out}: give a name that ends in .png or .html")
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out}: give a name that ends in .png")
     check_targets({"OUT": out})
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.pipelines.compare import compare, compare_page, compare_sheet
+    from srcli.pipelines.compare import compare, compare_sheet
 
     with Console(quiet=quiet) as console:
-        found = compare(photo, models, scale, crop, console)
-    if kind == ".html":
-        write_text(str(out), compare_page(photo, scale, found))
-    else:
-        write_photograph(out, Photograph(pixels=compare_sheet(found)), fmt="png")
+        sheet = compare_sheet(compare(photo, models, scale, crop, console))
+    write_photograph(out, Photograph(pixels=sheet), fmt="png")

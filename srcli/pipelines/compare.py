@@ -13,7 +13,7 @@ from srcli.imaging.reading import read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
-from srcli.report.page import draw_sheet, image_uri, render_page
+from srcli.report.page import draw_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ MARGIN = 32
 SHARES = (1.0, 0.9, 0.5)
 """Parts by their detail: that with the most, one with more than nine in ten, one in the middle."""
 CELL = 320
-"""Longest side of a part on a sheet, in pixels."""
+"""Least longest side of a part on a sheet, in pixels; larger ones stand in full size."""
 
 
 Part = tuple[int, int, int, int]
@@ -101,18 +101,14 @@ def choose_parts(pixels: Pixels) -> list[Part]:
 
 def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
-    lines: list[dict[str, Pixels]] = []
+    cell = max([CELL, *(max(own.shape) for row in rows.values() for own in row.values())])
+    lines = []
     for (_, _, width, height), row in rows.items():
-        share = CELL / max(width, height)
+        share = cell / max(width, height)
         size = max(round(width * share), 1), max(round(height * share), 1)
-        lines.append({})
-        for name, own in row.items():
-            image = Image.fromarray(np.ascontiguousarray(own))
-            lines[-1][name] = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
-    return draw_sheet(lines, CELL)
-
-
-def compare_page(photo: Path, scale: int, rows: Rows) -> str:
-    """Return a page with all parts in full size; it loads nothing."""
-    title = f"{photo.name} ×{scale}"
-    return render_page("srcli.pipelines", title=title, rows=rows, image_uri=image_uri)
+        images = {name: Image.fromarray(np.ascontiguousarray(own)) for name, own in row.items()}
+        larger = {
+            name: each.resize(size, Image.Resampling.LANCZOS) for name, each in images.items()
+        }
+        lines.append({name: np.asarray(each) for name, each in larger.items()})
+    return draw_sheet(lines, cell)
