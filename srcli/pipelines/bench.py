@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from operator import itemgetter
@@ -23,16 +23,16 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
     EngineOptions,
     choose_tiling,
+    enlarge_array,
     make_engine,
     network_half,
-    run_one,
 )
-from srcli.inference.stream import array_job
-from srcli.inference.tiling import Tiling
+from srcli.inference.tiling import padded_grid
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
-from srcli.models.weights import load_model, weights_path
+from srcli.models.weights import load_model, shipped_scales
+from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.published import PublishedRow, published_costs
@@ -41,7 +41,6 @@ from srcli.report.table import Cell, Table, cost_tables, make_table, significant
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from srcli.inference.stream import ImageJob
     from srcli.layers.network import Network
 
 METHOD = (
@@ -95,7 +94,7 @@ class BenchCase:
 
     label: str
     engine: TorchEngine
-    tiling: Tiling
+    grid: TileGrid
     plain: bool
     """fp32 in PyTorch's default layout, tile after tile."""
     picture: NDArray[np.uint8]
@@ -110,15 +109,10 @@ class BenchCase:
         """``plain``, or the number format."""
         return "plain" if self.plain else PRECISIONS[self.engine.half]
 
-    def job(self) -> ImageJob:
-        """Cut the picture into tiles, as ``srx upscale`` does."""
-        scale, tiling = self.engine.scale, self.tiling
-        return array_job(self.picture, name="picture", scale=scale, tiling=tiling)[0]
-
     def run(self) -> float:
         """Enlarge the picture, wait for the device, and return the seconds that it took."""
         start = time.perf_counter()
-        run_one(self.engine, self.job())
+        enlarge_array(self.engine, self.picture, self.grid)
         if self.engine.device.type != "cpu":
             torch.accelerator.synchronize(self.engine.device)
         return time.perf_counter() - start
@@ -149,22 +143,18 @@ def bench(
     picture does not fit into memory, other SrxErrors if models and options make no sense here.
     """
     options, progress = options or BenchOptions(), progress or Progress()
-    labels, load = label_models(models), load_average()
-    device, scales = choose_device(options.device), dict.fromkeys(options.scales)
+    labels, load, device = label_models(models), load_average(), choose_device(options.device)
+    scales = dict.fromkeys(options.scales)
     costs, groups = list[Cost](), dict[tuple[int, ...], list[BenchCase]]()
-    with threads(options.threads):
-        total = len(labels) * len(scales)
-        with closing(progress.task("costs", total=total, unit="models")) as task:
-            for scale, (model, label) in product(scales, labels.items()):
-                network = _load(model, scale, options.value_range, progress)
-                for case in make_cases(model, label, network, options):
-                    groups.setdefault((scale, *case.picture.shape), []).append(case)
-                costs.append(model_cost(network, model=label, device=device))
-                task.advance(1)
-        total = sum(map(len, groups.values())) * (1 + (options.rounds or FEWEST_ROUNDS))
-        with closing(progress.task("timing", total=total, unit="pictures")) as task:
-            for cases in groups.values():
-                time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
+    with threads(options.threads), closing(progress.task("timing", unit="pictures")) as task:
+        for scale, (model, label) in product(scales, labels.items()):
+            task.describe(f"{label} x{scale}")
+            network = _load(model, scale, options.value_range, progress)
+            for case in make_cases(model, label, network, options):
+                groups.setdefault((scale, *case.picture.shape), []).append(case)
+            costs.append(model_cost(network, model=label, device=device))
+        for cases in groups.values():
+            time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
         speeds = tuple(speed for cases in groups.values() for speed in make_speeds(cases))
         machine = describe_machine(device)
     published: list[PublishedRow] = []
@@ -182,7 +172,7 @@ def _load(model: str, scale: int, value_range: int | None, progress: Progress) -
     code, weights = split_code(model)
     allow_code(code)
     named = model in MODELS and find_entry(model, scale).trained
-    if weights and not (named and not weights_path(model, scale).is_file()):
+    if weights and not (named and scale not in shipped_scales(model)):
         network = load_model(model, scale, value_range=value_range)
         for note in network.notes:
             progress.message(note)
@@ -210,9 +200,8 @@ def make_cases(
         # A copy for each: engines change the memory layout of the weights.
         engine = make_engine(copy.deepcopy(network), kind)
         for size in dict.fromkeys(options.sizes):
-            case = BenchCase(label, engine, tiling, kind.plain, real_picture(*size))
-            case.job()  # refuses a tile and overlap that do not fit
-            yield case
+            grid = padded_grid(*size, tiling)
+            yield BenchCase(label, engine, grid, kind.plain, real_picture(*size))
 
 
 def time_rounds(
@@ -223,6 +212,7 @@ def time_rounds(
     So a machine that becomes slower or faster meanwhile treats them alike. Without a number of
     rounds they are run until ``seconds`` have passed for all together, 3 to 100 times.
     """
+    task.grow(len(cases) * (1 + (rounds or FEWEST_ROUNDS)))
     for case in cases:
         task.describe(f"{case.label} x{case.engine.scale} {case.format}")
         case.peak = peak_memory(case.run, case.engine.device)
@@ -242,12 +232,11 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
     """Summarise the rounds of cases of one picture size and scale."""
     plain = {case.label: median(case.seconds) for case in cases if case.plain}
     for case in cases:
-        grid, engine, middle = case.job().grid, case.engine, median(case.seconds)
+        grid, engine, middle = case.grid, case.engine, median(case.seconds)
         height, width = case.picture.shape[:2]
-        try:
+        macs = None
+        with suppress(ModelError):
             macs, _ = count_macs(engine.network, height, width)
-        except ModelError:
-            macs = None
         compared = case.label in plain and not case.plain
         yield {
             "scale": engine.scale,
@@ -303,25 +292,24 @@ def bench_report(bench: Bench) -> list[Table | str]:
 
 
 def _speed_table(group: Sequence[Speed]) -> Table:
-    first = group[0]
+    first, rows = group[0], list[list[Cell]]()
     (height, width), scale = first["size"], first["scale"]
     compared = ["x plain"] if any(speed["plain"] for speed in group) else []
-    rows = []
     for speed in group:
         kinds = ("median_seconds", "fastest_seconds", "slowest_seconds")
         middle, *ends = (significant(speed[kind] * 1000) for kind in kinds)
-        macs, peak = speed["conv_macs"], speed["peak_memory"]
-        cells: list[Cell] = [
-            *(speed[key] for key in ("model", "format", "tiles")),
-            None if macs is None else significant(macs / 1e9),
-            middle,
-            "–".join(ends),
-            significant(speed["sr_megapixels_per_second"]),
-            None if peak is None else significant(peak / 2**20),
-        ]
-        if compared:
-            cells.append(speed["times_plain"] and f"{speed['times_plain']:.2f}")
-        rows.append(cells)
+        macs, peak, times = (speed[key] for key in ("conv_macs", "peak_memory", "times_plain"))
+        rows.append(
+            [
+                *(speed[key] for key in ("model", "format", "tiles")),
+                None if macs is None else significant(macs / 1e9),
+                middle,
+                "–".join(ends),
+                significant(speed["sr_megapixels_per_second"]),
+                None if peak is None else significant(peak / 2**20),
+                *[times and f"{times:.2f}"] * len(compared),
+            ]
+        )
     headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *compared)
     size = f"{width}x{height} to {width * scale}x{height * scale}"
     title = f"x{scale}, {size}, {first['rounds']} rounds"

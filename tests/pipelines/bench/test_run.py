@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from srcli.inference import device as device_module
-from srcli.inference.stream import array_job
+from srcli.inference.engines import enlarge_array
 from srcli.metrics import efficiency
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import BenchOptions, bench, bench_report, busy_note, make_cases
@@ -104,17 +104,15 @@ def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
 def test_what_is_timed_is_what_users_get(monkeypatch):
     made = []
 
-    def watched(*given, **named):
-        made.append(array_job(*given, **named))
-        return made[-1]
+    def watched(*given):
+        made.append(enlarge_array(*given))
 
-    monkeypatch.setattr("srcli.pipelines.bench.array_job", watched)
+    monkeypatch.setattr("srcli.pipelines.bench.enlarge_array", watched)
     (case,) = prepared("rrlfn", 4, tile=32, size=(30, 44))
     case.run()
-    job, enlarged = made[-1]
-    assert job.grid.count > 1
+    assert case.grid.count > 1
     expected = upscale(case.picture, "rrlfn", 4, tile=32, device="cpu")
-    np.testing.assert_array_equal(enlarged, expected)
+    np.testing.assert_array_equal(made[-1], expected)
 
 
 @pytest.mark.parametrize(
