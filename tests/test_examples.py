@@ -129,7 +129,7 @@ def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
         pytest.importorskip(package)
     picture, file, out = tmp_path / "one.png", tmp_path / "net.onnx", tmp_path / "out.png"
     Image.fromarray(astronaut).save(picture)
-    export_model(str(attentive), None, "onnx", file)
+    export_model(str(attentive), None, file)
     run("run_onnx.py", file, picture, out)
     with Image.open(out) as image:
         found = np.asarray(image).astype(int)

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from srcli.cli.console import echo, write_json
 from srcli.cli.options import GroupedCommand, check_targets, parse_size, pick
-from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from srcli.pipelines.export import Target
-
-SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".pt": "torchscript", ".param": "ncnn"}
 EXAMPLES = """
 \b
 Examples:
@@ -50,36 +43,22 @@ KINDS = {"size": parse_size}
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 def command(file: Path, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """Write a model for other software: ONNX (.onnx), TorchScript (.pt), ncnn (.param, .bin)."""
-    target = SUFFIXES.get(file.suffix)
-    if target is None:
-        raise UsageError(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
     check_targets({"OUT": file, "--json": given["json_file"]})
-    both = [file, file.with_suffix(".bin")] if target == "ncnn" else [file]
-    if (taken := next(filter(Path.exists, both), None)) and not given["overwrite"]:
-        raise UsageError(f"{taken}: exists already; give --overwrite or another name")
     from srcli.pipelines.export import export_model
 
-    options = pick(given, "size", "value_range")
-    result = export_model(given["model"], given["scale"], target, file, **options)
+    options = pick(given, "size", "value_range", "overwrite")
+    result = export_model(given["model"], given["scale"], file, **options)
+    facts, size = result["metadata"], format_bytes(result["bytes"])
+    lines = [f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"]
+    lines += [
+        f"  picture of {each['width']}x{each['height']}: differs from PyTorch by "
+        f"{each['largest']:.4f} levels of 255 at most, {each['mean']:.5f} on average"
+        for each in result["parities"]
+    ]
+    lines += [f"  {line}." for line in result["notes"]]
+    if given["verbose"]:
+        lines += [f"  {key}: {value}" for key, value in facts.items()]
     if not given["quiet"]:
-        _show(result, verbose=given["verbose"], to_stderr=given["json_file"] == "-")
+        echo(*lines, err=given["json_file"] == "-")
     if given["json_file"]:
         write_json(given["json_file"], result)
-
-
-def _show(result: Mapping[str, Any], *, verbose: bool, to_stderr: bool) -> None:
-    def say(line: str) -> None:
-        echo(line, err=to_stderr)
-
-    file, facts = result["file"], result["metadata"]
-    size = format_bytes(result["bytes"])
-    say(f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}")
-    for each in result["parities"]:
-        say(
-            f"  picture of {each['width']}x{each['height']}: differs from PyTorch by "
-            f"{each['largest']:.4f} levels of 255 at most, {each['mean']:.5f} on average"
-        )
-    for line in result["notes"]:
-        say(f"  {line}.")
-    for key, value in facts.items() if verbose else ():
-        say(f"  {key}: {value}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
-Target = Literal["onnx", "torchscript", "ncnn"]
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
 CHECKED_SIZES = ((48, 40), (75, 98))
@@ -60,13 +59,13 @@ class ExportedForm(nn.Module):
 def export_model(
     model: str,
     scale: int | None,
-    target: Target,
     file: Path,
     *,
     size: tuple[int, int] | None = None,
     value_range: int | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Export a network and compare the file with PyTorch on crops of a photograph.
+    """Export a network, as the name of the file ends, and compare it with PyTorch on a photograph.
 
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and width of the
     only input that the file takes, None for any. The file is replaced when the check has passed.
@@ -75,12 +74,18 @@ def export_model(
     ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
     requirements that the software which runs the file must meet.
 
-    UsageError if a package is missing or the network does not take the size, ModelError if the
-    target has no such operators, InferenceError if the file gives another picture than PyTorch.
+    UsageError if a file exists, a package is missing or the network does not take the size,
+    ModelError if the kind of file has no such operators, InferenceError if it gives another picture
+    than PyTorch.
     """
-    packages, write = TARGETS[target]
+    if file.suffix not in KINDS:
+        raise UsageError(f"{file}: the name must end in {' or '.join(KINDS)}")
+    kind, packages, write = KINDS[file.suffix]
+    made = [file.with_suffix(".bin"), file] if kind == "ncnn" else [file]
+    if (taken := next(filter(Path.exists, made), None)) and not overwrite:
+        raise UsageError(f"{taken}: exists already; give --overwrite or another name")
     if missing := [name for name in packages if find_spec(name) is None]:
-        raise UsageError(f"{target} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+        raise UsageError(f"{kind} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     network = load_model(model, scale, value_range=value_range)
     if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
         raise UsageError(
@@ -97,7 +102,7 @@ def export_model(
                 run = write(form, x, Path(folder) / file.name, metadata, size is not None)
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
-                raise ModelError(f"{model}: cannot be written as {target} ({reason})") from error
+                raise ModelError(f"{model}: cannot be written as {kind} ({reason})") from error
             parities = [measure_parity(form, run, *each) for each in sizes]
             worst = max(each["largest"] for each in parities)
             if not worst <= TOLERANCE:
@@ -105,14 +110,13 @@ def export_model(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
                     f"levels of 255 (allowed: {TOLERANCE:g}); try the other kind of file"
                 )
-            parts = sorted(Path(folder).iterdir())  # of ncnn first the weights
-            size_in_bytes = sum(part.stat().st_size for part in parts)
-            for part in parts:
-                write_whole(file.with_name(part.name), part.read_bytes())
+            contents = [Path(folder, part.name).read_bytes() for part in made]
+            for part, content in zip(made, contents, strict=True):  # of ncnn first the weights
+                write_whole(part, content)
     except OSError as error:
         raise DataError(explain_os_error(file, error)) from error
     notes = (*network.notes, *needs(network))
-    found = {"file": str(file), "bytes": size_in_bytes, "metadata": metadata}
+    found = {"file": str(file), "bytes": sum(map(len, contents)), "metadata": metadata}
     return found | {"parities": parities, "notes": notes}
 
 
@@ -145,29 +149,22 @@ def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict
 
 def needs(network: Network) -> list[str]:
     """Return what callers of an exported network must know, in sentences without their stop."""
-    lines = []
-    if network.pools_globally:
-        lines.append(
-            "The network takes statistics over its whole input: give it whole pictures. Tiles come "
-            "out with other contrast than their neighbours; 'srx upscale' calibrates them, "
-            "this file does not"
-        )
-    if network.tile_step > 1:
-        lines.append(
-            f"The network stretches a coarse map over its input: give it whole pictures, or "
-            f"overlapping tiles that begin on multiples of {network.tile_step} pixels"
-        )
-    if network.multiple_of > 1 or network.minimum > 1:
-        lines.append(
-            f"Sides of an input must divide by {network.multiple_of} and have at least "
-            f"{network.minimum} pixels: pad by repeating the last pixels, and crop the output"
-        )
-    if network.edge:
-        lines.append(
-            f"Mirror {network.edge} pixels around a picture and crop {network.edge * network.scale}"
-            f" from the output, or its outermost pixels come out too dark"
-        )
-    return lines
+    lines = {
+        "The network takes statistics over its whole input: give it whole pictures. Tiles come "
+        "out with other contrast than their neighbours; 'srx upscale' calibrates them, "
+        "this file does not": network.pools_globally,
+        f"The network stretches a coarse map over its input: give it whole pictures, or "
+        f"overlapping tiles that begin on multiples of {network.tile_step} pixels": (
+            network.tile_step > 1
+        ),
+        f"Sides of an input must divide by {network.multiple_of} and have at least "
+        f"{network.minimum} pixels: pad by repeating the last pixels, and crop the output": (
+            max(network.multiple_of, network.minimum) > 1
+        ),
+        f"Mirror {network.edge} pixels around a picture and crop {network.edge * network.scale}"
+        f" from the output, or its outermost pixels come out too dark": network.edge > 0,
+    }
+    return [line for line, holds in lines.items() if holds]
 
 
 def sample_picture(height: int, width: int) -> NDArray[np.float32]:
@@ -277,9 +274,9 @@ def write_ncnn(
     return run
 
 
-TARGETS = {
-    "onnx": (("onnx", "onnxruntime"), write_onnx),
-    "torchscript": ((), write_torchscript),
-    "ncnn": (("ncnn", "pnnx"), write_ncnn),
+KINDS = {
+    ".onnx": ("onnx", ("onnx", "onnxruntime"), write_onnx),
+    ".pt": ("torchscript", (), write_torchscript),
+    ".param": ("ncnn", ("ncnn", "pnnx"), write_ncnn),
 }
-"""Packages that each kind of file needs; what writes it and loads it in its own software."""
+"""By the end of a file's name: its kind, packages that it needs, what writes and loads it."""

@@ -8,14 +8,12 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from srcli.cli import export as command
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines import export as run
-from srcli.pipelines.export import TARGETS, export_model
+from srcli.pipelines.export import KINDS, export_model
 
-SUFFIXES = {target: suffix for suffix, target in command.SUFFIXES.items()}
 NOT_IN_NCNN = [
     "ddsr",
     "attentive-gan",
@@ -51,8 +49,8 @@ def tiny(tmp_path_factory):
     return folder
 
 
-def read_metadata(target, file):
-    if target == "onnx":
+def read_metadata(file):
+    if file.suffix == ".onnx":
         import onnx
 
         return {each.key: each.value for each in onnx.load(file).metadata_props}
@@ -62,22 +60,22 @@ def read_metadata(target, file):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
-@pytest.mark.parametrize("target", SUFFIXES)
-def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp_path, target):
-    if not all(map(find_spec, TARGETS[target][0])):
-        pytest.skip(f"software for {target} is not installed")
-    file = tmp_path / f"out{SUFFIXES[target]}"
-    result = export_model(str(tiny / "g-idrn.safetensors"), None, target, file)
+@pytest.mark.parametrize("suffix", KINDS)
+def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp_path, suffix):
+    if not all(map(find_spec, KINDS[suffix][1])):
+        pytest.skip(f"software for {suffix} is not installed")
+    file = tmp_path / f"out{suffix}"
+    result = export_model(str(tiny / "g-idrn.safetensors"), None, file)
     assert len({(each["height"], each["width"]) for each in result["parities"]}) == 2
     assert max(each["largest"] for each in result["parities"]) < 0.002
-    made = [file.with_suffix(".bin"), file] if target == "ncnn" else [file]
+    made = [file.with_suffix(".bin"), file] if suffix == ".param" else [file]
     assert sorted(tmp_path.iterdir()) == made
     assert result["bytes"] == sum(each.stat().st_size for each in made)
-    if target == "ncnn":  # has no place for them; its programs know input and output by name
+    if suffix == ".param":  # has no place for them; its programs know input and output by name
         written, text = result["metadata"], file.read_text()
         assert text.count(" data\n") == text.count(" output 0=") == 1
     else:
-        written = read_metadata(target, file)
+        written = read_metadata(file)
     assert written.items() >= dict(result["metadata"]).items()
     assert written["scale"] == "2"
     assert written["tile"] == "none: whole pictures"
@@ -87,7 +85,7 @@ def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp
 def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"
-    result = export_model(str(tiny / "ddsr.safetensors"), 2, "onnx", file, size=(32, 40))
+    result = export_model(str(tiny / "ddsr.safetensors"), 2, file, size=(32, 40))
     assert [(each["height"], each["width"]) for each in result["parities"]] == [(32, 40)]
     assert result["metadata"]["tile"] == str(MODELS["ddsr"].tile)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -98,16 +96,16 @@ def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
 
 
 def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
-    write = TARGETS["torchscript"][1]
+    kind, packages, write = KINDS[".pt"]
 
     def off(*given):
         enlarge = write(*given)
         return lambda picture: enlarge(picture) + 1 / 255
 
-    monkeypatch.setitem(TARGETS, "torchscript", ((), off))
+    monkeypatch.setitem(KINDS, ".pt", (kind, packages, off))
     file = tmp_path / "out.pt"
     with pytest.raises(InferenceError, match="differs from PyTorch's by 1 levels") as caught:
-        export_model(str(tiny / "ddsr.safetensors"), None, "torchscript", file)
+        export_model(str(tiny / "ddsr.safetensors"), None, file)
     assert caught.value.exit_code == 1
     assert not list(tmp_path.iterdir())
 
@@ -115,32 +113,32 @@ def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
 def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network("rlfn", scale=2))
     with pytest.raises(UsageError, match=r"--size 12x40: rlfn takes .* from 15 on"):
-        export_model("rlfn", 2, "torchscript", tmp_path / "out.pt", size=(40, 12))
+        export_model("rlfn", 2, tmp_path / "out.pt", size=(40, 12))
     everywhere = build_network("g-idrn", scale=2, options=TINY["g-idrn"] | {"anrb_bins": ()})
     monkeypatch.setattr(run, "load_model", lambda *_, **__: everywhere)
     with pytest.raises(ModelError, match=r"mine.pt: cannot be written as torchscript \(attention"):
-        export_model("mine.pt", None, "torchscript", tmp_path / "out.pt")
+        export_model("mine.pt", None, tmp_path / "out.pt")
     if find_spec("pnnx"):
         with pytest.raises(ModelError, match="cannot be written as ncnn"):
-            export_model("bicubic", 2, "ncnn", tmp_path / "out.param")
+            export_model("bicubic", 2, tmp_path / "out.param")
         assert not list(tmp_path.iterdir())
     monkeypatch.setattr(run, "find_spec", lambda name: None)
     needed = "needs onnx and onnxruntime: pip install onnx onnxruntime"
     with pytest.raises(UsageError, match=needed):
-        export_model("bicubic", 2, "onnx", tmp_path / "out.onnx")
+        export_model("bicubic", 2, tmp_path / "out.onnx")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", SUFFIXES)
+@pytest.mark.parametrize("suffix", KINDS)
 @pytest.mark.parametrize("name", [n for n, each in MODELS.items() if "aerial" not in n])
-def test_every_network_is_exported(tmp_path, monkeypatch, name, target):
-    if not all(map(find_spec, TARGETS[target][0])):
-        pytest.skip(f"software for {target} is not installed")
+def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
+    if not all(map(find_spec, KINDS[suffix][1])):
+        pytest.skip(f"software for {suffix} is not installed")
     torch.manual_seed(0)
-    if target == "ncnn" and name in NOT_IN_NCNN:
+    if suffix == ".param" and name in NOT_IN_NCNN:
         pytest.skip("has operators that ncnn lacks")
     scale = MODELS[name].scales[-1]
     monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network(name, scale=scale).eval())
     monkeypatch.setattr(run, "find_weights", lambda *_: None)
-    result = export_model(name, scale, target, tmp_path / f"out{SUFFIXES[target]}")
+    result = export_model(name, scale, tmp_path / f"out{suffix}")
     assert max(each["largest"] for each in result["parities"]) < 0.01
