@@ -212,7 +212,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 
 def _report(
     results: Sequence[AblationResult],
-    targets: Mapping[str, str | None],
+    targets: Mapping[str, str],
     *,
     quiet: bool,
     others: Sequence[Ablation] = (),

@@ -158,7 +158,8 @@ class _Task(Task):
             echo(" ".join(filter(None, (done, of, *texts))), err=True)
 
     def grow(self, amount: float) -> None:
-        self._bars.update(self._bar.id, total=(self._bar.total or 0) + amount)
+        # rich's update would forget the speed
+        self._bar.total, self._bar.finished_time = (self._bar.total or 0) + amount, None
 
     def describe(self, text: str) -> None:
         self._bars.update(self._bar.id, text=visible(text))
@@ -259,7 +260,7 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
 
 def show_results(
     blocks: Iterable[Block],
-    targets: Mapping[str, str | None],
+    targets: Mapping[str, str],
     texts: Mapping[str, Callable[[], str]],
     *,
     quiet: bool,
@@ -268,7 +269,7 @@ def show_results(
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
     for option, text in texts.items():
-        if target := targets[option]:
+        if target := targets.get(option):
             write_text(target, text())
 
 

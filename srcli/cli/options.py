@@ -175,14 +175,13 @@ def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names}
 
 
-def result_targets(given: Mapping[str, Any]) -> dict[str, str | None]:
+def result_targets(given: Mapping[str, Any]) -> dict[str, str]:
     """Return the files of a command's results by option, after ``check_targets``."""
-    found: dict[str, str | None] = {}
-    for name in ("json", "markdown", "html", "figure"):
-        if (key := f"{name}_file") in given or (key := name) in given:
-            found[f"--{name}"] = None if given[key] is None else str(given[key])
-    check_targets(found)
-    return found
+    names = ("json", "markdown", "html", "figure")
+    values = {f"--{name}": given.get(f"{name}_file") or given.get(name) for name in names}
+    targets = {option: str(value) for option, value in values.items() if value}
+    check_targets(targets)
+    return targets
 
 
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:

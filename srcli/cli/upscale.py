@@ -265,23 +265,20 @@ def split_paths(
 
     A file that exists is refused where it may be meant as an input.
     """
-    if output is not None:
-        if not overwrite and len(paths) == 1 and output.is_file() and _same(output, paths[0]):
-            raise UsageError(f"{output}: is the input; --overwrite replaces it by its enlargement")
-        return list(paths), output
-    if len(paths) < 2:
-        raise UsageError(f"no output given; say where to: srx upscale {paths[0]} OUT")
-    *inputs, last = paths
-    if last.is_file() and last != STREAM and (len(inputs) > 1 or _same(last, inputs[0])):
+    *inputs, last = paths if output is None else [*paths, output]
+    if not inputs:
+        raise UsageError(f"no output given; say where to: srx upscale {last} OUT")
+    same = os.path.realpath(last) == os.path.realpath(inputs[0])
+    if not last.is_file() or last == STREAM:
+        return inputs, last
+    if output is None and (same or len(inputs) > 1):
         raise UsageError(
             f"{last}: the last argument is the output, and this file exists; "
             f"give an output folder, or -o {last} --overwrite to replace it"
         )
+    if same and len(inputs) == 1 and not overwrite:
+        raise UsageError(f"{last}: is the input; --overwrite replaces it by its enlargement")
     return inputs, last
-
-
-def _same(first: Path, second: Path) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:

@@ -36,6 +36,16 @@ def test_lines_come_at_intervals_and_tell_the_time_left(clock, capsys):
     assert len(err.splitlines()) == 2  # of all tasks
 
 
+def test_the_time_left_is_told_while_more_work_becomes_known(clock, capsys):
+    with Console() as console:
+        task = console.task("a", unit="tiles")
+        for _ in range(10):
+            task.grow(2)
+            clock[0] += 1
+            task.advance()
+    assert capsys.readouterr().err == "a: 10 of 20 tiles (10 s left)\n"
+
+
 def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
     with Console() as console:
         task = console.task("stage", total=100, unit="it")
