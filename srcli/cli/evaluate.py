@@ -50,7 +50,7 @@ Models and pictures:
   --back-project                Make results agree with LR when shrunk by bicubic interpolation.
 Measurement:
   --metrics NAMES = psnr,ssim,ifc,consistency
-      Others: low, high (frequencies), lpips, dists (need piq).
+      Also: low, high (frequencies), lpips, dists (which need piq).
   --protocol NAME               y (as papers since 2018; default), y-classic (2014-2017), rgb.
   --shave N                     Border left out, in HR pixels. [default: the scale]
   --kernel NAME = bicubic       Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.

@@ -27,7 +27,7 @@ SHARED = """
   -m, --model NAME|FILE... -> models
       Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]
   --value-range [1|255]
-      White in the network of a weights file of others. [default: tried out]
+      Value of white, 1 or 255, inside a network of others. [default: tried out]
   -s, --scale [2|3|4]... -> scales
       Scale factor; repeatable. [default: 4, or that of a weights file]
   --data PATH...                Folder, zip or picture to train on; repeatable.

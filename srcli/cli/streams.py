@@ -135,30 +135,24 @@ def report_lines(
                     raise UsageError(
                         f"--report {path}: exists and is no report; give another name, or remove it"
                     )
-        stream = path.open("w", encoding="utf-8")
+        stream = path.open("wb", buffering=0)
     except OSError as error:
         raise UsageError(f"--report {path}: cannot be written ({error.strerror})") from error
 
     def write(file: FileReport) -> None:
-        if stream.closed:
-            return
         try:
-            stream.write(_line_of(file, named))
-            stream.flush()
+            if not stream.closed:
+                stream.write(_line_of(file, named).encode())
         except OSError as error:
-            with suppress(OSError):  # writes the rest once more
-                stream.close()
+            stream.close()
             echo(
                 f"warning: --report {path}: cannot be written ({error.strerror}); the report ends "
                 f"before {file.source}, upscaling goes on",
                 err=True,
             )
 
-    try:
+    with stream:
         yield write
-    finally:
-        with suppress(OSError):
-            stream.close()
 
 
 def _line_of(file: FileReport, named: Callable[[str], str]) -> str:

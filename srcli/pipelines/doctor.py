@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from importlib.metadata import distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import torch
@@ -18,15 +18,16 @@ from srcli.metrics.machine import describe_machine, free_memory, processors
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
 
-_PACKAGES = ("torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich")
-_OPTIONAL = ("onnxruntime", "ray", "tensorboard", "piq", "spandrel", "pillow-heif",
-             "pillow-jxl-plugin")  # fmt: skip
+_LIBRARIES = (
+    "torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich", "onnxruntime",
+    "ray", "tensorboard", "piq", "spandrel", "pillow-heif", "pillow-jxl-plugin",
+)  # fmt: skip
 
 
 def describe_installation() -> dict[str, str]:
     """Return what a report of a fault needs, in words, by name; nothing is changed."""
     half, free = half_type(choose_device("auto"), "auto"), free_memory()
-    there = [name for name in _OPTIONAL if [*distributions(name=name)]]
+    there = {name: next(iter(distributions(name=name)), None) for name in _LIBRARIES}
     weights = [
         " ".join([name, *(f"x{scale}" for scale in scales)])
         for name in MODELS
@@ -37,9 +38,8 @@ def describe_installation() -> dict[str, str]:
     return {
         "srx": f"{srcli.__version__} in {Path(srcli.__file__).parent}",
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        "libraries": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "optional libraries": ", ".join(f"{name} {version(name)}" for name in there) or "none",
-        "not installed": ", ".join(n for n in _OPTIONAL if n not in there) or "nothing",
+        "libraries": ", ".join(f"{name} {own.version}" for name, own in there.items() if own),
+        "not installed": ", ".join(name for name, own in there.items() if not own) or "nothing",
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
         "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
