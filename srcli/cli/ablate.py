@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import click
 
 from srcli.cli.console import (
     Console,
-    json_text,
     print_blocks,
     show_results,
     stop_signals,
@@ -24,7 +22,7 @@ from srcli.cli.options import (
     result_targets,
 )
 from srcli.errors import DataError, ExitCode, UsageError
-from srcli.report.table import make_table, markdown
+from srcli.report.table import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +123,7 @@ def list_command(json_file: str | None) -> None:
 
     check_targets({"--json": json_file})
     if json_file:
-        write_json(json_file, [asdict(each) for each in ABLATIONS.values()])
+        write_json(json_file, [*ABLATIONS.values()])
     if json_file != "-":
         rows = [
             (a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants))
@@ -225,9 +223,5 @@ def _report(
 
     judged = judge(results)
     blocks = [*report(judged)]
-    plain = [*(asdict(each) for each in judged), *({"ablation": asdict(own)} for own in others)]
-    made = {
-        "--json": lambda: json_text(plain),
-        "--markdown": lambda: markdown(["Made by srx ablate.", *blocks]),
-    }
-    show_results(blocks, targets, made, quiet=quiet)
+    plain = [*judged, *({"ablation": own} for own in others)]
+    show_results(blocks, plain, targets, quiet=quiet, full=["Made by srx ablate.", *blocks])

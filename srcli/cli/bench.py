@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import click
 
-from srcli.cli.console import json_text, show_results
+from srcli.cli.console import Console, show_results
 from srcli.cli.options import GroupedCommand, parse_size, pick, result_targets
 from srcli.errors import ExitCode
 
@@ -60,10 +59,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
-    from srcli.cli.console import Console
     from srcli.models.weights import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
-    from srcli.report.table import markdown
 
     targets = result_targets(options)
     names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads", "published")
@@ -74,10 +71,5 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     )
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), settings, progress=console)
-    report = bench_report(result)
-    texts = {
-        "--json": lambda: json_text(asdict(result)),
-        "--markdown": lambda: markdown(report),
-    }
-    show_results(report, targets, texts, quiet=options["quiet"])
+    show_results(bench_report(result), result, targets, quiet=options["quiet"])
     return int(ExitCode.OK)

@@ -15,6 +15,7 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_duration
-from srcli.report.table import Column, Table, visible
+from srcli.report.table import Column, Table, markdown, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -259,23 +260,35 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
 
 
 def show_results(
-    blocks: Iterable[Block],
+    blocks: Iterable[Table | str],
+    plain: object,
     targets: Mapping[str, str],
-    texts: Mapping[str, Callable[[], str]],
     *,
     quiet: bool,
+    full: Iterable[Table | str] = (),
+    page: Callable[[], str] = str,
 ) -> None:
-    """Print a result, unless quiet, and write it to the file of each option that was given."""
+    """Print a result, unless quiet, and write it to the file of each option that was given.
+
+    ``plain`` is for JSON, ``full`` for Markdown where that has more, ``page`` returns HTML.
+    """
+    blocks, full = [*blocks], [*full]
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
+    texts = {
+        "--json": lambda: json_text(plain),
+        "--markdown": lambda: markdown(full or blocks),
+        "--html": page,
+    }
     for option, text in texts.items():
-        if target := targets.get(option):
-            write_text(target, text())
+        if option in targets:
+            write_text(targets[option], text())
 
 
 def json_text(value: object) -> str:
-    """Return plain values as lines of JSON; numbers that are not finite become null."""
-    plain = json.loads(json.dumps(value), parse_constant=lambda _: None)  # NaN, Infinity
+    """Return values and dataclasses as lines of JSON; numbers that are not finite become null."""
+    text = json.dumps(value, default=asdict)
+    plain = json.loads(text, parse_constant=lambda _: None)  # NaN, Infinity
     return json.dumps(plain, indent=2) + "\n"
 
 

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import json_text, show_results
-from srcli.cli.options import (
-    GroupedCommand,
-    pick,
-    result_targets,
-)
+from srcli.cli.console import Console, show_results
+from srcli.cli.options import GroupedCommand, pick, result_targets
 from srcli.errors import ExitCode, UsageError
-from srcli.report.table import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +85,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     HR pictures are made small, enlarged by each model and compared with the originals. Every table
     names its protocol.
     """
-    from srcli.cli.console import Console
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
     from srcli.models.weights import default_scale
@@ -128,13 +122,14 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     if given["figure"] and crops:
         figure = Photograph(pixels=report.draw_figure(crops))
         write_photograph(given["figure"], figure, fmt="png")
-    texts = {
-        "--json": lambda: json_text(result.as_json()),
-        "--markdown": lambda: markdown(report.evaluation_report(result)),
-        "--html": lambda: report.evaluation_page(result, crops),
-    }
-    blocks = report.evaluation_report(result, full=given["verbose"])
-    show_results(blocks, targets, texts, quiet=given["quiet"])
+    show_results(
+        report.evaluation_report(result, full=given["verbose"]),
+        result.as_json(),
+        targets,
+        quiet=given["quiet"],
+        full=report.evaluation_report(result),
+        page=lambda: report.evaluation_page(result, crops),
+    )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 
