@@ -185,7 +185,7 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
     make_files(tmp_path / "in", "photograph")
     asked = ("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
     srx(*asked, code=0)  # outputs exist, and may have unfinished work beside them
-    break_at("srcli.imaging.rasters.parts.parts_folder")
+    break_at("srcli.imaging.rasters.parts.hidden_name")
     done = srx(*asked)
     assert (done.code, f"{len(BAD)} failed" in done.out) == (1, True)
 

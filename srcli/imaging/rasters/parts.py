@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
 
     from rasterio.io import DatasetWriter
 
-VERSION = 3
+VERSION = 4
 """Of the contents of the folder."""
 _PLAN, _LOCK = "plan.json", "lock"
 _NAME = re.compile(r"part-(\d{6})-([0-9a-f]{8})\.tif")
@@ -76,7 +76,7 @@ class Parts:
     @property
     def folder(self) -> Path:
         """The hidden folder that holds them."""
-        return parts_folder(self.target)
+        return hidden_name(self.target, ".parts")
 
     @property
     def rows(self) -> int:
@@ -113,14 +113,9 @@ class Parts:
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
 
 
-def parts_folder(target: Path) -> Path:
-    """Return the hidden folder of the parts of an output."""
-    return hidden_name(target, ".parts")
-
-
 def has_unfinished_parts(target: Path) -> bool:
     """Tell if an interrupted run has left parts of an output that has an older file in place."""
-    folder = parts_folder(target)
+    folder = hidden_name(target, ".parts")
     if not folder.is_dir() or _is_unfinished(folder, target):
         return folder.is_dir()
     with lock_file(folder / _LOCK) as locked:
@@ -224,17 +219,17 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     from affine import dumpsw
 
     target, output = parts.target, parts.output
-    folder = parts.folder / "result"
+    folder, vrt = parts.folder / "result", parts.folder / "parts.vrt"
+    done = folder / target.name
+    bands = [str(number) for number in range(1, len(output.bands) + output.mask + 1)]
+    spans = ((parts.span(number), file) for number, file in parts.found().items())
+    rows = (Piece(Path(f.name), r.start, 0, len(r), output.width, bands) for r, f in spans)
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
                 raise PictureError(f"{target}: {missing} parts of it have got lost; run again")
             shutil.rmtree(folder, ignore_errors=True)  # of a worker that was lost while it merged
             folder.mkdir()
-            vrt, done = parts.folder / "parts.vrt", folder / target.name
-            bands = [str(number) for number, _ in enumerate(output.bands, 1)]
-            spans = ((parts.span(number), file) for number, file in parts.found().items())
-            rows = (Piece(Path(f.name), r.start, 0, len(r), output.width, bands) for r, f in spans)
             vrt.write_bytes(describe_mosaic(output, rows))
             _copy_interruptibly(vrt, done, output)
             if output.overviews and output.driver != "COG":
@@ -312,7 +307,7 @@ class Piece(NamedTuple):
     height: int
     width: int
     bands: Sequence[str]
-    """By GDAL's names, for each band of the mosaic."""
+    """By GDAL's names, for each band of the mosaic and its mask."""
     has_palette: bool = False
     """The bands are the colours of the palette of the file's only one."""
 
@@ -360,8 +355,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
             source = ET.SubElement(element, f"{'Complex' if piece.has_palette else 'Simple'}Source")
             file = ET.SubElement(source, "SourceFilename", relativeToVRT=beside)
             file.text = str(piece.file)
-            is_band = number < len(bands)
-            ET.SubElement(source, "SourceBand").text = piece.bands[number] if is_band else "mask,1"
+            ET.SubElement(source, "SourceBand").text = piece.bands[number]
             ET.SubElement(source, "SrcRect", whole)
             ET.SubElement(source, "DstRect", place)
             if piece.has_palette:
@@ -452,11 +446,10 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         if failure and (signalled := _SIGNALLED.search(text)):
             failure = signalled[2]
     if failure:
-        name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
         # before it stand a function of libtiff and the trial's file
         reason = re.sub(r"^(\w+:)?(\S*copy\.\w+: )?", "", failure)
         raise PictureError(
-            f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
+            f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
         )
 
 
@@ -477,7 +470,7 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
             raise PictureError(
                 f"{target}: with these options GDAL writes {dataset.count} band(s) of "
                 f"{dataset.width}x{dataset.height} pixels instead of {len(output.bands)} of "
-                f"{width}x{height}{_options(output)}; change --co"
+                f"{width}x{height}; change --co"
             )
         dataset.read(1, window=Window(width - 1, height - 1, 1, 1))
         block_height, block_width = dataset.block_shapes[0]
@@ -487,9 +480,3 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
             raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
         if len(dataset.overviews(1)) < len(output.overviews) and output.driver != "COG":
             raise PictureError(f"{target}: its overviews are missing; run again")
-
-
-def _options(output: OutputProfile) -> str:
-    key_options = ("COMPRESS", "PHOTOMETRIC", "TILING_SCHEME", "TARGET_SRS")
-    words = [f"{name}={output.creation[name]}" for name in key_options if name in output.creation]
-    return f" ({', '.join(words)})" if words else ""

@@ -228,28 +228,28 @@ class PartWriter:
 
     def write_part(self, number: int, rows: Array | None = None) -> None:
         """Write a part; without rows of the network, which are changed, all bands hold classes."""
-        import rasterio
         from rasterio.io import MemoryFile
         from rasterio.transform import Affine
 
         output, part = self._parts.output, self._parts.span(number)
         pixels, alpha, mask = self._marked(part, rows)
-        stored: Array = np.empty((len(output.bands), len(part), output.width), output.dtype)
+        bands = len(output.bands) + output.mask  # which is the last one here
+        stored: Array = np.empty((bands, len(part), output.width), output.dtype)
         stored[: output.channels] = np.moveaxis(pixels, 2, 0)
-        if output.alpha:
-            opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-            known = opaque if mask is None else mask * opaque
-            stored[-1] = known if alpha is None else alpha
+        opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+        if output.alpha or output.mask:
+            stored[-1] = opaque if mask is None else mask * opaque
+        if output.alpha and alpha is not None:
+            stored[-1] = alpha
         with (
             writing_errors(self._parts.target),
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
             MemoryFile() as memory,  # because GDAL reports success on a full disk
         ):
             with memory.open(
                 driver="GTiff",
                 height=len(part),
                 width=output.width,
-                count=len(output.bands),
+                count=bands,
                 dtype=output.dtype,
                 nodata=output.nodata,
                 transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
@@ -264,10 +264,6 @@ class PartWriter:
                 NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
             ) as dataset:
                 dataset.write(stored)
-                if output.mask:
-                    dataset.write_mask(
-                        np.ones(stored.shape[1:], np.bool_) if mask is None else mask
-                    )
             self._parts.add(number, memory.getbuffer())
 
 

@@ -182,7 +182,7 @@ def _read_sheet(item: Item) -> Tile:
             "nodata value": dataset.nodata,
             "place between whole pixels": tuple(round(one % 1, 2) % 1 for one in (left, top)),
         }
-        bands = [str(number) for number in dataset.indexes]
+        bands = [*map(str, dataset.indexes), "mask,1"]
         piece = Piece(item.source.absolute(), top, left, dataset.height, dataset.width, bands)
         return Tile(item=item, piece=piece, kind={name: str(kind[name]) for name in kind})
 

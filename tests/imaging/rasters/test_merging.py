@@ -25,9 +25,10 @@ from rasterio.rpc import RPC
 from skimage.data import astronaut
 
 from srcli.errors import PictureError
+from srcli.files import hidden_name
 from srcli.imaging.rasters import parts as module
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.parts import merge_parts, open_parts, parts_folder
+from srcli.imaging.rasters.parts import merge_parts, open_parts
 from tests.fixtures.photographs import SRGB
 
 PHOTO = astronaut()  # 512 x 512 RGB
@@ -366,7 +367,7 @@ def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
         copy(save("in.tif", PHOTO[:40, :50]), target)
     released.set()
     assert not target.exists()
-    assert [path.name[:5] for path in parts_folder(target).glob("part-*")] == ["part-"]
+    assert [path.name[:5] for path in hidden_name(target, ".parts").glob("part-*")] == ["part-"]
 
 
 def test_alpha_stays_alpha_through_all(save, tmp_path, copy):

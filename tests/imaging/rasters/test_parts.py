@@ -12,8 +12,9 @@ import pytest
 import rasterio
 
 from srcli.errors import PictureError
+from srcli.files import hidden_name
 from srcli.imaging.rasters import parts as parts_module
-from srcli.imaging.rasters.parts import has_unfinished_parts, merge_parts, open_parts, parts_folder
+from srcli.imaging.rasters.parts import has_unfinished_parts, merge_parts, open_parts
 from srcli.imaging.rasters.reading import PartWriter
 from tests.imaging.rasters.conftest import open_source
 
@@ -54,7 +55,7 @@ def folder(begin, source, pixels, target):
     """The folder of a run that was stopped after 2 of 5 parts and some rows."""
     with begin() as (parts, _):
         PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
-    return parts_folder(target)
+    return hidden_name(target, ".parts")
 
 
 def left(begin, **options):
@@ -168,7 +169,7 @@ def test_a_link_in_place_of_the_folder_is_not_followed(begin, target, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "plan.json").write_text("precious")
-    parts_folder(target).symlink_to(elsewhere)
+    hidden_name(target, ".parts").symlink_to(elsewhere)
     with pytest.raises(PictureError, match=r"out.tif: .*\.parts is in the way; remove it"), begin():
         pass
     assert (elsewhere / "plan.json").read_text() == "precious"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.imaging.rasters.parts import parts_folder
+from srcli.files import hidden_name
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
 from srcli.pipelines.upscale import run as upscale_run
@@ -147,7 +147,7 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
         executor=SimulatedExecutor(3, lambda unit: 15 in parts_of(unit)),
     )
     assert [file.error for file in summary.files] == [f"{scene}: its process was killed"]
-    assert parts_folder(tmp_path / "out/scene.tif").is_dir()
+    assert hidden_name(tmp_path / "out/scene.tif", ".parts").is_dir()
     again = SimulatedExecutor(3)
     summary = upscale_files([scene], tmp_path / "out", OPTIONS, progress=notes, executor=again)
     assert summary.exit_code == 0
