@@ -131,7 +131,8 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     The path may be a ``DatasetName``. Files beside it can make it a raster, such as world files.
     Rasters made of other files are no pictures if they are to be ``confined``.
     """
-    from srcli.imaging.rasters.opening import DatasetName, companion_reason, open_by_gdal
+    from srcli.imaging.rasters.info import companion_reason
+    from srcli.imaging.rasters.opening import DatasetName, open_by_gdal
 
     if not isinstance(path, DatasetName):
         with decoding(path), open_input(path) as stream:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,11 +16,12 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import (
     dataset_files,
     for_shell,
     gdal_errors,
-    open_with_georeference,
+    open_raster,
     reading_errors,
 )
 from srcli.ports.image import Window
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
     from affine import Affine
     from rasterio.io import DatasetReader
+
+    from srcli.imaging.photograph import Picture
 
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
@@ -110,8 +115,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
 
     ``nodata`` is the value of pixels without data, instead of what the file says of them.
     """
-    dataset, georeferenced = open_with_georeference(path)
-    with dataset, reading_errors(path, "its header cannot be read"):
+    with open_raster(path) as dataset, reading_errors(path, "its header cannot be read"):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
@@ -134,7 +138,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            place=_place(dataset, georeferenced=georeferenced),
+            place=_place(dataset),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
@@ -147,10 +151,38 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
         )
 
 
-def _place(dataset: DatasetReader, *, georeferenced: bool) -> dict[str, Any]:
+def companion_reason(picture: Picture) -> str | None:
+    """Return what files beside a picture, as GDAL reads them, say that makes it a raster."""
+    stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
+    # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
+    tails = (".wld", f"{ending}w", f"{ending[:2]}{ending[-1:]}w", "_rpc.txt", ".rpb", ".tab")
+    names = [stem + either for tail in tails for either in (tail, tail.upper())]
+    names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
+    if not any(map(os.path.exists, names)):
+        return None
+    try:
+        info = read_info(picture.path)
+    except PictureError:
+        return None
+    known = {
+        "a place on the map": any(info.place[name] for name in ("transform", "gcps", "rpcs")),
+        "a mask of valid pixels": info.mask == "dataset",
+        "a nodata value": any(band.nodata is not None for band in info.bands),
+    }
+    return next((f"{what}, by a file beside it" for what, there in known.items() if there), None)
+
+
+def _place(dataset: DatasetReader) -> dict[str, Any]:
+    from rasterio.errors import NotGeoreferencedWarning
+
     (gcps, gcps_crs), transform, rpcs = dataset.gcps, dataset.transform, dataset.rpcs
+    # an identity transform and none at all look alike: only a warning distinguishes them
+    with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset.read_transform()
+    is_placed = not any(one.category is NotGeoreferencedWarning for one in caught)
     # beside control points or RPCs, the identity means no transform
-    if georeferenced and not (transform.is_identity and (gcps or rpcs is not None)):
+    if is_placed and not (transform.is_identity and (gcps or rpcs is not None)):
         gcps = []
     else:
         transform = None

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import sys
-import warnings
 import zipfile
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -216,11 +215,6 @@ def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]
         return tuple(name for name in env.drivers() if name not in refused)
 
 
-def open_raster(path: Path) -> DatasetReader:
-    """Open a raster for reading; the handle is not shared and belongs to one thread."""
-    return open_with_georeference(path)[0]
-
-
 def keep_blocks(limit_bytes: int) -> None:
     """Limit what GDAL keeps of decoded blocks, for the whole process.
 
@@ -231,12 +225,10 @@ def keep_blocks(limit_bytes: int) -> None:
     set_gdal_config("GDAL_CACHEMAX", limit_bytes)
 
 
-def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[DatasetReader, bool]:
-    """Open a raster and tell if it has a transform, control points or RPCs.
+def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
+    """Open a raster for reading; the handle is not shared and belongs to one thread.
 
-    In rasterio's handle an identity transform and none at all look alike (and for some formats it
-    is arbitrary); only the warning given on opening distinguishes them. ``confined`` files lead to
-    no other file.
+    ``confined`` files lead to no other file.
     """
     name, advice = str(path.absolute()), _DAMAGED
     refused = _INDIRECT_DRIVERS if confined else frozenset()
@@ -254,12 +246,10 @@ def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[Datas
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
-            from rasterio.errors import NotGeoreferencedWarning
             from rasterio.io import DatasetReader
 
             keep_blocks(BLOCK_CACHE)
-            with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with quiet_pillow():
                 drivers = [*allowed_drivers(refused=refused)]
                 dataset = DatasetReader(name, driver=drivers, sharing=False)
             _check_mosaic(path, dataset)
@@ -272,7 +262,7 @@ def open_with_georeference(path: Path, *, confined: bool = False) -> tuple[Datas
         if isinstance(error.__cause__, Exception) and (known := _explain(path)):
             raise PictureError(f"{path}: {known}") from None
         raise
-    return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
+    return dataset
 
 
 def _check_mosaic(path: Path, dataset: DatasetReader) -> None:
@@ -350,7 +340,7 @@ def reason_of(error: BaseException) -> str:
 def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
     """Open a file as a raster; None if GDAL does not, and nothing but GDAL says that it is one."""
     try:
-        with open_with_georeference(path, confined=confined)[0] as dataset:
+        with open_raster(path, confined=confined) as dataset:
             kinds = dataset.dtypes or ("uint8",)  # a container has no bands
             return Picture(
                 path=path,
@@ -366,29 +356,6 @@ def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
         if told or isinstance(path, DatasetName) or path.suffix.lower() in RASTER_SUFFIXES:
             raise  # it explains more than that the file is no photograph
         return None
-
-
-def companion_reason(picture: Picture) -> str | None:
-    """Return what files beside a picture, as GDAL reads them, say that makes it a raster."""
-    stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
-    # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
-    tails = (".wld", f"{ending}w", f"{ending[:2]}{ending[-1:]}w", "_rpc.txt", ".rpb", ".tab")
-    names = [stem + either for tail in tails for either in (tail, tail.upper())]
-    names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
-    if not any(map(os.path.exists, names)):
-        return None
-    try:
-        dataset, is_placed = open_with_georeference(picture.path)
-    except PictureError:
-        return None
-    with dataset:
-        kinds = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
-        known = {
-            "a place on the map": is_placed,
-            "a mask of valid pixels": "per_dataset" in kinds and "alpha" not in kinds,
-            "a nodata value": any(value is not None for value in dataset.nodatavals),
-        }
-    return next((f"{what}, by a file beside it" for what, there in known.items() if there), None)
 
 
 def _explain(path: Path) -> str | None:

@@ -55,17 +55,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     """
 
     def __init__(self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0) -> None:
-        self.info = info
-        self.layout = layout
-        self.window = window
-        self.height = window.height
-        self.width = window.width
-        self.channels = len(layout.smooth)
+        self.info, self.layout, self.window = info, layout, window
+        self.height, self.width, self.channels = window.height, window.width, len(layout.smooth)
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = masked = info.mask in ("dataset", "band")
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
-        self._one_kind = len({info.bands[band - 1].dtype for band in self._read}) == 1
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         self._palette = _colour_table(info) if layout.palette else None
         self.interpolated_bands = [*(layout.smooth or range(layout.channels))]
@@ -85,26 +80,21 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         place = ((top, bottom), (left, right))
         dtype = layout.dtype if self._palette is None else info.bands[0].dtype
         values = np.empty((height, width, len(self._read)), dtype)
-        # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
-        masks = np.empty((len(self._masked), height, width), np.uint8)
-        failure = f"rows {top} to {bottom} cannot be read"
-        with self._lock, reading_errors(info.path, failure):
-            # decoded into place, without a second copy by bands
-            if self._one_kind:
-                self.dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
-            for index, band in enumerate(self._read if not self._one_kind else ()):
+        marks: list[Bools | None] = []
+        with self._lock, reading_errors(info.path, f"rows {top} to {bottom} cannot be read"):
+            for index, band in enumerate(self._read):  # which may be of several types
                 self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
-                self.dataset.read_masks(self._masked, window=place, out=masks)
-        pixels, marks = values[:, :, : layout.channels], list[Bools | None]()
-        alpha = values[:, :, -1] if layout.alpha else None
-        if self._palette is not None:
+                size = len(self._masked), height, width
+                masks = self.dataset.read_masks(self._masked, window=place, out_shape=size)
+                marks.append(np.moveaxis(masks > 0, 0, 2))
+        pixels, alpha = values[:, :, : layout.channels], values[:, :, -1] if layout.alpha else None
+        if self._palette is None:
+            marks.append(find_valid(pixels, self._nodata))
+        else:
             colours = self._palette[values[:, :, 0]]
             pixels = colours[:, :, : layout.channels]
             alpha = None if layout.alpha is None else colours[:, :, 3]
-        else:
-            marks.append(find_valid(pixels, self._nodata))
-        marks.append(np.moveaxis(masks > 0, 0, 2) if self._masked else None)
         marks.append(None if alpha is None else (alpha > 0)[:, :, None])
         with_holes = [mark for mark in marks if mark is not None and not mark.all()]
         valid = reduce(np.bitwise_and, with_holes) if with_holes else None
@@ -194,53 +184,44 @@ class PartWriter:
                 if stop == part.stop:
                     self.write_part(number, self._rows[: len(part)])
 
-    def _marked(self, place: range, rows: Array | None) -> tuple[Array, Array | None, Bools | None]:
-        """Return output rows, (h, W, C), with their alpha and mask, (h, W), as far as known."""
-        source, layout = self._source, self._source.layout
-        nodata = layout.nodata
-        if rows is not None and nodata is not None and np.isfinite(nodata):  # made by chance
-            rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
-        if rows is not None and not layout.classes and not source.has_holes:
-            return rows, None, None
-        first, stop = place.start // self._scale, -(-place.stop // self._scale)
-        stored = source.decode(Window(top=first, left=0, height=stop - first, width=source.width))
-
-        def enlarged(layer: Array) -> Array:
-            there = layer.repeat(self._scale, axis=0)[place.start % self._scale :][: len(place)]
-            return there.repeat(self._scale, axis=1)
-
-        alpha, mask = stored.alpha, None
-        valid = None if stored.valid is None else source.interpolated(stored.valid)
-        if valid is not None and (source.masked or self._parts.output.mask):
-            there = np.asarray(valid.any(axis=2))
-            mask = enlarged(there)
-            # a file with both gets alpha only
-            alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
-        if rows is not None and valid is not None:
-            empty = np.nan if source.dtype.kind == "f" else 0
-            np.copyto(rows, empty if nodata is None else nodata, "unsafe", where=~enlarged(valid))
-        if rows is None or layout.classes:
-            repeated = enlarged(stored.pixels)
-            if rows is not None:
-                repeated[:, :, source.interpolated_bands] = rows
-            rows = repeated
-        return rows, None if alpha is None else enlarged(alpha), mask
-
     def write_part(self, number: int, rows: Array | None = None) -> None:
         """Write a part; without rows of the network, which are changed, all bands hold classes."""
         from rasterio.io import MemoryFile
         from rasterio.transform import Affine
 
-        output, part = self._parts.output, self._parts.span(number)
-        pixels, alpha, mask = self._marked(part, rows)
-        bands = len(output.bands) + output.mask  # which is the last one here
+        source, layout, scale = self._source, self._source.layout, self._scale
+        output, part, nodata = self._parts.output, self._parts.span(number), layout.nodata
+        is_float = source.dtype.kind == "f"
+        opacity = np.array(1 if is_float else np.iinfo(source.dtype).max, source.dtype)
+        if rows is not None and nodata is not None and np.isfinite(nodata):  # made by chance
+            rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
+        if rows is None or layout.classes or source.has_holes:
+            first, stop = part.start // scale, -(-part.stop // scale)
+            window = Window(top=first, left=0, height=stop - first, width=source.width)
+            given = source.decode(window)
+
+            def enlarged(layer: Array) -> Array:
+                there = layer.repeat(scale, axis=0)[part.start % scale :][: len(part)]
+                return there.repeat(scale, axis=1)
+
+            if given.alpha is not None:
+                opacity = enlarged(given.alpha)
+            if given.valid is not None:
+                valid = source.interpolated(given.valid)
+                if source.masked or output.mask:
+                    opacity = enlarged(np.asarray(valid.any(axis=2))) * opacity
+                if rows is not None:
+                    empty = nodata if nodata is not None else np.nan if is_float else 0
+                    np.copyto(rows, empty, "unsafe", where=~enlarged(valid))
+            if rows is None or layout.classes:
+                repeated = enlarged(given.pixels)
+                if rows is not None:
+                    repeated[:, :, source.interpolated_bands] = rows
+                rows = repeated
+        bands = len(output.bands) + output.mask
         stored: Array = np.empty((bands, len(part), output.width), output.dtype)
-        stored[: output.channels] = np.moveaxis(pixels, 2, 0)
-        opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-        if output.alpha or output.mask:
-            stored[-1] = opaque if mask is None else mask * opaque
-        if output.alpha and alpha is not None:
-            stored[-1] = alpha
+        stored[: output.channels] = np.moveaxis(rows, 2, 0)
+        stored[output.channels :] = opacity  # of alpha or the mask, if there is one
         with (
             writing_errors(self._parts.target),
             MemoryFile() as memory,  # because GDAL reports success on a full disk
