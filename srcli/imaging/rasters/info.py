@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
-MaskKind = Literal["none", "nodata", "dataset", "alpha", "band"]
-"""How a file marks valid pixels: not at all, by a nodata value, by one mask for all bands, by an
-alpha band, or by a mask for each band. NaN in floats is always invalid."""
-
 COLOURS = ("red", "green", "blue")
 _SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because printed coordinates are rounded."""
@@ -101,7 +97,8 @@ class RasterInfo:
     """Colours (R, G, B, A) of band 1's values."""
     inverted: bool = False
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
-    mask: MaskKind = "none"
+    mask: Literal["dataset", "band"] | None = None
+    """Valid pixels are marked by one mask for all bands, or by one for each; not by alpha alone."""
     compression: str | None = None
     """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
     icc: str = ""
@@ -209,11 +206,9 @@ def enlarge_place(place: Mapping[str, Any], window: Window, scale: int) -> dict[
     return {**place, "transform": transform, "gcps": gcps, "rpcs": rpcs}
 
 
-def cast_nodata(dtype: str, value: float | None) -> float | None:
+def _cast_nodata(dtype: str, value: float) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
     kind = np.dtype(dtype)
-    if value is None:
-        return None
     if kind.kind == "f":
         with np.errstate(over="ignore"):
             return float(kind.type(value))
@@ -268,7 +263,7 @@ def _bands(
     )
     for band, dtype, own, interpretation in values:
         stated = own if asked == "file" else None if asked == "none" else float(asked)
-        nodata = cast_nodata(dtype, stated)
+        nodata = None if stated is None else _cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
             if asked != "file":
                 raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
@@ -317,18 +312,17 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     return found
 
 
-def _mask(dataset: DatasetReader, nodata: float | Literal["file", "none"]) -> MaskKind:
+def _mask(
+    dataset: DatasetReader, nodata: float | Literal["file", "none"]
+) -> Literal["dataset", "band"] | None:
     flags = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
-    if "alpha" in flags:
-        return "alpha"  # the alpha band itself has no mask
-    if nodata not in ("file", "none"):
-        return "nodata"  # the option takes precedence over a mask
+    # the alpha band itself has no mask; the option takes precedence over one
+    if "alpha" in flags or nodata not in ("file", "none"):
+        return None
     if not all(dataset.mask_flag_enums):
         return "band"  # no flag at all means a mask of that band alone
     # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
-    if "per_dataset" in flags:
-        return "dataset"
-    return "nodata" if "nodata" in flags and nodata != "none" else "none"
+    return "dataset" if "per_dataset" in flags else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -439,10 +433,10 @@ def _find_rgb(
     """Return the bands that are R, G and B, none or three, and a note for the user."""
     if asked is not None:
         _check_numbers(info, "--rgb", asked)
-        if len(asked) != 3 or not {*asked} <= {*kept}:
+        if not {*asked} <= {*kept}:
             raise UsageError(
-                f"--rgb {_list(asked)}: give three different bands that are kept; neither alpha "
-                "nor classes, which --classes no takes for colours"
+                f"--rgb {_list(asked)}: give bands that are kept; neither alpha nor classes, which "
+                "--classes no takes for colours"
             )
         return tuple(asked), ""
     names = [info.bands[band - 1].interpretation for band in kept]
@@ -471,8 +465,6 @@ def _output_dtype(
 
 
 def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
-    if not bands or min(bands) < 1 or len(set(bands)) < len(bands):
-        raise UsageError(f"{option} {_list(bands)}: give bands from 1, each once")
     if max(bands) > len(info.bands):
         raise PictureError(
             f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
@@ -482,24 +474,20 @@ def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
 def choose_window(
     info: RasterInfo, *, srcwin: Sequence[int] | None = None, bounds: Sequence[float] | None = None
 ) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin or --bounds into a window of a file and notes; the entire file without them.
+    """Turn --srcwin or --bounds into a window of a file and notes; the entire file without both.
 
     ``srcwin`` is (column, row, width, height) in pixels from the upper left corner, ``bounds``
     (left, bottom, right, top) in the file's coordinate system: all pixels that they touch are
     taken, also of rotated rasters. What lies beyond the file is cut.
     """
-    if srcwin is not None and bounds is not None:
-        raise UsageError("--srcwin and --bounds: give only one of them")
     whole = 0, 0, info.width, info.height
     option, edges, notes = "--srcwin", whole, list[str]()
     if bounds is not None:
         option, edges = "--bounds", _enclosing(info, bounds, notes)
     elif srcwin is not None:
-        if len(srcwin) != 4 or min(srcwin[2:]) < 1:
-            raise UsageError(
-                f"--srcwin {_list(srcwin)}: give column,row,width,height, the last two at least 1"
-            )
         column, row, width, height = srcwin
+        if min(width, height) < 1:
+            raise UsageError(f"--srcwin {_list(srcwin)}: give a width and a height of at least 1")
         edges = column, row, column + width, row + height
     left, top = max(edges[0], 0), max(edges[1], 0)
     right, bottom = min(edges[2], info.width), min(edges[3], info.height)
@@ -520,8 +508,7 @@ def _enclosing(
     info: RasterInfo, bounds: Sequence[float], notes: list[str]
 ) -> tuple[int, int, int, int]:
     """Return left, top, right and bottom edge in pixels; notes if they lie outside the bounds."""
-    numbers = len(bounds) == 4 and all(math.isfinite(one) for one in bounds)
-    if not numbers or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
+    if not (all(map(math.isfinite, bounds)) and bounds[0] < bounds[2] and bounds[1] < bounds[3]):
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )

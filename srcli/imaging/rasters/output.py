@@ -121,7 +121,7 @@ def make_output(
         dtype=layout.dtype,
         bands=_bands(info, layout),
         alpha=layout.alpha is not None,
-        mask=info.mask in ("dataset", "band") and layout.alpha is None,
+        mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
         place=enlarge_place(info.place, window, scale),
         classes=bool(layout.classes),
@@ -272,7 +272,6 @@ def creation_options(
     ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS", **nbits}
     predicted = kind in _PREDICTED and "NBITS" not in {**nbits, **wanted}
     if out.driver == "COG":
-        ours["OVERVIEWS"] = "AUTO"
         if "RESAMPLING" not in wanted:
             ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
             if out.classes:  # by which a TILING_SCHEME projects

@@ -58,7 +58,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.info, self.layout, self.window = info, layout, window
         self.height, self.width, self.channels = window.height, window.width, len(layout.smooth)
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
-        self.masked = masked = info.mask in ("dataset", "band")
+        self.masked = masked = info.mask is not None
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
@@ -137,7 +137,7 @@ def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
     """
     if not rows or block[1] < info.width:
         return BLOCK_CACHE
-    masks = {"dataset": 1, "band": len(info.bands)}.get(info.mask, 0)
+    masks = {None: 0, "dataset": 1, "band": len(info.bands)}[info.mask]
     row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
     # GDAL counts a little more for each block
     return max(BLOCK_CACHE, row * min(rows + 2 * block[0], info.height) * 17 // 16)

@@ -248,19 +248,17 @@ def choose_value_range(
     if spec != "auto" or dtype == np.uint8:
         return Values(dtype=dtype, ranges=(ends,)), ""
     samples = _sample_groups(info, layout, window)
-    ranges = [_robust_range(group) if group.size else ends for group in samples]
-    texts = [_range_text(*each) for each in ranges]
-    if len(set(ranges)) == 1:
-        values, shown = Values(dtype=dtype, ranges=(ranges[0],)), texts[0]
-    else:
-        numbers = [layout.bands[place] for place in layout.smooth]
-        bands = [",".join(str(numbers[place]) for place in group) for group in layout.groups]
-        texts = [f"{band}: {text}" for band, text in zip(bands, texts, strict=True)]
+    found = [_robust_range(group) if group.size else ends for group in samples]
+    ranges: tuple[tuple[float, float], ...] = (found[0],)
+    shown = _range_text(*found[0])
+    if len(set(found)) > 1:
+        places = dict(zip(layout.groups, found, strict=True))
+        ranges = tuple(each for _, each in sorted((p, places[g]) for g in places for p in g))
+        numbers = [str(layout.bands[place]) for place in layout.smooth]
+        texts = [f"{','.join(numbers[p] for p in g)}: {_range_text(*places[g])}" for g in places]
         more = [f"{len(texts) - 4} more"] if len(texts) > 4 else []
         shown = f"of bands {'; '.join(texts[:4] + more)}"
-        pairs = zip(layout.groups, ranges, strict=True)
-        by_place = sorted((place, each) for group, each in pairs for place in group)
-        values = Values(dtype=dtype, ranges=tuple(each for _, each in by_place))
+    values = Values(dtype=dtype, ranges=ranges)
     why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
     return values, f"values {shown} are black to white ({why}); --range changes that"
 

@@ -227,7 +227,7 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
                 attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
                 if (picture := tile.picture) is None:
                     there = whole.masked and decoded.valid is None
-                    of_sheet = replace(info, mask="none") if there else info
+                    of_sheet = replace(info, mask=None) if there else info
                     with RasterSource(of_sheet, copied, window) as sheet:
                         _write_sheet(item, sheet, options, attributes)
                 else:

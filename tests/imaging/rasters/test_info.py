@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from rasterio.transform import Affine
 
-from srcli.errors import PictureError
-from srcli.imaging.rasters.info import cast_nodata, read_info
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 
@@ -67,12 +67,15 @@ def test_further_pages_are_told(tmp_path, noise):
         ("uint32", 4294967295.0, 4294967295.0),
         ("float32", 1e20, float(np.float32(1e20))),
         ("float64", 1e20, 1e20),
-        ("float32", None, None),
-        ("int8", None, None),
     ],
 )
-def test_nodata_as_the_dtype_holds_it(dtype, stated, held):
-    assert cast_nodata(dtype, stated) == held
+def test_nodata_as_the_dtype_holds_it(save, noise, dtype, stated, held):
+    path = save("a.tif", noise((4, 5), dtype))
+    if held is None:
+        with pytest.raises(UsageError, match=f"has {dtype} values"):
+            read_info(path, stated)
+    else:
+        assert read_info(path, stated).bands[0].nodata == held
 
 
 def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):
