@@ -12,11 +12,9 @@ from srcli.cli.console import (
     print_blocks,
     show_results,
     stop_signals,
-    write_json,
 )
 from srcli.cli.options import (
     GroupedCommand,
-    check_targets,
     held_out_names,
     pick,
     result_targets,
@@ -121,18 +119,15 @@ def list_command(json_file: str | None) -> None:
     """List the ablations with their questions and sources."""
     from srcli.recipes.ablations import ABLATIONS
 
-    check_targets({"--json": json_file})
-    if json_file:
-        write_json(json_file, [*ABLATIONS.values()])
-    if json_file != "-":
-        rows = [
-            (a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants))
-            for a in ABLATIONS.values()
-        ]
-        labels = ("ablation", "what it asks", "source")
-        table = make_table(rows, labels, ("scale", "variants"), title="Ablations")
-        advice = "'srx ablate show NAME' shows the variants and what was printed and measured."
-        print_blocks([table, advice])
+    targets, ablations = result_targets({"json": json_file}), [*ABLATIONS.values()]
+    rows = [
+        (a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants))
+        for a in ablations
+    ]
+    labels = ("ablation", "what it asks", "source")
+    table = make_table(rows, labels, ("scale", "variants"), title="Ablations")
+    advice = "'srx ablate show NAME' shows the variants and what was printed and measured."
+    show_results([table, advice], ablations, targets, quiet=json_file == "-")
 
 
 @command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)

@@ -71,5 +71,6 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     )
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), settings, progress=console)
-    show_results(bench_report(result), result, targets, quiet=options["quiet"])
+    report = bench_report(result)
+    show_results(report, result, targets, quiet=options["quiet"], full=report)
     return int(ExitCode.OK)

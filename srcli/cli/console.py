@@ -260,7 +260,7 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
 
 
 def show_results(
-    blocks: Iterable[Table | str],
+    blocks: Iterable[Block],
     plain: object,
     targets: Mapping[str, str],
     *,
@@ -270,14 +270,13 @@ def show_results(
 ) -> None:
     """Print a result, unless quiet, and write it to the file of each option that was given.
 
-    ``plain`` is for JSON, ``full`` for Markdown where that has more, ``page`` returns HTML.
+    ``plain`` is for JSON, ``full`` for Markdown, ``page`` returns HTML.
     """
-    blocks, full = [*blocks], [*full]
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
     texts = {
         "--json": lambda: json_text(plain),
-        "--markdown": lambda: markdown(full or blocks),
+        "--markdown": lambda: markdown(full),
         "--html": page,
     }
     for option, text in texts.items():
@@ -290,11 +289,6 @@ def json_text(value: object) -> str:
     text = json.dumps(value, default=asdict)
     plain = json.loads(text, parse_constant=lambda _: None)  # NaN, Infinity
     return json.dumps(plain, indent=2) + "\n"
-
-
-def write_json(target: str, value: object) -> None:
-    """Write plain values as JSON, as ``write_text`` does."""
-    write_text(target, json_text(value))
 
 
 def write_text(target: str, text: str) -> None:

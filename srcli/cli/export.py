@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from srcli.cli.console import echo, write_json
+from srcli.cli.console import echo, json_text, write_text
 from srcli.cli.options import GroupedCommand, check_targets, parse_size, pick
 from srcli.quantities import format_bytes
 
@@ -61,4 +61,4 @@ def command(file: Path, **given: Any) -> None:  # noqa: ANN401 - click hands ove
     if not given["quiet"]:
         echo(*lines, err=given["json_file"] == "-")
     if given["json_file"]:
-        write_json(given["json_file"], result)
+        write_text(given["json_file"], json_text(result))

@@ -20,10 +20,9 @@ from srcli.cli.console import (
     ENDING_SIGNALS,
     echo,
     escape_names,
-    print_blocks,
-    write_json,
+    show_results,
 )
-from srcli.cli.options import GroupedCommand, check_targets
+from srcli.cli.options import GroupedCommand, result_targets
 from srcli.errors import ExitCode, SrxError
 from srcli.files import NO_SPACE
 
@@ -108,12 +107,9 @@ def doctor(json_file: str | None) -> None:
     """Show what a bug report needs: versions, devices, engines, memory, weights and data."""
     from srcli.pipelines.doctor import describe_installation
 
-    check_targets({"--json": json_file})
+    targets = result_targets({"json": json_file})
     found = describe_installation()
-    if json_file:
-        write_json(json_file, found)
-    if json_file != "-":
-        print_blocks([found.items()])
+    show_results([found.items()], found, targets, quiet=json_file == "-")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import print_blocks, write_json
-from srcli.cli.options import GroupedCommand, check_targets
+from srcli.cli.console import show_results
+from srcli.cli.options import GroupedCommand, result_targets
 from srcli.recipes.code import split_code
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
@@ -52,16 +52,10 @@ def command(name: str | None, every: bool, value_range: int | None, json_file: s
     """
     from srcli.pipelines.models import list_models, without_weights
 
-    check_targets({"--json": json_file})
+    targets = result_targets({"json": json_file})
     models = list_models(name, every=every, value_range=value_range)
-    if json_file:
-        write_json(json_file, models)
-    if json_file == "-":
-        return
-    if name is None:
-        print_blocks(_list(models, [] if every else without_weights()))
-    else:
-        print_blocks(_cards(models[0], name))
+    blocks = _cards(models[0], name) if name else _list(models, [] if every else without_weights())
+    show_results(blocks, models, targets, quiet=json_file == "-")
 
 
 def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.cli.console import write_json, write_text
+from srcli.cli.console import json_text, write_text
 from srcli.cli.options import check_targets, held_out_names
 from srcli.errors import UsageError
 
@@ -36,7 +36,7 @@ def test_a_pipe_gets_the_text_and_stays_a_pipe(tmp_path):
     name = tmp_path / "pipe"
     reader, got = read_pipe(name)
     check_targets({"--json": name})
-    write_json(str(name), {"a": 1})
+    write_text(str(name), json_text({"a": 1}))
     reader.join(10)
     assert got == [b'{\n  "a": 1\n}\n']
     assert stat.S_ISFIFO(name.lstat().st_mode)
