@@ -43,18 +43,9 @@ class LossTerm:
         return cls(name=name)
 
 
-_IGNORED = {
-    "adam": {"momentum": "sgd"},
-    "adamw": {"momentum": "sgd"},
-    "muon": {"momentum": "sgd"},
-    "sgd": dict.fromkeys(("beta1", "beta2", "epsilon"), "adam, adamw or muon"),
-}
-"""Settings that a kind of optimiser ignores, with the kinds that use them."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """An optimiser and its settings; those that its kind ignores must keep their defaults."""
+    """An optimiser and its settings; a kind ignores those of others."""
 
     kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     """``muon`` makes the momentum of kernels orthogonal and is Adam for the rest; it takes two to
@@ -81,15 +72,8 @@ class Optimizer:
     def __post_init__(self) -> None:
         if self.rates and self.kind == "muon":
             raise RecipeError("muon ignores rates; set the kind to adam, adamw or sgd before them")
-        if self.nesterov and (self.kind != "sgd" or self.momentum == 0):
-            raise RecipeError("nesterov needs kind=sgd, set before it, and a momentum above 0")
-        for name, kinds in _IGNORED[self.kind].items():
-            value, default = getattr(self, name), getattr(Optimizer, name)
-            if value != default:
-                raise RecipeError(
-                    f"{self.kind} ignores {name}={value}; set the kind to {kinds} before it, or "
-                    f"{name}={default} before kind={self.kind}"
-                )
+        if self.nesterov and self.momentum == 0:
+            raise RecipeError("nesterov needs a momentum above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +119,6 @@ class Schedule:
     """``cosine``: the rate stays at its peak until this fraction, and falls from there."""
     floor: Annotated[float, FRACTION] = 0.0
     """``cosine``: share of the peak that is left at the end."""
-
-    def __post_init__(self) -> None:
-        if self.hold and self.kind != "cosine":
-            raise RecipeError(
-                f"{self.kind} ignores hold={self.hold}; set kind=cosine before it, or hold=0 "
-                f"before kind={self.kind}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

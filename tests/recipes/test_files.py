@@ -94,13 +94,9 @@ recolour=1.1 recolour=-0.1 losses.0.weight=-0.1 adversarial.weight=-0.1 adversar
 adversarial.balance_rate=-0.1 adversarial.balance_start=1.1 optimizer.learning_rate=0
 optimizer.beta1=1 optimizer.beta2=-0.1 optimizer.epsilon=0 optimizer.momentum=1
 optimizer.clip_norm=-1 optimizer.weight_decay=-1 optimizer.rates.up=-1
-optimizer.kind=muon;optimizer.rates.up=0.1 optimizer.nesterov=true
-optimizer.kind=sgd;optimizer.momentum=0;optimizer.nesterov=true
-optimizer.kind=adamw;optimizer.momentum=0.8 optimizer.kind=muon;optimizer.momentum=0.95
-optimizer.kind=sgd;optimizer.beta1=0.8 optimizer.kind=sgd;optimizer.epsilon=1e-6
+optimizer.kind=muon;optimizer.rates.up=0.1 optimizer.momentum=0;optimizer.nesterov=true
 schedule.every=0 schedule.every=1.5 schedule.warmup=1.1 schedule.milestones=0.5,-0.5
-schedule.floor=2 schedule.gamma=0 schedule.kind=cosine;schedule.hold=1.1
-schedule.kind=halving;schedule.hold=0.5
+schedule.floor=2 schedule.gamma=0 schedule.hold=1.1
 """
 
 
@@ -130,12 +126,6 @@ def test_impossible_recipes_are_refused(make):
 
 def after(*stages):
     return TrainRecipe(model="m", stages=stages)
-
-
-@pytest.mark.parametrize("kind", ["adam", "adamw", "muon", "sgd"])
-def test_defaults_of_settings_that_a_kind_does_not_know_are_no_settings(kind):
-    plain = Optimizer(kind=kind)
-    assert (plain.momentum, plain.beta1, plain.beta2, plain.epsilon) == (0.9, 0.9, 0.999, 1e-8)
 
 
 def test_the_discriminator_of_a_stage_changes_or_goes():
@@ -193,14 +183,6 @@ def test_each_named_field_changes_and_nothing_else():
     assert whole.network == {"channels": 8}
 
 
-def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
-    path = "stages.0.optimizer."
-    given = [f"{path}{each}" for each in ("beta2=0.999", "kind=sgd", "momentum=0.5")]
-    assert apply_overrides(SHORT, given).stages[0].optimizer.momentum == 0.5
-    with pytest.raises(RecipeError, match=r"^sgd ignores beta2=0\.99; .* beta2=0\.999 before kind"):
-        apply_overrides(SHORT, given[1:])
-
-
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -225,7 +207,6 @@ def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
         ("stages.0.schedule.kind=cos", "one of step, halving, cosine, constant"),
         ("stages.0.schedule.warmup=2", "warmup must be in 0..1, got 2"),
         ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
-        ("stages.0.optimizer.momentum=0.3", r"^adam ignores momentum=0\.3; set the kind to sgd"),
         ("stages.0.adversarial.gamma=-1", "gamma must be above 0"),
         ("stages.0.losses=[]", "at least one loss"),
         ("ema_decay.x=1", "single value"),
