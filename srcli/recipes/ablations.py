@@ -7,7 +7,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ from srcli.files import shipped_text
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import Range, convert, unknown
 from srcli.recipes.files import (
-    RECIPES,
     SUFFIXES,
     apply_changes,
     apply_overrides,
@@ -170,15 +168,12 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
     found = []
     try:
         for ablation in parse_ablations(plain):
-            recipe = ablation.recipe
-            if recipe not in RECIPES and Path(recipe).suffix.lower() in SUFFIXES:
-                ablation = replace(ablation, recipe=str(path.parent / recipe))
+            if Path(ablation.recipe).suffix.lower() in SUFFIXES:
+                ablation = replace(ablation, recipe=str(path.parent / ablation.recipe))
             if ablation.name in ABLATIONS:
                 raise RecipeError(f"{ablation.name}: this name is taken; choose another")
-            recipes = {each.name: resolve(ablation, each) for each in ablation.variants}
-            for (a, first), (b, second) in combinations(recipes.items(), 2):
-                if first == second:
-                    raise RecipeError(f"{ablation.name}: variants {a!r} and {b!r} are the same")
+            for variant in ablation.variants:
+                resolve(ablation, variant)
             found.append(ablation)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error

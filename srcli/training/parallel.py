@@ -194,13 +194,9 @@ def require_divisible(recipe: TrainRecipe, team: Team) -> None:
 
 def require_same(team: Team, option: str, digest: str) -> None:
     """Refuse pictures that are not the same on all ranks."""
-    first = team.on_rank_zero(lambda: digest)
-
-    def check() -> None:
-        if digest != first:
-            raise DataError(f"{option}: holds other pictures here than for the first process")
-
-    team.on_all_ranks(check)
+    if len({*team.gather(lambda: digest)}) > 1:
+        error = PeerError if team.rank else DataError  # one of them tells it
+        raise error(f"{option}: holds other pictures here than for other processes")
 
 
 def average_values(team: Team, values: dict[str, Tensor]) -> dict[str, Tensor]:

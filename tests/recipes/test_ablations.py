@@ -267,7 +267,6 @@ def printing(key):
             FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 0'),
             "'6': stages.0.batch must",
         ),
-        (FILE.replace('changes = { "network.depth" = 6, "stages.0.batch" = 4 }', ""), "the same"),
         (FILE.replace('"ddsr-short"', '"ddsr-shrt"'), "no recipe 'ddsr-shrt'"),
         (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
         (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),

@@ -19,7 +19,7 @@ from srcli.data.patches import PatchSampler
 from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
 from srcli.data.training_set import Pairs, PictureStore, choose_split, split_by_rule, with_lr
 from srcli.errors import DataError, SrxError, UsageError, one_file
-from srcli.evaluation.sets import CHAINS, KERNELS, find_set, read_pair, resolve_set_name
+from srcli.evaluation.sets import CHAINS, KERNELS, find_set, read_pair
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
@@ -204,16 +204,11 @@ def validation_sets(
     of HR, independent of the training's degradation.
     """
     sets = {} if held_out is None else {HELD_OUT: held_out}
-    places: dict[object, str] = {}
     for given in names:
         try:
             found = find_set(given, scale)
         except DataError as error:
             raise DataError(f"--validate {error}") from error
-        place = resolve_set_name(given)
-        if place in places:
-            raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
-        places[place] = given
         left_out = (f"{given}: left out: {reason}" for reason in found.missing.values())
         for note in (*found.notes, *left_out):
             progress.warn(f"--validate {note}")

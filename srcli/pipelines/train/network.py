@@ -149,8 +149,6 @@ def choose_numerics(
     default layout, because grouped convolutions are three times slower in channels_last there.
     Each process of a team gets a GPU of its own; 0 threads leave PyTorch's choice.
     """
-    if threads < 0:
-        raise UsageError(f"--threads must be at least 0, got {threads}")
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device_for(team, device))

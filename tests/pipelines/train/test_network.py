@@ -157,8 +157,6 @@ def test_a_processor_gets_half_precision_only_where_it_is_native_or_asked_for(mo
 def test_what_cannot_train_is_refused():
     with pytest.raises(UsageError, match="bf16 or fp32"):
         choose_numerics("cpu", "fp16")
-    with pytest.raises(UsageError, match="--threads"):
-        choose_numerics("cpu", threads=-1)
     with pytest.raises(UsageError, match="--device"):
         choose_numerics("tpu")
 
