@@ -22,7 +22,6 @@ from PIL.Image import DecompressionBombError
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.labels import ColourLabel
-from srcli.imaging.unusual import rare_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,14 +299,7 @@ def decoding(path: Path) -> Iterator[None]:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         # the cause of rasterio's errors says more
         reason = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
-        kind = ""
-        with suppress(OSError), open_input(path) as stream:  # a URL or a missing file is damaged
-            kind = rare_kind(stream)
-        if kind:
-            raise PictureError(
-                f"{path}: this kind of file is not read: {kind}; convert it to PNG or plain TIFF "
-                "first"
-            ) from error
         raise PictureError(
-            f"{path}: the file is damaged or cut short ({reason}); copy or export it again"
+            f"{path}: the file is damaged or cut short, or of a rare kind that srx does not read "
+            f"({reason}); copy it again, or export it as PNG or plain TIFF"
         ) from error

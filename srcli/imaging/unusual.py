@@ -1,15 +1,13 @@
-"""What libraries do not read or tell of unusual JPEG, BMP, TIFF and AVIF files."""
+"""What libraries do not read or tell of unusual JPEG, BMP and AVIF files."""
 
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from srcli.imaging.exif import read_directory, read_start
 from srcli.imaging.labels import SRGB, ColourLabel, from_primaries
 
 if TYPE_CHECKING:
@@ -19,27 +17,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED = 0xE0, 0xED, 0xEE, 0xEF
-_SHORTEST = 12  # bytes of a JFIF or Adobe segment that Pillow reads
-_PROCESSES = {
-    0xC3: "lossless",
-    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"),
-    **dict.fromkeys((0xC9, 0xCA, 0xCB), "arithmetic coding"),
-}
-# Values of the tag "compression" of TIFF: words for those that are not read, and those that are.
-_COMPRESSIONS = {
-    6: "JPEG of the old style",
-    34892: "lossy DNG",
-    34934: "JPEG XR",
-    **dict.fromkeys((33003, 33005, 34712), "JPEG 2000"),
-    **dict.fromkeys((50002, 52546), "JPEG XL"),
-}
-_READ = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001})
-_BITS, _COMPRESSION, _JPEG = 258, 259, 7
-_BMP = {4: "JPEG inside", 5: "PNG inside", 11: "CMYK", 12: "CMYK with RLE", 13: "CMYK with RLE"}
-
+_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
+_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA
+_SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
 _FILE_HEADER = 14
 _OS2_HEADER, _INFO_HEADER = 12, 40
 _RGB, _MASKS, _MASKS_WITH_ALPHA = 0, 3, 6  # values of the field "compression"
@@ -49,87 +29,21 @@ _LARGEST_PROFILE = 2**26
 _DEFAULT_MASKS = {16: (0x7C00, 0x3E0, 0x1F), 32: (0xFF0000, 0xFF00, 0xFF)}
 
 
-def rare_kind(stream: IO[bytes]) -> str:
-    """Describe a file of a kind that standards allow and readers often lack.
-
-    Words are such as ``"JPEG (lossless, 16 bits)"``; empty for all others: if such a file is not
-    read, it is damaged.
-    """
-    stream.seek(0)
-    start = stream.read(2)
-    known = {b"\xff\xd8": ("JPEG", _jpeg), b"BM": ("BMP", _bmp)}
-    known |= dict.fromkeys((b"II", b"MM"), ("TIFF", _tiff))
-    words = ""
-    # such a file is cut short, or there is no sense in it
-    with suppress(OSError, ValueError, LookupError, ArithmeticError, struct.error):
-        name, describe = known[start]
-        words = describe(stream)
-    return f"{name} ({words})" if words else ""
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Iterate over the segments of a JPEG file up to its frame: place, marker, content."""
-    at = 2
-    while data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker in _STANDALONE:
-            at += 2
-        else:
-            end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-            yield at, marker, data[at + 4 : end]
-            if marker in _FRAMES:
-                return
-            at = end
-
-
 def mend_jpeg(data: bytes) -> tuple[bytes, int]:
     """Return a JPEG file without segments that Pillow stumbles over, and the bits of its values.
 
     One of 12 bits says 8, so that Pillow opens it; its pixels are left to another reader.
     """
-    mended, bits = bytearray(data), 8
-    for at, marker, content in _segments(data):
-        short = marker in (_JFIF, _ADOBE) and len(content) < _SHORTEST
-        if short or marker == _PHOTOSHOP:
+    mended, bits, at = bytearray(data), 8, 2
+    while data[at] == 0xFF and (marker := data[at + 1]) != _SCAN:
+        length = int.from_bytes(data[at + 2 : at + 4])
+        if marker == _PHOTOSHOP or (marker in (_JFIF, _ADOBE) and length < _SHORTEST):
             mended[at + 1] = _UNUSED
-        if marker in _FRAMES and marker not in _PROCESSES and content[5] in (1, 3):
-            bits = content[0]
-            if bits == 12:
-                mended[at + 4] = 8
+        elif marker in _FRAMES and data[at + 9] in (1, 3):  # channels
+            bits = data[at + 4]
+            mended[at + 4] = 8 if bits == 12 else bits
+        at += 2 + length
     return bytes(mended), bits
-
-
-def _jpeg(stream: IO[bytes]) -> str:
-    *_, (_, marker, content) = _segments(b"\xff\xd8" + stream.read())
-    process, bits, channels = _PROCESSES.get(marker, ""), content[0], content[5]
-    by_gdal = not process and bits == 12 and channels in (1, 3)
-    if marker not in _FRAMES or not 2 <= bits <= 16 or not channels or by_gdal:
-        return ""
-    words = [process] * bool(process) + [f"{bits} bits"] * (bits != 8)
-    words += [f"{channels} channels"] * (channels not in (1, 3, 4))
-    return ", ".join(words)
-
-
-def _bmp(stream: IO[bytes]) -> str:
-    stream.seek(_FILE_HEADER)
-    size, _, _, _, bits, compression = struct.unpack("<IiiHHI", stream.read(20))
-    if compression == 4 and bits == 24:
-        return "RLE of 24 bits"
-    known = 16 <= size <= _VERSION_5 and bits in (0, 1, 8, 24, 32)
-    return _BMP.get(compression, "") if known else ""
-
-
-def _tiff(stream: IO[bytes]) -> str:
-    layout, first = read_start(stream)
-    stored, _ = read_directory(stream, first, layout)
-    compression, bits = (
-        int(stored[tag].numbers[0]) if tag in stored else 1 for tag in (_COMPRESSION, _BITS)
-    )
-    if compression not in _READ:
-        return _COMPRESSIONS.get(compression, f"compression {compression}")
-    return f"JPEG of {bits} bits inside" if compression == _JPEG and bits > 8 else ""
 
 
 def mend_avif(data: bytes) -> bytes:
