@@ -115,8 +115,6 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
 def _open_mended(name: str, data: bytes, reader: _Reader) -> Image.Image:
     """Open a file of a kind that Pillow refuses."""
-    if name == "bmp":
-        return unusual.open_bmp(data)
     data, bits = unusual.mend_jpeg(data) if name == "jpg" else (unusual.mend_avif(data), 8)
     image = reader(io.BytesIO(data))
     image.info["bit_depth"] = bits
