@@ -107,15 +107,15 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
         try:
             return reader(stream), messages
         except DAMAGE:
-            stream.seek(0)
             with suppress(*DAMAGE):
-                return _open_mended(name, stream.read(), reader), messages
+                if name == "jpg":
+                    return _open_mended(stream, reader), messages
             raise
 
 
-def _open_mended(name: str, data: bytes, reader: _Reader) -> Image.Image:
-    """Open a file of a kind that Pillow refuses."""
-    data, bits = unusual.mend_jpeg(data) if name == "jpg" else (unusual.mend_avif(data), 8)
+def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
+    stream.seek(0)
+    data, bits = unusual.mend_jpeg(stream.read())
     image = reader(io.BytesIO(data))
     image.info["bit_depth"] = bits
     return image

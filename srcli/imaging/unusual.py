@@ -1,15 +1,11 @@
-"""What libraries do not read or tell of unusual JPEG, BMP and AVIF files."""
+"""What libraries do not read or tell of unusual JPEG and BMP files."""
 
 from __future__ import annotations
 
 import struct
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from srcli.imaging.labels import SRGB, ColourLabel, from_primaries
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 _JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA
@@ -35,52 +31,6 @@ def mend_jpeg(data: bytes) -> tuple[bytes, int]:
             mended[at + 4] = 8 if bits == 12 else bits
         at += 2 + length
     return bytes(mended), bits
-
-
-def mend_avif(data: bytes) -> bytes:
-    """Return an AVIF file whose properties are associated with its items as libavif demands.
-
-    Old encoders wrote one box of associations for the colours and one for alpha, or left the size
-    of alpha out; browsers showed them. The new box of metadata stands at the end, so that nothing
-    else moves.
-    """
-    start = data.index(b"meta")
-    meta = data[start + 4 : start - 4 + int.from_bytes(data[start - 4 : start])]
-    parts = dict(_boxes(meta[4:]))
-    properties = list(_boxes(parts[b"iprp"]))
-    kinds = [b"", *(kind for kind, _ in _boxes(dict(properties)[b"ipco"]))]  # counted from 1
-    entries = []
-    for content in (content for kind, content in properties if kind == b"ipma"):
-        if content[:4] != bytes(4):  # over 127 properties, or items beyond 65535
-            raise ValueError("associations of an unknown kind")
-        at = 8  # behind their number
-        while at < len(content):
-            end = at + 3 + content[at + 2]
-            indices = content[at + 3 : end]
-            # the highest bit says if readers must know the property
-            if b"ispe" not in {kinds[index & 127] for index in indices}:
-                indices += bytes([kinds.index(b"ispe")])
-            entries.append(content[at : at + 2] + bytes([len(indices)]) + indices)
-            at = end
-    others = b"".join(_box(*one) for one in properties if one[0] != b"ipma")
-    merged = bytes(4) + struct.pack(">I", len(entries)) + b"".join(entries)
-    parts[b"iprp"] = others + _box(b"ipma", merged)
-    rest = b"".join(_box(*one) for one in parts.items())
-    return data.replace(b"meta" + meta, b"free" + meta, 1) + _box(b"meta", meta[:4] + rest)
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over the boxes inside of one: their kind and content."""
-    while data:
-        size = int.from_bytes(data[:4])
-        if not 8 <= size <= len(data):
-            raise ValueError("the file ends too early")
-        yield data[4:8], data[8:size]
-        data = data[size:]
 
 
 def colours_of_bmp(

@@ -90,85 +90,6 @@ def test_jpeg_of_12_bits(tmp_path):
     assert np.abs(found / 65535 - DEEP / 4095).mean() < 0.005
 
 
-def avif(**options):
-    stream = io.BytesIO()
-    Image.fromarray(RGBA).save(stream, "AVIF", quality=100, subsampling="4:4:4", **options)
-    return stream.getvalue()
-
-
-def with_boxes(content, old, new):
-    """Put other associations of properties into an AVIF file of Pillow; what follows moves."""
-    more = len(new) - len(old)
-    data = bytearray(content.replace(old, new))
-    for kind in (b"meta", b"iprp"):
-        at = data.index(kind) - 4
-        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + more)
-    at = data.index(b"iloc") + 8  # version 0: 14 bytes an item, with one extent each
-    assert data[at : at + 2] == b"\x44\0"
-    for item in range(int.from_bytes(data[at + 2 : at + 4])):
-        place = at + 4 + 14 * item + 6
-        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + more)
-    return bytes(data)
-
-
-def associations(content):
-    """The box of associations, and its entries by item."""
-    at = content.index(b"ipma") - 4
-    box = content[at : at + int.from_bytes(content[at : at + 4])]
-    entries, at = [], 16
-    while at < len(box):
-        end = at + 3 + box[at + 2]
-        entries.append(box[at:end])
-        at = end
-    return box, entries
-
-
-def of_old_encoders(content):
-    """One box of associations for the colours and one for alpha, as cavif wrote them."""
-    box, entries = associations(content)
-    assert len(entries) == 2
-    parts = [struct.pack(">I", len(one) + 16) + box[4:12] + b"\0\0\0\1" + one for one in entries]
-    return with_boxes(content, box, b"".join(parts))
-
-
-def without_size_of_alpha(content):
-    """The alpha plane does not say its size, which libavif demands and others do not need."""
-    box, (colours, alpha) = associations(content)
-    shared = next(index for index in alpha[3:] if index in colours[3:])
-    assert content[content.index(b"ipco") :].index(b"ispe") > 0
-    mended = alpha[:3] + bytes(alpha[-1] if one == shared else one for one in alpha[3:])
-    return content.replace(box, box.replace(alpha, mended))
-
-
-def test_avif_with_alpha_of_old_encoders(srx, tmp_path):
-    content = avif()
-    (tmp_path / "new.avif").write_bytes(content)
-    (tmp_path / "old.avif").write_bytes(of_old_encoders(content))
-    with pytest.raises(OSError, match="cannot identify"):
-        Image.open(tmp_path / "old.avif")
-    outputs = []
-    for name in ("new", "old"):
-        target = tmp_path / f"{name}.png"
-        result = srx("upscale", tmp_path / f"{name}.avif", target, "-m", "bicubic", "-s", "2")
-        assert result.code == 0, result.err
-        outputs.append(np.asarray(Image.open(target)))
-    np.testing.assert_array_equal(outputs[0], outputs[1])
-    assert outputs[0].shape == (2 * HEIGHT, 2 * WIDTH, 4)
-
-
-@pytest.mark.parametrize("premultiplied", [False, True])
-def test_avif_that_does_not_say_the_size_of_its_alpha(tmp_path, premultiplied):
-    path = tmp_path / "a.avif"
-    path.write_bytes(without_size_of_alpha(avif(alpha_premultiplied=premultiplied)))
-    with pytest.raises(OSError, match="cannot identify"):
-        Image.open(path)
-    found = read_photograph(path)
-    assert found.alpha is not None
-    np.testing.assert_allclose(found.alpha, ALPHA, atol=1)
-    seen = ALPHA > 60
-    np.testing.assert_allclose(found.pixels[seen], RGB[seen], atol=12 if premultiplied else 4)
-
-
 def jpeg(**options):
     stream = io.BytesIO()
     Image.fromarray(RGB).save(stream, "JPEG", quality=95, **options)
@@ -218,8 +139,6 @@ def test_kinds_that_are_not_read_are_refused_with_the_reason(srx, tmp_path):
 
 def sound_files(folder):
     """One file of each kind that only a second reader takes."""
-    yield "old.avif", of_old_encoders(avif())
-    yield "alpha.avif", without_size_of_alpha(avif())
     yield "empty.jpg", with_an_empty_segment(jpeg())
     options = {"compress": "WEBP", "webp_lossless": "YES", "photometric": "RGB"}
     write_by_gdal(folder / "webp.tif", RGB, **options)
