@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import labels, unusual
+from srcli.imaging import labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
@@ -67,6 +67,13 @@ _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
 _GIF_FRAME = re.compile(rb"!\xf9\x04.{4}\0,(.{8})", re.DOTALL)
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
+_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA  # segments of JPEG
+_SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
+_BMP_FILE_HEADER = 14  # bytes, as are the next two
+_BMP_VERSION_4, _BMP_VERSION_5 = 108, 124
+_BMP_CALIBRATED, _BMP_EMBEDDED = 0, 0x4D424544  # kinds of colour spaces
+_LARGEST_PROFILE = 2**26
 
 
 @contextmanager
@@ -114,8 +121,20 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
 
 def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
+    """Open a JPEG file without the segments that Pillow stumbles over.
+
+    One of 12 bits says 8 to Pillow; its pixels are left to another reader.
+    """
     stream.seek(0)
-    data, bits = unusual.mend_jpeg(stream.read())
+    data, bits, at = bytearray(stream.read()), 8, 2
+    while data[at] == 0xFF and (marker := data[at + 1]) != _SCAN:
+        length = int.from_bytes(data[at + 2 : at + 4])
+        if marker == _PHOTOSHOP or (marker in (_JFIF, _ADOBE) and length < _SHORTEST):
+            data[at + 1] = _UNUSED
+        elif marker in _JPEG_FRAMES and data[at + 9] in (1, 3):  # channels
+            bits = data[at + 4]
+            data[at + 4] = 8 if bits == 12 else bits
+        at += 2 + length
     image = reader(io.BytesIO(data))
     image.info["bit_depth"] = bits
     return image
@@ -161,7 +180,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     icc, label = info.get("icc_profile") or None, None
     if name == "bmp":
-        icc, label = unusual.colours_of_bmp(stream, channels, notes)
+        icc, label = _colours_of_bmp(stream, channels, notes)
     elif icc is None:
         label = _label(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
@@ -209,6 +228,31 @@ def _label(
         return None
     cicp = bytes(points) + labels.RGB_FULL_RANGE
     return labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
+
+
+def _colours_of_bmp(
+    stream: IO[bytes], channels: int, notes: list[str]
+) -> tuple[bytes | None, ColourLabel | None]:
+    """Return the ICC profile that a BMP file embeds, or its calibrated colours; None is sRGB.
+
+    As in browsers, the white of calibrated colours is D65. Impossible values are told in the notes.
+    """
+    stream.seek(_BMP_FILE_HEADER)
+    header = stream.read(_BMP_VERSION_5).ljust(_BMP_VERSION_5, b"\0")
+    size, space = struct.unpack_from("<I52xI", header)
+    if size == _BMP_VERSION_5 and space == _BMP_EMBEDDED:
+        start, length = struct.unpack_from("<II", header, 112)
+        stream.seek(_BMP_FILE_HEADER + start)
+        icc = stream.read(min(length, _LARGEST_PROFILE))
+        return (icc, None) if len(icc) == length and icc[36:40] == b"acsp" else (None, None)
+    ends = np.frombuffer(header, "<i4", 9, 60).reshape(3, 3)
+    gammas = np.frombuffer(header, "<u4", 3, 96) / 2**16
+    sums = ends.sum(axis=1, keepdims=True)
+    calibrated = size in (_BMP_VERSION_4, _BMP_VERSION_5) and space == _BMP_CALIBRATED
+    if not calibrated or sums.min() <= 0 or not gammas.all():
+        return None, None  # most programs leave them empty
+    xy = (*labels.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
+    return None, labels.from_primaries(xy, [(one,) for one in gammas.tolist()], channels, notes)
 
 
 def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
