@@ -213,20 +213,18 @@ def is_adobe_rgb(exif: bytes) -> bool:
     return False
 
 
-def with_texts(
-    exif: bytes | None, texts: Mapping[int, str], *, overwrite: bool = False
-) -> bytes | None:
+def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     """Return the EXIF block with texts as entries of the main directory.
 
     Makers' notes point at each other by offset, so all else stays where it is. Entries that are
-    there stay unless they are to be overwritten.
+    there stay, but for Software.
     """
     if not texts:
         return exif
     tiff = bytearray((exif or Layout("<").start(8) + bytes(6)).removeprefix(PREFIX))
     layout, start = read_start(tiff)
     main, _ = read_directory(tiff, start, layout)
-    there = {*({} if overwrite else main), *read_parts(tiff, main, layout)}
+    there = {*main, *read_parts(tiff, main, layout)} - {SOFTWARE}
     new = {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
     start = edit_directory(tiff, start, new, layout)
     tiff[:8] = layout.start(start)

@@ -49,6 +49,7 @@ _EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin
 """Formats that further libraries read, in words, and what to install."""
 _LOCK = threading.RLock()
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
+_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
@@ -298,14 +299,13 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
     """
     load(image)
     if image.mode in _DESCRIBED:
-        plain = _to_srgb(image, icc)
-    elif image.mode[0] in "IF":
+        return to_srgb(np.asarray(image), icc, image.mode), None
+    if image.mode[0] in "IF":
         raise ValueError(f"pixels of kind {image.mode} are not known")
-    else:
-        plain = image.convert("L") if image.mode == "1" else image
-        gray = Image.getmodebase(image.mode) == "L"
-        wanted = ("L" if gray else "RGB") + "A" * image.has_transparency_data
-        plain = plain if plain.mode == wanted else plain.convert(wanted)
+    plain = image.convert("L") if image.mode == "1" else image
+    gray = Image.getmodebase(image.mode) == "L"
+    wanted = ("L" if gray else "RGB") + "A" * image.has_transparency_data
+    plain = plain if plain.mode == wanted else plain.convert(wanted)
     (width, height), channels = plain.size, len(plain.getbands())
     colours = 1 if channels < 3 else 3
     pixels = np.empty((height, width, colours), np.uint8)
@@ -328,29 +328,29 @@ def as_image(values: Array) -> Image.Image:
 
 
 def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
-    """Convert colours, (H, W, C) uint8, by their profile, if any, to sRGB.
+    """Convert colours, (H, W, C) uint8, by their profile, else as Pillow does, to sRGB.
 
-    They are gray or RGB unless the mode is ``"CMYK"``, or ``"LAB"`` with signed a and b (as TIFF).
+    They are gray or RGB unless the mode is another one of Pillow's; a and b of ``"LAB"`` are
+    signed, as in TIFF, and need no profile.
     """
-    if mode is None:
-        return np.array(_to_srgb(as_image(values), icc))
-    size = values.shape[1], values.shape[0]
-    return np.array(_to_srgb(Image.frombytes(mode, size, values.tobytes(), "raw", mode), icc))
-
-
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Convert by the profile, else as Pillow does; Lab needs no profile."""
-    space = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}.get(image.mode)
+    height, width, channels = values.shape
+    mode = mode or {1: "L", 3: "RGB"}[channels]
     source: Any = None
-    if image.mode == "LAB":
+    if mode == "LAB":
         source = ImageCms.createProfile("LAB")
-    elif icc is not None and space == icc[16:20]:
+    elif (space := _SPACES.get(mode)) and icc is not None and icc[16:20] == space:
         source = io.BytesIO(icc)
+    transform = None
     if source is not None:
         target, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
         flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
         with suppress(ImageCms.PyCMSError):
-            converted = ImageCms.profileToProfile(image, source, target, intent, "RGB", flags=flags)
-            assert converted is not None  # as it is where it is not made in place
-            return converted
-    return image.convert("RGB")
+            transform = ImageCms.buildTransform(source, target, mode, "RGB", intent, flags)
+    converted = np.empty((height, width, 3), np.uint8)
+    step = _COPIED_PIXELS // width or 1
+    for top in range(0, height, step):
+        rows = values[top : top + step]
+        image: Any = Image.frombytes(mode, (width, len(rows)), rows.tobytes(), "raw", mode)
+        image = ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
+        converted[top : top + step] = np.asarray(image)
+    return converted

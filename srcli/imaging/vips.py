@@ -64,30 +64,24 @@ def encode(
         image.set_type(vips.GValue.gint_type, "page-height", height)
         image.set_type(vips.GValue.array_int_type, "delay", list(milliseconds))
         image.set_type(vips.GValue.gint_type, "loop", plays)
-    failures: list[OSError] = []
-
-    def guarded(call: Callable[..., Any], failed: object) -> Callable[..., Any]:
-        # libvips cannot pass exceptions on
-        def run(*args: object) -> object:
-            try:
-                return call(*args)
-            except OSError as error:
-                failures.append(error)
-                return failed
-
-        return run
+    failures: list[OSError] = []  # which libvips cannot pass on
 
     def put(data: bytes) -> int:
         nonlocal edit
         release(values)
-        stream.write(edit(bytes(data)) if edit else data)
+        try:
+            stream.write(edit(bytes(data)) if edit else data)
+            stream.flush()
+        except OSError as error:
+            failures.append(error)
+            return -1
         edit = None
         return len(data)
 
     target = vips.TargetCustom()
-    target.on_write(guarded(put, -1))
-    target.on_read(guarded(stream.read, None))
-    target.on_seek(guarded(stream.seek, -1))
+    target.on_write(put)
+    target.on_read(stream.read)
+    target.on_seek(stream.seek)
     try:
         image.write_to_target(target, suffix, keep="none", **options)
     except vips.Error as error:

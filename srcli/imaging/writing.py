@@ -34,7 +34,6 @@ LOSSLESS = 100
 """Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
-_CONVERTED = 2**22  # pixels at once
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP and profiles.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(png.XMP_PREFIX)}
@@ -151,15 +150,9 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
 
 def _as_srgb(pixels: Array, icc: bytes | None, channels: int) -> Array:
     """Convert (H, W, C) uint8 from a profile to sRGB of so many channels, as many or 3."""
-    height, width, own = pixels.shape
-    if icc is None and own == channels:
+    if icc is None and pixels.shape[2] == channels:
         return pixels
-    converted = np.empty((height, width, channels), np.uint8)
-    step = max(_CONVERTED // width, 1)
-    for top in range(0, height, step):
-        rows = slice(top, top + step)
-        converted[rows] = pillow.to_srgb(pixels[rows], icc)[:, :, :channels]
-    return converted
+    return pillow.to_srgb(pixels, icc)[:, :, :channels]
 
 
 def _to_bits(values: Array, bits: int) -> Array:
@@ -182,13 +175,12 @@ def _as_held(metadata: Metadata, fmt: str) -> Metadata:
         earlier, text = exif.software(block), metadata.software
         software = {exif.SOFTWARE: text if earlier in text else f"{earlier}; {text}"}
     described, *_ = png.texts_elsewhere(metadata.texts, fmt)
-    for texts in (described, software):
+    for texts in (described | software, software):  # which must not make EXIF too long for jpg
         with suppress(ValueError):
-            longer = exif.with_texts(block, texts, overwrite=texts is software)
-            # they must not make EXIF too long for jpg
+            longer = exif.with_texts(block, texts)
             if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
-                block = longer
-    return replace(metadata, exif=block)
+                return replace(metadata, exif=longer)
+    return metadata
 
 
 def _encode(

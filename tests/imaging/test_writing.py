@@ -408,7 +408,7 @@ UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
 
 
 def with_software(exif, text):
-    return with_texts(exif, {SOFTWARE: text}, overwrite=True)
+    return with_texts(exif, {SOFTWARE: text})
 
 
 def block(order, *, earlier):
