@@ -22,7 +22,7 @@ def main() -> None:
     files = [Path(name) for name in sys.argv[1:]] or sorted(weights_dir().glob("*.safetensors"))
     print("file, scale: white 1, white 255")
     for path in files:
-        tensors, info, _ = read_weights(path)
+        tensors, info, *_ = read_weights(path)
         for scale in [info.scale] if info else [each.scale for _, each in find_matches(tensors)]:
             found = []
             for white in RANGES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from srcli.errors import ModelError
-from srcli.files import parse_text, write_whole
+from srcli.files import parse_text, shipped_text, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,38 +26,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    Key = tuple[str, ...]
+    Tensors = dict[str, Tensor]
+
 FORMAT = "1"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
 WEIGHTS_SUFFIXES = (".safetensors", *CHECKPOINT_SUFFIXES)
-_AVERAGED = (
-    *("params_ema", "ema", "model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema_net"),
-    *("net_g_ema", "netG_ema", "generator_ema", "g_ema", "G_ema", "params_averaged"),
-)
-"""Names under which checkpoints keep the moving average of weights, which is the better network."""
-_GENERATOR = ("net_g", "netG", "generator", "online_model")
-_WEIGHTS = (
-    *("params", "state_dict", "model", "model_state_dict", "net", "network", *_GENERATOR),
-    *("G", "g", "gen", "shadow", "net_state_dict", "generator_state_dict", "weights", "module"),
-)
-"""Names under which they keep the weights themselves."""
-_PYTORCH = ("module", "_orig_mod")
-"""Put before all names of tensors by PyTorch, for parallel, averaged and compiled networks."""
-_WRAPPERS = (*_PYTORCH, "model", "net", "network")
-"""Likewise, and by trainers that keep the network under such a name."""
-_OTHERS = re.compile(r"(net_d|netD|discriminator|loss\w*|criterion|perceptual\w*|vgg|lpips)\.")
-"""Beginnings of names of networks that a training needs beside the one that enlarges."""
-_COUNTS = ("total_ops", "total_params")
-"""Counts that the tool thop leaves among the tensors of a network."""
-_BESIDE = (
-    *(
-        f"numpy.{core}.multiarray.{name}"
-        for core in ("core", "_core")
-        for name in ("scalar", "_reconstruct")
-    ),
-    *("numpy.dtype", "numpy.ndarray", "_codecs.encode", "argparse.Namespace"),
-    *(f"pathlib{local}.{kind}Path" for local in ("", "._local") for kind in ("Posix", "Windows")),
-)
-"""Objects that checkpoints hold beside tensors: the best PSNR, the options of the training."""
+_KNOWN: Mapping[str, Any] = tomllib.loads(shipped_text("checkpoints.toml", "srcli.models"))
+_WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
 _DEEPEST = 4
 """Tables within tables that are looked into."""
 _MOST_UNPACKED = 16
@@ -83,6 +60,8 @@ class StoredWeights(NamedTuple):
     """Its metadata, if it is ours."""
     note: str = ""
     """What was chosen among several tables of tensors, in words."""
+    key: str = ""
+    """Names that stood above those of the tensors, such as ``params_ema`` or ``model.module``."""
 
 
 def save_weights(
@@ -124,23 +103,26 @@ def read_weights(path: Path) -> StoredWeights:
     """
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
-    if path.suffix != ".safetensors":
-        return _read_checkpoint(path)
+    metadata = None
     try:
-        with safe_open(path, framework="pt") as stored:
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-            if info := _parse(path, stored.metadata() or {}):
-                return StoredWeights(tensors, info)
-    except (SafetensorError, OSError) as error:
-        what = _what_else(path) or f"damaged weights file ({error}); get it again"
-        raise ModelError(f"{path}: {what}") from error
-    found, note = _find_table(tensors)
-    return StoredWeights(found, None, note)
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as stored:
+                content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+                metadata = stored.metadata()
+        else:
+            content = _unpickle(path)
+    except ModelError:
+        raise
+    except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
+        raise ModelError(f"{path}: {_why_unread(path, error)}") from error
+    if metadata and "srx_format" in metadata:
+        return StoredWeights(content, _parse(path, metadata))
+    chosen = _choose_table(path, content)
+    _check_unpacked(path, (v.numel() * v.element_size() for v in chosen.tensors.values()))
+    return chosen
 
 
-def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
-    if "srx_format" not in metadata:
-        return None
+def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
     if metadata["srx_format"] != FORMAT:
         newer = f"written by a newer srx (format {metadata['srx_format']}); update srx"
         raise ModelError(f"{path}: {newer}")
@@ -167,24 +149,16 @@ class _Inert:
         pass
 
 
-def _read_checkpoint(path: Path) -> StoredWeights:
+def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
     import torch
 
-    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as members:
         _check_unpacked(path, (member.file_size for member in members.infolist()))
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),  # an unusable file is told of below
-            torch.serialization.safe_globals([(_Inert, name) for name in _BESIDE]),
-        ):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
-        raise ModelError(f"{path}: {_why_unread(path, error)}") from error
-    tensors, note = _find_table(content)
-    if not tensors:
-        raise ModelError(f"{path}: holds no table of tensors")
-    _check_unpacked(path, (each.numel() * each.element_size() for each in tensors.values()))
-    return StoredWeights(tensors, None, note)
+    with (
+        warnings.catch_warnings(action="ignore"),  # an unusable file is told of
+        torch.serialization.safe_globals([(_Inert, name) for name in _KNOWN["beside"]]),
+    ):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
@@ -197,101 +171,74 @@ def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
         )
 
 
-def _find_table(content: object, depth: int = 0) -> tuple[dict[str, Tensor], str]:
-    """Return the network's tensors of a checkpoint by their own names, and a note on the choice."""
+def _choose_table(path: Path, content: object) -> StoredWeights:
+    """Return the tensors of the network that enlarges by their own names, averaged if they are."""
+    (key, tensors), *others = _tables(content) or [((), {})]
+    if not tensors:
+        raise ModelError(f"{path}: holds no table of tensors")
+    averaged, note = set(_KNOWN["averaged"]), ""
+    plain = [(own, table) for own, table in others if not averaged.issuperset(own[-1:])]
+    if averaged.intersection(key) and plain:
+        other, whole = plain[0]
+        note = f"its averaged weights ({'.'.join(key)}) are used, not {'.'.join(other)}"
+        if tensors.keys() <= whole.keys():  # averages of parameters alone lack the buffers
+            tensors = {**whole, **tensors}
+    return StoredWeights(tensors, None, note, ".".join(key))
+
+
+def _tables(content: object, key: Key = (), depth: int = 0) -> list[tuple[Key, Tensors]]:
+    """Return the tables of tensors in a checkpoint by the names above them, the best first."""
     from torch import Tensor
 
     if not isinstance(content, Mapping) or depth > _DEEPEST:
-        return {}, ""
-
-    def first(names: Iterable[str]) -> tuple[str, dict[str, Tensor], str]:
-        for name in names:
-            table, note = _find_table(content.get(name), depth + 1)
-            if table:
-                return name, table, note
-        return "", {}, ""
-
-    name, averaged, note = first(_AVERAGED)
-    other, plain, other_note = first(_WEIGHTS)
-    if averaged:
-        # averages of parameters alone lack the buffers
-        whole = {**plain, **averaged} if averaged.keys() <= plain.keys() else averaged
-        return whole, f"its averaged weights ({name}) are used, not {other}" if plain else note
-    if plain:
-        return plain, other_note
+        return []
+    found = []
+    for name in (*_KNOWN["averaged"], *_KNOWN["weights"]):
+        found += _tables(content.get(name), (*key, name), depth + 1)
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {k: v for k, v in tensors.items() if not re.match(_KNOWN["others"], k)}
     # names that begin with that of a generator, averaged or not, are of it alone
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-    for key in list(tensors):
-        if key.rpartition(".")[2] in _COUNTS or _OTHERS.match(key):
-            del tensors[key]
-    averaged = _below(tensors, _AVERAGED)
-    if averaged.keys() != _below(tensors, (*_GENERATOR, *_WRAPPERS)).keys():
-        averaged = {}  # another thing of that name, such as an attention
-    part = averaged or _below(tensors, _GENERATOR) or _without_wrapper(tensors)
-    if not part:
-        return tensors, ""
-    found, note = _find_table(part, depth)
-    return found, "its averaged weights are used, not the others" if averaged else note
+    averaged = _below(tensors, _KNOWN["averaged"])
+    plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
+    if averaged and plain and averaged[1].keys() == plain[1].keys():
+        parts = [averaged, plain]
+    else:  # what is averaged may be another thing, such as an attention
+        one = _below(tensors, _KNOWN["generator"]) or _without_wrapper(tensors)
+        parts = [one] if one else []
+    for name, part in parts:
+        found += _tables(part, (*key, name), depth)
+    return found if parts or not tensors else [*found, (key, tensors)]
 
 
-def _below(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+def _below(tensors: Tensors, names: Iterable[str]) -> tuple[str, Tensors] | None:
     """Return the tensors of the first of some networks, without its name before theirs."""
     for name in names:
-        found = {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}.")}
-        if any("." in key for key in found):
-            return found
-    return {}
+        below = {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}.")}
+        if any("." in key for key in below):
+            return name, below
+    return None
 
 
-def _without_wrapper(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_wrapper(tensors: Tensors) -> tuple[str, Tensors] | None:
     """Drop what stands before every name; nothing where a number would be left, as of a layer."""
-    for name in (*_WRAPPERS, *_AVERAGED):
+    for name in (*_WRAPPERS, *_KNOWN["averaged"]):
         # PyTorch's wrappers have counts of their own beside the network, such as n_averaged
-        whole = [key for key in tensors if "." in key or name not in _PYTORCH]
+        whole = [key for key in tensors if "." in key or name not in _KNOWN["pytorch"]]
         if whole and all(re.match(rf"{name}\.(?!\d)", key) for key in whole):
             return _below(tensors, [name])
-    return {}
+    return None
 
 
 def _why_unread(path: Path, error: Exception) -> str:
-    """Say why a file is no checkpoint that can be read, and what to do."""
-    if what := _what_else(path):
-        return what
-    if "TorchScript" in str(error):
-        return (
-            "not a checkpoint but a TorchScript program, whose code srx does not run; where you "
-            "trust it, save its tensors: "
-            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
-        )
-    if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
-        return "not a weights file (.safetensors, .pth): it holds something else"
-    if found := re.search(r"GLOBAL (\S+) was not an allowed|Unsupported class (\S+)", str(error)):
-        return (
-            "not a checkpoint that can be read safely: it holds Python objects "
-            f"({found[1] or found[2]}), such as a whole pickled network, which could run code; "
-            "where its code is, save the tensors alone: "
-            "torch.save(network.state_dict(), 'weights.pth')"
-        )
-    reason = str(error).partition("\n")[0]
-    if "weights only" in reason.lower():  # what follows is PyTorch's advice to its programmers
-        reason = "it is damaged, or holds more than tensors"
-    return (
-        f"not a checkpoint that can be read safely ({reason}); convert it to .safetensors where "
-        "you trust it"
-    )
-
-
-def _what_else(path: Path) -> str:
-    """Say what a file is that is no checkpoint, and what to do; empty if it cannot be told."""
+    """Say what a file is that cannot be read, and what to do."""
     with path.open("rb") as stream:
-        head = stream.read(64)
-    if path.suffix.lower() == ".onnx" or re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]", head):
-        return (
-            "not a checkpoint but an ONNX model; give the weights that it was made from (.pth, "
-            ".safetensors), or run it by onnxruntime"
-        )
-    if head.startswith(b"version https://git-lfs"):
-        return "only a pointer of Git LFS, not the weights; get them by 'git lfs pull'"
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page, not weights: the download went wrong; get the file again"
-    return ""
+        head = stream.read(64).decode("latin-1")
+    text = f"{path.suffix.lower()}\n{head}\n{error}"
+    reason = str(error).partition("\n")[0]
+    for each in _KNOWN["unreadable"]:
+        if found := re.search(each["kind"], text):
+            return str(each["what"]).format(*found.groups(), error=reason)
+    return (
+        f"not a checkpoint that can be read safely ({reason}); get it again, or convert it to "
+        ".safetensors where you trust it"
+    )

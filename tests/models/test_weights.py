@@ -37,7 +37,7 @@ def file(network, tmp_path):
 
 
 def test_metadata_and_tensors_come_back(file, network):
-    tensors, info, _ = read_weights(file)
+    tensors, info, *_ = read_weights(file)
     assert info == INFO
     state = network.state_dict()
     assert tensors.keys() == state.keys()
@@ -80,7 +80,7 @@ def test_weights_of_other_software_without_our_metadata_are_only_tensors(tmp_pat
 
     path = tmp_path / "plain.safetensors"
     save_file({"w": torch.ones(2)}, path)
-    tensors, info, _ = read_weights(path)
+    tensors, info, *_ = read_weights(path)
     assert info is None
     assert tensors["w"].tolist() == [1, 1]
     save_file({"w": torch.ones(2)}, path, metadata={"srx_format": "1", "model": "g-idrn"})
