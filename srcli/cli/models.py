@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import show_results
-from srcli.cli.options import GroupedCommand, result_targets
+from srcli.cli.options import GroupedCommand, pick, result_targets
 from srcli.recipes.code import split_code
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
@@ -25,6 +25,7 @@ Examples:
   srx models --all                           also those without weights
   srx models g-idrn                          its training and measured figures
   srx models runs/mine/best.safetensors      what a weights file holds
+  srx models -v IMDN_x4.pth                  and how it enlarges a test picture
   srx models g-idrn --json -
 """
 LISTED_SET = "Set5"
@@ -37,7 +38,9 @@ LEGEND = (
 OPTIONS = """
 Model:
   value_range
+  -s, --scale [2|3|4]           Show this scale alone. [default: all]
 Results:
+  -v, --verbose                 Try weights on a test picture, too.
   --all -> every                Also list networks that have no weights here.
   json_file
 """
@@ -45,17 +48,18 @@ Results:
 
 @click.command(cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]")
-def command(name: str | None, every: bool, value_range: int | None, json_file: str | None) -> None:
+def command(name: str | None, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """List the available models, or show how one was trained and what was measured.
 
     NAME is a model of the list, FILE a weights file (.safetensors, .pth).
     """
     from srcli.pipelines.models import list_models, without_weights
 
-    targets = result_targets({"json": json_file})
-    models = list_models(name, every=every, value_range=value_range)
+    targets, every = result_targets(given), given["every"]
+    options = pick(given, "every", "scale", "value_range")
+    models = list_models(name, tried=given["verbose"], **options)
     blocks = _cards(models[0], name) if name else _list(models, [] if every else without_weights())
-    show_results(blocks, models, targets, quiet=json_file == "-")
+    show_results(blocks, models, targets, quiet=given["json_file"] == "-")
 
 
 def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
@@ -165,8 +169,12 @@ def _weights(card: Facts) -> list[tuple[str, str]]:
     pairs = {"file": f"{card['file']} ({megabytes:.2f} MB)", "sha256": card["sha256"]}
     training, measured = card.get("training", {}), card.get("measured", {})
     pairs["options"] = _arguments(card["options"])
-    if not training:
-        pairs["notes"] = _arguments(dict(sorted(card["notes"].items())))
+    if card["test_picture"] or not training:
+        pairs |= dict(sorted(card["notes"].items()))
+    if tried := card["test_picture"]:
+        pairs["values"] = f"0 to {card['white']:g} in the network"
+        figures = ", ".join(f"{psnr:.1f} dB with values to {top}" for top, psnr in tried.items())
+        pairs["test picture"] = f"{figures} (enlarged, made small again; 20 are needed)"
     if card["stale"]:
         pairs["card"] = "describes other weights, with another sha256"
     else:

@@ -6,8 +6,8 @@ tensor shows. They load, and give a picture of something else.
 
 from __future__ import annotations
 
-import copy
 import math
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from srcli.errors import ModelError
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
-from srcli.models.recognition import unknown_network
+from srcli.models.recognition import build, choose_scale, find_matches, unknown_network
+from srcli.models.storage import WeightsInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,21 +54,18 @@ def consistency(network: Network) -> float:
     return -10 * math.log10(max(error, _LEAST_ERROR)) if math.isfinite(error) else -math.inf
 
 
-def best_range(network: Network) -> tuple[float, float]:
+def best_range(network: Network) -> tuple[float, dict[float, float]]:
     """Find the range of values that a network in evaluation mode was trained on.
 
     Returns the value of white, which is that of the network unless another one of ``RANGES`` is
-    clearly better; and the ``consistency`` with it.
+    clearly better; and the ``consistency`` with each.
     """
-    best, most = network.white, consistency(network)
-    for top in RANGES:
-        if top != network.white:
-            other = copy.deepcopy(network)
-            other.white = top
-            found = consistency(other)
-            if found > most + CLEARLY:
-                best, most = top, found
-    return best, most
+    usual, figures = network.white, {}
+    for white in sorted({usual, *RANGES}):
+        network.white = white
+        figures[white] = consistency(network)
+    network.white = usual
+    return max(figures, key=lambda each: figures[each] + CLEARLY * (each == usual)), figures
 
 
 @cache
@@ -107,29 +105,78 @@ class SpandrelNetwork(Network):
         return torch.cat([self._descriptor(each) for each in torch.split(x, 1)])
 
 
-def load_with_spandrel(path: Path, tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
-    """Build a network that is not of our table, by spandrel where it is installed.
+def load_foreign(
+    path: Path, tensors: Mapping[str, Tensor], scale: int | None, value_range: int | None
+) -> tuple[Network, WeightsInfo]:
+    """Build a network of the table with the tensors of other software, or one of spandrel's.
 
-    Spandrel itself reads no file; ``path`` is for messages. ModelError if it is not installed, or
-    does not know the network either.
+    It is tried on a test picture, as networks of the same tensors may differ in their code: in the
+    range of values, which is then that which enlarges it, or beyond help. ModelError if so, or if
+    the network is not known.
+    """
+    if not (matches := find_matches(tensors)):
+        return _load_with_spandrel(path, tensors, scale)
+    own, info = choose_scale(path, matches, scale)
+    network = build(path, own, info).deploy()
+    usual, shown = network.white, ""
+    if value_range is not None:
+        network.white = float(value_range)
+    else:
+        network.white, figures = best_range(network)
+        shown = ", as a test picture shows"
+        if figures[network.white] < FAITHFUL:
+            return _load_relative(path, tensors, info, figures)
+    if network.white != usual:
+        network.notes = (
+            f"{path}: a network like {info.model} that takes values from 0 to {network.white:g}, "
+            f"not to {usual:g}{shown}",
+        )
+    return network, info
+
+
+def _load_relative(
+    path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo, figures: Mapping[float, float]
+) -> tuple[Network, WeightsInfo]:
+    """Build by spandrel what has the tensors of a network of ours, which enlarges nothing."""
+    with suppress(ModelError, RuntimeError, ValueError):  # what follows says more
+        network, other = _load_with_spandrel(path, tensors, info.scale)
+        if consistency(network.eval()) >= FAITHFUL:
+            note = f"{path}: read by spandrel, as {info.model} itself enlarges nothing with it"
+            network.notes = (note,)
+            return network, other
+    tried = ", ".join(f"{psnr:.0f} with values to {top:g}" for top, psnr in figures.items())
+    raise ModelError(
+        f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with other "
+        f"code: a test picture does not come out enlarged (dB: {tried}; {FAITHFUL:g} are needed), "
+        "and spandrel does not read it, either, or is not installed; --value-range 1 or 255 uses "
+        "it as it is"
+    )
+
+
+def _load_with_spandrel(
+    path: Path, tensors: Mapping[str, Tensor], scale: int | None
+) -> tuple[Network, WeightsInfo]:
+    """Build a network that is not of our table; spandrel itself reads no file.
+
+    ModelError if it is not installed, or does not know the network either.
     """
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
+
+        descriptor = ModelLoader().load_from_state_dict(canonicalize_state_dict(dict(tensors)))
     except ImportError as error:
         hint = "pip install 'spandrel' reads some forty more networks"
         raise unknown_network(path, tensors, hint) from error
-    except RuntimeError as error:  # its torchvision was built for another torch
+    except Exception as error:  # of its own kinds, or of a torchvision for another torch
         reason = str(error).partition("\n")[0]
-        raise ModelError(
-            f"{path}: spandrel cannot be imported ({reason}); install the torchvision that was "
-            "built for the installed torch, from where that came from"
-        ) from error
-    try:
-        descriptor = ModelLoader().load_from_state_dict(canonicalize_state_dict(dict(tensors)))
-    except Exception as error:
-        raise unknown_network(path, tensors, "spandrel knows none, either") from error
+        hint = f"spandrel knows none, either ({reason})"
+        raise unknown_network(path, tensors, hint) from error
+    name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels
     if not isinstance(descriptor, ImageModelDescriptor) or channels != (3, 3):
-        name = descriptor.architecture.name
         raise ModelError(f"{path}: is of {name}, which does not turn RGB into RGB")
-    return SpandrelNetwork(descriptor)
+    network = SpandrelNetwork(descriptor)
+    notes = {"recognised by": f"spandrel, as {name}"}
+    info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
+    choose_scale(path, [(tensors, info)], scale)
+    return network, info

@@ -11,44 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
 from srcli.files import shipped_text
-from srcli.models import MODELS, network_class, network_options, outline_network
+from srcli.models import MODELS, build_network, network_class, outline_network
 from srcli.models.storage import WeightsInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
+    from srcli.layers.network import Network
+
     Named = tuple[Mapping[str, Tensor], WeightsInfo]
-    Shapes = dict[str, tuple[int, ...]]
+    Candidate = tuple[Mapping[str, Tensor], WeightsInfo, list[str]]
+
+_MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
 
 FIXED = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
 PUBLISHED: Mapping[str, Any] = tomllib.loads(shipped_text("published_files.toml", "srcli.models"))
 """The files of authors that are known, by the names of their tensors."""
-
-
-def recognise(
-    origin: str | Path, tensors: Mapping[str, Tensor], scale: int | None = None
-) -> Named | None:
-    """Find the network of the table that tensors belong to, or None; see ``find_matches``.
-
-    ModelError if it is not of the scale, or of several where none is given.
-    """
-    found = find_matches(tensors)
-    if not found:
-        return None
-    scales = ", ".join(str(info.scale) for _, info in found)
-    chosen = [each for each in found if scale in (None, each[1].scale)]
-    if not chosen:
-        raise ModelError(f"{origin}: is for scale {scales}, not {scale}")
-    if len(chosen) > 1:
-        raise ModelError(
-            f"{origin}: is of {found[0][1].model}, and does not say for which scale "
-            f"({scales}); name one"
-        )
-    return chosen[0]
 
 
 def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
@@ -57,33 +39,73 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
     Their names are those that its authors published them under. Each match has them by the
     network's own names, and what the metadata would say.
     """
-    for file in PUBLISHED["file"]:
-        if all(f"{layer}.weight" in tensors for layer in file["layers"]):
-            with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
-                if found := _read_published(file, tensors):
-                    return found
-    return []
-
-
-def _read_published(file: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[Named]:
-    """Return what fits the network of one of the files that are known, at each scale."""
-    name = file["model"]
-    tensors = network_class(name).prepare_published(tensors)
-    if "shifts" in file:
-        tensors = fold_shifts(tensors, *file["shifts"])
-    defaults = network_options(name, {})
-    renamed = {scale: _renamed(tensors, file, scale) for scale in MODELS[name].scales}
-    for further in file.get("either", [{}]):
-        found: list[Named] = []
-        for scale, own in renamed.items():
-            options = {k: _option(v, own) for k, v in (file["options"] | further).items()}
-            given = {k: v for k, v in options.items() if v != defaults[k]}
-            info = WeightsInfo(model=name, scale=scale, network=given)
-            if _fits(own, info):
-                found.append((own, info))
-        if found:
+    for candidates in _candidates(tensors):
+        if found := [(own, info) for own, info, wrong in candidates if not wrong]:
             return found
     return []
+
+
+def _candidates(tensors: Mapping[str, Tensor]) -> Iterator[list[Candidate]]:
+    """Yield matches of published files with the same layers, with ``differences`` from these."""
+    for file in PUBLISHED["file"]:
+        name, layers = file["model"], file["layers"]
+        if not all(f"{layer}.weight" in tensors for layer in layers):
+            continue
+        notes = {"recognised by": f"the names of its layers, such as {', '.join(layers)}"}
+        with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
+            prepared = network_class(name).prepare_published(tensors)
+            if "shifts" in file:
+                prepared = fold_shifts(prepared, *file["shifts"])
+            renamed = {scale: _renamed(prepared, file, scale) for scale in MODELS[name].scales}
+            for further in file.get("either", [{}]):
+                candidates: list[Candidate] = []
+                for scale, own in renamed.items():
+                    options = (file["options"] | further).items()
+                    network = {key: _option(value, own) for key, value in options}
+                    info = WeightsInfo(model=name, scale=scale, network=network, notes=notes)
+                    with suppress(ModelError):  # there is no network of these options
+                        candidates.append((own, info, differences(own, info)))
+                yield candidates
+
+
+def differences(
+    tensors: Mapping[str, Tensor], info: WeightsInfo, most: int | None = None
+) -> list[str]:
+    """Say in words what keeps tensors from being those of a network, which takes no memory.
+
+    ModelError if there is no such network, or if it has more than ``most`` parameters, as metadata
+    may ask for any size.
+    """
+    with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
+        outline = outline_network(info.model, scale=info.scale, options=info.network, most=most)
+    wanted = {key: tuple(value.shape) for key, value in outline.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in tensors.items()}
+    found = [f"{key} is missing" for key in wanted.keys() - given.keys()]
+    found += [f"{key} is unknown" for key in given.keys() - wanted.keys()]
+    found += [
+        f"{key} is of another shape, {given[key]} instead of {shape}"
+        for key, shape in wanted.items()
+        if given.get(key, shape) != shape
+    ]
+    return sorted(found)
+
+
+def _misfit(info: WeightsInfo, wrong: Sequence[str]) -> str:
+    more = f", and {len(wrong) - 1} others" if wrong[1:] else ""
+    return f"does not fit {info.model} x{info.scale}: {wrong[0]}{more}"
+
+
+def build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Network:
+    """Build a network with its weights; ModelError where these do not fit."""
+    try:
+        wrong = differences(tensors, info, _MOST_BUILT * len(tensors))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    if wrong:
+        raise ModelError(f"{path}: {_misfit(info, wrong)}")
+    network = build_network(info.model, scale=info.scale, options=info.network)
+    network.load_state_dict({k: tensors[k].to(v.dtype) for k, v in network.state_dict().items()})
+    return network
 
 
 def _renamed(
@@ -132,44 +154,48 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     import torch
 
     from srcli.layers.network import DIV2K_MEAN
+    from srcli.layers.reparameterised import FoldedKernel, behind
 
-    found = dict(tensors)
-    shifts = [found.get(f"{n}_mean.{part}") for n in ("sub", "add") for part in ("weight", "bias")]
-    if any(each is None or len(each) != 3 for each in shifts):
-        return found
-    before, subtracted, after, added = (each.float() for each in shifts if each is not None)
-    before, after = before[:, :, 0, 0], after[:, :, 0, 0]
+    keys = [f"{name}_mean.{part}" for name in ("sub", "add") for part in ("weight", "bias")]
+    if any(len(tensors.get(key, ())) != 3 for key in keys):
+        return dict(tensors)
+    before, subtracted, after, added = (tensors[key].float() for key in keys)
     mean = 255 * torch.tensor(DIV2K_MEAN)
-    offset = before @ mean + subtracted
+    offset = before[:, :, 0, 0] @ mean + subtracted
     if max(offset.abs().max(), (added - mean).abs().max()) < FIXED:
-        return found
-    kernel = found[f"{first}.weight"]
-    weight, bias = found[f"{last}.weight"], found[f"{last}.bias"].reshape(3, -1)
-    return found | {
-        f"{first}.weight": torch.einsum("oihw,ij->ojhw", kernel, before),
-        f"{first}.bias": found[f"{first}.bias"] + torch.einsum("oihw,i->o", kernel, offset),
-        f"{last}.weight": (after @ weight.reshape(3, -1)).reshape(weight.shape),
-        f"{last}.bias": (after @ bias + (added - mean)[:, None]).flatten(),
+        return dict(tensors)
+    kernel = FoldedKernel(tensors[f"{first}.weight"], tensors[f"{first}.bias"])
+    weight, bias = tensors[f"{last}.weight"], tensors[f"{last}.bias"].reshape(3, -1)
+    shifted = behind(FoldedKernel(before, offset), kernel)
+    return {
+        **tensors,
+        f"{first}.weight": shifted.weight,
+        f"{first}.bias": shifted.bias,
+        f"{last}.weight": (after[:, :, 0, 0] @ weight.reshape(3, -1)).reshape(weight.shape),
+        f"{last}.bias": (after[:, :, 0, 0] @ bias + (added - mean)[:, None]).flatten(),
     }
+
+
+def choose_scale(path: Path, matches: Sequence[Named], scale: int | None) -> Named:
+    """Return the match of a scale; ModelError if there is none, or several and none is named."""
+    scales = ", ".join(str(info.scale) for _, info in matches)
+    fitting = [each for each in matches if scale in (None, each[1].scale)]
+    if not fitting:
+        raise ModelError(f"{path}: is for scale {scales}, not {scale}")
+    if len(fitting) > 1:
+        what = f"is of {fitting[0][1].model}, and does not say for which scale ({scales})"
+        raise ModelError(f"{path}: {what}; name one by -s")
+    return fitting[0]
 
 
 def unknown_network(origin: str | Path, tensors: Mapping[str, Tensor], hint: str) -> ModelError:
     """Return the error for a file of no network of the table."""
+    near = [each[1:] for found in _candidates(tensors) for each in found if each[2]]
+    nearest = min(near, key=lambda each: len(each[1]), default=None)
+    more = f"what comes nearest {_misfit(*nearest)}; " if nearest else ""
     size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
     return ModelError(
-        f"{origin}: does not say which network it belongs to, and none has such tensors "
-        f"({size}); {hint}; srx train NAME --init takes over those that fit"
+        f"{origin}: does not say which network it belongs to, and none has such tensors ({size}, "
+        f"first {next(iter(tensors))}); {more}{hint}; srx train NAME --init takes over those "
+        "that fit"
     )
-
-
-def _fits(tensors: Mapping[str, Tensor], info: WeightsInfo) -> bool:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
-            network = outline_network(info.model, scale=info.scale, options=info.network)
-    except ModelError:
-        return False
-    return _shapes(network.state_dict()) == _shapes(tensors)
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
-    return {key: tuple(value.shape) for key, value in tensors.items()}

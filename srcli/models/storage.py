@@ -77,13 +77,10 @@ def save_weights(
         "network": json.dumps(dict(info.network), sort_keys=True),
         **info.notes,
     }
-    stored = {
-        key: (value.half() if half and value.is_floating_point() else value)
-        .detach()
-        .cpu()
-        .contiguous()
-        for key, value in tensors.items()
-    }
+    stored = {}
+    for key, value in tensors.items():
+        kept = value.half() if half and value.is_floating_point() else value
+        stored[key] = kept.detach().cpu().contiguous()
     content = save(stored, metadata=metadata)
     # The writer of safetensors shuffles metadata: sorted, equal weights are equal files.
     start = 8 + int.from_bytes(content[:8], "little")
@@ -203,29 +200,28 @@ def _tables(content: object, key: Key = (), depth: int = 0) -> list[tuple[Key, T
     if averaged and plain and averaged[1].keys() == plain[1].keys():
         parts = [averaged, plain]
     else:  # what is averaged may be another thing, such as an attention
-        one = _below(tensors, _KNOWN["generator"]) or _without_wrapper(tensors)
+        wrappers = (*_WRAPPERS, *_KNOWN["averaged"])
+        one = _below(tensors, _KNOWN["generator"]) or _below(tensors, wrappers, whole=True)
         parts = [one] if one else []
     for name, part in parts:
         found += _tables(part, (*key, name), depth)
     return found if parts or not tensors else [*found, (key, tensors)]
 
 
-def _below(tensors: Tensors, names: Iterable[str]) -> tuple[str, Tensors] | None:
-    """Return the tensors of the first of some networks, without its name before theirs."""
+def _below(
+    tensors: Tensors, names: Iterable[str], *, whole: bool = False
+) -> tuple[str, Tensors] | None:
+    """Return the tensors of the first of some networks, without its name before theirs.
+
+    With ``whole``, only a name before all of them counts, where it leaves no number, as of a layer.
+    """
     for name in names:
         below = {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}.")}
-        if any("." in key for key in below):
-            return name, below
-    return None
-
-
-def _without_wrapper(tensors: Tensors) -> tuple[str, Tensors] | None:
-    """Drop what stands before every name; nothing where a number would be left, as of a layer."""
-    for name in (*_WRAPPERS, *_KNOWN["averaged"]):
         # PyTorch's wrappers have counts of their own beside the network, such as n_averaged
-        whole = [key for key in tensors if "." in key or name not in _KNOWN["pytorch"]]
-        if whole and all(re.match(rf"{name}\.(?!\d)", key) for key in whole):
-            return _below(tensors, [name])
+        others = [k for k in tensors if "." in k or name not in _KNOWN["pytorch"]]
+        all_of_it = len(others) == len(below) and not any(key[:1].isdigit() for key in below)
+        if any("." in key for key in below) and (all_of_it or not whole):
+            return name, below
     return None
 
 

@@ -6,24 +6,19 @@ import hashlib
 import re
 from dataclasses import replace
 from importlib.resources import files
-from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, find_entry, name_of, outline_network
-from srcli.models.recognition import recognise
+from srcli.models import MODELS, build_network, find_entry, name_of
+from srcli.models.recognition import build, choose_scale
 from srcli.models.storage import WEIGHTS_SUFFIXES, WeightsInfo, read_weights
 from srcli.recipes.code import allow_code, split_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from torch import Tensor
+    from collections.abc import Iterable
 
     from srcli.layers.network import Network
-
-_MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
 
 PHOTO_MODEL, CRISP_MODEL = "g-idrn-photo", "g-idrn-photo-crisp"
 """Models for photographs as people have them, between which ``make_crisper`` goes."""
@@ -43,8 +38,7 @@ def weights_path(name: str, scale: int) -> Path:
 def shipped_scales(name: str) -> tuple[int, ...]:
     """Scales at which a model can be used as installed."""
     entry = find_entry(name)
-    there = [weights_path(name, s).is_file() or not entry.trained for s in entry.scales]
-    return tuple(compress(entry.scales, there))
+    return tuple(s for s in entry.scales if not entry.trained or weights_path(name, s).is_file())
 
 
 def load_network(
@@ -52,106 +46,26 @@ def load_network(
 ) -> tuple[Network, WeightsInfo]:
     """Build the network of a weights file and load its tensors.
 
-    Shapes are compared before memory is taken, as metadata may ask for a network of any size. A
-    file of other software is tried on a test picture, as networks of the same tensors may differ
-    in their code: in the range of values, which is then that which enlarges it, or beyond help.
-    With ``code``, which the user has named, it is of that.
-
-    ModelError if the file cannot be read, fits no network or not the scale, or does not enlarge.
+    With ``code``, which the user has named, it is of that. ModelError if the file cannot be read,
+    fits no network or not the scale, or does not enlarge.
     """
     stored = read_weights(path)
-    info = stored.info
+    tensors, info = stored.tensors, stored.info
     if code and not info:
         info = WeightsInfo(model=code, scale=scale or build_network(code, scale=None).scale)
     if info:
         info = replace(info, model=code or info.model)
-        _check_scale(path, info, scale)
-        network = _build(path, stored.tensors, info)
-    elif found := recognise(path, stored.tensors, scale):
-        network, info = _load_recognised(path, stored.tensors, *found, value_range)
-        value_range = None
+        network = build(path, *choose_scale(path, [(tensors, info)], scale))
     else:
-        network, info = _load_with_spandrel(path, stored.tensors, scale)
+        from srcli.models.outside import load_foreign
+
+        network, info = load_foreign(path, tensors, scale, value_range)
+        info = replace(info, notes={**info.notes, "read from": stored.key or "the top level"})
     if stored.note:
         network.notes = (f"{path}: {stored.note}", *network.notes)
-    if value_range is not None:
+    if value_range not in (None, network.white):
         note = f"{path}: its range of values is known; --value-range is not used for it"
         network.notes = (*network.notes, note)
-    return network, info
-
-
-def _check_scale(path: Path, info: WeightsInfo, scale: int | None) -> None:
-    if scale is not None and scale != info.scale:
-        raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
-
-
-def _build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Network:
-    named: dict[str, Any] = {"scale": info.scale, "options": info.network}
-    try:
-        outline = outline_network(info.model, **named, most=_MOST_BUILT * len(tensors))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    own = outline.state_dict()
-    missing, extra = own.keys() - tensors.keys(), tensors.keys() - own.keys()
-    wrong = [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
-    if missing or extra or wrong:
-        raise ModelError(
-            f"{path}: does not fit {info.model} ({len(missing)} tensors missing, "
-            f"{len(extra)} unknown, {len(wrong)} of another shape)"
-        )
-    network = build_network(info.model, **named)
-    network.load_state_dict({k: tensors[k].to(v.dtype) for k, v in network.state_dict().items()})
-    return network
-
-
-def _load_recognised(
-    path: Path,
-    given: Mapping[str, Tensor],
-    tensors: Mapping[str, Tensor],
-    info: WeightsInfo,
-    value_range: int | None,
-) -> tuple[Network, WeightsInfo]:
-    """Load a network of the table from a file of other software, with its range of values.
-
-    Where it enlarges with none, the file is of a relative with other code: spandrel may know it.
-    """
-    from srcli.models.outside import FAITHFUL, best_range, consistency
-
-    network = _build(path, tensors, info).deploy()
-    top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)
-    if psnr >= FAITHFUL:
-        if top != (usual := network.white):
-            network.white = top
-            network.notes = (
-                f"{path}: a network like {info.model} that takes values from 0 to {top:g}, not to "
-                f"{usual:g}" + ", as a test picture shows" * (value_range is None),
-            )
-        return network, info
-    outside = "spandrel does not read it, either"
-    try:
-        other, other_info = _load_with_spandrel(path, given, info.scale)
-        if consistency(other.eval()) >= FAITHFUL:
-            note = f"{path}: read by spandrel, as {info.model} itself enlarges nothing with it"
-            other.notes = (*other.notes, note)
-            return other, other_info
-    except (ModelError, RuntimeError, ValueError) as error:  # what follows says more
-        if isinstance(error.__cause__, ImportError):
-            outside = "spandrel, which reads some more, is not installed"
-    raise ModelError(
-        f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with other "
-        "code: a test picture does not come out enlarged, with values from 0 to 1 or to 255, and "
-        f"{outside}; --value-range 1 or 255 uses it as it is"
-    )
-
-
-def _load_with_spandrel(
-    path: Path, tensors: Mapping[str, Tensor], scale: int | None
-) -> tuple[Network, WeightsInfo]:
-    from srcli.models.outside import load_with_spandrel
-
-    network = load_with_spandrel(path, tensors)
-    info = WeightsInfo(model="spandrel", scale=network.scale)
-    _check_scale(path, info, scale)
     return network, info
 
 
@@ -244,15 +158,9 @@ def default_scale(models: Iterable[str]) -> int:
     """
     for model in models:
         code, weights = split_code(model)
-        path = Path(weights)
-        stored = read_weights(path) if path.is_file() and (code or _is_file(model)) else None
-        if stored and stored.info:
-            return stored.info.scale
-        if code:
+        if code and not weights:
             allow_code(code)
             return build_network(code, scale=None).scale
-        if stored:
-            tensors = stored.tensors
-            found = recognise(path, tensors) or _load_with_spandrel(path, tensors, None)
-            return found[1].scale
+        if Path(weights).is_file() and (code or _is_file(model)):
+            return load_model(model, value_range=1).scale  # none is sought here
     return 4

@@ -13,8 +13,9 @@ import torch
 from srcli.errors import ModelError
 from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
-from srcli.metrics.efficiency import count_parameters, count_work
-from srcli.models import MODELS, build_network, find_entry, network_options
+from srcli.metrics.efficiency import model_cost
+from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
+from srcli.models.outside import best_range
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import load_network, shipped_scales, weights_path
 from srcli.recipes.code import allow_code, split_code
@@ -39,53 +40,61 @@ def without_weights() -> list[str]:
 
 
 def list_models(
-    name: str | None = None, *, every: bool = False, value_range: int | None = None
+    name: str | None = None,
+    *,
+    scale: int | None = None,
+    every: bool = False,
+    value_range: int | None = None,
+    tried: bool = False,
 ) -> list[Facts]:
     """Describe the models, or the one that ``name``, maybe a weights file with its range, is of.
 
     Each has ``cards``, one for every scale with weights or without: the card file, if there is one,
     with the weights' digest, metadata and work. ``scales`` can be used as installed, ``untrained``
-    cannot.
+    cannot. With ``tried``, cards of weights have ``test_picture``: the PSNR in dB of a picture that
+    is enlarged and made small again, by the value of white in the network.
 
     Compared networks without weights are among all if ``every`` is set; some take a second to
-    count. A ModelError says that there is no such model, or that the file is none of the table.
+    count. A ModelError says that there is no such model, or why a file is not read.
     """
     if name is None:
         left_out = {name for name, entry in MODELS.items() if not entry.target}  # of packages
         left_out.update(() if every else without_weights())
-        return [model for each in MODELS if each not in left_out for model in list_models(each)]
+        names = [n for n in MODELS if n not in left_out and scale in (None, *MODELS[n].scales)]
+        return [model for each in names for model in list_models(each, scale=scale, tried=tried)]
     code, weights = split_code(name)
     allow_code(code)
     path = Path(weights)
     # No model's name has a dot in it.
     if name not in MODELS and (code or path.suffix or path.is_file()) and weights:
-        network, info = load_network(path, value_range=value_range, code=code)
-        if not code and info.model not in MODELS:
-            raise ModelError(f"{name}: has no card, as it is read by {info.model}")
-        return [_describe(name, [(network, info, path)])]
+        loaded = load_network(path, scale, value_range=value_range, code=code)
+        return [_describe(name, [(*loaded, path)], tried=tried)]
     forms: list[Form] = []
-    entry = find_entry(name)
-    for scale in entry.scales if entry.target else [None]:  # code of users may have but one
-        if scale and entry.trained and (path := weights_path(name, scale)).is_file():
+    entry = find_entry(name, scale)
+    # code of users may have but one
+    for each in entry.scales if entry.target and scale is None else [scale]:
+        if each and entry.trained and (path := weights_path(name, each)).is_file():
             forms.append((*load_network(path), path))
             continue
         # some are large, and their costs are counted without numbers
         with torch.device("meta" if entry.target else "cpu"):
-            network = build_network(code or name, scale=scale).deploy()
+            network = build_network(code or name, scale=each).deploy()
         forms.append((network, WeightsInfo(model=name, scale=network.scale), None))
-    return [_describe(name, forms)]
+    return [_describe(name, forms, tried=tried)]
 
 
-def _describe(given: str, forms: Sequence[Form]) -> Facts:
+def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
     network, info, _ = forms[0]
     name = given if given in MODELS else info.model
-    entry = find_entry(name)
+    outside = name not in MODELS and not split_code(name)[0]
+    entry = NetworkEntry(summary="", source=name) if outside else find_entry(name)
     paper, tiling = PAPERS.get(entry.paper), choose_tiling(given, network)
     recipes = [n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target]
     rows = (row for row in load_published() if entry.paper and row.model == name)
     usable = [
         own.scale for each, own, file in forms if file or not (entry.trained and each.needs_weights)
     ]
+    own_options = {} if given == name else info.network
     return {
         "name": name,
         "summary": entry.summary,
@@ -99,17 +108,17 @@ def _describe(given: str, forms: Sequence[Form]) -> Facts:
         "overlap": tiling.overlap,
         "edge": tiling.edge,
         "whole": tiling.whole,
-        "recipes": recipes if entry.target else [name],
+        "recipes": recipes if entry.target or outside else [name],
         "network": {
             "class": type(getattr(network, "network", network)).__name__,
-            "options": network_options(name, {} if given == name else info.network),
+            "options": {} if outside else network_options(name, own_options),
         },
         "remarks": list(network.notes),
-        "cards": [_card(*form) for form in forms],
+        "cards": [_card(*form, tried=tried) for form in forms],
     }
 
 
-def _card(network: Network, info: WeightsInfo, file: Path | None) -> Facts:
+def _card(network: Network, info: WeightsInfo, file: Path | None, *, tried: bool) -> Facts:
     content: Facts = {}
     if file and (beside := file.with_suffix(".toml")).is_file():
         try:
@@ -119,6 +128,7 @@ def _card(network: Network, info: WeightsInfo, file: Path | None) -> Facts:
     if "sha256" not in content:  # some other TOML file
         content = {}
     sha256 = file and hashlib.sha256(file.read_bytes()).hexdigest()
+    figures = best_range(network.eval())[1] if tried and file else {}
     return {
         **content,
         "scale": info.scale,
@@ -127,7 +137,9 @@ def _card(network: Network, info: WeightsInfo, file: Path | None) -> Facts:
         "stale": content.get("sha256", sha256) != sha256,  # it describes other weights
         "options": dict(info.network),
         "notes": dict(info.notes),
-        "efficiency": {"parameters": count_parameters(network), **count_work(network)},
+        "efficiency": model_cost(network, model=info.model),
+        "white": network.white,
+        "test_picture": {f"{white:g}": psnr for white, psnr in figures.items()},
     }
 
 

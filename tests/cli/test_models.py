@@ -158,7 +158,7 @@ def test_a_weights_file_tells_what_it_holds(srx, generator):
     parameters = sum(
         p.numel() for p in build_network("attentive-gan", scale=4, options=SMALL).parameters()
     )
-    for word in ("weights of attentive-gan x4", "growth=4", "recipe=mine", f"{parameters:,}"):
+    for word in ("weights of attentive-gan x4", "growth=4", "recipe mine", f"{parameters:,}"):
         assert word in " ".join(result.out.split())
     (entry,) = json.loads(srx("models", generator, "--json", "-").out)
     assert (entry["name"], entry["scales"]) == ("attentive-gan", [4])

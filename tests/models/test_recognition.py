@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN
 from srcli.models import build_network
-from srcli.models.recognition import find_matches, fold_shifts, recognise
+from srcli.models.recognition import find_matches, fold_shifts
 from srcli.models.weights import default_scale, load_model
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
@@ -73,23 +73,32 @@ def test_published_files_are_recognised(file, name, scales, renamed):
         assert all(torch.equal(tensors[own], state[key]) for key, own in renamed.items())
 
 
-def test_a_scale_that_cannot_be_seen_must_be_named():
-    state = published("fsrcnn")
-    found = recognise("a.pth", state, 3)
-    assert found is not None
-    assert found[1].scale == 3
-    with pytest.raises(ModelError, match=r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"):
-        recognise("a.pth", state)
-    with pytest.raises(ModelError, match=r"a\.pth: is for scale 3, not 4"):
-        recognise("a.pth", published("imdn"), 4)
+def test_a_scale_that_cannot_be_seen_must_be_named(tmp_path):
+    file, other = tmp_path / "a.pth", tmp_path / "b.pth"
+    torch.save(published("fsrcnn"), file)
+    torch.save(published("imdn"), other)
+    # random weights enlarge nothing: the range of values is told, so that none is sought
+    assert load_model(str(file), 3, value_range=1).scale == 3
+    for call in (load_model, lambda name: default_scale([name])):
+        with pytest.raises(ModelError, match=r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"):
+            call(str(file))
+    with pytest.raises(ModelError, match=r"b\.pth: is for scale 3, not 4"):
+        load_model(str(other), 4)
+    assert default_scale(["g-idrn", str(other), "rfdn"]) == 3
+    assert default_scale(["g-idrn", "missing.pth"]) == 4
 
 
-def test_what_fits_nothing_is_told(tmp_path):
+def test_what_fits_nothing_is_told_and_what_comes_nearest(tmp_path):
     state = published("imdn")
-    state.popitem()
+    del state["upsampler.0.bias"]
+    state["fea_conv.bias"] = torch.zeros(3)
     torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match=r"a\.pth: does not say which network .* --init"):
+    nearest = r"nearest does not fit imdn x3: head.bias is of another shape, .* and 1 other"
+    with pytest.raises(ModelError, match=rf"a\.pth: does not say which .*{nearest}.* --init"):
         load_model(str(tmp_path / "a.pth"))
+    torch.save({"w": torch.zeros(2)}, tmp_path / "b.pth")
+    with pytest.raises(ModelError, match=r"\(1 tensors, 2 parameters, first w\); pip install"):
+        load_model(str(tmp_path / "b.pth"))
 
 
 def test_colour_shifts_that_were_trained_are_folded():
@@ -134,12 +143,3 @@ def test_spans_branches_are_folded_into_their_sum():
     network.load_state_dict(dict(own))
     ours = network.deploy().get_submodule("body.2.second")(x)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
-
-
-def test_the_scale_of_a_file_is_the_default(tmp_path):
-    file = tmp_path / "IMDN_x3.pth"
-    torch.save({f"module.{key}": value for key, value in published("imdn").items()}, file)
-    assert default_scale(["g-idrn", str(file), "rfdn"]) == 3
-    assert default_scale(["g-idrn", "missing.pth"]) == 4
-    # random weights enlarge nothing: the range of values is told, so that none is sought
-    assert load_model(str(file), value_range=1).scale == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import warnings
@@ -121,9 +122,9 @@ def test_a_file_of_the_network_itself_is_used_without_a_word(enlarge, picture):
 @pytest.mark.parametrize("name", sorted(path.stem for path in weights_dir().glob("*-x4.*s")))
 def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     network = load_model(str(weights_dir() / f"{name}.safetensors"))
-    top, psnr = best_range(network)
+    top, figures = best_range(network)
     assert top == 1
-    assert psnr > FAITHFUL + 10
+    assert figures[top] > FAITHFUL + 10
 
 
 def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(enlarge, srx, tmp_path, picture):
@@ -325,6 +326,36 @@ def test_the_network_of_a_checkpoint_is_found(enlarge, picture, content, said):
     assert result.code == 0, result.err
     assert abs(pixels - picture[1]).max() <= 1
     assert (AVERAGED in result.err) == bool(said)
+
+
+def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(srx, tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"params": GOOD, "params_ema": under("module.", srvgg(fold=5.0))}, path)
+    text = " ".join(srx("models", "-v", path, code=0).out.split())
+    for words in (
+        "weights of srvgg x2",
+        "averaged weights (params_ema.module) are used, not params",
+        "read from params_ema.module",
+        "recognised by the names of its layers, such as body.0, body.1, body.2",
+        "values 0 to 255 in the network",
+    ):
+        assert words in text
+    (model,) = json.loads(srx("models", "-v", path, "--json", "-", code=0).out)
+    figures = model["cards"][0]["test_picture"]
+    assert figures["255"] > FAITHFUL > figures["1"]
+    assert f"{figures['1']:.1f} dB with values to 1, {figures['255']:.1f} dB with values" in text
+
+
+def test_models_tells_of_networks_of_spandrel(srx, tmp_path, spandrel):
+    torch.save({"x": zeros(2)}, tmp_path / "w.pth")
+    text = " ".join(srx("models", "-v", tmp_path / "w.pth", code=0).out.split())
+    for words in (
+        "weights of spandrel x2",
+        "network Outside()",
+        "spandrel, as Fake",
+        "dB with val",
+    ):
+        assert words in text
 
 
 @pytest.mark.parametrize("name", ["w.pkl", "w.bin", "w.pth.tar", "w.ckpt", "w.pt", "W.PTH"])
