@@ -56,7 +56,7 @@ def active_shares(model: str, scale: int, sets: list[str]) -> list[Tensor]:
     found = []
     for name in sets:
         for hr in pictures(name, scale):
-            lr = to_tensor(downscale(hr, scale)[None])
+            lr = to_tensor(downscale(hr, scale)[None], torch.device("cpu"))
             with ActiveShares() as mode:
                 network(luma(lr) if network.colour == "y" else lr)
             found.append(mode.shares)

@@ -16,13 +16,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
 from skimage import data
 
 from srcli.data.degrading import degrade
 from srcli.data.pictures import decode, find_pictures
 from srcli.errors import SrxError
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.resize import mod_crop
+from srcli.imaging.writing import write_photograph
 from srcli.recipes.degradation import DEGRADATIONS
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for i, (name, picture) in enumerate(found.items()):
         hr = mod_crop(picture, scale)
-        Image.fromarray(hr).save(arguments.out / "HR" / f"{name}.png")
+        write_photograph(arguments.out / "HR" / f"{name}.png", Photograph(pixels=hr), fmt="png")
         for degradation, folder in folders.items():
             # a seed per picture: different degradations, the same on every run
             lr = degrade(hr, scale, degradation, seed=1000 * arguments.seed + i)
-            Image.fromarray(lr).save(folder / f"{name}x{scale}.png")
+            write_photograph(folder / f"{name}x{scale}.png", Photograph(pixels=lr), fmt="png")
     print(f"{len(found)} pictures; measure with:")
     for folder in folders.values():
         print(f"  srx eval -m g-idrn -s {scale} --hr {arguments.out / 'HR'} --lr {folder}")

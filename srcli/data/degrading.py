@@ -1,8 +1,8 @@
 """Degrade HR to LR as cameras and programs do, by numbers drawn from a recipe's ranges.
 
-Values of pictures stay floats between the steps and are rounded once, where a file is written; a
-picture that is only downscaled is rounded as MATLAB rounds it. All works on encoded (not linear)
-values, as the field does.
+Values of pictures stay floats of 0 to 255 between the steps and are rounded once, to 8 or 16 bits
+as the picture has; a JPEG has 8. A picture that is only downscaled is rounded as MATLAB rounds it.
+All works on encoded (not linear) values, as the field does.
 
 Any kernel is a sum of few products of a column and a row, its singular vectors: one for a round
 Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each product is two passes
@@ -29,7 +29,7 @@ from srcli.recipes.degradation import Blur, Degradation, Noise, Resize, Sharpen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Piece
@@ -200,9 +200,16 @@ def sharpen(
     return values + amount * (values - blur(picture, random, sigma=sigma))
 
 
-def round_levels(picture: Array) -> NDArray[np.uint8]:
-    """Round to 0..255, half away from zero; 8-bit pictures are returned as they are."""
-    return picture if picture.dtype == np.uint8 else to_dtype(picture, np.dtype(np.uint8))
+def to_levels(picture: Array) -> Array:
+    """Return the values of a 16-bit picture on the scale of 0..255; others as they are."""
+    return picture / np.float32(257) if picture.dtype == np.uint16 else picture
+
+
+def round_levels(picture: Array, dtype: DTypeLike = np.uint8) -> Array:
+    """Round a picture to uint8 or uint16, half away from zero; floats are those of 0..255."""
+    if picture.dtype == dtype:
+        return picture
+    return to_dtype(to_levels(picture) * (np.iinfo(dtype).max / 255), np.dtype(dtype))
 
 
 class Resampling(NamedTuple):
@@ -222,11 +229,11 @@ class DegradationChain:
     filter: str = "bicubic"
     """Of the downscale; ``bicubic`` is MATLAB's, others are Pillow's."""
 
-    def apply(self, picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-        """Degrade HR (H, W, 3), of which what exceeds multiples of the scale is cropped, to LR."""
+    def apply(self, picture: Array, random: np.random.Generator) -> Array:
+        """Degrade HR (H, W, 3), uint8 or uint16, to LR; what the scale does not divide is cut."""
         if self == DegradationChain(scale=self.scale):
             return downscale(picture, self.scale)  # rounds after each pass, as MATLAB
-        values: Array = mod_crop(picture, self.scale)
+        values = to_levels(mod_crop(picture, self.scale))
         height, width = (side // self.scale for side in values.shape[:2])
 
         def size_before(steps: Sequence[partial[Array] | Resampling]) -> tuple[int, int]:
@@ -250,7 +257,7 @@ class DegradationChain:
                 values = resampled(values, size_before(self.after[done:]), change.filter)
             else:
                 values = change(values, random)
-        return round_levels(values)
+        return round_levels(values, picture.dtype)
 
 
 def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> DegradationChain:
@@ -303,27 +310,27 @@ def _draw_piece(
 
 
 def degrade(
-    picture: NDArray[np.uint8], scale: int, degradation: str | Degradation = "aerial", seed: int = 0
-) -> NDArray[np.uint8]:
+    picture: Array, scale: int, degradation: str | Degradation = "aerial", seed: int = 0
+) -> Array:
     """Make the LR picture of a test set: one draw from a degradation's ranges.
 
     Args:
-        picture: HR, (H, W, 3) uint8 RGB, both sides at least ``scale``; rows and columns that the
-            scale does not divide are cut at the far ends.
+        picture: HR, (H, W, 3) RGB, uint8 or uint16, both sides at least ``scale``; rows and columns
+            that the scale does not divide are cut at the far ends.
         scale: The super-resolution factor.
         degradation: A name of ``srcli.recipes.degradation.DEGRADATIONS``, or your own. With
             ``bicubic`` the result is that of ``srcli.imaging.resize.downscale``, bit for bit.
         seed: Seed of the draw; give every picture of a set another.
 
     Returns:
-        (H // scale, W // scale, 3) uint8.
+        (H // scale, W // scale, 3) of the same dtype.
 
     Raises:
         RecipeError: If there is no degradation of that name.
         ValueError: If the picture has another shape or type, or is too small.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ValueError(f"expected (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected (H, W, 3) uint8 or uint16, got {picture.shape} {picture.dtype}")
     chosen = Degradation.named(degradation) if isinstance(degradation, str) else degradation
     random = np.random.default_rng(seed)
     return draw(chosen, scale, random).apply(picture, random)
@@ -339,12 +346,12 @@ def degrade_pairs(pairs: Pairs, degradation: Degradation, seed: int = VALIDATION
 
 
 def degraded_patch(
-    picture: NDArray[np.uint8],
+    picture: Array,
     corner: tuple[int, int],
     patch: int,
     chain: DegradationChain,
     random: np.random.Generator,
-) -> NDArray[np.uint8]:
+) -> Array:
     """Make an LR patch (patch, patch, 3) as if the whole picture were degraded.
 
     The picture is HR, (H, W, 3), both sides multiples of the scale; ``corner`` is top and left of

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 Numbers = NDArray[np.int64]
 Patches = tuple[Picture, Picture, Numbers | None, NDArray[np.float64] | None]
 """LR (N, P, P, 3) and HR (N, sP, sP, 3) of one step as they lie in the pictures, and how they are
@@ -149,7 +149,7 @@ class PatchSampler(Dataset[Any]):
             hr.append(turned(whole[y : y + big, x : x + big], turns[number]))
         orders = None if orders is None else orders[own]
         colours = None if colours is None else colours[own]
-        return np.stack(lr), np.stack(hr), orders, colours
+        return _stacked(lr), _stacked(hr), orders, colours
 
     def _varied(
         self,
@@ -158,7 +158,7 @@ class PatchSampler(Dataset[Any]):
         orders: Numbers | None,
         colours: NDArray[np.float64] | None,
     ) -> tuple[Tensor, Tensor]:
-        lr, hr = (to_tensor(upload(each, self.device)) for each in (lr_patches, hr_patches))
+        lr, hr = (to_tensor(each, self.device) for each in (lr_patches, hr_patches))
         if orders is not None:
             lr, hr = _reordered(lr, orders), _reordered(hr, orders)
         if colours is not None:
@@ -188,6 +188,12 @@ class PatchSampler(Dataset[Any]):
         return scores
 
 
+def _stacked(patches: list[Picture]) -> Picture:
+    """Stack patches, which all become uint16 where one of them is."""
+    deepest = np.result_type(*patches)
+    return np.stack([each if each.dtype == deepest else each * np.uint16(257) for each in patches])
+
+
 def _as_it_is(patches: Any) -> Any:  # noqa: ANN401
     return patches
 
@@ -199,9 +205,9 @@ def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
     return patches[rows, channels].contiguous(memory_format=torch.channels_last)
 
 
-def detail_integral(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def detail_integral(image: Picture) -> NDArray[np.float64]:
     """Summed-area table of the gradient energy of an LR picture, in cells of ``CELL`` pixels."""
-    gray = image.astype(np.float32).mean(axis=2)
+    gray = image.astype(np.float32).mean(axis=2) * np.float32(255 / np.iinfo(image.dtype).max)
     energy = np.zeros_like(gray)
     energy[:, 1:] += np.abs(np.diff(gray, axis=1))
     energy[1:] += np.abs(np.diff(gray, axis=0))
@@ -246,9 +252,14 @@ def recoloured(lr: Tensor, hr: Tensor, colours: NDArray[np.float64]) -> tuple[Te
     return lr * gain + offset, hr * gain + offset
 
 
-def to_tensor(patches: Tensor) -> Tensor:
-    """Convert (N, H, W, 3) uint8 to (N, 3, H, W) floats in [0, 1], in channels_last layout."""
-    return patches.permute(0, 3, 1, 2).float().div_(255.0)
+def to_tensor(patches: Picture, device: torch.device) -> Tensor:
+    """Convert (N, H, W, 3) to (N, 3, H, W) floats in [0, 1] on a device, in channels_last layout.
+
+    They are uint8 or uint16.
+    """
+    deep = patches.dtype == np.uint16
+    values = upload(patches.astype(np.int32) if deep else patches, device)  # as torch has no uint16
+    return values.permute(0, 3, 1, 2).float().div_(65535.0 if deep else 255.0)
 
 
 def turned(patch: Picture, turn: int) -> Picture:

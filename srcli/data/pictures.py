@@ -13,7 +13,7 @@ import threading
 import zipfile
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
+from srcli.imaging import tiff, vips
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.threads import read_ahead
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Picture = NDArray[np.uint8]
+    Picture = NDArray[Any]
+    """(H, W, 3) RGB, uint8 or uint16."""
 
 T = TypeVar("T")
 
@@ -212,9 +214,10 @@ class _LargeError(Exception):
 def decode(
     ref: PictureRef, archives: Archives | None = None, most: int = LARGEST_PICTURE
 ) -> Picture:
-    """Decode one picture to (H, W, 3) uint8 RGB; _LargeError for one of over ``most`` pixels.
+    """Decode one picture to (H, W, 3) RGB; _LargeError for one of over ``most`` pixels.
 
-    Gray becomes R = G = B, of 16 bits the upper 8 are taken, and transparency is ignored.
+    It is uint8, or uint16 where values have more bits. Gray becomes R = G = B, and transparency is
+    ignored.
     """
     try:
         encoded = (archives or Archives()).read(ref)
@@ -225,17 +228,31 @@ def decode(
                 raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
             if image.width * image.height > most:
                 raise _LargeError
-            load(image)  # which takes the upper bits of 16-bit colours
-            if image.mode in {"I", "F"}:
+            if (pixels := _read_deep(encoded, image)) is not None:
+                return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+            load(image)
+            if image.mode[0] in "IF":  # which Pillow would clip at 255
                 raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
-            if image.mode.startswith("I;16"):  # which Pillow would clip at 255
-                high = (np.asarray(image) >> 8).astype(np.uint8)
-                return np.repeat(high[:, :, None], 3, axis=2)
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
+
+
+def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
+    """Return pixels (H, W, 1 or 3) of a PNG or TIFF of over 8 bits, whose colours Pillow cuts."""
+    stream = io.BytesIO(encoded)
+    if image.format == "PNG" and encoded[24] == 16:
+        return vips.read_png(stream)[0]
+    if image.format == "TIFF" and max(vars(image)["tag_v2"].get(258, (1,))) > 8:
+        from rasterio.io import MemoryFile
+
+        header = tiff.read_header(Path(image.format), stream)
+        if header.bits == 16 and not header.refusal:
+            with MemoryFile(encoded) as file:
+                return tiff.read_pixels(replace(header, path=Path(file.name)), stream)[0]
+    return None
 
 
 def read_pictures(

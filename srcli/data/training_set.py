@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from srcli.imaging.resize import downscale, mod_crop
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    Picture = NDArray[np.uint8]
+    Picture = NDArray[Any]
 
 # fmt: off
 HELD_OUT = (
@@ -48,8 +48,9 @@ class Pairs:
     """HR pictures with their LR pictures; every HR side is ``scale`` times the LR side."""
 
     scale: int
-    hr: list[NDArray[np.uint8]]
-    lr: list[NDArray[np.uint8]]
+    hr: list[NDArray[Any]]
+    """(H, W, 3), uint8 or uint16."""
+    lr: list[NDArray[Any]]
     digest: str
     """Digest of the HR pixels of all pictures, in order."""
 
@@ -110,7 +111,8 @@ class PictureStore:
                     f"{self._folder}: no room for decoded pictures ({error.strerror or error}), "
                     "which take over half of the memory; set SRX_CACHE to a folder with room"
                 ) from error
-        kept, self._free = self._free[:size].reshape(picture.shape), self._free[size:]
+        kept, self._free = self._free[:size], self._free[size:]
+        kept = kept.view(picture.dtype).reshape(picture.shape)
         kept[...] = picture
         kept.flags.writeable = False
         self.in_files += size

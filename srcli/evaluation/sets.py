@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from srcli.data.degrading import through_jpeg
+from srcli.data.degrading import resampled, through_jpeg
 from srcli.data.pictures import HR_FOLDER, refuse_twins
 from srcli.data.training_set import require_size
 from srcli.errors import DataError, UsageError, did_you_mean
@@ -283,12 +283,15 @@ class ResizeKernel(NamedTuple):
 
     description: str
     shrink: Callable[[Array, int], Array]
-    """Takes (H, W, 3) uint8, both sides multiples of the scale, and the scale."""
+    """Takes (H, W, 3), both sides multiples of the scale, and the scale."""
 
 
 def _pillow(picture: Array, scale: int, *, by: Image.Resampling) -> Array:
-    size = (picture.shape[1] // scale, picture.shape[0] // scale)
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, by))
+    height, width = (side // scale for side in picture.shape[:2])
+    if picture.dtype != np.uint8:  # Pillow has no colours of 16 bits
+        made: Array = resampled(picture, (height, width), by.name)
+        return to_dtype(made, picture.dtype)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), by))
 
 
 def _mean(picture: Array, scale: int) -> Array:
@@ -327,7 +330,7 @@ KERNELS = {
 class Chain:
     """Conversions of pictures (H, W, 3); ``gray`` is True if the HR file has one channel.
 
-    Usually all are uint8 RGB, as users have them. On luma alone, the chain of the published rows of
+    Usually all are RGB, as users have them. On luma alone, the chain of the published rows of
     bicubic, they are uint8 Y in all three channels, to double, MATLAB bicubic by 1/scale, the
     model, clipped to 16..235, uint8: not rounded between downscaling and the model. Gray pictures
     are then taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
@@ -343,7 +346,7 @@ class Chain:
     def prepare(
         self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
     ) -> tuple[Array, Array]:
-        """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
+        """Convert RGB pictures to the HR that is compared and the LR of models."""
         if not self.luma_only:
             return hr, lr
         if lr_from_file:
@@ -353,13 +356,13 @@ class Chain:
         return y, _to_channels(small.astype(np.float32))
 
     def to_input(self, lr: Array, *, gray: bool) -> Array:
-        """Convert LR to a model's input; ``to_uint8`` is the way back."""
+        """Convert LR to a model's input; ``to_picture`` is the way back."""
         if self.luma_only and gray:
             return (Y_BLACK / 255 + lr * ((Y_WHITE - Y_BLACK) / 255)).astype(lr.dtype)
         return lr
 
-    def to_uint8(self, output: Array, *, gray: bool) -> Array:
-        """Convert a model's output to uint8; that of RGB has the input's dtype already."""
+    def to_picture(self, output: Array, *, gray: bool) -> Array:
+        """Convert a model's output to whole numbers; RGB has the input's dtype already."""
         if not self.luma_only:
             return output
         levels = output.astype(np.float64) * 255
@@ -368,7 +371,7 @@ class Chain:
         return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
 
     def to_compared(self, sr: Array, *, gray: bool) -> Array:
-        """Convert a uint8 RGB picture of another program to the form that is compared."""
+        """Convert an RGB picture of another program to the form that is compared."""
         if not self.luma_only:
             return sr
         return _to_channels(to_dtype(sr @ np.array(GRAY_SHARES) if gray else luma(sr), UINT8))
@@ -385,7 +388,7 @@ def _to_channels(plane: Array) -> Array:
 
 
 CHAINS = {
-    "rgb8": Chain("rgb8", "uint8 RGB in and out"),
+    "rgb8": Chain("rgb8", "RGB in and out, with the bits of the files"),
     "luma-float": Chain(
         "luma-float",
         "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8",
@@ -401,9 +404,9 @@ class Pair:
 
     name: str
     hr: Array
-    """(H, W, 3) uint8, gray as R = G = B; both sides are ``scale`` times those of LR."""
+    """(H, W, 3), uint8 or uint16, gray as R = G = B; sides are ``scale`` times those of LR."""
     lr: Array
-    """(H / scale, W / scale, 3), the models' input: uint8, or float32 in [0, 1]."""
+    """(H / scale, W / scale, 3), the models' input: as HR, or float32 in [0, 1]."""
     gray: bool
     """Whether the HR file has one channel."""
     full_size: tuple[int, int]
@@ -423,7 +426,7 @@ def read_pair(
 
     It is saved as a JPEG of the quality ``jpeg``, with chroma at half size, if one is given.
     """
-    original, gray = _read_hr(picture)
+    original, gray = _read_hr(picture, chain)
     height, width = original.shape[:2]
     if min(height, width) < scale:
         raise DataError(f"{picture.where}: {width}x{height} is smaller than the scale")
@@ -431,7 +434,7 @@ def read_pair(
     if picture.lr is None:
         lr = kernel.shrink(hr, scale)
     else:
-        lr, _ = read_picture(picture.lr)
+        lr, _ = read_picture(picture.lr, chain)
         require_size(picture.lr, lr, picture.where, hr, scale)
         hr = hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
     if jpeg is not None:
@@ -440,22 +443,23 @@ def read_pair(
     return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=(height, width))
 
 
-def read_picture(path: Path) -> tuple[Array, bool]:
-    """Read an opaque 8-bit picture as (H, W, 3); the second value is True for a gray file."""
+def read_picture(path: Path, chain: Chain) -> tuple[Array, bool]:
+    """Read an opaque picture of 8 or 16 bits as (H, W, 3); the second value tells a gray file."""
     photograph = read_photograph(path)
     pixels, alpha = photograph.pixels, photograph.alpha
-    if pixels.dtype != np.uint8:
-        kind = "16-bit" if pixels.dtype == np.uint16 else "floating-point"
-        raise DataError(f"{path}: a {kind} picture; evaluation compares 8-bit pictures")
-    if alpha is not None and alpha.min() < 255:
+    if pixels.dtype.kind == "f":
+        raise DataError(f"{path}: a floating-point picture; evaluation compares 8 and 16 bits")
+    if chain.luma_only and pixels.dtype != np.uint8:
+        raise DataError(f"{path}: a 16-bit picture; --chain {chain.name} compares 8 bits")
+    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
         raise DataError(f"{path}: is transparent in places; evaluation compares opaque pictures")
     gray = pixels.shape[2] == 1
     return (pixels.repeat(3, axis=2) if gray else pixels), gray
 
 
-def _read_hr(picture: SetPicture) -> tuple[Array, bool]:
+def _read_hr(picture: SetPicture, chain: Chain) -> tuple[Array, bool]:
     if picture.hr is not None:
-        return read_picture(picture.hr)
+        return read_picture(picture.hr, chain)
     import skimage.data
 
     pixels: Array = getattr(skimage.data, picture.name)()

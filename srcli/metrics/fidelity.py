@@ -37,7 +37,7 @@ WINDOW = 11
 def psnr(a: Array, b: Array) -> float:
     """Return the PSNR in dB over all pixels and channels in 0..255; infinite for equal ones."""
     _require_one_shape(a, b)
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    error = float(np.mean((a.astype(np.float64) - b) ** 2))
     return math.inf if error == 0 else 10 * math.log10(PEAK * PEAK / error)
 
 
@@ -102,25 +102,27 @@ class EvaluationProtocol:
     def planes(
         self, picture: Array, shave: int, *, gray: bool = False, luma: bool = False
     ) -> Array:
-        """Return the compared channels of a picture (H, W, 3) uint8, without its border.
+        """Return the compared channels of a picture (H, W, 3), 8 or 16 bits, without its border.
 
         They are (H, W) or, under ``rgb`` unless ``luma`` is asked for, (H, W, 3), in 0..255.
         ``gray`` is True if the HR file has one channel. ValueError if nothing is left.
         """
-        if picture.dtype != np.uint8:
-            raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
+        if picture.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"protocols compare uint8 and uint16 pictures, got {picture.dtype}")
         if min(picture.shape[:2]) <= 2 * shave:
             raise ValueError(f"nothing is left after shaving {shave} pixels")
         area = picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
+        level = np.iinfo(picture.dtype).max / PEAK  # 1, or 257 for 16 bits
         if self.channel == "rgb" and not luma:
-            return area
+            return area / level
         if self.channel == "luma":
             return area[..., 0]
-        y = area @ np.array(GRAY_SHARES) if gray and self.gray_as_luma else to_luma(area)
-        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
+        gray_luma = gray and self.gray_as_luma
+        y = area @ np.array(GRAY_SHARES) / level if gray_luma else to_luma(area)
+        return to_dtype(y * level, picture.dtype) / level if self.round_luma else y
 
     def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
-        """Return PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
+        """Return PSNR in dB and SSIM of (H, W, 3) of one shape, uint8 or uint16."""
         a, b = self.planes(sr, shave), self.planes(hr, shave)
         return psnr(a, b), ssim(a, b)
 
@@ -165,11 +167,11 @@ def require_perceptual(names: Iterable[str]) -> None:
 
 
 def perceptual_distance(name: str, sr: Array, hr: Array) -> float:
-    """Return LPIPS or DISTS of (H, W, 3) uint8 of one shape; 0 for equal pictures."""
+    """Return LPIPS or DISTS of (H, W, 3) of 8 or 16 bits and one shape; 0 for equal pictures."""
     import torch
 
-    tensors = (torch.from_numpy(np.ascontiguousarray(each)) for each in (sr, hr))
-    first, second = (each.permute(2, 0, 1)[None].float() / 255 for each in tensors)
+    scaled = (each.astype(np.float32) / np.iinfo(each.dtype).max for each in (sr, hr))
+    first, second = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in scaled)
     with torch.inference_mode():
         return float(_perceptual_measure(name)(first, second))
 

@@ -8,7 +8,6 @@ import struct
 import zipfile
 import zlib
 
-import imageio.v3 as imageio
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,8 +20,6 @@ from srcli.data.pictures import (
     read_pictures,
 )
 from srcli.errors import DataError, SrxError
-from srcli.imaging.photograph import Metadata
-from srcli.imaging.png import write as write_png
 
 
 def png(picture):
@@ -81,7 +78,6 @@ def test_many_threads_read_one_zip_in_order(shard, astronaut):
         ("1", 0, (0, 0, 0)),
         ("LA", (7, 0), (7, 7, 7)),
         ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
-        ("I;16", 0x64FF, (100, 100, 100)),
     ],
 )
 def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
@@ -91,26 +87,6 @@ def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
     assert found.dtype == np.uint8
     assert found.shape == (2, 3, 3)
     assert tuple(found[1, 2]) == expected
-
-
-def deep(path, channels):
-    """A 16-bit picture, which Pillow cannot write in colours."""
-    levels = np.arange(6 * channels, dtype=np.uint16).reshape(2, 3, channels) * 3000
-    if path.suffix == ".tif":
-        imageio.imwrite(path, levels.squeeze())
-    else:
-        with path.open("wb") as stream:
-            write_png(stream, levels, Metadata())
-    return levels
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_of_16_bits_the_upper_8_are_used(tmp_path, suffix, channels):
-    path = tmp_path / f"a{suffix}"
-    levels = deep(path, channels)
-    picture = decode(PictureRef(path=path))
-    np.testing.assert_array_equal(picture, np.broadcast_to(levels >> 8, picture.shape))
 
 
 def test_float_pictures_are_refused(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from srcli.data.degrading import round_levels
 from srcli.evaluation.scores import METRICS
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.writing import write_photograph
@@ -259,10 +260,10 @@ class Comparison:
 def cut_crops(result: ScoredPicture) -> Comparison:
     """Cut crops of a picture where the models differ most."""
     assert result.pair is not None  # it was enlarged
-    hr, lr, scale = result.pair.hr, result.pair.lr, result.scale
-    if lr.dtype.kind == "f":
-        lr = np.clip(np.rint(lr.astype(np.float64) * 255), 0, 255).astype(np.uint8)
-    window = find_window(hr, result.sr, scale=scale)
+    lr, scale = result.pair.lr, result.scale
+    hr, lr = map(round_levels, (result.pair.hr, lr * 255 if lr.dtype.kind == "f" else lr))
+    sr = {model: round_levels(pixels) for model, pixels in result.sr.items()}
+    window = find_window(hr, sr, scale=scale)
     top, left, height, width = window
 
     def crop(picture: Array, factor: int = 1) -> Array:
@@ -280,7 +281,7 @@ def cut_crops(result: ScoredPicture) -> Comparison:
         overview=np.asarray(overview),
         hr=crop(hr),
         lr=crop(lr, scale),
-        sr={model: crop(picture) for model, picture in result.sr.items()},
+        sr={model: crop(picture) for model, picture in sr.items()},
         psnr=dict(result.psnr),
     )
 

@@ -150,7 +150,7 @@ class EvalOptions(EngineOptions):
 
 
 Enlarge = Callable[[Pair], tuple["Array", float | None]]
-"""Gives the SR picture, (H, W, 3) uint8 of the HR picture's size, and the seconds of a network."""
+"""Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a network."""
 
 
 class Candidate:
@@ -177,7 +177,7 @@ class Candidate:
         start = time.perf_counter()
         output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
         seconds = time.perf_counter() - start
-        return self.chain.to_uint8(output, gray=pair.gray), seconds
+        return self.chain.to_picture(output, gray=pair.gray), seconds
 
 
 def read_sr(matched: Match, chain: Chain, pair: Pair) -> tuple[Array, None]:
@@ -185,7 +185,7 @@ def read_sr(matched: Match, chain: Chain, pair: Pair) -> tuple[Array, None]:
     if pair.name not in matched.files:
         raise DataError(matched.missing[pair.name])
     path = matched.files[pair.name]
-    pixels, _ = read_picture(path)
+    pixels, _ = read_picture(path, chain)
     (height, width), full = pair.hr.shape[:2], pair.full_size
     if pixels.shape[:2] in {(height, width), full}:
         return chain.to_compared(pixels[:height, :width], gray=pair.gray), None
@@ -352,7 +352,7 @@ def _is_folder(model: str) -> bool:
 
 
 def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str) -> float:
-    """Return a metric of (H, W, 3) uint8 of the HR picture's size.
+    """Return a metric of (H, W, 3) of the HR picture's size, 8 or 16 bits.
 
     ``bicubic`` is the PSNR of bicubic interpolation instead.
     """
@@ -368,7 +368,7 @@ def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str
         return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
     if metric == "bicubic":
         enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), scale)
-        sr, metric = chain.to_uint8(enlarged, gray=pair.gray), "psnr"
+        sr, metric = chain.to_picture(enlarged, gray=pair.gray), "psnr"
     both = planes(sr, border), planes(pair.hr, border)
     if metric in ("low", "high"):
         return fidelity.split_psnr(*both)[metric == "high"]
@@ -388,7 +388,7 @@ class ScoredPicture:
     pair: Pair | None = None
     """None where it could not be read."""
     sr: dict[str, Array] = field(default_factory=dict)
-    """By model, (H, W, 3) uint8, of models whose scores are there."""
+    """By model, (H, W, 3), of models whose scores are there."""
     psnr: dict[str, float] = field(default_factory=dict)
     """Likewise, of the whole picture under the protocol."""
     seconds: dict[str, float | None] = field(default_factory=dict)

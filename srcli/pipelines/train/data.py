@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
-from srcli.data.patches import PatchSampler
+from srcli.data.patches import PatchSampler, to_tensor
 from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
 from srcli.data.training_set import Pairs, PictureStore, choose_split, split_by_rule, with_lr
 from srcli.errors import DataError, SrxError, UsageError, one_file
@@ -252,13 +253,14 @@ def validator(
         values: list[float] = []
         with closing(reports.task("validation", total=len(own), unit="pictures")) as task:
             for number in own:
-                pixels = torch.from_numpy(pairs.lr[number].copy()).to(numerics.device)
-                x = pixels.permute(2, 0, 1)[None].float().div(255.0)
+                lr, hr = pairs.lr[number].copy(), pairs.hr[number]
+                x, top = to_tensor(lr[None], numerics.device), float(np.iinfo(lr.dtype).max)
                 with numerics.autocasting():
                     out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-                levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
-                pictures = levels.permute(1, 2, 0).cpu().numpy(), pairs.hr[number]
-                values.append(psnr(*(protocol.planes(each, pairs.scale) for each in pictures)))
+                levels = out[0].float().clamp(0, 1).mul(top).round()
+                levels = levels.to(torch.uint8 if top == 255 else torch.int32)
+                sr = levels.permute(1, 2, 0).cpu().numpy().astype(lr.dtype, copy=False)
+                values.append(psnr(*(protocol.planes(each, pairs.scale) for each in (sr, hr))))
                 task.advance()
         return values
 

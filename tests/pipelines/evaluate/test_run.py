@@ -65,7 +65,7 @@ def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
     options = EvalOptions(metrics=("psnr",), costs=False, jpeg=30)
     found = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
     assert [s.values for s in found.scores] == [s.values for s in expected.scores]
-    assert "chain rgb8: uint8 RGB in and out, LR from a JPEG of quality 30" in found.chain
+    assert "of the files, LR from a JPEG of quality 30" in found.chain
     clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
     assert clean.means()[0].values["psnr"] > found.means()[0].values["psnr"] + 0.5
 

@@ -1,0 +1,136 @@
+"""16-bit pictures are measured and trained on with all of their values."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from srcli.data.degrading import degrade
+from srcli.data.patches import PatchSampler
+from srcli.data.pictures import decode, find_pictures
+from srcli.data.training_set import DataSelection, PictureStore, make_pairs
+from srcli.imaging.colour import luma
+from srcli.imaging.photograph import Photograph
+from srcli.imaging.reading import read_photograph
+from srcli.imaging.resize import downscale, resize
+from srcli.imaging.writing import write_photograph
+from srcli.pipelines.train.data import load_data, validation_sets, validator
+from srcli.ports.progress import Progress
+from srcli.recipes.degradation import BICUBIC
+from srcli.recipes.training import Stage
+
+
+@pytest.fixture
+def deep(astronaut):
+    """A photograph that 8 bits cannot hold: dark, with values between their steps."""
+    noise = np.random.default_rng(0).integers(0, 257, astronaut.shape)
+    return (astronaut.astype(int) * 257 // 16 + noise).astype(np.uint16)
+
+
+@pytest.fixture
+def folder(tmp_path, deep):
+    place = tmp_path / "set"
+    place.mkdir()
+    write_photograph(place / "a.png", Photograph(pixels=deep), fmt="png")
+    write_photograph(place / "b.tif", Photograph(pixels=deep[::-1]), fmt="tif")
+    write_photograph(place / "gray.png", Photograph(pixels=deep[..., :1]), fmt="png")
+    return place
+
+
+@pytest.mark.parametrize("protocol", ["y", "rgb"])
+def test_scores_are_those_of_scikit_image_for_a_range_of_65535(srx, folder, deep, protocol):
+    words = ("eval", "-m", "bicubic", "-s", "2", "--data", folder, "--protocol", protocol)
+    result = srx(*words, "--no-cost", "--json", "-", "--save-images", folder.parent / "sr")
+    scores = json.loads(result.out)["pictures"]
+    assert [score["picture"] for score in scores] == ["a", "b", "gray"]
+    for score, hr in zip(scores, (deep, deep[::-1], deep[..., :1].repeat(3, 2)), strict=True):
+        sr = resize(downscale(hr, 2), 2)
+        file = folder.parent / "sr" / "x2" / "set" / "bicubic" / f"{score['picture']}.png"
+        kept = read_photograph(file).pixels
+        assert np.array_equal(np.broadcast_to(kept, sr.shape), sr)
+        planes = [each[2:-2, 2:-2] for each in (sr, hr)]
+        if protocol == "y":
+            planes = [luma(each) * 257 for each in planes]
+        assert score["psnr"] == pytest.approx(
+            peak_signal_noise_ratio(*planes, data_range=65535), abs=1e-9
+        )
+        expected = structural_similarity(
+            *(each.astype(float) for each in planes), data_range=65535, gaussian_weights=True,
+            use_sample_covariance=False, channel_axis=2 if protocol == "rgb" else None,
+        )  # fmt: skip
+        assert score["ssim"] == pytest.approx(expected, abs=2e-5)  # which also counts the border
+
+
+@pytest.mark.parametrize("kernel", ["bicubic-pillow", "lanczos", "box", "blur-down"])
+def test_every_kernel_and_metric_takes_them_as_it_takes_8_bits(srx, tmp_path, astronaut, kernel):
+    scores = []
+    for name, pixels in (("8", astronaut), ("16", astronaut * np.uint16(257))):
+        (tmp_path / name).mkdir()
+        write_photograph(tmp_path / name / "a.png", Photograph(pixels=pixels), fmt="png")
+        words = ("eval", "-m", "bicubic", "-s", "2", "--data", tmp_path / name, "--kernel", kernel)
+        metrics = ("--metrics", "psnr,ssim,ifc,consistency,low,high", "--no-cost", "--json", "-")
+        result = srx(*words, *metrics, "--html", tmp_path / "page.html", "--jpeg", "90")
+        scores.append(json.loads(result.out)["pictures"][0])
+    for metric in ("psnr", "ssim", "ifc", "consistency", "low", "high"):
+        assert scores[0][metric] == pytest.approx(scores[1][metric], rel=1e-2)
+
+
+def test_the_chain_on_luma_refuses_them(srx, folder):
+    words = ("-s", "2", "--data", folder, "--chain", "luma-float")
+    result = srx("eval", "-m", "bicubic", *words, code=2)
+    assert "a.png: a 16-bit picture; --chain luma-float compares 8 bits" in result.err
+
+
+def test_they_are_decoded_and_stored_as_they_are(folder, tmp_path, deep):
+    shard = tmp_path / "shard.zip"
+    with zipfile.ZipFile(shard, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    store = PictureStore(0, tmp_path)
+    for place in (folder, shard):
+        a, b, gray = (store.keep(decode(ref)) for ref in find_pictures([place]))
+        assert np.array_equal(a, deep)
+        assert np.array_equal(b, deep[::-1])
+        assert np.array_equal(gray, deep[..., :1].repeat(3, 2))
+
+
+def test_their_values_are_trained_on_beside_8_bit_pictures(folder, deep, astronaut):
+    data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, Progress())
+    assert {each.dtype for each in (*data.train.hr, *data.train.lr)} == {np.dtype(np.uint16)}
+    stage = Stage(batch=64, patch=16, augmentation="none")
+    lr, hr = PatchSampler(make_pairs([deep], 2)).batch(0, stage)
+    for batch, picture in ((lr, downscale(deep, 2)), (hr, deep)):
+        assert set((batch * 65535).round().int().unique().tolist()) <= set(picture.ravel().tolist())
+    mixed = make_pairs([astronaut, astronaut * np.uint16(257)], 2)
+    plain = make_pairs([astronaut, astronaut], 2)
+    stage = Stage(batch=64, patch=16, prefer_detail=True)
+    _, expected = PatchSampler(plain).batch(0, stage)
+    apart = (PatchSampler(mixed).batch(0, stage)[1] - expected).abs().amax(dim=(1, 2, 3))
+    assert (apart < 1e-6).float().mean() > 0.9  # the detail of a few places is hardly the same
+
+
+@pytest.mark.parametrize("name", ["bicubic", "photo", "restore"])
+def test_degradations_keep_them_where_no_jpeg_has_8_bits(astronaut, name):
+    for seed in range(4):
+        made = degrade(astronaut * np.uint16(257), 2, name, seed=seed)
+        plain = degrade(astronaut, 2, name, seed=seed)
+        assert made.dtype == np.uint16
+        assert np.abs(made / 257 - plain).mean() < 0.6
+
+
+def test_validation_gives_what_the_evaluation_gives(srx, folder):
+    from srcli.models.weights import load_model
+    from srcli.training.steps import Numerics, torch
+
+    validate = validator(
+        validation_sets(None, [str(folder)], 2, Progress()), Numerics(device=torch.device("cpu"))
+    )
+    assert validate is not None
+    words = ("eval", "-m", "bicubic", "-s", "2", "--data", folder, "--metrics", "psnr", "--no-cost")
+    scores = json.loads(srx(*words, "--json", "-").out)["pictures"]
+    found = validate(load_model("bicubic", 2))["set"]
+    assert found == pytest.approx([score["psnr"] for score in scores], abs=0.01)
