@@ -28,7 +28,7 @@ SHARED = """
       Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]
   --value-range [1|255]
       Value of white, 1 or 255, inside a network of others. [default: tried out]
-  -s, --scale [2|3|4]... -> scales
+  -s, --scale [2|3|4|8]... -> scales
       Scale factor; repeatable. [default: 4, or that of a weights file]
   --data PATH...                Folder, zip or picture to train on; repeatable.
   --hold-out NAME...            Photograph to validate on, or none; repeatable.

@@ -37,7 +37,7 @@ Examples:
 """
 OPTIONS = """
 Recipe:
-  -s, --scale [2|3|4]           Scale factor; required but for --resume.
+  -s, --scale [2|3|4|8]         Scale factor; required but for --resume.
   --budget 40000|25m            Iterations or time (s, m, h, d); the schedule is fitted to it.
   --init NAME|FILE              Start from these weights, as far as they fit the network.
   --set FIELD=VALUE... -> overrides

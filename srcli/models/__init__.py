@@ -62,7 +62,8 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
             f"no model {name!r}{hint}; there are: {have}, a weights file, or FILE.py:CLASS"
         )
     entry = MODELS[name]
-    if scale is not None and scale not in entry.scales:
+    # each that enlarges by 4 can be trained to enlarge by 8
+    if scale not in (None, *entry.scales, 8):
         have = ", ".join(map(str, entry.scales))
         raise ModelError(f"model {name} has no scale {scale}; it has: {have}")
     return entry

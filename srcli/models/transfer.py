@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
-SCALES = (2, 3, 4)
+SCALES = (2, 3, 4, 8)
 
 
 def to_deployed(

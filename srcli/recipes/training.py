@@ -133,7 +133,7 @@ class Stage:
     batch: Annotated[int, POSITIVE] = 32
     """Patches per iteration."""
     patch: Annotated[int | tuple[int, int, int], _PATCH] = 64
-    """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4."""
+    """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4, half at x8."""
     patch_stride: Annotated[int, POSITIVE] = 1
     """Patches lie at multiples of so many LR pixels from the picture's corner."""
     augmentation: Literal["d8", "rotations", "none"] = "d8"
@@ -155,8 +155,10 @@ class Stage:
             raise RecipeError("a stage needs at least one loss")
 
     def edge(self, scale: int) -> int:
-        """Return the edge of a patch in LR pixels at a scale of 2, 3 or 4."""
-        return self.patch[scale - 2] if isinstance(self.patch, tuple) else self.patch
+        """Return the edge of a patch in LR pixels at a scale of 2, 3, 4 or 8."""
+        if isinstance(self.patch, int):
+            return self.patch
+        return self.patch[2] // 2 if scale == 8 else self.patch[scale - 2]
 
 
 @dataclass(frozen=True, kw_only=True)

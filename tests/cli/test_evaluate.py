@@ -258,6 +258,28 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
     ]  # fmt: skip
 
 
+def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
+    small = ("--set", "network.channels=4", "--set", "stages.0.patch=8", "--device", "cpu")
+    srx(
+        "train",
+        "srcnn-915",
+        "-s",
+        "8",
+        "--data",
+        pictures,
+        "--out",
+        tmp_path,
+        *small,
+        "--budget",
+        "1",
+    )
+    options = ("-m", tmp_path / "last.safetensors", "-s", "8", "--data", pictures, *QUICK)
+    (mean,) = read(srx("eval", *options, "--json", "-"))["means"]
+    assert (mean["scale"], mean["pictures"]) == (8, 2)
+    result = srx("eval", "-s", "8", "--data", pictures, code=2)
+    assert "model g-idrn has no weights for scale 8; it has: 2, 3, 4; give a file" in result.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -364,7 +364,7 @@ def test_it_has_the_published_parameters(name):
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_any_size_grows_by_the_scale(name, options):
-    for scale in MODELS[name].scales:
+    for scale in (*MODELS[name].scales, 8):
         network = small(name, scale, **options)
         for size in SIZES if name in OWN and not options else SIZES[:1]:
             x = picture(network, *size)
@@ -404,7 +404,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, name, half):
 
 @pytest.mark.parametrize(("name", "options"), [*OWN_VARIANTS, ("ecbsr", {}), ("span", {})], ids=str)
 def test_the_deployed_form_gives_the_same_and_can_be_trained_again(name, options):
-    for scale in MODELS[name].scales[: 1 if options else None]:
+    for scale in (*MODELS[name].scales, 8)[: 1 if options else None]:
         network = small(name, scale, **options).train()
         for _ in range(3):
             network(picture(network, 16, 18))  # normalisations learn their statistics

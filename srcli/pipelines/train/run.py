@@ -252,8 +252,8 @@ def _load(
         team=team,
     )
     network = build_training(recipe, options.scale, numerics, seed=options.seed)
-    if options.scale not in (2, 3, 4):
-        raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
+    if options.scale not in (2, 3, 4, 8):
+        raise UsageError(f"--scale {options.scale}: give 2, 3, 4 or 8")
     # Weights of rank 0 go to all before the first iteration.
     if options.init is not None and not resumes and team.rank == 0:
         load_initial_weights(network, options.init, progress)
