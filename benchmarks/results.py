@@ -40,7 +40,7 @@ def bicubic(scale: int, preset: str) -> dict[str, Values]:
     """Measure bicubic interpolation by a protocol; values by set."""
     options = EvalOptions(metrics=tuple(DIGITS), costs=False, **OPTIONS[preset])
     found = evaluate(["bicubic"], SETS, scales=[scale], options=options)
-    return {mean.dataset: mean.values for mean in found.means()}
+    return {mean["dataset"]: mean["values"] for mean in found.means()}
 
 
 def of_card(measured: dict[str, Values], preset: str) -> dict[str, Values]:

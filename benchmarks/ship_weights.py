@@ -63,7 +63,7 @@ def measure(file: Path, scale: int, sets: list[str], **how: Any) -> Evaluation:
 
 
 def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    return {mean.dataset: mean.values for mean in evaluation.means()}
+    return {mean["dataset"]: mean["values"] for mean in evaluation.means()}
 
 
 def select_data(arguments: argparse.Namespace) -> DataSelection:

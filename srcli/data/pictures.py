@@ -9,7 +9,6 @@ import hashlib
 import io
 import re
 import struct
-import threading
 import zipfile
 import zlib
 from collections import Counter
@@ -62,39 +61,35 @@ class PictureRef:
     lr: Path | None = None
     """File of the LR picture; None where LR is made from this one."""
 
+    label: str = ""
+    """Its name in tables and in other programs' file names, where it is not the file's."""
+
     @property
     def name(self) -> str:
         """The picture's name without folders and extension."""
-        return Path(self.member).stem if self.member else self.path.stem
+        return self.label or Path(self.member or self.path).stem
 
     def __str__(self) -> str:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
 
-class Archives(threading.local):
-    """Zips kept open while many members are read; each thread has its own handles.
+Zips = dict[Path, zipfile.ZipFile]
+"""Zips that stay open while many members are read: their directories take long."""
 
-    A shared handle would be one file position and one lock for all threads; opening a zip for every
-    member would read its directory a thousand times.
-    """
 
-    def __init__(self) -> None:
-        self._opened: dict[Path, zipfile.ZipFile] = {}
-
-    def read(self, ref: PictureRef) -> bytes:
-        """Return the encoded picture."""
-        if not ref.member:
-            return read_input(ref.path)
-        archive = self._opened.get(ref.path) or zipfile.ZipFile(ref.path)
-        self._opened[ref.path] = archive
-        member = archive.getinfo(ref.member)
-        if member.file_size > LARGEST_MEMBER:
-            size = f"{member.file_size >> 20} MiB"
-            raise DataError(f"{ref}: {size} unpacked is too large; remove or replace it")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"{ref}: cannot be unpacked within bounds; pack it with deflate")
-        with archive.open(member) as stream:
-            return stream.read(member.file_size)  # no more, where there is more than it claims
+def _encoded(ref: PictureRef, zips: Zips) -> bytes:
+    """Return the bytes of the picture's file."""
+    if not ref.member:
+        return read_input(ref.path)
+    archive = zips.get(ref.path) or zips.setdefault(ref.path, zipfile.ZipFile(ref.path))
+    member = archive.getinfo(ref.member)
+    if member.file_size > LARGEST_MEMBER:
+        size = f"{member.file_size >> 20} MiB"
+        raise DataError(f"{ref}: {size} unpacked is too large; remove or replace it")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{ref}: cannot be unpacked within bounds; pack it with deflate")
+    with archive.open(member) as stream:
+        return stream.read(member.file_size)  # no more, where there is more than it claims
 
 
 def photograph_of(name: str) -> str:
@@ -211,16 +206,14 @@ class _LargeError(Exception):
     """A picture is to be decoded by itself."""
 
 
-def decode(
-    ref: PictureRef, archives: Archives | None = None, most: int = LARGEST_PICTURE
-) -> Picture:
+def decode(ref: PictureRef, zips: Zips | None = None, most: int = LARGEST_PICTURE) -> Picture:
     """Decode one picture to (H, W, 3) RGB; _LargeError for one of over ``most`` pixels.
 
     It is uint8, or uint16 where values have more bits. Gray becomes R = G = B, and transparency is
     ignored.
     """
     try:
-        encoded = (archives or Archives()).read(ref)
+        encoded = _encoded(ref, {} if zips is None else zips)
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
@@ -267,10 +260,10 @@ def read_pictures(
     That is what ``use`` returns, which is called in the threads. ``smallest`` are the pixels that
     both sides must have.
     """
-    archives = Archives()
+    zips: Zips = {}
 
     def read(ref: PictureRef, most: int = LARGEST_PICTURE) -> T:
-        picture = decode(ref, archives, most)
+        picture = decode(ref, zips, most)
         height, width = picture.shape[:2]
         if min(height, width) < smallest:
             raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")

@@ -19,7 +19,7 @@ from srcli.imaging.photograph import empty_array
 from srcli.imaging.resize import downscale, mod_crop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     Picture = NDArray[Any]
 
@@ -55,32 +55,37 @@ class Pairs:
     """Digest of the HR pixels of all pictures, in order."""
 
 
-def with_lr(scale: int, ref: PictureRef, picture: Picture) -> tuple[Picture, Picture]:
-    """Return HR and LR, which is made by MATLAB-compatible bicubic where there is no file of it."""
+def _read_file(path: Path) -> Picture:
+    return decode(PictureRef(path=path))
+
+
+def pair_up(
+    ref: PictureRef,
+    hr: Picture,
+    scale: int,
+    shrink: Callable[[Picture, int], Picture] = downscale,
+    read: Callable[[Path], Picture] = _read_file,
+) -> tuple[Picture, Picture]:
+    """Return HR and LR of one size; LR is read, or made from HR where there is no file of it.
+
+    Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left out.
+    """
     if ref.lr is None:
-        return (hr := mod_crop(picture, scale)), downscale(hr, scale)
-    lr = decode(PictureRef(path=ref.lr))
-    require_size(ref.lr, lr, ref.path, picture, scale)
-    return picture[: lr.shape[0] * scale, : lr.shape[1] * scale], lr
+        return (hr := mod_crop(hr, scale)), shrink(hr, scale)
+    lr = read(ref.lr)
+    (high, wide), (height, width) = lr.shape[:2], hr.shape[:2]
+    if not (0 <= height - high * scale < 12 and 0 <= width - wide * scale < 12):
+        raise DataError(
+            f"{ref.lr}: {wide}x{high} is not 1/{scale} of the HR picture {ref} with "
+            f"{width}x{height}"
+        )
+    return hr[: high * scale, : wide * scale], lr
 
 
 def make_pairs(images: Iterable[Picture], scale: int) -> Pairs:
     """Crop HR pictures to multiples of ``scale`` and make their LR."""
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     return Pairs(scale=scale, hr=hr, lr=[downscale(each, scale) for each in hr], digest=digest(hr))
-
-
-def require_size(lr_file: Path, lr: Picture, hr_file: object, hr: Picture, scale: int) -> None:
-    """Refuse an LR picture that is not 1/scale of its HR picture.
-
-    Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left out.
-    """
-    (high, wide), (height, width) = lr.shape[:2], hr.shape[:2]
-    if not (0 <= height - high * scale < 12 and 0 <= width - wide * scale < 12):
-        raise DataError(
-            f"{lr_file}: {wide}x{high} is not 1/{scale} of the HR picture {hr_file} with "
-            f"{width}x{height}"
-        )
 
 
 class PictureStore:

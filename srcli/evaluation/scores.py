@@ -72,25 +72,6 @@ class PictureScore:
     """PSNR of bicubic interpolation of the same LR picture; None where PSNR was not measured."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanScore:
-    """Mean and median scores of one model over the pictures of a set."""
-
-    scale: int
-    dataset: str
-    model: str
-    pictures: int
-    """Pictures that were measured."""
-    of: int
-    """Pictures that the set holds."""
-    values: dict[str, float]
-    medians: dict[str, float]
-    seconds: float | None
-    """Median time of the network alone for a picture."""
-    bicubic: float | None
-    """Mean PSNR of bicubic interpolation of the same LR pictures, if PSNR was measured."""
-
-
 @dataclass(frozen=True)
 class Failure:
     """A picture that could not be measured."""
@@ -135,8 +116,12 @@ class Evaluation:
         own = [each for each in self.scores if (each.scale, each.dataset) == (scale, dataset)]
         return [each for each in own if model in (None, each.model)]
 
-    def means(self, scale: int | None = None, dataset: str | None = None) -> list[MeanScore]:
-        """Return means by scale, set and model, in the order of measuring."""
+    def means(self, scale: int | None = None, dataset: str | None = None) -> list[dict[str, Any]]:
+        """Return rows of means by ``scale``, ``dataset`` and ``model``, in the order of measuring.
+
+        Of the pictures of a set (``of``) so many were measured (``pictures``): ``values`` and
+        ``medians`` by metric, the median of ``seconds``, the mean PSNR of ``bicubic``, or None.
+        """
         found = []
         for (own, name), model in product(self.sizes, self.models):
             wanted = scale in (None, own) and dataset in (None, name)
@@ -144,19 +129,17 @@ class Evaluation:
                 seconds = [score.seconds for score in group if score.seconds is not None]
                 levels = [score.bicubic for score in group if score.bicubic is not None]
                 columns = {key: [s.values[key] for s in group] for key in group[0].values}
-                found.append(
-                    MeanScore(
-                        scale=own,
-                        dataset=name,
-                        model=model,
-                        pictures=len(group),
-                        of=self.sizes[own, name],
-                        values={key: fmean(column) for key, column in columns.items()},
-                        medians={key: median(column) for key, column in columns.items()},
-                        seconds=median(seconds) if seconds else None,
-                        bicubic=fmean(levels) if levels else None,
-                    )
-                )
+                found.append({
+                    "scale": own,
+                    "dataset": name,
+                    "model": model,
+                    "pictures": len(group),
+                    "of": self.sizes[own, name],
+                    "values": {key: fmean(column) for key, column in columns.items()},
+                    "medians": {key: median(column) for key, column in columns.items()},
+                    "seconds": median(seconds) if seconds else None,
+                    "bicubic": fmean(levels) if levels else None,
+                })  # fmt: skip
         return found
 
     def add_differences(self) -> None:
@@ -180,8 +163,7 @@ class Evaluation:
         plain = asdict(self)
         del plain["sizes"]
         plain["metrics"] = {name: METRICS[name].meaning for name in self.metrics}
-        means = [asdict(mean) for mean in self.means()]
-        pictures = plain.pop("scores")
+        means, pictures = self.means(), plain.pop("scores")
         for row in (*means, *pictures):
             row.update(row.pop("values"))
         return {**plain, "means": means, "pictures": pictures}

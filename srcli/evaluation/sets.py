@@ -1,7 +1,4 @@
-"""Pictures of evaluation sets: HR files, LR or SR files matched to them by name, HR/LR pairs.
-
-A chain converts HR to a model's input, and the model's output to the uint8 that is compared.
-"""
+"""Pictures of evaluation sets: HR files, LR or SR files matched to them by name, HR/LR pairs."""
 
 from __future__ import annotations
 
@@ -20,13 +17,13 @@ import numpy as np
 from PIL import Image
 
 from srcli.data.degrading import resampled, through_jpeg
-from srcli.data.pictures import HR_FOLDER, refuse_twins
-from srcli.data.training_set import require_size
+from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_twins
+from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.photograph import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import downscale, mod_crop, resize, to_dtype
+from srcli.imaging.resize import downscale, resize, to_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,29 +41,14 @@ _ENDING = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class SetPicture:
-    """One picture of a set."""
-
-    name: str
-    """Its name in tables and in other programs' file names."""
-    hr: Path | None
-    """None for a built-in picture, which ``name`` names."""
-    lr: Path | None = None
-    """None where LR is made from HR."""
-
-    @property
-    def where(self) -> str:
-        """The HR picture in words, for messages."""
-        return str(self.hr) if self.hr else f"built-in picture {self.name}"
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PictureSet:
     """A set at one scale."""
 
     name: str
-    items: tuple[SetPicture, ...]
+    place: Path
+    """Its folder, one for all names of it."""
+    items: tuple[PictureRef, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     """HR pictures without a partner, each with the reason in words."""
     orphans: Mapping[str, str] = field(default_factory=dict)
@@ -100,14 +82,15 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     ``notes`` names them. DataError if there is no such set, or it holds no pictures.
     """
     if name == BUILT_IN:
-        pictures = tuple(SetPicture(name=each, hr=None) for each in BUILT_IN_PICTURES)
-        return PictureSet(name=BUILT_IN, items=pictures)
+        pictures = (PictureRef(path=Path(BUILT_IN), member=each) for each in BUILT_IN_PICTURES)
+        return PictureSet(BUILT_IN, Path(BUILT_IN), tuple(pictures))
     folder = _find_folder(name)
     place = folder.resolve()
     label = place.parent.name if HR_FOLDER.fullmatch(place.name) else place.name
     for each in (folder / f"image_SRF_{scale}", folder) if lr_folder is None else ():
-        if found := _suffixed_set(each, label, scale):
-            return found
+        pairs, missing = _suffixed_pairs(each, scale)
+        if pairs or missing:
+            return PictureSet(label, place, tuple(pairs), missing, lr_folder=each)
     hr_folder, notes = folder, tuple[str, ...]()
     if not _pictures(folder):
         named = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
@@ -124,20 +107,12 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     lr = Match({}, {}, {})
     if lr_folder is not None:
         lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
-    there = (each for each in hr.items() if each[0] not in lr.missing)
-    return PictureSet(
-        name=label,
-        items=tuple(SetPicture(name=key, hr=path, lr=lr.files.get(key)) for key, path in there),
-        missing=lr.missing,
-        orphans=lr.orphans,
-        lr_folder=lr_folder,
-        notes=notes,
+    items = tuple(
+        PictureRef(path=path, lr=lr.files.get(key), label=key)
+        for key, path in hr.items()
+        if key not in lr.missing
     )
-
-
-def resolve_set_name(name: str) -> Path | str:
-    """Return one value for all names of a set: its resolved folder, or ``built-in``."""
-    return name if name == BUILT_IN else _find_folder(name).resolve()
+    return PictureSet(label, place, items, lr.missing, lr.orphans, lr_folder, notes)
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -259,8 +234,11 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
-    """Return pairs named ``X_SRF_4_HR`` and ``X_SRF_4_LR``, or ``X_HR`` and ``X_LR4``."""
+def _suffixed_pairs(folder: Path, scale: int) -> tuple[list[PictureRef], dict[str, str]]:
+    """Return pairs named ``X_SRF_4_HR`` and ``X_SRF_4_LR``, or ``X_HR`` and ``X_LR4``.
+
+    The second value are the pictures without a partner, with the reason in words.
+    """
     by_name = {path.name.casefold(): path for path in _pictures(folder)}
     realsr = any(path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values())
     ending = re.compile("(.+)_HR" if realsr else rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
@@ -270,12 +248,10 @@ def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
         if found := ending.fullmatch(path.stem):
             partner = f"{path.stem[:-2]}{last}{path.suffix}"
             if lr := by_name.get(partner.casefold()):
-                items.append(SetPicture(name=found[1], hr=path, lr=lr))
+                items.append(PictureRef(path=path, lr=lr, label=found[1]))
             else:
                 missing[found[1]] = f"{path}: no {partner} beside it"
-    if not items and not missing:
-        return None
-    return PictureSet(name=name, items=tuple(items), missing=missing, lr_folder=folder)
+    return items, missing
 
 
 class ResizeKernel(NamedTuple):
@@ -326,11 +302,18 @@ KERNELS = {
 """By name; nearly every published table uses ``bicubic``."""
 
 
-@dataclass(frozen=True)
-class Chain:
-    """Conversions of pictures (H, W, 3); ``gray`` is True if the HR file has one channel.
+CHAINS = {
+    "rgb8": "RGB in and out, with the bits of the files",
+    "luma-float": "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8",
+}
+"""Ways from HR to what is compared, in words, of which ``rgb8`` is the default."""
 
-    Usually all are RGB, as users have them. On luma alone, the chain of the published rows of
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """HR and LR of one picture.
+
+    Usually all are RGB, as users have them. On ``luma`` alone, the chain of the published rows of
     bicubic, they are uint8 Y in all three channels, to double, MATLAB bicubic by 1/scale, the
     model, clipped to 16..235, uint8: not rounded between downscaling and the model. Gray pictures
     are then taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
@@ -338,79 +321,15 @@ class Chain:
     """
 
     name: str
-    """As ``--chain`` takes it."""
-    description: str
-    luma_only: bool = False
-    """Pictures hold Y in all channels, so that networks on RGB cannot be run."""
-
-    def prepare(
-        self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
-    ) -> tuple[Array, Array]:
-        """Convert RGB pictures to the HR that is compared and the LR of models."""
-        if not self.luma_only:
-            return hr, lr
-        if lr_from_file:
-            raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
-        y = self.to_compared(hr, gray=gray)
-        small = resize(y[..., 0].astype(np.float64), Fraction(1, scale)) / 255
-        return y, _to_channels(small.astype(np.float32))
-
-    def to_input(self, lr: Array, *, gray: bool) -> Array:
-        """Convert LR to a model's input; ``to_picture`` is the way back."""
-        if self.luma_only and gray:
-            return (Y_BLACK / 255 + lr * ((Y_WHITE - Y_BLACK) / 255)).astype(lr.dtype)
-        return lr
-
-    def to_picture(self, output: Array, *, gray: bool) -> Array:
-        """Convert a model's output to whole numbers; RGB has the input's dtype already."""
-        if not self.luma_only:
-            return output
-        levels = output.astype(np.float64) * 255
-        if gray:
-            levels = (levels - Y_BLACK) * (255 / (Y_WHITE - Y_BLACK))
-        return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
-
-    def to_compared(self, sr: Array, *, gray: bool) -> Array:
-        """Convert an RGB picture of another program to the form that is compared."""
-        if not self.luma_only:
-            return sr
-        return _to_channels(to_dtype(sr @ np.array(GRAY_SHARES) if gray else luma(sr), UINT8))
-
-    def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
-        """Downscale an SR picture to the form of LR."""
-        if not self.luma_only:
-            return kernel.shrink(sr, scale)
-        return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
-
-
-def _to_channels(plane: Array) -> Array:
-    return plane[..., None].repeat(3, axis=2)
-
-
-CHAINS = {
-    "rgb8": Chain("rgb8", "RGB in and out, with the bits of the files"),
-    "luma-float": Chain(
-        "luma-float",
-        "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8",
-        luma_only=True,
-    ),
-}
-"""``rgb8`` is the default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """HR and LR of one picture."""
-
-    name: str
     hr: Array
     """(H, W, 3), uint8 or uint16, gray as R = G = B; sides are ``scale`` times those of LR."""
     lr: Array
-    """(H / scale, W / scale, 3), the models' input: as HR, or float32 in [0, 1]."""
+    """(H / scale, W / scale, 3), as HR, or on luma float32 in [0, 1]."""
     gray: bool
     """Whether the HR file has one channel."""
     full_size: tuple[int, int]
     """(height, width) of the HR file, before it was cropped."""
+    luma: bool = False
 
     @property
     def digest(self) -> str:
@@ -418,51 +337,83 @@ class Pair:
         head = f"{self.hr.shape} {self.lr.shape} {self.lr.dtype} {self.gray}"
         return hashlib.sha256(head.encode() + self.hr.tobytes() + self.lr.tobytes()).hexdigest()
 
+    def enlarged(self, enlarge: Callable[[Array], Array]) -> Array:
+        """Return LR enlarged by a function, as the picture that is compared."""
+        if not self.luma:
+            return enlarge(self.lr)
+        if not self.gray:
+            levels = enlarge(self.lr).astype(np.float64) * 255
+        else:
+            y = Y_BLACK / 255 + self.lr * ((Y_WHITE - Y_BLACK) / 255)
+            levels = enlarge(y.astype(self.lr.dtype)).astype(np.float64) * 255
+            levels = (levels - Y_BLACK) * (255 / (Y_WHITE - Y_BLACK))
+        return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
+
+    def shrunk(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
+        """Downscale an SR picture to the form of LR."""
+        if not self.luma:
+            return kernel.shrink(sr, scale)
+        return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
+
+
+def to_luma(picture: Array, *, gray: bool) -> Array:
+    """Return the rounded Y of uint8 RGB in all three channels; gray is taken as luma."""
+    y = picture @ np.array(GRAY_SHARES) if gray else luma(picture)
+    return _to_channels(to_dtype(y, UINT8))
+
+
+def _to_channels(plane: Array) -> Array:
+    return plane[..., None].repeat(3, axis=2)
+
 
 def read_pair(
-    picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain, jpeg: int | None = None
+    picture: PictureRef,
+    scale: int,
+    kernel: ResizeKernel = KERNELS["bicubic"],
+    *,
+    on_luma: bool = False,
+    jpeg: int | None = None,
 ) -> Pair:
     """Read a picture; its LR is made from HR by the kernel, or read where the set has it.
 
     It is saved as a JPEG of the quality ``jpeg``, with chroma at half size, if one is given.
     """
-    original, gray = _read_hr(picture, chain)
-    height, width = original.shape[:2]
-    if min(height, width) < scale:
-        raise DataError(f"{picture.where}: {width}x{height} is smaller than the scale")
-    hr = mod_crop(original, scale)
-    if picture.lr is None:
-        lr = kernel.shrink(hr, scale)
-    else:
-        lr, _ = read_picture(picture.lr, chain)
-        require_size(picture.lr, lr, picture.where, hr, scale)
-        hr = hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
+    original, gray = _read_hr(picture, on_luma=on_luma)
+    size = height, width = original.shape[:2]
+    if min(size) < scale:
+        raise DataError(f"{picture}: {width}x{height} is smaller than the scale")
+    hr, lr = pair_up(picture, original, scale, kernel.shrink, lambda path: read_picture(path)[0])
     if jpeg is not None:
         lr = through_jpeg(lr, quality=jpeg, subsampled=True)
-    hr, lr = chain.prepare(hr, lr, gray=gray, scale=scale, lr_from_file=picture.lr is not None)
-    return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=(height, width))
+    if on_luma:
+        if picture.lr is not None:
+            raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
+        hr = to_luma(hr, gray=gray)
+        small = resize(hr[..., 0].astype(np.float64), Fraction(1, scale)) / 255
+        lr = _to_channels(small.astype(np.float32))
+    return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=size, luma=on_luma)
 
 
-def read_picture(path: Path, chain: Chain) -> tuple[Array, bool]:
+def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
     """Read an opaque picture of 8 or 16 bits as (H, W, 3); the second value tells a gray file."""
     photograph = read_photograph(path)
     pixels, alpha = photograph.pixels, photograph.alpha
     if pixels.dtype.kind == "f":
         raise DataError(f"{path}: a floating-point picture; evaluation compares 8 and 16 bits")
-    if chain.luma_only and pixels.dtype != np.uint8:
-        raise DataError(f"{path}: a 16-bit picture; --chain {chain.name} compares 8 bits")
+    if on_luma and pixels.dtype != np.uint8:
+        raise DataError(f"{path}: a 16-bit picture; --chain luma-float compares 8 bits")
     if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
         raise DataError(f"{path}: is transparent in places; evaluation compares opaque pictures")
     gray = pixels.shape[2] == 1
     return (pixels.repeat(3, axis=2) if gray else pixels), gray
 
 
-def _read_hr(picture: SetPicture, chain: Chain) -> tuple[Array, bool]:
-    if picture.hr is not None:
-        return read_picture(picture.hr, chain)
+def _read_hr(picture: PictureRef, *, on_luma: bool) -> tuple[Array, bool]:
+    if not picture.member:
+        return read_picture(picture.path, on_luma=on_luma)
     import skimage.data
 
-    pixels: Array = getattr(skimage.data, picture.name)()
+    pixels: Array = getattr(skimage.data, picture.member)()
     gray = pixels.ndim == 2
     return (_to_channels(pixels) if gray else pixels[..., :3]), gray
 

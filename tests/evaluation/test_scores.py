@@ -30,11 +30,11 @@ def make(values, *, of=2, metrics=("psnr",)):
 def test_means_say_over_how_many_pictures_of_how_many():
     result = make({"a": [30.0, 32.0, 40.0], "b": [31.0]}, of=3)
     first, second = result.means()
-    assert (first.model, first.pictures, first.of) == ("a", 3, 3)
-    assert (second.model, second.pictures, second.of) == ("b", 1, 3)
-    assert first.values["psnr"] == pytest.approx(34.0)
-    assert first.medians["psnr"] == 32.0
-    assert first.seconds == 2.0
+    assert (first["model"], first["pictures"], first["of"]) == ("a", 3, 3)
+    assert (second["model"], second["pictures"], second["of"]) == ("b", 1, 3)
+    assert first["values"]["psnr"] == pytest.approx(34.0)
+    assert first["medians"]["psnr"] == 32.0
+    assert first["seconds"] == 2.0
 
 
 def test_means_keep_scales_and_sets_apart():
@@ -46,9 +46,9 @@ def test_means_keep_scales_and_sets_apart():
         replace(other, scale=2, values={"psnr": 50.0}),
         replace(other, dataset="Set14", values={"psnr": 20.0}),
     ]
-    found = {(m.scale, m.dataset): m.values["psnr"] for m in result.means()}
+    found = {(m["scale"], m["dataset"]): m["values"]["psnr"] for m in result.means()}
     assert found == {(4, "Set5"): 31.0, (2, "Set5"): 50.0, (4, "Set14"): 20.0}
-    assert [m.values["psnr"] for m in result.means(dataset="Set14")] == [20.0]
+    assert [m["values"]["psnr"] for m in result.means(dataset="Set14")] == [20.0]
 
 
 @pytest.mark.parametrize(

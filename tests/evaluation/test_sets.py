@@ -35,7 +35,7 @@ def test_lr_pictures_are_found_where_the_field_keeps_them(tmp_path, layout):
     found = find_set(str(tmp_path / "MySet"), 4)
     (item,) = found.items
     assert found.name == "MySet"
-    assert item.hr == tmp_path / "MySet" / LAYOUTS[layout][0]
+    assert item.path == tmp_path / "MySet" / LAYOUTS[layout][0]
     assert item.lr == tmp_path / "MySet" / LAYOUTS[layout][1]
     assert found.size == 1
     assert layout == "plainer" or find_set(str(tmp_path / "MySet"), 2).items[0].lr is None

@@ -260,7 +260,7 @@ def test_training_leaves_their_pictures_out(tmp_path, break_at, notes):
     folder.mkdir()
     for name, level in LEVELS.items():
         Image.new("RGB", (48, 40), (level, 30, 30)).save(folder / f"{name}.png")
-    break_at("srcli.data.pictures.Archives.read")
+    break_at("srcli.data.pictures._encoded")
     data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, notes)
     assert [picture[0, 0, 0] for picture in data.train.hr] == [LEVELS[name] for name in GOOD]
     assert notes.warnings[-1] == f"{len(BAD)} pictures were left out in all"

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srcli.data.degrading import degrade
@@ -124,7 +125,7 @@ def test_degradations_keep_them_where_no_jpeg_has_8_bits(astronaut, name):
 
 def test_validation_gives_what_the_evaluation_gives(srx, folder):
     from srcli.models.weights import load_model
-    from srcli.training.steps import Numerics, torch
+    from srcli.training.steps import Numerics
 
     validate = validator(
         validation_sets(None, [str(folder)], 2, Progress()), Numerics(device=torch.device("cpu"))

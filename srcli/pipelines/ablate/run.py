@@ -247,7 +247,7 @@ def _find_sets(
     for source, each in sources:
         if each.name in found:
             raise UsageError(f"--sets {source}: given twice")
-        files = [path for item in each.items for path in (item.hr, item.lr) if path]
+        files = [path for item in each.items for path in (item.path, item.lr) if path]
         lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
         found[each.name] = source, _digest((ablation.protocol, __version__, *lines))
     return found, missing
@@ -391,7 +391,7 @@ def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress)
     for failure in evaluation.failures:
         raise DataError(f"every picture must be measured: {failure.reason}")
     pictures = {score.picture: score.values for score in evaluation.scores}
-    return {"pictures": pictures, "bicubic": evaluation.means()[0].bicubic, "key": key}
+    return {"pictures": pictures, "bicubic": evaluation.means()[0]["bicubic"], "key": key}
 
 
 def measure_cost(unit: Unit, device: str) -> JsonDict:

@@ -5,6 +5,7 @@ The page is one file that needs nothing else: no network and no second file.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,21 +65,20 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
     """
     rows: list[Row] = []
     for dataset in evaluation.sets(scale):
-        means = {mean.model: mean for mean in evaluation.means(scale, dataset)}
+        means = {mean["model"]: mean for mean in evaluation.means(scale, dataset)}
         best = {
             name: best_of(
-                {m.model: m.values[name] for m in means.values() if m.pictures == m.of},
+                {k: m["values"][name] for k, m in means.items() if m["pictures"] == m["of"]},
                 METRICS[name].digits,
                 lowest=METRICS[name].lower_is_better,
             )
             for name in evaluation.metrics
         }
         for model in evaluation.models:
-            mean = means.get(model)
-            values = mean.values if mean else {}
-            count = f"{mean.pictures if mean else 0} of {evaluation.sizes[scale, dataset]}"
-            seconds = number(mean.seconds if mean else None, 3)
-            cells = (model, count, *_texts(evaluation, values), seconds)
+            mean = means.get(model, {"values": {}, "pictures": 0, "seconds": None})
+            count = f"{mean['pictures']} of {evaluation.sizes[scale, dataset]}"
+            texts, seconds = _texts(evaluation, mean["values"]), number(mean["seconds"], 3)
+            cells = (model, count, *texts, seconds)
             marked = frozenset(METRICS[name].heading for name in best if model in best[name])
             rows.append(Row(cells=cells, group=dataset, best=marked))
         rows += [
@@ -93,12 +93,12 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         title=f"x{scale}",
         group="set",
         notes=(
-            f"{mean.model} is below bicubic interpolation on {mean.dataset}, "
-            f"{mean.values['psnr']:.2f} dB against {mean.bicubic:.2f}: a model for other pictures, "
+            f"{mean['model']} is below bicubic interpolation on {mean['dataset']}, "
+            f"{psnr:.2f} dB against {mean['bicubic']:.2f}: a model for other pictures, "
             "or one trained to look sharp, can be; else something is wrong, such as its weights, "
             "its range of values, or a shift of its pictures."
             for mean in evaluation.means(scale)
-            if mean.bicubic is not None and mean.values["psnr"] < mean.bicubic - BELOW
+            if (psnr := mean["values"].get("psnr", math.inf)) < (mean["bicubic"] or 0) - BELOW
         ),
     )
 
@@ -139,7 +139,7 @@ def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Comparison
         for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture):
             add(f"{dataset}/{each.picture}", each.model, each.values)
         for mean in evaluation.means(scale, dataset):
-            add(f"{dataset}, median", mean.model, mean.medians)
+            add(f"{dataset}, median", mean["model"], mean["medians"])
     headings, title = _headings(evaluation), f"x{scale}, pictures"
     return make_table(rows, ("model",), headings, title=title, group="picture")
 
@@ -228,11 +228,11 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
 
 def save_pictures(folder: Path, result: ScoredPicture) -> None:
     """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``."""
-    luma_only = result.pair is not None and result.pair.lr.dtype.kind == "f"
+    on_luma = result.pair is not None and result.pair.luma
     for model, pixels in result.sr.items():
         place = folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
         place.mkdir(parents=True, exist_ok=True)
-        photograph = Photograph(pixels=pixels[..., :1] if luma_only else pixels)
+        photograph = Photograph(pixels=pixels[..., :1] if on_luma else pixels)
         write_photograph(place / f"{result.picture}.png", photograph, fmt="png")
 
 
@@ -261,7 +261,7 @@ def cut_crops(result: ScoredPicture) -> Comparison:
     """Cut crops of a picture where the models differ most."""
     assert result.pair is not None  # it was enlarged
     lr, scale = result.pair.lr, result.scale
-    hr, lr = map(round_levels, (result.pair.hr, lr * 255 if lr.dtype.kind == "f" else lr))
+    hr, lr = map(round_levels, (result.pair.hr, lr * 255 if result.pair.luma else lr))
     sr = {model: round_levels(pixels) for model, pixels in result.sr.items()}
     window = find_window(hr, sr, scale=scale)
     top, left, height, width = window
@@ -293,23 +293,18 @@ def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> tuple[int,
     from HR. Pictures are (H, W, 3) uint8; place and size of the window are multiples of the scale,
     and its edge is less where the picture is smaller. Returned are top, left, height, width.
     """
+    from scipy.ndimage import uniform_filter
+
     layers = [each.astype(np.float32).mean(axis=2) for each in sr.values()]
     if all(np.array_equal(layers[0], each) for each in layers[1:]):
         layers.append(hr.astype(np.float32).mean(axis=2))
     spread = np.stack(layers).std(axis=0)
-    sums = np.zeros((spread.shape[0] + 1, spread.shape[1] + 1))  # sums[i, j]: of spread[:i, :j]
-    sums[1:, 1:] = spread.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
     height, width = (min(CROP, side) // scale * scale for side in spread.shape)
-    tops = np.arange(0, spread.shape[0] - height + 1, scale)
-    lefts = np.arange(0, spread.shape[1] - width + 1, scale)
-    total = (
-        sums[np.ix_(tops + height, lefts + width)]
-        - sums[np.ix_(tops, lefts + width)]
-        - sums[np.ix_(tops + height, lefts)]
-        + sums[np.ix_(tops, lefts)]
-    )
-    row, column = np.unravel_index(int(total.argmax()), total.shape)
-    return int(tops[row]), int(lefts[column]), height, width
+    origin = -(height // 2), -(width // 2)
+    means = uniform_filter(spread.astype(np.float64), (height, width), origin=origin)
+    inside = means[: spread.shape[0] - height + 1 : scale, : spread.shape[1] - width + 1 : scale]
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    return int(row) * scale, int(column) * scale, height, width
 
 
 def draw_figure(crops: Sequence[Comparison]) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -35,17 +36,15 @@ from srcli.evaluation.sets import (
     BUILT_IN,
     CHAINS,
     KERNELS,
-    Chain,
     Match,
     Pair,
     PictureSet,
-    SetPicture,
     find_set,
     list_pictures,
     match_files,
     read_pair,
     read_picture,
-    resolve_set_name,
+    to_luma,
 )
 from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
@@ -64,6 +63,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from srcli.data.pictures import PictureRef
 
     Array = NDArray[Any]
 
@@ -116,7 +117,7 @@ class EvalOptions(EngineOptions):
                     raise UsageError(f"{option} {name}{hint}: there are {', '.join(table)}")
         if not self.metrics:
             raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
-        if self.chain == LUMA_FLOAT.name:  # it makes LR by bicubic and does not round it
+        if self.on_luma:  # it makes LR by bicubic and does not round it
             given = {"protocol": self.protocol, "jpeg": self.jpeg}
             given |= {"kernel": self.kernel != "bicubic" or None}
             for name in (name for name, value in given.items() if value is not None):
@@ -124,9 +125,14 @@ class EvalOptions(EngineOptions):
         require_perceptual(name for name in self.metrics if METRICS[name].lower_is_better)
 
     @property
+    def on_luma(self) -> bool:
+        """Whether Y alone goes through the model."""
+        return self.chain == LUMA_FLOAT.name
+
+    @property
     def rules(self) -> EvaluationProtocol:
         """The protocol by which pictures are compared."""
-        return LUMA_FLOAT if self.chain == LUMA_FLOAT.name else PROTOCOLS[self.protocol or "y"]
+        return LUMA_FLOAT if self.on_luma else PROTOCOLS[self.protocol or "y"]
 
     def border(self, scale: int) -> int:
         """Return the pixels of HR that are left out on each side."""
@@ -144,7 +150,7 @@ class EvalOptions(EngineOptions):
         return (
             f"protocol {self.rules.name}: {self.rules.description}, border of "
             f"{border} pixels left out; LR: {lr}; "
-            f"chain {self.chain}: {CHAINS[self.chain].description}{jpeg}; "
+            f"chain {self.chain}: {CHAINS[self.chain]}{jpeg}; "
             f"{self.precision}, {run}"
         )
 
@@ -157,38 +163,37 @@ class Candidate:
     """A model, by its name or weights file, at one scale."""
 
     def __init__(self, model: str, label: str, scale: int, options: EvalOptions) -> None:
-        self.label, self.chain = label, CHAINS[options.chain]
+        self.label = label
         self.network = load_model(model, scale, value_range=options.value_range)
         learns = next(self.network.parameters(), None) is not None
-        if self.chain.luma_only and learns and self.network.colour != "y":
+        if options.on_luma and learns and self.network.colour != "y":
             raise UsageError(
-                f"--chain {self.chain.name} feeds Y alone, and {label} takes RGB; "
+                f"--chain luma-float feeds Y alone, and {label} takes RGB; "
                 "it is for bicubic and for networks on Y"
             )
         network, tile = self.network, options.tile
         self._tiling = None if tile is None else choose_tiling(model, network, tile)
-        network = as_gray_network(network) if self.chain.luma_only else network
+        network = as_gray_network(network) if options.on_luma else network
         self._engine = make_engine(network, options, whole_pictures=tile is None)
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return the SR picture, and the seconds of the network alone."""
         grid = self._tiling.grid(*pair.lr.shape[:2]) if self._tiling else None
-        pixels = self.chain.to_input(pair.lr, gray=pair.gray)
-        start = time.perf_counter()
-        output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
-        seconds = time.perf_counter() - start
-        return self.chain.to_picture(output, gray=pair.gray), seconds
+        name, start = f"{pair.name}, {self.label}", time.perf_counter()
+        sr = pair.enlarged(lambda pixels: enlarge_array(self._engine, pixels, grid, name=name))
+        return sr, time.perf_counter() - start
 
 
-def read_sr(matched: Match, chain: Chain, pair: Pair) -> tuple[Array, None]:
+def read_sr(matched: Match, pair: Pair) -> tuple[Array, None]:
     """Read the SR picture of another program, crop it as HR was, and return it, and no time."""
     if pair.name not in matched.files:
         raise DataError(matched.missing[pair.name])
     path = matched.files[pair.name]
-    pixels, _ = read_picture(path, chain)
+    pixels, _ = read_picture(path, on_luma=pair.luma)
     (height, width), full = pair.hr.shape[:2], pair.full_size
     if pixels.shape[:2] in {(height, width), full}:
-        return chain.to_compared(pixels[:height, :width], gray=pair.gray), None
+        sr = pixels[:height, :width]
+        return (to_luma(sr, gray=pair.gray) if pair.luma else sr), None
     raise DataError(
         f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
         f"{pair.name}, {full[1]}x{full[0]} (cropped {width}x{height})"
@@ -252,7 +257,7 @@ def evaluate(
                 task.advance(len(each.missing))
                 candidates: dict[str, Enlarge] = {n.label: n.enlarge for n in networks}
                 for label, matched in folders.items():
-                    candidates[label] = partial(read_sr, matched, CHAINS[own.chain])
+                    candidates[label] = partial(read_sr, matched)
                 for scored in score_set(each, scale, own, candidates, progress, task, ahead):
                     for call in on_picture if scored.sr else ():
                         scored.attempt(partial(call, scored), None, progress)
@@ -287,14 +292,16 @@ def _find_sets(
 ) -> list[tuple[int, PictureSet]]:
     if options.lr_folder is not None and (len(datasets) > 1 or len(scales) > 1):
         raise UsageError("--lr belongs to one set at one scale; give one --data and one -s")
-    wanted = list({resolve_set_name(name): name for name in reversed(datasets)}.values())[::-1]
     found = []
     for scale in scales:
-        sets = [find_set(name, scale, lr_folder=options.lr_folder) for name in wanted]
-        labels = [each.name for each in sets]
-        for name, each in zip(wanted, sets, strict=True):
-            same = labels.count(each.name) > 1  # two folders of one name: show their paths
-            found.append((scale, replace(each, name=str(Path(name))) if same else each))
+        sets: dict[Path, tuple[str, PictureSet]] = {}
+        for name in datasets:
+            each = find_set(name, scale, lr_folder=options.lr_folder)
+            sets.setdefault(each.place, (name, each))
+        names = Counter(each.name for _, each in sets.values())
+        for name, each in sets.values():  # two folders of one name show their paths
+            shown = each.name if names[each.name] == 1 else str(Path(name))
+            found.append((scale, replace(each, name=shown)))
     return found
 
 
@@ -356,19 +363,18 @@ def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str
 
     ``bicubic`` is the PSNR of bicubic interpolation instead.
     """
-    chain, border = CHAINS[options.chain], options.border(scale)
+    border = options.border(scale)
     planes = partial(options.rules.planes, gray=pair.gray, luma=metric == "ifc")
     if metric == "consistency":
-        both = chain.downscale(sr, scale, KERNELS[options.kernel]), pair.lr
-        if pair.lr.dtype.kind == "f":
+        both = pair.shrunk(sr, scale, KERNELS[options.kernel]), pair.lr
+        if pair.luma:
             return fidelity.psnr(*(each.astype(np.float64) * 255 for each in both))
         return fidelity.psnr(*(planes(each, 0) for each in both))
     if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
         inside = tuple(slice(border, side - border) for side in sr.shape[:2])
         return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
     if metric == "bicubic":
-        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), scale)
-        sr, metric = chain.to_picture(enlarged, gray=pair.gray), "psnr"
+        sr, metric = pair.enlarged(partial(resize, scale=scale)), "psnr"
     both = planes(sr, border), planes(pair.hr, border)
     if metric in ("low", "high"):
         return fidelity.split_psnr(*both)[metric == "high"]
@@ -430,7 +436,7 @@ def score_set(
             own = ScoredPicture(scale, pictures.name, picture.name)
             task.describe(f"{own.dataset}/{own.picture} x{scale}")
             read = partial(_read, picture, scale, options)
-            if pair := own.attempt(read, None, progress, place=picture.where):
+            if pair := own.attempt(read, None, progress, place=str(picture)):
                 own.pair = pair
                 for label, enlarge in candidates.items():
                     if found := own.attempt(partial(enlarge, pair), label, progress):
@@ -459,17 +465,17 @@ def score_set(
             yield each.result()
 
 
-def _read(picture: SetPicture, scale: int, options: EvalOptions) -> Pair:
+def _read(picture: PictureRef, scale: int, options: EvalOptions) -> Pair:
     """Read a picture; one that is too small for a metric is refused."""
-    kernel, chain = KERNELS[options.kernel], CHAINS[options.chain]
-    pair = read_pair(picture, scale=scale, kernel=kernel, chain=chain, jpeg=options.jpeg)
+    kernel, on_luma = KERNELS[options.kernel], options.on_luma
+    pair = read_pair(picture, scale, kernel, on_luma=on_luma, jpeg=options.jpeg)
     border, needs = options.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
     least = max(needs.get(name, 1) for name in options.metrics) + 2 * border
     height, width = pair.hr.shape[:2]
     if min(height, width) < least:
         remedy = "; --metrics psnr,ssim need less" if "ifc" in options.metrics else ""
         raise DataError(
-            f"{picture.where}: {width}x{height} is too small to be measured; "
+            f"{picture}: {width}x{height} is too small to be measured; "
             f"{', '.join(options.metrics)} with a border of {border} left out need "
             f"{least}x{least} pixels{remedy}"
         )

@@ -18,9 +18,9 @@ import torch
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler, to_tensor
 from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
-from srcli.data.training_set import Pairs, PictureStore, choose_split, split_by_rule, with_lr
+from srcli.data.training_set import Pairs, PictureStore, choose_split, pair_up, split_by_rule
 from srcli.errors import DataError, SrxError, UsageError, one_file
-from srcli.evaluation.sets import CHAINS, KERNELS, find_set, read_pair
+from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.metrics.machine import free_memory, processors
@@ -81,7 +81,7 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
         if found.missing:
             more = f"; {len(found.missing) - 1} more have none" if len(found.missing) > 1 else ""
             raise DataError(f"--data {next(iter(found.missing.values()))}{more}")
-        refs += [PictureRef(path=each.hr, lr=each.lr) for each in found.items if each.hr]
+        refs += found.items
     refuse_lr(selection.data, refs)
     return refs
 
@@ -116,7 +116,7 @@ def load_data(
 
     def read(refs: Sequence[PictureRef]) -> Pairs:
         pairs = Pairs(scale=scale, hr=[], lr=[], digest="")
-        make = partial(with_lr, scale)
+        make = partial(pair_up, scale=scale)
         found = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
         with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
             for each in found:
@@ -215,9 +215,8 @@ def validation_sets(
             progress.warn(f"--validate {note}")
         read = []
         for item in found.items:
-            with one_file(item.where):
-                kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
-                read.append(read_pair(item, scale=scale, kernel=kernel, chain=chain))
+            with one_file(item):
+                read.append(read_pair(item, scale))
         if not read:
             raise DataError(f"--validate {given}: no picture has a partner in LR")
         progress.message(f"{len(read)} pictures of {found.name} to validate on")

@@ -74,7 +74,7 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
     )  # fmt: skip
     assert {s.picture: s.values for s in found.scores} == scores["pictures"]
     bicubic = evaluate(["bicubic"], [str(faces)], scales=(2,), options=plain)
-    assert scores["bicubic"] == pytest.approx(bicubic.means()[0].values["psnr"], abs=1e-3)
+    assert scores["bicubic"] == pytest.approx(bicubic.means()[0]["values"]["psnr"], abs=1e-3)
     assert ran.missing == 0
     assert read_result(options.out, "tiny/parts") == ran
     plain = json.loads((options.out / "tiny/parts/ablation.json").read_text())

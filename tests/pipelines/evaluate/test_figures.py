@@ -63,6 +63,6 @@ def test_scores_are_those_of_before(place, model, given, stored):
     result = evaluate([name], [str(place / "set")], scales=[4], options=EvalOptions(**own))
     (mean,) = result.means()
     for metric, expected in zip(TOLERANCE, stored, strict=True):
-        assert mean.values[metric] == pytest.approx(expected, abs=TOLERANCE[metric]), (
-            f"{CHANGED}: {[round(value, 6) for value in mean.values.values()]}"
+        assert mean["values"][metric] == pytest.approx(expected, abs=TOLERANCE[metric]), (
+            f"{CHANGED}: {[round(value, 6) for value in mean['values'].values()]}"
         )

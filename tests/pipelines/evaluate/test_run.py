@@ -34,7 +34,7 @@ def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
     other.mkdir(parents=True)
     Image.fromarray(astronaut[:100]).save(other / "a.png")
     result = evaluate(["bicubic"], [str(folder), str(other)], scales=[2], options=QUICK)
-    assert [(mean.dataset, mean.pictures) for mean in result.means()] == [
+    assert [(mean["dataset"], mean["pictures"]) for mean in result.means()] == [
         (str(folder), 2),
         (str(other), 1),
     ]
@@ -67,7 +67,7 @@ def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
     assert [s.values for s in found.scores] == [s.values for s in expected.scores]
     assert "of the files, LR from a JPEG of quality 30" in found.chain
     clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
-    assert clean.means()[0].values["psnr"] > found.means()[0].values["psnr"] + 0.5
+    assert clean.means()[0]["values"]["psnr"] > found.means()[0]["values"]["psnr"] + 0.5
 
 
 @pytest.mark.parametrize("chain", ["rgb8", "luma-float"])

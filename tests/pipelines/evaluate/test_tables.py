@@ -64,17 +64,17 @@ def test_scores_are_the_means_with_pictures_of_pictures(written, found):
     head, *rows = found[0]
     assert head == ["set", "model", "pictures", "PSNR dB", "SSIM", "s/picture"]
     ours = [row for row in rows if row[2] != "printed"]
-    means = {(m.dataset, m.model): m for m in written.means()}
+    means = {(m["dataset"], m["model"]): m for m in written.means()}
     assert len(ours) == 6
     for dataset, model, pictures, psnr, ssim, seconds in ours:
         mean = means.get((plain(dataset), plain(model)))
         if mean is None:
             assert [pictures, psnr, ssim, seconds] == ["0 of 1", "–", "–", "–"]
             continue
-        assert pictures == f"{mean.pictures} of {mean.of}"
-        assert psnr.strip("*") == f"{mean.values['psnr']:.3f}"
-        assert ssim.strip("*") == f"{mean.values['ssim']:.4f}"
-        assert seconds == ("–" if mean.seconds is None else f"{0.0125:.3f}")
+        assert pictures == f"{mean['pictures']} of {mean['of']}"
+        assert psnr.strip("*") == f"{mean['values']['psnr']:.3f}"
+        assert ssim.strip("*") == f"{mean['values']['ssim']:.4f}"
+        assert seconds == ("–" if mean["seconds"] is None else f"{0.0125:.3f}")
 
 
 def test_published_rows_name_their_source_and_keep_their_digits(found):

@@ -52,7 +52,7 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     found = {name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()}
     how = EvalOptions(metrics=("psnr",), costs=False)
     (mean,) = evaluate([str(file)], [str(folder)], scales=[scale], options=how).means()
-    assert found == {"small": pytest.approx(mean.values["psnr"], abs=1e-3)}
+    assert found == {"small": pytest.approx(mean["values"]["psnr"], abs=1e-3)}
 
 
 def test_the_held_out_pictures_come_first_and_decide(folder, astronaut):
