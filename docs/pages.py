@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from mkdocs.structure.files import File
 
-from srcli.cli.main import COMMANDS, group
+from srcli.cli.main import group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,9 +112,7 @@ def log_page() -> str:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to those that mkdocs has found."""
     root = click.Context(group, info_name="srx", **group.context_settings)
-    for name in COMMANDS:
-        command = group.get_command(root, name)
-        assert command is not None
+    for name, command in group.commands.items():
         page = command_page(click.Context(command, root, name))
         files.append(File.generated(config, f"reference/{name}.md", content=page))
     experiments = (ROOT / "EXPERIMENTS.md").read_text(encoding="utf-8")

@@ -106,11 +106,12 @@ KINDS = {
 }
 
 
-@click.group(epilog=EXAMPLES)
+@click.group("ablate", epilog=EXAMPLES)
 def command() -> None:
-    """Change one thing at a time in a recipe, train all variants alike, and compare.
+    """Train and compare variants of a recipe.
 
-    The papers' ablations are built in, with the figures that they printed; yours are TOML files.
+    One thing is changed at a time, and all variants are trained alike. The papers' ablations are
+    built in, with the figures that they printed; yours are TOML files.
     """
 
 

@@ -53,7 +53,7 @@ KINDS = {
 }
 
 
-@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command("bench", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure speed, memory and work of models, side by side.
 

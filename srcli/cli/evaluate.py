@@ -78,9 +78,9 @@ KINDS = {
 }
 
 
-@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command("eval", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Evaluate models on sets of pictures, by the protocols of the papers.
+    """Evaluate models on sets of pictures, by the papers' protocols.
 
     HR pictures are made small, enlarged by each model and compared with the originals. Every table
     names its protocol.

@@ -39,10 +39,13 @@ Messages:
 KINDS = {"size": parse_size}
 
 
-@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command("export", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 def command(file: Path, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
-    """Write a model for other software: ONNX (.onnx), TorchScript (.pt), ncnn (.param, .bin)."""
+    """Write a model for ONNX, TorchScript or ncnn.
+
+    The name of OUT says which: .onnx, .pt or .param, which gets a .bin beside it.
+    """
     check_targets({"OUT": file, "--json": given["json_file"]})
     from srcli.pipelines.export import export_model
 

@@ -10,18 +10,13 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from srcli import __version__
-from srcli.cli.console import (
-    ENDING_SIGNALS,
-    echo,
-    escape_names,
-    show_results,
-)
+from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
+from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
 from srcli.cli.options import GroupedCommand, result_targets
 from srcli.errors import ExitCode, SrxError
 from srcli.files import NO_SPACE
@@ -29,17 +24,6 @@ from srcli.files import NO_SPACE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = {
-    "upscale": "Upscale pictures, folders and rasters.",
-    "compare": "Put all models side by side on a photograph.",
-    "eval": "Evaluate models on benchmark sets.",
-    "train": "Train a network from a recipe.",
-    "ablate": "Train and compare variants of a recipe.",
-    "bench": "Measure speed, memory and MACs of models.",
-    "export": "Write a model for ONNX or TorchScript.",
-    "models": "List the available models.",
-    "doctor": "Show versions, devices and data, for bug reports.",
-}
 CONTINUED = {
     "upscale": "; the same command continues",
     "train": "; the same command with --resume continues",
@@ -49,40 +33,28 @@ CONTINUED = {
 """What an interrupted command does when it is run again."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they run, so that ``srx --help`` is fast."""
+class Commands(click.Group):
+    """Commands in the order in which they were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in COMMANDS or cmd_name == "doctor":
-            return self.commands.get(cmd_name)
-        module = "evaluate" if cmd_name == "eval" else cmd_name
-        command: click.Command = import_module(f"srcli.cli.{module}").command
-        return command
+        """Return their names."""
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the nearest one."""
         name = args[0]
-        if name not in COMMANDS:
-            if os.path.exists(name):  # noqa: PTH110 - pathlib raises for names too long
-                ctx.fail(f"No such command {name!r}. Did you mean 'srx upscale {name}'?")
-            raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
+        if name not in self.commands and os.path.exists(name):  # noqa: PTH110 - raises for names too long
+            ctx.fail(f"No such command {name!r}. Did you mean 'srx upscale {name}'?")
         return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Commands,
+    commands=[
+        each.command for each in (upscale, compare, evaluate, train, ablate, bench, export, models)
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""Begin with: srx upscale photos/ larger/ -s 4
 
@@ -104,7 +76,7 @@ Examples:
 """,
 )
 def doctor(json_file: str | None) -> None:
-    """Show what a bug report needs: versions, devices, engines, memory, weights and data."""
+    """Show versions, devices, weights and data, for bug reports."""
     from srcli.pipelines.doctor import describe_installation
 
     targets = result_targets({"json": json_file})

@@ -10,7 +10,6 @@ import click
 
 from srcli.cli.console import show_results
 from srcli.cli.options import GroupedCommand, pick, result_targets
-from srcli.recipes.code import split_code
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
@@ -46,10 +45,10 @@ Results:
 """
 
 
-@click.command(cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
+@click.command("models", cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 def command(name: str | None, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
-    """List the available models, or show how one was trained and what was measured.
+    """List the models, or show how one was trained and measured.
 
     NAME is a model of the list, FILE a weights file (.safetensors, .pth).
     """
@@ -97,6 +96,7 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
 
 def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, str]]]:
     """Return one model: its network, figures by scale, and weights."""
+    from srcli.recipes.code import split_code
     from srcli.recipes.published import Paper
 
     name, cards, network = model["name"], model["cards"], model["network"]

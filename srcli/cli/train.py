@@ -13,8 +13,6 @@ from click.core import ParameterSource
 from srcli.cli.console import Console, stop_signals
 from srcli.cli.options import PATH, GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
-from srcli.recipes.code import allow_code, split_code
-from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,13 +74,14 @@ KINDS = {
 }
 
 
-@click.command(cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command("train", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("recipe", required=False)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Train a network by RECIPE: a name such as g-idrn-muon, a recipe file, or your own network.
+    """Train a network by a recipe.
 
-    'srx models NAME' names the recipes of a network. Files are TOML or JSON; 'srx train init'
-    prints one with comments. FILE.py:CLASS is a PyTorch module of your own.
+    RECIPE is a name such as g-idrn-muon, a recipe file, or your own network: FILE.py:CLASS, a
+    PyTorch module. 'srx models NAME' names the recipes of a network. Files are TOML or JSON; 'srx
+    train init' prints one with comments.
 
     --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx upscale -m'),
     recipe.json (the recipe as trained), report.html (curves, also while it runs), log.jsonl and
@@ -94,6 +93,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     share of each batch of the recipe and of each validation; the first one writes. --nnodes takes
     several machines; see docs/scale.md.
     """
+    from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
+
     degradation = given.pop("degradation")
     changes = (*((f"degradation={degradation}",) if degradation else ()), *given.pop("overrides"))
     if given["recipe"] == "init":
@@ -138,6 +139,8 @@ def _resumed_folder(given: dict[str, Any]) -> Path | None:
 
 def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given beside ``--resume FOLDER``."""
+    from srcli.recipes.code import allow_code, split_code
+
     source = click.get_current_context().get_parameter_source
     names = {name for name in given if source(name) not in (None, ParameterSource.DEFAULT)}
     if split_code(given["recipe"] or "")[0]:  # code that the stored recipe names, too

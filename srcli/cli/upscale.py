@@ -204,7 +204,7 @@ KINDS = {
 }
 
 
-@click.command(cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command("upscale", cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from srcli.cli.main import COMMANDS, group
+from srcli.cli.main import group
 
 pytestmark = pytest.mark.attack
 
@@ -42,9 +42,7 @@ FREE = {"--suffix", "--output"}
 def commands():
     """Yield every command and command of a group by its words."""
     context = click.Context(group)
-    for name in COMMANDS:
-        command = group.get_command(context, name)
-        assert command is not None
+    for name, command in group.commands.items():
         if isinstance(command, click.Group):
             for inner in command.list_commands(context):
                 found = command.get_command(context, inner)
