@@ -24,7 +24,7 @@ Examples:
   srx models --all                           also those without weights
   srx models g-idrn                          its training and measured figures
   srx models runs/mine/best.safetensors      what a weights file holds
-  srx models -v IMDN_x4.pth                  and how it enlarges a test picture
+  srx models -v IMDN_x4.pth                  how it enlarges a test picture
   srx models g-idrn --json -
 """
 LISTED_SET = "Set5"
