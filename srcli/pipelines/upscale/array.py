@@ -129,13 +129,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         photograph = read_photograph(Path(picture))
         array, metadata = _join_alpha(photograph), photograph.metadata
         known: dict[Any, Any] = {"icc_profile": metadata.profile, "dpi": metadata.dpi}
-        try:  # before the work
-            as_image(array[:1, :1])
-        except TypeError as error:
+        if array.dtype != np.uint8 and array.shape[2] > 1:
             raise PictureError(
                 f"{picture}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give "
                 "an array, or use 'srx upscale'"
-            ) from error
+            )
     elif isinstance(picture, Image.Image):
         array, known = _array_of(picture), picture.info
     else:
@@ -195,13 +193,14 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     if native not in (np.uint8, np.uint16) and native.kind != "f":
         raise UsageError(f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}")
     if native.kind == "f":
-        native, finite = np.dtype(np.float32), np.isfinite(array)
-        low = float(array.min(where=finite, initial=np.inf))
-        high = float(array.max(where=finite, initial=-np.inf))
-        if low <= high and max(-low, high, high - low) > float(np.finfo(np.float32).max):
+        native, largest = (
+            np.dtype(np.float32),
+            np.abs(array).max(where=np.isfinite(array), initial=0),
+        )
+        if largest > np.finfo(np.float32).max / 2:  # so that differences are held as well
             raise UsageError(
-                f"float values {low:g} to {high:g} are beyond what 32-bit floats hold; "
-                "scale them, such as to [0, 1]"
+                f"float values up to {largest:g} are beyond what 32-bit floats hold; scale them, "
+                "such as to [0, 1]"
             )
     array = array.astype(native, copy=False)
     has_alpha = array.shape[2] % 2 == 0
