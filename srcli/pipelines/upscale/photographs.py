@@ -327,7 +327,7 @@ class PhotographRun:
             engine, tiling = self._engine(*key)
             larger: list[PhotographJob] = []
             works = self._works(group, tiling)
-            for work in run_stream(engine, works, task=self.reporter.tiles):
+            for work in run_stream(engine, works, task=self.reporter):
                 job: PhotographJob = work.owner
                 if work.error is not None:
                     self.reporter.fail(job.item, work.error, job.started)
@@ -355,7 +355,7 @@ class PhotographRun:
                 work.owner = job
                 job.started = job.started or time.monotonic()
                 job.tiles += work.tiles
-                self.reporter.tiles.grow(work.tiles)
+                self.reporter.grow(work.tiles)
                 yield work
 
     def _save(self, job: PhotographJob) -> None:
@@ -391,12 +391,12 @@ class PhotographRun:
                 prepared, name = prepare(photograph), str(item.source)
                 work, enlarged = array_job(prepared.pixels, name=name, scale=scale, tiling=tiling)
                 if not times:
-                    self.reporter.tiles.grow(work.tiles * picture.frames)
+                    self.reporter.grow(work.tiles * picture.frames)
                 work.owner = len(times), prepared, enlarged
                 times.append(timing)
                 yield work
 
-        for work in run_stream(engine, works(), task=self.reporter.tiles):
+        for work in run_stream(engine, works(), task=self.reporter):
             if work.error is not None:
                 raise work.error
             index, prepared, enlarged = work.owner

@@ -88,34 +88,12 @@ class FileReport:
     """Lines for --verbose."""
 
 
-class TilesTask(Task):
-    """A task of tiles, whose total is that of all pictures of a run.
-
-    Pictures that were not looked at yet count as many tiles as the others have on average.
-    """
-
-    def __init__(self, task: Task, files: int) -> None:
-        self.files = files
-        """Pictures that are expected: those that fail are none."""
-        self._task = task
-        self._begun, self._known, self._total = 0, 0.0, 0.0
-        self.advance = task.advance  # type: ignore[method-assign]
-        self.describe, self.close = task.describe, task.close  # type: ignore[method-assign]
-
-    def grow(self, amount: float) -> None:
-        """Add the tiles of a picture that begins."""
-        self._known += amount
-        self._begun += amount > 0
-        total = self._known * max(self.files / max(self._begun, 1), 1)
-        self._task.grow(total - self._total)
-        self._total = total
-
-
 @dataclass
-class Reporter:
-    """Collects the reports of a run, gives each to ``on_file``, and drives the progress display.
+class Reporter(Task):
+    """Collects the reports of a run, and gives each to ``on_file``; ``model`` is that of most.
 
-    ``model`` is that of reports that name none.
+    It is the task of all tiles of the run: pictures that were not looked at yet count as many as
+    the others have on average.
     """
 
     progress: Progress
@@ -130,8 +108,8 @@ class Reporter:
 
     def __post_init__(self) -> None:
         """Show nothing before it is opened."""
-        self.tiles = TilesTask(Task(), 0)
-        self._expected = 0
+        self._task, self._expected = Task(), 0
+        self._begun, self._known, self._total = 0, 0.0, 0.0
 
     @property
     def seconds(self) -> float:
@@ -149,8 +127,25 @@ class Reporter:
 
     def open(self, files: int) -> None:
         """Start the progress display for so many files; 0 where others know how many there are."""
-        self._expected = files
-        self.tiles = TilesTask(self.progress.task("upscaling", unit="tiles"), files)
+        self._expected = files + self.counts["failed"]
+        self._task = self.progress.task("upscaling", unit="tiles")
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Add tiles that are done."""
+        self._task.advance(amount)
+
+    def close(self) -> None:
+        """End the progress display."""
+        self._task.close()
+
+    def grow(self, amount: float) -> None:
+        """Add the tiles of a picture that begins."""
+        self._known += amount
+        self._begun += amount > 0
+        files = self._expected - self.counts["failed"]
+        total = self._known * max(files / max(self._begun, 1), 1)
+        self._task.grow(total - self._total)
+        self._total = total
 
     def add(
         self,
@@ -178,10 +173,9 @@ class Reporter:
         if report.state == "done" and report.size:
             self.megapixels += math.prod(report.size) / 1e6
         if report.state != "skipped":
-            self.tiles.files -= report.state == "failed"
             tried = self.counts["done"] + self.counts["failed"]
             speed = self.megapixels / max(self.seconds, 1e-3)
-            self.tiles.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
+            self._task.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
         self.on_file(report)
 
     @contextmanager

@@ -104,7 +104,7 @@ def upscale_files(
             else:
                 upscale_by_workers(items, options, reporter, executor)
     finally:
-        reporter.tiles.close()
+        reporter.close()
     return reporter
 
 
@@ -152,7 +152,7 @@ def upscale_here(
     """Upscale inputs in this process, one of so many; return the rasters of more output pixels."""
 
     def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
-        return [unit.do(pool, reporter.tiles) for unit in units]
+        return [unit.do(pool, reporter) for unit in units]
 
     larger: list[Item] = []
     for item in PhotographRun(pool, options, reporter, sharing).upscale(items):
@@ -183,7 +183,7 @@ def upscale_by_workers(
         left = left[size:]
     shared = (items[0].target.parent, items[0].source, Path(options.model))
     run = partial(
-        executor.run, upscale_unit, progress=reporter.progress, task=reporter.tiles, shared=shared
+        executor.run, upscale_unit, progress=reporter.progress, task=reporter, shared=shared
     )
     large: list[Item] = []
     for done in run(units):
@@ -436,7 +436,7 @@ def upscale_raster(
             rows = sum(len(job.tile_rows(run)) for run in missing)
             units = [replace(job, runs=runs) for runs in _shares(missing, rows, slots)]
             tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
-            reporter.tiles.grow(tiles)
+            reporter.grow(tiles)
             do(units)
             size = job.output.height, job.output.width
             if math.prod(size) >= LARGE:
