@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import RecipeError, did_you_mean
+from srcli.errors import DataError, RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
 from srcli.recipes.code import installed, load_code, short_code, split_code
 from srcli.recipes.fields import ROOT, Unread, convert
@@ -41,11 +41,6 @@ def load_recipe(name: str) -> TrainRecipe:
         f"no recipe {name!r}{hint}; there are: {have}, the path of a .toml or .json file, "
         "or your own network, FILE.py:CLASS"
     )
-
-
-def recipe_name(name: str) -> str:
-    """Return the name of a recipe of the table, or the stem of a recipe file."""
-    return name if name in RECIPES else Path(name).stem
 
 
 def read_recipe(path: Path) -> TrainRecipe:
@@ -138,8 +133,12 @@ def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an indented JSON file atomically."""
-    write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
+    """Write an indented JSON file atomically, with its folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from srcli.ports.progress import Progress
 
-FIXED = ("scale", "seed", "data")
-"""Settings that must not change when resuming; nor may the recipe."""
-
 
 @dataclass(kw_only=True)
 class Position:
@@ -176,7 +173,7 @@ class RunFolder:
         former = plain_recipe(_read(self.recipe, TrainRecipe))
         if difference := first_difference(former, plain_recipe(recipe)):
             return f"in its recipe {difference}"
-        for name in FIXED:
+        for name in ("scale", "seed", "data"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
                 return f"its {name} is {was}, asked for is {now}"

@@ -20,7 +20,6 @@ from srcli.files import parse_text
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.recipes.ablations import Ablation, Variant, changes_text
 from srcli.recipes.fields import convert
-from srcli.recipes.files import write_json
 from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,
@@ -145,15 +144,6 @@ class AblationResult:
             ]
             if why
         ]
-
-
-def write_values(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all, with its folder."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, content)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be written ({error.strerror})") from error
 
 
 def read_result(out: Path, name: str) -> AblationResult | None:

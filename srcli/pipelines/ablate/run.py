@@ -35,7 +35,6 @@ from srcli.pipelines.ablate.results import (
     SeedResult,
     VariantResult,
     read_result,
-    write_values,
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
@@ -45,7 +44,7 @@ from srcli.pipelines.train.network import build_training, initial_weights, resol
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import Progress
 from srcli.recipes.ablations import METRICS, Ablation, resolve
-from srcli.recipes.files import first_difference, plain_recipe, read_recipe
+from srcli.recipes.files import first_difference, plain_recipe, read_recipe, write_json
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
 from srcli.training.folder import RunFolder, read_position
@@ -144,7 +143,7 @@ def run_ablations(
     units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
     for unit in units:
         if unit.training:
-            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
+            write_json(Path(unit.training.recipe), plain_recipe(unit.recipe))
     wanted = sum(len(each.seeds) for result in results.values() for each in result.variants)
     if done := wanted - sum(unit.training is not None for unit in units):
         own.message(f"{done} of {wanted} trainings are there already")
@@ -182,7 +181,7 @@ def _write(result: AblationResult, out: Path) -> None:
     name = result.ablation.name
     former = None if result.conditions["trained"] else read_result(out, name)
     if not (former and former.conditions["trained"]):  # costs alone replace no trainings
-        write_values(out / name / RESULT, asdict(result))
+        write_json(out / name / RESULT, asdict(result))
 
 
 def _plan(

@@ -10,7 +10,7 @@ from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DataError, UsageError
+from srcli.errors import UsageError
 from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
 from srcli.report.page import draw_chart, render_page
@@ -54,10 +54,6 @@ def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         raise UsageError(
             "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
         ) from error
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"--tensorboard {folder}: cannot be made ({error.strerror})") from error
     with ExitStack() as held:
         writer: SummaryWriter | None = None
 

@@ -32,7 +32,7 @@ from srcli.pipelines.train.report import event_files, report_page
 from srcli.ports.progress import Progress
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
-from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
+from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
 from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
@@ -80,7 +80,7 @@ class TrainOptions(DataSelection):
     @property
     def recipe_name(self) -> str:
         """Name of the recipe in the metadata of weights."""
-        return self.name or recipe_name(self.recipe)
+        return self.name or (self.recipe if self.recipe in RECIPES else Path(self.recipe).stem)
 
 
 @dataclass(frozen=True, kw_only=True)

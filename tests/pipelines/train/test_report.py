@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from srcli.errors import DataError
 from srcli.pipelines.train import report
 from srcli.training.folder import RunFolder, write_entry
 
@@ -72,11 +70,3 @@ def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):
                 write({"total": total, "loss": loss, **common})
     assert values(tmp_path)["train/loss"] == [(50, 9.0), (100, 1.0)]
     assert values(tmp_path).keys() == {"train/loss", "train/rate"}
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    file = tmp_path / "bad.jpg"
-    file.touch()
-    for place in (file, file / "below"):
-        with pytest.raises(DataError, match=rf"--tensorboard {place}: cannot be made \("):
-            report.event_files(place).__enter__()
