@@ -58,7 +58,7 @@ Model:
       Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
   --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
   --long-edge N                 Enlarge photographs to so many pixels on the longer side.
-  --strength X = 0              How crisp soft and recompressed photographs become, at -s 4.
+  --strength X = 0              How crisp soft and recompressed photographs become.
   --denoise X = 1               How much grain and noise is removed; 0.5 keeps half of it.
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
@@ -285,7 +285,8 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     """Return the options of a command line, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.engines import EngineOptions
-    from srcli.models.weights import default_scale
+    from srcli.models import MODELS
+    from srcli.models.weights import CRISP_MODEL, default_scale, shipped_scales
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
     def chosen(kind: type[T], **known: Any) -> T:  # noqa: ANN401 - as its fields
@@ -297,7 +298,9 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     _refuse_several(options, "say how large results are", "--scale", "--size", "--long-edge")
     _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
     size = options["size"] or (Box(longest=longest) if longest else None)
-    if scale is not None and scale not in (2, 3, 4):
+    model = CRISP_MODEL if options["strength"] else options["model"]
+    scales = model in MODELS and shipped_scales(model)
+    if scale is not None and scale not in (scales or (2, 3, 4)):
         scale, size = 0, Fraction(scale).limit_denominator(1000)
     raster = chosen(
         RasterOptions,

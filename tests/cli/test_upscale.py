@@ -156,7 +156,6 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
             "--device cuda:1: Ray chooses the GPU",
         ),
         (["{photos}", "out", "-m", "missing.safetensors"], "no such weights"),
-        (["{photos}", "out", "-m", "g-idrn-aerial", "-s", "3"], "has no scale 3"),
         (["{photos}", "out", "--device", "cpu", "--precision", "fp16"], "needs a GPU"),
         (["{photos}", "out", "--frobnicate"], "No such option"),
         (["{photos}", "out", "-f", "tiff8"], "--format tiff8"),
@@ -274,12 +273,28 @@ def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astro
     assert "made with" not in enlarged("g-idrn-photo", "--strength", "0.7")[1]
 
 
+def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, astronaut):
+    source, out = tmp_path / "a.jpg", tmp_path / "out.png"
+    Image.fromarray(astronaut[:48, :40]).save(source, quality=30)
+    made = []
+    for options in (
+        ("-m", "g-idrn-photo-crisp", "-s", "4"),
+        ("-m", "g-idrn-photo-crisp", "-s", "2"),
+        ("-m", "g-idrn-photo", "--strength", "1", "-s", "2"),
+    ):
+        srx("upscale", source, out, *options, "--overwrite", code=0)
+        made.append(np.asarray(Image.open(out)))
+    whole, half, by_strength = made
+    assert half.shape == (96, 80, 3)
+    assert np.abs(half - resize(whole, Fraction(1, 2))).max() <= 1
+    np.testing.assert_array_equal(half, by_strength)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--strength", "2"], "0<=x<=1"),
         (["--strength", "0.5", "-m", "rrlfn"], "--strength changes g-idrn-photo alone"),
-        (["--strength", "0.5", "-s", "2"], "--strength needs -s 4"),
         (["--denoise", "1.5"], "0<=x<=1"),
         (["--denoise", "0.5", "--back-project"], "drop --denoise"),
     ],

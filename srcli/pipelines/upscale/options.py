@@ -127,6 +127,8 @@ class UpscaleOptions:
             return (self.scale,)
         sizes = zip(self.final_size(height, width), (height, width), strict=True)
         needed = max(Fraction(wanted, side) for wanted, side in sizes)
+        crisp = self.engine.strength and model == PHOTO_MODEL
+        model = CRISP_MODEL if crisp else model
         scales = shipped_scales(model) if model in MODELS else (self.scale,)
         chains = [*product(scales), *product(scales, repeat=2)]
         chains.sort(key=lambda each: (math.prod(each), len(each), -each[0]))
@@ -193,11 +195,8 @@ class UpscaleOptions:
             object.__setattr__(self, "format", known)  # jpeg is jpg
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
-        if self.engine.strength:
-            if not self.auto and self.model != PHOTO_MODEL:
-                raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
-            if self.size is None and self.scale not in (scales := shipped_scales(CRISP_MODEL)):
-                raise UsageError(f"--strength needs -s {' or '.join(map(str, scales))}")
+        if self.engine.strength and not self.auto and self.model != PHOTO_MODEL:
+            raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
         if self.mosaic and (self.of_photographs or self.raster.asked_for):

@@ -103,7 +103,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     if picture.raster is not None:
         raise PictureError(
             f"{item.source}: is a raster ({picture.raster}), and {sized} is for photographs; "
-            f"{'give -s 2, 3 or 4' if options.size else f'drop {sized}'}"
+            f"{'give -s 4, or another scale of the model' if options.size else f'drop {sized}'}"
         )
     raise PictureError(
         f"{item.source}: is too large for {sized} when it is enlarged (more than "
