@@ -173,14 +173,36 @@ def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tupl
     return bytes(data), start
 
 
+class Block:
+    """An EXIF block, read; ValueError is raised for a damaged one.
+
+    It is edited in place: makers' notes point at each other by offset.
+    """
+
+    def __init__(self, exif: bytes) -> None:
+        self.tiff = bytearray(exif.removeprefix(PREFIX))
+        self.layout, self.start = read_start(self.tiff)
+        if self.layout.big:
+            raise ValueError("an EXIF block of a kind that does not exist")
+        self.main, self.following = read_directory(self.tiff, self.start, self.layout)
+        self.parts = read_parts(self.tiff, self.main, self.layout)
+
+    def edited(
+        self, main: Mapping[int, Entry | None], details: Mapping[int, Entry | None] | None = None
+    ) -> bytes:
+        """Return it with other entries of two directories; None for those that go."""
+        start = edit_directory(self.tiff, self.start, main, self.layout)
+        self.tiff[:8] = self.layout.start(start)
+        if details and EXIF_IFD in self.main:
+            place = int(self.main[EXIF_IFD].numbers[0])
+            edit_directory(self.tiff, place, details, self.layout)
+        return PREFIX + bytes(self.tiff)
+
+
 def read_main(exif: bytes | None) -> Tags:
     """Return the main directory of an EXIF block; a damaged one counts as empty."""
-    tiff = (exif or b"").removeprefix(PREFIX)
     with suppress(ValueError):
-        layout, first = read_start(tiff)
-        main, _ = read_directory(tiff, first, layout)
-        read_parts(tiff, main, layout)
-        return main
+        return Block(exif or b"").main
     return {}
 
 
@@ -201,34 +223,29 @@ def software(exif: bytes | None) -> str:
 
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
-    tiff = exif.removeprefix(PREFIX)
     with suppress(ValueError, LookupError):
-        layout, first = read_start(tiff)
-        own = read_parts(tiff, read_directory(tiff, first, layout)[0], layout)[EXIF_IFD]
+        block = Block(exif)
+        own = block.parts[EXIF_IFD]
         space = own[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
         at = int(own[_INTEROPERABILITY].numbers[0])
-        return read_directory(tiff, at, layout)[0][1].value[:3] == b"R03"
+        return read_directory(block.tiff, at, block.layout)[0][1].value[:3] == b"R03"
     return False
 
 
 def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     """Return the EXIF block with texts as entries of the main directory.
 
-    Makers' notes point at each other by offset, so all else stays where it is. Entries that are
-    there stay, but for Software.
+    Entries that are there stay, but for Software.
     """
     if not texts:
         return exif
-    tiff = bytearray((exif or Layout("<").start(8) + bytes(6)).removeprefix(PREFIX))
-    layout, start = read_start(tiff)
-    main, _ = read_directory(tiff, start, layout)
-    there = {*main, *read_parts(tiff, main, layout)} - {SOFTWARE}
-    new = {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
-    start = edit_directory(tiff, start, new, layout)
-    tiff[:8] = layout.start(start)
-    return PREFIX + bytes(tiff)
+    block = Block(exif or Layout("<").start(8) + bytes(6))
+    there = {*block.main} - {SOFTWARE}
+    return block.edited(
+        {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
+    )
 
 
 def edit_directory(

@@ -153,22 +153,13 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
     Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
     the sensor follow the pixels. All else stays where it is.
     """
-    tiff = bytearray(block.removeprefix(exif.PREFIX))
-    layout, start = exif.read_start(tiff)
-    main, thumbnail = exif.read_directory(tiff, start, layout)
-    parts = exif.read_parts(tiff, main, layout)
-    if layout.big:
-        raise ValueError("an EXIF block of a kind that does not exist")
-    if thumbnail > start:
-        _blank_thumbnail(tiff, thumbnail, layout)
-    changes = _changed(main, pixels)
-    if exif.ORIENTATION in main:
+    old = exif.Block(block)
+    if old.following > old.start:
+        _blank_thumbnail(old)
+    changes = _changed(old.main, pixels)
+    if exif.ORIENTATION in old.main:
         changes[exif.ORIENTATION] = exif.Entry(exif.SHORT, b"\1\0")
-    exif.edit_directory(tiff, start, changes, layout)
-    if exif.EXIF_IFD in main:
-        details = int(main[exif.EXIF_IFD].numbers[0])
-        exif.edit_directory(tiff, details, _changed(parts[exif.EXIF_IFD], pixels), layout)
-    return exif.PREFIX + bytes(tiff)
+    return old.edited(changes, _changed(old.parts.get(exif.EXIF_IFD, {}), pixels))
 
 
 def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
@@ -188,10 +179,11 @@ def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
     return changes
 
 
-def _blank_thumbnail(tiff: bytearray, directory: int, layout: exif.Layout) -> None:
+def _blank_thumbnail(block: exif.Block) -> None:
     """Cut the thumbnail of a second directory off at the end of a block, or blank it."""
+    tiff, directory = block.tiff, block.following
     with suppress(ValueError, LookupError):
-        tags, _ = exif.read_directory(tiff, directory, layout)
+        tags, _ = exif.read_directory(tiff, directory, block.layout)
         begin = int(tags[_THUMBNAIL_OFFSET].numbers[0])
         end = min(begin + int(tags[_THUMBNAIL_LENGTH].numbers[0]), len(tiff))
         if directory < begin < end and tiff[begin : begin + 2] == b"\xff\xd8":

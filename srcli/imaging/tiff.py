@@ -200,11 +200,9 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
-        tiff = metadata.exif.removeprefix(exif.PREFIX)
-        own, first = read_start(tiff)
-        described, _ = read_directory(tiff, first, own)
-        parts = exif.read_parts(tiff, described, own)
-        tags |= {tag: described[tag] for tag in described.keys() & _DESCRIPTIVE}
+        block = exif.Block(metadata.exif)
+        parts = block.parts
+        tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()

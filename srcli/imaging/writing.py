@@ -133,8 +133,8 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
     metadata = _as_held(photograph.metadata, known.name)
     channels = pixels.shape[2] if known.gray else 3
-    if "icc" not in known.metadata or channels != pixels.shape[2]:
-        pixels = _as_srgb(pixels, metadata.icc, channels)
+    if channels > pixels.shape[2] or (metadata.icc is not None and "icc" not in known.metadata):
+        pixels = pillow.to_srgb(pixels, metadata.icc)[:, :, :channels]
         metadata = replace(metadata, icc=None)
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
@@ -146,13 +146,6 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
     return pixels, metadata
-
-
-def _as_srgb(pixels: Array, icc: bytes | None, channels: int) -> Array:
-    """Convert (H, W, C) uint8 from a profile to sRGB of so many channels, as many or 3."""
-    if icc is None and pixels.shape[2] == channels:
-        return pixels
-    return pillow.to_srgb(pixels, icc)[:, :, :channels]
 
 
 def _to_bits(values: Array, bits: int) -> Array:
@@ -219,7 +212,8 @@ def _encode(
     if fmt == "avif":
         options |= {"quality": quality, "subsampling": "4:4:4"}
         if metadata.exif:
-            options["exif"] = _without_orientation(metadata.exif)
+            # else Pillow packs it anew, which moves or breaks makers' notes
+            options["exif"] = exif.Block(metadata.exif).edited({exif.ORIENTATION: None})
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"quality": quality, "exact": True, "lossless": quality == LOSSLESS}
@@ -252,14 +246,6 @@ def _metadata_segments(metadata: Metadata) -> bytes:
     _, comment, _ = png.texts_elsewhere(metadata.texts, "jpg")
     parts += [(0xFE, comment.encode())] if comment else []
     return b"".join(struct.pack(">BBH", 0xFF, mark, len(one) + 2) + one for mark, one in parts)
-
-
-def _without_orientation(block: bytes) -> bytes:
-    """Return EXIF that Pillow does not pack anew for AVIF, which moves or breaks makers' notes."""
-    tiff = bytearray(block.removeprefix(exif.PREFIX))
-    layout, start = exif.read_start(tiff)
-    exif.edit_directory(tiff, start, {exif.ORIENTATION: None}, layout)
-    return exif.PREFIX + bytes(tiff)
 
 
 @contextmanager
@@ -308,7 +294,7 @@ def write_animation(
             _encode(stream, frames[0], metadata, "webp", quality, method=4, **more)
         else:
             for frame in frames if metadata.icc is not None else ():
-                frame[:, :, :3] = _as_srgb(frame[:, :, :3], metadata.icc, 3)
+                frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
             vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
 
 
