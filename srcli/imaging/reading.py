@@ -150,7 +150,10 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header of an open picture, upright; files beside it are not looked at."""
+    """Read the header of an open picture, upright; files beside it are not looked at.
+
+    Size and metadata are those after the orientation is applied.
+    """
     stream.seek(0)
     head = stream.read(64)
     stream.seek(0)
@@ -165,18 +168,10 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         picture = tiff.read_header(path, stream)
     else:
         picture = pillow.read_header(name, path, stream)
-    if picture.refusal is None and min(picture.height, picture.width) < 1:
+    if picture.refusal is not None:
+        return picture
+    if min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
-    return picture if picture.refusal else _upright(picture)
-
-
-def _not_a_picture(path: Path) -> PictureError:
-    names = ", ".join(sorted({*FORMATS, "heic", "jxl"}))
-    return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
-
-
-def _upright(picture: Picture) -> Picture:
-    """Return the picture with its size and metadata after the orientation is applied."""
     metadata, orientation = picture.metadata, picture.orientation
     if not 1 <= orientation <= 8:
         orientation = exif.orientation(metadata.exif) or xmp_orientation(metadata.xmp) or 1
@@ -191,6 +186,11 @@ def _upright(picture: Picture) -> Picture:
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )
+
+
+def _not_a_picture(path: Path) -> PictureError:
+    names = ", ".join(sorted({*FORMATS, "heic", "jxl"}))
+    return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
 
 
 def read_provenance(path: Path) -> Provenance | None:
