@@ -20,7 +20,7 @@ from pathlib import Path
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
-from srcli.pipelines.models import Facts, list_models, measured_by_set
+from srcli.pipelines.models import Facts, list_models
 from srcli.recipes.ablations import ABLATIONS, resolve
 from srcli.recipes.published import PublishedRow, load_published, name_key
 from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
@@ -62,7 +62,7 @@ def trainings(card: Facts) -> list[tuple[str, dict[str, Values]]]:
     training = card["training"]
     teacher = training.get("teacher", "").partition(",")[0]
     own = f"{training['recipe']}, distilled from {teacher}" if teacher else training["recipe"]
-    found = [(own, measured_by_set(card))]
+    found = [(own, card["sets"])]
     if before := photographs(card):
         recipe = card["photographs"]["recipe"]
         found.append((f"{recipe}, photographs alone", before))

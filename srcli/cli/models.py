@@ -10,7 +10,7 @@ import click
 
 from srcli.cli.console import show_results
 from srcli.cli.options import GroupedCommand, pick, result_targets
-from srcli.report.table import NOTHING, Row, Table, make_table, number
+from srcli.report.table import Row, Table, make_table, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,12 +32,15 @@ LEGEND = (
     "Parameters and convolution MACs of the form that runs. PSNR is that of the shipped weights' "
     "cards; 'srx models NAME' shows how it was measured."
 )
-
-
+WORK = {
+    "conv GMACs, 256x256 LR": "conv_macs",
+    "challenge GFLOPs, 256x256 LR": "challenge_flops",
+    "conv GMACs, 1280x720 SR": "hd_conv_macs",
+}
 OPTIONS = """
 Model:
   value_range
-  -s, --scale [2|3|4]           Show this scale alone. [default: all]
+  -s, --scale [2|3|4|8]         Show this scale alone. [default: all]
 Results:
   -v, --verbose                 Try weights on a test picture, too.
   --all -> every                Also list networks that have no weights here.
@@ -64,15 +67,13 @@ def command(name: str | None, **given: Any) -> None:  # noqa: ANN401 - click han
 def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
     """Return a line for every model and scale, and names of further networks."""
     from srcli.models import MODELS
-    from srcli.pipelines.models import measured_by_set
 
     rows = []
     for model in models:
         labels = [(model["name"], model["channel"]), (model["source"], "")]
         figures = []
         for card in model["cards"]:
-            psnr = measured_by_set(card).get(LISTED_SET, {}).get("psnr")
-            shown = NOTHING if psnr is None else f"{psnr:.2f}"
+            shown = number(card["sets"].get(LISTED_SET, {}).get("psnr"), 2)
             shown = "untrained" if card["scale"] in model["untrained"] else shown
             cost = card["efficiency"]
             macs = f"{cost['conv_macs'] / 1e9:.1f}"
@@ -113,7 +114,7 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
         "channel": model["channel"],
         "network": f"{network['class']}({_arguments(network['options'])})",
         "tiles": tiles,
-        "recipes": ", ".join(model["recipes"]) or "needs no training",
+        "recipes": ", ".join(model["recipes"]) or "none",
     }
     blocks = [
         f"{name}: {model['summary']}" if given == name else f"{given}: {weights}",
@@ -140,28 +141,22 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
 
 def _figures(model: Facts) -> Table:
     from srcli.evaluation.scores import METRICS
-    from srcli.pipelines.models import measured_by_set
 
-    cards, measured = model["cards"], [measured_by_set(card) for card in model["cards"]]
+    cards = model["cards"]
     rows = {"parameters": [f"{card['efficiency']['parameters']:,}" for card in cards]}
-    for label, work in (
-        ("conv GMACs, 256x256 LR", "conv_macs"),
-        ("challenge GFLOPs, 256x256 LR", "challenge_flops"),
-        ("conv GMACs, 1280x720 SR", "hd_conv_macs"),
-    ):
-        rows[label] = [f"{card['efficiency'][work] / 1e9:.3f}" for card in cards]
-    keys = [(name, key) for own in measured for name, row in own.items() for key in row]
+    for label, work in WORK.items():
+        counted = [card["efficiency"][work] for card in cards]  # None where it cannot be counted
+        rows[label] = [number(value and value / 1e9, 3) for value in counted]
+    keys = [(name, key) for card in cards for name, row in card["sets"].items() for key in row]
     for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):
         metric = METRICS[key]
-        values = [own.get(name, {}).get(key) for own in measured]
+        values = [card["sets"].get(name, {}).get(key) for card in cards]
         rows[f"{name} {metric.heading}"] = [number(value, metric.digits) for value in values]
-    scales = [card["scale"] for card in cards]
-    if model["untrained"]:
-        rows["weights"] = ["untrained" if s in model["untrained"] else "yes" for s in scales]
+    if untrained := model["untrained"]:
+        rows["weights"] = ["untrained" if c["scale"] in untrained else "yes" for c in cards]
     lines = ((label, *own) for label, own in rows.items())
-    return make_table(
-        lines, ("",), [f"x{scale}" for scale in scales], title="Figures of the form that runs"
-    )
+    scales = [f"x{card['scale']}" for card in cards]
+    return make_table(lines, ("",), scales, title="Figures of the form that runs")
 
 
 def _weights(card: Facts) -> list[tuple[str, str]]:

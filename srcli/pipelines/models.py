@@ -50,7 +50,8 @@ def list_models(
     """Describe the models, or the one that ``name``, maybe a weights file with its range, is of.
 
     Each has ``cards``, one for every scale with weights or without: the card file, if there is one,
-    with the weights' digest, metadata and work. ``scales`` can be used as installed, ``untrained``
+    with the weights' digest, metadata and work; its ``sets`` are the metrics that were measured,
+    such as ``{"Set5": {"psnr": 31.64}}``. ``scales`` can be used as installed, ``untrained``
     cannot. With ``tried``, cards of weights have ``test_picture``: the PSNR in dB of a picture that
     is enlarged and made small again, by the value of white in the network.
 
@@ -128,24 +129,18 @@ def _card(network: Network, info: WeightsInfo, file: Path | None, *, tried: bool
     if "sha256" not in content:  # some other TOML file
         content = {}
     sha256 = file and hashlib.sha256(file.read_bytes()).hexdigest()
+    stale = content.get("sha256", sha256) != sha256  # it describes other weights
     figures = best_range(network.eval())[1] if tried and file else {}
     return {
         **content,
         "scale": info.scale,
         "file": file and str(file),
         "sha256": sha256,
-        "stale": content.get("sha256", sha256) != sha256,  # it describes other weights
+        "stale": stale,
+        "sets": {} if stale else content.get("measured", {}).get("sets", {}),
         "options": dict(info.network),
         "notes": dict(info.notes),
         "efficiency": model_cost(network, model=info.model),
         "white": network.white,
         "test_picture": {f"{white:g}": psnr for white, psnr in figures.items()},
     }
-
-
-def measured_by_set(card: Facts) -> dict[str, dict[str, float]]:
-    """Return the metrics of a card by set: ``{"Set5": {"psnr": 31.64, "ssim": 0.887}}``.
-
-    There are none where the card describes other weights.
-    """
-    return dict({} if card["stale"] else card.get("measured", {}).get("sets", {}))

@@ -10,8 +10,8 @@ import torch
 from srcli.layers.resize import bicubic_resize
 from srcli.models import build_network
 from srcli.models.storage import read_weights
-from srcli.models.transfer import to_deployed, warm_start
 from srcli.models.weights import weights_path
+from srcli.pipelines.train.network import to_deployed, warm_start
 
 SMALL = {"channels": 8, "num_blocks": 1, "esa_channels": 4}
 

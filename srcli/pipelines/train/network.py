@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import interpolate
 
 from srcli import __version__
 from srcli.errors import ModelError, UsageError
@@ -17,7 +19,6 @@ from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, outline_network
 from srcli.models.recognition import find_matches
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
-from srcli.models.transfer import to_deployed, warm_start
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
 from srcli.recipes.code import short_code
@@ -111,6 +112,39 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
         progress.warn(f"--init {file}: most tensors do not fit this network")
 
 
+def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Take over every tensor of a stored state, of this or another scale, that fits.
+
+    A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
+    position within an enlarged pixel; those of another scale are interpolated at the positions of
+    this one. Left new, it would read trained features by random weights.
+
+    Returns how many of the network's tensors were taken over, and how many it has.
+    """
+    own, given = network.state_dict(), network.training_state(tensors)
+    fitting = {}
+    for key in own.keys() & given.keys():
+        value, former = own[key], given[key]
+        if former.ndim == value.ndim > 0 and former.shape[1:] == value.shape[1:]:
+            colours, rest = divmod(len(value), network.scale**2)
+            for before in {2, 3, 4, 8} - {network.scale}:
+                if colours and not rest and len(former) == colours * before**2:
+                    former = _spread(former, before, network.scale)
+        if former.shape == value.shape:
+            fitting[key] = former.to(value.dtype)
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting), len(own)
+
+
+def _spread(tensor: Tensor, before: int, after: int) -> Tensor:
+    """Interpolate between the positions (colours x before^2, ...), linearly along each axis."""
+    own = tensor.float().reshape(-1, before, before, *tensor.shape[1:]).movedim((1, 2), (-2, -1))
+    planes = own.reshape(1, -1, before, before)
+    spread = interpolate(planes, size=(after, after), mode="bilinear", align_corners=False)
+    own = spread.reshape(*own.shape[:-2], after, after).movedim((-2, -1), (1, 2))
+    return own.flatten(0, 2).to(tensor.dtype).contiguous()
+
+
 def write_weights(
     network: Network,
     recipe: TrainRecipe,
@@ -133,6 +167,24 @@ def write_weights(
     model = short_code(recipe.model)
     info = WeightsInfo(model=model, scale=network.scale, network=options, notes=notes)
     save_weights(file, stored, info)
+
+
+def to_deployed(
+    network: Network, tensors: Mapping[str, Tensor], options: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the state and the options with which a trained network is stored.
+
+    They are those of the deployed form, where it has another; else what was given: a state of the
+    network as it is trained, and the options that it was built with.
+    """
+    if network.reference:  # code of users has one form, and may not be copied while it is trained
+        return dict(tensors), dict(options)
+    twin = copy.deepcopy(network)
+    twin.load_state_dict(tensors)
+    deployed = twin.deploy().state_dict()
+    if deployed.keys() == tensors.keys():  # it was built without branches
+        return dict(tensors), dict(options)
+    return deployed, {**options, "deployed": True}
 
 
 def choose_numerics(
