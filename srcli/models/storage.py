@@ -102,7 +102,7 @@ def read_weights(path: Path) -> StoredWeights:
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
     metadata = None
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
                 metadata = stored.metadata()
@@ -149,7 +149,7 @@ class _Inert:
 def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
     import torch
 
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as members:
+    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
         _check_unpacked(path, (member.file_size for member in members.infolist()))
     with (
         warnings.catch_warnings(action="ignore"),  # an unusable file is told of
