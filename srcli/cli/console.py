@@ -102,7 +102,7 @@ class Console(Progress):
             console=self._out,
             transient=True,
             get_time=time.monotonic,
-            disable=quiet or to_stdout or not sys.stderr.isatty(),
+            disable=quiet or to_stdout or not self._out.file.isatty(),
         )
 
     def __enter__(self) -> Self:

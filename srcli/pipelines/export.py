@@ -95,7 +95,9 @@ def export_model(
     form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
     metadata = describe(network, model, size)
     sizes = [size] if size else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
-    x = torch.from_numpy(sample_picture(*sizes[0]))
+    whole = (real_picture(*each).transpose(2, 0, 1)[None] for each in sizes)
+    pictures = [np.ascontiguousarray(each, np.float32) / np.float32(255) for each in whole]
+    x = torch.from_numpy(pictures[0])
     try:
         with TemporaryDirectory() as folder:
             try:
@@ -103,7 +105,7 @@ def export_model(
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
                 raise ModelError(f"{model}: cannot be written as {kind} ({reason})") from error
-            parities = [measure_parity(form, run, *each) for each in sizes]
+            parities = [measure_parity(form, run, each) for each in pictures]
             worst = max(each["largest"] for each in parities)
             if not worst <= TOLERANCE:
                 raise InferenceError(
@@ -167,18 +169,12 @@ def needs(network: Network) -> list[str]:
     return [line for line, holds in lines.items() if holds]
 
 
-def sample_picture(height: int, width: int) -> NDArray[np.float32]:
-    """Return a photograph (1, 3, H, W) in [0, 1]."""
-    picture = real_picture(height, width).transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(picture, np.float32) / np.float32(255)
-
-
-def measure_parity(form: ExportedForm, run: Run, height: int, width: int) -> dict[str, float]:
+def measure_parity(form: ExportedForm, run: Run, picture: NDArray[np.float32]) -> dict[str, float]:
     """Compare an exported file with PyTorch on a picture."""
-    picture = sample_picture(height, width)
     with torch.inference_mode():
         difference = np.abs(run(picture) - form(torch.from_numpy(picture)).numpy()) * 255
     largest, mean = float(difference.max()), float(difference.mean())
+    height, width = picture.shape[2:]
     return {"height": height, "width": width, "largest": largest, "mean": mean}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 
 import pytest
 import torch
 from PIL import Image
 
 import srcli
-from srcli.cli.console import Console, stop_signals
+from srcli.cli.console import Console, echo, print_blocks, stop_signals
 
 
 @pytest.fixture
@@ -67,6 +68,16 @@ def test_how_much_is_shown(capsys, settings, shown):
         console.detail("d")
         console.error("bad")
     assert capsys.readouterr().err == shown
+
+
+def test_closed_standard_streams_are_no_failure(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as after >&- 2>&-
+    monkeypatch.setattr(sys, "stderr", None)
+    with Console() as console:
+        console.warn("w")
+        console.task("a", total=1).advance()
+    echo("done")
+    print_blocks(["text"])
 
 
 def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):
