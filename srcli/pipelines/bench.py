@@ -267,12 +267,10 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
 
     The load is the average before the first round; the speeds are all that was measured.
     """
-    signs = []
-    if load is not None and load > BUSY_LOAD * processors():
-        signs.append(f"load average {load:.1f} on {processors()} processors at the start")
     spread = max(speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds)
-    if spread > BUSY_SPREAD:
-        signs.append(f"slowest round {spread:.1f} times the median")
+    loaded = f"load average {load or 0:.1f} on {processors()} processors at the start"
+    signs = [loaded] * ((load or 0) > BUSY_LOAD * processors())
+    signs += [f"slowest round {spread:.1f} times the median"] * (spread > BUSY_SPREAD)
     note = f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
     return note if signs else None
 

@@ -63,13 +63,12 @@ def compare(
     models = models or [name for name in own if scale in shipped_scales(name)]
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
     regions = []
-    for left, top, width, height in rows:
+    for (left, top, width, height), row in rows.items():
         above, before = max(top - MARGIN, 0), max(left - MARGIN, 0)
         region = pixels[above : top + height + MARGIN, before : left + width + MARGIN]
         down, across = scale * (top - above), scale * (left - before)
         inside = np.s_[down : down + scale * height, across : across + scale * width]
         regions.append((np.ascontiguousarray(region), inside))
-    for row, (region, inside) in zip(rows.values(), regions, strict=True):
         row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
     area = sum(region[:, :, 0].size for region, _ in regions) * scale**2 / 1e6
     task = progress.task("comparing", total=len(models), unit="models")

@@ -16,7 +16,7 @@ from srcli.imaging.photograph import FORMATS
 from srcli.inference.device import choose_device, half_type
 from srcli.metrics.machine import describe_machine, free_memory, processors
 from srcli.models import MODELS
-from srcli.models.weights import weights_path
+from srcli.models.weights import shipped_scales
 
 _LIBRARIES = (
     "torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich", "onnxruntime",
@@ -28,11 +28,8 @@ def describe_installation() -> dict[str, str]:
     """Return what a report of a fault needs, in words, by name; nothing is changed."""
     half, free = half_type(choose_device("auto"), "auto"), free_memory()
     there = {name: next(iter(distributions(name=name)), None) for name in _LIBRARIES}
-    weights = [
-        " ".join([name, *(f"x{scale}" for scale in scales)])
-        for name in MODELS
-        if (scales := [scale for scale in (2, 3, 4) if weights_path(name, scale).is_file()])
-    ]
+    shipped = {name: shipped_scales(name) for name, own in MODELS.items() if own.trained}
+    weights = [f"{name} x{' x'.join(map(str, own))}" for name, own in shipped.items() if own]
     data = os.environ.get("SRX_DATA", "")
     sets = sorted(path.name for path in Path(data, "benchmarks").glob("*/"))
     return {
