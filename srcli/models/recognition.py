@@ -154,7 +154,6 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     import torch
 
     from srcli.layers.network import DIV2K_MEAN
-    from srcli.layers.reparameterised import FoldedKernel, behind
 
     keys = [f"{name}_mean.{part}" for name in ("sub", "add") for part in ("weight", "bias")]
     if any(len(tensors.get(key, ())) != 3 for key in keys):
@@ -164,13 +163,12 @@ def fold_shifts(tensors: Mapping[str, Tensor], first: str, last: str) -> dict[st
     offset = before[:, :, 0, 0] @ mean + subtracted
     if max(offset.abs().max(), (added - mean).abs().max()) < FIXED:
         return dict(tensors)
-    kernel = FoldedKernel(tensors[f"{first}.weight"], tensors[f"{first}.bias"])
+    kernel = tensors[f"{first}.weight"]
     weight, bias = tensors[f"{last}.weight"], tensors[f"{last}.bias"].reshape(3, -1)
-    shifted = behind(FoldedKernel(before, offset), kernel)
     return {
         **tensors,
-        f"{first}.weight": shifted.weight,
-        f"{first}.bias": shifted.bias,
+        f"{first}.weight": torch.einsum("omhw,mi->oihw", kernel, before[:, :, 0, 0]),
+        f"{first}.bias": tensors[f"{first}.bias"] + torch.einsum("omhw,m->o", kernel, offset),
         f"{last}.weight": (after[:, :, 0, 0] @ weight.reshape(3, -1)).reshape(weight.shape),
         f"{last}.bias": (after[:, :, 0, 0] @ bias + (added - mean)[:, None]).flatten(),
     }
