@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from srcli.errors import DefectError, ExitCode, PictureError, SrxError, one_file
+from srcli.errors import DefectError, ExitCode, PictureError, SrxError, UsageError, one_file
 from srcli.files import explain_os_error, free_disk
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
@@ -40,7 +40,7 @@ class Item:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PictureError(
+            raise UsageError(
                 f"{folder}: this folder cannot be made ({error.strerror}); give another output"
             ) from error
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import srcli
-from srcli.errors import PictureError, SrxError, UsageError, one_file
+from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
@@ -94,10 +94,7 @@ def upscale_files(
             pool = EnginePool(options.model, options.scale, own)  # a wrong name makes no folder
             for note in pool.network.notes:
                 reporter.progress.message(note)
-            try:  # what cannot be written is told before minutes are spent on it
-                items[0].make_folder()
-            except PictureError as error:
-                raise UsageError(str(error)) from error
+            items[0].make_folder()  # what cannot be written is told before minutes are spent on it
             reporter.open(len(items))
             if executor is None:
                 upscale_here(items, options, pool, reporter)
