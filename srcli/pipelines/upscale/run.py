@@ -173,8 +173,11 @@ def upscale_by_workers(
     one after another, each made by all workers.
     """
     slots = max(executor.slots, 1)  # a cluster may wait for its first node
-    size = max(1, min(LARGEST_SHARE, len(items) // (8 * slots)))  # so that all end together
-    units = [UpscaleShare(items[i : i + size], options) for i in range(0, len(items), size)]
+    units, left = [], items
+    while left:  # shares become smaller, so that all workers end at about the same time
+        size = max(1, min(LARGEST_SHARE, len(left) // (2 * slots)))
+        units.append(UpscaleShare(left[:size], options))
+        left = left[size:]
     shared = (items[0].target.parent, items[0].source, Path(options.model))
     run = partial(
         executor.run, upscale_unit, progress=reporter.progress, task=reporter, shared=shared
