@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.pillow import quiet_pillow
@@ -341,8 +342,9 @@ class BandLayout:
     alpha: int | None = None
     """Alpha band of the file, from 1; 0 for that of a colour table with transparent colours or a
     nodata value; None without one."""
-    palette: bool = False
-    """Band 1 is turned into R, G and B, or gray (uint8), by its colour table."""
+    palette: NDArray[np.uint8] | None = None
+    """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and alpha;
+    values without one are transparent black."""
     interpretations: tuple[str, ...]
     """GDAL's colour interpretations of the output's colour bands."""
     notes: tuple[str, ...] = ()
@@ -411,16 +413,22 @@ def choose_layout(
 
 
 def _palette_layout(info: RasterInfo) -> BandLayout:
-    colours = list((info.palette or {}).values())
-    clear = info.bands[0].nodata is not None or any(colour[3] < 255 for colour in colours)
+    (band,), colours = info.bands, info.palette or {}
+    table = np.zeros((int(np.iinfo(band.dtype).max) + 1, 4), np.uint8)
+    known = [value for value in colours if 0 <= value < len(table)]
+    for value in known:
+        table[value] = colours[value]
     # as in scanned plans of one bit: three equal bands would triple the work and the file
-    gray = all(red == green == blue for red, green, blue, _ in colours)
+    gray = bool((table[known, :3] == table[known, :1]).all())
+    clear = band.nodata is not None or bool((table[known, 3] < 255).any())
+    if band.nodata is not None:
+        table[int(band.nodata), 3] = 0
     return BandLayout(
         bands=(1,),
         smooth=(0,) if gray else (0, 1, 2),
         groups=((0,),) if gray else ((0, 1, 2),),
         alpha=0 if clear else None,
-        palette=True,
+        palette=table,
         interpretations=("gray",) if gray else COLOURS,
         notes=(f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",),
         dtype="uint8",

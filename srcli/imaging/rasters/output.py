@@ -126,7 +126,7 @@ def make_output(
         place=enlarge_place(info.place, window, scale),
         classes=bool(layout.classes),
     )
-    out.inverted = info.inverted and not (layout.palette or out.palette)
+    out.inverted = info.inverted and layout.palette is None and not out.palette
     _check_format(info.path, out, options)
     out.creation = creation_options(out, options, info.compression)
     _choose_marks(out, info, layout, options)
@@ -195,7 +195,7 @@ def _choose_marks(
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
     plain = BandInfo(dtype=layout.dtype)
     # the metadata of a palette describe its indices, not colours
-    numbers = [None] * layout.channels if layout.palette else [*layout.bands]
+    numbers = [*layout.bands] if layout.palette is None else [None] * layout.channels
     names = list(layout.interpretations)
     if layout.alpha is not None:
         numbers, names = [*numbers, layout.alpha or None], [*names, "alpha"]
@@ -262,15 +262,14 @@ def creation_options(
             raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
     quality = str(options.quality or FORMATS["jpg"].default_quality)
     bits = {band.bits for band in out.bands}  # fewer than those of the dtype
-    nbits = {"NBITS": str(bits.pop())} if len(bits) == 1 and None not in bits else {}
+    ours = {"NBITS": str(*bits)} if len(bits) == 1 and bits != {None} else {}
     if out.driver == "JPEG":
         return {"QUALITY": quality, **wanted}
     if out.driver == "PNG":  # tags in the file too, where they stay with it
-        return {"WRITE_METADATA_AS_TEXT": "YES", **nbits, **wanted}
-    usual = compression if compression in _KEPT else "DEFLATE"
-    kind = wanted.get("COMPRESS", str(usual)).upper()
-    ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS", **nbits}
-    predicted = kind in _PREDICTED and "NBITS" not in {**nbits, **wanted}
+        return {"WRITE_METADATA_AS_TEXT": "YES", **ours, **wanted}
+    kind = wanted.get("COMPRESS", compression if compression in _KEPT else "DEFLATE").upper()
+    predicted = kind in _PREDICTED and "NBITS" not in {**ours, **wanted}
+    ours |= {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}
     if out.driver == "COG":
         if "RESAMPLING" not in wanted:
             ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"

@@ -62,7 +62,6 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
-        self._palette = _colour_table(info) if layout.palette else None
         self.interpolated_bands = [*(layout.smooth or range(layout.channels))]
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self.dataset = open_raster(info.path)
@@ -78,7 +77,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         top, left = self.window.top + window.top, self.window.left + window.left
         bottom, right = top + window.height, left + window.width
         place = ((top, bottom), (left, right))
-        dtype = layout.dtype if self._palette is None else info.bands[0].dtype
+        dtype = layout.dtype if layout.palette is None else info.bands[0].dtype
         values = np.empty((height, width, len(self._read)), dtype)
         marks: list[Bools | None] = []
         with self._lock, reading_errors(info.path, f"rows {top} to {bottom} cannot be read"):
@@ -89,10 +88,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
                 masks = self.dataset.read_masks(self._masked, window=place, out_shape=size)
                 marks.append(np.moveaxis(masks > 0, 0, 2))
         pixels, alpha = values[:, :, : layout.channels], values[:, :, -1] if layout.alpha else None
-        if self._palette is None:
+        if layout.palette is None:
             marks.append(find_valid(pixels, self._nodata))
         else:
-            colours = self._palette[values[:, :, 0]]
+            colours = layout.palette[values[:, :, 0]]
             pixels = colours[:, :, : layout.channels]
             alpha = None if layout.alpha is None else colours[:, :, 3]
         marks.append(None if alpha is None else (alpha > 0)[:, :, None])
@@ -141,17 +140,6 @@ def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
     row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
     # GDAL counts a little more for each block
     return max(BLOCK_CACHE, row * min(rows + 2 * block[0], info.height) * 17 // 16)
-
-
-def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
-    """Table (values of band 1, 4) of RGBA colours; values without one are transparent black."""
-    table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
-    for value, colour in (info.palette or {}).items():
-        if 0 <= value < len(table):
-            table[value] = colour
-    if info.bands[0].nodata is not None:
-        table[int(info.bands[0].nodata), 3] = 0
-    return table
 
 
 class PartWriter:

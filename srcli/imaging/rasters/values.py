@@ -93,7 +93,7 @@ def choose_bands(
     pictures: dict[int, str] = {}
     # those that go through the network alone; a palette stands for colours
     lonely = [layout.bands[layout.smooth[group[0]]] for group in layout.groups if len(group) == 1]
-    for band in lonely if not layout.palette else ():
+    for band in lonely if layout.palette is None else ():
         if band in floats and not word:
             continue
         look = _look(info, window, band)

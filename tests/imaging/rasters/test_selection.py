@@ -43,7 +43,7 @@ def test_bands_that_files_call_red_green_and_blue_go_together(info_of, names, ba
     layout = choose_layout(info_of(*names))
     assert (layout.bands, layout.groups) == (bands, groups)
     assert layout.interpretations == names
-    assert (layout.alpha, layout.palette) == (None, False)
+    assert (layout.alpha, layout.palette) == (None, None)
     assert layout.channels == len(names)
     assert layout.dtype == "uint16"
 
