@@ -152,13 +152,12 @@ def _read_map_tile(item: Item) -> Tile:
         )
     with open_raster(item.source) as dataset:
         palette = dataset.colorinterp[0].name == "palette"
-        colours = ("1", "2", "3") if dataset.count > 2 else ("1", "1", "1")
+        colours = "123" if dataset.count > 2 else "111"
     height, width = picture.height, picture.width
-    row, column = int(item.source.stem), int(item.source.parent.name)
+    top, left = int(item.source.stem) * height, int(item.source.parent.name) * width
     # the mask is the alpha band of those that have one
     bands = (*colours, "1" if palette else "mask,1")
-    file = item.source.absolute()
-    piece = Piece(file, row * height, column * width, height, width, bands, palette)
+    piece = Piece(item.source.absolute(), top, left, height, width, bands, palette)
     return Tile(item=item, piece=piece, kind={"size": f"{width}x{height}"}, picture=picture)
 
 
@@ -214,10 +213,11 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
     scale, info = options.scale, read_info(result)
     own = {key: text for key, text in info.tags.get("", {}).items() if "SOFTWARE" not in key}
     info = replace(info, tags={**info.tags, "": own})
-    copied = choose_layout(info, classes=range(1, len(info.bands) + 1))  # nothing interpolated
-    with RasterSource(info, copied, choose_window(info)[0]) as whole:
+    repeated = [int(band) for band in own.get("SRX_NEAREST_BANDS", "").split(",") if band]
+    layout = choose_layout(info, classes=[1] if info.palette else repeated)  # no JPEG of classes
+    with RasterSource(info, layout, choose_window(info)[0]) as whole:
         for tile in tiles:
-            item, piece = tile.item, tile.piece
+            item, piece, picture = tile.item, tile.piece, tile.picture
             height, width = piece.height * scale, piece.width * scale
             top, left = int(piece.top) * scale, int(piece.left) * scale
             window = Window(top=top, left=left, height=height, width=width)
@@ -225,10 +225,10 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
                 item.make_folder()
                 decoded = whole.decode(window)
                 attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
-                if (picture := tile.picture) is None:
+                if picture is None:
                     there = whole.masked and decoded.valid is None
                     of_sheet = replace(info, mask=None) if there else info
-                    with RasterSource(of_sheet, copied, window) as sheet:
+                    with RasterSource(of_sheet, layout, window) as sheet:
                         _write_sheet(item, sheet, options, attributes)
                 else:
                     photograph = Photograph(
@@ -253,9 +253,7 @@ def _write_sheet(
     info = replace(sheet.info, path=item.source)  # for messages
     made_by = options.made_by(mark_source(item.source)) if options.records else None
     wanted = OutputOptions(format=item.format, quality=options.quality, provenance=made_by)
-    repeated = [int(band) for band in info.tags[""].get("SRX_NEAREST_BANDS", "").split(",") if band]
-    form = choose_layout(info, classes=[1] if info.palette else repeated)  # no JPEG of classes
-    output = make_output(info, form, sheet.window, 1, wanted)
+    output = make_output(info, sheet.layout, sheet.window, 1, wanted)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), sheet, 1)
         for number in range(parts.count):
