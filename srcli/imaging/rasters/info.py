@@ -100,8 +100,6 @@ class RasterInfo:
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by alpha alone."""
-    compression: str | None = None
-    """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
     icc: str = ""
     """Colour profile in base64; empty without one."""
     notes: tuple[str, ...] = ()
@@ -142,8 +140,6 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            # "YCbCr JPEG" is JPEG
-            compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             icc=dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""),
             notes=tuple(notes),
         )

@@ -32,8 +32,6 @@ _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are taken."""
-_KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
-"""Lossless, and as good as DEFLATE or better: kept from the input."""
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 _XMP = "xml:XMP"
 
@@ -128,7 +126,7 @@ def make_output(
     )
     out.inverted = info.inverted and layout.palette is None and not out.palette
     _check_format(info.path, out, options)
-    out.creation = creation_options(out, options, info.compression)
+    out.creation = creation_options(out, options)
     _choose_marks(out, info, layout, options)
     out.tags = tags = {**info.tags}
     if options.provenance is not None:
@@ -252,10 +250,8 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         raise PictureError(f"{path}: {problem}; {advice}")
 
 
-def creation_options(
-    out: OutputProfile, options: OutputOptions, compression: str | None
-) -> Creation:
-    """Choose GDAL's creation options; the input's compression is kept if it is lossless."""
+def creation_options(out: OutputProfile, options: OutputOptions) -> Creation:
+    """Choose GDAL's creation options."""
     wanted = options.creation
     for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):  # which GDAL does not survive
         if not wanted.get(name, "16").isdecimal() or int(wanted.get(name, 1)) == 0:
@@ -267,14 +263,12 @@ def creation_options(
         return {"QUALITY": quality, **wanted}
     if out.driver == "PNG":  # tags in the file too, where they stay with it
         return {"WRITE_METADATA_AS_TEXT": "YES", **ours, **wanted}
-    kind = wanted.get("COMPRESS", compression if compression in _KEPT else "DEFLATE").upper()
+    kind = wanted.get("COMPRESS", "DEFLATE").upper()
     predicted = kind in _PREDICTED and "NBITS" not in {**ours, **wanted}
     ours |= {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}
     if out.driver == "COG":
         if "RESAMPLING" not in wanted:
             ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
-            if out.classes:  # by which a TILING_SCHEME projects
-                ours["WARP_RESAMPLING"] = "NEAREST"
         ours |= {"QUALITY": quality} if kind == "JPEG" else {}
         ours |= {"PREDICTOR": "YES"} if predicted else {}
         return {**ours, **wanted}

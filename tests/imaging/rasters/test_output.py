@@ -295,8 +295,8 @@ def test_fewer_bits_cut_values(save, bits, dtype, note):
     assert note in " ".join(out.notes)
 
 
-def chosen(shape=RGB, compression=None, **creation):
-    return creation_options(shape, OutputOptions(creation=creation), compression)
+def chosen(shape=RGB, **creation):
+    return creation_options(shape, OutputOptions(creation=creation))
 
 
 def test_a_photograph_gets_tiles_deflate_and_differences():
@@ -307,26 +307,8 @@ def test_a_photograph_gets_tiles_deflate_and_differences():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("had", "gets", "predictor"),
-    [
-        (None, "DEFLATE", "2"),
-        ("LZW", "LZW", "2"),
-        ("ZSTD", "ZSTD", "2"),
-        ("LERC_ZSTD", "LERC_ZSTD", None),
-        ("LZMA", "LZMA", None),
-        ("PACKBITS", "DEFLATE", "2"),
-        ("JPEG", "DEFLATE", "2"),
-        ("WEBP", "DEFLATE", "2"),
-    ],
-)
-def test_lossless_compression_is_kept_and_a_lossy_one_is_not(had, gets, predictor):
-    options = chosen(compression=had)
-    assert (options["COMPRESS"], options.get("PREDICTOR")) == (gets, predictor)
-
-
 def test_the_user_wins():
-    options = chosen(compression="LZW", COMPRESS="zstd", PREDICTOR="1", BLOCKXSIZE="256")
+    options = chosen(COMPRESS="zstd", PREDICTOR="1", BLOCKXSIZE="256")
     assert (options["COMPRESS"], options["PREDICTOR"]) == ("zstd", "1")
     assert (options["BLOCKXSIZE"], options["BLOCKYSIZE"]) == ("256", "512")
 
@@ -359,6 +341,5 @@ def test_sizes_of_blocks_are_numbers(creation):
 
 
 def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
-    profile = replace(RGB, driver="COG")
-    options = creation_options(profile, OutputOptions(creation={"LEVEL": "9"}), "ZSTD")
-    assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("ZSTD", "YES", "9")
+    options = chosen(replace(RGB, driver="COG"), LEVEL="9")
+    assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("DEFLATE", "YES", "9")
