@@ -194,3 +194,15 @@ def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, whole):
         assert image.mode == "RGBA"
         found = np.asarray(image)[::2, ::2, 3]
     np.testing.assert_array_equal(found > 0, whole[:, :, 0] > 90)
+
+
+@pytest.mark.parametrize("options", [(), ("--strip-provenance",), ("--strip-metadata",)])
+def test_classes_on_sheets_are_never_written_as_jpeg(srx, tmp_path, whole, options):
+    (tmp_path / "in").mkdir()
+    save_sheet(tmp_path / "in/SCL.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000)
+    ask = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m", "bicubic", "--mosaic")
+    result = srx(*ask, "-f", "jpg", *options)
+    assert (result.code, "would change its classes" in result.err) == (2, True)
+    srx(*ask, *options, code=0)
+    with rasterio.open(tmp_path / "out/SCL.tif") as file:
+        assert ("SRX_NEAREST_BANDS" in file.tags()) == (not options)

@@ -101,8 +101,9 @@ def upscale_mosaic(
         if not vrt.is_file() or vrt.read_bytes() != text:  # or else an earlier run goes on
             write_whole(vrt, text)
         own = replace(
-            options, mosaic=False, keep_dates=False, format="auto", suffix="", overwrite=False
-        )
+            options, mosaic=False, keep_dates=False, format="auto", suffix="", overwrite=False,
+            strip_metadata=False, strip_provenance=False,  # the result says which bands are classes
+        )  # fmt: skip
         (made,) = upscale_files([vrt], result, own, progress=progress, executor=executor).files
         if made.state == "failed":
             for tile in tiles:
@@ -211,9 +212,10 @@ def _describe(tiles: Sequence[Tile]) -> bytes:
 def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter) -> None:
     """Write each tile's window of the enlarged mosaic."""
     scale, info = options.scale, read_info(result)
-    own = {key: text for key, text in info.tags.get("", {}).items() if "SOFTWARE" not in key}
+    tags = info.tags[""]
+    repeated = [int(band) for band in tags.get("SRX_NEAREST_BANDS", "").split(",") if band]
+    own = {key: tags[key] for key in tags if not key.startswith(("SRX_", "TIFFTAG_SOFTWARE"))}
     info = replace(info, tags={**info.tags, "": own})
-    repeated = [int(band) for band in own.get("SRX_NEAREST_BANDS", "").split(",") if band]
     layout = choose_layout(info, classes=[1] if info.palette else repeated)  # no JPEG of classes
     with RasterSource(info, layout, choose_window(info)[0]) as whole:
         for tile in tiles:
