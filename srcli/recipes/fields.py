@@ -1,4 +1,4 @@
-"""Convert plain values of JSON and the command line into typed fields, and check their ranges."""
+"""Convert plain values of JSON and TOML into typed fields, and check their ranges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from typing import (
 )
 
 from srcli.errors import RecipeError
-from srcli.files import parse_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,12 +59,6 @@ NOT_NEGATIVE = Range("at least 0", lambda value: value >= 0)
 FRACTION = Range("in 0..1", lambda value: 0 <= value <= 1)
 BELOW_ONE = Range("in [0, 1)", lambda value: 0 <= value < 1)
 FRACTIONS = Range("in 0..1", lambda values: all(0 <= value <= 1 for value in values))
-
-
-class Unread(str):
-    """A value of the command line: ``convert`` reads it as the type of its field tells."""
-
-    __slots__ = ()
 
 
 def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
@@ -112,8 +105,6 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     if it does not fit.
     """
     origin, inner = get_origin(hint), get_args(hint)
-    if isinstance(value, Unread):
-        value = _read(str(value), hint)
     if hint in (object, Any):
         return value
     if origin is Annotated:
@@ -199,23 +190,6 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
             if not (option is float and isinstance(value, int)):
                 return convert(value, option, where)
     raise RecipeError(f"{where} cannot hold {value!r}")
-
-
-def _read(text: str, hint: Any) -> Any:  # noqa: ANN401
-    """Return the plain value that a text means.
-
-    Texts and choices are taken as they stand; everything else is JSON, and ``0.2,0.4`` is a list.
-    """
-    if get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    if hint is str or get_origin(hint) is Literal:
-        return text
-    with suppress(ValueError):
-        return parse_text(text)
-    if get_origin(hint) in (tuple, Union, UnionType) and "," in text:
-        with suppress(ValueError):
-            return [parse_text(part) for part in text.split(",") if part.strip()]
-    return text
 
 
 def construct(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tomllib
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import DataError, RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
 from srcli.recipes.code import installed, load_code, short_code, split_code
-from srcli.recipes.fields import ROOT, Unread, convert
+from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
@@ -123,7 +124,15 @@ def _put(plain: dict[str, Any], path: str, value: object) -> None:
         else:
             raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
         where = f"{where}.{name}".lstrip(".")
-    place[key] = Unread(value) if isinstance(value, str) else value
+    place[key] = _read(value) if isinstance(value, str) else value
+
+
+def _read(text: str) -> Any:  # noqa: ANN401
+    """Return what a text means: JSON, such values with commas between them, or else itself."""
+    for form in (text, f"[{text}]") if text else ():
+        with suppress(ValueError):
+            return parse_text(form)
+    return text
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
