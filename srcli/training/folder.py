@@ -170,13 +170,12 @@ class RunFolder:
 
     def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
         """Describe a setting that differs from that of the stored training."""
-        former = plain_recipe(_read(self.recipe, TrainRecipe))
-        if difference := first_difference(former, plain_recipe(recipe)):
-            return f"in its recipe {difference}"
-        for name in ("scale", "seed", "data"):
-            was, now = getattr(stored, name), getattr(record, name)
-            if was != now:
-                return f"its {name} is {was}, asked for is {now}"
+        was, now = (
+            {"scale": own.scale, "seed": own.seed, "data": own.data, **plain_recipe(of)}
+            for own, of in ((stored, _read(self.recipe, TrainRecipe)), (record, recipe))
+        )
+        if difference := first_difference(was, now):
+            return difference
         if record.init not in (None, stored.init):
             return "it began from other weights than --init"
         if stored.best_by not in (None, record.best_by):
