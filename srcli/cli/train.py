@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from srcli.cli.console import Console, stop_signals
 from srcli.cli.options import PATH, GroupedCommand, held_out_names
 from srcli.errors import ExitCode, PeerError, UsageError
+from srcli.report.table import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,15 +177,15 @@ def _train(
 
 def summary(result: TrainResult) -> str:
     """Return one line on the end of a training."""
-    iterations = f"{result.iterations} iteration{'' if result.iterations == 1 else 's'}"
-    head, best = f"trained {iterations}", ""
-    if result.best is not None:
-        others = "".join(f", {name} {psnr:.3f} dB" for name, psnr in [*result.at_best.items()][1:])
-        best = f"; best validation {result.best:.3f} dB{others} (iteration {result.best_iteration})"
+    position, best = result.position, ""
+    if position.at_best:
+        (_, first), *others = position.at_best.items()
+        sets = "".join(f", {name} {psnr:.3f} dB" for name, psnr in others)
+        best = f"; best validation {first:.3f} dB{sets} (iteration {position.best_total})"
+    iterations = plural(position.total, "iteration")
+    head = f"trained {iterations}"
     if not result.finished:
-        head = (
-            f"stopped at iteration {result.iterations}; go on with --resume {result.weights.parent}"
-        )
+        head = f"stopped at iteration {position.total}; go on with --resume {result.weights.parent}"
     elif result.new_iterations == 0:
         head = f"already finished after {iterations}"
     return f"{head}{best}; weights: {result.weights}"

@@ -373,7 +373,7 @@ def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) 
     except CheckpointError as error:
         reason = str(error).rpartition("; ")[0]
         raise DataError(f"{reason}; remove {options.out} to start over") from error
-    return result.iterations if result.finished else None
+    return result.position.total if result.finished else None
 
 
 def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress) -> JsonDict:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,13 +33,13 @@ from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
 from srcli.training.budget import parse_seconds, stage_budgets
-from srcli.training.folder import RunFolder, RunRecord, file_digest
+from srcli.training.folder import Position, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
 from srcli.training.steps import StepContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from srcli.data.training_set import Pairs
     from srcli.pipelines.train.data import TrainingSet
@@ -91,15 +90,10 @@ class TrainResult:
     """True if the budget is used up; else it was stopped and can be resumed."""
     weights: Path
     """The best weights, or the last ones if nothing was validated or finished."""
-    iterations: int
-    """Number of iterations in this and all former runs."""
+    position: Position
+    """Iterations in this and all former runs, and the best validation, by PSNR-Y."""
     new_iterations: int
     """Number of iterations in this run."""
-    best: float | None
-    """Mean PSNR-Y of the best validation in dB; None without validation."""
-    best_iteration: int = 0
-    at_best: Mapping[str, float] = field(default_factory=dict)
-    """Mean PSNR-Y in dB of every set at that iteration; the first of them decided."""
 
 
 def train(
@@ -228,15 +222,11 @@ def _train(
         began = trainer.position.total
         finished = trainer.run()
     position = trainer.position
-    validated = position.best > float("-inf")
     return TrainResult(
         finished=finished,
-        weights=folder.best if finished or validated else folder.last,
-        iterations=position.total,
+        weights=folder.best if finished or position.at_best else folder.last,
+        position=position,
         new_iterations=position.total - began,
-        best=position.best if validated else None,
-        best_iteration=position.best_total,
-        at_best=position.at_best,
     )
 
 

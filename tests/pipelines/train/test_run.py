@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -94,12 +95,11 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert len(scores) == 5
     rate = "stages.0.optimizer.learning_rate=1e-12"
     idle = replace(options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1")
-    untrained = train(idle).best
-    assert untrained is not None
+    untrained = train(idle).position.best
     assert scores[-1] > untrained + 0.5
     assert result.finished
-    assert result.iterations == 200
-    assert result.best == max(scores)
+    assert result.position.total == 200
+    assert result.position.best == max(scores)
     network = load_model(str(options.out / "best.safetensors"))
     assert network(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
     info = read_weights(options.out / "last.safetensors").info
@@ -150,7 +150,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     assert 0 < position.total < 60
     resumed, whole = train(replace(killed, resume=True)), train(options)
     assert resumed.new_iterations == 60 - position.total
-    assert resumed.best == whole.best
+    assert resumed.position.best == whole.position.best
     for name in ("best", "last", "state"):
         assert same_tensors(*(run.out / f"{name}.safetensors" for run in (killed, options)))
     logs = [[entry[:2] for entry in curve(run.out)] for run in (killed, options)]
@@ -165,7 +165,7 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(options, 
     notes = Notes()
     train(whole, notes)
     assert any("LR by degradation aerial" in text for text in notes.messages)
-    assert train(halves, stop=stop_after(5)).iterations == 5
+    assert train(halves, stop=stop_after(5)).position.total == 5
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     resume_training(halves.out)
@@ -180,13 +180,13 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(options, 
 
 def test_resume_with_nothing_there_begins(options):
     notes = Notes()
-    assert train(replace(options, budget="3", resume=True), notes).iterations == 3
+    assert train(replace(options, budget="3", resume=True), notes).position.total == 3
     assert any("nothing to resume" in text for text in notes.messages)
 
 
 def test_without_validation_the_last_weights_are_the_best(options):
     result = train(replace(options, hold_out=(), budget="3"))
-    assert result.best is None
+    assert result.position.best == -math.inf
     assert same_tensors(options.out / "best.safetensors", options.out / "last.safetensors")
 
 
@@ -290,7 +290,9 @@ def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_el
     before = read_weights(best)[1]
     assert before is not None
     tame = replace(options, out=options.out.with_name("tame"), init=best, budget="2")
-    score = train(replace(tame, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9"))).best
+    score = train(
+        replace(tame, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9"))
+    ).position.best
     assert score == pytest.approx(float(before.notes["validation_psnr_y"]), abs=0.01)
 
 
@@ -307,18 +309,22 @@ def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
     log = [entry for entry in entries(options.out) if entry["event"] == "validation"]
     assert {tuple(entry["sets"]) for entry in log} == {("held-out", "others")}
     assert all(entry["psnr"] == entry["sets"]["held-out"] for entry in log)
-    assert result.best == max(entry["psnr"] for entry in log) == result.at_best["held-out"]
+    assert (
+        result.position.best
+        == max(entry["psnr"] for entry in log)
+        == result.position.at_best["held-out"]
+    )
     assert any("others" in text and "iteration" in text for text in notes.messages)
     # What is validated on besides changes nothing.
     plain = replace(options, budget="10", out=options.out.with_name("plain"))
-    assert train(plain).best == result.best
+    assert train(plain).position.best == result.position.best
     assert same_tensors(plain.out / "best.safetensors", options.out / "best.safetensors")
 
 
 def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pictures):
     alone = replace(options, budget="6", hold_out=(), validate=(str(pictures),))
     result = train(alone, stop=stop_after(3))
-    assert list(result.at_best) == [pictures.name]
+    assert list(result.position.at_best) == [pictures.name]
     again = replace(alone, resume=True)
     assert "--validate" in refusal(replace(again, validate=()), CheckpointError)
     assert train(again).finished
@@ -446,4 +452,4 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
         assert said.count("srx: error:") == 1
         assert "srx: error: another process of the training has ended" in said
     before = read_position(options.out / "state.safetensors").total
-    assert train(replace(options, resume=True), stop=stop_after(1)).iterations == before + 1
+    assert train(replace(options, resume=True), stop=stop_after(1)).position.total == before + 1

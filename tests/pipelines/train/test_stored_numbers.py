@@ -94,4 +94,4 @@ def numbers_of_training(recipe, scale, folder):
     lr_image = torch.linspace(0, 1, 16 * 20).sin().reshape(1, 1, 16, 20)
     with torch.inference_mode():
         sr = network(lr_image.repeat(1, network.input_channels, 1, 1))
-    return [*losses, result.best, float(sr.mean()), float(sr.std()), float(sr[0, 0, 9, 9])]
+    return [*losses, result.position.best, float(sr.mean()), float(sr.std()), float(sr[0, 0, 9, 9])]
