@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
@@ -341,8 +341,8 @@ class BandLayout:
     palette: NDArray[np.uint8] | None = None
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and alpha;
     values without one are transparent black."""
-    interpretations: tuple[str, ...]
-    """GDAL's colour interpretations of the output's colour bands."""
+    outputs: tuple[BandInfo, ...]
+    """The bands of the output, alpha last; their dtype and nodata do not count."""
     notes: tuple[str, ...] = ()
     """Messages for the user on the choice."""
     remarks: tuple[str, ...] = ()
@@ -356,7 +356,7 @@ class BandLayout:
     @property
     def channels(self) -> int:
         """Number of colour bands of the output."""
-        return len(self.interpretations)
+        return len(self.outputs) - (self.alpha is not None)
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -393,6 +393,13 @@ def choose_layout(
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
         names = {band: "undefined" if name in COLOURS else name for band, name in names.items()}
         names.update(zip(chosen, COLOURS, strict=True))
+    outputs = [replace(info.bands[band - 1], interpretation=names[band]) for band in kept]
+    for place, band in enumerate(outputs):
+        if kept[place] in smooth:
+            # what interpolation makes of indices is gray, and needs all values of the dtype
+            gray = "gray" if band.interpretation == "palette" else band.interpretation
+            about = {key: text for key, text in band.about.items() if key not in LEGEND}
+            outputs[place] = replace(band, interpretation=gray, bits=None, about=about)
     together = tuple(smooth.index(band) for band in chosen)
     groups = [(place,) for place in range(len(smooth)) if place not in together]
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
@@ -401,7 +408,7 @@ def choose_layout(
         smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
         groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
         alpha=alpha,
-        interpretations=tuple(names[band] for band in kept),
+        outputs=(*outputs, *([] if alpha is None else [info.bands[alpha - 1]])),
         notes=(note,) if note and not said_by_user else (),
         dtype=_output_dtype(info, kept, smooth, alpha),
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
@@ -419,13 +426,15 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     clear = band.nodata is not None or bool((table[known, 3] < 255).any())
     if band.nodata is not None:
         table[int(band.nodata), 3] = 0
+    names = (*(("gray",) if gray else COLOURS), *(("alpha",) if clear else ()))
     return BandLayout(
         bands=(1,),
         smooth=(0,) if gray else (0, 1, 2),
         groups=((0,),) if gray else ((0, 1, 2),),
         alpha=0 if clear else None,
         palette=table,
-        interpretations=("gray",) if gray else COLOURS,
+        # the metadata of a palette describe its indices, not colours
+        outputs=tuple(BandInfo(dtype="uint8", interpretation=name) for name in names),
         notes=(f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",),
         dtype="uint8",
     )

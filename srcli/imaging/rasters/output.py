@@ -7,7 +7,7 @@ import binascii
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, enlarge_place
+from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def make_output(
         height=window.height * scale,
         width=window.width * scale,
         dtype=layout.dtype,
-        bands=_bands(info, layout),
+        bands=layout.outputs,
         alpha=layout.alpha is not None,
         mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
@@ -147,8 +147,8 @@ def make_output(
         space = b""
         with suppress(binascii.Error):
             space = base64.b64decode(info.icc)[16:20]
-        wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space)
-        if wanted is not None and layout.interpretations[: len(wanted)] == wanted:
+        wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space, ("",))
+        if wanted == tuple(band.interpretation for band in out.bands[: len(wanted)]):
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
@@ -188,25 +188,6 @@ def _choose_marks(
     elif out.driver == "JPEG" and out.alpha:
         out.notes.append("jpg has no transparency: the alpha band is left out")
         out.bands, out.alpha = out.bands[:-1], False
-
-
-def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
-    plain = BandInfo(dtype=layout.dtype)
-    # the metadata of a palette describe its indices, not colours
-    numbers = [*layout.bands] if layout.palette is None else [None] * layout.channels
-    names = list(layout.interpretations)
-    if layout.alpha is not None:
-        numbers, names = [*numbers, layout.alpha or None], [*names, "alpha"]
-    bands = []
-    for place, (number, name) in enumerate(zip(numbers, names, strict=True)):
-        band = replace(plain if number is None else info.bands[number - 1], interpretation=name)
-        if place not in layout.classes:
-            # what interpolation makes of indices is gray, and needs all values of the dtype
-            gray = "gray" if name == "palette" else name
-            about = {key: text for key, text in band.about.items() if key not in LEGEND}
-            band = replace(band, interpretation=gray, bits=None, about=about)
-        bands.append(band)
-    return tuple(bands)
 
 
 def disk_needed(output: OutputProfile) -> int:

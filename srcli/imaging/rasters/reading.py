@@ -62,6 +62,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
+        marked = masked or layout.alpha is not None or self.dtype.kind == "f"
+        self.has_holes = marked or any(value is not None for value in self._nodata)
+        """Pixels may be invalid."""
         self.interpolated_bands = [*(layout.smooth or range(layout.channels))]
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self.dataset = open_raster(info.path)
@@ -115,12 +118,6 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """Return the bands of a layer (h, w, C) that are no classes, all if there are no others."""
         several = self.layout.classes and layer.shape[2] > 1
         return layer[:, :, self.interpolated_bands] if several else layer
-
-    @property
-    def has_holes(self) -> bool:
-        """True if pixels may be invalid."""
-        marked = self.masked or self.layout.alpha is not None or self.dtype.kind == "f"
-        return marked or any(value is not None for value in self._nodata)
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""

@@ -78,11 +78,11 @@ def choose_bands(
 
     The modes ``yes`` and ``no`` decide for all bands.
     """
-    known = {n: band for n, band in enumerate(info.bands, 1) if bands is None or n in bands}
-    kept = [number for number, band in known.items() if band.interpretation != "alpha"]
+    known = [n for n in range(1, len(info.bands) + 1) if bands is None or n in bands]
+    kept = [band for band in known if info.bands[band - 1].interpretation != "alpha"]
     if mode != "auto":
         return choose_layout(info, bands=bands, rgb=rgb, classes=kept if mode == "yes" else ())
-    floats = {band for band in kept if known[band].dtype.startswith("float")}
+    floats = {band for band in kept if info.bands[band - 1].dtype.startswith("float")}
     signs = {band: sign for band in kept if band not in (rgb or ()) and (sign := _sign(info, band))}
     for band in floats & set(signs):
         if not _look(info, window, band).is_whole:  # probabilities

@@ -140,7 +140,7 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, 
 
     pixels = noise((60, 50, 3), "uint16")
     source = save(
-        "in.tif", pixels, nodata=65_535, photometric="RGB", compress="lzw", predictor=2,
+        "in.tif", pixels, nodata=65_535, photometric="RGB", compress="deflate", predictor=2,
         tiled=True, blockxsize=64, blockysize=64, SOURCE_ICC_PROFILE=SRGB_TEXT, then=describe,
     )  # fmt: skip
     write(tmp_path / "out.tif", plan(source), source)
