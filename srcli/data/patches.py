@@ -74,7 +74,7 @@ class PatchSampler(Dataset[Any]):
         self.pairs, self.seed, self.colour, self.degradation = pairs, seed, colour, degradation
         self.share, self.device, self.workers = share, torch.device(device), workers
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
-        self._detail = [detail_integral(image) for image in pairs.lr]
+        self._detail = [measure_detail(image) for image in pairs.lr]
         self._ahead: Iterator[Patches] = iter(())
         self._next: tuple[int, Stage] | None = None
 
@@ -122,7 +122,7 @@ class PatchSampler(Dataset[Any]):
         places = self._draw(random, usable, stage)
         if stage.prefer_detail:
             other = self._draw(random, usable, stage)
-            better = self._score(other, edge) > self._score(places, edge)
+            better = np.greater(self._score(other, edge), self._score(places, edge))
             places = np.where(better[:, None], other, places)
         ways = np.array(TURNS[stage.augmentation])
         turns = ways[random.integers(0, 8, size=batch) % len(ways)]
@@ -175,17 +175,14 @@ class PatchSampler(Dataset[Any]):
         corner = (random.random((stage.batch, 2)) * free).astype(np.int64) * step
         return np.column_stack([which, corner])
 
-    def _score(self, places: Numbers, edge: int) -> NDArray[np.float64]:
-        scores = np.empty(len(places))
-        for i, (which, y, x) in enumerate(places):
-            table = self._detail[which]
-            top, left = y // CELL, x // CELL
-            bottom = min((y + edge) // CELL, table.shape[0] - 1)
-            right = min((x + edge) // CELL, table.shape[1] - 1)
-            below = table[bottom, right] - table[bottom, left]
-            above = table[top, right] - table[top, left]
-            scores[i] = (below - above) / max((bottom - top) * (right - left), 1)
-        return scores
+    def _score(self, places: Numbers, edge: int) -> list[float]:
+        """Return the mean detail of the cells in the patch at each place."""
+        first, last = places[:, 1:] // CELL, (places[:, 1:] + edge) // CELL
+        inside = (
+            self._detail[which][top:bottom, left:right]
+            for which, (top, left), (bottom, right) in zip(places[:, 0], first, last, strict=True)
+        )
+        return [each.sum(dtype=np.float64) / max(each.size, 1) for each in inside]
 
 
 def _stacked(patches: list[Picture]) -> Picture:
@@ -205,19 +202,17 @@ def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
     return patches[rows, channels].contiguous(memory_format=torch.channels_last)
 
 
-def detail_integral(image: Picture) -> NDArray[np.float64]:
-    """Summed-area table of the gradient energy of an LR picture, in cells of ``CELL`` pixels."""
+def measure_detail(image: Picture) -> NDArray[np.float32]:
+    """Sum the gradient energy of an LR picture in cells of ``CELL`` pixels."""
     gray = image.astype(np.float32).mean(axis=2) * np.float32(255 / np.iinfo(image.dtype).max)
-    energy = np.zeros_like(gray)
+    energy: NDArray[np.float32] = np.zeros_like(gray)
     energy[:, 1:] += np.abs(np.diff(gray, axis=1))
     energy[1:] += np.abs(np.diff(gray, axis=0))
-    h, w = (max(side // CELL, 1) for side in gray.shape)
-    cells = energy[: h * CELL, : w * CELL]
-    rows = np.add.reduceat(cells, np.arange(0, cells.shape[0], CELL)[:h], axis=0)
-    sums = np.add.reduceat(rows, np.arange(0, cells.shape[1], CELL)[:w], axis=1)
-    table = np.zeros((h + 1, w + 1))
-    table[1:, 1:] = sums.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    return table
+    for axis, side in enumerate(gray.shape):
+        starts = np.arange(0, max(side // CELL, 1) * CELL, CELL)
+        whole = energy.take(range(min(starts[-1] + CELL, side)), axis)
+        energy = np.add.reduceat(whole, starts, axis=axis)
+    return energy
 
 
 def draw_colours(random: np.random.Generator, batch: int, share: float) -> NDArray[np.float64]:

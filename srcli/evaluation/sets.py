@@ -95,10 +95,7 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     if not _pictures(folder):
         named = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
         hr_folder = _only(named, folder, "HR", "give one by --data") or folder
-    try:
-        hr_paths = list_pictures(hr_folder)
-    except DataError as error:
-        raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
+    hr_paths = list_pictures(hr_folder)
     refuse_twins(folder, [path.stem for path in hr_paths])
     count = Counter(path.stem for path in hr_paths)
     hr = {path.stem if count[path.stem] == 1 else path.name: path for path in hr_paths}

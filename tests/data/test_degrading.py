@@ -122,11 +122,6 @@ def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(astronaut, quali
     assert np.array_equal(made, np.asarray(Image.open(stream)))
 
 
-def test_a_jpeg_rounds_what_it_is_given():
-    picture = np.full((8, 8, 3), 99.6)
-    assert np.array_equal(through_jpeg(picture, source(), quality=100), flat(100, 8))
-
-
 CHAIN: dict[str, Any] = {
     "before": (partial(blur, sigma=1.7, aspect=0.7, angle=40),),
     "after": (
@@ -308,15 +303,6 @@ def test_patches_of_such_files_have_their_size_and_lie_where_hr_does(astronaut, 
 def test_a_resize_before_the_downscale_is_refused():
     with pytest.raises(RecipeError, match="after the downscale"):
         Degradation(before=(Resize(factor=(0.5, 0.5)),))
-
-
-def test_pieces_are_applied_in_their_order():
-    order = (Jpeg(quality=(80, 80)), Noise(sigma=(1, 1)), Jpeg(quality=(70, 70)))
-    chain = draw(Degradation(after=order), 2, source())
-    steps = [step.func for step in chain.after if isinstance(step, partial)]
-    assert steps == [through_jpeg, add_noise, through_jpeg]
-    never = Degradation(before=(Blur(sigma=(1, 1), probability=0.0),))
-    assert draw(never, 2, source()) == DegradationChain(scale=2)
 
 
 def test_a_share_stays_clean_altogether():

@@ -12,7 +12,6 @@ from srcli.data.patches import PatchSampler, recoloured
 from srcli.data.training_set import Pairs, make_pairs
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
-from srcli.imaging.resize import downscale
 from srcli.recipes.training import Stage
 
 
@@ -82,17 +81,6 @@ def test_lr_and_hr_patches_show_the_same_place():
         assert hr_batch.shape == (64, 3, 7 * scale, 7 * scale)
         enlarged = lr_batch.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
         assert torch.equal(enlarged, hr_batch)
-
-
-def test_shrinking_the_hr_patch_gives_the_lr_patch_inside_the_borders(astronaut):
-    pairs = make_pairs([astronaut, astronaut[::-1]], 2)
-    lr_batch, hr_batch = PatchSampler(pairs).batch(5, Stage(batch=24, patch=16))
-    for lr_patch, hr_patch in zip(levels(lr_batch), levels(hr_batch), strict=True):
-        hr_image = hr_patch.permute(1, 2, 0).numpy().astype(np.uint8)
-        shrunk = downscale(hr_image, 2).astype(int)
-        inside = lr_patch.permute(1, 2, 0).numpy()[3:-3, 3:-3]
-        # Turned by 90 degrees the two passes round in the other order.
-        assert np.abs(shrunk[3:-3, 3:-3] - inside).max() <= 1
 
 
 def test_the_step_and_the_seed_decide_the_batch(astronaut):

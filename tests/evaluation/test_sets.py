@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError
-from srcli.evaluation.sets import BUILT_IN, KERNELS, find_set, match_files
+from srcli.evaluation.sets import KERNELS, find_set, match_files
 
 
 def put(path, size=8):
@@ -131,13 +131,6 @@ def test_a_file_and_an_empty_folder_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
         find_set(str(tmp_path / "empty"), 2)
-
-
-def test_the_built_in_set_is_real_photographs():
-    import skimage.data
-
-    for item in find_set(BUILT_IN, 2).items:
-        assert getattr(skimage.data, item.name)().std() > 20
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ from PIL import Image
 
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
-from srcli.imaging.resize import resize
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
@@ -49,25 +46,6 @@ def test_gray_pictures_count_by_their_protocol(folder):
     # as R = G = B a gray picture's Y spans 219 of 255 levels: 1.32 dB
     assert values["y"] - values["rgb"] == pytest.approx(20 * np.log10(255 / 219), abs=0.01)
     assert values["y-classic"] == pytest.approx(values["rgb"], abs=1e-9)
-
-
-def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
-    pictures = tmp_path / "small"
-    pictures.mkdir()
-    for name, hr in (("a", astronaut), ("grau-höhe", astronaut[..., 0])):
-        wide = hr if hr.ndim == 3 else hr[..., None].repeat(3, 2)
-        stream = io.BytesIO()
-        Image.fromarray(resize(wide, Fraction(1, 2))).save(stream, "JPEG", quality=30)
-        with Image.open(stream) as small:
-            small.save(pictures / f"{name}.png")
-    ready = EvalOptions(metrics=("psnr",), costs=False, lr_folder=pictures)
-    expected = evaluate(["bicubic"], [str(folder)], scales=[2], options=ready)
-    options = EvalOptions(metrics=("psnr",), costs=False, jpeg=30)
-    found = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
-    assert [s.values for s in found.scores] == [s.values for s in expected.scores]
-    assert "of the files, LR from a JPEG of quality 30" in found.chain
-    clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
-    assert clean.means()[0]["values"]["psnr"] > found.means()[0]["values"]["psnr"] + 0.5
 
 
 @pytest.mark.parametrize("chain", ["rgb8", "luma-float"])

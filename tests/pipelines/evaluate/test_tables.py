@@ -99,10 +99,3 @@ def test_chain_and_failures_end_the_text(written):
     failures = [line for line in lines if line.startswith("Not measured: ")]
     assert failures[0].endswith(": <out> of ice")
     assert failures[1] == "Not measured: Photos/16-bit ×4, every model: has | values"
-
-
-def test_what_is_not_there_leaves_no_trace(written):
-    bare = replace(written, failures=[], costs=[], differences=[], published=[])
-    text = markdown(evaluation_report(bare))
-    assert len(read(text)) == 2  # scores, and every picture
-    assert not re.search("failed|Not measured|cost|difference|printed", text)
