@@ -20,7 +20,7 @@ from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, r
 from srcli.inference.stream import array_job
 from srcli.models.weights import default_scale
 from srcli.pipelines.upscale.options import file_of_model
-from srcli.pipelines.upscale.photographs import finish, prepare
+from srcli.pipelines.upscale.photographs import prepare
 from srcli.ports.progress import Task
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     )
 
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:
-        prepared = prepare(_as_photograph(array))
+        pixels, _, finish = prepare(_as_photograph(array))
         pool = cached_pool(model, factor, options, file_of_model(model, factor)[1])
         tiling = choose_tiling(model, pool.network, edge, shared)
-        work, enlarged = array_job(prepared.pixels, name="picture", scale=factor, tiling=tiling)
+        work, enlarged = array_job(pixels, name="picture", scale=factor, tiling=tiling)
         show = _draw_bar if progress is True else progress
         task = _FractionTask(show, work.tiles) if show else None
-        run_one(pool.engine(prepared.bits), work, task=task)
-        joined = _join_alpha(finish(prepared, enlarged)).astype(array.dtype, copy=False)
+        run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
+        joined = _join_alpha(finish(enlarged)).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
     if isinstance(picture, np.ndarray):

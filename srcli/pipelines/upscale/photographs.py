@@ -50,7 +50,7 @@ from srcli.quantities import format_bytes
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
     Array = NDArray[Any]
+    Finish = Callable[..., Photograph]
 
 LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do not depend on
@@ -125,65 +126,47 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
     return choose_model(read_photograph(picture), options)[0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared(Photograph):
-    """A photograph as the engine takes it: floats in [0, 1] without NaN."""
+def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
+    """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen.
 
-    value_range: tuple[float, float] | None = None
-    """The file's values of 0 and 1, for float pictures."""
-    holes: Array | None = None
-    """(H, W) bool, True for pixels of float pictures that are not finite."""
-
-    @property
-    def bits(self) -> int:
-        """8, 16 or 32."""
-        return int(self.pixels.dtype.itemsize * 8)
-
-
-def prepare(photograph: Photograph) -> Prepared:
-    """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen."""
-    pixels, warnings = photograph.pixels, [*photograph.warnings]
-    holes, value_range = None, None
-    if pixels.dtype == np.float32:
+    Returns:
+        The pixels, and all warnings. And what takes the pixels enlarged, (sH, sW, C), with the size
+        (height, width) that is wanted, if it is another, and returns the photograph to be written.
+    """
+    pixels, alpha, metadata = photograph.pixels, photograph.alpha, photograph.metadata
+    warnings, holes, low, high = [*photograph.warnings], None, 0.0, 1.0
+    if are_floats := pixels.dtype == np.float32:
         finite = np.isfinite(pixels)
-        low = float(pixels.min(where=finite, initial=np.inf))
-        high = float(pixels.max(where=finite, initial=-np.inf))
         if not finite.all():
             warnings.append("pixels that are not finite stay so")
             holes = np.any(~finite, axis=2)
+        low = float(pixels.min(where=finite, initial=np.inf))
+        high = float(pixels.max(where=finite, initial=-np.inf))
         if low > high or are_units(low, high):
             low, high = 0.0, 1.0
         else:
             warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
         span = (high - low) or 1.0
-        value_range = low, low + span
+        high = low + span
         pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
-    if photograph.alpha is not None:
-        pixels = fill_transparent(pixels, photograph.alpha)
-    changed = {"pixels": pixels, "warnings": tuple(warnings)}
-    return Prepared(**vars(photograph) | changed, value_range=value_range, holes=holes)
+    if alpha is not None:
+        pixels = fill_transparent(pixels, alpha)
+    before = pixels.shape[:2]
 
+    def finish(enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:
+        scale = len(enlarged) // before[0]
+        size = size or (enlarged.shape[0], enlarged.shape[1])
+        enlarged = shrink(enlarged, size)
+        if are_floats:
+            enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(np.float32)
+        if holes is not None:
+            larger = holes.repeat(scale, axis=0).repeat(scale, axis=1)
+            enlarged[shrink_mask(larger, size)] = np.nan
+        own = None if alpha is None else shrink(enlarge_alpha(alpha, scale), size)
+        fitted, _ = fit_metadata(metadata, PixelMap(before=before, after=size))
+        return Photograph(pixels=enlarged, alpha=own, metadata=fitted)
 
-def finish(prepared: Prepared, enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:
-    """Return an upscaled picture as it is to be written, of a size (height, width) or as it is.
-
-    ``enlarged`` is what the engine made of it: (sH, sW, C) in the dtype of ``prepared.pixels``.
-    """
-    scale = len(enlarged) // len(prepared.pixels)
-    size = size or (enlarged.shape[0], enlarged.shape[1])
-    enlarged = shrink(enlarged, size)
-    if prepared.value_range is not None:
-        low, high = prepared.value_range
-        enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(np.float32)
-    if prepared.holes is not None:
-        holes = prepared.holes.repeat(scale, axis=0).repeat(scale, axis=1)
-        enlarged[shrink_mask(holes, size)] = np.nan
-    alpha = None
-    if prepared.alpha is not None:
-        alpha = shrink(enlarge_alpha(prepared.alpha, scale), size)
-    pixels = PixelMap(before=prepared.pixels.shape[:2], after=size)
-    metadata, _ = fit_metadata(prepared.metadata, pixels)
-    return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
+    return pixels, tuple(warnings), finish
 
 
 def enlarge_alpha(alpha: Array, scale: int) -> Array:
@@ -205,7 +188,9 @@ class PhotographJob:
     """Of the output: height, width."""
     passes: tuple[tuple[str, int], ...]
     """Model and scale of the passes that are left; a later one has a clean picture before it."""
-    prepared: Prepared
+    pixels: Array
+    """Prepared for the next pass."""
+    finish: Finish
     known: dict[str, Any]
     """Fields of its ``FileReport``: model, condition, warnings, size."""
     enlarged: Array = field(init=False)
@@ -215,7 +200,7 @@ class PhotographJob:
     @property
     def key(self) -> tuple[str, int, int]:
         """Model, scale and depth of the next pass: that of the engine."""
-        return *self.passes[0], self.prepared.bits
+        return *self.passes[0], self.pixels.dtype.itemsize * 8
 
 
 class PhotographRun:
@@ -309,14 +294,15 @@ class PhotographRun:
             model, condition = choose_model(photograph, self.options)
         first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
-        prepared = prepare(replace(photograph, metadata=metadata))
-        warnings = (*prepared.warnings, *unwritable, *lost_metadata(item.format, metadata))
+        pixels, found, finish = prepare(replace(photograph, metadata=metadata))
+        warnings = (*found, *unwritable, *lost_metadata(item.format, metadata))
         return PhotographJob(
             item=item,
             picture=picture,
             size=size,
             passes=((model, first), *((self.options.model, scale) for scale in others)),
-            prepared=prepared,
+            pixels=pixels,
+            finish=finish,
             known={"model": model, "condition": condition, "warnings": warnings, "size": size},
         )
 
@@ -332,7 +318,7 @@ class PhotographRun:
                 if work.error is not None:
                     self.reporter.fail(job.item, work.error, job.started)
                 elif len(job.passes) > 1:
-                    job.prepared = prepare(finish(job.prepared, job.enlarged))
+                    job.pixels, _, job.finish = prepare(job.finish(job.enlarged))
                     job.passes = job.passes[1:]
                     larger.append(job)
                 else:
@@ -346,7 +332,7 @@ class PhotographRun:
             with self.reporter.guard(item):
                 item.make_folder()
                 work, job.enlarged = array_job(
-                    job.prepared.pixels,
+                    job.pixels,
                     name=str(item.source),
                     scale=job.passes[0][1],
                     tiling=tiling,
@@ -359,7 +345,7 @@ class PhotographRun:
                 yield work
 
     def _save(self, job: PhotographJob) -> None:
-        photograph = finish(job.prepared, job.enlarged, job.size)
+        photograph = job.finish(job.enlarged, job.size)
         write_photograph(job.item.target, photograph, **self._form(job.item, job.picture))
 
     def _form(self, item: Item, picture: Picture) -> dict[str, Any]:
@@ -388,19 +374,19 @@ class PhotographRun:
 
         def works() -> Iterator[ImageJob]:
             for photograph, *timing in read_frames(replace(picture, metadata=metadata)):
-                prepared, name = prepare(photograph), str(item.source)
-                work, enlarged = array_job(prepared.pixels, name=name, scale=scale, tiling=tiling)
+                (pixels, _, finish), name = prepare(photograph), str(item.source)
+                work, enlarged = array_job(pixels, name=name, scale=scale, tiling=tiling)
                 if not times:
                     self.reporter.grow(work.tiles * picture.frames)
-                work.owner = len(times), prepared, enlarged
+                work.owner = len(times), finish, enlarged
                 times.append(timing)
                 yield work
 
         for work in run_stream(engine, works(), task=self.reporter):
             if work.error is not None:
                 raise work.error
-            index, prepared, enlarged = work.owner
-            done = finish(prepared, enlarged, size)
+            index, finish, enlarged = work.owner
+            done = finish(enlarged, size)
             assert done.alpha is not None  # frames have it
             frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
             release(frames)
