@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
+from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.files import lock_file, open_input, parse_text, write_whole
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
@@ -183,13 +183,23 @@ class RunFolder:
         return ""
 
 
+@contextmanager
+def resumable(file: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises, or one of another network, into a CheckpointError."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        advice = "use another --out, or delete it to start over"
+        raise CheckpointError(f"{file}: cannot be resumed ({reason}); {advice}") from error
+
+
 def read_position(file: Path) -> Position:
     """Read only the position of a saved training."""
-    try:
-        with safe_open(file, framework="pt") as stored:
-            return Position(**parse_text((stored.metadata() or {})["position"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise unusable(file, error) from error
+    with resumable(file), safe_open(file, framework="pt") as stored:
+        return Position(**parse_text((stored.metadata() or {})["position"]))
 
 
 def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -> None:
@@ -201,25 +211,14 @@ def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -
 
 def read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
     """Read what ``write_state`` wrote."""
-    try:
+    with resumable(file):
         return read_position(file), load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise unusable(file, error) from error
 
 
 def _read(file: Path, kind: type[Any]) -> Any:  # noqa: ANN401
-    try:
+    with resumable(file):
         content = parse_text(file.read_text(encoding="utf-8"))
         return convert(content, kind, ROOT if kind is TrainRecipe else str(file))
-    except (OSError, ValueError, RecipeError) as error:
-        raise unusable(file, error) from error
-
-
-def unusable(file: Path, error: Exception) -> CheckpointError:
-    """Return the error of a state that cannot be resumed."""
-    reason = str(error).partition("\n")[0]
-    advice = "use another --out, or delete it to start over"
-    return CheckpointError(f"{file}: cannot be resumed ({reason}); {advice}")
 
 
 def write_entry(file: Path, entry: Mapping[str, object]) -> None:

@@ -24,8 +24,8 @@ from srcli.training.folder import (
     Position,
     RunFolder,
     read_state,
+    resumable,
     rewind,
-    unusable,
     write_entry,
     write_state,
 )
@@ -135,14 +135,12 @@ class Trainer:
         self.position, tensors = self.team.on_rank_zero(partial(read_state, state))
 
         def restore() -> None:
-            try:
+            with resumable(state):
                 self.network.load_state_dict(part(tensors, "network."))
                 averages = part(tensors, "ema.")
                 for key, value in self.ema.averages.items():
                     value.copy_(averages[key])
                 self.step.restore(tensors)
-            except (KeyError, ValueError, RuntimeError) as error:
-                raise unusable(state, error) from error
 
         self.team.on_all_ranks(restore)
         position, last = self.position, self.budgets[-1]

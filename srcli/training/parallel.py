@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError
+from srcli.errors import DataError, InferenceError, PeerError, SrxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
-
-    from srcli.recipes.training import TrainRecipe
 
 Result = TypeVar("Result")
 
@@ -180,16 +178,6 @@ def process_group(team: Team) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def require_divisible(recipe: TrainRecipe, team: Team) -> None:
-    """Refuse batches that cannot be divided into equal shares for all processes."""
-    for number, stage in enumerate(recipe.stages):
-        if stage.batch % team.size:
-            raise RecipeError(
-                f"a batch of {stage.batch} cannot be divided among {team.size} processes; change "
-                f"it (--set stages.{number}.batch=...) or their number"
-            )
 
 
 def require_same(team: Team, option: str, digest: str) -> None:

@@ -312,6 +312,11 @@ def make_step(stage: Stage, context: StepContext, number: int = 0) -> Supervised
             f"patches of {edge} pixels: this network takes sides that divide by "
             f"{network.multiple_of}, from {network.minimum} on; set stages.{number}.patch"
         )
+    if stage.batch % context.team.size:
+        raise RecipeError(
+            f"a batch of {stage.batch} cannot be divided among {context.team.size} processes; "
+            f"change it (--set stages.{number}.batch=...) or their number"
+        )
     if stage.adversarial is None:
         return SupervisedStep(stage, context)
     return AdversarialStep(stage, stage.adversarial, context)

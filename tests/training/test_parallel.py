@@ -14,8 +14,8 @@ import torch.distributed as dist
 from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.loop import Trainer
-from srcli.training.parallel import ALONE, Team, find_team, process_group, require_divisible
-from srcli.training.steps import Numerics, StepContext
+from srcli.training.parallel import ALONE, Team, find_team, process_group
+from srcli.training.steps import Numerics, StepContext, make_step
 from tests.fixtures.trainings import Batches, Net, entries
 
 TORCHRUN = {
@@ -279,9 +279,10 @@ def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_and_its_stage_named():
-    recipe = TrainRecipe(model="none", stages=(replace(STAGE, batch=6), STAGE))
+    context = StepContext(network=Net(), numerics=CPU, team=Team(size=3))
+    make_step(replace(STAGE, batch=6), context)
     with pytest.raises(RecipeError, match=r"batch of 4 .* 3 processes.*stages\.1\.batch"):
-        require_divisible(recipe, Team(size=3))
+        make_step(STAGE, context, 1)
 
 
 @pytest.mark.slow

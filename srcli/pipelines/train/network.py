@@ -69,11 +69,11 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
 
 
 def build_training(
-    recipe: TrainRecipe, scale: int, numerics: Numerics, *, seed: int = 0
+    recipe: TrainRecipe, scale: int, numerics: Numerics, seed: int = 0, team: Team = ALONE
 ) -> Network:
     """Build everything that a training builds before it begins, and return the network."""
     network = first_network(recipe, scale=scale, seed=seed)
-    context = StepContext(network=network, numerics=replace(numerics, compile=False))
+    context = StepContext(network=network, numerics=replace(numerics, compile=False), team=team)
     with torch.random.fork_rng(devices=[]):
         for number, stage in enumerate(recipe.stages):
             make_step(stage, context, number)

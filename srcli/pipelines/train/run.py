@@ -35,7 +35,7 @@ from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
 from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.folder import Position, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
-from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
+from srcli.training.parallel import Team, find_team, process_group, require_same
 from srcli.training.steps import StepContext
 
 if TYPE_CHECKING:
@@ -157,7 +157,6 @@ def _train(
             """Refuse wrong options before anything takes long; return the file to start from."""
             parse_seconds(options.checkpoint_every)
             stage_budgets(recipe, options.budget)
-            require_divisible(recipe, team)
             if team.rank == 0 and options.tensorboard is not None:
                 writers.append(held.enter_context(event_files(options.tensorboard)))
             return initial_weights(recipe, options.scale, options.init)
@@ -241,7 +240,7 @@ def _load(
         threads=options.threads,
         team=team,
     )
-    network = build_training(recipe, options.scale, numerics, seed=options.seed)
+    network = build_training(recipe, options.scale, numerics, options.seed, team)
     if options.scale not in (2, 3, 4, 8):
         raise UsageError(f"--scale {options.scale}: give 2, 3, 4 or 8")
     # Weights of rank 0 go to all before the first iteration.
