@@ -16,12 +16,14 @@ from srcli.recipes.code import explained
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COLOURS = {"rgb": 3, "luma": 1}
+COLOURS = {"rgb": 3, "luma": 1, "y": 1}  # networks of ours say y
 MULTIPLES = (1, 2, 4, 6, 7, 8, 16, 32, 64)
 """What sides of an input may have to divide by, as far as it is tried."""
 SIDES = (1, 5, 24)
 """Pixels that the shorter side has at least, as far as it is tried."""
-LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tiles": 0, "fp16": 0, "bf16": 0}
+LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tile_step": 1} | dict.fromkeys(
+    ("tiles", "fp16", "bf16", "pools_globally"), 0
+)
 """Attributes of ``Network`` that a class may declare, and their least values."""
 
 

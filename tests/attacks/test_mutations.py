@@ -77,8 +77,13 @@ def weights():
     metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2", "network": json.dumps(options)}
     yield ".safetensors", save(state, metadata=metadata)
     stream = io.BytesIO()
-    torch.save(load_model("ddsr", 2).state_dict(), stream)  # trained: others are refused
+    torch.save(load_model("ddsr", 2).state_dict(), stream)
     yield ".pth", stream.getvalue()
+
+
+def load(path):
+    code = "" if path.suffix == ".safetensors" else "srcli.models.ddsr:DDSR@"
+    return load_model(f"{code}{path}", 2)
 
 
 def recipes():
@@ -90,7 +95,7 @@ def recipes():
 @pytest.mark.parametrize(
     ("make", "use"),
     [
-        (weights, lambda path: load_model(str(path), 2)),
+        (weights, load),
         (recipes, lambda path: load_recipe(str(path))),
     ],
 )

@@ -115,3 +115,16 @@ def test_what_is_stored_comes_back_and_equal_weights_are_equal_files(tmp_path, n
     tensors, info, *_ = read_weights(tmp_path / "W.SafeTensors")
     assert (info, tensors.keys()) == (INFO, network.state_dict().keys())
     assert all(torch.equal(tensors[key], own) for key, own in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("name", "code"), [("ddsr", "ddsr:DDSR"), ("g-idrn", "g_idrn:GIDRN")])
+def test_bare_tensors_of_our_networks_load_by_their_class(tmp_path, name, code):
+    path = tmp_path / "w.pth"
+    named = load_model(name, 2)
+    torch.save(named.state_dict(), path)
+    bare = load_model(f"srcli.models.{code}@{path}", 2)
+    x = torch.rand(1, named.input_channels, 24, 20)
+    with torch.no_grad():
+        assert torch.equal(bare(x), named(x))
+    for need in ("colour", "edge", "tile_step", "pools_globally", "bf16"):
+        assert getattr(bare, need) == getattr(named, need)
