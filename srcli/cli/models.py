@@ -103,10 +103,6 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
     name, cards, network = model["name"], model["cards"], model["network"]
     weights = f"weights of {name} x{cards[0]['scale']}"
     tiles = f"{model['tile']}x{model['tile']} input pixels, neighbours share {model['overlap']}"
-    if model["whole"]:
-        tiles += f"; pictures of up to {model['whole']:,} pixels are not cut"
-    if model["edge"]:
-        tiles += f"; {model['edge']} pixels mirrored around the picture"
     about = {
         "source": model["source"],
         "paper": model["paper"] and str(Paper(**model["paper"])),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.errors import ModelError
 from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
 from srcli.metrics.efficiency import model_cost
@@ -89,13 +89,13 @@ def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
     name = given if given in MODELS else info.model
     outside = name not in MODELS and not split_code(name)[0]
     entry = NetworkEntry(summary="", source=name) if outside else find_entry(name)
+    options = {} if given == name else info.network
     paper, tiling = PAPERS.get(entry.paper), choose_tiling(given, network)
     recipes = [n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target]
     rows = (row for row in load_published() if entry.paper and row.model == name)
-    usable = [
-        own.scale for each, own, file in forms if file or not (entry.trained and each.needs_weights)
+    untrained = [
+        own.scale for each, own, file in forms if not file and entry.trained and each.needs_weights
     ]
-    own_options = {} if given == name else info.network
     return {
         "name": name,
         "summary": entry.summary,
@@ -103,16 +103,13 @@ def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
         "paper": asdict(paper) if paper else None,
         "printed_in": list(dict.fromkeys(row.source for row in rows)),
         "channel": network.colour.upper(),
-        "scales": usable,
-        "untrained": [own.scale for _, own, _ in forms if own.scale not in usable],
-        "tile": tiling.tile,
-        "overlap": tiling.overlap,
-        "edge": tiling.edge,
-        "whole": tiling.whole,
+        "scales": [own.scale for _, own, _ in forms if own.scale not in untrained],
+        "untrained": untrained,
+        **asdict(tiling),
         "recipes": recipes if entry.target or outside else [name],
         "network": {
             "class": type(getattr(network, "network", network)).__name__,
-            "options": {} if outside else network_options(name, own_options),
+            "options": options if outside else network_options(name, options),
         },
         "remarks": list(network.notes),
         "cards": [_card(*form, tried=tried) for form in forms],
@@ -122,11 +119,9 @@ def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
 def _card(network: Network, info: WeightsInfo, file: Path | None, *, tried: bool) -> Facts:
     content: Facts = {}
     if file and (beside := file.with_suffix(".toml")).is_file():
-        try:
+        with suppress(ValueError):
             content = parse_text(beside.read_text(encoding="utf-8"), tomllib.loads)
-        except ValueError as error:
-            raise ModelError(f"{beside}: this card cannot be read ({error})") from error
-    if "sha256" not in content:  # some other TOML file
+    if "sha256" not in content:  # some other file
         content = {}
     sha256 = file and hashlib.sha256(file.read_bytes()).hexdigest()
     stale = content.get("sha256", sha256) != sha256  # it describes other weights

@@ -173,8 +173,7 @@ def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
     assert "another sha256" in result.out
     assert "Set5" not in result.out
     file.with_suffix(".toml").write_text("not toml")
-    damaged = srx("models", file)
-    assert (damaged.code, "mine.toml: this card cannot be read" in damaged.err) == (2, True)
+    assert "another sha256" not in srx("models", file, code=0).out
 
 
 @pytest.mark.usefixtures("counted")
