@@ -104,7 +104,7 @@ class PatchSampler(Dataset[Any]):
                 batch_size=None,
                 sampler=zip(count(step), repeat(stage)),
                 num_workers=self.workers,
-                collate_fn=_as_it_is,  # through pipes: containers have little /dev/shm
+                collate_fn=tuple,  # as they are, through pipes: containers have little /dev/shm
                 multiprocessing_context="fork",
                 generator=torch.Generator(),  # leaves PyTorch's own alone
             )
@@ -189,10 +189,6 @@ def _stacked(patches: list[Picture]) -> Picture:
     """Stack patches, which all become uint16 where one of them is."""
     deepest = np.result_type(*patches)
     return np.stack([each if each.dtype == deepest else each * np.uint16(257) for each in patches])
-
-
-def _as_it_is(patches: Any) -> Any:  # noqa: ANN401
-    return patches
 
 
 def _reordered(patches: Tensor, orders: Numbers) -> Tensor:

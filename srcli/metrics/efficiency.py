@@ -69,18 +69,16 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
 
 
 def _count(network: Network, size: tuple[int, int], device: torch.device) -> tuple[int, int]:
+    def elements(*_: object, out_shape: tuple[int, ...], **__: object) -> int:
+        return math.prod(out_shape)
+
     twin = copy.deepcopy(network).to(device).eval()
-    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, _elements))
+    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, elements))
     with torch.no_grad(), counter:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
     found = counter.get_flop_counts().get("Global", {})
     # Of it, a product and a sum are two.
     return found.get(_CONVOLUTION, 0) // 2, sum(found.get(name, 0) for name in _RELUS)
-
-
-def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
-    """Return the number of output elements, in the form that ``FlopCounterMode`` calls."""
-    return math.prod(out_shape)
 
 
 def count_work(network: Network) -> dict[str, int]:

@@ -282,7 +282,7 @@ def cut_crops(result: ScoredPicture) -> Comparison:
         hr=crop(hr),
         lr=crop(lr, scale),
         sr={model: crop(picture) for model, picture in sr.items()},
-        psnr=dict(result.psnr),
+        psnr={each.model: each.values.get("psnr", math.nan) for each in result.scores},
     )
 
 

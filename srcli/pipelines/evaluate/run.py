@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -220,8 +219,9 @@ def evaluate(
     enlarged it.
     """
     own = options or EvalOptions()
-    labels = label_models(models)
-    progress = progress or Progress()
+    labels, progress = label_models(models), progress or Progress()
+    of_others = {m: labels[m] for m in labels if m not in MODELS and Path(m).is_dir()}
+    named = {m: labels[m] for m in labels if m not in of_others}
     sets = _find_sets(datasets, scales, own)
     for note in dict.fromkeys(note for _, each in sets for note in each.notes):
         progress.warn(note)
@@ -239,13 +239,13 @@ def evaluate(
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
             alone = len(labels) == len(scales) == 1
-            networks = _networks(labels, scale, own, result.failures, alone=alone)
+            networks = _networks(named, scale, own, result.failures, alone=alone)
             network_names.update(name_of(each.network) for each in networks)
             for note in (note for network in networks for note in network.network.notes):
                 progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                folders = _folders(labels, scale, each)
+                folders = _match_folders(of_others, scale, each)
                 lost: list[tuple[str | None, Mapping[str, str]]]
                 lost = [(None, each.missing), (None, each.orphans)]
                 lost += [(label, matched.orphans) for label, matched in folders.items()]
@@ -330,8 +330,6 @@ def _networks(
     """Load the models that are networks; those that cannot be used at this scale are failures."""
     found = []
     for model, label in labels.items():
-        if _is_folder(model):
-            continue
         try:
             with one_file(model):
                 found.append(Candidate(model, label, scale, options))
@@ -342,20 +340,17 @@ def _networks(
     return found
 
 
-def _folders(labels: Mapping[str, str], scale: int, pictures: PictureSet) -> dict[str, Match]:
+def _match_folders(
+    folders: Mapping[str, str], scale: int, pictures: PictureSet
+) -> dict[str, Match]:
     """Match the folders of SR pictures, or those in them of the set's name, with a set."""
     names = [picture.name for picture in pictures.items]
     found = {}
-    for model, label in labels.items():
-        if _is_folder(model):
-            inner = Path(model) / pictures.name
-            files = list_pictures(inner if inner.is_dir() else Path(model))
-            found[label] = match_files(names, files, scale, kind="SR")
+    for folder, label in folders.items():
+        inner = Path(folder) / pictures.name
+        files = list_pictures(inner if inner.is_dir() else Path(folder))
+        found[label] = match_files(names, files, scale, kind="SR")
     return found
-
-
-def _is_folder(model: str) -> bool:
-    return model not in MODELS and Path(model).is_dir()
 
 
 def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str) -> float:
@@ -395,8 +390,6 @@ class ScoredPicture:
     """None where it could not be read."""
     sr: dict[str, Array] = field(default_factory=dict)
     """By model, (H, W, 3), of models whose scores are there."""
-    psnr: dict[str, float] = field(default_factory=dict)
-    """Likewise, of the whole picture under the protocol."""
     seconds: dict[str, float | None] = field(default_factory=dict)
     """Time of each network alone."""
 
@@ -452,8 +445,7 @@ def score_set(
                 del own.sr[model]
                 continue
             values = dict(zip(names, scores, strict=True))
-            own.psnr[model], bicubic = values.get("psnr", math.nan), values.pop("bicubic", None)
-            place = scale, own.dataset, own.picture, model
+            place, bicubic = (scale, own.dataset, own.picture, model), values.pop("bicubic", None)
             own.scores.append(PictureScore(*place, values, own.seconds[model], bicubic))
         return own
 

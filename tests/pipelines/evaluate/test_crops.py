@@ -19,7 +19,7 @@ def test_crops_are_of_one_place(photograph, scale):
     lr = resize(hr, 1 / scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2])
-    found = cut_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr, psnr={"a": 30.0}))
+    found = cut_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr))
     top, left, high, wide = found.window
     assert np.array_equal(found.hr, hr[top : top + high, left : left + wide])
     assert np.array_equal(found.sr["b"], sr["b"][top : top + high, left : left + wide])
@@ -77,7 +77,7 @@ def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
 def test_a_figure_shows_pixels_as_they_are(astronaut):
     hr = np.ascontiguousarray(astronaut[:60, :80])
     pair = Pair(name="face", hr=hr, lr=hr[::4, ::4], gray=False, full_size=hr.shape[:2])
-    scored = ScoredPicture(4, "set", "face", pair=pair, sr={"b": hr // 2}, psnr={"b": 12.0})
+    scored = ScoredPicture(4, "set", "face", pair=pair, sr={"b": hr // 2})
     figure = draw_figure([cut_crops(scored)])
     lr, sr, original = (figure[4:184, left : left + 240] for left in (4, 372, 740))
     assert np.array_equal(lr[::12, ::12], pair.lr)
