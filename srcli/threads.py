@@ -63,7 +63,6 @@ def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
     pending: deque[tuple[int, Future[None]]] = deque()
-    stopped = False
 
     def settle(allowed: int) -> None:
         """Wait until no more than so many bytes are under way, or nothing at all."""
@@ -71,24 +70,20 @@ def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
             pending[0][1].result()  # one that failed stays, to be raised again
             pending.popleft()
 
-    def write_now(top: int, rows: NDArray[Any]) -> None:
-        nonlocal stopped
-        try:
-            if not stopped:
-                write(top, rows)
-        except BaseException:
-            stopped = True  # rows after a gap are worth nothing
-            raise
+    def write_after(above: Future[None] | None, top: int, rows: NDArray[Any]) -> None:
+        if above is not None:
+            above.result()  # rows after a gap are worth nothing
+        write(top, rows)
 
     def take(top: int, rows: NDArray[Any]) -> None:
         settle(limit_bytes - rows.nbytes)
-        pending.append((rows.nbytes, pool.submit(write_now, top, rows)))
+        above = pending[-1][1] if pending else None
+        pending.append((rows.nbytes, pool.submit(write_after, above, top, rows)))
 
     try:
         yield take
         settle(0)
     finally:
-        stopped = True
         pool.shutdown(wait=True, cancel_futures=True)
 
 
