@@ -162,7 +162,7 @@ def test_an_animation_without_room_on_the_disk_says_how_much_it_takes(srx, tmp_p
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     for dry in ([], ["--dry-run"]):
         done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS, *dry)
-        assert done.code != 0
+        assert done.code == 2
         said = done.err + done.out
         assert re.search(r"a\.gif: its 3 pictures take .* when enlarged, and .* are free in ", said)
 
