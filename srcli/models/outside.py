@@ -164,12 +164,11 @@ def _load_with_spandrel(
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
 
         descriptor = ModelLoader().load_from_state_dict(canonicalize_state_dict(dict(tensors)))
-    except ImportError as error:
-        hint = "pip install 'spandrel' reads some forty more networks"
-        raise unknown_network(path, tensors, hint) from error
     except Exception as error:  # of its own kinds, or of a torchvision for another torch
         reason = str(error).partition("\n")[0]
         hint = f"spandrel knows none, either ({reason})"
+        if isinstance(error, ImportError):
+            hint = "pip install 'spandrel' reads some forty more networks"
         raise unknown_network(path, tensors, hint) from error
     name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels

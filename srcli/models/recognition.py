@@ -80,10 +80,10 @@ def differences(
         outline = outline_network(info.model, scale=info.scale, options=info.network, most=most)
     wanted = {key: tuple(value.shape) for key, value in outline.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in tensors.items()}
-    found = [f"{key} is missing" for key in wanted.keys() - given.keys()]
-    found += [f"{key} is unknown" for key in given.keys() - wanted.keys()]
+    found = [f"{key!r} is missing" for key in wanted.keys() - given.keys()]
+    found += [f"{key!r} is unknown" for key in given.keys() - wanted.keys()]
     found += [
-        f"{key} is of another shape, {given[key]} instead of {shape}"
+        f"{key!r} is of another shape, {given[key]} instead of {shape}"
         for key, shape in wanted.items()
         if given.get(key, shape) != shape
     ]
@@ -194,6 +194,6 @@ def unknown_network(origin: str | Path, tensors: Mapping[str, Tensor], hint: str
     size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
     return ModelError(
         f"{origin}: does not say which network it belongs to, and none has such tensors ({size}, "
-        f"first {next(iter(tensors))}); {more}{hint}; srx train NAME --init takes over those "
+        f"first {next(iter(tensors))!r}); {more}{hint}; srx train NAME --init takes over those "
         "that fit"
     )
