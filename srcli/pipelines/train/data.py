@@ -81,7 +81,8 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
         if found.missing:
             more = f"; {len(found.missing) - 1} more have none" if len(found.missing) > 1 else ""
             raise DataError(f"--data {next(iter(found.missing.values()))}{more}")
-        refs += found.items
+        # by their files' names: Canon_001_HR and Canon_002_HR are not crops of one photograph
+        refs += [replace(each, label="") for each in found.items]
     refuse_lr(selection.data, refs)
     return refs
 

@@ -140,6 +140,16 @@ def test_pairs_are_read_as_they_lie_in_their_folders(pairs, given):
     assert torch.equal(hr_batch[:, :, ::2, ::2], lr_batch)
 
 
+def test_pairs_of_one_camera_are_several_photographs(tmp_path, astronaut):
+    for i in range(6):
+        for kind, pixels in (("HR", astronaut), ("LR2", astronaut[::2, ::2])):
+            Image.fromarray(pixels).save(tmp_path / f"Canon_00{i}_{kind}.png")
+    selection = DataSelection(data=(tmp_path,))
+    split = choose_split(find_pairs(selection, 2), selection)
+    assert [ref.name for ref in split.held_out] == ["Canon_000_HR"]
+    assert len(split.train) == 5
+
+
 def test_pairs_that_do_not_fit_are_named(pairs):
     small = pairs / "LR_bicubic" / "X2"
     Image.open(small / "0800x2.png").resize((20, 20)).save(small / "0800x2.png")
