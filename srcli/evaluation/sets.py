@@ -101,9 +101,8 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     hr = {path.stem if count[path.stem] == 1 else path.name: path for path in hr_paths}
     if lr_folder is None and hr_folder != folder:
         lr_folder, notes = _lr_folder(folder, hr_folder, scale)
-    lr = Match({}, {}, {})
-    if lr_folder is not None:
-        lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
+    files = list_pictures(lr_folder) if lr_folder else []
+    lr = match_files(list(hr), files, scale, kind="LR") if files else Match({}, {}, {})
     items = tuple(
         PictureRef(path=path, lr=lr.files.get(key), label=key)
         for key, path in hr.items()
@@ -338,12 +337,10 @@ class Pair:
         """Return LR enlarged by a function, as the picture that is compared."""
         if not self.luma:
             return enlarge(self.lr)
-        if not self.gray:
-            levels = enlarge(self.lr).astype(np.float64) * 255
-        else:
-            y = Y_BLACK / 255 + self.lr * ((Y_WHITE - Y_BLACK) / 255)
-            levels = enlarge(y.astype(self.lr.dtype)).astype(np.float64) * 255
-            levels = (levels - Y_BLACK) * (255 / (Y_WHITE - Y_BLACK))
+        share = (Y_WHITE - Y_BLACK) / 255
+        lr = (Y_BLACK / 255 + self.lr * share).astype(np.float32) if self.gray else self.lr
+        levels = enlarge(lr).astype(np.float64) * 255
+        levels = (levels - Y_BLACK) / share if self.gray else levels
         return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
 
     def shrunk(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
