@@ -165,6 +165,10 @@ def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pic
     )
     assert ", pictures " in done.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
+    asked = ("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "other", *TINY)
+    refused = srx(*asked, "--tensorboard", __file__, code=2)
+    assert f"--tensorboard {__file__}: is a file; give a folder" in refused.err
+    assert not (tmp_path / "other").exists()
 
 
 def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, monkeypatch):
