@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from functools import reduce
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +15,7 @@ from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from srcli.imaging.rasters.info import BandLayout, RasterInfo
 
@@ -41,8 +40,8 @@ class DecodedWindow(NamedTuple):
 
     pixels: Array
     """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not valid."""
-    valid: Bools | None
-    """(h, w, C) or (h, w, 1); None if all pixels are valid."""
+    valid: Bools
+    """(h, w, C)."""
     alpha: Array | None
     """(h, w), or None if the layout has no alpha."""
 
@@ -59,13 +58,16 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.height, self.width, self.channels = window.height, window.width, len(layout.smooth)
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = masked = info.mask is not None
-        self._nodata = [None if masked else info.bands[b - 1].nodata for b in layout.bands]
+        own = [] if masked or layout.palette is not None else layout.bands
+        self._nodata = [info.bands[band - 1].nodata for band in own]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         marked = masked or layout.alpha is not None or self.dtype.kind == "f"
         self.has_holes = marked or any(value is not None for value in self._nodata)
         """Pixels may be invalid."""
-        self.interpolated_bands = [*(layout.smooth or range(layout.channels))]
+        both = layout.smooth and layout.classes
+        self.interpolated = list(layout.smooth) if both else slice(None)
+        """Bands of pixels and valid ones that are no classes, all if there are no others."""
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self.dataset = open_raster(info.path)
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
@@ -82,24 +84,24 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         place = ((top, bottom), (left, right))
         dtype = layout.dtype if layout.palette is None else info.bands[0].dtype
         values = np.empty((height, width, len(self._read)), dtype)
-        marks: list[Bools | None] = []
+        masks: Bools = np.ones((1, 1, 1), np.bool_)
         with self._lock, reading_errors(info.path, f"rows {top} to {bottom} cannot be read"):
             for index, band in enumerate(self._read):  # which may be of several types
                 self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
                 size = len(self._masked), height, width
-                masks = self.dataset.read_masks(self._masked, window=place, out_shape=size)
-                marks.append(np.moveaxis(masks > 0, 0, 2))
+                masks = self.dataset.read_masks(self._masked, window=place, out_shape=size) > 0
         pixels, alpha = values[:, :, : layout.channels], values[:, :, -1] if layout.alpha else None
-        if layout.palette is None:
-            marks.append(find_valid(pixels, self._nodata))
-        else:
+        if layout.palette is not None:
             colours = layout.palette[values[:, :, 0]]
             pixels = colours[:, :, : layout.channels]
             alpha = None if layout.alpha is None else colours[:, :, 3]
-        marks.append(None if alpha is None else (alpha > 0)[:, :, None])
-        with_holes = [mark for mark in marks if mark is not None and not mark.all()]
-        valid = reduce(np.bitwise_and, with_holes) if with_holes else None
+        valid = np.isfinite(pixels) & np.moveaxis(masks, 0, 2)
+        for index, nodata in enumerate(self._nodata):
+            if nodata is not None:
+                valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
+        if alpha is not None:
+            valid &= (alpha > 0)[:, :, None]
         return DecodedWindow(pixels, valid, alpha)
 
     def read(self, window: Window) -> Array | None:
@@ -108,16 +110,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         None if no pixel is valid in any band.
         """
         piece = self.decode(window)
-        pixels = self.interpolated(piece.pixels)
-        if piece.valid is None:
+        pixels, valid = piece.pixels[:, :, self.interpolated], piece.valid[:, :, self.interpolated]
+        if valid.all():
             return pixels
-        valid = self.interpolated(piece.valid)
         return fill_nearest(pixels, valid) if valid.any() else None
-
-    def interpolated(self, layer: Array) -> Array:
-        """Return the bands of a layer (h, w, C) that are no classes, all if there are no others."""
-        several = self.layout.classes and layer.shape[2] > 1
-        return layer[:, :, self.interpolated_bands] if several else layer
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -191,8 +187,8 @@ class PartWriter:
 
             if given.alpha is not None:
                 opacity = enlarged(given.alpha)
-            if given.valid is not None:
-                valid = source.interpolated(given.valid)
+            valid = given.valid[:, :, source.interpolated]
+            if not valid.all():
                 if source.masked or output.mask:
                     opacity = enlarged(np.asarray(valid.any(axis=2))) * opacity
                 if rows is not None:
@@ -201,7 +197,7 @@ class PartWriter:
             if rows is None or layout.classes:
                 repeated = enlarged(given.pixels)
                 if rows is not None:
-                    repeated[:, :, source.interpolated_bands] = rows
+                    repeated[:, :, source.interpolated] = rows
                 rows = repeated
         bands = len(output.bands) + output.mask
         stored: Array = np.empty((bands, len(part), output.width), output.dtype)
@@ -281,25 +277,11 @@ def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
     return max(nodata - tolerance, float(limits.min)), min(nodata + tolerance, float(limits.max))
 
 
-def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
-    """Mark values (H, W, C) that are neither nodata nor, in floats, NaN or infinite.
-
-    The result is None if there are no others.
-    """
-    known = [(band, value) for band, value in enumerate(nodata) if value is not None]
-    if not known and pixels.dtype.kind != "f":
-        return None
-    valid = np.isfinite(pixels)
-    for band, value in known:
-        valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
-    return valid
-
-
 def fill_nearest(pixels: Array, valid: Bools) -> Array:
     """Replace invalid pixels (h, w, C) by the nearest valid ones, each band on its own.
 
     A band without any valid pixel copies the nearest band that has some, filled likewise; one must
-    have some. ``valid`` is (h, w, C), or (h, w, 1) for all bands.
+    have some.
     """
     if (valid == valid[:, :, :1]).all():
         return _filled(pixels, valid[:, :, 0])

@@ -173,8 +173,7 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
         for place in spread_windows(source, side=256, along=8):
             piece = source.decode(place)
             pieces.append(piece.pixels[:, :, 0])
-            valid = np.True_ if piece.valid is None else piece.valid[:, :, 0]
-            masks.append(np.broadcast_to(valid, pieces[-1].shape))
+            masks.append(piece.valid[:, :, 0])
             there = pieces[-1][masks[-1]]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
                 return _Look(is_whole=False)
@@ -283,10 +282,9 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
             shape = whole or (max(int(height * kept), 1), max(int(width * kept), 1))
             found: list[tuple[Array, Array]] = []
             for place in places:
-                piece = source.decode(place, shape)
-                pixels = source.interpolated(piece.pixels)
-                valid = np.True_ if piece.valid is None else source.interpolated(piece.valid)
-                found.append((pixels, np.broadcast_to(valid, pixels.shape)))
+                pixels, valid, _ = source.decode(place, shape)
+                bands = source.interpolated
+                found.append((pixels[:, :, bands], valid[:, :, bands]))
             groups = [
                 np.concatenate([pixels[:, :, group][valid[:, :, group]] for pixels, valid in found])
                 for group in layout.groups

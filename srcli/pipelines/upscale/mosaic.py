@@ -228,8 +228,7 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
                 decoded = whole.decode(window)
                 attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
                 if picture is None:
-                    there = whole.masked and decoded.valid is None
-                    of_sheet = replace(info, mask=None) if there else info
+                    of_sheet = replace(info, mask=None) if decoded.valid.all() else info
                     with RasterSource(of_sheet, layout, window) as sheet:
                         _write_sheet(item, sheet, options, attributes)
                 else:
