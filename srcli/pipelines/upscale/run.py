@@ -97,7 +97,8 @@ def upscale_files(
             items[0].make_folder()  # what cannot be written is told before minutes are spent on it
             reporter.open(len(items))
             if executor is None:
-                upscale_here(items, options, pool, reporter)
+                for item in PhotographRun(pool, options, reporter).upscale(items):
+                    upscale_raster(item, options, reporter, partial(_do_here, pool, reporter))
             else:
                 upscale_by_workers(items, options, reporter, executor)
     finally:
@@ -137,28 +138,8 @@ class UpscaleShare:
     options: UpscaleOptions
 
 
-def upscale_here(
-    items: Sequence[Item],
-    options: UpscaleOptions,
-    pool: EnginePool,
-    reporter: Reporter,
-    *,
-    sharing: int = 1,
-    largest: float = math.inf,
-) -> list[Item]:
-    """Upscale inputs in this process, one of so many; return the rasters of more output pixels."""
-
-    def do(units: Sequence[RasterJob]) -> Sequence[JsonDict]:
-        return [unit.do(pool, reporter) for unit in units]
-
-    larger: list[Item] = []
-    for item in PhotographRun(pool, options, reporter, sharing).upscale(items):
-        with reporter.guard(item):
-            if largest < math.inf and math.prod(raster_size(item, options)) >= largest:
-                larger.append(item)
-            else:
-                upscale_raster(item, options, reporter, do)
-    return larger
+def _do_here(pool: EnginePool, task: Task, jobs: Sequence[RasterJob]) -> Sequence[JsonDict]:
+    return [job.do(pool, task) for job in jobs]
 
 
 def upscale_by_workers(
@@ -227,7 +208,13 @@ def upscale_unit(
         reporter = Reporter(progress, model=options.model)
         reporter.open(0)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        large = upscale_here(unit.items, options, pool, reporter, sharing=sharing, largest=LARGE)
+        large: list[Item] = []
+        for item in PhotographRun(pool, options, reporter, sharing).upscale(unit.items):
+            with reporter.guard(item):
+                if math.prod(raster_size(item, options)) >= LARGE:
+                    large.append(item)
+                else:
+                    upscale_raster(item, options, reporter, partial(_do_here, pool, reporter))
     return {"files": reporter.files, "large": large}
 
 
