@@ -240,7 +240,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
         def show(file: FileReport) -> None:
             write(file)
-            (_show_planned if dry_run else _show)(console, file)
+            _show(console, file, planned=dry_run)
 
         summary = (upscale_mosaic if settings.mosaic else upscale_files)(
             sources,
@@ -251,10 +251,9 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             executor=executor,
             dry_run=dry_run,
         )
-    if dry_run:
-        echo(_closing_estimate(summary), err=to_stdout)
-    elif not quiet:
-        echo(_closing(summary, auto=options["model"] == "auto"), err=to_stdout)
+    if dry_run or not quiet:
+        auto = options["model"] == "auto"
+        echo(_closing(summary, planned=dry_run, auto=auto), err=to_stdout)
     return int(summary.exit_code)
 
 
@@ -328,39 +327,33 @@ def _refuse_several(options: Mapping[str, Any], what: str, *names: str) -> None:
         raise UsageError(f"{' and '.join(given)} each {what}; give one of them")
 
 
-def _show(console: Console, file: FileReport) -> None:
-    if file.state == "failed":
+def _show(console: Console, file: FileReport, *, planned: bool) -> None:
+    """Show what became of a file, or in a dry run what would."""
+    failed, say = file.state == "failed", console.message if planned else console.detail
+    if failed and planned:
+        say(f"would fail: {file.error}")
+    elif failed:
         console.error(file.error)
+    elif planned:
+        size = f"{file.size[1]}x{file.size[0]} " if file.size else ""
+        what = f"{size}{file.target.suffix.lstrip('.')}".strip() if size else "skip, exists"
+        say(f"{file.source} -> {file.target} ({what})")
     elif file.state == "done":
         why = f" as {file.condition}" if file.condition else ""
-        console.detail(f"{file.source} -> {file.target} ({file.model}{why}, {file.seconds:.1f} s)")
+        say(f"{file.source} -> {file.target} ({file.model}{why}, {file.seconds:.1f} s)")
     else:
-        console.detail(f"{file.target}: exists, skipped")
-    console.detail(*(f"  {line}" for line in file.details))
+        say(f"{file.target}: exists, skipped")
+    (console.detail if failed else say)(*(f"  {line}" for line in file.details))
 
 
-def _show_planned(console: Console, file: FileReport) -> None:
-    if file.state == "failed":
-        console.message(f"would fail: {file.error}")
-        return
-    what = "skip, exists"
-    if file.size:
-        what = f"{file.size[1]}x{file.size[0]} {file.target.suffix.lstrip('.')}".strip()
-    console.message(f"{file.source} -> {file.target} ({what})")
-    for line in file.details:
-        console.message(f"  {line}")
-
-
-def _closing_estimate(summary: Reporter) -> str:
-    disk = sum(file.bytes for file in summary.files)
-    return (
-        f"{summary.megapixels:.1f} megapixels to write, {summary.counts['failed']} problems; at "
-        f"most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
-    )
-
-
-def _closing(summary: Reporter, *, auto: bool) -> str:
+def _closing(summary: Reporter, *, planned: bool, auto: bool) -> str:
     done, skipped, failed = (summary.counts[s] for s in ("done", "skipped", "failed"))
+    if planned:
+        disk = sum(file.bytes for file in summary.files)
+        return (
+            f"{summary.megapixels:.1f} megapixels to write, {failed} problems; at most "
+            f"{disk / 1e6:.0f} MB on disk before compression; nothing was done"
+        )
     models = Counter(file.model for file in summary.files if file.condition)
     parts = [f"{done} done"]
     if auto and models:
