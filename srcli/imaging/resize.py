@@ -68,36 +68,23 @@ def taps(
     return indices, weights
 
 
-def resize(
-    image: Array, scale: float | Fraction | None = None, *, size: tuple[int, int] | None = None
-) -> Array:
-    """Resize (H, W) or (H, W, C) as MATLAB's ``imresize(image, scale or size, 'bicubic')`` does.
+def resize(image: Array, scale: float | Fraction) -> Array:
+    """Resize (H, W) or (H, W, C) as MATLAB's ``imresize(image, scale, 'bicubic')`` does.
 
     Any real dtype is kept: integers are rounded and clipped after each pass, floats are computed in
-    float64. The scale is output pixels per input pixel, a ``Fraction`` for 1/3; without it, each
-    axis has its own, as the size (height, width) says, which is ``ceil(scale * size)`` by default.
+    float64. The scale is output pixels per input pixel, a ``Fraction`` for 1/3.
     """
-    if image.ndim not in (2, 3) or 0 in image.shape:
-        raise ValueError(f"expected a picture (H, W) or (H, W, C), got shape {image.shape}")
-    length, breadth = image.shape[:2]
-    if scale is not None:
-        exact = Fraction(scale).limit_denominator(10_000)
-        down = across = exact
-        height, width = size or (math.ceil(length * exact), math.ceil(breadth * exact))
-    elif size is not None:
-        height, width = size
-        down, across = Fraction(height, length), Fraction(width, breadth)
-    else:
-        raise ValueError("expected a scale or a size")
-    if min(down, across) <= 0:
-        raise ValueError(f"expected a scale above 0, got {scale or size}")
-    rows = _resize_axis(image, height, down, axis=0)
-    return _resize_axis(rows, width, across, axis=1)
+    exact = Fraction(scale).limit_denominator(10_000)
+    if image.ndim not in (2, 3) or 0 in image.shape or exact <= 0:
+        raise ValueError(f"expected a picture, (H, W) or (H, W, C), not {image.shape} by {scale}")
+    height, width = (math.ceil(side * exact) for side in image.shape[:2])
+    return _resize_axis(_resize_axis(image, height, 0, exact), width, 1, exact)
 
 
-def _resize_axis(image: Array, out_length: int, scale: Fraction, axis: int) -> Array:
+def _resize_axis(image: Array, out_length: int, axis: int, scale: Fraction | None = None) -> Array:
     # By strips of rows: whole pictures in float64 would take ten times their size.
-    indices, weights = taps(image.shape[axis], out_length, scale)
+    length = image.shape[axis]
+    indices, weights = taps(length, out_length, scale or Fraction(out_length, length))
     shape = list(image.shape)
     shape[axis] = out_length
     out = np.empty(shape, image.dtype)
@@ -184,7 +171,7 @@ def shrink(image: Array, size: tuple[int, int]) -> Array:
     """
     if image.shape[:2] == size:
         return image
-    smaller = resize(image, size=size)
+    smaller = _resize_axis(_resize_axis(image, size[0], axis=0), size[1], axis=1)
     # Bicubic overshoots: what was clear, opaque or white all around must stay exactly so.
     return np.clip(smaller, image.min(), image.max())
 
