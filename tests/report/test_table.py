@@ -35,11 +35,6 @@ def test_numbers_are_printed_in_their_digits():
     assert (decimals([32.2, 32.25]), decimals([4096, 21]), decimals([], 2)) == (2, 0, 2)
 
 
-def test_cells_without_a_value_are_dashes():
-    table = Table(columns=(Column("a", "text"), Column("b"), Column("c")), rows=())
-    assert [text for _, text in table.cells(Row(cells=("x", 7, None)))] == ["x", "7", "–"]
-
-
 TABLE = Table(
     group_heading="set",
     columns=(Column("model", "text"), Column("dB"), Column("verdict", "text")),
