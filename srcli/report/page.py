@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import warnings
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image, ImageDraw, ImageFont
 
 from srcli import __version__
+from srcli.files import shipped_text
 from srcli.report.table import printable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
 
     ``script`` names a file in the package; ``values`` go to the template.
     """
-    code = _read(package, script) if script else ""
+    code = shipped_text(script, package) if script else ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     if code:
         digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
@@ -47,13 +47,9 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
         lstrip_blocks=True,
     )
     environment.globals["version"] = __version__
-    style, own = Markup(_read(TEMPLATES, "page.css")), Markup(code)
+    style, own = Markup(shipped_text("page.css", TEMPLATES)), Markup(code)
     template = environment.get_template("page.html.j2")
     return printable(template.render(title=title, policy=policy, style=style, script=own, **values))
-
-
-def _read(package: str, name: str) -> str:
-    return (files(package) / name).read_text(encoding="utf-8")
 
 
 def data_uri(content: bytes, kind: str) -> str:
