@@ -269,6 +269,7 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
     no overviews) marks its pixels; otherwise by smaller windows all over it.
     """
     groups: list[Array] = []
+    bands = [[layout.smooth[place] for place in group] for group in layout.groups]
     with RasterSource(info, layout, window) as source:
         most = MOST_SAMPLES // source.channels
         factors = (1, *(() if source.masked else sorted(source.dataset.overviews(1))))
@@ -280,15 +281,9 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
             height, width = places[0].height, places[0].width
             kept = min(math.sqrt(most / len(places) / (height * width)), 1.0)
             shape = whole or (max(int(height * kept), 1), max(int(width * kept), 1))
-            found: list[tuple[Array, Array]] = []
-            for place in places:
-                pixels, valid, _ = source.decode(place, shape)
-                bands = source.interpolated
-                found.append((pixels[:, :, bands], valid[:, :, bands]))
-            groups = [
-                np.concatenate([pixels[:, :, group][valid[:, :, group]] for pixels, valid in found])
-                for group in layout.groups
-            ]
+            pieces = (source.decode(place, shape) for place in places)
+            found = [[p.pixels[:, :, g][p.valid[:, :, g]] for g in bands] for p in pieces]
+            groups = [np.concatenate(samples) for samples in zip(*found, strict=True)]
             if min(map(len, groups)) >= 10_000 // source.channels:
                 break
     return groups
