@@ -100,16 +100,23 @@ class DatasetName(PlatformPath):
     """The name by which GDAL opens it."""
     container: Path | None = None
     """The file on disk that holds it; None on the network."""
-    _file: str = ""
-    _raster: str = ""
+    stem: str = ""
+    """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``."""
+    suffix: str = ""
+    """That of a file in an archive or on the network; empty for one of many rasters."""
 
     def __init__(self, text: str) -> None:
         """Parse a name."""
         if sys.version_info >= (3, 12):
             super().__init__(text)
         self.text, self.gdal = text, _without_scheme(text)
-        self._file, self._raster = _split(self.gdal)
-        self.container = _local_file(self._file)
+        file, raster = _split(self.gdal)
+        self.container = _local_file(file)
+        path = PurePosixPath(re.sub(r"[{}]|\?.*|\.gz$", "", file))
+        # parts of a Sentinel product are named like it
+        name = next((one for one in path.parents if one.suffix.upper() == ".SAFE"), path)
+        self.stem = "_".join((name.stem, *re.findall(r"\w+", raster)))
+        self.suffix = "" if raster else name.suffix
 
     def __str__(self) -> str:
         """Return the text as it was given."""
@@ -122,23 +129,6 @@ class DatasetName(PlatformPath):
     def with_segments(self, *parts: str | os.PathLike[str]) -> Path:
         """Return a path derived from it, such as its parent, as an ordinary one."""
         return Path(*parts)
-
-    @property
-    def stem(self) -> str:
-        """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``."""
-        return "_".join((PurePosixPath(self._name).stem, *re.findall(r"\w+", self._raster)))
-
-    @property
-    def suffix(self) -> str:
-        """The suffix of a file in an archive or on the network; empty for one of many rasters."""
-        return "" if self._raster else PurePosixPath(self._name).suffix
-
-    @property
-    def _name(self) -> str:
-        """Name of its file, of a part of a Sentinel product that of the product."""
-        path = PurePosixPath(re.sub(r"[{}]|\?.*|\.gz$", "", self._file))
-        products = [one.name for one in path.parents if one.suffix.upper() == ".SAFE"]
-        return products[0] if products else path.name
 
 
 def as_input(given: str | Path) -> Path:
@@ -180,8 +170,7 @@ def product_header(folder: Path) -> Path | None:
     if folder.suffix.upper() != ".SAFE":
         return None
     patterns = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
-    found = (header for pattern in patterns for header in sorted(folder.glob(pattern)))
-    return next(found, None)
+    return next((file for pattern in patterns for file in sorted(folder.glob(pattern))), None)
 
 
 @contextmanager
