@@ -16,7 +16,6 @@ import re
 import shutil
 import tempfile
 import zlib
-from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from logging.handlers import BufferingHandler
@@ -49,7 +48,7 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
 VERSION = 4
 """Of the contents of the folder."""
 _PLAN, _LOCK = "plan.json", "lock"
-_NAME = re.compile(r"part-(\d{6})-([0-9a-f]{8})\.tif")
+_NAMES = f"part-{'[0-9]' * 6}-{'?' * 8}.tif"
 _BLOCK_HEIGHT = 256
 _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
@@ -97,8 +96,7 @@ class Parts:
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
-        names = ((_NAME.fullmatch(file.name), file) for file in sorted(self.folder.glob("part-*")))
-        return {int(match[1]): file for match, file in names if match}
+        return {int(file.name[5:11]): file for file in sorted(self.folder.glob(_NAMES))}
 
     def missing(self, wanted: Iterable[range] | None = None) -> list[range]:
         """Return the runs of consecutive parts that are not there, of all or of some runs."""
@@ -116,19 +114,14 @@ class Parts:
 def has_unfinished_parts(target: Path) -> bool:
     """Tell if an interrupted run has left parts of an output that has an older file in place."""
     folder = hidden_name(target, ".parts")
-    if not folder.is_dir() or _is_unfinished(folder, target):
-        return folder.is_dir()
+    if not folder.is_dir():
+        return False
+    with suppress(FileNotFoundError):  # has it got its name or its rights later?
+        if target.stat().st_ctime_ns <= (folder / _PLAN).stat().st_mtime_ns:
+            return True
     with lock_file(folder / _LOCK) as locked:
         if locked:  # the run that has finished the output was killed before it removed them
             shutil.rmtree(folder, ignore_errors=True)
-    return False
-
-
-def _is_unfinished(folder: Path, target: Path) -> bool:
-    """Tell if there is a plan, and no output that got its name or its rights later."""
-    with suppress(FileNotFoundError):
-        planned = (folder / _PLAN).stat().st_mtime_ns
-        return not target.exists() or target.stat().st_ctime_ns <= planned
     return False
 
 
@@ -139,8 +132,8 @@ def open_parts(
     """Open the parts of an output, those of an interrupted run included, for one process.
 
     Parts with another fingerprint are removed: it has everything that the pixels depend on (input,
-    model, options), by names for messages. The folder is removed at the end of the block if the
-    output is finished or no part is complete. Yields messages on earlier work that is not used too.
+    model, options), by names for messages. The folder is removed at the end of the block if no part
+    is complete. Yields messages on earlier work that is not used too.
     """
     parts = Parts(target, output)
     with writing_errors(target):
@@ -157,7 +150,7 @@ def open_parts(
         try:
             yield parts, notes
         finally:
-            if not _is_unfinished(parts.folder, target) or not parts.found():
+            if not parts.found():
                 shutil.rmtree(parts.folder, ignore_errors=True)
 
 
@@ -212,7 +205,7 @@ def writing_errors(target: Path) -> Iterator[None]:
 
 
 def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
-    """Copy the parts into the final file and give it its name; doing it again is safe.
+    """Copy the parts into the final file, give it its name, and remove the parts.
 
     The output gets the attributes, its sidecars the access rights among them.
     """
@@ -249,6 +242,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 file.replace(target.with_name(file.name))
             with suppress(OSError):  # not all systems can
                 _sync(target.parent)
+            shutil.rmtree(parts.folder, ignore_errors=True)
     finally:
         # what is not finished will be made again and only takes room meanwhile
         shutil.rmtree(folder, ignore_errors=True)
@@ -256,19 +250,20 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
 
 def _copy_interruptibly(*names: Any) -> None:  # noqa: ANN401 - the arguments of copy_file
     """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
-    copied: Future[None] = Future()
+    failures: list[BaseException] = []
 
     def copy() -> None:
         try:
             copy_file(*names)
-            copied.set_result(None)
         except BaseException as error:  # noqa: BLE001 - raised below
-            copied.set_exception(error)
+            failures.append(error)
 
-    Thread(target=copy, daemon=True, name="gdal-copy").start()
-    while not copied.done():
-        wait([copied], 0.1)
-    copied.result()
+    thread = Thread(target=copy, daemon=True, name="gdal-copy")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    for failure in failures:
+        raise failure
 
 
 def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
@@ -419,8 +414,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
 
     A UsageError tells of an unknown creation option or value, else a PictureError of the reason.
     """
-    height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
-    width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
+    height, width = min(output.height, 512), min(output.width, 512)
     trial = replace(output, height=height, width=width, overviews=())
     failure, said, logger = "", BufferingHandler(1000), logging.getLogger("rasterio._env")
     level = logger.level
