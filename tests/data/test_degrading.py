@@ -28,7 +28,7 @@ from srcli.data.degrading import (
     sharpen,
     through_jpeg,
 )
-from srcli.data.patches import PatchSampler, turned
+from srcli.data.patches import PatchSampler
 from srcli.data.training_set import make_pairs
 from srcli.errors import RecipeError
 from srcli.imaging.resize import downscale, resize
@@ -425,15 +425,6 @@ def test_clean_batches_are_the_plain_ones_and_degraded_ones_differ_in_lr_alone(p
     assert torch.equal(plain[1], aerial[1])
     differences = (aerial[0] - plain[0]).abs().mean(dim=(1, 2, 3)) * 255
     assert float(differences.min()) > 0.5  # every patch
-
-
-def test_lr_and_hr_are_turned_alike(pairs):
-    soft = Degradation(before=(Blur(sigma=(0.3, 0.4), aspect=(0.8, 1.0)),))
-    lr, hr = PatchSampler(pairs, degradation=soft).batch(0, Stage(batch=64, patch=16))
-    for small, large in zip(levels(lr), levels(hr), strict=True):
-        expected = downscale(large, 2).astype(float)
-        errors = [np.abs(turned(small, turn) - expected).mean() for turn in range(8)]
-        assert int(np.argmin(errors)) == 0
 
 
 def test_every_patch_has_its_own_draw(astronaut):

@@ -27,16 +27,6 @@ def make(values, *, of=2, metrics=("psnr",)):
     return result
 
 
-def test_means_say_over_how_many_pictures_of_how_many():
-    result = make({"a": [30.0, 32.0, 40.0], "b": [31.0]}, of=3)
-    first, second = result.means()
-    assert (first["model"], first["pictures"], first["of"]) == ("a", 3, 3)
-    assert (second["model"], second["pictures"], second["of"]) == ("b", 1, 3)
-    assert first["values"]["psnr"] == pytest.approx(34.0)
-    assert first["medians"]["psnr"] == 32.0
-    assert first["seconds"] == 2.0
-
-
 def test_means_keep_scales_and_sets_apart():
     result = make({"a": [30.0, 32.0]})
     result.sizes[2, "Set5"] = 1

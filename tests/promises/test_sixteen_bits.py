@@ -7,7 +7,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srcli.data.degrading import degrade
@@ -19,7 +18,7 @@ from srcli.imaging.photograph import Photograph
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale, resize
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.train.data import load_data, validation_sets, validator
+from srcli.pipelines.train.data import load_data
 from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC
 from srcli.recipes.training import Stage
@@ -121,17 +120,3 @@ def test_degradations_keep_them_where_no_jpeg_has_8_bits(astronaut, name):
         plain = degrade(astronaut, 2, name, seed=seed)
         assert made.dtype == np.uint16
         assert np.abs(made / 257 - plain).mean() < 0.6
-
-
-def test_validation_gives_what_the_evaluation_gives(srx, folder):
-    from srcli.models.weights import load_model
-    from srcli.training.steps import Numerics
-
-    validate = validator(
-        validation_sets(None, [str(folder)], 2, Progress()), Numerics(device=torch.device("cpu"))
-    )
-    assert validate is not None
-    words = ("eval", "-m", "bicubic", "-s", "2", "--data", folder, "--metrics", "psnr", "--no-cost")
-    scores = json.loads(srx(*words, "--json", "-").out)["pictures"]
-    found = validate(load_model("bicubic", 2))["set"]
-    assert found == pytest.approx([score["psnr"] for score in scores], abs=0.01)

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.data.pictures import PictureRef
+    from srcli.layers.network import Network
 
     Array = NDArray[Any]
 
@@ -158,29 +159,28 @@ Enlarge = Callable[[Pair], tuple["Array", float | None]]
 """Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a network."""
 
 
-class Candidate:
-    """A model, by its name or weights file, at one scale."""
+def load_candidate(
+    model: str, label: str, scale: int, options: EvalOptions
+) -> tuple[Network, Enlarge]:
+    """Load a model, by its name or weights file, at one scale."""
+    network, tile = load_model(model, scale, value_range=options.value_range), options.tile
+    learns = next(network.parameters(), None) is not None
+    if options.on_luma and learns and network.colour != "y":
+        raise UsageError(
+            f"--chain luma-float feeds Y alone, and {label} takes RGB; "
+            "it is for bicubic and for networks on Y"
+        )
+    tiling = None if tile is None else choose_tiling(model, network, tile)
+    form = as_gray_network(network) if options.on_luma else network
+    engine = make_engine(form, options, whole_pictures=tile is None)
 
-    def __init__(self, model: str, label: str, scale: int, options: EvalOptions) -> None:
-        self.label = label
-        self.network = load_model(model, scale, value_range=options.value_range)
-        learns = next(self.network.parameters(), None) is not None
-        if options.on_luma and learns and self.network.colour != "y":
-            raise UsageError(
-                f"--chain luma-float feeds Y alone, and {label} takes RGB; "
-                "it is for bicubic and for networks on Y"
-            )
-        network, tile = self.network, options.tile
-        self._tiling = None if tile is None else choose_tiling(model, network, tile)
-        network = as_gray_network(network) if options.on_luma else network
-        self._engine = make_engine(network, options, whole_pictures=tile is None)
-
-    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Return the SR picture, and the seconds of the network alone."""
-        grid = self._tiling.grid(*pair.lr.shape[:2]) if self._tiling else None
-        name, start = f"{pair.name}, {self.label}", time.perf_counter()
-        sr = pair.enlarged(lambda pixels: enlarge_array(self._engine, pixels, grid, name=name))
+    def enlarge(pair: Pair) -> tuple[Array, float]:
+        grid = tiling.grid(*pair.lr.shape[:2]) if tiling else None
+        name, start = f"{pair.name}, {label}", time.perf_counter()
+        sr = pair.enlarged(lambda pixels: enlarge_array(engine, pixels, grid, name=name))
         return sr, time.perf_counter() - start
+
+    return network, enlarge
 
 
 def read_sr(matched: Match, pair: Pair) -> tuple[Array, None]:
@@ -240,9 +240,10 @@ def evaluate(
         for scale in scales:
             alone = len(labels) == len(scales) == 1
             networks = _networks(named, scale, own, result.failures, alone=alone)
-            network_names.update(name_of(each.network) for each in networks)
-            for note in (note for network in networks for note in network.network.notes):
-                progress.message(note)
+            for network, _ in networks.values():
+                network_names.add(name_of(network))
+                for note in network.notes:
+                    progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
                 folders = _match_folders(of_others, scale, each)
@@ -255,9 +256,8 @@ def evaluate(
                     for name, reason in reasons.items()
                 ]
                 task.advance(len(each.missing))
-                candidates: dict[str, Enlarge] = {n.label: n.enlarge for n in networks}
-                for label, matched in folders.items():
-                    candidates[label] = partial(read_sr, matched)
+                candidates = {label: enlarge for label, (_, enlarge) in networks.items()}
+                candidates |= {label: partial(read_sr, match) for label, match in folders.items()}
                 for scored in score_set(each, scale, own, candidates, progress, task, ahead):
                     for call in on_picture if scored.sr else ():
                         scored.attempt(partial(call, scored), None, progress)
@@ -266,7 +266,8 @@ def evaluate(
                     task.advance(1)
             if own.costs:
                 result.costs += [
-                    model_cost(each.network, model=each.label, device=device) for each in networks
+                    model_cost(network, model=label, device=device)
+                    for label, (network, _) in networks.items()
                 ]
     _complete(result, own, network_names)
     return result
@@ -326,13 +327,13 @@ def _networks(
     failures: list[Failure],
     *,
     alone: bool,
-) -> list[Candidate]:
+) -> dict[str, tuple[Network, Enlarge]]:
     """Load the models that are networks; those that cannot be used at this scale are failures."""
-    found = []
+    found = {}
     for model, label in labels.items():
         try:
             with one_file(model):
-                found.append(Candidate(model, label, scale, options))
+                found[label] = load_candidate(model, label, scale, options)
         except (ModelError, DefectError) as error:
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale

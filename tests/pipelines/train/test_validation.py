@@ -5,13 +5,17 @@ from __future__ import annotations
 from statistics import fmean
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from srcli.data.training_set import make_pairs
 from srcli.errors import DataError, PictureError
+from srcli.imaging.photograph import Photograph
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale
+from srcli.imaging.writing import write_photograph
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
@@ -47,6 +51,8 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     save_weights(
         file, network.state_dict(), WeightsInfo(model=model, scale=scale, network=options, notes={})
     )
+    deep = read_photograph(folder / "a.png").pixels * np.uint16(257)
+    write_photograph(folder / "deep.png", Photograph(pixels=deep), fmt="png")
     validate = validator(validation_sets(None, [str(folder)], scale, Progress()), FP32)
     assert validate is not None
     found = {name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()}
