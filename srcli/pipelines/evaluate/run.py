@@ -246,18 +246,16 @@ def evaluate(
                     progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                folders = _match_folders(of_others, scale, each)
-                lost: list[tuple[str | None, Mapping[str, str]]]
-                lost = [(None, each.missing), (None, each.orphans)]
-                lost += [(label, matched.orphans) for label, matched in folders.items()]
-                result.failures += [
-                    Failure(scale, each.name, name, label, reason)
-                    for label, reasons in lost
-                    for name, reason in reasons.items()
-                ]
-                task.advance(len(each.missing))
                 candidates = {label: enlarge for label, (_, enlarge) in networks.items()}
-                candidates |= {label: partial(read_sr, match) for label, match in folders.items()}
+                lost: list[tuple[str, str | None, str]] = [
+                    (name, None, why)
+                    for name, why in (*each.missing.items(), *each.orphans.items())
+                ]
+                for label, matched in _match_folders(of_others, scale, each).items():
+                    candidates[label] = partial(read_sr, matched)
+                    lost += [(name, label, why) for name, why in matched.orphans.items()]
+                result.failures += [Failure(scale, each.name, *reasons) for reasons in lost]
+                task.advance(len(each.missing))
                 for scored in score_set(each, scale, own, candidates, progress, task, ahead):
                     for call in on_picture if scored.sr else ():
                         scored.attempt(partial(call, scored), None, progress)
