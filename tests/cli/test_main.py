@@ -122,6 +122,7 @@ def test_help_and_errors_fit_narrow_terminals():
         "run(['train', 'g-idrn-moun', '--show'])"
     )
     environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    environment["TERM"] = "xterm"  # of a "dumb" one rich does not ask the width
     shown = b""
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=terminal, stderr=terminal, env=environment
