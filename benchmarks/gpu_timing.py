@@ -274,6 +274,7 @@ def time_steps(
         def several() -> None:
             for _ in range(count):
                 trainer.train_on_batch(stage, 0.5)
+                trainer.position.total += 1  # else its patches would not be those made ahead
 
         return seconds_of(several, given.device, 2 if given.quick else 3)
 

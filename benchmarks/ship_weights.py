@@ -121,7 +121,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    tensors, info, _ = read_weights(arguments.weights)
+    stored = read_weights(arguments.weights)
+    tensors, info = stored.tensors, stored.info
     assert info is not None, "not one of srx's own weights files"
     scale = info.scale
     target = weights_path(arguments.name, scale)

@@ -48,10 +48,11 @@ def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
     with rasterio.open(tmp_path / "a.tif", "w", **profile) as raster:
         raster.write(values)
     found = []
-    for device in ("cpu", "cuda"):
+    for device, precision in (("cpu", "fp32"), ("cuda", "fp16")):
         out = tmp_path / f"{device}.tif"
         options = ["--range", "0,255"] if dtype != "uint8" else []
         srx("upscale", tmp_path / "a.tif", out, "-s", "4", "--device", device, "--tile", "96",
+            "--precision", precision,
             "--quiet", *options, code=0)  # fmt: skip
         with rasterio.open(out) as raster:
             found.append(raster.read().astype(float))
