@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""
-FILE_TILE, FILE_OVERLAP = 192, 16
-"""Tiling of networks that are not in the table of models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +123,7 @@ def choose_tiling(
 ) -> Tiling:
     """Return the tiling of a model or weights file: its own, or what the user asked for."""
     entry = MODELS.get(model) or MODELS.get(name_of(network))
-    default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
+    default, default_overlap = (entry.tile, entry.overlap) if entry else network.tiling
     if not network.tiles:
         default = WHOLE_TILE
     edge = tile or default

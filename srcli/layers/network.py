@@ -43,6 +43,8 @@ class Network(nn.Module):
     tiles: bool = True
     """Tiles come out as the whole picture does; where they do not, pictures are not cut unless it
     is asked for."""
+    tiling: tuple[int, int] = (192, 16)
+    """Tile and overlap of a network that is not in the table of models."""
     takes_levels: bool = False
     """``forward`` takes ``levels`` too: 255 or 65535 where pixels were read from integers."""
     fp16: bool = True
@@ -53,9 +55,11 @@ class Network(nn.Module):
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
     reference: str = ""
-    """Code of others: a user's, a name of an installed package, or ``spandrel``; else empty."""
+    """Code of others: a user's, a name of an installed package, or the software that runs it."""
     needs_weights: bool = True
     """Makes no picture before it is trained; set False where it has all that it needs."""
+    opaque: bool = False
+    """Is run as one piece: its parameters and its work cannot be counted."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0

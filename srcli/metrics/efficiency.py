@@ -56,6 +56,8 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     there, is run on the processor. Pooling, interpolation, softmax, matrix products and additions
     count nothing. ModelError if it runs on neither, or only there and the picture is large.
     """
+    if network.opaque:
+        raise ModelError(f"{network.reference}: its work cannot be counted")
     size = network.padded(height), network.padded(width)
     failure: Exception | None = None
     for device in (META, CPU) if math.prod(size) <= _LARGEST_COMPUTED else (META,):
@@ -97,7 +99,7 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
     The network itself is not changed; the LR size of 256x256 is padded to what it takes. Returned
-    are ``scale``, ``model``, ``size``, ``parameters``, the figures of ``count_work``, None where
+    are ``scale``, ``model``, ``size``, ``parameters`` and the figures of ``count_work``, None where
     they cannot be counted, and ``peak_memory`` in bytes, None without a GPU.
     """
     work: Cost = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
@@ -105,7 +107,8 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
         work = count_work(network)
     own = {"scale": network.scale, "model": model, "size": CHALLENGE_SIZE}
     memory = forward_memory(network, CHALLENGE_SIZE, device)
-    return {**own, "parameters": count_parameters(network), **work, "peak_memory": memory}
+    parameters = None if network.opaque else count_parameters(network)
+    return {**own, "parameters": parameters, **work, "peak_memory": memory}
 
 
 def forward_memory(

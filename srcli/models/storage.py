@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
-WEIGHTS_SUFFIXES = (".safetensors", *CHECKPOINT_SUFFIXES)
+WEIGHTS_SUFFIXES = (".safetensors", ".onnx", *CHECKPOINT_SUFFIXES)
 _KNOWN: Mapping[str, Any] = tomllib.loads(shipped_text("checkpoints.toml", "srcli.models"))
 _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
 _DEEPEST = 4

@@ -49,6 +49,12 @@ def load_network(
     With ``code``, which the user has named, it is of that. ModelError if the file cannot be read,
     fits no network or not the scale, or does not enlarge.
     """
+    from srcli.models.exported import load_exported
+
+    if exported := load_exported(path):
+        own = WeightsInfo(model=exported.reference, scale=exported.scale)
+        choose_scale(path, [({}, own)], scale)
+        return exported, own
     stored = read_weights(path)
     tensors, info = stored.tensors, stored.info
     if code and not info:

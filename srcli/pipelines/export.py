@@ -25,6 +25,7 @@ from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
+from srcli.models.exported import ExportedNetwork
 from srcli.models.weights import find_weights, load_model, network_digest
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def export_model(
     if missing := [name for name in packages if find_spec(name) is None]:
         raise UsageError(f"{kind} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     network = load_model(model, scale, value_range=value_range)
+    if isinstance(network, ExportedNetwork):
+        raise UsageError(f"{model}: is an exported file; give the weights that it was made from")
     if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
         raise UsageError(
             f"--size {size[1]}x{size[0]}: {model} takes sides that divide by "
@@ -139,6 +142,7 @@ def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict
         "multiple_of": network.multiple_of,
         "minimum": network.minimum,
         "edge": network.edge,
+        "tile_step": network.tile_step,
         "tile": "none: whole pictures" if network.pools_globally else tiling.tile,
         "overlap": 0 if network.pools_globally else tiling.overlap,
         "notes": " ".join(f"{line}." for line in needs(network)),

@@ -152,7 +152,7 @@ def cost_tables(
     counted = [
         (
             cost["model"],
-            short(cost["parameters"]),
+            cost["parameters"] and short(cost["parameters"]),
             f"{cost['size'][1]}×{cost['size'][0]}",
             *(cost[work] and short(cost[work]) for work in WORK),
             cost["peak_memory"] and f"{cost['peak_memory'] / 2**20:.0f} MiB",

@@ -164,7 +164,7 @@ def load_candidate(
 ) -> tuple[Network, Enlarge]:
     """Load a model, by its name or weights file, at one scale."""
     network, tile = load_model(model, scale, value_range=options.value_range), options.tile
-    learns = next(network.parameters(), None) is not None
+    learns = network.opaque or next(network.parameters(), None) is not None
     if options.on_luma and learns and network.colour != "y":
         raise UsageError(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "

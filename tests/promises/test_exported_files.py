@@ -1,0 +1,98 @@
+"""Files of `srx export` are models: `-m` enlarges by them as by the network that they are of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srcli.inference.engines import WHOLE_TILE, choose_tiling
+from srcli.models import MODELS, build_network
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import load_model
+
+TINY = {
+    "g-idrn": {"channels": 16, "num_blocks": 1, "num_groups": 1},  # global pools of all kinds
+    "rrlfn": {"channels": 8, "num_blocks": 1},  # stretches a map
+    "ddsr": {"depth": 2, "channels": 4},  # of Y
+}
+SUFFIXES = [".pt", *[".onnx"] * bool(find_spec("onnx") and find_spec("onnxruntime"))]
+
+
+@pytest.fixture(scope="module", params=TINY)
+def weights(request, tmp_path_factory):
+    """Weights of a small network, x2."""
+    torch.manual_seed(0)
+    network = build_network(request.param, scale=2, options=TINY[request.param])
+    file = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
+    info = WeightsInfo(model=request.param, scale=2, network=TINY[request.param])
+    save_weights(file, network.state_dict(), info)
+    return file
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_comes_out_as_the_network_makes_it(srx, weights, tmp_path, astronaut, suffix):
+    picture, file = tmp_path / "a.png", tmp_path / f"net{suffix}"
+    Image.fromarray(astronaut).save(picture)
+    srx("export", file, "-m", weights, code=0)
+    for model, out in [(weights, "own.png"), (file, "file.png")]:
+        srx("upscale", picture, tmp_path / out, "-m", model, "--precision", "fp32", code=0)
+    own, made = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("own", "file"))
+    assert own.shape == made.shape == (256, 320, 3)
+    assert abs(own - made).max() <= 1
+    tiling = choose_tiling(str(file), load_model(str(file)))
+    whole = weights.stem != "ddsr"  # a file knows nothing of a picture but the tile that it gets
+    assert tiling.tile == (WHOLE_TILE if whole else MODELS["ddsr"].tile)
+
+
+@pytest.fixture
+def export(srx, tmp_path):
+    """Export bicubic interpolation x2 as TorchScript: ``export("net.pt", ...)``."""
+
+    def call(name, *options):
+        srx("export", tmp_path / name, "-m", "bicubic", "-s", 2, *options, code=0)
+        return tmp_path / name
+
+    return call
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_are_scored_and_timed_beside_models(srx, export, tmp_path, suffix):
+    file = export(f"net{suffix}")
+    models, out = ("-m", file, "-m", "bicubic", "--json", tmp_path / "out.json"), {}
+    for command in [("eval",), ("bench", "--size", "32x32", "--rounds", 1)]:
+        srx(*command, *models, code=0)
+        out[command[0]] = json.loads((tmp_path / "out.json").read_text())
+    assert [cost["parameters"] for cost in out["bench"]["costs"]] == [None, 0]
+    assert {cost["scale"] for cost in out["eval"]["costs"]} == {2}
+    refused = srx("eval", "-m", file, "--chain", "luma-float", code=2)
+    assert "feeds Y alone" in refused.err
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_cannot_be_run_is_refused_in_a_line(srx, export, tmp_path, suffix, monkeypatch):
+    file, sized = export(f"net{suffix}"), export(f"sized{suffix}", "--size", "32x32")
+    cut, missing = tmp_path / f"cut{suffix}", tmp_path / f"none{suffix}"
+    key = b"multiple_of"
+    cut.write_bytes(file.read_bytes().replace(key, key[::-1]))
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    for model, words in [
+        ((sized,), "takes pictures of 32x32 (height x width) alone; export it without --size"),
+        ((file, "-s", 3), "is for scale 2, not 3"),
+        ((cut,), "cannot be read as a file of srx export"),
+        ((missing,), "no such weights file"),
+    ]:
+        found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", *model, code=2)
+        assert f"{model[0]}: {words}" in found.err
+        assert len(found.err.strip().splitlines()) == 1
+    again = srx("export", tmp_path / "again.pt", "-m", file, code=2)
+    assert "is an exported file; give the weights" in again.err
+    if suffix == ".onnx":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2)
+        assert f"{file}: needs onnxruntime: pip install onnxruntime" in found.err
