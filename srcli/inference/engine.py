@@ -33,7 +33,6 @@ from srcli.layers.tiles import (
     orient,
     orient_positions,
     record_calibration,
-    rows_of,
     undo_orientation,
     use_calibration,
     use_positions,
@@ -191,9 +190,8 @@ class TorchEngine:
             good: list[bool] = finite.tolist()
             if self.half is not None and not all(good):
                 out, again = out.clone(), ~finite
-                own = calibration and rows_of(calibration, again)
                 where = None if where is None else where[again]
-                out[again] = self._enlarge(x[again], levels, own, where, None)
+                out[again] = self._enlarge(x[again], levels, calibration, where, None)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
                 self._failures += 1
                 if self._failures == 2 and self.half == torch.float16:  # some cards do it badly
@@ -356,31 +354,25 @@ class RasterEngine:
         self, engine: TorchEngine, *, groups: Sequence[tuple[int, ...]], values: Values
     ) -> None:
         bands = list(chain.from_iterable(groups))
-        sizes = {len(group) for group in groups}
-        if not bands or sizes - {1, 3} or sorted(bands) != list(range(len(bands))):
+        others = {len(group) for group in groups} - {1, 3}
+        if not bands or others or sorted(bands) != list(range(len(bands))):
             raise ValueError(f"expected groups of three bands or one, each once, got {groups}")
         self.engine = engine
         self.scale = engine.scale
         self.calibrates = engine.calibrates
+        self.batch_size = engine.batch_size
         self.groups = tuple(groups)
         self.values = values
         self.channels = len(bands)
         self._plain = is_full_range(values)
         self._encoder = PixelEncoder(values.dtype, values, engine.device)
-        # Groups go through the network side by side: gray ones are R = G = B beside RGB.
-        widest = max(sizes)
-        self._inputs = [group if len(group) == widest else group * 3 for group in groups]
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
-
-    def batch_size(self, height: int, width: int) -> int:
-        """Tiles of this size, with all of their bands, to try at once."""
-        return max(1, self.engine.batch_size(height, width) // len(self.groups))
 
     def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
         rows: list[Calibration] = []
-        for group in self._inputs:
+        for group in self.groups:
             found = self.engine.calibrate(units[:, :, :, group])
             if found is None:
                 return None
@@ -388,6 +380,7 @@ class RasterEngine:
         return {name: torch.cat([each[name] for each in rows], dim=1) for name in rows[0]}
 
     @within_memory
+    @torch.inference_mode()
     def run(
         self,
         tiles: NDArray[Any],
@@ -399,64 +392,33 @@ class RasterEngine:
         They come (C, scale H, scale W), in units of the range, not clipped.
         """
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
-        enlarged = self._enlarge(units, calibration, positions)
-        with torch.inference_mode():
-            every = len(self.groups)
-            parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
-            done = [self._join(each) for each in parts]
-            return done if excess is None else list(map(self._add, done, excess))
+        bands: list[dict[int, Tensor]] = [{} for _ in tiles]
+        for row, group in enumerate(self.groups):
+            own = calibration and {k: each[:, row : row + 1] for k, each in calibration.items()}
+            parts = self.engine.run(units[:, :, :, group], own, positions)
+            for found, part in zip(bands, parts, strict=True):
+                if part is not None:
+                    gray = len(group) == 1
+                    part = (part * self._shares).sum(dim=0, keepdim=True) if gray else part
+                    found.update(zip(group, part, strict=True))
+        done: list[Tensor | None] = []
+        device = self._encoder.device
+        for number, found in enumerate(bands):
+            if len(found) < self.channels:
+                done.append(None)
+                continue
+            tile = torch.stack([found[band] for band in range(self.channels)])
+            if excess is not None and excess[number].any():
+                clipped = upload(excess[number], device).permute(2, 0, 1)[None]
+                tile = tile.to(device) + bicubic_resize(clipped, self.scale)[0]
+            done.append(tile)
+        return done
 
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
         assert (channels, dtype) == (self.channels, self.values.dtype)
         return TorchBand(grid, scale=self.scale, channels=channels, encoder=self._encoder)
-
-    def _enlarge(
-        self,
-        units: NDArray[Any],
-        calibration: Calibration | None,
-        positions: Sequence[Position] | None,
-    ) -> list[Tensor | None]:
-        if self.groups == ((0, 1, 2),):
-            return self.engine.run(units, calibration, positions)
-        count, height, width = units.shape[:3]
-        inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
-        stack = inputs.reshape(count * len(self.groups), height, width, -1)
-        done: list[Tensor | None] = []
-        while len(done) < len(stack):
-            limit = self.engine.batch_size(height, width)  # less after what did not fit
-            part = stack[len(done) : len(done) + limit]
-            indices = range(len(done), len(done) + len(part))
-            groups = torch.tensor([i % len(self.groups) for i in indices])
-            own = positions and [positions[i // len(self.groups)] for i in indices]
-            try:
-                done += self.engine.run(part, calibration and rows_of(calibration, groups), own)
-            except OutOfMemory:
-                # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
-                if count > 1 or len(part) == 1:
-                    raise
-        return done
-
-    def _join(self, parts: Sequence[Tensor | None]) -> Tensor | None:
-        first = parts[0]
-        if first is None or self.groups == ((0, 1, 2),):
-            return first
-        joined = first.new_empty((self.channels, *first.shape[1:]))
-        for group, part in zip(self.groups, parts, strict=True):
-            if part is None:
-                return None
-            planes = part if len(group) == 3 else (part * self._shares).sum(dim=0, keepdim=True)
-            for band, plane in zip(group, planes, strict=True):
-                joined[band] = plane
-        return joined
-
-    def _add(self, tile: Tensor | None, excess: NDArray[Any]) -> Tensor | None:
-        if tile is None or not excess.any():
-            return tile
-        device = self._encoder.device
-        clipped = upload(excess, device).permute(2, 0, 1)[None]
-        return tile.to(device) + bicubic_resize(clipped, self.scale)[0]
 
 
 Engine = TorchEngine | RasterEngine

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision, upload
+from srcli.layers.network import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ class GlobalPool(nn.Module):
         self.register_buffer("held", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to (N, C, 1, 1); what is held has one row for each item or for all."""
+        """Pool (N, C, H, W) to (N, C, 1, 1); what is held has one row for all."""
         if self.recording:
             self.held = self._record(x)
         if self.held is not None:
@@ -130,21 +130,13 @@ class _Contrast(torch.autograd.Function):
 
 Calibration = Mapping[str, Tensor]
 """What a network's global pools hold, by their names: (P, N, C, 1, 1) for each of the P passes that
-one picture takes (8 in a self-ensemble, else 1) and each item of a batch, or N = 1 for all."""
+one picture takes (8 in a self-ensemble, else 1) and each of a raster's N groups of bands."""
 
 
 def are_finite(calibration: Calibration) -> bool:
     """Return True if all values are finite numbers."""
     found = [value.isfinite().all() for value in calibration.values()]
     return not found or bool(torch.stack(found).all())  # a single wait for the device
-
-
-def rows_of(calibration: Calibration, items: Tensor) -> Calibration:
-    """Return the values of some items of a batch, by their numbers or a mask."""
-    if all(value.shape[1] == 1 for value in calibration.values()):  # of one picture
-        return calibration
-    chosen = upload(items, next(iter(calibration.values())).device)
-    return {name: value[:, chosen] for name, value in calibration.items()}
 
 
 def modules_of(network: nn.Module, kind: type[Kind]) -> dict[str, Kind]:

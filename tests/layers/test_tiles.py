@@ -19,7 +19,6 @@ from srcli.layers.tiles import (
     orient,
     orient_positions,
     record_calibration,
-    rows_of,
     stretch_part,
     stretch_weights,
     undo_orientation,
@@ -112,21 +111,6 @@ def test_an_error_ends_the_holding(features):
     with pytest.raises(KeyError), use_calibration(network, found):
         pass
     torch.testing.assert_close(network(features), own)
-
-
-def test_pictures_of_a_batch_keep_their_own(features):
-    network = Every()
-    parts = [record(each[None], network) for each in features]
-    joined = {name: torch.stack([each[name][0] for each in parts])[None] for name in parts[0]}
-    with use_calibration(network, {name: value[0] for name, value in joined.items()}):
-        together = network(features)
-    torch.testing.assert_close(together, network(features), rtol=1e-6, atol=1e-6)
-    chosen = rows_of(joined, torch.tensor([2, 0]))
-    with use_calibration(network, {name: value[0] for name, value in chosen.items()}):
-        two = network(features[[2, 0]])
-    torch.testing.assert_close(two, network(features[[2, 0]]), rtol=1e-6, atol=1e-6)
-    one = {name: value[None] for name, value in parts[0].items()}
-    assert rows_of(one, torch.tensor([0, 1, 5])) is one  # one picture is of every item
 
 
 def test_values_that_are_not_finite_are_told(features):
