@@ -54,7 +54,8 @@ def photo(height: int, width: int) -> np.ndarray:
 
 
 def enlarge(engine: TorchEngine, picture: np.ndarray, tiling: Tiling) -> np.ndarray:
-    job, enlarged = array_job(picture, name="picture", scale=SCALE, tiling=tiling)
+    grid = tiling.padded_grid(*picture.shape[:2])
+    job, enlarged = array_job(picture, grid, name="picture", scale=SCALE)
     run_one(engine, job)
     return enlarged
 

@@ -16,7 +16,7 @@ import argparse
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,12 @@ def seam_figure(engine: Engine, pixels: NDArray[np.uint8], tiling: Tiling) -> fl
         )
     # Tiles are balanced to the picture: their actual size says where borders are.
     half = min(first.tile_height, first.tile_width) // 2
-    moved = tiling.grid(height, width, offset=half - half % tiling.step)
+    shift = half - half % tiling.step
+    tops, lefts = (
+        (0, *(start - shift for start in starts[1:]), starts[-1])
+        for starts in (first.tops, first.lefts)
+    )
+    moved = replace(first, tops=tops, lefts=lefts)
     unit = pixels.astype(np.float32) / np.float32(255)
     a = enlarge_array(engine, unit, first)
     b = enlarge_array(engine, unit, moved)

@@ -16,7 +16,6 @@ import torch
 from timing_page import make_parser, write_page
 
 from srcli.inference.engines import choose_tiling
-from srcli.inference.tiling import padded_grid
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import BenchOptions, busy_note, make_cases, make_speeds, time_rounds
@@ -43,7 +42,7 @@ def main() -> None:
             network = load_model(name, given.scale)
             (case,) = make_cases(name, name, network, options)
             own = (choose_tiling(name, network, *tiling) for tiling in tilings)
-            grids = [padded_grid(given.size, given.size, tiling) for tiling in own]
+            grids = [tiling.padded_grid(given.size, given.size) for tiling in own]
             cases = [replace(case, grid=grid, seconds=[]) for grid in grids]
             time_rounds(cases, rounds=given.rounds, seconds=0, task=Task())
             speeds = list(make_speeds(cases))

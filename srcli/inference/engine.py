@@ -142,12 +142,12 @@ class TorchEngine:
         back where no finite values came out.
         """
         with self._lock, torch.inference_mode():
-            x, levels = self._upload(windows)
+            x = self._upload(windows)
             for half in (self.half, None):
                 passes = []
                 for number in self._passes:
                     with record_calibration(self.network) as values:
-                        self._pass(number, x, levels, None, None, half)
+                        self._pass(number, x, None, None, half)
                     passes.append(values)
                 found = {name: torch.stack([one[name] for one in passes]) for name in passes[0]}
                 if are_finite(found):
@@ -181,17 +181,17 @@ class TorchEngine:
         positions: Sequence[Position] | None,
     ) -> list[Tensor | None]:
         with self._lock, torch.inference_mode():
-            x, levels = self._upload(tiles)
+            x = self._upload(tiles)
             where = None
             if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
                 where = upload(np.array(positions), self.device)
-            out = self._enlarge(x, levels, calibration, where, self.half)
+            out = self._enlarge(x, calibration, where, self.half)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
             good: list[bool] = finite.tolist()
             if self.half is not None and not all(good):
                 out, again = out.clone(), ~finite
                 where = None if where is None else where[again]
-                out[again] = self._enlarge(x[again], levels, calibration, where, None)
+                out[again] = self._enlarge(x[again], calibration, where, None)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
                 self._failures += 1
                 if self._failures == 2 and self.half == torch.float16:  # some cards do it badly
@@ -205,26 +205,24 @@ class TorchEngine:
         encoder = PixelEncoder(dtype, None, self.device)
         return TorchBand(grid, scale=self.scale, channels=channels, encoder=encoder)
 
-    def _upload(self, tiles: NDArray[Any]) -> tuple[Tensor, int | None]:
-        """Return (N, 3, H, W) in [0, 1], and the largest value of the integers it was read from."""
-        levels = np.iinfo(tiles.dtype).max if tiles.dtype in (np.uint8, np.uint16) else None
+    def _upload(self, tiles: NDArray[Any]) -> Tensor:
+        """Return (N, 3, H, W) in [0, 1]."""
+        levels = int(np.iinfo(tiles.dtype).max) if tiles.dtype.kind == "u" else None
         if tiles.dtype == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
         x = upload(np.ascontiguousarray(tiles), self.device).permute(0, 3, 1, 2).float()
-        if levels is not None:
-            x = x / float(levels)
-        return x.expand(-1, 3, -1, -1), levels
+        self.network.white_level = levels
+        return (x if levels is None else x / float(levels)).expand(-1, 3, -1, -1)
 
     def _enlarge(
         self,
         x: Tensor,
-        levels: int | None,
         calibration: Calibration | None,
         positions: Tensor | None,
         half: torch.dtype | None,
     ) -> Tensor:
         """Enlarge a batch, of one picture for each of the tiles where they have no positions."""
-        passes = (self._pass(i, x, levels, calibration, positions, half) for i in self._passes)
+        passes = (self._pass(i, x, calibration, positions, half) for i in self._passes)
         out = reduce(torch.add, passes)
         if self.tta:
             out = out / len(self._passes)
@@ -234,7 +232,6 @@ class TorchEngine:
         self,
         number: int,
         x: Tensor,
-        levels: int | None,
         calibration: Calibration | None,
         positions: Tensor | None,
         half: torch.dtype | None,
@@ -248,14 +245,13 @@ class TorchEngine:
         height, width = x.shape[2:]
         size = (self.network.padded(height), self.network.padded(width))
         x = F.pad(x, (0, size[1] - width, 0, size[0] - height), mode="replicate")
-        keywords = {"levels": levels} if self.network.takes_levels else {}
         with (
             use_calibration(self.network, values),
             use_positions(self.network, positions, size),
             without_tf32(),
             torch.autocast(self.device.type, dtype=half, enabled=half is not None),
         ):
-            out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
+            out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout))
         out = out[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(out, turns, mirrored)
 

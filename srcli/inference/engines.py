@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
-from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
+from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
 from srcli.models.weights import PHOTO_MODEL, load_model, make_crisper
@@ -150,12 +148,7 @@ def enlarge_array(
 
     Errors name it by ``name``.
     """
-    source = ArraySource(pixels)
-    if grid is None:
-        longest = max(source.height, source.width)
-        grid = Tiling(tile=longest, overlap=0).grid(source.height, source.width)
-    size = (source.height * engine.scale, source.width * engine.scale, source.channels)
-    enlarged: NDArray[Any] = np.empty(size, source.dtype)
-    work = ImageJob(name=name, source=source, write=write_into(enlarged), grid=grid)
+    whole = Tiling(tile=max(pixels.shape[:2]), overlap=0).grid(*pixels.shape[:2])
+    work, enlarged = array_job(pixels, grid or whole, name=name, scale=engine.scale)
     run_one(engine, work)
     return enlarged

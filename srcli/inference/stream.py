@@ -17,7 +17,7 @@ import numpy as np
 from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
 from srcli.inference.calibration import calibrate
-from srcli.inference.tiling import Tiling, padded_grid, read_mirrored
+from srcli.inference.tiling import read_mirrored
 from srcli.ports.image import OutOfMemory, Source, TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.threads import Write, read_ahead
@@ -103,17 +103,11 @@ def write_into(pixels: NDArray[Any]) -> Write:
 
 
 def array_job(
-    pixels: NDArray[Any],
-    *,
-    name: str,
-    scale: int,
-    tiling: Tiling,
-    folder: Path | None = None,
+    pixels: NDArray[Any], grid: TileGrid, *, name: str, scale: int, folder: Path | None = None
 ) -> tuple[ImageJob, NDArray[Any]]:
-    """Cut an array (H, W, C) into tiles; return the job and its result, see ``empty_array``."""
+    """Return the job of an array (H, W, C), and what it will write; see ``empty_array``."""
     height, width, channels = pixels.shape
     out = empty_array((height * scale, width * scale, channels), pixels.dtype, folder)
-    grid = padded_grid(height, width, tiling)
     return ImageJob(name=name, source=ArraySource(pixels), write=write_into(out), grid=grid), out
 
 

@@ -31,17 +31,14 @@ class Tiling:
     edge: int = 0
     """Mirrored around the image while it is enlarged."""
     step: int = 1
-    """Tiles begin on multiples of it, as far as they are large enough and an offset is one; above 1
-    the engine gets their positions."""
+    """Tiles begin on multiples of it, as far as they are large enough; above 1 the engine gets
+    their positions."""
     whole: int = 0
     """Images of at most so many pixels, with their edge, are one tile whatever their shape: they
     need neither overlap nor calibration."""
 
-    def grid(self, height: int, width: int, *, offset: int = 0) -> TileGrid:
-        """Cut an image, counted with its edge, into tiles as short as their number allows.
-
-        ``offset`` moves the inner tile borders by so many pixels up and left, to measure seams.
-        """
+    def grid(self, height: int, width: int) -> TileGrid:
+        """Cut an image, counted with its edge, into tiles as short as their number allows."""
         tile, overlap, step = self.tile, self.overlap, self.step
         if tile < 1:
             raise UsageError(f"--tile must be at least 1, got {tile}")
@@ -59,10 +56,15 @@ class Tiling:
             tile_height=tile_height,
             tile_width=tile_width,
             overlap=overlap,
-            tops=split_axis(height, tile=tile_height, overlap=overlap, offset=offset, step=step),
-            lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset, step=step),
+            tops=split_axis(height, tile=tile_height, overlap=overlap, step=step),
+            lefts=split_axis(width, tile=tile_width, overlap=overlap, step=step),
             step=step,
         )
+
+    def padded_grid(self, height: int, width: int) -> TileGrid:
+        """Cut an image of ``height`` x ``width`` pixels with its mirrored edge."""
+        rim = 2 * self.edge
+        return replace(self.grid(height + rim, width + rim), edge=self.edge)
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
@@ -91,22 +93,18 @@ def _stride(tile: int, overlap: int, step: int) -> int:
     return aligned if aligned > overlap else tile - overlap
 
 
-def split_axis(
-    length: int, *, tile: int, overlap: int, offset: int = 0, step: int = 1
-) -> tuple[int, ...]:
+def split_axis(length: int, *, tile: int, overlap: int, step: int = 1) -> tuple[int, ...]:
     """First pixels of the tiles along one axis, increasing.
 
-    ``offset`` moves all but the first and the last towards the start. Tiles begin on multiples of
-    ``step`` where the last one, which ends with the axis, can, and where they are large enough.
+    They are multiples of ``step`` where the last tile, which ends with the axis, can begin on one,
+    and where tiles are large enough.
     """
     if length < 1:
         raise ValueError(f"expected a length of at least 1, got {length}")
     if length <= tile:
         return (0,)
     stride = _stride(tile, overlap, step if (length - tile) % step == 0 else 1)
-    last = length - tile
-    inner = range(stride - offset % stride, last, stride)
-    return (0, *inner, last)
+    return (*range(0, length - tile, stride), length - tile)
 
 
 TRIM = 0.25
@@ -152,17 +150,11 @@ def joint(starts: Sequence[int], index: int, tile: int, overlap: int) -> tuple[f
     The middles of two neighbouring joints are as far apart as half of what lies between the first
     pixels of a tile and of the next but one. A joint is half as wide as the overlap. As
     2 * overlap < tile, three tiles in a row never start within one overlap, so joints cannot touch;
-    this holds for balanced tiles and for a last tile that is shifted inwards too. Only an offset
-    can squeeze a tile between two that nearly cover the axis by themselves; there joints are made
-    as narrow as their distance, or the weights would not sum to one.
+    this holds for balanced tiles and for a last tile that is shifted inwards too.
     """
     middle = (starts[index] + tile + starts[index + 1]) / 2
-    width = overlap * (1 - 2 * TRIM)
-    if index > 0:
-        width = min(width, (starts[index + 1] - starts[index - 1]) / 2)
-    if index + 2 < len(starts):
-        width = min(width, (starts[index + 2] - starts[index]) / 2)
-    return middle - width / 2, middle + width / 2
+    half = overlap * (1 - 2 * TRIM) / 2
+    return middle - half, middle + half
 
 
 def _rise(centres: NDArray[np.float64], first: float, last: float) -> NDArray[np.float64]:
@@ -170,12 +162,6 @@ def _rise(centres: NDArray[np.float64], first: float, last: float) -> NDArray[np
         return (centres > first).astype(np.float64)
     t = np.clip((centres - first) / (last - first), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
-
-
-def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
-    """Cut an image of ``height`` x ``width`` pixels with its mirrored edge."""
-    edge = tiling.edge
-    return replace(tiling.grid(height + 2 * edge, width + 2 * edge), edge=edge)
 
 
 def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | None:

@@ -45,8 +45,8 @@ class Network(nn.Module):
     is asked for."""
     tiling: tuple[int, int] = (192, 16)
     """Tile and overlap of a network that is not in the table of models."""
-    takes_levels: bool = False
-    """``forward`` takes ``levels`` too: 255 or 65535 where pixels were read from integers."""
+    white_level: int | None = None
+    """255 or 65535 while pixels come from integers of 8 or 16 bits."""
     fp16: bool = True
     """May run in fp16; where it may not, it runs in fp32 whatever is asked for."""
     bf16: bool = True

@@ -14,16 +14,13 @@ if TYPE_CHECKING:
 class Bicubic(Network):
     """MATLAB-compatible bicubic enlargement."""
 
-    takes_levels = True
-
     def __init__(self, *, scale: int = 4) -> None:
         super().__init__(scale)
 
-    def forward(self, x: Tensor, levels: int | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W).
 
-        With ``levels``, 255 or 65535 where it was read from integers, both passes are rounded and
-        clipped, as MATLAB's are; floats are not clipped.
+        With a ``white_level`` both passes are rounded and clipped, as MATLAB's are; floats are not.
         """
         with full_precision(x.device):
-            return bicubic_resize(x.float(), self.scale, levels=levels)
+            return bicubic_resize(x.float(), self.scale, levels=self.white_level)

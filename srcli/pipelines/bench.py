@@ -27,7 +27,6 @@ from srcli.inference.engines import (
     make_engine,
     network_half,
 )
-from srcli.inference.tiling import padded_grid
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
@@ -200,7 +199,7 @@ def make_cases(
         # A copy for each: engines change the memory layout of the weights.
         engine = make_engine(copy.deepcopy(network), kind)
         for size in dict.fromkeys(options.sizes):
-            grid = padded_grid(*size, tiling)
+            grid = tiling.padded_grid(*size)
             yield BenchCase(label, engine, grid, kind.plain, real_picture(*size))
 
 

@@ -28,7 +28,7 @@ MOST = {
 def test_a_network_keeps_to_the_gpu_and_to_its_memory_and_kernels(name):
     scale, found = MODELS[name].scales[-1], []
     fused = build_network(name, scale=scale).for_inference()
-    levels = {"levels": 255} if fused.takes_levels else {}
+    fused.white_level = 255
     networks = {half: copy.deepcopy(fused) for half in (torch.bfloat16, torch.float16, None)}
     for kind in (torch.bfloat16, torch.float16):
         keep_half_weights(networks[kind], kind)
@@ -39,7 +39,7 @@ def test_a_network_keeps_to_the_gpu_and_to_its_memory_and_kernels(name):
             x = x.contiguous(memory_format=torch.channels_last)
             autocast = torch.autocast("cuda", dtype=half, enabled=half is not None)
             with torch.no_grad(), autocast, Watch() as watch:
-                out = network(x, **levels)
+                out = network(x)
             assert out.shape == (BATCH, 3, SIDE * scale, SIDE * scale)
             assert out.device == GPU
             assert not watch.waits

@@ -53,11 +53,10 @@ def photo():
     return np.ascontiguousarray(coffee()[20:191, 100:313])
 
 
-@pytest.mark.parametrize("offset", [0, 20])
-def test_tiled_equals_whole_once_the_overlap_covers_the_receptive_field(photo, offset):
+def test_tiled_equals_whole_once_the_overlap_covers_the_receptive_field(photo):
     engine = TorchEngine(Convolutions(), device=CPU)
     # A quarter of the overlap is context that gets no weight: 36 / 4 = 9 layers.
-    grid = Tiling(tile=80, overlap=36).grid(*photo.shape[:2], offset=offset)
+    grid = Tiling(tile=80, overlap=36).grid(*photo.shape[:2])
     assert len(grid.tops) >= 3
     assert len(grid.lefts) >= 4
     whole = enlarge_array(engine, photo)

@@ -12,7 +12,7 @@ from srcli.imaging.resize import resize
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
-from srcli.inference.tiling import Tiling, padded_grid, tile_rows
+from srcli.inference.tiling import Tiling, tile_rows
 from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
@@ -77,7 +77,7 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
     rows = Rows()
     tiling = tiling or Tiling(tile=16, overlap=6)
     source, (height, width) = ArraySource(pixels), pixels.shape[:2]
-    grid = padded_grid(height, width, tiling)
+    grid = tiling.padded_grid(height, width)
     work = ImageJob(name="a.tif", source=source, write=rows.write, grid=grid, tile_rows=tiles)
     (done,) = run_stream(engine, [work])
     if done.error is not None:
@@ -178,7 +178,7 @@ def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, 
     network = load_model(model, 2)
     tiling = choose_tiling(model, network, *cut)
     height, width = pixels.shape[:2]
-    grid = padded_grid(height, width, tiling)
+    grid = tiling.padded_grid(height, width)
     runs = {}
     for row in range(len(grid.tops)):
         # A new engine each time, as in a new process.

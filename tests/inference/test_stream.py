@@ -243,8 +243,8 @@ class Darkening(Network):
 @pytest.mark.parametrize(("edge", "clean"), [(0, False), (1, True), (4, True)])
 def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     pixels = np.full((20, 33, 3), 200, np.uint8)
-    tiling = Tiling(tile=16, overlap=4, edge=edge)
-    work, enlarged = array_job(pixels, name="flat", scale=2, tiling=tiling)
+    grid = Tiling(tile=16, overlap=4, edge=edge).padded_grid(20, 33)
+    work, enlarged = array_job(pixels, grid, name="flat", scale=2)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
     assert done.error is None
     assert bool((enlarged == 200).all()) is clean

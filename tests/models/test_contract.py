@@ -550,7 +550,8 @@ def test_the_declared_edge_keeps_the_frame_of_a_flat_picture_clean(name):
     errors = []
     for edge in (network.edge, 0):
         own = replace(choose_tiling(name, network), edge=edge)
-        work, enlarged = array_job(pixels, name=name, scale=scale, tiling=own)
+        grid = own.padded_grid(*pixels.shape[:2])
+        work, enlarged = array_job(pixels, grid, name=name, scale=scale)
         run_one(engine, work)
         errors.append(np.abs(enlarged.astype(int) - 160).mean())
     assert errors[0] < 2

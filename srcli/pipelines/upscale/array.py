@@ -116,7 +116,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         pixels, _, finish = prepare(_as_photograph(array))
         pool = cached_pool(model, factor, options, file_of_model(model, factor)[1])
         tiling = choose_tiling(model, pool.network, edge, shared)
-        work, enlarged = array_job(pixels, name="picture", scale=factor, tiling=tiling)
+        grid = tiling.padded_grid(*pixels.shape[:2])
+        work, enlarged = array_job(pixels, grid, name="picture", scale=factor)
         show = _draw_bar if progress is True else progress
         task = _FractionTask(show, work.tiles) if show else None
         run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)

@@ -331,12 +331,10 @@ class PhotographRun:
             item = job.item
             with self.reporter.guard(item):
                 item.make_folder()
+                grid, scale = tiling.padded_grid(*job.pixels.shape[:2]), job.passes[0][1]
+                folder = item.target.parent
                 work, job.enlarged = array_job(
-                    job.pixels,
-                    name=str(item.source),
-                    scale=job.passes[0][1],
-                    tiling=tiling,
-                    folder=item.target.parent,
+                    job.pixels, grid, name=str(item.source), scale=scale, folder=folder
                 )
                 work.owner = job
                 job.started = job.started or time.monotonic()
@@ -375,7 +373,8 @@ class PhotographRun:
         def works() -> Iterator[ImageJob]:
             for photograph, *timing in read_frames(replace(picture, metadata=metadata)):
                 (pixels, _, finish), name = prepare(photograph), str(item.source)
-                work, enlarged = array_job(pixels, name=name, scale=scale, tiling=tiling)
+                grid = tiling.padded_grid(*pixels.shape[:2])
+                work, enlarged = array_job(pixels, grid, name=name, scale=scale)
                 if not times:
                     self.reporter.grow(work.tiles * picture.frames)
                 work.owner = len(times), finish, enlarged

@@ -30,7 +30,7 @@ from srcli.imaging.writing import is_kept
 from srcli.inference.calibration import calibrate
 from srcli.inference.engines import EngineOptions, EnginePool, cached_pool, choose_tiling, run_one
 from srcli.inference.stream import ImageJob
-from srcli.inference.tiling import Tiling, padded_grid, tile_rows
+from srcli.inference.tiling import Tiling, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
 from srcli.models.weights import find_weights, network_digest
@@ -255,7 +255,7 @@ class RasterJob:
     def grid(self) -> TileGrid:
         """The tiles; a header may claim more pixels than fit into memory as a grid."""
         assert self.tiling is not None
-        return padded_grid(self.window.height, self.window.width, self.tiling)
+        return self.tiling.padded_grid(self.window.height, self.window.width)
 
     def tile_rows(self, run: range) -> range:
         """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
@@ -306,7 +306,7 @@ class RasterJob:
     def _measure(self, engine: RasterEngine, network: Network) -> JsonDict:
         options, own = self.options, engine.engine
         tiling = choose_tiling(options.model, network, options.tile, options.overlap)
-        grid = padded_grid(self.window.height, self.window.width, tiling)
+        grid = tiling.padded_grid(self.window.height, self.window.width)
         with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
             found = calibrate(engine, source, grid)
         of_network = {
