@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.weights import load_model, shipped_scales
 from srcli.pipelines.train.network import choose_numerics, first_network
@@ -68,7 +68,7 @@ def test_a_batch_that_does_not_fit_is_halved():
 
     def engine(batch: int | None) -> TorchEngine:
         network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
-        return TorchEngine(network, device=device, half=torch.float16, batch=batch)
+        return TorchEngine(network, EngineOptions(batch=batch), device=device, half=torch.float16)
 
     whole = enlarge_array(engine(None), picture, grid)
     torch.cuda.empty_cache()

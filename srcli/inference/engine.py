@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
 from srcli.inference.device import within_memory
+from srcli.inference.engines import EngineOptions
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
 from srcli.layers.network import upload
@@ -30,12 +31,11 @@ from srcli.layers.tiles import (
     ORIENTATIONS,
     Calibration,
     are_finite,
+    hold,
     orient,
     orient_positions,
     record_calibration,
     undo_orientation,
-    use_calibration,
-    use_positions,
 )
 from srcli.ports.image import OutOfMemory
 from srcli.threads import hold_setting
@@ -78,37 +78,31 @@ def without_tf32() -> AbstractContextManager[None]:
 class TorchEngine:
     """Run a network on tiles of photographs.
 
-    Options are those of ``srcli.inference.engines.EngineOptions``; ``half`` is of the forward pass,
-    None for fp32, and ``batch`` None chooses.
+    ``device`` and ``half``, the type of the forward pass, None for fp32, stand for what ``options``
+    say of them.
     """
 
     def __init__(
         self,
         network: Network,
+        options: EngineOptions | None = None,
         *,
         device: torch.device,
         half: torch.dtype | None = None,
-        batch: int | None = None,
-        tta: bool = False,
-        back_project: bool = False,
-        denoise: float = 1.0,
-        plain: bool = False,
     ) -> None:
-        self.device = device
-        self.half = half
-        self.tta = tta
-        kept = () if denoise == 1 else (1 - denoise,)
-        self.corrections = BACK_PROJECTIONS if back_project else kept
+        self.device, self.half = device, half
+        self.options = options = options or EngineOptions()
+        kept = () if options.denoise == 1 else (1 - options.denoise,)
+        self.corrections = BACK_PROJECTIONS if options.back_project else kept
         """Shares of ``back_projected``."""
-        self._batch = batch
         self._failures = 0
         self._fitting = sys.maxsize
         """Input pixels of a batch that fits into memory, as far as is known."""
         # Grouped fp32 convolutions on the CPU are slow in channels_last unless they are packed.
         packed = any(isinstance(each, PackedConv2d) for each in network.modules())
-        last = not plain and (half is not None or device.type == "cuda" or packed)
+        last = not options.plain and (half is not None or device.type == "cuda" or packed)
         self._layout = torch.channels_last if last else torch.contiguous_format
-        self._passes = range(len(ORIENTATIONS) if tta else 1)
+        self._passes = range(len(ORIENTATIONS) if options.tta else 1)
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._rgb_network = as_rgb_network(self.network)
@@ -119,7 +113,7 @@ class TorchEngine:
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once, fewer after a batch that did not fit into memory."""
-        pixels, wanted = height * width, self._batch
+        pixels, wanted = height * width, self.options.batch
         if wanted is None:
             most = self._gpu_batch_pixels if self.device.type == "cuda" else CPU_BATCH_PIXELS
             wanted = min(64, most // pixels)
@@ -224,7 +218,7 @@ class TorchEngine:
         """Enlarge a batch, of one picture for each of the tiles where they have no positions."""
         passes = (self._pass(i, x, calibration, positions, half) for i in self._passes)
         out = reduce(torch.add, passes)
-        if self.tta:
+        if self.options.tta:
             out = out / len(self._passes)
         return back_projected(out, x, self.corrections)
 
@@ -246,8 +240,7 @@ class TorchEngine:
         size = (self.network.padded(height), self.network.padded(width))
         x = F.pad(x, (0, size[1] - width, 0, size[0] - height), mode="replicate")
         with (
-            use_calibration(self.network, values),
-            use_positions(self.network, positions, size),
+            hold(self.network, values, positions, size),
             without_tf32(),
             torch.autocast(self.device.type, dtype=half, enabled=half is not None),
         ):

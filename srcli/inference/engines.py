@@ -33,6 +33,7 @@ class EngineOptions:
     device: str = "auto"
     precision: Precision = "auto"
     batch: int | None = None
+    """Tiles at once; None chooses."""
     tta: bool = False
     back_project: bool = False
     value_range: int | None = None
@@ -65,16 +66,7 @@ def make_engine(
             pack_convolutions(network)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
-    return TorchEngine(
-        network,
-        device=device,
-        half=None if options.plain else half,
-        batch=options.batch,
-        tta=options.tta,
-        back_project=options.back_project,
-        denoise=options.denoise,
-        plain=options.plain,
-    )
+    return TorchEngine(network, options, device=device, half=None if options.plain else half)
 
 
 def network_half(
@@ -88,9 +80,12 @@ def network_half(
 
 
 class EnginePool:
-    """Engines of one model, one for each precision that its pictures need; built on first use."""
+    """Engines of one model, one for each precision that its pictures need; built on first use.
 
-    def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
+    ``changed`` tells apart weights that stood in one file.
+    """
+
+    def __init__(self, model: str, scale: int, options: EngineOptions, changed: int = 0) -> None:
         self.network = load_model(model, scale, value_range=options.value_range)
         if options.strength and model == PHOTO_MODEL:
             make_crisper(self.network, options.strength)
@@ -110,10 +105,8 @@ class EnginePool:
         return self._engines[half]
 
 
-@lru_cache(maxsize=2)
-def cached_pool(model: str, scale: int, options: EngineOptions, changed: int = 0) -> EnginePool:
-    """Return the engines of a model, kept for the next call unless its file has ``changed``."""
-    return EnginePool(model, scale, options)
+cached_pool = lru_cache(maxsize=2)(EnginePool)
+"""Returns the engines of a model that the last calls made."""
 
 
 def choose_tiling(

@@ -2,19 +2,20 @@
 
 A network that pools globally gets other statistics from a tile than from the picture. Its pools
 record them on a sample of the picture (``record_calibration``) and hold them for every tile
-(``use_calibration``), each by the name of its module, as observers of quantisation do.
+(``hold``), each by the name of its module, as observers of quantisation do.
 
 A layer that makes one value of every so many pixels and resizes them to the size of its input does
 so by a factor that depends on that size: a tile would be stretched otherwise than the picture that
-it is of. While it holds where the tile lies (``use_positions``), ``StretchedMap`` stretches it as
-its part of the picture. Positions are (N, 4) integers in pixels: top and left of each tile of a
-batch, height and width of its picture.
+it is of. While it holds where the tile lies, ``StretchedMap`` stretches it as its part of the
+picture. Positions are (N, 4) integers in pixels: top and left of each tile of a batch, height and
+width of its picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -163,24 +164,6 @@ def record_calibration(network: nn.Module) -> Iterator[dict[str, Tensor]]:
             pool.recording, pool.held = False, None
 
 
-@contextmanager
-def use_calibration(network: nn.Module, values: Mapping[str, Tensor] | None) -> Iterator[None]:
-    """Let the global pools of a network hold recorded values until the block ends.
-
-    ``values`` are from ``record_calibration`` of this network (KeyError for those of another); None
-    for the pools' own.
-    """
-    pools = modules_of(network, GlobalPool) if values is not None else {}
-    try:
-        for name, pool in pools.items():
-            assert values is not None
-            pool.held = values[name]
-        yield
-    finally:
-        for pool in pools.values():
-            pool.held = None
-
-
 class StretchedMap(nn.Module):
     """Resize maps with one value for every ``step`` pixels to the size that they were made of.
 
@@ -206,25 +189,31 @@ class StretchedMap(nn.Module):
 
 
 @contextmanager
-def use_positions(
-    network: nn.Module, positions: Tensor | None, size: tuple[int, int]
+def hold(
+    network: nn.Module,
+    values: Mapping[str, Tensor] | None = None,
+    positions: Tensor | None = None,
+    size: tuple[int, int] = (0, 0),
 ) -> Iterator[None]:
-    """Let the stretched maps of a network hold where its batch lies, until the block ends.
+    """Let a network hold what whole pictures give to their tiles, until the block ends.
 
-    ``positions`` are None if every item is a whole picture; ``size`` is that of the input.
+    ``values`` are from ``record_calibration`` of this network (KeyError for those of another),
+    ``positions`` of a batch of a ``size``. None stands for whole pictures.
     """
-    modules = modules_of(network, StretchedMap).values() if positions is not None else ()
-    weights: dict[tuple[int, int, Mode], tuple[Tensor, Tensor]] = {}  # mostly one for all modules
+    pools = modules_of(network, GlobalPool) if values else {}
+    maps = modules_of(network, StretchedMap).values() if positions is not None else ()
+    # mostly one for all modules
+    weights = cache(partial(stretch_weights, positions, size))  # type: ignore[arg-type]
     try:
-        for each in modules:
-            kind = (each.step, each.minimum, each.mode)
-            if kind not in weights:
-                assert positions is not None
-                weights[kind] = stretch_weights(positions, size, *kind)
-            each.rows, each.columns = weights[kind]
+        for name, pool in pools.items():
+            pool.held = (values or {})[name]
+        for each in maps:
+            each.rows, each.columns = weights(each.step, each.minimum, each.mode)
         yield
     finally:
-        for each in modules:
+        for pool in pools.values():
+            pool.held = None
+        for each in maps:
             each.rows = each.columns = None
 
 

@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from srcli.inference.band import PixelEncoder, TorchBand
 from srcli.inference.engine import RasterEngine, TorchEngine
+from srcli.inference.engines import EngineOptions
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import build_network
@@ -49,7 +50,7 @@ def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, band
     grid = Tiling(tile=48, overlap=8, step=network.tile_step).grid(80, 120)
     job = ImageJob(name="a", source=source, write=mock.Mock(), grid=grid)
     with fake_cuda():
-        torch_engine = TorchEngine(network, device=GPU, half=half, batch=6)
+        torch_engine = TorchEngine(network, EngineOptions(batch=6), device=GPU, half=half)
         engine: TorchEngine | RasterEngine = torch_engine
         if bands == 4:
             values = Values(dtype=np.dtype(dtype), ranges=((0, 200),))

@@ -150,7 +150,7 @@ def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at)
 def test_every_tile_gets_the_contrast_of_the_whole(tta):
     pixels = np.random.default_rng(0).random((200, 240, 3), dtype=np.float32)
     pixels[:100] *= 0.1  # another contrast in each half
-    engine = TorchEngine(Contrast(), device=CPU, tta=tta)
+    engine = TorchEngine(Contrast(), EngineOptions(tta=tta), device=CPU)
     windows = np.stack(
         [pixels[w.top : w.top + w.height, w.left : w.left + w.width] for w in sample(200, 240)]
     )
@@ -174,9 +174,8 @@ def test_each_group_of_bands_gets_its_own():
     pixels = np.random.default_rng(0).integers(0, 60, (96, 96, 4), dtype=np.uint8)
     pixels[:, :, 3] += 150
     values = Values(dtype=np.dtype(np.uint8), ranges=((0, 255),))
-    engine = RasterEngine(
-        TorchEngine(Contrast(), device=CPU, batch=3), groups=((0, 1, 2), (3,)), values=values
-    )
+    threes = TorchEngine(Contrast(), EngineOptions(batch=3), device=CPU)
+    engine = RasterEngine(threes, groups=((0, 1, 2), (3,)), values=values)
     inner = slice(MARGIN, WINDOW_SIDE - MARGIN)
     windows = np.stack([pixels[w.top :, w.left :][inner, inner] for w in sample(96, 96)])
     out = enlarge_array(engine, pixels, Tiling(tile=48, overlap=8).grid(96, 96))
@@ -201,7 +200,7 @@ def test_tiles_of_the_flagship_come_out_as_the_whole_picture():
 def test_threads_that_share_an_engine_do_not_mix_their_pictures():
     random = np.random.default_rng(0)
     pictures = [random.random((96, 100, 3), dtype=np.float32) * (i + 1) / 8 for i in range(8)]
-    engine = TorchEngine(Contrast(), device=CPU, batch=2)
+    engine = TorchEngine(Contrast(), EngineOptions(batch=2), device=CPU)
     grid = Tiling(tile=40, overlap=8).grid(96, 100)
     expected = [enlarge_array(engine, each, grid) for each in pictures]
     with ThreadPoolExecutor(4) as pool:

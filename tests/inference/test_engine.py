@@ -19,7 +19,7 @@ from torch import nn
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
 from srcli.inference.engine import RasterEngine, TorchEngine, keep_half_weights
-from srcli.inference.engines import enlarge_array
+from srcli.inference.engines import EngineOptions, enlarge_array
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
@@ -97,7 +97,7 @@ def test_self_ensemble_is_the_mean_over_flips_and_rotations():
 
     picture = np.zeros((5, 5, 3), np.float32)
     picture[2, 2] = 1.0
-    out = enlarge_array(TorchEngine(Shift(), device=CPU, tta=True), picture)
+    out = enlarge_array(TorchEngine(Shift(), EngineOptions(tta=True), device=CPU), picture)
     assert out[2, 2].max() == 0
     for y, x in [(1, 2), (3, 2), (2, 1), (2, 3)]:
         np.testing.assert_allclose(out[y, x], 0.25)
@@ -181,7 +181,7 @@ def placed_grid(step=STEP):
 
 @pytest.mark.parametrize("tta", [False, True])
 def test_tiles_give_the_whole_picture(noise, tta):
-    engine = TorchEngine(Stretched(), device=CPU, tta=tta)
+    engine = TorchEngine(Stretched(), EngineOptions(tta=tta), device=CPU)
     whole = enlarge_array(engine, noise)
     np.testing.assert_allclose(enlarge_array(engine, noise, placed_grid()), whole, atol=1e-5)
     alone = enlarge_array(engine, noise, placed_grid(step=1))
@@ -194,7 +194,7 @@ def test_tiles_that_fail_in_half_precision_keep_their_places(noise):
             return super().forward(x / (x < 1) if torch.is_autocast_enabled("cpu") else x)
 
     noise[:40, :40] = 1
-    half = TorchEngine(FragileWhereWhite(), device=CPU, half=torch.bfloat16, batch=5)
+    half = TorchEngine(FragileWhereWhite(), EngineOptions(batch=5), device=CPU, half=torch.bfloat16)
     whole = enlarge_array(TorchEngine(Stretched(), device=CPU), noise)
     np.testing.assert_allclose(enlarge_array(half, noise, placed_grid()), whole, atol=0.01)
 
@@ -203,7 +203,7 @@ def test_every_group_of_bands_has_its_tile_s_place():
     pixels = np.random.default_rng(0).integers(0, 256, (200, 240, 4), dtype=np.uint8)
     values = Values(dtype=np.dtype(np.uint8), ranges=((0, 255),))
     for groups in (((0, 1, 2), (3,)), ((3,), (1,), (2,), (0,))):
-        inner = TorchEngine(Stretched(), device=CPU, batch=3)
+        inner = TorchEngine(Stretched(), EngineOptions(batch=3), device=CPU)
         engine = RasterEngine(inner, groups=groups, values=values)
         whole = enlarge_array(engine, pixels).astype(int)
         tiled = enlarge_array(engine, pixels, placed_grid()).astype(int)
@@ -237,9 +237,10 @@ class Dark(Network):
 )
 def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale):
     picture, tiles = edges[:45, :61], Tiling(tile=24, overlap=8).grid(45, 61)
-    options = {"device": CPU, "tta": tta, "half": half}
-    plain = TorchEngine(Dark(scale), **options)
-    engine = TorchEngine(Dark(scale), **options, back_project=True)
+    plain, engine = (
+        TorchEngine(Dark(scale), EngineOptions(tta=tta, back_project=back), device=CPU, half=half)
+        for back in (False, True)
+    )
     outs = [enlarge_array(*each) for each in ((engine, picture), (engine, picture, tiles))]
     for out in outs:
         assert np.abs(resize(out, Fraction(1, scale)).astype(int) - picture).mean() < 0.5
@@ -248,18 +249,20 @@ def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale
     assert np.abs(darker - picture).mean() > 5
 
 
-@pytest.mark.parametrize("options", [{}, {"tta": True, "back_project": True}])
+@pytest.mark.parametrize(
+    "options", [EngineOptions(), EngineOptions(tta=True, back_project=True)], ids=["plain", "all"]
+)
 def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(photo, options):
     picture = photo[:90, :110]
     tiles = Tiling(tile=48, overlap=8, edge=4).grid(90, 110)
     network = load_model("g-idrn", 2).for_inference()
     kept: Any = copy.deepcopy(network)
     keep_half_weights(kept, torch.bfloat16)
-    exact = TorchEngine(network, device=CPU, **options)
-    half = TorchEngine(kept, device=CPU, half=torch.bfloat16, **options)
+    exact = TorchEngine(network, options, device=CPU)
+    half = TorchEngine(kept, options, device=CPU, half=torch.bfloat16)
     expected, found = (enlarge_array(each, picture, tiles).astype(int) for each in (exact, half))
     assert 0 < np.abs(found - expected).max() <= 4
     for value in kept.merged.buffers():
         value.mul_(float("nan"))
-    half = TorchEngine(kept, device=CPU, half=torch.bfloat16, **options)
+    half = TorchEngine(kept, options, device=CPU, half=torch.bfloat16)
     assert np.abs(enlarge_array(half, picture, tiles).astype(int) - expected).max() <= 1

@@ -10,7 +10,7 @@ import torch
 
 from srcli.inference.band import PixelEncoder
 from srcli.inference.engine import RasterEngine, TorchEngine, bytes_per_pixel
-from srcli.inference.engines import enlarge_array
+from srcli.inference.engines import EngineOptions, enlarge_array
 from srcli.inference.stream import ArraySource, ImageJob, TileTooLargeError, run_stream, write_into
 from srcli.inference.tiling import Tiling
 from srcli.layers.colour import as_rgb_network
@@ -64,7 +64,7 @@ def test_nothing_of_a_failed_batch_is_alive_at_the_next_which_the_engine_remembe
     pixels, error, bands
 ):
     network = Limited(9, error)
-    torch_engine = TorchEngine(network, device=CPU, batch=16)
+    torch_engine = TorchEngine(network, EngineOptions(batch=16), device=CPU)
     engine: TorchEngine | RasterEngine = torch_engine
     if bands == 4:
         pixels = np.concatenate([pixels, pixels[:, :, :1]], axis=2)

@@ -10,7 +10,7 @@ import torch
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
 from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.layers.network import Network
@@ -52,7 +52,7 @@ def deep(srx_data):
 
 
 def make_engine(groups, dtype="uint8", low=0.0, high=255.0, network=None, batch=None):
-    inner = TorchEngine(network or Turn(), device=CPU, batch=batch)
+    inner = TorchEngine(network or Turn(), EngineOptions(batch=batch), device=CPU)
     values = Values(
         dtype=np.dtype(dtype), ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True))
     )

@@ -16,14 +16,13 @@ from srcli.layers.tiles import (
     are_finite,
     contrast,
     half_contrast,
+    hold,
     orient,
     orient_positions,
     record_calibration,
     stretch_part,
     stretch_weights,
     undo_orientation,
-    use_calibration,
-    use_positions,
 )
 from srcli.models import build_network
 
@@ -92,7 +91,7 @@ def test_a_part_is_gated_as_the_whole_was(features, kind):
     with record_calibration(network) as found:
         whole = network(picture)
     part = picture[:, :, :5, :4]
-    with use_calibration(network, found):
+    with hold(network, found):
         same = network(part)
     torch.testing.assert_close(same, whole[:, :, :5, :4])
     assert not torch.allclose(network(part), same)
@@ -101,14 +100,14 @@ def test_a_part_is_gated_as_the_whole_was(features, kind):
 def test_an_error_ends_the_holding(features):
     network = Every()
     own, found = network(features), record(features[:1], network)
-    with pytest.raises(ValueError, match="stop"), use_calibration(network, found):
+    with pytest.raises(ValueError, match="stop"), hold(network, found):
         raise ValueError("stop")
     torch.testing.assert_close(network(features), own)
     with pytest.raises(ValueError, match="stop"), record_calibration(network):
         raise ValueError("stop")
     torch.testing.assert_close(network(features), own)
     del found["contrast"]
-    with pytest.raises(KeyError), use_calibration(network, found):
+    with pytest.raises(KeyError), hold(network, found):
         pass
     torch.testing.assert_close(network(features), own)
 
@@ -125,7 +124,7 @@ def test_an_exported_network_keeps_what_its_pools_hold():
     options = {"channels": 4, "reduction": 2, "levels": 2, "branches": 1}
     network = build_network("nested-attn", scale=2, options=options).eval()
     x = torch.rand(1, 3, 24, 24)
-    with torch.no_grad(), use_calibration(network, record(x * 2, network)):
+    with torch.no_grad(), hold(network, record(x * 2, network)):
         held = network(x)
         exported = torch.export.export(network, (x,))
     torch.testing.assert_close(exported.module()(x), held)
@@ -214,14 +213,14 @@ def test_a_placement_is_held_within_its_block_alone():
     assert isinstance(stretch, StretchedMap)
     maps = torch.rand(2, 1, 3, 3)
     own = stretch(maps, (27, 27))
-    with use_positions(network, where, (27, 27)):
+    with hold(network, None, where, (27, 27)):
         held = stretch(maps, (27, 27))
         assert not network.state_dict()
     torch.testing.assert_close(held[0], own[0])  # this tile is a whole picture
     assert not torch.allclose(held[1], own[1], atol=0.01)
-    with use_positions(network, None, (27, 27)):
+    with hold(network):
         assert torch.equal(stretch(maps, (27, 27)), own)
-    with pytest.raises(ValueError, match="stop"), use_positions(network, where, (27, 27)):
+    with pytest.raises(ValueError, match="stop"), hold(network, None, where, (27, 27)):
         raise ValueError("stop")
     assert torch.equal(stretch(maps, (27, 27)), own)
 

@@ -19,7 +19,7 @@ from srcli.inference.engines import choose_tiling, enlarge_array, run_one
 from srcli.inference.stream import array_job
 from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
-from srcli.layers.tiles import GlobalPool, record_calibration, use_calibration
+from srcli.layers.tiles import GlobalPool, hold, record_calibration
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
@@ -483,7 +483,7 @@ def test_the_bicubic_start_is_bicubic_inside_the_borders(name, options, astronau
 def reaches_far(network: Network, values: dict[str, torch.Tensor] | None = None) -> bool:
     """Whether the right end of a long picture has any effect on its left end."""
     x = picture(network, 24, 240, count=1).requires_grad_()
-    with use_calibration(network, values):
+    with hold(network, values):
         network(x)[..., : 8 * network.scale].sum().backward()
     assert x.grad is not None
     return bool(x.grad[..., -8:].any())

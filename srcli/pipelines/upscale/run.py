@@ -315,7 +315,7 @@ class RasterJob:
             "batch": own.batch_size(grid.tile_height, grid.tile_width),
             "precision": str(own.half or "fp32"),
             "device": own.device.type,
-            "tta": own.tta,
+            "tta": own.options.tta,
             "corrections": list(own.corrections),
         }
         return {
