@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,35 +19,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class OnnxProgram(nn.Module):
-    """An ONNX file as a module; every copy has a session of ONNX Runtime of its own.
+@lru_cache(maxsize=2)
+def onnx_session(content: bytes, device: str) -> Any:  # noqa: ANN401 - of an optional library
+    """Return a session of ONNX Runtime, for ``cuda`` on the GPU if it is onnxruntime-gpu."""
+    import onnxruntime
 
-    That computes where the first input lies: on a GPU if onnxruntime-gpu is installed.
-    """
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    there = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    return onnxruntime.InferenceSession(content, settings, there)
+
+
+class OnnxProgram(nn.Module):
+    """The content of an ONNX file as a module."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
-        self.content, self._session = content, None
-
-    def __deepcopy__(self, memo: object) -> OnnxProgram:
-        return OnnxProgram(self.content)
-
-    def session(self, device: str) -> Any:  # noqa: ANN401 - of an optional library
-        """Return the session, for the device of the first call."""
-        import onnxruntime
-
-        if self._session is None:
-            settings = onnxruntime.SessionOptions()
-            settings.intra_op_num_threads = torch.get_num_threads()
-            wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-            there = [name for name in wanted if name in onnxruntime.get_available_providers()]
-            self._session = onnxruntime.InferenceSession(self.content, settings, there)
-        return self._session
+        self.content = content
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1]."""
-        out = self.session(x.device.type).run(None, {"input": x.cpu().numpy()})[0]
-        return torch.from_numpy(out).to(x.device)
+        session = onnx_session(self.content, x.device.type)
+        return torch.from_numpy(session.run(None, {"input": x.cpu().numpy()})[0]).to(x.device)
 
 
 class ExportedNetwork(Network):
@@ -57,6 +52,8 @@ class ExportedNetwork(Network):
 
     def __init__(self, program: nn.Module, facts: Mapping[str, str]) -> None:
         super().__init__(int(facts["scale"]))
+        if facts["size"] != "any":
+            raise ValueError(f"it takes pictures of {facts['size']} alone; leave --size out")
         self.network, self.facts = program, facts
         self.reference = "ONNX Runtime" if isinstance(program, OnnxProgram) else "TorchScript"
         self.multiple_of, self.minimum = int(facts["multiple_of"]), int(facts["minimum"])
@@ -80,33 +77,28 @@ def load_exported(path: Path) -> ExportedNetwork | None:
 
     TorchScript is a program, which runs in PyTorch's interpreter.
     """
-    if not path.is_file():
-        return None
     program: nn.Module
     try:
-        if path.suffix.lower() == ".onnx":
+        if path.suffix.lower() == ".onnx" and path.is_file():
             content = path.read_bytes()
             if b"srx_version" not in content:
                 return None
             program = OnnxProgram(content)
-            facts = program.session("cpu").get_modelmeta().custom_metadata_map
-        elif not zipfile.is_zipfile(path):
-            return None
-        else:
+            facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
+        elif path.is_file() and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as members:
-                found = [n for n in members.namelist() if n.endswith("/extra/srx.json")]
-                if not found:
+                name = next((n for n in members.namelist() if n.endswith("/extra/srx.json")), None)
+                if name is None:
                     return None
-                facts = json.loads(members.read(found[0]))
+                facts = json.loads(members.read(name))
             with warnings.catch_warnings(action="ignore"):  # it is deprecated
                 program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
-        network = ExportedNetwork(program, facts)
+        else:
+            return None
+        return ExportedNetwork(program, facts)
     except ImportError as error:
         raise ModelError(f"{path}: needs onnxruntime: pip install onnxruntime") from error
     except Exception as error:  # whatever the libraries raise
-        reason = str(error).partition("\n")[0]
-        what = f"cannot be read as a file of srx export ({reason}); export it again"
-        raise ModelError(f"{path}: {what}") from error
-    if (size := facts.get("size", "any")) != "any":
-        raise ModelError(f"{path}: takes pictures of {size} alone; export it without --size")
-    return network
+        what = str(error).partition("\n")[0]
+        reason = f"cannot be run as a file of srx export ({what}); export it again"
+        raise ModelError(f"{path}: {reason}") from error

@@ -13,6 +13,7 @@ from PIL import Image
 
 from srcli.inference.engines import WHOLE_TILE, choose_tiling
 from srcli.models import MODELS, build_network
+from srcli.models.exported import onnx_session
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 
@@ -82,9 +83,9 @@ def test_what_cannot_be_run_is_refused_in_a_line(srx, export, tmp_path, suffix, 
     cut.write_bytes(file.read_bytes().replace(key, key[::-1]))
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     for model, words in [
-        ((sized,), "takes pictures of 32x32 (height x width) alone; export it without --size"),
+        ((sized,), "cannot be run as a file of srx export (it takes pictures of 32x32 (height x"),
         ((file, "-s", 3), "is for scale 2, not 3"),
-        ((cut,), "cannot be read as a file of srx export"),
+        ((cut,), "cannot be run as a file of srx export"),
         ((missing,), "no such weights file"),
     ]:
         found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", *model, code=2)
@@ -93,6 +94,7 @@ def test_what_cannot_be_run_is_refused_in_a_line(srx, export, tmp_path, suffix, 
     again = srx("export", tmp_path / "again.pt", "-m", file, code=2)
     assert "is an exported file; give the weights" in again.err
     if suffix == ".onnx":
+        onnx_session.cache_clear()
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
         found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2)
         assert f"{file}: needs onnxruntime: pip install onnxruntime" in found.err
