@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.inference.tiling import read_mirrored
-from srcli.ports.image import OutOfMemory, Window
+from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | N
     while spread:
         try:
             return engine.calibrate(np.stack(spread))
-        except OutOfMemory:
+        except MemoryError:
             spread = spread[::2] if len(spread) > 1 else []
     return None
 

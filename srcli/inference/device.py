@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from srcli.errors import UsageError
 from srcli.metrics.machine import describe_machine
-from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +131,7 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
 
 
 def within_memory(method: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Let a method raise ``OutOfMemory``, which callers of engines know, for torch's own errors.
+    """Let a method raise ``MemoryError`` for torch's own errors.
 
     Nothing of the failed call is alive then: its frames are cleared and the error is gone.
     """
@@ -151,6 +150,6 @@ def within_memory(method: Callable[Given, Result]) -> Callable[Given, Result]:
         torch.cuda.empty_cache()
         if torch.backends.mps.is_available():
             torch.mps.empty_cache()
-        raise OutOfMemory
+        raise MemoryError
 
     return call

@@ -37,7 +37,6 @@ from srcli.layers.tiles import (
     record_calibration,
     undo_orientation,
 )
-from srcli.ports.image import OutOfMemory
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class TorchEngine:
     def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
         """Measure what the network's global pools see of a whole image, for ``run``.
 
-        Windows (N, H, W, C) are as ``run`` takes tiles; too many raise ``OutOfMemory``. None comes
+        Windows (N, H, W, C) are as ``run`` takes tiles; too many raise ``MemoryError``. None comes
         back where no finite values came out.
         """
         with self._lock, torch.inference_mode():
@@ -157,12 +156,12 @@ class TorchEngine:
         """Enlarge tiles (N, H, W, C) of uint8, uint16, or float32 in [0, 1].
 
         They come (3, scale H, scale W), None where the network gave no finite values; too many
-        raise ``OutOfMemory``. Without a calibration each is taken for a whole image, and without
+        raise ``MemoryError``. Without a calibration each is taken for a whole image, and without
         ``positions``, for grids with a ``step`` of 1, as well.
         """
         try:
             return self._run_batch(tiles, calibration, positions)
-        except OutOfMemory:
+        except MemoryError:
             count, height, width = tiles.shape[:3]
             self._fitting = count * height * width // 2
             raise

@@ -18,7 +18,7 @@ from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_mirrored
-from srcli.ports.image import OutOfMemory, Source, TileGrid, Window
+from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.threads import Write, read_ahead
 
@@ -109,10 +109,6 @@ def array_job(
     height, width, channels = pixels.shape
     out = empty_array((height * scale, width * scale, channels), pixels.dtype, folder)
     return ImageJob(name=name, source=ArraySource(pixels), write=write_into(out), grid=grid), out
-
-
-class TileTooLargeError(InferenceError):
-    """Even a single tile does not fit into the device's memory."""
 
 
 def run_stream(
@@ -240,7 +236,7 @@ def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
     found: Sequence[Tensor | None] = ()
     error: SrxError | None = None
     try:
-        with one_file(job.name), suppress(OutOfMemory, MemoryError):
+        with one_file(job.name), suppress(MemoryError):
             pixels = np.stack([tile.pixels for tile in tiles])
             found = engine.run(pixels, job.calibration, positions)
     except SrxError as failure:
@@ -256,7 +252,7 @@ def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
     else:
         height, width = tiles[0].size
         reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
-        yield error or TileTooLargeError(f"{reason}; use a smaller --tile")
+        yield error or InferenceError(f"{reason}; use a smaller --tile")
 
 
 def _can_share_batch(a: _Tile, b: _Tile) -> bool:
@@ -275,10 +271,7 @@ def _failing(job: ImageJob) -> Iterator[None]:
         with one_file(job.name):
             try:
                 yield
-            except MemoryError as error:
+            except MemoryError as error:  # in blending
                 raise InferenceError(f"{job.name}: out of memory; use a smaller --tile") from error
-            except OutOfMemory:  # in blending
-                reason = f"{job.name}: its tiles do not fit into memory; use a smaller --tile"
-                raise TileTooLargeError(reason) from None
     except SrxError as error:
         job.error = error

@@ -105,7 +105,3 @@ def are_units(low: float, high: float) -> bool:
     are quantities of their own, which a network for 0 to 1 would bury under its errors.
     """
     return low >= 0 and (high == 0 or 0.25 <= high <= 1)
-
-
-class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
-    """A batch did not fit into the device's memory; a smaller one may."""

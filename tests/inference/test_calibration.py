@@ -23,7 +23,7 @@ from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import MARGIN, GlobalPool
-from srcli.ports.image import OutOfMemory, Values
+from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
 MEASURED = {"pool": torch.zeros(1, 1, 3, 1, 1)}
@@ -58,7 +58,7 @@ class Counting(TorchEngine):
     def calibrate(self, windows):
         self.shown.append(len(windows))
         if len(windows) > self.most:
-            raise OutOfMemory
+            raise MemoryError
         return MEASURED
 
 

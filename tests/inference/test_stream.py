@@ -16,7 +16,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.stream import ArraySource, ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling, read_mirrored
 from srcli.layers.network import Network
-from srcli.ports.image import OutOfMemory, Window
+from srcli.ports.image import Window
 
 SCALE = 2
 
@@ -39,12 +39,12 @@ class Repeat(TorchEngine):
 
     def calibrate(self, windows):
         if len(windows) > self.most:
-            raise OutOfMemory
+            raise MemoryError
         return [windows]
 
     def run(self, tiles, calibration=None, positions=None):
         if len(tiles) > self.most:
-            raise OutOfMemory
+            raise MemoryError
         self.batches.append(tiles.shape)
         self.calibrations.append(calibration)
         self.positions.append(positions)

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image, ImageOps, ImageSequence
 
 from srcli.inference.engine import TorchEngine
-from srcli.ports.image import OutOfMemory
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 WORDS = ("-m", "bicubic", "-s", 2)
@@ -82,7 +81,7 @@ def test_out_of_memory_starts_over_with_smaller_tiles(srx, tmp_path, monkeypatch
 
     def small(self, tiles, *more):
         if tiles.shape[2] > 24:
-            raise OutOfMemory
+            raise MemoryError
         return real(self, tiles, *more)
 
     write_frames(tmp_path / "a.gif", size=(30, 20))

@@ -19,7 +19,6 @@ from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import open_photograph
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.ports.image import OutOfMemory
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
 
 def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_path, monkeypatch):
     def never(self, tiles, calibration=None, positions=None):
-        raise OutOfMemory
+        raise MemoryError
 
     monkeypatch.setattr(TorchEngine, "run", never)
     summary = upscale_files([folder / "a.png"], tmp_path / "out", OPTIONS)
