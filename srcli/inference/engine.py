@@ -359,12 +359,10 @@ class RasterEngine:
     def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
-        rows: list[Calibration] = []
-        for group in self.groups:
-            found = self.engine.calibrate(units[:, :, :, group])
-            if found is None:
-                return None
-            rows.append(found)
+        found = (self.engine.calibrate(units[:, :, :, group]) for group in self.groups)
+        rows = [each for each in found if each is not None]
+        if len(rows) < len(self.groups):
+            return None
         return {name: torch.cat([each[name] for each in rows], dim=1) for name in rows[0]}
 
     @within_memory

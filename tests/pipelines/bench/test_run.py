@@ -59,7 +59,7 @@ def test_tables_and_markdown_tell_it(found):
         None,
         "x plain",
     )
-    assert costs.rows[0].cells[:3] == ("bicubic", "0", "256×256")
+    assert costs.rows[0].cells[:3] == ("bicubic", 0, "256×256")
     hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
     rows = [line for line in markdown(bench_report(hostile)).splitlines() if line.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in rows} == {10, 8}
