@@ -269,9 +269,7 @@ def _can_share_batch(a: _Tile, b: _Tile) -> bool:
 def _failing(job: ImageJob) -> Iterator[None]:
     try:
         with one_file(job.name):
-            try:
-                yield
-            except MemoryError as error:  # in blending
-                raise InferenceError(f"{job.name}: out of memory; use a smaller --tile") from error
+            yield
     except SrxError as error:
-        job.error = error
+        short = f"{job.name}: out of memory; use a smaller --tile"
+        job.error = InferenceError(short) if isinstance(error.__cause__, MemoryError) else error
