@@ -17,8 +17,9 @@ from skimage import data
 
 from srcli.data.training_set import Pairs
 from srcli.imaging.resize import downscale
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine, keep_half_weights
-from srcli.inference.engines import EngineOptions, choose_tiling, make_engine, run_one
+from srcli.inference.engines import choose_tiling, make_engine, run_one
 from srcli.inference.stream import array_job
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network

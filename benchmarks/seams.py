@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
+from srcli.inference.device import EngineOptions
+from srcli.inference.engines import EnginePool, choose_tiling, enlarge_array
 from srcli.inference.tiling import Tiling, joint
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales

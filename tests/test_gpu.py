@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from skimage import data
 
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array
+from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.weights import load_model, shipped_scales
 from srcli.pipelines.train.network import choose_numerics, first_network

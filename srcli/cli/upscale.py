@@ -283,7 +283,7 @@ def split_paths(
 def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     """Return the options of a command line, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
-    from srcli.inference.engines import EngineOptions
+    from srcli.inference.device import EngineOptions
     from srcli.models import MODELS
     from srcli.models.weights import CRISP_MODEL, default_scale, shipped_scales
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from dataclasses import dataclass
 from functools import cache, wraps
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
@@ -29,6 +30,26 @@ _EXHAUSTED = re.compile(
     "out of memory|STATUS_ALLOC_FAILED|(not enough|can't allocate) memory", re.IGNORECASE
 )
 """In errors of CUDA, Metal, cuBLAS, cuDNN and of PyTorch's allocator on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Device, number format and averaging of a network."""
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch: int | None = None
+    """Tiles at once; None chooses."""
+    tta: bool = False
+    back_project: bool = False
+    value_range: int | None = None
+    """White inside networks of weights files of others, 1 or 255; None finds it."""
+    strength: float = 0.0
+    """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``."""
+    denoise: float = 1.0
+    """0 to 1: how much of what the network took for noise stays away."""
+    plain: bool = False
+    """fp32 in PyTorch's default layout, for comparisons."""
 
 
 def choose_device(name: str) -> torch.device:

@@ -21,8 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
-from srcli.inference.device import within_memory
-from srcli.inference.engines import EngineOptions
+from srcli.inference.device import EngineOptions, within_memory
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
 from srcli.layers.network import upload

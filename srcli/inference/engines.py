@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
+from srcli.inference.device import (
+    EngineOptions,
+    Precision,
+    choose_device,
+    half_type,
+    keep_freed_memory,
+)
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
@@ -24,26 +29,6 @@ if TYPE_CHECKING:
 
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """Device, number format and averaging of a network."""
-
-    device: str = "auto"
-    precision: Precision = "auto"
-    batch: int | None = None
-    """Tiles at once; None chooses."""
-    tta: bool = False
-    back_project: bool = False
-    value_range: int | None = None
-    """White inside networks of weights files of others, 1 or 255; None finds it."""
-    strength: float = 0.0
-    """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``."""
-    denoise: float = 1.0
-    """0 to 1: how much of what the network took for noise stays away."""
-    plain: bool = False
-    """fp32 in PyTorch's default layout, for comparisons."""
 
 
 def make_engine(

@@ -10,8 +10,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from srcli.inference.band import PixelEncoder, TorchBand
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.inference.engines import EngineOptions
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import build_network

@@ -17,8 +17,9 @@ from srcli.inference.calibration import (
     calibrate,
     sample,
 )
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
+from srcli.inference.engines import EnginePool, enlarge_array
 from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network

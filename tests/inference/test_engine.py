@@ -18,8 +18,9 @@ from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import RasterEngine, TorchEngine, keep_half_weights
-from srcli.inference.engines import EngineOptions, enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from srcli.inference.band import PixelEncoder
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import RasterEngine, TorchEngine, bytes_per_pixel
-from srcli.inference.engines import EngineOptions, enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
 from srcli.layers.colour import as_rgb_network

@@ -9,8 +9,9 @@ import torch
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array
+from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.layers.network import Network

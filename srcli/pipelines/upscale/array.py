@@ -15,8 +15,8 @@ from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import read_photograph
-from srcli.inference.device import Precision, choose_device
-from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
+from srcli.inference.device import EngineOptions, Precision, choose_device
+from srcli.inference.engines import cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
 from srcli.models.weights import default_scale
 from srcli.pipelines.upscale.options import file_of_model

@@ -19,7 +19,7 @@ from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
-from srcli.inference.engines import EngineOptions
+from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import CRISP_MODEL, PHOTO_MODEL, shipped_scales, weights_path
 from srcli.recipes.code import split_code

@@ -28,7 +28,8 @@ from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.imaging.writing import is_kept
 from srcli.inference.calibration import calibrate
-from srcli.inference.engines import EngineOptions, EnginePool, cached_pool, choose_tiling, run_one
+from srcli.inference.device import EngineOptions
+from srcli.inference.engines import EnginePool, cached_pool, choose_tiling, run_one
 from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.metrics.machine import processors, threads

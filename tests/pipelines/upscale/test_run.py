@@ -12,8 +12,8 @@ from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
+from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import open_photograph

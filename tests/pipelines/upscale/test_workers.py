@@ -12,7 +12,7 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.files import hidden_name
-from srcli.inference.engines import EngineOptions
+from srcli.inference.device import EngineOptions
 from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
 from srcli.pipelines.upscale import run as upscale_run
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
