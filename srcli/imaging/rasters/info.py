@@ -400,6 +400,8 @@ def choose_layout(
             gray = "gray" if band.interpretation == "palette" else band.interpretation
             about = {key: text for key, text in band.about.items() if key not in LEGEND}
             outputs[place] = replace(band, interpretation=gray, bits=None, about=about)
+    if alpha is not None:
+        outputs.append(replace(info.bands[alpha - 1], bits=None))
     together = tuple(smooth.index(band) for band in chosen)
     groups = [(place,) for place in range(len(smooth)) if place not in together]
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
@@ -408,7 +410,7 @@ def choose_layout(
         smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
         groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
         alpha=alpha,
-        outputs=(*outputs, *([] if alpha is None else [info.bands[alpha - 1]])),
+        outputs=tuple(outputs),
         notes=(note,) if note and not said_by_user else (),
         dtype=_output_dtype(info, kept, smooth, alpha),
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
@@ -416,7 +418,7 @@ def choose_layout(
 
 
 def _palette_layout(info: RasterInfo) -> BandLayout:
-    (band,), colours = info.bands, info.palette or {}
+    band, colours = info.bands[0], info.palette or {}
     table = np.zeros((int(np.iinfo(band.dtype).max) + 1, 4), np.uint8)
     known = [value for value in colours if 0 <= value < len(table)]
     for value in known:

@@ -247,6 +247,17 @@ def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
     np.testing.assert_array_equal(piece.valid[..., 0], there != 1)
 
 
+def test_a_palette_beside_other_bands_is_expanded_alone(save, save_vrt, noise, piece_of):
+    pixels = noise((30, 20, 2)) % 2
+    save("a.tif", pixels)
+    table = "".join(f'<Entry c1="{n}" c2="8" c3="7" c4="255"/>' for n in (9, 1))
+    palette = f"<ColorInterp>Palette</ColorInterp><ColorTable>{table}</ColorTable>"
+    bands = [("Byte", head + SOURCE.format("a.tif", n, "")) for n, head in ((1, palette), (2, ""))]
+    piece = piece_of(save_vrt("a.vrt", 20, 30, bands), bands=(1,))
+    colours = np.array([(9, 8, 7), (1, 8, 7)], np.uint8)
+    np.testing.assert_array_equal(piece.pixels, colours[pixels[ROWS, COLUMNS, 0]])
+
+
 @pytest.mark.parametrize("nodata", [-9999.0, 0.0, 5.0, 1e20])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_floats_are_nodata_where_gdal_says_so(save, dtype, nodata):
