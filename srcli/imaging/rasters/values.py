@@ -107,10 +107,9 @@ def choose_bands(
             pictures[band] = few if look.few else f'("{word}" in its name)'
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *guesses))
     repeated = "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
-    remarks = _tell(signs, repeated), _tell(pictures, "taken for a picture; --classes yes if not")
-    guess = _tell(guesses, f"{repeated}, --classes yes silences this")
-    notes = (*layout.notes, guess) if guess else layout.notes  # values alone may mislead
-    return replace(layout, notes=notes, remarks=tuple(filter(None, remarks)))
+    remarks = _tell(signs, repeated) + _tell(pictures, "taken for a picture; --classes yes if not")
+    guess = _tell(guesses, f"{repeated}, --classes yes silences this")  # values alone may mislead
+    return replace(layout, notes=(*layout.notes, *guess), remarks=tuple(remarks))
 
 
 def _sign(info: RasterInfo, number: int) -> str:
@@ -119,10 +118,8 @@ def _sign(info: RasterInfo, number: int) -> str:
     if band.interpretation in COLOURS:
         return ""
     is_picture = info.driver in _PICTURES and not any(info.place.values())
-    if band.bits == 1 and not is_picture:
-        return "(one bit a pixel)"
-    if band.interpretation == "palette" and not is_picture:
-        return "(a palette)"
+    if not is_picture and (band.bits == 1 or band.interpretation == "palette"):
+        return "(one bit a pixel)" if band.bits == 1 else "(a palette)"
     tags = {key.lower(): text for group in band.tags.values() for key, text in group.items()}
     if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
         return "(marked so in its tags)"
@@ -142,10 +139,10 @@ def _class_word(name: str) -> str:
     return next((one for one in (*words, *pairs) if one in _WORDS or _NUMBERED.fullmatch(one)), "")
 
 
-def _tell(signs: Mapping[int, str], what: str) -> str:
-    """Say what is done with bands, by number, and the sign for it; empty without any."""
+def _tell(signs: Mapping[int, str], what: str) -> list[str]:
+    """Say what is done with bands, by number, and the sign for it; nothing without any."""
     text = "; ".join(f"band {band} {sign}" for band, sign in sorted(signs.items()))
-    return f"{text}: {what}" if text else ""
+    return [f"{text}: {what}"] if text else []
 
 
 class _Look(NamedTuple):
