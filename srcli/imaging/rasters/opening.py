@@ -227,8 +227,7 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
         name = path.gdal
         refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
-        lists = not name.startswith(("/vsitar/", "/vsigzip/"))  # what it holds
-        if path.container not in (None, path) and lists:
+        if path.container not in (None, path) and not name.startswith(("/vsitar/", "/vsigzip/")):
             advice = f"give {path.container} itself to see what it holds"
     else:
         with decoding(path), open_input(path):

@@ -84,7 +84,7 @@ class OutputProfile:
     classes: bool = False
     """Some bands hold classes: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
-    """Decimation factors of the overviews to build."""
+    """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
     creation: Creation = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Messages for the user on what is not kept."""
@@ -101,11 +101,7 @@ class OutputProfile:
 
 
 def make_output(
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    scale: int,
-    options: OutputOptions,
+    info: RasterInfo, layout: BandLayout, window: Window, scale: int, options: OutputOptions
 ) -> OutputProfile:
     """Derive the profile of the enlarged raster, or refuse a format that cannot hold it.
 
@@ -152,8 +148,7 @@ def make_output(
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
-    smaller = options.overviews or out.driver == "COG"
-    if smaller and options.creation.get("OVERVIEWS", "").upper() != "NONE":
+    if options.overviews and out.driver != "COG":  # which has them anyway
         # until the smallest one is at most 256 pixels long
         count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))
         out.overviews = tuple(2**step for step in range(1, count + 1))
@@ -197,9 +192,9 @@ def disk_needed(output: OutputProfile) -> int:
     area = -(-output.height // high) * high * -(-output.width // wide) * wide
     pixels = area * len(output.bands) * np.dtype(output.dtype).itemsize + area // 8 * output.mask
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
-    overviews = total * 7 // 20 if output.overviews else 0  # a third, plus edges
-    # a COG's are made in a file of their own first
-    return total * 2 + overviews * (2 if output.driver == "COG" else 1) + 2**20
+    # those of a COG are made in a file of their own first
+    overviews = 2 if output.driver == "COG" else bool(output.overviews)
+    return total * 2 + total * 7 // 20 * overviews + 2**20  # a third, plus edges
 
 
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:

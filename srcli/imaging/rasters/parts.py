@@ -225,7 +225,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             folder.mkdir()
             vrt.write_bytes(describe_mosaic(output, rows))
             _copy_interruptibly(vrt, done, output)
-            if output.overviews and output.driver != "COG":
+            if output.overviews:
                 _build_overviews(done, output)
             _check_room(done)
             check_shape(done, target, output)
@@ -328,9 +328,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
                 rpcs=on_map["rpcs"],
             ) as dataset,
         ):
-            known = ColorInterp.__members__
-            names = [band.interpretation for band in bands]
-            dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
+            dataset.colorinterp = [ColorInterp[band.interpretation] for band in bands]
             if on_map["gcps"]:
                 dataset.gcps = (on_map["gcps"], on_map["crs"])
         tree = ET.fromstring(memory.read())
@@ -472,5 +470,5 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
         sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
         if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
             raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
-        if len(dataset.overviews(1)) < len(output.overviews) and output.driver != "COG":
+        if len(dataset.overviews(1)) < len(output.overviews):
             raise PictureError(f"{target}: its overviews are missing; run again")
