@@ -33,7 +33,6 @@ PIECE_BYTES = 48 * 1024 * 1024
 above 32 MiB go back to the system as soon as they are freed."""
 GPU_TILES = 16
 """Tiles that a GPU blends at once: whatever their number, most steps start one kernel each."""
-_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
 class TorchBand:
@@ -236,8 +235,6 @@ class PixelEncoder:
     """
 
     def __init__(self, dtype: np.dtype[Any], values: Values | None, device: torch.device) -> None:
-        if dtype.name not in _DTYPES:
-            raise ValueError(f"expected one of {', '.join(_DTYPES)}, got {dtype}")
         if values is None and dtype not in (np.uint8, np.uint16, np.float32):
             raise ValueError(f"expected values for pixels of {dtype}")
         self.dtype = dtype

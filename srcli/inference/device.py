@@ -39,7 +39,6 @@ class EngineOptions:
     device: str = "auto"
     precision: Precision = "auto"
     batch: int | None = None
-    """Tiles at once; None chooses."""
     tta: bool = False
     back_project: bool = False
     value_range: int | None = None
@@ -60,18 +59,14 @@ def choose_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
     try:
         device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in {"cpu", "cuda", "mps"}:
-        raise UsageError(f"--device {name}: give auto, cpu, cuda, cuda:N or mps")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device mps: not available on this machine")
+        count = int(there[device.type])
+    except (RuntimeError, KeyError) as error:
+        raise UsageError(f"--device {name}: give auto, cpu, cuda, cuda:N or mps") from error
+    if (device.index or 0) >= count:
+        raise UsageError(f"--device {name}: this machine has {count} of {device.type}")
     return device
 
 
@@ -83,8 +78,7 @@ def choose_devices(names: str) -> list[str]:
     import torch
 
     if names == "all":
-        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        return gpus or [str(choose_device("auto"))]
+        names = ",".join(f"cuda:{i}" for i in range(torch.cuda.device_count())) or "auto"
     return [str(choose_device(name.strip())) for name in names.split(",")]
 
 

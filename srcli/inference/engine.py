@@ -8,7 +8,6 @@ import sys
 import weakref
 from fractions import Fraction
 from functools import cached_property, reduce
-from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
     from srcli.ports.image import TileGrid, Values
 
-    Position = tuple[int, int, int, int]
-    """See ``TileGrid.position``."""
+    Position = tuple[int, int, int, int]  # see ``TileGrid.position``
 
 log = logging.getLogger(__name__)
 CPU_BATCH_PIXELS = 48 * 1024
@@ -331,26 +329,21 @@ def back_projected(
 class RasterEngine:
     """Run a network on tiles of rasters, by the engine for photographs; see there for methods.
 
-    Three bands of a group go through the network as RGB. A single one goes through it as gray, of
-    which luma comes out. Values outside the network's range are clipped for it; what
-    was clipped is enlarged by bicubic interpolation and added again, so that nothing is lost.
-    Each band is in one of the ``groups``, three positions or one.
+    Each band is in one of the ``groups``. Three go through the network as RGB, a single one as
+    gray, of which luma comes out. Values outside the network's range are clipped for it; what was
+    clipped is enlarged by bicubic interpolation and added again, so that nothing is lost.
     """
 
     def __init__(
         self, engine: TorchEngine, *, groups: Sequence[tuple[int, ...]], values: Values
     ) -> None:
-        bands = list(chain.from_iterable(groups))
-        others = {len(group) for group in groups} - {1, 3}
-        if not bands or others or sorted(bands) != list(range(len(bands))):
-            raise ValueError(f"expected groups of three bands or one, each once, got {groups}")
         self.engine = engine
         self.scale = engine.scale
         self.calibrates = engine.calibrates
         self.batch_size = engine.batch_size
         self.groups = tuple(groups)
         self.values = values
-        self.channels = len(bands)
+        self.channels = sum(map(len, groups))
         self._plain = is_full_range(values)
         self._encoder = PixelEncoder(values.dtype, values, engine.device)
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)

@@ -40,8 +40,6 @@ class Tiling:
     def grid(self, height: int, width: int) -> TileGrid:
         """Cut an image, counted with its edge, into tiles as short as their number allows."""
         tile, overlap, step = self.tile, self.overlap, self.step
-        if tile < 1:
-            raise UsageError(f"--tile must be at least 1, got {tile}")
         if overlap < 0 or 2 * overlap >= tile:
             raise UsageError(
                 f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"

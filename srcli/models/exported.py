@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 import zipfile
 from functools import lru_cache
@@ -17,6 +18,15 @@ from srcli.layers.network import Network
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+_OPERATORS = re.compile(
+    r"aten::(?!(save|from_file)$)\w+|"
+    r"prim::(Constant|GetAttr|NumToTensor|If|Loop|device|dtype|(List|Tuple)(Construct|Unpack))"
+)
+"""Those of networks: the others reach files and objects, or call what is not looked at."""
+_SPECIAL = re.compile(r"\b__(?!(?:torch|parameters|buffers|annotations)__)[a-z_]+?__\b")
+"""Names of code that runs when a file is read, or before a network."""
 
 
 @lru_cache(maxsize=2)
@@ -75,7 +85,8 @@ class ExportedNetwork(Network):
 def load_exported(path: Path) -> ExportedNetwork | None:
     """Load a file that ``srx export`` wrote, of which its metadata tell; None for any other.
 
-    TorchScript is a program, which runs in PyTorch's interpreter.
+    TorchScript is a program, which runs in PyTorch's interpreter; one that can do more than compute
+    is refused before.
     """
     program: nn.Module
     try:
@@ -91,8 +102,15 @@ def load_exported(path: Path) -> ExportedNetwork | None:
                 if name is None:
                     return None
                 facts = json.loads(members.read(name))
-            with warnings.catch_warnings(action="ignore"):  # it is deprecated
-                program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
+                parts = [members.read(n).decode() for n in members.namelist() if n.endswith(".py")]
+            strange = set(_SPECIAL.findall("".join(parts)))
+            if not strange:
+                with warnings.catch_warnings(action="ignore"):  # it is deprecated
+                    program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
+                kinds = re.findall(r"\w+::\w+", str(program.inlined_graph))
+                strange = {kind for kind in kinds if not _OPERATORS.fullmatch(kind)}
+            if strange:
+                raise ValueError(f"it does more than compute: {', '.join(sorted(strange))}")
         else:
             return None
         return ExportedNetwork(program, facts)

@@ -91,9 +91,9 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
     Args:
-        model: A name of ``srx models``, or the path of a weights file. Checkpoints of other
-            software are recognised by the names and shapes of their tensors. Or code of your own,
-            which is imported: ``FILE.py:CLASS@WEIGHTS`` or ``MODULE:CLASS@WEIGHTS``.
+        model: A name of ``srx models``, or the path of a file of weights or of ``srx export``.
+            Checkpoints of other software are recognised by names and shapes of their tensors. Or
+            your own code, which is imported: ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
         value_range: White, 1 or 255, inside the network of such a checkpoint; found by a test
             picture where it is None.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from srcli.inference.engines import WHOLE_TILE, choose_tiling
 from srcli.models import MODELS, build_network
@@ -98,3 +101,52 @@ def test_what_cannot_be_run_is_refused_in_a_line(srx, export, tmp_path, suffix, 
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
         found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2)
         assert f"{file}: needs onnxruntime: pip install onnxruntime" in found.err
+
+
+class Writing(nn.Module):
+    """Keeps what it sees in a file."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.save(x, "seen")
+        return x
+
+
+class Waking(nn.Module):
+    """Writes a file when it is read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[Tensor, bool]:
+        return torch.ones(1), self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, bool]) -> None:
+        torch.save(state[0], "seen")
+        self.training = state[1]
+
+
+class Apart(nn.Module):
+    """Has another do so beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = Writing()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.jit.wait(torch.jit.fork(self.other, x))
+        return out
+
+
+@pytest.mark.parametrize("kind", [Writing, Waking, Apart])
+def test_a_program_that_does_more_than_compute_never_runs(srx, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    needs = dict.fromkeys(["scale", "multiple_of", "minimum", "edge", "tile_step", "tile"], "1")
+    facts = json.dumps({**needs, "size": "any", "overlap": "0"})
+    with warnings.catch_warnings(action="ignore"):  # deprecated
+        torch.jit.script(kind()).save("net.pt", _extra_files={"srx.json": facts})
+    Image.new("RGB", (9, 9)).save("a.png")
+    found = srx("upscale", "a.png", "b.png", "-m", "net.pt", code=2)
+    assert re.search(r"net.pt: cannot be run .*more than compute: (aten|prim|__)", found.err)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.png", "net.pt"]
