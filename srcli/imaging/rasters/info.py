@@ -43,8 +43,8 @@ _SLACK = 1e-4
 # Tag namespaces that describe the structure of the file, or are kept in fields of their own.
 _STRUCTURE = frozenset(
     {
-        "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "RPC",
-        "GEOLOCATION", "xml:gml.root-instance",
+        "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
+        "xml:gml.root-instance",
     }
 )  # fmt: skip
 _OUTDATED = (  # once the pixels change
@@ -100,8 +100,6 @@ class RasterInfo:
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by alpha alone."""
-    icc: str = ""
-    """Colour profile in base64; empty without one."""
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
@@ -140,7 +138,6 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            icc=dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", ""),
             notes=tuple(notes),
         )
 

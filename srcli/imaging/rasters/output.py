@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.info import BandLayout, RasterInfo
     from srcli.ports.image import Window
 
-Creation = Mapping[str, str]
-"""GDAL's creation options by names in capitals."""
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
 """Tags that GDAL's drivers write as the Software entry of a format."""
@@ -40,8 +38,8 @@ _XMP = "xml:XMP"
 class OutputOptions:
     """The user's options for the output format."""
 
-    creation: Creation = field(default_factory=dict)
-    """--co, which overrides the defaults."""
+    creation: Mapping[str, str] = field(default_factory=dict)
+    """--co by names in capitals, which overrides the defaults."""
     overviews: bool = False
     """Build overviews inside the file."""
     cog: bool = False
@@ -85,7 +83,7 @@ class OutputProfile:
     """Some bands hold classes: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
-    creation: Creation = field(default_factory=dict)
+    creation: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Messages for the user on what is not kept."""
 
@@ -139,13 +137,13 @@ def make_output(
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
         out.notes += lost
-    if info.icc:
+    if profile := tags.pop("COLOR_PROFILE", {}).get("SOURCE_ICC_PROFILE"):  # in base64
         space = b""
         with suppress(binascii.Error):
-            space = base64.b64decode(info.icc)[16:20]
+            space = base64.b64decode(profile)[16:20]
         wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space, ("",))
         if wanted == tuple(band.interpretation for band in out.bands[: len(wanted)]):
-            tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": info.icc}
+            tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
     if options.overviews and out.driver != "COG":  # which has them anyway
@@ -226,7 +224,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         raise PictureError(f"{path}: {problem}; {advice}")
 
 
-def creation_options(out: OutputProfile, options: OutputOptions) -> Creation:
+def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str, str]:
     """Choose GDAL's creation options."""
     wanted = options.creation
     for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):  # which GDAL does not survive

@@ -333,7 +333,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     if options.strip_metadata:  # all tags but a part of the georeference
         own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
         bands = tuple(replace(band, tags={}) for band in info.bands)
-        info = replace(info, tags={"": own}, bands=bands)
+        colours = {name: tags for name, tags in info.tags.items() if name == "COLOR_PROFILE"}
+        info = replace(info, tags={"": own, **colours}, bands=bands)
     parts = {Path(name).resolve() for name in info.files} - {item.source.resolve()}
     if item.target.resolve() in parts:
         raise PictureError(
