@@ -61,6 +61,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         own = [] if masked or layout.palette is not None else layout.bands
         self._nodata = [info.bands[band - 1].nodata for band in own]
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
+        self._one_type = len({info.bands[band - 1].dtype for band in self._read}) == 1
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         marked = masked or layout.alpha is not None or self.dtype.kind == "f"
         self.has_holes = marked or any(value is not None for value in self._nodata)
@@ -86,7 +87,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         values = np.empty((height, width, len(self._read)), dtype)
         masks: Bools = np.ones((1, 1, 1), np.bool_)
         with self._lock, reading_errors(info.path, f"rows {top} to {bottom} cannot be read"):
-            for index, band in enumerate(self._read):  # which may be of several types
+            if self._one_type:  # at once: blocks may hold all bands, more than GDAL keeps
+                self.dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+            for index, band in enumerate(() if self._one_type else self._read):
                 self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
                 size = len(self._masked), height, width

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import rasterio
 
 from srcli.errors import PictureError
+from srcli.imaging.rasters import reading
 from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.reading import RasterSource, fill_nearest, is_nodata, nearest_other_value
@@ -58,6 +61,19 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile):
         assert (source.height, source.width) == (110, 120)
         for window in tiles(source):
             np.testing.assert_array_equal(source.read(window), cut(pixels[21:131, 13:133], window))
+
+
+def test_blocks_of_many_bands_are_decoded_once(save, noise, monkeypatch):
+    monkeypatch.setattr(reading, "BLOCK_CACHE", 2**20)  # two of their blocks
+    pixels = noise((128, 128, 64), "uint16")
+    blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64, "interleave": "pixel"}
+    with source_of(save("a.tif", pixels, compress="deflate", **blocks)) as source:
+        begin = time.process_time()
+        everything(source)
+        once = time.process_time() - begin
+        begin = time.process_time()
+        source.dataset.read()
+        assert once < 10 * (time.process_time() - begin) + 0.05
 
 
 @pytest.mark.parametrize(
