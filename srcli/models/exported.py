@@ -85,8 +85,7 @@ class ExportedNetwork(Network):
 def load_exported(path: Path) -> ExportedNetwork | None:
     """Load a file that ``srx export`` wrote, of which its metadata tell; None for any other.
 
-    TorchScript is a program, which runs in PyTorch's interpreter; one that can do more than compute
-    is refused before.
+    A TorchScript program that can do more than compute is refused before it runs.
     """
     program: nn.Module
     try:
@@ -99,7 +98,8 @@ def load_exported(path: Path) -> ExportedNetwork | None:
         elif path.is_file() and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as members:
                 name = next((n for n in members.namelist() if n.endswith("/extra/srx.json")), None)
-                if name is None:
+                unpacked = sum(each.file_size for each in members.infolist())
+                if name is None or unpacked > 16 * path.stat().st_size:  # no weights do
                     return None
                 facts = json.loads(members.read(name))
                 parts = [members.read(n).decode() for n in members.namelist() if n.endswith(".py")]

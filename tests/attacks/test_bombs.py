@@ -185,6 +185,16 @@ def test_weights(tmp_path, measure, options):
     measure("models", path)
 
 
+def test_exported_files(tmp_path, measure):
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a/extra/srx.json", "w", force_zip64=True) as member,
+    ):
+        for _ in range(1024):
+            member.write(bytes(1 << 20))
+    measure("models", tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize("repeated", [True, False])
 def test_checkpoints(tmp_path, measure, repeated):
     with torch.device("meta"):
