@@ -196,7 +196,7 @@ class PartWriter:
                     opacity = enlarged(np.asarray(valid.any(axis=2))) * opacity
                 if rows is not None:
                     empty = nodata if nodata is not None else np.nan if is_float else 0
-                    np.copyto(rows, empty, "unsafe", where=~enlarged(valid))
+                    np.copyto(rows, empty, "unsafe", where=enlarged(~valid))
             if rows is None or layout.classes:
                 repeated = enlarged(given.pixels)
                 if rows is not None:
