@@ -212,8 +212,8 @@ class Picture:
     """Pictures in the file; only the first is read."""
     orientation: int = 1
     """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
-    lossless: bool = False
-    """A WebP that is stored without loss."""
+    lossless: bool = True
+    """False where the pixels are stored with losses, as far as that is known without decoding."""
     metadata: Metadata = Metadata()
     """With the colour profile of the stored pixels, which may be of another kind (CMYK)."""
     raster: str | None = None

@@ -51,6 +51,7 @@ _LOCK = threading.RLock()
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
 _IPTC = 0x0404  # Photoshop's resource number for captions
+_LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
 _LARGEST_CANVAS = 2**26  # pixels to which frames may reach that are larger than their animation
@@ -202,7 +203,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         bits=16 if stretched else 8,
         frames=frames,
         orientation=orientation,
-        lossless=webp is not None and webp[0] == b"VP8L",
+        lossless=webp[0] == b"VP8L" if webp else name not in _LOSSY,
         metadata=Metadata(
             icc=icc,
             colours=label,

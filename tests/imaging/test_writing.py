@@ -361,13 +361,17 @@ def test_files_say_which_they_are(tmp_path, mode, options, lossless):
 
 
 def test_lossless_pictures_stay_so(srx, tmp_path):
+    flat = Image.fromarray(np.full((20, 30, 3), (250, 13, 77), np.uint8))
     for name, lossless in (("a", True), ("b", False)):
-        flat = Image.fromarray(np.full((20, 30, 3), (250, 13, 77), np.uint8))
         flat.save(tmp_path / f"{name}.webp", lossless=lossless)
     words = [str(tmp_path / "a.webp"), str(tmp_path / "b.webp"), str(tmp_path / "out")]
-    srx("upscale", *words, "-m", "bicubic", "-s", "2", code=0)
-    assert open_picture(tmp_path / "out" / "a.webp").lossless
-    assert not open_picture(tmp_path / "out" / "b.webp").lossless
+    for suffix in ("png", "tif", "bmp", "gif", "jpg"):
+        flat.save(tmp_path / f"{suffix}.{suffix}")
+        words.insert(0, str(tmp_path / f"{suffix}.{suffix}"))
+    srx("upscale", *words, "-m", "bicubic", "-s", "2", "-f", "webp", code=0)
+    made = {file.stem: open_picture(file).lossless for file in (tmp_path / "out").iterdir()}
+    assert {name for name, lossless in made.items() if not lossless} == {"b", "jpg"}
+    assert len(made) == 7
     with Image.open(tmp_path / "out" / "a.webp") as image:
         assert image.convert("RGB").getextrema() == ((250, 250), (13, 13), (77, 77))
     again = ("-m", "bicubic", "-s", "2", "--quality", "80", "--overwrite")
