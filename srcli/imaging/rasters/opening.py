@@ -181,16 +181,15 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     make requests of their own.
     """
     global _online
-    before, _online, saved = _online, allowed, {}
-    if not allowed:
-        names = [name for name in (*_PROXIES, "no_proxy", "NO_PROXY") if name in os.environ]
-        saved = {name: os.environ.pop(name) for name in names}
-        os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
+    before, _online = _online, allowed
+    changed = () if allowed else (*_PROXIES, "no_proxy", "NO_PROXY")
+    saved = {name: os.environ.pop(name) for name in changed if name in os.environ}
+    os.environ.update({} if allowed else dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
     try:
         yield
     finally:
         _online = before
-        for name in _PROXIES if not allowed else ():
+        for name in changed:
             os.environ.pop(name, None)
         os.environ.update(saved)
 

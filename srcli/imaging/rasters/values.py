@@ -15,7 +15,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import COLOURS, BandLayout, choose_layout
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
+from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
 from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:
@@ -162,22 +162,20 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
     only = choose_layout(info, bands=(band,), classes=(band,))
     found: Array = np.empty(0, only.dtype)
-    pieces: list[Array] = []
-    masks: list[Array] = []
+    pieces: list[DecodedWindow] = []
     with RasterSource(info, only, window) as source:
         if math.prod(source.dataset.block_shapes[0]) > 2**28:  # as few bytes may claim
             return _Look()
         for place in spread_windows(source, side=256, along=8):
-            piece = source.decode(place)
-            pieces.append(piece.pixels[:, :, 0])
-            masks.append(piece.valid[:, :, 0])
-            there = pieces[-1][masks[-1]]
+            pieces.append(piece := source.decode(place))
+            there = piece.pixels[piece.valid]
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
                 return _Look(is_whole=False)
             found = np.union1d(found, there)
             if len(found) > _MOST:
                 break
-    pixels, known = np.stack(pieces), np.stack(masks)
+    pixels = np.stack([piece.pixels[:, :, 0] for piece in pieces])
+    known = np.stack([piece.valid[:, :, 0] for piece in pieces])
     sides = (np.s_[:, :, :-1], np.s_[:, :, 1:]), (np.s_[:, :-1], np.s_[:, 1:])
     pairs = [(pixels[a][known[a] & known[b]], pixels[b][known[a] & known[b]]) for a, b in sides]
     steps = np.concatenate(pairs, axis=1)
