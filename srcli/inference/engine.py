@@ -340,13 +340,16 @@ class RasterEngine:
         self.engine = engine
         self.scale = engine.scale
         self.calibrates = engine.calibrates
-        self.batch_size = engine.batch_size
         self.groups = tuple(groups)
         self.values = values
         self.channels = sum(map(len, groups))
         self._plain = is_full_range(values)
         self._encoder = PixelEncoder(values.dtype, values, engine.device)
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Tiles to try at once; fewer of many bands, all of which stay on the device meanwhile."""
+        return max(1, self.engine.batch_size(height, width) * 8 // max(8, self.channels))
 
     def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""

@@ -102,6 +102,12 @@ def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(naip, gro
     assert all(seen.shape[1] == 3 for seen in engine.engine.network.seen)
 
 
+@pytest.mark.parametrize(("bands", "tiles"), [(1, 16), (8, 16), (32, 4), (300, 1)])
+def test_many_bands_take_no_more_memory_than_few(bands, tiles):
+    engine = make_engine(tuple((band,) for band in range(bands)), batch=16)
+    assert engine.batch_size(64, 64) == tiles
+
+
 def test_plain_rgb_is_what_photographs_are(naip):
     rgb = np.ascontiguousarray(naip[:, :, :3])
     network = load_model("g-idrn", 2)
