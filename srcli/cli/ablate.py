@@ -134,7 +134,7 @@ def list_command(json_file: str | None) -> None:
 @command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
 def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
-    """Show the variants, printed figures and results of ablations; nothing is trained.
+    """Show variants, printed figures and results; train nothing.
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     Without any, all results in --out are shown.

@@ -82,8 +82,8 @@ KINDS = {
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, by the papers' protocols.
 
-    HR pictures are made small, enlarged by each model and compared with the originals. Every table
-    names its protocol.
+    Pictures of high resolution (HR) are made small (LR), enlarged by each model (SR) and compared
+    with the originals. Every table names its protocol.
     """
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph

@@ -42,7 +42,7 @@ Recipe:
   --set FIELD=VALUE... -> overrides
       Change a field of the recipe: stages.0.batch=8; repeatable.
   --degradation NAME
-      How LR is made: bicubic alone, photo, aerial or, of worn files, restore.
+      How LR is made: bicubic; photo, aerial (blur, noise, JPEG); restore (worn).
   --seed N = 0                  Seed of all randomness.
 Data:
   data
@@ -50,7 +50,8 @@ Data:
   hold_out
   --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
 Run:
-  --out FOLDER                  Folder for weights, checkpoint, recipe and log; required likewise.
+  --out FOLDER
+      Folder for weights, checkpoint, recipe and log; required but for --resume.
   --resume FOLDER?              Continue the training in FOLDER as stored, or that in --out.
   --checkpoint-every TIME = 5m  Time between checkpoints.
   --tensorboard FOLDER          Also log for TensorBoard (pip install tensorboard).

@@ -202,6 +202,18 @@ def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
     assert state(out)[0] > made[0]
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("word", ["--strip-metadata", "--strip-provenance"])
+def test_outputs_that_say_more_than_is_asked_for_are_made_again(srx, tmp_path, name, word):
+    source = (raster if name == "a.tif" else picture)(tmp_path / name)
+    srx("upscale", source, tmp_path / "once" / name, *SMALL, code=0)
+    asked = ("upscale", tmp_path / "once" / name, tmp_path / "twice" / name, *SMALL)
+    srx(*asked, code=0)
+    told = srx(*asked, word, code=0)
+    assert "made again: says what made it" in told.err
+    assert "1 skipped" in srx(*asked, word, code=0).out  # it may hold the entry of its input
+
+
 def test_a_window_decides_the_size_of_a_raster_without_a_record(srx, tmp_path):
     asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "o.tif", *SMALL, "--strip-metadata")
     srx(*asked, "--srcwin", 0, 0, 8, 8, code=0)

@@ -140,8 +140,7 @@ def load_data(
     train = read(split.train)
     if not train.hr:
         raise DataError(
-            f"none of the {len(split.train)} training pictures can be used; "
-            f"the first problem: {problems[0]}"
+            f"none of the training pictures can be used; the first problem: {problems[0]}"
         )
     if len(problems) > WARNINGS:
         progress.warn(f"{len(problems)} pictures were left out in all")

@@ -92,7 +92,7 @@ def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -
     file = weights_path(str(given), scale) if known else given
     if not file.is_file():
         option = "--init" if init else "start_from"
-        raise ModelError(f"{option} {given}: there are no weights {file}; give a file")
+        raise ModelError(f"{option} {given}: there are no weights {file}; give a file of any scale")
     return file
 
 

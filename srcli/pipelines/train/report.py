@@ -112,7 +112,8 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
 def _page(folder: RunFolder, about: str, reload: int) -> str:
     """Return the page, which with ``reload`` loads itself again after so many seconds."""
     entries: list[dict[str, Any]] = []
-    for line in read_input(folder.log).decode().splitlines():
+    lines = read_input(folder.log).decode().splitlines() if folder.log.exists() else []
+    for line in lines:
         with suppress(ValueError):  # a line that is not finished
             entries.append(json.loads(line))
     curves: dict[str, Points] = {}

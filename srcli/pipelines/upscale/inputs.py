@@ -398,6 +398,8 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[s
     if options.overwrite:
         return "due", ""
     record = read_provenance(item.target)
+    if not options.records and record == read_provenance(file_on_disk(item.source)):
+        record = None  # none, or the input's own, which outputs keep
     newer = _changed(item.source) - state.st_mtime_ns
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
@@ -436,7 +438,9 @@ def _made_otherwise(
         record.options == options.checksum(photograph=True)
         and open_photograph(item, options) is not None
     )
-    return "" if alike or not record.source else "was made with other options"
+    if not alike and record.source:
+        return "was made with other options"
+    return "" if options.records else "says what made it, which is to be left out now"
 
 
 def _changed(source: Path) -> int:

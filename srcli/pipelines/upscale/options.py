@@ -113,7 +113,9 @@ class UpscaleOptions:
             return "--fit"
         if self.size is None:
             return ""
-        return f"-s {float(self.size):g}" if isinstance(self.size, Fraction) else "--size"
+        if isinstance(self.size, Fraction):
+            return f"-s {float(self.size):g}"
+        return "--size or --long-edge"
 
     def final_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the size (height, width) that a photograph of this size becomes."""

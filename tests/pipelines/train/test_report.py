@@ -52,6 +52,16 @@ def test_a_page_that_cannot_be_written_does_not_end_the_training(tmp_path, monke
     assert "report.html cannot be written" in caplog.text
 
 
+def test_a_training_that_is_stopped_before_its_first_entry_has_a_page(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(report, "LEAST_SECONDS", -1)
+    with report.report_page(RunFolder(tmp_path), "tiny ×2"):
+        pass
+    assert "tiny ×2" in (tmp_path / "report.html").read_text()
+    assert not caplog.text
+
+
 def values(folder):
     """Values by tag of TensorBoard: pairs of iteration and value."""
     found = EventAccumulator(str(folder))
