@@ -24,6 +24,7 @@ from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging import tiff, vips
 from srcli.imaging.pillow import load, quiet_pillow
+from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -244,7 +245,8 @@ def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
         header = tiff.read_header(Path(image.format), stream)
         if header.bits == 16 and not header.refusal:
             with MemoryFile(encoded) as file:
-                return tiff.read_pixels(replace(header, path=Path(file.name)), stream)[0]
+                pixels = tiff.read_pixels(replace(header, path=Path(file.name)), stream)[0]
+            return upright(pixels, header.orientation)  # as Pillow turns those of 8 bits
     return None
 
 

@@ -169,6 +169,8 @@ def _load_with_spandrel(
         hint = f"spandrel knows none, either ({reason})"
         if isinstance(error, ImportError):
             hint = "pip install 'spandrel' reads some forty more networks"
+        elif "torchvision" in reason:
+            hint = f"spandrel cannot be imported ({reason}); install the torchvision for your torch"
         raise unknown_network(path, tensors, hint) from error
     name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels

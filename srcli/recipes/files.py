@@ -129,7 +129,7 @@ def _put(plain: dict[str, Any], path: str, value: object) -> None:
 
 def _read(text: str) -> Any:  # noqa: ANN401
     """Return what a text means: JSON, such values with commas between them, or else itself."""
-    for form in (text, f"[{text}]") if text else ():
+    for form in (text, f"[{text.rstrip(', ')}]") if text else ():
         with suppress(ValueError):
             return parse_text(form)
     return text

@@ -166,8 +166,9 @@ def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pic
     assert ", pictures " in done.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
     asked = ("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "other", *TINY)
-    refused = srx(*asked, "--tensorboard", __file__, code=2)
-    assert f"--tensorboard {__file__}: is a file; give a folder" in refused.err
+    for place in (__file__, f"{__file__}/below"):
+        refused = srx(*asked, "--tensorboard", place, code=2)
+        assert f"--tensorboard {place}: {__file__} is a file; give a folder" in refused.err
     assert not (tmp_path / "other").exists()
 
 

@@ -263,6 +263,11 @@ def test_what_spandrel_cannot_give_is_told(enlarge, spandrel, monkeypatch, loads
     assert re.search(words, result.err)
 
 
+def test_a_torchvision_for_another_torch_is_told(enlarge, spandrel, monkeypatch):
+    monkeypatch.setattr(spandrel, "ModelLoader", lambda: torch.ops.torchvision.nms)
+    assert "install the torchvision for your torch" in enlarge({"x": zeros(2)})[0].err
+
+
 @pytest.mark.parametrize(
     ("network", "counted"),
     [(Outside("plain"), True), (Outside("branching"), True), (Odd("plain"), False)],

@@ -7,11 +7,12 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srcli.data.degrading import degrade
 from srcli.data.patches import PatchSampler
-from srcli.data.pictures import decode, find_pictures
+from srcli.data.pictures import PictureRef, decode, find_pictures
 from srcli.data.training_set import DataSelection, PictureStore, make_pairs
 from srcli.imaging.colour import luma
 from srcli.imaging.photograph import Photograph
@@ -96,6 +97,14 @@ def test_they_are_decoded_and_stored_as_they_are(folder, tmp_path, deep):
         assert np.array_equal(a, deep)
         assert np.array_equal(b, deep[::-1])
         assert np.array_equal(gray, deep[..., :1].repeat(3, 2))
+
+
+def test_a_tiff_is_turned_upright_as_one_of_8_bits(tmp_path, deep):
+    turned = [(274, "H", 1, 6, True)]
+    tifffile.imwrite(tmp_path / "a.tif", deep[:90], photometric="rgb", extratags=turned)
+    upright = read_photograph(tmp_path / "a.tif").pixels
+    assert upright.shape == (deep.shape[1], 90, 3)
+    np.testing.assert_array_equal(decode(PictureRef(path=tmp_path / "a.tif")), upright)
 
 
 def test_their_values_are_trained_on_beside_8_bit_pictures(folder, deep, astronaut):

@@ -155,7 +155,7 @@ def test_each_named_field_changes_and_nothing_else():
         "network.anrb_bins=1,3",
         "network.block=rfdb",
         "ema_decay=0.99",
-        "stages.0.schedule.milestones=0.5, 0.75",
+        "stages.0.schedule.milestones=0.5, 0.75,",
         "stages.0.optimizer.learning_rate=1e-3",
         "start_from_bicubic=true",
         "paper=mine = yours",

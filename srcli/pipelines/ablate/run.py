@@ -120,13 +120,14 @@ def run_ablations(
     own, out = progress or Progress(), options.out
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
     here = Place(device=options.device, threads=options.threads)
+    asked = options.precision if options.train else "auto"  # costs are measured in fp32
     if isinstance(executor, RayExecutor):  # other machines do it
-        (described,) = executor.run(_describe_place, [options.precision], progress=Progress())
+        (described,) = executor.run(_describe_place, [asked], progress=Progress())
         if described.result is None:
             raise UsageError(f"--executor: {described.failure}")
         machine = described.result
     else:
-        machine = _describe_place(options.precision, here)
+        machine = _describe_place(asked, here)
     options = replace(options, precision=machine["precision"])
     shared = {
         **machine,

@@ -54,8 +54,9 @@ def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         raise UsageError(
             "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
         ) from error
-    if folder.exists() and not folder.is_dir():  # which the writer finds out at the first entry
-        raise UsageError(f"--tensorboard {folder}: is a file; give a folder")
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():  # which the writer finds out at the first entry
+        raise UsageError(f"--tensorboard {folder}: {there} is a file; give a folder")
     with ExitStack() as held:
         writer: SummaryWriter | None = None
 

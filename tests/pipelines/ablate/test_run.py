@@ -208,7 +208,7 @@ def test_pairs_in_their_folders_are_trained_on(pair, options, pictures, tmp_path
 
 
 def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
-    (bare,) = run_ablations([pair], replace(options, train=False, data=()))
+    (bare,) = run_ablations([pair], replace(options, train=False, data=(), precision="fp16"))
     assert [each.seeds for each in bare.variants] == [(), ()]
     assert [each.cost for each in bare.variants] == [each.cost for each in ran.variants]
     assert read_result(options.out, "tiny/parts") == ran
