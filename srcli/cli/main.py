@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 CONTINUED = {
     "upscale": "; the same command continues",
     "train": "; the same command with --resume continues",
-    "eval": "; the same command does the rest",
     "ablate": "; the same command does the rest",
 }
 """What an interrupted command does when it is run again."""

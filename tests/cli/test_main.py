@@ -27,6 +27,7 @@ from srcli.cli.options import GroupedCommand
         (["train", "g-idrn", "--out", "run"], "; the same command with --resume continues"),
         (["train", "g-idrn", "--show"], ""),
         (["ablate", "run", "mine.json"], "; the same command does the rest"),
+        (["eval"], ""),
         (["bench"], ""),
     ],
 )
