@@ -62,11 +62,11 @@ def choose_device(name: str) -> torch.device:
     there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
     try:
         device = torch.device(name)
-        count = int(there[device.type])
+        count, kind = int(there[device.type]), device.type.upper()
     except (RuntimeError, KeyError) as error:
         raise UsageError(f"--device {name}: give auto, cpu, cuda, cuda:N or mps") from error
     if (device.index or 0) >= count:
-        raise UsageError(f"--device {name}: this machine has {count} of {device.type}")
+        raise UsageError(f"--device {name}: this machine has {count} {kind} devices")
     return device
 
 
