@@ -50,7 +50,7 @@ Measurement:
   --shave N                     Border left out, in HR pixels. [default: the scale]
   --kernel NAME = bicubic       Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.
   --jpeg QUALITY                Save LR as a JPEG of this quality first.
-  --chain NAME = rgb8           rgb8: 8 bits, as files are; luma-float: Y that is not rounded.
+  --chain NAME = rgb8           rgb8: rounded, as files are; luma-float: Y that is not rounded.
   published
   --no-cost                     Do not measure MACs and memory.
 Results:

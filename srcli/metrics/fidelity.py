@@ -88,14 +88,14 @@ def _require_one_shape(a: Array, b: Array) -> None:
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """Rules for comparing two 8-bit pictures."""
+    """Rules for comparing two pictures of 8 or 16 bits."""
 
     name: str
     description: str
     channel: str
     """``y``, ``rgb``, or ``luma`` for pictures that hold Y in all channels."""
     round_luma: bool = False
-    """Round Y to 8 bits before comparing."""
+    """Round Y to the bits of the pictures before comparing."""
     gray_as_luma: bool = False
     """Compare gray pictures by their own values, not as R = G = B by a Y of 16..235."""
 
