@@ -298,8 +298,8 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
     size = options["size"] or (Box(longest=longest) if longest else None)
     model = CRISP_MODEL if options["strength"] else options["model"]
-    scales = model in MODELS and shipped_scales(model)
-    if scale is not None and scale not in (scales or (2, 3, 4)):
+    scales = (model in MODELS and shipped_scales(model)) or (2, 3, 4)
+    if scale not in (None, *scales) and scale != default_scale([model]):  # of a file, 8 perhaps
         scale, size = 0, Fraction(scale).limit_denominator(1000)
     raster = chosen(
         RasterOptions,

@@ -23,6 +23,8 @@ from srcli.imaging.photograph import Metadata, Photograph, mark_source
 from srcli.imaging.resize import mod_crop, resize
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import psnr
+from srcli.models import build_network
+from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import weights_path
 from tests.fixtures.photographs import PLACE, SRGB, write_by_gdal
 
@@ -271,6 +273,16 @@ def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astro
         apart.append(np.abs(found - photo).mean())
     assert 0 < apart[0] < apart[1] < np.abs(crisp - photo).mean()
     assert "made with" not in enlarged("g-idrn-photo", "--strength", "0.7")[1]
+
+
+def test_rasters_take_any_scale_that_a_file_has(srx, tmp_path, astronaut):
+    network, weights = build_network("fsrcnn", scale=8), tmp_path / "x8.safetensors"
+    save_weights(weights, network.state_dict(), WeightsInfo(model="fsrcnn", scale=8))
+    write_by_gdal(tmp_path / "a.tif", astronaut[:30, :20], **PLACE)
+    srx("upscale", tmp_path / "a.tif", tmp_path / "b.tif", "-s", "8", "-m", weights,
+        "--value-range", "1", code=0)  # fmt: skip
+    with rasterio.open(tmp_path / "b.tif") as raster:
+        assert (raster.height, raster.width) == (240, 160)
 
 
 def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, astronaut):
