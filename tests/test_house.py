@@ -15,8 +15,6 @@ PACKAGE = ROOT / "srcli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 BAR = 28_000
 """Lines of the package that a newcomer can be asked to read."""
-MOST_LINES = 28_649
-"""Lines of the last change; a later one may only lower it until the bar is reached."""
 HEAVY = (
     "torch", "numpy", "rasterio", "skimage", "rich", "PIL", "imageio", "pyvips", "safetensors",
     "scipy", "jinja2", "matplotlib",
@@ -36,10 +34,9 @@ def test_every_module_says_its_job_in_at_most_600_lines(path):
     assert text.count("\n") <= 600
 
 
-def test_the_package_does_not_grow_while_it_is_above_its_bar():
+def test_the_package_stays_below_its_bar():
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in MODULES)
-    assert lines <= max(MOST_LINES, BAR), "remove as many lines elsewhere as a change adds"
-    assert lines > MOST_LINES - 200 or lines <= BAR, f"lower MOST_LINES to {lines}"
+    assert lines <= BAR, "remove as many lines elsewhere as a change adds"
 
 
 def imported(path):
