@@ -10,7 +10,7 @@ import click
 
 from srcli.cli.console import show_results
 from srcli.cli.options import GroupedCommand, pick, result_targets
-from srcli.report.table import Row, Table, make_table, number
+from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,12 +97,15 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
 
 def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, str]]]:
     """Return one model: its network, figures by scale, and weights."""
+    from srcli.inference.engines import WHOLE_TILE
     from srcli.recipes.code import split_code
     from srcli.recipes.published import Paper
 
     name, cards, network = model["name"], model["cards"], model["network"]
     weights = f"weights of {name} x{cards[0]['scale']}"
     tiles = f"{model['tile']}x{model['tile']} input pixels, neighbours share {model['overlap']}"
+    if model["tile"] == WHOLE_TILE:
+        tiles = "none: pictures are enlarged whole"
     about = {
         "source": model["source"],
         "paper": model["paper"] and str(Paper(**model["paper"])),
@@ -139,9 +142,11 @@ def _figures(model: Facts) -> Table:
     from srcli.evaluation.scores import METRICS
 
     cards = model["cards"]
-    rows = {"parameters": [f"{card['efficiency']['parameters']:,}" for card in cards]}
+    # None where it cannot be counted
+    parameters = [card["efficiency"]["parameters"] for card in cards]
+    rows = {"parameters": [NOTHING if each is None else f"{each:,}" for each in parameters]}
     for label, work in WORK.items():
-        counted = [card["efficiency"][work] for card in cards]  # None where it cannot be counted
+        counted = [card["efficiency"][work] for card in cards]
         rows[label] = [number(value and value / 1e9, 3) for value in counted]
     keys = [(name, key) for card in cards for name, row in card["sets"].items() for key in row]
     for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):

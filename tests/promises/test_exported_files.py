@@ -74,6 +74,9 @@ def test_files_are_scored_and_timed_beside_models(srx, export, tmp_path, suffix)
         out[command[0]] = json.loads((tmp_path / "out.json").read_text())
     assert [cost["parameters"] for cost in out["bench"]["costs"]] == [None, 0]
     assert {cost["scale"] for cost in out["eval"]["costs"]} == {2}
+    card = srx("models", "-v", file, code=0).out
+    assert file.name in card
+    assert "dB with values to 1" in card
     refused = srx("eval", "-m", file, "--chain", "luma-float", code=2)
     assert "feeds Y alone" in refused.err
 
