@@ -21,6 +21,7 @@ NOT_IN_NCNN = [
     "nested-attn",
     "bicubic",
     "smfanet",
+    "maffsrn",
     "fsrcnn",
     "srcnn",
     "vdsr",
