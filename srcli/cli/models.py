@@ -103,9 +103,9 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
 
     name, cards, network = model["name"], model["cards"], model["network"]
     weights = f"weights of {name} x{cards[0]['scale']}"
-    tiles = f"{model['tile']}x{model['tile']} input pixels, neighbours share {model['overlap']}"
-    if model["tile"] == WHOLE_TILE:
-        tiles = "none: pictures are enlarged whole"
+    tiles = "none: pictures are enlarged whole"
+    if (side := model["tile"]) != WHOLE_TILE:
+        tiles = f"{side}x{side} input pixels, neighbours share {model['overlap']}"
     about = {
         "source": model["source"],
         "paper": model["paper"] and str(Paper(**model["paper"])),

@@ -89,8 +89,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         with self._lock, reading_errors(info.path, f"rows {top} to {bottom} cannot be read"):
             if self._one_type:  # at once: blocks may hold all bands, more than GDAL keeps
                 self.dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
-            for index, band in enumerate(() if self._one_type else self._read):
-                self.dataset.read(band, window=place, out=values[:, :, index])
+            else:
+                for index, band in enumerate(self._read):
+                    self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
                 size = len(self._masked), height, width
                 masks = self.dataset.read_masks(self._masked, window=place, out_shape=size) > 0

@@ -194,10 +194,8 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     if native not in (np.uint8, np.uint16) and native.kind != "f":
         raise UsageError(f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}")
     if native.kind == "f":
-        native, largest = (
-            np.dtype(np.float32),
-            np.abs(array).max(where=np.isfinite(array), initial=0),
-        )
+        native = np.dtype(np.float32)
+        largest = np.abs(array).max(where=np.isfinite(array), initial=0)
         if largest > np.finfo(np.float32).max / 2:  # so that differences are held as well
             raise UsageError(
                 f"float values up to {largest:g} are beyond what 32-bit floats hold; scale them, "
