@@ -156,7 +156,7 @@ class AsymmetricNonLocal(nn.Module):
         n, _, h, w = x.shape
         query: Tensor = self.query(x)
         # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
-        key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
+        key, value = self.pyramid(self.key(x)), self.pyramid(self.value(x))
         query = query.flatten(2)
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if tracing and not self.bins:
@@ -169,7 +169,8 @@ class AsymmetricNonLocal(nn.Module):
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         return torch.add(x, self.out(mixed))
 
-    def _pyramid(self, maps: Tensor) -> Tensor:
+    def pyramid(self, maps: Tensor) -> Tensor:
+        """Pool (N, C, H, W) over all grids: (N, C, sum of bins squared)."""
         if not self.bins:
             return maps.flatten(2)
         if maps.device.type != "cpu" or torch.onnx.is_in_onnx_export():

@@ -93,7 +93,13 @@ def half_contrast(features: Tensor) -> Tensor:
     """``contrast`` of half precision: CUDA sums it up in fp32, in one pass without a copy."""
     deviation, mean = torch.std_mean(features, dim=(2, 3), correction=0, keepdim=True)
     # The root of a sum of squares, which would vanish or overflow on the way.
-    return torch.hypot(deviation, torch.full_like(deviation, 1e-3)) + mean
+    return torch.hypot(deviation, _least_deviation(deviation.dtype, deviation.device)) + mean
+
+
+@cache
+def _least_deviation(kind: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return torch.full((), 1e-3, dtype=kind, device=device)
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:

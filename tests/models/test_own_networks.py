@@ -12,6 +12,7 @@ from torch import nn
 
 from srcli.errors import ModelError
 from srcli.inference.engine import keep_half_weights
+from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import build_network
 from srcli.models.g_idrn import GIDRN
@@ -51,11 +52,15 @@ def test_the_form_for_gpus_gives_the_same_up_to_the_rim(channels):
     shape = {"channels": channels, "num_blocks": 4, "num_groups": 2}
     network: Any = spread(GIDRN(scale=2, **shape)).double()
     network.keep_half(torch.float64)
-    x = torch.rand(2, channels, 19, 14).double().contiguous(memory_format=torch.channels_last)
-    wide = torch.cat([x, torch.ones(2, 8, 19, 14).double()], dim=1)
+    x = torch.rand(2, 3, 19, 14).double().contiguous(memory_format=torch.channels_last)
+    held = modules_of(network, GlobalPool)
+    pools = [{n: torch.rand(1, channels, 1, 1).double() for n in held} for _ in range(2)]
     with torch.no_grad():
-        expected, found = network.body(x), network.merged(wide)[:, :channels]
-    torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+        for values in (None, *pools, None):
+            with hold(network, values):
+                expected = network.up(network.non_local(network.body(network.head(x))))
+                found = network.merged(x)
+                torch.testing.assert_close(found, expected, atol=1e-7, rtol=0)  # attention: fp32
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
@@ -67,12 +72,16 @@ def test_in_half_precision_that_form_is_as_near_and_in_fp32_it_is_not_used(half)
     x = torch.from_numpy(data.astronaut()[40:104, 150:230].copy()).permute(2, 0, 1)[None] / 255
     x = x.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        exact = network(x)
-        assert torch.equal(kept(x), exact)
-        with torch.autocast("cpu", dtype=half):
-            before, after = ((each(x) - exact).abs() for each in (network, kept))
-    assert 0 < after.mean() < 1.1 * before.mean()
-    assert after.max() < 1.2 * before.max()
+        with record_calibration(network) as values:
+            network(x)
+        for given in (None, values):  # gates of what is held are a part of weights
+            with hold(network, given), hold(kept, given):
+                exact = network(x)
+                assert torch.equal(kept(x), exact)
+                with torch.autocast("cpu", dtype=half):
+                    before, after = ((each(x) - exact).abs() for each in (network, kept))
+            assert 0 < after.mean() < 1.1 * before.mean()
+            assert after.max() < 1.2 * before.max()
 
 
 @pytest.mark.parametrize(
