@@ -22,7 +22,7 @@ from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
 from srcli.inference.device import EngineOptions, within_memory
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.convolution import PackedConv2d
+from srcli.layers.convolution import HalfConv2d, PackedConv2d
 from srcli.layers.network import upload
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.tiles import (
@@ -243,23 +243,6 @@ class TorchEngine:
             out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout))
         out = out[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(out, turns, mirrored)
-
-
-class HalfConv2d(nn.Conv2d):
-    """A convolution that keeps its weights rounded, which autocast would round in every pass.
-
-    Elsewhere, as in the image path of networks and in second tries, it computes in fp32.
-    """
-
-    half_weight: Tensor
-    half_bias: Tensor | None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, C, H, W)."""
-        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
-            return super().forward(x)
-        out: Tensor = self._conv_forward(x, self.half_weight, self.half_bias)
-        return out
 
 
 def keep_half_weights(network: Network, half: torch.dtype) -> None:

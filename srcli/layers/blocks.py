@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from srcli.layers.attention import EnhancedSpatialAttention
+from srcli.layers.attention import (
+    ChannelAttention,
+    EnhancedSpatialAttention,
+    PooledChannelAttention,
+)
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import SkiplessNetwork
 
@@ -56,6 +61,10 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
+        if x.is_cuda and isinstance(self[-1], ChannelAttention | PooledChannelAttention):
+            *layers, attention = self
+            out = reduce(lambda values, layer: layer(values), layers, x)
+            return torch.addcmul(x, out, attention.gate(out), value=self.share)
         out = super().forward(x)  # type: ignore[no-untyped-call]
         return torch.add(x, out, alpha=self.share)
 

@@ -14,7 +14,7 @@ width of its picture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -190,7 +190,9 @@ class StretchedMap(nn.Module):
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize (N, C, h, w) to (N, C, *size)."""
         if self.rows is None or self.columns is None:
-            return F.interpolate(maps, size=size, mode=self.mode)
+            # Autocast would make fp32 of it on GPUs, which add up in fp32 anyway.
+            with full_precision(maps.device) if maps.is_cuda else nullcontext():
+                return F.interpolate(maps, size=size, mode=self.mode)
         return stretch_part(maps, self.rows, self.columns)
 
 

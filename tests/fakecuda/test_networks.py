@@ -17,10 +17,10 @@ pytestmark = pytest.mark.fakecuda
 SIDE, BATCH = 96, 2
 MOST = {
     "g-idrn": (1650, 195, 47360, 1490, 123, 41740, 4330, 387, 191880),
-    "nested-attn": (1800, 366, 56120, 1800, 366, 52030, 3590, 364, 107810),
-    "rrlfn": (770, 184, 26900, 1280, 170, 47780),
+    "nested-attn": (1420, 328, 49470, 1420, 328, 45370, 3590, 348, 99610),
+    "rrlfn": (740, 148, 22660, 1280, 170, 47780),
     "ddsr": (10460, 139, 256350, 12510, 138, 461220),
-    "attentive-gan": (1340, 332, 96160, 2630, 328, 192230),
+    "attentive-gan": (1350, 320, 93090, 2630, 328, 192230),
 }
 """Bytes an input pixel that are alive at once, kernels, and bytes an input pixel that they read and
 write: in fp16, in fp16 with held pools where there are any, in fp32. To be lowered where they fall.
