@@ -61,10 +61,10 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        if x.is_cuda and isinstance(self[-1], ChannelAttention | PooledChannelAttention):
-            *layers, attention = self
+        *layers, last = self
+        if x.is_cuda and isinstance(last, ChannelAttention | PooledChannelAttention):
             out = reduce(lambda values, layer: layer(values), layers, x)
-            return torch.addcmul(x, out, attention.gate(out), value=self.share)
+            return torch.addcmul(x, out, last.gate(out), value=self.share)
         out = super().forward(x)  # type: ignore[no-untyped-call]
         return torch.add(x, out, alpha=self.share)
 

@@ -144,13 +144,14 @@ class HalfConv2d(nn.Conv2d):
         if self.is_product(x):
             return self.multiply((x,))
         if self._is_half(x):
-            return self._conv_forward(x, self.half_weight, self.half_bias)
+            out: Tensor = self._conv_forward(x, self.half_weight, self.half_bias)
+            return out
         return super().forward(x)
 
     def multiply(self, parts: Sequence[Tensor]) -> Tensor:
         """Convolve pixel by pixel as if parts of the input were concatenated."""
         rows = [each.permute(0, 2, 3, 1).to(self.half_weight.dtype) for each in parts]
-        weights = self.half_weight.flatten(1).split([each.shape[3] for each in rows], dim=1)
+        weights = torch.split(self.half_weight.flatten(1), [each.shape[3] for each in rows], dim=1)
         out = F.linear(rows[0], weights[0], self.half_bias)
         for row, weight in zip(rows[1:], weights[1:], strict=True):
             out.view(-1, out.shape[3]).addmm_(row.reshape(-1, row.shape[3]), weight.T)

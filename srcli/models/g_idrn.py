@@ -227,12 +227,16 @@ class MergedForm(nn.Module):
         width = channels // UNIT * UNIT + UNIT
         head = _with_ones(exact.head, width, UNIT)
         head[channels:, 3, 1, 1] = 1
-        looks = [_with_ones(each, UNIT, width) for each in (attention.query, attention.key)]
-        looks = torch.cat([*looks, _with_ones(attention.value, UNIT, width)])[..., 0, 0].T
+        looks = torch.cat(
+            [
+                _with_ones(each, UNIT, width)[..., 0, 0]
+                for each in (attention.query, attention.key, attention.value)
+            ]
+        )
         out = head.new_zeros(UNIT, width)
         out[0, :channels], out[1, :channels] = attention.out.weight.flatten(), attention.out.bias
         up = _with_ones(exact.up, len(exact.up.weight), width)
-        _keep(self, half, head=head, looks=looks, out=out, up=up)
+        _keep(self, half, head=head, looks=looks.T, out=out, up=up)
         self.body = _MergedShortcut(network.body, channels, half)
         self.pyramid = attention.pyramid
 
@@ -245,7 +249,7 @@ class MergedForm(nn.Module):
         # ones, whose mean takes the bias of the convolution that follows.
         found = (_rows(features) @ looks).view(len(x), *x.shape[2:], 3 * UNIT)
         pooled = self.pyramid(found[..., UNIT::UNIT].permute(0, 3, 1, 2))
-        key, value = F.pad(pooled[..., None], (0, UNIT - 1), value=1.0).split(1, dim=1)
+        key, value = F.pad(pooled[..., None], (0, UNIT - 1), value=1.0).chunk(2, dim=1)
         query = found[..., :UNIT].flatten(1, 2)[:, None]
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         _rows(features).addmm_(mixed.reshape(-1, UNIT), out)
@@ -276,7 +280,7 @@ def _rows(maps: Tensor) -> Tensor:
 
 
 def _place(values: Tensor) -> tuple[int, int]:
-    return values.untyped_storage()._cdata, values.storage_offset()
+    return values.untyped_storage()._cdata, int(values.storage_offset())
 
 
 class _MergedShortcut(nn.Module):
