@@ -284,8 +284,6 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     """Return the options of a command line, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions
-    from srcli.models import MODELS
-    from srcli.models.weights import CRISP_MODEL, default_scale, shipped_scales
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
     def chosen(kind: type[T], **known: Any) -> T:  # noqa: ANN401 - as its fields
@@ -293,14 +291,13 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
         return kind(**{name: options[name] for name in names} | known)
 
     fmt = options["format"].lower().lstrip(".")
-    scale, longest, window = options["scale"], options["long_edge"], options["projwin"]
+    scale = Fraction(options["scale"] or 0).limit_denominator(1000)
+    longest, window = options["long_edge"], options["projwin"]
     _refuse_several(options, "say how large results are", "--scale", "--size", "--long-edge")
     _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
     size = options["size"] or (Box(longest=longest) if longest else None)
-    model = CRISP_MODEL if options["strength"] else options["model"]
-    scales = (model in MODELS and shipped_scales(model)) or (2, 3, 4)
-    if scale not in (None, *scales) and scale != default_scale([model]):  # of a file, 8 perhaps
-        scale, size = 0, Fraction(scale).limit_denominator(1000)
+    if scale.denominator > 1:
+        scale, size = Fraction(0), scale
     raster = chosen(
         RasterOptions,
         bands=sum(options["bands"], ()) or None,
@@ -311,7 +308,7 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     )
     return chosen(
         UpscaleOptions,
-        scale=int(scale or default_scale([options["model"]])),
+        scale=int(scale),
         size=size,
         fit=options["fit"] or UNBOUNDED,
         format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),

@@ -50,6 +50,12 @@ class EngineOptions:
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        for name, share in (("strength", self.strength), ("denoise", self.denoise)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device called ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""

@@ -300,6 +300,21 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
     assert half.shape == (96, 80, 3)
     assert np.abs(half - resize(whole, Fraction(1, 2))).max() <= 1
     np.testing.assert_array_equal(half, by_strength)
+    in_python = srcli.upscale(source, "g-idrn-photo-crisp", 2)
+    np.testing.assert_array_equal(half, np.asarray(in_python))
+    srx("compare", source, tmp_path / "sheet.png", "-m", "g-idrn-photo-crisp", "-s", 2, code=0)
+
+
+def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_does(srx, tmp_path):
+    grain = np.random.default_rng(0).normal(128, 20, (20, 24, 3)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(grain).save(tmp_path / "a.png")
+    srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-s", 5, code=0)
+    told: list[float] = []
+    made = srcli.upscale(grain, "auto", 5, progress=told.append)
+    np.testing.assert_array_equal(made, np.asarray(Image.open(tmp_path / "b.png")))
+    assert (made.shape, told) == ((100, 120, 3), [0.5, 1])
+    with pytest.raises(srcli.errors.UsageError, match="scale=17: give 1 to 16"):
+        srcli.upscale(grain, scale=17)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 
@@ -18,9 +19,9 @@ from srcli.imaging.reading import read_photograph
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engines import cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
-from srcli.models.weights import default_scale
-from srcli.pipelines.upscale.options import file_of_model
-from srcli.pipelines.upscale.photographs import prepare
+from srcli.models.weights import PHOTO_MODEL
+from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
+from srcli.pipelines.upscale.photographs import choose_model, prepare
 from srcli.ports.progress import Task
 
 if TYPE_CHECKING:
@@ -64,17 +65,18 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             16 bits is an error, as PIL has no mode for the result); CMYK and others become RGB.
             Or the path of a photograph in any format that ``srx upscale`` reads, which is turned
             upright by its EXIF orientation.
-        model: A name of ``srx models``, or a weights file.
-        scale: 2, 3 or 4; None for 4, or that of a weights file.
+        model: A name of ``srx models``, a weights file, or ``auto``: by what the picture needs.
+        scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks is made by
+            its others, one after the other, and a resize.
         tile: Tile size in input pixels; the model's by default.
         overlap: Overlap of neighbouring tiles in input pixels; the model's by default.
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
         back_project: Correct the result so that bicubic downscaling gives the picture again; for
             clean pictures only, as noise and JPEG blocks are kept as well.
-        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1, at scale 4; other
-            models stay as they are.
+        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; other models stay
+            as they are.
         denoise: How much of what the model took for noise stays away, 0 to 1; grain comes back as
-            soft as bicubic interpolation makes it.
+            soft as bicubic interpolation makes it. Not together with ``back_project``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         value_range: White, 1 or 255, inside the network of a weights file of other software; None
@@ -90,19 +92,16 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
-        ModelError: If the model or its scale does not exist.
+        ModelError: If the model does not exist, or a file is not for this scale.
         PictureError: If the file of a path cannot be read as a photograph.
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
-    for name, share in (("strength", strength), ("denoise", denoise)):
-        if not 0 <= share <= 1:
-            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
-    factor = default_scale([model]) if scale is None else _whole("scale", scale, "2, 3 or 4")
+    times = _whole("scale", scale, "None or a whole number from 1", 1)
     edge = _whole("tile", tile, "None or a whole number from 1", 1)
     shared = _whole("overlap", overlap, "None or a whole number from 0", 0)
     # ``auto`` is resolved here, as its meaning may change while the process lives
-    options = EngineOptions(
+    engine = EngineOptions(
         device=str(choose_device(device)),
         precision=precision,
         tta=tta,
@@ -111,21 +110,14 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         denoise=denoise,
         value_range=value_range,
     )
-
-    def enlarge(array: NDArray[Any]) -> NDArray[Any]:
-        pixels, _, finish = prepare(_as_photograph(array))
-        pool = cached_pool(model, factor, options, file_of_model(model, factor)[1])
-        tiling = choose_tiling(model, pool.network, edge, shared)
-        grid = tiling.padded_grid(*pixels.shape[:2])
-        work, enlarged = array_job(pixels, grid, name="picture", scale=factor)
-        show = _draw_bar if progress is True else progress
-        task = _FractionTask(show, work.tiles) if show else None
-        run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
-        joined = _join_alpha(finish(enlarged)).astype(array.dtype, copy=False)
-        return joined[:, :, 0] if array.ndim == 2 else joined
+    if strength and model not in (AUTO, PHOTO_MODEL):
+        engine = replace(engine, strength=0.0)
+    options = UpscaleOptions(
+        model=model, scale=times or 0, tile=edge, overlap=shared, engine=engine
+    )
 
     if isinstance(picture, np.ndarray):
-        return enlarge(picture)
+        return _enlarge(picture, options, progress)
     if isinstance(picture, str | os.PathLike):
         photograph = read_photograph(Path(picture))
         array, metadata = _join_alpha(photograph), photograph.metadata
@@ -144,13 +136,38 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         raise UsageError(
             f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
         )
-    image = as_image(enlarge(array))
+    image = as_image(_enlarge(array, options, progress))
     if known.get("dpi"):
         image.info["dpi"] = known["dpi"]
     profile = known.get("icc_profile")
     if profile and profile_fits(profile, 1 if array.shape[2] < 3 else 3):
         image.info["icc_profile"] = profile
     return image
+
+
+def _enlarge(
+    array: NDArray[Any], options: UpscaleOptions, progress: bool | Callable[[float], object]
+) -> NDArray[Any]:
+    """Upscale an array by one pass, or the two that make a scale that the model lacks."""
+    photograph = _as_photograph(array)
+    model = choose_model(photograph, options)[0] if options.auto else options.model
+    height, width = array.shape[:2]
+    size, passes = options.final_size(height, width), []
+    for scale in options.steps(model, height, width):
+        pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
+        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
+        passes.append((pool, tiling.padded_grid(height, width)))
+        height, width, model = height * scale, width * scale, options.model
+    show = _draw_bar if progress is True else progress
+    tiles = sum(len(grid.tops) * len(grid.lefts) for _, grid in passes)
+    task = _FractionTask(show, tiles) if show else None
+    for number, (pool, grid) in enumerate(passes, 1):
+        pixels, _, finish = prepare(photograph)
+        work, enlarged = array_job(pixels, grid, name="picture", scale=pool.network.scale)
+        run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
+        photograph = finish(enlarged, size if number == len(passes) else None)
+    joined = _join_alpha(photograph).astype(array.dtype, copy=False)
+    return joined[:, :, 0] if array.ndim == 2 else joined
 
 
 class _FractionTask(Task):

@@ -21,7 +21,13 @@ from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
-from srcli.models.weights import CRISP_MODEL, PHOTO_MODEL, shipped_scales, weights_path
+from srcli.models.weights import (
+    CRISP_MODEL,
+    PHOTO_MODEL,
+    default_scale,
+    shipped_scales,
+    weights_path,
+)
 from srcli.recipes.code import split_code
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
@@ -74,7 +80,9 @@ class UpscaleOptions:
     """Name or file; ``auto`` is the usual one, and ``auto`` of the options below."""
     auto: bool = False
     """Photographs with blocks, blur or noise get a model that is trained on them."""
-    scale: int = 4
+    scale: int = 0
+    """1 to 16; 0 takes 4, or that of a weights file. One that the model lacks becomes its usual one
+    and a ``size``."""
     tile: int | None = None
     """Input pixels; None takes the model's, as for ``overlap``."""
     overlap: int | None = None
@@ -129,12 +137,27 @@ class UpscaleOptions:
             return (self.scale,)
         sizes = zip(self.final_size(height, width), (height, width), strict=True)
         needed = max(Fraction(wanted, side) for wanted, side in sizes)
-        crisp = self.engine.strength and model == PHOTO_MODEL
-        model = CRISP_MODEL if crisp else model
-        scales = shipped_scales(model) if model in MODELS else (self.scale,)
+        scales = self._scales(model) or (self.scale,)
         chains = [*product(scales), *product(scales, repeat=2)]
         chains.sort(key=lambda each: (math.prod(each), len(each), -each[0]))
         return next((each for each in chains if math.prod(each) >= needed), chains[-1])
+
+    def _scales(self, model: str) -> tuple[int, ...]:
+        """Return the scales that a model has; none of files, and of names without weights."""
+        crisp = self.engine.strength and model == PHOTO_MODEL
+        model = CRISP_MODEL if crisp else model
+        return shipped_scales(model) if model in MODELS else ()
+
+    def _choose_scale(self) -> None:
+        """Replace a scale that the model lacks by its usual one, and what is wanted as ``size``."""
+        if not 0 <= self.scale <= 16:  # two passes by 4
+            raise UsageError(f"scale={self.scale}: give 1 to 16")
+        model = PHOTO_MODEL if self.engine.strength else self.model
+        if self.scale not in (self._scales(model) or (2, 3, 4)):
+            usual = default_scale([self.model])
+            if self.size is None and self.scale not in (0, usual):  # 8 perhaps, of a file
+                object.__setattr__(self, "size", Fraction(self.scale))
+            object.__setattr__(self, "scale", usual)
 
     def checksum(self, *, photograph: bool = False) -> str:
         """Return that of the options which decide on pixels, beside model and scale; maybe empty.
@@ -186,6 +209,7 @@ class UpscaleOptions:
         if self.model == AUTO:
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
+        self._choose_scale()
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")
         if self.format != "auto":

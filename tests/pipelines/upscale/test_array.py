@@ -109,7 +109,7 @@ def test_what_is_no_picture_is_refused(picture, message):
         ({"tile": 0}, "tile=0: give None or a whole number from 1"),
         ({"tile": 64.5}, "tile=64.5"),
         ({"overlap": -1}, "overlap=-1: give None or a whole number from 0"),
-        ({"scale": 2.5}, "scale=2.5: give 2, 3 or 4"),
+        ({"scale": 2.5}, "scale=2.5: give None or a whole number from 1"),
         ({"scale": "4"}, "scale='4'"),
         ({"scale": float("nan")}, "scale=nan"),
     ],
