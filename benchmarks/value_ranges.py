@@ -12,8 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from srcli.models.outside import RANGES, consistency
-from srcli.models.recognition import find_matches
+from srcli.models.recognition import RANGES, consistency, find_matches
 from srcli.models.storage import read_weights
 from srcli.models.weights import load_model, weights_dir
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.network import Network
+from srcli.models.storage import zip_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,23 +88,22 @@ def load_exported(path: Path) -> ExportedNetwork | None:
 
     A TorchScript program that can do more than compute is refused before it runs.
     """
+    names = zip_names(path)
+    facts_name = next((name for name in names if name.endswith("/extra/srx.json")), "")
+    is_onnx = path.suffix.lower() == ".onnx" and path.is_file()
+    content = path.read_bytes() if is_onnx else b""
+    if not facts_name and b"srx_version" not in content:
+        return None
     program: nn.Module
     try:
-        if path.suffix.lower() == ".onnx" and path.is_file():
-            content = path.read_bytes()
-            if b"srx_version" not in content:
-                return None
+        if is_onnx:
             program = OnnxProgram(content)
             facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
-        elif path.is_file() and zipfile.is_zipfile(path):
+        else:
             with zipfile.ZipFile(path) as members:
-                name = next((n for n in members.namelist() if n.endswith("/extra/srx.json")), None)
-                unpacked = sum(each.file_size for each in members.infolist())
-                if name is None or unpacked > 16 * path.stat().st_size:  # no weights do
-                    return None
-                facts = json.loads(members.read(name))
-                parts = [members.read(n).decode() for n in members.namelist() if n.endswith(".py")]
-            strange = set(_SPECIAL.findall("".join(parts)))
+                facts = json.loads(members.read(facts_name))
+                code = b"".join(members.read(name) for name in names if name.endswith(".py"))
+            strange = set(_SPECIAL.findall(code.decode()))
             if not strange:
                 with warnings.catch_warnings(action="ignore"):  # it is deprecated
                     program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
@@ -111,8 +111,6 @@ def load_exported(path: Path) -> ExportedNetwork | None:
                 strange = {kind for kind in kinds if not _OPERATORS.fullmatch(kind)}
             if strange:
                 raise ValueError(f"it does more than compute: {', '.join(sorted(strange))}")
-        else:
-            return None
         return ExportedNetwork(program, facts)
     except ImportError as error:
         raise ModelError(f"{path}: needs onnxruntime: pip install onnxruntime") from error

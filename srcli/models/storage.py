@@ -37,7 +37,7 @@ _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
 _DEEPEST = 4
 """Tables within tables that are looked into."""
 _MOST_UNPACKED = 16
-"""Times the size of a checkpoint that its content may take, such as tensors stored once."""
+"""Times the size of a file that its content may take, such as tensors stored once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +70,13 @@ def save_weights(
     """Write weights atomically, as ``.safetensors``; with ``half`` as float16."""
     from safetensors.torch import save
 
-    metadata = {
-        "srx_format": FORMAT,
-        "model": info.model,
-        "scale": str(info.scale),
-        "network": json.dumps(dict(info.network), sort_keys=True),
-        **info.notes,
-    }
+    network = json.dumps(dict(info.network), sort_keys=True)
+    stated = {"srx_format": FORMAT, "model": info.model, "scale": str(info.scale)}
     stored = {}
     for key, value in tensors.items():
         kept = value.half() if half and value.is_floating_point() else value
         stored[key] = kept.detach().cpu().contiguous()
-    content = save(stored, metadata=metadata)
+    content = save(stored, metadata={**stated, "network": network, **info.notes})
     # The writer of safetensors shuffles metadata: sorted, equal weights are equal files.
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
@@ -100,37 +95,47 @@ def read_weights(path: Path) -> StoredWeights:
     """
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
-    metadata = None
+    import torch
+
+    zip_names(path)  # refuses what unpacks to far more
+    inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
+    metadata: Mapping[str, str] = {}
     try:
         if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-                metadata = stored.metadata()
-        else:
-            content = _unpickle(path)
-    except ModelError:
-        raise
+                metadata = stored.metadata() or {}
+        else:  # an unusable file is told of, so that warnings say nothing new
+            with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
         raise ModelError(f"{path}: {_why_unread(path, error)}") from error
-    if metadata and "srx_format" in metadata:
+    if "srx_format" in metadata:
         return StoredWeights(content, _parse(path, metadata))
     chosen = _choose_table(path, content)
     _check_unpacked(path, (v.numel() * v.element_size() for v in chosen.tensors.values()))
     return chosen
 
 
+def zip_names(path: Path) -> list[str]:
+    """Return the names in a zip, none for other files; ModelError if it unpacks to far more."""
+    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
+        _check_unpacked(path, (member.file_size for member in members.infolist()))
+        return members.namelist()
+    return []
+
+
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
-    if metadata["srx_format"] != FORMAT:
-        newer = f"written by a newer srx (format {metadata['srx_format']}); update srx"
-        raise ModelError(f"{path}: {newer}")
-    known = {"srx_format", "model", "scale", "network"}
+    notes = dict(metadata)
+    if (written := notes.pop("srx_format")) != FORMAT:
+        raise ModelError(f"{path}: written by a newer srx (format {written}); update srx")
     try:
-        network = parse_text(metadata["network"])
+        network = parse_text(notes.pop("network"))
         return WeightsInfo(
-            model=metadata["model"],
-            scale=int(metadata["scale"]),
+            model=notes.pop("model"),
+            scale=int(notes.pop("scale")),
             network={k: tuple(v) if isinstance(v, list) else v for k, v in network.items()},
-            notes={k: v for k, v in metadata.items() if k not in known},
+            notes=notes,
         )
     except (KeyError, ValueError, AttributeError) as error:
         raise ModelError(f"{path}: metadata cannot be read ({error})") from error
@@ -144,18 +149,6 @@ class _Inert:
 
     def __setstate__(self, state: object) -> None:
         pass
-
-
-def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
-    import torch
-
-    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
-        _check_unpacked(path, (member.file_size for member in members.infolist()))
-    with (
-        warnings.catch_warnings(action="ignore"),  # an unusable file is told of
-        torch.serialization.safe_globals([(_Inert, name) for name in _KNOWN["beside"]]),
-    ):
-        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
@@ -228,8 +221,7 @@ def _below(
 def _why_unread(path: Path, error: Exception) -> str:
     """Say what a file is that cannot be read, and what to do."""
     with path.open("rb") as stream:
-        head = stream.read(64).decode("latin-1")
-    text = f"{path.suffix.lower()}\n{head}\n{error}"
+        text = f"{path.suffix.lower()}\n{stream.read(64).decode('latin-1')}\n{error}"
     reason = str(error).partition("\n")[0]
     for each in _KNOWN["unreadable"]:
         if found := re.search(each["kind"], text):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry, name_of
-from srcli.models.recognition import build, choose_scale
-from srcli.models.storage import WEIGHTS_SUFFIXES, WeightsInfo, read_weights
+from srcli.models.storage import WEIGHTS_SUFFIXES
 from srcli.recipes.code import allow_code, split_code
 
 if TYPE_CHECKING:
@@ -39,40 +37,6 @@ def shipped_scales(name: str) -> tuple[int, ...]:
     """Scales at which a model can be used as installed."""
     entry = find_entry(name)
     return tuple(s for s in entry.scales if not entry.trained or weights_path(name, s).is_file())
-
-
-def load_network(
-    path: Path, scale: int | None = None, *, value_range: int | None = None, code: str = ""
-) -> tuple[Network, WeightsInfo]:
-    """Build the network of a weights file and load its tensors.
-
-    With ``code``, which the user has named, it is of that. ModelError if the file cannot be read,
-    fits no network or not the scale, or does not enlarge.
-    """
-    from srcli.models.exported import load_exported
-
-    if exported := load_exported(path):
-        own = WeightsInfo(model=exported.reference, scale=exported.scale)
-        choose_scale(path, [({}, own)], scale)
-        return exported, own
-    stored = read_weights(path)
-    tensors, info = stored.tensors, stored.info
-    if code and not info:
-        info = WeightsInfo(model=code, scale=scale or build_network(code, scale=None).scale)
-    if info:
-        info = replace(info, model=code or info.model)
-        network = build(path, *choose_scale(path, [(tensors, info)], scale))
-    else:
-        from srcli.models.outside import load_foreign
-
-        network, info = load_foreign(path, tensors, scale, value_range)
-        info = replace(info, notes={**info.notes, "read from": stored.key or "the top level"})
-    if stored.note:
-        network.notes = (f"{path}: {stored.note}", *network.notes)
-    if value_range not in (None, network.white):
-        note = f"{path}: its range of values is known; --value-range is not used for it"
-        network.notes = (*network.notes, note)
-    return network, info
 
 
 def network_digest(network: Network) -> str:
@@ -107,6 +71,8 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
     """
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
+    from srcli.models.recognition import load_network
+
     code, _ = split_code(model)
     allow_code(code)
     if (path := find_weights(model, scale or 4)) is not None:

@@ -15,9 +15,9 @@ from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
-from srcli.models.outside import best_range
+from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
-from srcli.models.weights import load_network, shipped_scales, weights_path
+from srcli.models.weights import shipped_scales, weights_path
 from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, load_published
