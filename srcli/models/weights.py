@@ -73,7 +73,7 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
     from srcli.models.recognition import load_network
 
-    code, _ = split_code(model)
+    code, _ = split_model(model)
     allow_code(code)
     if (path := find_weights(model, scale or 4)) is not None:
         return load_network(path, scale, value_range=value_range, code=code)[0].eval()
@@ -103,9 +103,9 @@ def find_weights(model: str, scale: int) -> Path | None:
 
     ModelError if there is no such model or scale. Files are not looked at.
     """
-    code, weights = split_code(model)
-    if code or _is_file(model):
-        return Path(weights) if weights else None
+    code, file = split_model(model)
+    if code or file:
+        return file
     entry = find_entry(model, scale)
     if not (entry.trained and entry.target):
         return None
@@ -118,9 +118,12 @@ def find_weights(model: str, scale: int) -> Path | None:
     return path
 
 
-def _is_file(model: str) -> bool:
-    path = Path(model)
-    return model not in MODELS and (path.suffix.lower() in WEIGHTS_SUFFIXES or path.is_file())
+def split_model(model: str) -> tuple[str, Path | None]:
+    """Return the code that a model is of, and its weights file, as far as it names them."""
+    code, weights = split_code(model)
+    file = Path(weights)
+    named = code or file.suffix.lower() in WEIGHTS_SUFFIXES or file.is_file()
+    return code, file if weights and named and model not in MODELS else None
 
 
 def default_scale(models: Iterable[str]) -> int:
@@ -129,10 +132,10 @@ def default_scale(models: Iterable[str]) -> int:
     Missing files do not count. ModelError if the file cannot be read, or does not tell its scale.
     """
     for model in models:
-        code, weights = split_code(model)
-        if code and not weights:
+        code, file = split_model(model)
+        if code and not file:
             allow_code(code)
             return build_network(code, scale=None).scale
-        if Path(weights).is_file() and (code or _is_file(model)):
+        if file and file.is_file():
             return load_model(model, value_range=1).scale  # none is sought here
     return 4

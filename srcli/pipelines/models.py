@@ -6,7 +6,6 @@ import hashlib
 import tomllib
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,13 +16,14 @@ from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
 from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
-from srcli.models.weights import shipped_scales, weights_path
+from srcli.models.weights import shipped_scales, split_model, weights_path
 from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, load_published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from srcli.layers.network import Network
 
@@ -63,13 +63,11 @@ def list_models(
         left_out.update(() if every else without_weights())
         names = [n for n in MODELS if n not in left_out and scale in (None, *MODELS[n].scales)]
         return [model for each in names for model in list_models(each, scale=scale, tried=tried)]
-    code, weights = split_code(name)
+    code, file = split_model(name)
     allow_code(code)
-    path = Path(weights)
-    # No model's name has a dot in it.
-    if name not in MODELS and (code or path.suffix or path.is_file()) and weights:
-        loaded = load_network(path, scale, value_range=value_range, code=code)
-        return [_describe(name, [(*loaded, path)], tried=tried)]
+    if file:
+        loaded = load_network(file, scale, value_range=value_range, code=code)
+        return [_describe(name, [(*loaded, file)], tried=tried)]
     forms: list[Form] = []
     entry = find_entry(name, scale)
     # code of users may have but one

@@ -150,7 +150,7 @@ def _enlarge(
 ) -> NDArray[Any]:
     """Upscale an array by one pass, or the two that make a scale that the model lacks."""
     photograph = _as_photograph(array)
-    model = choose_model(photograph, options)[0] if options.auto else options.model
+    model, _ = choose_model(photograph, options)
     height, width = array.shape[:2]
     size, passes = options.final_size(height, width), []
     for scale in options.steps(model, height, width):

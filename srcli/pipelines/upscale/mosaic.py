@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import FileAttributes, attributes_for, write_whole
-from srcli.imaging.photograph import Photograph, Picture, mark_source
+from srcli.files import attributes_for, write_whole
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -27,13 +27,13 @@ from srcli.imaging.rasters.info import (
     read_info,
 )
 from srcli.imaging.rasters.opening import open_raster, reading_errors
-from srcli.imaging.rasters.output import DRIVERS, OutputOptions, OutputProfile, make_output
+from srcli.imaging.rasters.output import DRIVERS, OutputProfile, make_output
 from srcli.imaging.rasters.parts import Piece, describe_mosaic, merge_parts, open_parts
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
-from srcli.pipelines.upscale.photographs import kept_metadata
+from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
@@ -226,37 +226,28 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
             with reporter.guard(item):
                 item.make_folder()
                 decoded = whole.decode(window)
-                attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
                 if picture is None:
                     of_sheet = replace(info, mask=None) if decoded.valid.all() else info
                     with RasterSource(of_sheet, layout, window) as sheet:
-                        _write_sheet(item, sheet, options, attributes)
+                        _write_sheet(item, sheet, options)
                 else:
                     photograph = Photograph(
                         pixels=np.ascontiguousarray(decoded.pixels[:, :, : picture.channels]),
                         alpha=decoded.alpha if picture.has_alpha else None,
                         metadata=kept_metadata(picture.metadata, picture, options, options.model),
                     )
-                    write_photograph(
-                        item.target,
-                        photograph,
-                        fmt=item.format,
-                        quality=options.quality,
-                        attributes=attributes,
-                    )
+                    form = writing_options(item, picture, options)
+                    write_photograph(item.target, photograph, **form)
                 reporter.add(item, size=(height, width))
 
 
-def _write_sheet(
-    item: Item, sheet: RasterSource, options: UpscaleOptions, attributes: FileAttributes
-) -> None:
+def _write_sheet(item: Item, sheet: RasterSource, options: UpscaleOptions) -> None:
     """Write a window of the enlarged mosaic as it is."""
     info = replace(sheet.info, path=item.source)  # for messages
-    made_by = options.made_by(mark_source(item.source)) if options.records else None
-    wanted = OutputOptions(format=item.format, quality=options.quality, provenance=made_by)
+    wanted = options.output(item.format, item.source)
     output = make_output(info, sheet.layout, sheet.window, 1, wanted)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), sheet, 1)
         for number in range(parts.count):
             writer.write_part(number)
-        merge_parts(parts, attributes)
+        merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))

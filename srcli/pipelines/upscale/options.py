@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -15,7 +15,7 @@ from typing import Literal
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
+from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix, mark_source
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
@@ -26,9 +26,9 @@ from srcli.models.weights import (
     PHOTO_MODEL,
     default_scale,
     shipped_scales,
+    split_model,
     weights_path,
 )
-from srcli.recipes.code import split_code
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 
@@ -204,6 +204,11 @@ class UpscaleOptions:
             source=source,
         )
 
+    def output(self, format: str, source: Path) -> OutputOptions:
+        """Return the options of the raster that is made of a source."""
+        made_by = self.made_by(mark_source(source)) if self.records else None
+        return replace(self.raster, format=format, quality=self.quality, provenance=made_by)
+
     def __post_init__(self) -> None:
         """Refuse what cannot be, such as sizes of photographs together with options of rasters."""
         if self.model == AUTO:
@@ -237,10 +242,8 @@ class UpscaleOptions:
 
 def file_of_model(model: str, scale: int) -> tuple[Path, int]:
     """Return the file that a model is loaded from, and its time; 0 if it is not there."""
-    code, weights = split_code(model)
-    file = Path(weights or code.rpartition(":")[0])
-    if model in MODELS:
-        file = weights_path(model, scale)
+    code, file = split_model(model)
+    file = file or (Path(code.rpartition(":")[0]) if code else weights_path(model, scale))
     return file, file.stat().st_mtime_ns if file.is_file() else 0
 
 

@@ -113,7 +113,9 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
 
 
 def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, str]:
-    """Return the model for a photograph by what it has gone through, and that in one word."""
+    """Return the model for a photograph; by ``auto`` also what it has gone through, in one word."""
+    if not options.auto:
+        return options.model, ""
     condition = judge(photograph.pixels)
     return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
 
@@ -289,9 +291,7 @@ class PhotographRun:
         item, picture = opened
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture)
-        model, condition = self.options.model, ""
-        if self.options.auto:
-            model, condition = choose_model(photograph, self.options)
+        model, condition = choose_model(photograph, self.options)
         first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
         pixels, found, finish = prepare(replace(photograph, metadata=metadata))
@@ -344,15 +344,8 @@ class PhotographRun:
 
     def _save(self, job: PhotographJob) -> None:
         photograph = job.finish(job.enlarged, job.size)
-        write_photograph(job.item.target, photograph, **self._form(job.item, job.picture))
-
-    def _form(self, item: Item, picture: Picture) -> dict[str, Any]:
-        """Return what both kinds of pictures are written with."""
-        quality = self.options.quality
-        if quality is None and item.format == "webp" and picture.lossless:
-            quality = LOSSLESS
-        attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
-        return {"fmt": item.format, "quality": quality, "attributes": attributes}
+        form = writing_options(job.item, job.picture, self.options)
+        write_photograph(job.item.target, photograph, **form)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
@@ -397,9 +390,18 @@ class PhotographRun:
             milliseconds=[each for each, _ in times],
             plays=times[0][1],
             metadata=fitted,
-            **self._form(item, picture),
+            **writing_options(item, picture, self.options),
         )
         self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
+
+
+def writing_options(item: Item, picture: Picture, options: UpscaleOptions) -> dict[str, Any]:
+    """Return what photographs, animations and map tiles are written with."""
+    quality = options.quality
+    if quality is None and item.format == "webp" and picture.lossless:
+        quality = LOSSLESS
+    attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
+    return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
 
 def kept_metadata(

@@ -19,7 +19,6 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
-from srcli.imaging.photograph import mark_source
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
@@ -346,8 +345,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     values, range_found = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),)), ""
     if layout.groups:
         values, range_found = choose_value_range(info, layout, window, asked.values)
-    made_by = options.made_by(mark_source(item.source)) if options.records else None
-    wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
+    wanted = options.output(item.format, item.source)
     output = make_output(info, layout, window, options.scale, wanted)
     needed = disk_needed(output)
     least = round(LEAST_COMPRESSED * needed)
