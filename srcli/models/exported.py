@@ -88,14 +88,14 @@ def load_exported(path: Path) -> ExportedNetwork | None:
 
     A TorchScript program that can do more than compute is refused before it runs.
     """
-    names = zip_names(path)
-    facts_name = next((name for name in names if name.endswith("/extra/srx.json")), "")
+    program: nn.Module
     is_onnx = path.suffix.lower() == ".onnx" and path.is_file()
     content = path.read_bytes() if is_onnx else b""
-    if not facts_name and b"srx_version" not in content:
-        return None
-    program: nn.Module
     try:
+        names = zip_names(path)
+        facts_name = next((name for name in names if name.endswith("/extra/srx.json")), "")
+        if not facts_name and b"srx_version" not in content:
+            return None
         if is_onnx:
             program = OnnxProgram(content)
             facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
@@ -112,6 +112,8 @@ def load_exported(path: Path) -> ExportedNetwork | None:
             if strange:
                 raise ValueError(f"it does more than compute: {', '.join(sorted(strange))}")
         return ExportedNetwork(program, facts)
+    except ModelError:
+        raise
     except ImportError as error:
         raise ModelError(f"{path}: needs onnxruntime: pip install onnxruntime") from error
     except Exception as error:  # whatever the libraries raise

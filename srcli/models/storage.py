@@ -97,10 +97,10 @@ def read_weights(path: Path) -> StoredWeights:
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
     import torch
 
-    zip_names(path)  # refuses what unpacks to far more
     inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
     metadata: Mapping[str, str] = {}
     try:
+        zip_names(path)  # refuses what unpacks to far more
         if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
@@ -108,6 +108,8 @@ def read_weights(path: Path) -> StoredWeights:
         else:  # an unusable file is told of, so that warnings say nothing new
             with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):
                 content = torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
         raise ModelError(f"{path}: {_why_unread(path, error)}") from error
     if "srx_format" in metadata:

@@ -103,6 +103,17 @@ def test_a_checkpoint_that_takes_far_more_memory_than_its_size_is_refused(tmp_pa
         read_weights(path)
 
 
+@pytest.mark.parametrize("version", [20, 75])
+def test_a_zip_whose_list_of_members_is_damaged_is_refused(tmp_path, version):
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(2)}, path)
+    before, start, rest = path.read_bytes().rpartition(b"PK\x01\x02")
+    bad = bytes([version, 0, version, 0]) + rest[4:].replace(b"/", b"\x9b", 1)
+    path.write_bytes(before + start + bad)
+    with pytest.raises(ModelError, match=r"a\.pth: "):
+        load_model(str(path))
+
+
 def test_what_is_stored_comes_back_and_equal_weights_are_equal_files(tmp_path, network):
     first, second = (tmp_path / f"{name}.safetensors" for name in "ab")
     save_weights(first, network.state_dict(), INFO)
