@@ -84,6 +84,20 @@ def test_a_batch_that_does_not_fit_is_halved():
     assert np.abs(whole.astype(int) - halved).max() <= 1
 
 
+def test_batches_that_overlap_give_what_one_at_a_time_gives():
+    picture = np.tile(data.astronaut(), (2, 2, 1))
+    grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 96).grid(1024, 1024)
+    outs = []
+    for overlaps in (False, True):
+        network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
+        options = EngineOptions(batch=8)
+        engine = TorchEngine(network, options, device=device, half=torch.float16)
+        engine.overlaps = overlaps
+        outs.append(enlarge_array(engine, picture, grid).astype(int))
+    assert outs[0].std() > 10
+    assert np.abs(outs[0] - outs[1]).max() <= 1
+
+
 @pytest.mark.parametrize("recipe", ["g-idrn-muon", "rrlfn-muon", "attentive-gan-l1"])
 def test_passes_as_cuda_graphs_are_those_of_the_network(recipe):
     random = torch.Generator().manual_seed(0)

@@ -20,7 +20,7 @@ from srcli.inference.tiling import TRIM, axis_weights, ramp
 from srcli.layers.network import upload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,7 +64,8 @@ class TorchBand:
             (channels, tallest, grid.width * scale), dtype=encoder.blending, device=self.device
         )
         """Ramp of the row of tiles above."""
-        self._copies = HostCopies(self.device)
+        self._copies: list[tuple[int, Callable[[], NDArray[Any]]]] = []
+        """Rows on their way from a GPU, each with its first output row."""
 
     @within_memory
     def add(self, tile: Tensor | None, *, row: int, column: int) -> list[Rows]:
@@ -85,13 +86,15 @@ class TorchBand:
             self._blend()
         if not ends_row:
             return []
-        done = self._copies.start(self._pieces)
+        before = self.finish()
+        self._copies = [(top, host_copy(piece)) for top, piece in self._pieces]
         self._pieces, self._beside = [], None
-        return done
+        return before if self._together > 1 else self.finish()
 
     def finish(self) -> list[Rows]:
         """Return the rows, likewise, that are not back from a GPU after the last tile."""
-        return self._copies.finish()
+        copies, self._copies = self._copies, []
+        return [(top, copied()) for top, copied in copies]
 
     def _blend(self) -> None:
         """Blend in the tiles that wait: beside each other, below the row above."""
@@ -186,35 +189,22 @@ class _Part(NamedTuple):
     """Weights from ``end`` to ``stop``."""
 
 
-class HostCopies:
-    """Copy rows from a GPU to the host on a stream of its own, into pinned memory.
+def host_copy(tensor: Tensor) -> Callable[[], NDArray[Any]]:
+    """Begin to copy a tensor to the host, and return what waits for it and gives the values.
 
-    They come back with the next ones that are given; from other devices at once.
+    A GPU copies into pinned memory, in the order of its current stream.
     """
+    host = tensor.to("cpu", non_blocking=tensor.is_cuda)
+    if not tensor.is_cuda:
+        return host.numpy
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    copied.record(torch.cuda.current_stream(tensor.device))
 
-    def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        self._pending: list[Rows] = []
+    def wait() -> NDArray[Any]:
+        copied.synchronize()
+        return host.numpy()
 
-    def start(self, pieces: Sequence[tuple[int, Tensor]]) -> list[Rows]:
-        """Begin to copy rows, and return those of before; both are (first output row, rows)."""
-        stream = self._stream
-        if stream is None:
-            return [(top, piece.cpu().numpy()) for top, piece in pieces]
-        ready = self.finish()
-        stream.wait_stream(torch.cuda.current_stream(stream.device))
-        with torch.cuda.stream(stream):
-            for top, piece in pieces:
-                self._pending.append((top, piece.to("cpu", non_blocking=True).numpy()))
-                piece.record_stream(stream)
-        return ready
-
-    def finish(self) -> list[Rows]:
-        """Return the rows that have not come back yet."""
-        if self._pending and self._stream is not None:
-            self._stream.synchronize()
-        pending, self._pending = self._pending, []
-        return pending
+    return wait
 
 
 def is_full_range(values: Values) -> bool:

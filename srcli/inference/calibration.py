@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from srcli.inference.tiling import read_mirrored
 from srcli.ports.image import Window
 
@@ -33,7 +31,7 @@ CANDIDATE_WINDOWS = 2048
 
 
 def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | None:
-    """Return the calibration of an image, for ``run`` of the engine.
+    """Return the calibration of an image, for ``start`` of the engine.
 
     None where the network does not care, one tile holds the image, or no window is valid.
     """
@@ -47,7 +45,7 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | N
         spread = max(spread, _valid(source, grid.edge, closer, len(places)), key=len)
     while spread:
         try:
-            return engine.calibrate(np.stack(spread))
+            return engine.calibrate(spread)
         except MemoryError:
             spread = spread[::2] if len(spread) > 1 else []
     return None

@@ -7,7 +7,7 @@ import logging
 import sys
 import weakref
 from fractions import Fraction
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srcli.imaging.colour import GRAY_SHARES
-from srcli.inference.band import PixelEncoder, TorchBand, is_full_range, is_narrow
+from srcli.inference.band import PixelEncoder, TorchBand, host_copy, is_full_range, is_narrow
 from srcli.inference.device import EngineOptions, within_memory
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import HalfConv2d, PackedConv2d
@@ -38,7 +38,7 @@ from srcli.layers.tiles import (
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from srcli.ports.image import TileGrid, Values
 
     Position = tuple[int, int, int, int]  # see ``TileGrid.position``
+    Results = Callable[[], list[Tensor | None]]
 
 log = logging.getLogger(__name__)
 CPU_BATCH_PIXELS = 48 * 1024
@@ -104,6 +105,10 @@ class TorchEngine:
         self._rgb_network = as_rgb_network(self.network)
         self.scale = network.scale
         self.calibrates = network.pools_globally
+        self.overlaps = device.type == "cuda"
+        """A batch is computed while the one before is blended and written."""
+        # Its few kernels go first, else each would wait for those of a pass that have come before.
+        self._beside = torch.cuda.Stream(device, priority=-1) if self.overlaps else None  # type: ignore[no-untyped-call]
         # What the network's modules hold is of one batch: threads that share an engine take turns.
         self._lock = Lock()
 
@@ -120,15 +125,16 @@ class TorchEngine:
         """Input pixels of a batch that is to fit into the memory that was free at first."""
         with self._lock:
             each = bytes_per_pixel(self._rgb_network)
+        each += 2 * 12 * self.scale**2  # the batches before, in fp32, that are still blended
         free = torch.cuda.mem_get_info(self.device)[0]
         free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return min(GPU_BATCH_PIXELS, int(GPU_MEMORY_SHARE * free / each))
 
     @within_memory
-    def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
-        """Measure what the network's global pools see of a whole image, for ``run``.
+    def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
+        """Measure what the network's global pools see of a whole image, for ``start``.
 
-        Windows (N, H, W, C) are as ``run`` takes tiles; too many raise ``MemoryError``. None comes
+        Windows are as ``start`` takes tiles; too many raise ``MemoryError``. None comes
         back where no finite values came out.
         """
         with self._lock, torch.inference_mode():
@@ -144,47 +150,61 @@ class TorchEngine:
                     return found
         return None
 
-    def run(
+    def beside(self) -> AbstractContextManager[object]:
+        """Let a GPU do what is within beside the batch that it works on; elsewhere do nothing."""
+        return torch.cuda.stream(self._beside)
+
+    def start(
         self,
-        tiles: NDArray[Any],
+        tiles: Sequence[NDArray[Any]],
         calibration: Calibration | None = None,
         positions: Sequence[Position] | None = None,
-    ) -> list[Tensor | None]:
-        """Enlarge tiles (N, H, W, C) of uint8, uint16, or float32 in [0, 1].
+    ) -> Results:
+        """Start to enlarge tiles (H, W, C) of one size: uint8, uint16, or float32 in [0, 1].
 
-        They come (3, scale H, scale W), None where the network gave no finite values; too many
-        raise ``MemoryError``. Without a calibration each is taken for a whole image, and without
-        ``positions``, for grids with a ``step`` of 1, as well.
+        Called ``beside``, what is returned waits for them: (3, scale H, scale W) each, None where
+        the network gave no finite values. Both raise ``MemoryError`` for too many tiles. Without a
+        calibration each is taken for a whole image, and without ``positions``, for grids with a
+        ``step`` of 1, as well.
         """
         try:
-            return self._run_batch(tiles, calibration, positions)
+            return partial(self._finish, self._start(tiles, calibration, positions))
         except MemoryError:
-            count, height, width = tiles.shape[:3]
-            self._fitting = count * height * width // 2
+            self._fitting = len(tiles) * tiles[0].shape[0] * tiles[0].shape[1] // 2
             raise
 
     @within_memory
-    def _run_batch(
+    def _start(
         self,
-        tiles: NDArray[Any],
+        tiles: Sequence[NDArray[Any]],
         calibration: Calibration | None,
         positions: Sequence[Position] | None,
-    ) -> list[Tensor | None]:
+    ) -> tuple[Any, ...]:
+        """Give a batch to the device; returned is what ``_finish`` takes."""
         with self._lock, torch.inference_mode():
-            x = self._upload(tiles)
-            where = None
-            if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
+            x, half, where = self._upload(tiles), self.half, None
+            if positions is not None and any(each[2:] != tiles[0].shape[:2] for each in positions):
                 where = upload(np.array(positions), self.device)
-            out = self._enlarge(x, calibration, where, self.half)
-            finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
-            good: list[bool] = finite.tolist()
-            if self.half is not None and not all(good):
-                out, again = out.clone(), ~finite
+            out = self._enlarge(x, calibration, where, half)
+            if self._beside is not None:
+                out.record_stream(self._beside)
+            finite = host_copy(torch.isfinite(out.sum(dim=(1, 2, 3))))
+            return x, self.network.white_level, calibration, where, half, out, finite
+
+    @within_memory
+    def _finish(self, begun: tuple[Any, ...]) -> list[Tensor | None]:
+        """Wait for a batch, and compute in fp32 again what is not finite in half precision."""
+        x, white_level, calibration, where, half, out, finite = begun
+        good = finite()
+        if half is not None and not good.all():
+            with self._lock, torch.inference_mode():
+                self.network.white_level = white_level
+                out, again = out.clone(), upload(~good, self.device)
                 where = None if where is None else where[again]
                 out[again] = self._enlarge(x[again], calibration, where, None)
-                good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
+                good = torch.isfinite(out.sum(dim=(1, 2, 3))).cpu().numpy()
                 self._failures += 1
-                if self._failures == 2 and self.half == torch.float16:  # some cards do it badly
+                if self._failures == 2 and half == torch.float16:  # some cards do it badly
                     self.half = None
                     log.warning("fp16 gives values that are not finite: goes on in fp32")
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
@@ -192,28 +212,23 @@ class TorchEngine:
     @within_memory
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band for an image cut by ``grid``."""
-        encoder = PixelEncoder(dtype, None, self.device)
-        return TorchBand(grid, scale=self.scale, channels=channels, encoder=encoder)
+        with self.beside():
+            encoder = PixelEncoder(dtype, None, self.device)
+            return TorchBand(grid, scale=self.scale, channels=channels, encoder=encoder)
 
-    def _upload(self, tiles: NDArray[Any]) -> Tensor:
+    def _upload(self, tiles: Sequence[NDArray[Any]]) -> Tensor:
         """Return (N, 3, H, W) in [0, 1]."""
-        levels = int(np.iinfo(tiles.dtype).max) if tiles.dtype.kind == "u" else None
-        if tiles.dtype == np.uint16:  # torch has few uint16 kernels: widen on the way
-            tiles = tiles.astype(np.int32)
-        x = upload(np.ascontiguousarray(tiles), self.device).permute(0, 3, 1, 2).float()
+        kind = tiles[0].dtype
+        levels = int(np.iinfo(kind).max) if kind.kind == "u" else None
+        if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
+            tiles = [tile.astype(np.int32) for tile in tiles]
+        x = upload(list(tiles), self.device).permute(0, 3, 1, 2).float()
         self.network.white_level = levels
         return (x if levels is None else x / float(levels)).expand(-1, 3, -1, -1)
 
-    def _enlarge(
-        self,
-        x: Tensor,
-        calibration: Calibration | None,
-        positions: Tensor | None,
-        half: torch.dtype | None,
-    ) -> Tensor:
+    def _enlarge(self, x: Tensor, *given: Any) -> Tensor:  # noqa: ANN401
         """Enlarge a batch, of one picture for each of the tiles where they have no positions."""
-        passes = (self._pass(i, x, calibration, positions, half) for i in self._passes)
-        out = reduce(torch.add, passes)
+        out = reduce(torch.add, (self._pass(number, x, *given) for number in self._passes))
         if self.options.tta:
             out = out / len(self._passes)
         return back_projected(out, x, self.corrections)
@@ -323,7 +338,15 @@ class RasterEngine:
         self.engine = engine
         self.scale = engine.scale
         self.calibrates = engine.calibrates
+        self.overlaps, self.beside = engine.overlaps, engine.beside
         self.groups = tuple(groups)
+        # A view where they lie side by side: a list copies, pixel by pixel.
+        self._bands: list[Any] = [
+            slice(group[0], group[-1] + 1)
+            if group == tuple(range(group[0], group[-1] + 1))
+            else list(group)
+            for group in self.groups
+        ]
         self.values = values
         self.channels = sum(map(len, groups))
         self._plain = is_full_range(values)
@@ -332,35 +355,49 @@ class RasterEngine:
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles to try at once; fewer of many bands, all of which stay on the device meanwhile."""
-        return max(1, self.engine.batch_size(height, width) * 8 // max(8, self.channels))
+        most = 4 if self.overlaps else 8  # bands of two batches
+        return max(1, self.engine.batch_size(height, width) * most // max(most, self.channels))
 
-    def calibrate(self, windows: NDArray[Any]) -> Calibration | None:
-        """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
-        units = windows if self._plain else normalise(windows, self.values)[0]
-        found = (self.engine.calibrate(units[:, :, :, group]) for group in self.groups)
+    def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
+        """Measure a whole raster, one row for each group of bands; see ``start`` for windows."""
+        units = windows if self._plain else normalise(np.stack(windows), self.values)[0]
+        found = (self.engine.calibrate([each[:, :, own] for each in units]) for own in self._bands)
         rows = [each for each in found if each is not None]
         if len(rows) < len(self.groups):
             return None
         return {name: torch.cat([each[name] for each in rows], dim=1) for name in rows[0]}
 
     @within_memory
-    @torch.inference_mode()
-    def run(
+    def start(
         self,
-        tiles: NDArray[Any],
+        tiles: Sequence[NDArray[Any]],
         calibration: Calibration | None = None,
         positions: Sequence[Position] | None = None,
-    ) -> list[Tensor | None]:
-        """Enlarge tiles (N, H, W, C) of the raster's dtype, all of its bands.
+    ) -> Results:
+        """Start to enlarge tiles (H, W, C) of the raster's dtype, all of its bands.
 
         They come (C, scale H, scale W), in units of the range, not clipped.
         """
-        units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
-        bands: list[dict[int, Tensor]] = [{} for _ in tiles]
-        for row, group in enumerate(self.groups):
-            own = calibration and {k: each[:, row : row + 1] for k, each in calibration.items()}
-            parts = self.engine.run(units[:, :, :, group], own, positions)
-            for found, part in zip(bands, parts, strict=True):
+        given: tuple[Any, NDArray[Any] | None] = (tiles, None)
+        units, excess = given if self._plain else normalise(np.stack(tiles), self.values)
+
+        def begun() -> Iterator[Results]:
+            for row, bands in enumerate(self._bands):
+                own = calibration and {k: each[:, row : row + 1] for k, each in calibration.items()}
+                yield self.engine.start([tile[:, :, bands] for tile in units], own, positions)
+
+        # A processor has nothing to do beside, and takes less memory for one group at a time.
+        groups = list(begun()) if self.overlaps else begun()
+        return partial(self._finish, len(tiles), groups, excess)
+
+    @within_memory
+    @torch.inference_mode()
+    def _finish(
+        self, count: int, groups: Iterable[Results], excess: NDArray[Any] | None
+    ) -> list[Tensor | None]:
+        bands: list[dict[int, Tensor]] = [{} for _ in range(count)]
+        for group, results in zip(self.groups, groups, strict=True):
+            for found, part in zip(bands, results(), strict=True):
                 if part is not None:
                     gray = len(group) == 1
                     part = (part * self._shares).sum(dim=0, keepdim=True) if gray else part
@@ -382,7 +419,8 @@ class RasterEngine:
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
         assert (channels, dtype) == (self.channels, self.values.dtype)
-        return TorchBand(grid, scale=self.scale, channels=channels, encoder=self._encoder)
+        with self.beside():
+            return TorchBand(grid, scale=self.scale, channels=channels, encoder=self._encoder)
 
 
 Engine = TorchEngine | RasterEngine

@@ -8,11 +8,9 @@ costs the edges of photographs a decibel (EXPERIMENTS.md).
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from srcli.inference.engine import Engine
+    from srcli.inference.engine import Engine, Results
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -121,8 +119,9 @@ def run_stream(
     task is advanced by every finished tile.
     """
     active: list[ImageJob] = []
-    for batch in _batches(engine, jobs, active):
-        _finish(engine, batch, task or Task())
+    for batch, begun in _started(engine, _batches(engine, jobs, active)):
+        with engine.beside():
+            _finish(engine, batch, begun, task or Task())
         for job in [each for each in active if each.error is not None or each.complete]:
             job.band = None
             active.remove(job)
@@ -140,6 +139,26 @@ class _Tile:
     @property
     def size(self) -> tuple[int, int]:
         return self.job.grid.tile_height, self.job.grid.tile_width
+
+
+def _started(
+    engine: Engine, batches: Iterable[list[_Tile]]
+) -> Iterator[tuple[list[_Tile], list[Results]]]:
+    """Yield batches; start each before the one before comes, where the engine works beside."""
+    before: tuple[list[_Tile], list[Results]] = [], []
+    for batch in batches:
+        if before[0] and not before[1]:  # did not fit beside the one before it: goes alone
+            yield before
+            before = [], []
+        ready = [tile for tile in batch if tile.pixels is not None]
+        begun: list[Results] = []
+        if engine.overlaps and ready and len(ready) <= engine.batch_size(*ready[0].size):
+            with suppress(Exception):  # comes again, and is told, when no other is under way
+                begun.append(_start(engine, ready))
+        if engine.overlaps and batch:
+            before, (batch, begun) = (batch, begun), before
+        yield batch, begun
+    yield before
 
 
 def _batches(
@@ -183,16 +202,18 @@ def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
     def read(place: tuple[int, int, Window]) -> NDArray[Any] | None:
         return read_mirrored(job.source, place[2], grid.edge)
 
-    with read_ahead(read, places, ahead=ahead) as reader:
+    # a thread that is waited for at once would only take time
+    at_once = nullcontext((place, None) for place in places)
+    with read_ahead(read, places, ahead=ahead) if ahead else at_once as reader:
         while job.error is None and (found := next(reader, None)):
-            (row, column, _), reading = found
+            place, reading = found
             with _failing(job):
-                yield _Tile(job, row, column, reading.result())
+                yield _Tile(job, *place[:2], reading.result() if reading else read(place))
 
 
-def _finish(engine: Engine, batch: list[_Tile], task: Task) -> None:
+def _finish(engine: Engine, batch: list[_Tile], begun: list[Results], task: Task) -> None:
     """Enlarge the tiles of a batch, blend them in, and write the rows that are done."""
-    enlarged = _enlarge(engine, [tile for tile in batch if tile.pixels is not None])
+    enlarged = _enlarge(engine, [tile for tile in batch if tile.pixels is not None], begun)
     for tile in batch:
         job, out = tile.job, None if tile.pixels is None else next(enlarged)
         if isinstance(out, SrxError):
@@ -219,26 +240,33 @@ def _write_inner(job: ImageJob, scale: int, top: int, rows: NDArray[Any]) -> Non
 
 
 def _enlarge(
-    engine: Engine, tiles: list[_Tile], most: int | None = None
+    engine: Engine, tiles: list[_Tile], begun: list[Results], most: int | None = None
 ) -> Iterator[Tensor | SrxError]:
-    """Yield each tile enlarged, or its error; at most so many at once, fewer if they do not fit."""
+    """Yield each tile enlarged, or its error; at most so many at once, fewer if they do not fit.
+
+    All at once where they are ``begun``.
+    """
     while tiles:
         size = min(most or len(tiles), engine.batch_size(*tiles[0].size))
+        size = len(tiles) if begun else size
         part, tiles = tiles[:size], tiles[size:]
-        yield from _run(engine, part)
+        yield from _run(engine, part, begun)
 
 
-def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
-    job = tiles[0].job
-    positions = None
+def _start(engine: Engine, tiles: list[_Tile]) -> Results:
+    job, positions = tiles[0].job, None
     if job.grid.step > 1:
         positions = [tile.job.grid.position(tile.row, tile.column) for tile in tiles]
+    return engine.start([tile.pixels for tile in tiles], job.calibration, positions)
+
+
+def _run(engine: Engine, tiles: list[_Tile], begun: list[Results]) -> Iterator[Tensor | SrxError]:
+    job = tiles[0].job
     found: Sequence[Tensor | None] = ()
     error: SrxError | None = None
     try:
         with one_file(job.name), suppress(MemoryError):
-            pixels = np.stack([tile.pixels for tile in tiles])
-            found = engine.run(pixels, job.calibration, positions)
+            found = (begun.pop() if begun else _start(engine, tiles))()
     except SrxError as failure:
         error = failure
     if found:
@@ -248,7 +276,7 @@ def _run(engine: Engine, tiles: list[_Tile]) -> Iterator[Tensor | SrxError]:
             yield InferenceError(reason) if out is None else out
     elif len(tiles) > 1:
         # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
-        yield from _enlarge(engine, tiles, len(tiles) // 2 if error is None else 1)
+        yield from _enlarge(engine, tiles, [], len(tiles) // 2 if error is None else 1)
     else:
         height, width = tiles[0].size
         reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"

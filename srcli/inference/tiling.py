@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.resize import mirrored
 from srcli.ports.image import TileGrid, Window
 
 if TYPE_CHECKING:
@@ -167,16 +166,23 @@ def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | N
 
     None where it holds no valid pixel.
     """
-    rows = mirrored(np.arange(window.height) + (window.top - edge), source.height)
-    columns = mirrored(np.arange(window.width) + (window.left - edge), source.width)
-    top, left = int(rows.min()), int(columns.min())
-    height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
-    inner = Window(top=top, left=left, height=height, width=width)
-    pixels = source.read(inner)  # what is mirrored is no more valid than the rest
-    if pixels is None or inner == replace(window, top=window.top - edge, left=window.left - edge):
+    top, height, above, below = _inside(window.top - edge, window.height, source.height)
+    left, width, before, behind = _inside(window.left - edge, window.width, source.width)
+    # what is mirrored is no more valid than the rest
+    pixels = source.read(Window(top=top, left=left, height=height, width=width))
+    if pixels is None or not (above or below or before or behind):
         return pixels
-    padded: NDArray[Any] = pixels[rows - top][:, columns - left]
-    return padded
+    padded = np.pad(pixels, ((above, below), (before, behind), (0, 0)), mode="symmetric")
+    top, left = window.top - edge + above - top, window.left - edge + before - left
+    return padded[top : top + window.height, left : left + window.width]
+
+
+def _inside(start: int, length: int, whole: int) -> tuple[int, int, int, int]:
+    """First position and number of those to read on an axis, and of those mirrored at both ends."""
+    before, behind = max(-start, 0), max(start + length - whole, 0)
+    first = 0 if before else max(min(start, whole - behind), 0)
+    stop = whole if behind else min(max(start + length, before), whole)
+    return first, stop - first, before, behind
 
 
 def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:

@@ -6,6 +6,7 @@ import copy
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -167,13 +168,21 @@ class SkiplessNetwork(Network):
     bf16 = False
 
 
-def upload(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+def upload(values: NDArray[Any] | list[NDArray[Any]] | Tensor, device: torch.device) -> Tensor:
     """Copy to a device; to a GPU through pinned memory, in the order of its other work.
 
-    A copy from ordinary memory would first wait until the GPU has done all that it was given. On a
-    processor the tensor may share the memory of ``values``; what lies on the device stays there.
+    A copy from ordinary memory would first wait until the GPU has done all that it was given. A
+    list of arrays is stacked. On a processor the tensor may share the memory of an array; what lies
+    on the device stays there.
     """
-    host = values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
+    if device.type != "cuda":
+        values = np.stack(values) if isinstance(values, list) else values
+    elif isinstance(values, list):  # into memory that PyTorch keeps
+        size, kind = (len(values), *values[0].shape), getattr(torch, values[0].dtype.name)
+        with torch.cuda.device(device):
+            pinned = torch.empty(size, dtype=kind, pin_memory=True)
+        values = np.stack(values, out=pinned.numpy())
+    host = values if isinstance(values, Tensor) else torch.from_numpy(values)
     if device.type != "cuda" or host.is_cuda:
         return host.to(device)
     with torch.cuda.device(device):  # else pinned memory would take room on the first GPU

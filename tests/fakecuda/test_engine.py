@@ -7,7 +7,6 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 
 from srcli.inference.band import PixelEncoder, TorchBand
 from srcli.inference.device import EngineOptions
@@ -23,34 +22,40 @@ MOST = {"uint8": 3.7, "uint16": 3.8, "float32": 3.5}
 """Kernels that blending starts for each tile, at most; to be lowered where they fall."""
 
 
-class NoCopies:
-    """In the place of copies to the host, which need a GPU."""
+@pytest.fixture
+def host_copies(monkeypatch):
+    """Replace copies to the host, which need a GPU; (what, number) of each that began or ended."""
+    found: list[tuple[str, int]] = []
 
-    def __init__(self, device):
-        self.pieces = []
+    def begin(tensor):
+        number = len(found)
+        found.append(("begun", number))
 
-    def start(self, pieces):
-        self.pieces += pieces
-        return []
+        def wait():
+            found.append(("waited for", number))
+            return np.ones(tensor.shape, str(tensor.dtype)[6:])
 
-    def finish(self):
-        return []
+        return wait
+
+    for module in ("band", "engine"):
+        monkeypatch.setattr(f"srcli.inference.{module}.host_copy", begin)
+    return found
 
 
 @pytest.mark.parametrize("half", [None, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("name", ["g-idrn", "rrlfn", "ddsr"])
 @pytest.mark.parametrize("bands", [3, 4])
-def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, bands, monkeypatch):
-    monkeypatch.setattr("srcli.inference.band.HostCopies", NoCopies)
+def test_pictures_and_rasters_go_through_with_few_copies(
+    name, dtype, half, bands, monkeypatch, host_copies
+):
     monkeypatch.setattr("srcli.inference.engine.are_finite", lambda calibration: True)
-    monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: [True] * len(tensor))
     network = build_network(name, scale=4).for_inference()
     source = ArraySource(np.zeros((80, 120, bands), dtype))
     grid = Tiling(tile=48, overlap=8, step=network.tile_step).grid(80, 120)
     job = ImageJob(name="a", source=source, write=mock.Mock(), grid=grid)
     with fake_cuda():
-        torch_engine = TorchEngine(network, EngineOptions(batch=6), device=GPU, half=half)
+        torch_engine = TorchEngine(network, EngineOptions(batch=3), device=GPU, half=half)
         engine: TorchEngine | RasterEngine = torch_engine
         if bands == 4:
             values = Values(dtype=np.dtype(dtype), ranges=((0, 200),))
@@ -60,14 +65,16 @@ def test_pictures_and_rasters_go_through_with_few_copies(name, dtype, half, band
     if done.error:
         raise done.error
     assert done.complete
+    # of two batches the second begins before the first is waited for
+    assert [what for what, _ in host_copies].index("waited for") == 2 * (bands - 2)
     assert not watch.waits
     assert set(watch.copies) == {"cpu to cuda"}
     assert watch.copies.total() <= 8  # tiles, windows, weights of three columns and of two rows
 
 
 @pytest.mark.parametrize("dtype", MOST)
-def test_blending_starts_few_kernels(dtype, monkeypatch):
-    monkeypatch.setattr("srcli.inference.band.HostCopies", NoCopies)
+@pytest.mark.usefixtures("host_copies")
+def test_blending_starts_few_kernels(dtype):
     grid = Tiling(tile=192, overlap=8).grid(192 * 4, 192 * 12)
     with fake_cuda():
         encoder = PixelEncoder(np.dtype(dtype), None, GPU)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
 from srcli.inference import band as module
-from srcli.inference.band import HostCopies, PixelEncoder, TorchBand, is_full_range
+from srcli.inference.band import GPU_TILES, PixelEncoder, TorchBand, is_full_range
 from srcli.inference.engine import normalise
 from srcli.inference.tiling import Tiling, axis_weights
 from srcli.ports.image import Values
@@ -143,17 +142,27 @@ def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
 
 
 def test_rows_of_a_gpu_come_back_with_the_next_ones(monkeypatch):
-    rows = [(top, mock.Mock()) for top in (0, 2, 4)]
-    for top, piece in rows:
-        piece.to.return_value = torch.full((2, 3, 1), top, dtype=torch.uint8)
-    cuda = mock.MagicMock()
-    for name in ("Stream", "stream", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
-    copies = HostCopies(torch.device("cuda"))
-    got = [copies.start(part) for part in (rows[:2], rows[2:])]
-    assert [[top for top, _ in part] for part in (*got, copies.finish())] == [[], [0, 2], [4]]
-    assert got[1][1][1].max() == 2
-    assert cuda.Stream.return_value.synchronize.call_count == 2
+    grid = make((40, 61, 16, 0))
+    tiles, band = make_tiles(grid, 2), make_band(grid, 2)
+    expected = run(make_band(grid, 2), tiles)[1]
+    band._together = GPU_TILES
+    waits: list[int] = []
+
+    def begin(piece):
+        def wait():
+            waits.append(len(piece))
+            return piece.numpy()
+
+        return wait
+
+    monkeypatch.setattr(module, "host_copy", begin)
+    per_row = []
+    for (row, column), tile in tiles.items():
+        per_row.append(band.add(torch.from_numpy(tile), row=row, column=column))
+        assert len(waits) <= row  # never of the row that was copied just now
+    rows = [each for done in (*per_row, band.finish()) for _, each in done]
+    assert len(rows) == len(grid.tops) == len(waits)
+    np.testing.assert_array_equal(np.concatenate(rows), expected)
 
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]

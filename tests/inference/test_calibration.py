@@ -168,7 +168,7 @@ def test_what_half_precision_cannot_measure_is_measured_in_full():
     engine = TorchEngine(Contrast(fragile=True), device=CPU, half=torch.bfloat16)
     out = enlarge_array(engine, pixels, Tiling(tile=48, overlap=8).grid(96, 96))
     np.testing.assert_allclose(out, 1.001, rtol=1e-4)  # a deviation of sqrt(1e-6) beside the mean
-    assert engine.calibrate(np.full((1, 8, 8, 3), np.nan, np.float32)) is None
+    assert engine.calibrate([np.full((8, 8, 3), np.nan, np.float32)]) is None
 
 
 def test_each_group_of_bands_gets_its_own():

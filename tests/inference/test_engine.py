@@ -189,13 +189,15 @@ def test_tiles_give_the_whole_picture(noise, tta):
     assert np.abs(alone - whole).mean() > 0.01
 
 
-def test_tiles_that_fail_in_half_precision_keep_their_places(noise):
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_tiles_that_fail_in_half_precision_keep_their_places(noise, overlaps):
     class FragileWhereWhite(Stretched):
         def forward(self, x):
             return super().forward(x / (x < 1) if torch.is_autocast_enabled("cpu") else x)
 
     noise[:40, :40] = 1
     half = TorchEngine(FragileWhereWhite(), EngineOptions(batch=5), device=CPU, half=torch.bfloat16)
+    half.overlaps = overlaps
     whole = enlarge_array(TorchEngine(Stretched(), device=CPU), noise)
     np.testing.assert_allclose(enlarge_array(half, noise, placed_grid()), whole, atol=0.01)
 

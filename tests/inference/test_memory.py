@@ -60,12 +60,14 @@ GRID = Tiling(tile=16, overlap=0).grid(64, 64)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error)[:20])
+@pytest.mark.parametrize("overlaps", [False, True])
 @pytest.mark.parametrize("bands", [3, 4])
 def test_nothing_of_a_failed_batch_is_alive_at_the_next_which_the_engine_remembers(
-    pixels, error, bands
+    pixels, error, bands, overlaps
 ):
     network = Limited(9, error)
     torch_engine = TorchEngine(network, EngineOptions(batch=16), device=CPU)
+    torch_engine.overlaps = overlaps
     engine: TorchEngine | RasterEngine = torch_engine
     if bands == 4:
         pixels = np.concatenate([pixels, pixels[:, :, :1]], axis=2)
@@ -81,10 +83,44 @@ def test_nothing_of_a_failed_batch_is_alive_at_the_next_which_the_engine_remembe
     assert torch_engine.batch_size(8, 8) == 16  # of what fits, smaller tiles are more
 
 
+class Filling(Network):
+    """Has memory for so many enlarged tiles, those of batches before included."""
+
+    scale = 2
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.passes = most, []
+        self.alive: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def forward(self, x):
+        out = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        tiles = sum(each.nbytes() for each in self.alive) // out[0].nbytes
+        self.passes.append((len(x), tiles))
+        if tiles + len(x) > self.most:
+            raise ERRORS[0]
+        self.alive.add(out.untyped_storage())
+        return out
+
+
+@pytest.mark.parametrize("most", [4, 5, 8, 11])
+def test_a_batch_that_does_not_fit_beside_another_is_tried_again_alone(pixels, most):
+    network = Filling(most)
+    engine = TorchEngine(network, EngineOptions(batch=4), device=CPU)
+    engine.overlaps = True
+    out = enlarge_array(engine, pixels, GRID)
+    np.testing.assert_array_equal(out, pixels.repeat(2, 0).repeat(2, 1))
+    beside = [count for count, tiles in network.passes if tiles]
+    assert beside
+    assert max(tiles for _, tiles in network.passes) <= 4
+    tried_again = sum(count for count, _ in network.passes) > 16
+    assert tried_again is (most < 8)
+
+
 def test_other_errors_stay_what_they_are(pixels):
     engine = TorchEngine(Limited(0, RuntimeError("CUDA error: misaligned")), device=CPU)
     with pytest.raises(RuntimeError, match="misaligned"):
-        engine.run(pixels[None])
+        engine.start([pixels])
 
 
 def test_blending_for_which_memory_is_short_asks_for_smaller_tiles(pixels, monkeypatch):
@@ -101,6 +137,8 @@ def test_blending_for_which_memory_is_short_asks_for_smaller_tiles(pixels, monke
 GIB = 2**30
 OF_64_TILES = {"g-idrn": 9.5, "ddsr": 27.4, "edsr": 76.5}
 """GiB at most of 64 tiles of 192x192 in fp32, x4."""
+OF_OUTPUTS = 2 * 3 * 4**2 * 4
+"""Bytes an input pixel of two batches that come out, in fp32."""
 
 
 @pytest.mark.parametrize("name", OF_64_TILES)
@@ -114,7 +152,8 @@ def test_a_batch_on_a_gpu_is_what_fits_into_free_memory(name, monkeypatch):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free * GIB, 0))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * GIB)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: GIB)
-        expected = min(64, int(64 * 0.6 * (free + 1) / OF_64_TILES[name]))
+        needed = OF_64_TILES[name] + 64 * 192**2 * OF_OUTPUTS / GIB
+        expected = min(64, int(64 * 0.6 * (free + 1) / needed))
         assert abs(engine.batch_size(192, 192) - expected) <= 1
         assert engine.batch_size(96, 96) == 64 or expected < 17
         assert engine.batch_size(2000, 2000) >= 1

@@ -6,6 +6,7 @@ Mirrored pixels around an image are read as one picture, and cut off again exact
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ class Repeat(TorchEngine):
 
     scale = SCALE
 
-    def __init__(self, batch=4, most=99, broken=None, calibrates=False):
-        self.calibrates = calibrates
+    def __init__(self, batch=4, most=99, broken=None, calibrates=False, overlaps=False):
+        self.calibrates, self.overlaps, self.order = calibrates, overlaps, []
         self.calibrations = []
         self.positions = []
         self.batches = []
@@ -42,17 +43,28 @@ class Repeat(TorchEngine):
             raise MemoryError
         return [windows]
 
-    def run(self, tiles, calibration=None, positions=None):
+    def start(self, tiles, calibration=None, positions=None):
         if len(tiles) > self.most:
             raise MemoryError
+        tiles = np.stack(tiles)
         self.batches.append(tiles.shape)
         self.calibrations.append(calibration)
         self.positions.append(positions)
         self.tiles.append(tiles.copy())
-        return [
-            None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
-            for tile in tiles
-        ]
+        number = len(self.batches)
+        self.order.append(number)
+
+        def results():
+            self.order.append(-number)
+            return [
+                None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
+                for tile in tiles
+            ]
+
+        return results
+
+    def beside(self):
+        return nullcontext()
 
     def band(self, grid, *, channels, dtype):
         return Paste(grid)
@@ -100,10 +112,18 @@ def is_right(work):
     return np.array_equal(work.pixels, expected)
 
 
+@pytest.mark.parametrize("overlaps", [False, True])
 @pytest.mark.parametrize("batch", [1, 3, 100])
-def test_every_image_comes_back_once_and_whole(batch):
+def test_every_image_comes_back_once_and_whole(batch, overlaps):
     works = [make_job(h, w) for h, w in [(20, 31), (1, 1), (8, 8), (8, 8), (3, 50)]]
-    done = list(run_stream(Repeat(batch), works))
+    engine = Repeat(batch, overlaps=overlaps)
+    done = list(run_stream(engine, works))
+    numbers = range(1, len(engine.batches) + 1)
+    if overlaps:  # a batch is waited for when the next one has begun
+        pairs = [(number, 1 - number) for number in numbers if number > 1]
+        assert engine.order == [1, *(each for pair in pairs for each in pair), -numbers[-1]]
+    else:
+        assert engine.order == [each for number in numbers for each in (number, -number)]
     assert sorted(map(id, done)) == sorted(map(id, works))
     assert all(is_right(work) for work in works)
 
@@ -134,7 +154,7 @@ def own_threads():
 @pytest.mark.parametrize("batch", [1, 3, 100])
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
-    engine, before, after = Repeat(batch), make_job(20, 20), make_job(20, 20)
+    engine, before, after = Repeat(batch, overlaps=by_rows), make_job(20, 20), make_job(20, 20)
     work = make_job(20, 31)
     work.tile_rows = range(len(work.grid.tops)) if by_rows else None
     windows = [window for _, _, window in work.grid.windows()]
@@ -178,7 +198,7 @@ def test_a_part_of_an_image_makes_the_same_batches(rows):
 
 def test_threads_end_where_the_engine_is_interrupted():
     class Interrupted(Repeat):
-        def run(self, tiles, calibration=None, positions=None):
+        def start(self, tiles, calibration=None, positions=None):
             raise KeyboardInterrupt
 
     work = make_job(40, 61)

@@ -77,15 +77,15 @@ def test_an_animation_that_is_cut_short_fails_and_leaves_nothing(srx, tmp_path):
 
 
 def test_out_of_memory_starts_over_with_smaller_tiles(srx, tmp_path, monkeypatch):
-    real = TorchEngine.run
+    real = TorchEngine.start
 
     def small(self, tiles, *more):
-        if tiles.shape[2] > 24:
+        if tiles[0].shape[1] > 24:
             raise MemoryError
         return real(self, tiles, *more)
 
     write_frames(tmp_path / "a.gif", size=(30, 20))
-    monkeypatch.setattr(TorchEngine, "run", small)
+    monkeypatch.setattr(TorchEngine, "start", small)
     words = (*WORDS, "--tile", 28, "--overlap", 4)
     srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *words, code=0)
     assert len(frames_of(tmp_path / "b.gif")) == 3

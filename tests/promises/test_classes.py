@@ -280,7 +280,7 @@ def interrupt(*_):
 def test_classes_need_no_network_and_resume(save, srx, tmp_path, monkeypatch):
     pixels = patches([1, 4, 5, 11], height=700, width=600)
     path = save("a.tif", pixels)
-    never = "srcli.inference.engine.TorchEngine.run"
+    never = "srcli.inference.engine.TorchEngine.start"
     monkeypatch.setattr(never, lambda *_: pytest.fail("the network was run"))
     out = tmp_path / "out.tif"
     words = ("upscale", path, "-o", out, "-s", "3")

@@ -109,15 +109,15 @@ def break_at(monkeypatch):
 def broken_engine(monkeypatch):
     """Let engines fail on a batch in which there is one of the bad pictures."""
     for kind in (TorchEngine, RasterEngine):
-        real = kind.run
+        real = kind.start
 
-        def run(self, tiles, *more, real=real):
+        def start(self, tiles, *more, real=real):
             for name, error in zip(BAD, ERRORS, strict=True):
-                if (tiles[..., 0] == LEVELS[name]).any():
+                if any((tile[..., 0] == LEVELS[name]).any() for tile in tiles):
                     raise error
             return real(self, tiles, *more)
 
-        monkeypatch.setattr(kind, "run", run)
+        monkeypatch.setattr(kind, "start", start)
 
 
 def make_files(folder, kind):
