@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -111,7 +110,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
         return os.open(name, flags, mode)
 
     while True:
-        part = folder / f".srx-{_machine()}-{secrets.token_hex(8)}.part"
+        part = folder / f".srx-{_machine()}-{os.urandom(8).hex()}.part"
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode
         # another process may take it for abandoned before it is locked
         if lock_stream(part, stream) is not False:

@@ -106,14 +106,12 @@ class Console(Progress):
         )
 
     def __enter__(self) -> Self:
-        """Show progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.addFilter(self._tidy)
         self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the progress bars."""
         if logging.lastResort is not None:
             logging.lastResort.removeFilter(self._tidy)
         if not self.bars.disable:

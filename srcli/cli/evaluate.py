@@ -67,7 +67,6 @@ Messages:
   verbose quiet
 """
 
-
 KINDS = {
     "N": click.INT,
     "tile": click.IntRange(min=16),

@@ -52,7 +52,6 @@ _ENTRY = re.compile(
     re.MULTILINE,
 )
 
-
 _SHARED = {
     entry["parameter"] or entry["names"].split()[-1].lstrip("-").replace("-", "_"): entry[0]
     for entry in _ENTRY.finditer(SHARED)

@@ -108,7 +108,6 @@ Messages:
   verbose quiet
 """
 
-
 _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 
 

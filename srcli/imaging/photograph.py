@@ -276,7 +276,6 @@ DAMAGE = (
 )  # fmt: skip
 """Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not know."""
 
-
 _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
 _PLAIN_REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from srcli.inference.device import (
@@ -71,21 +71,26 @@ class EnginePool:
     """
 
     def __init__(self, model: str, scale: int, options: EngineOptions, changed: int = 0) -> None:
-        self.network = load_model(model, scale, value_range=options.value_range)
-        if options.strength and model == PHOTO_MODEL:
-            make_crisper(self.network, options.strength)
-        self.options = options
+        self.model, self.scale, self.options = model, scale, options
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)
         # refuse wrong options now
         half_type(self._device, options.precision)
 
+    @cached_property
+    def network(self) -> Network:
+        """The network in evaluation mode; ModelError as of ``load_model``."""
+        network = load_model(self.model, self.scale, value_range=self.options.value_range)
+        if self.options.strength and self.model == PHOTO_MODEL:
+            make_crisper(network, self.options.strength)
+        return network
+
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""
         half = half_type(self._device, self.options.precision, bits=bits)
         if half not in self._engines:
-            # A copy each: engines lay weights out differently and would undo each other's layout.
-            own = copy.deepcopy(self.network)
+            # each has a layout of its own, and all but plain ones copy the network for it
+            own = copy.deepcopy(self.network) if self.options.plain else self.network
             self._engines[half] = make_engine(own, self.options, bits=bits)
         return self._engines[half]
 

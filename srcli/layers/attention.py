@@ -173,8 +173,10 @@ class AsymmetricNonLocal(nn.Module):
         """Pool (N, C, H, W) over all grids: (N, C, sum of bins squared)."""
         if not self.bins:
             return maps.flatten(2)
-        if maps.device.type != "cpu" or torch.onnx.is_in_onnx_export():
-            traced = torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+        # torch.onnx is imported when it is asked, which takes longer than a small picture
+        traced = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()  # type: ignore[attr-defined, no-untyped-call]
+        if maps.device.type != "cpu" or traced:
+            traced = traced or torch.compiler.is_compiling()
             return grid_means(maps, self.bins, _grid_shares if traced else _kept_grid_shares)
         return torch.cat([F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2)
 

@@ -16,7 +16,6 @@ from srcli.imaging.resize import cubic, taps
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _DYADIC = (2, 4)
 """Scales by which the kernel's weights are sums of few powers of two."""

@@ -28,14 +28,10 @@ HD_SIZE = (720, 1280)
 _LARGEST_COMPUTED = 512 * 512
 """LR pixels up to which a network is run on the processor to count its work."""
 _CONVOLUTION = torch.ops.aten.convolution
-_RELUS = (
-    torch.ops.aten.relu,
-    torch.ops.aten.relu_,
-    torch.ops.aten.leaky_relu,
-    torch.ops.aten.leaky_relu_,
-    torch.ops.aten._prelu_kernel,
+_RELUS = tuple(
+    getattr(torch.ops.aten, name)
+    for name in ("relu", "relu_", "leaky_relu", "leaky_relu_", "_prelu_kernel")
 )
-
 
 Cost = Mapping[str, Any]
 """Parameters, work and memory of a model: what ``model_cost`` returns."""
@@ -65,17 +61,16 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
             return _count(network, size, device)
         except Exception as error:  # noqa: BLE001 - a library's network may raise anything
             failure = error
-    reason = str(failure).partition("\n")[0]
-    name = type(network).__name__
+    name, reason = type(network).__name__, str(failure).partition("\n")[0]
     raise ModelError(f"{name}: its work cannot be counted ({reason})") from failure
 
 
 def _count(network: Network, size: tuple[int, int], device: torch.device) -> tuple[int, int]:
-    def elements(*_: object, out_shape: tuple[int, ...], **__: object) -> int:
-        return math.prod(out_shape)
-
-    twin = copy.deepcopy(network).to(device).eval()
-    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, elements))
+    # by deepcopy's memory of what it has copied, tensors move without a copy of their numbers
+    tensors = (*network.parameters(), *network.buffers())
+    twin = copy.deepcopy(network, {id(each): each.to(device) for each in tensors}).eval()
+    elements = dict.fromkeys(_RELUS, lambda *_, out_shape, **__: math.prod(out_shape))
+    counter = FlopCounterMode(display=False, custom_mapping=elements)
     with torch.no_grad(), counter:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
     found = counter.get_flop_counts().get("Global", {})

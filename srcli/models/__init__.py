@@ -15,7 +15,7 @@ from srcli.recipes.code import build_module, installed, load_code, short_code, s
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from srcli.layers.network import Network
 
@@ -120,14 +120,8 @@ def outline_network(
     class NoNumbers(TorchFunctionMode):
         """Draws no normal numbers: on the meta device PyTorch imports its compiler for them."""
 
-        def __torch_function__(
-            self,
-            func: Callable[..., object],
-            types: object,
-            args: tuple[Any, ...] = (),
-            kwargs: Mapping[str, Any] | None = None,
-        ) -> object:
-            return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
+        def __torch_function__(self, call: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+            return args[0] if call is torch.Tensor.normal_ else call(*args, **(kwargs or {}))
 
     built = itertools.count(1)
 

@@ -26,7 +26,7 @@ from srcli.files import shipped_text
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.layers.resize import bicubic_resize
-from srcli.models import MODELS, build_network, network_class, outline_network
+from srcli.models import MODELS, build_network, find_entry, network_class, outline_network
 from srcli.models.exported import load_exported
 from srcli.models.storage import WeightsInfo, read_weights
 
@@ -263,12 +263,14 @@ def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
                     network = {key: _option(value, own) for key, value in options}
                     info = WeightsInfo(model=name, scale=scale, network=network, notes=notes)
                     with suppress(ModelError):  # there is no network of these options
-                        candidates.append((own, info, differences(own, info)))
+                        candidates.append((own, info, differences(own, info)[0]))
                 yield candidates
 
 
-def differences(tensors: Tensors, info: WeightsInfo, most: int | None = None) -> list[str]:
-    """Say in words what keeps tensors from being those of a network, which takes no memory.
+def differences(
+    tensors: Tensors, info: WeightsInfo, most: int | None = None
+) -> tuple[list[str], Network]:
+    """Say in words what keeps tensors from being those of a network; and return its outline.
 
     ModelError if there is no such network, or if it has more than ``most`` parameters, as metadata
     may ask for any size.
@@ -284,7 +286,7 @@ def differences(tensors: Tensors, info: WeightsInfo, most: int | None = None) ->
     for key in wanted.keys() & given.keys():
         if wanted[key] != given[key]:
             found.append(f"{key!r} is of another shape, {given[key]} instead of {wanted[key]}")
-    return sorted(found)
+    return sorted(found), outline
 
 
 def _misfit(info: WeightsInfo, wrong: Sequence[str]) -> str:
@@ -295,13 +297,18 @@ def _misfit(info: WeightsInfo, wrong: Sequence[str]) -> str:
 def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
     """Build a network with its weights; ModelError where these do not fit."""
     try:
-        wrong = differences(tensors, info, _MOST_BUILT * len(tensors))
+        wrong, network = differences(tensors, info, _MOST_BUILT * len(tensors))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if wrong:
         raise ModelError(f"{path}: {_misfit(info, wrong)}")
-    network = build_network(info.model, scale=info.scale, options=info.network)
-    network.load_state_dict({k: tensors[k].to(v.dtype) for k, v in network.state_dict().items()})
+    state = {k: tensors[k].to(v.dtype, copy=True) for k, v in network.state_dict().items()}
+    network.load_state_dict(state, assign=True)
+    # files do not hold all of some networks, and a user's constructor may compute anything
+    others = any(each.is_meta for each in (*network.parameters(), *network.buffers()))
+    if others or not find_entry(info.model).target:
+        network = build_network(info.model, scale=info.scale, options=info.network)
+        network.load_state_dict(state)
     return network
 
 

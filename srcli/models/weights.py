@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry, name_of
-from srcli.models.storage import WEIGHTS_SUFFIXES
+from srcli.models.storage import WEIGHTS_SUFFIXES, read_weights
 from srcli.recipes.code import allow_code, split_code
 
 if TYPE_CHECKING:
@@ -137,5 +138,12 @@ def default_scale(models: Iterable[str]) -> int:
             allow_code(code)
             return build_network(code, scale=None).scale
         if file and file.is_file():
+            from srcli.models.recognition import choose_scale, find_matches
+
+            with suppress(ModelError):  # of what is damaged or exported the others know more
+                tensors, own, *_ = read_weights(file)
+                found = [({}, own)] if own else find_matches(tensors)
+                if found and not code:  # the network is built later, once
+                    return choose_scale(file, found, None)[1].scale
             return load_model(model, value_range=1).scale  # none is sought here
     return 4

@@ -34,7 +34,6 @@ SHARES = (1.0, 0.9, 0.5)
 CELL = 320
 """Least longest side of a part on a sheet, in pixels; larger ones stand in full size."""
 
-
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
 Rows = dict[Part, dict[str, "Pixels"]]
@@ -105,9 +104,7 @@ def compare_sheet(rows: Rows) -> Pixels:
     for (_, _, width, height), row in rows.items():
         share = cell / max(width, height)
         size = max(round(width * share), 1), max(round(height * share), 1)
-        images = {name: Image.fromarray(np.ascontiguousarray(own)) for name, own in row.items()}
-        larger = {
-            name: each.resize(size, Image.Resampling.LANCZOS) for name, each in images.items()
-        }
-        lines.append({name: np.asarray(each) for name, each in larger.items()})
+        images = ((name, Image.fromarray(np.ascontiguousarray(own))) for name, own in row.items())
+        how = Image.Resampling.LANCZOS
+        lines.append({name: np.asarray(each.resize(size, how)) for name, each in images})
     return draw_sheet(lines, cell)

@@ -12,7 +12,7 @@ import torch
 
 from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
-from srcli.metrics.efficiency import model_cost
+from srcli.metrics.efficiency import Cost, model_cost
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
 from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 """Plain values by name, as ``srx models --json`` has them."""
+_COSTS: dict[str, Cost] = {}
+"""Costs by what decides on them: many models are one network, trained on other pictures."""
 
 
 def without_weights() -> list[str]:
@@ -124,6 +126,9 @@ def _card(network: Network, info: WeightsInfo, file: Path | None, *, tried: bool
     sha256 = file and hashlib.sha256(file.read_bytes()).hexdigest()
     stale = content.get("sha256", sha256) != sha256  # it describes other weights
     figures = best_range(network.eval())[1] if tried and file else {}
+    key = f"{network} x{network.scale} {info.network}"
+    if key not in _COSTS or info.model not in MODELS:  # others' code may change
+        _COSTS[key] = model_cost(network, model=info.model)
     return {
         **content,
         "scale": info.scale,
@@ -133,7 +138,7 @@ def _card(network: Network, info: WeightsInfo, file: Path | None, *, tried: bool
         "sets": {} if stale else content.get("measured", {}).get("sets", {}),
         "options": dict(info.network),
         "notes": dict(info.notes),
-        "efficiency": model_cost(network, model=info.model),
+        "efficiency": {**_COSTS[key], "model": info.model},
         "white": network.white,
         "test_picture": {f"{white:g}": psnr for white, psnr in figures.items()},
     }

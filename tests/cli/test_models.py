@@ -10,6 +10,7 @@ import tomllib
 
 import pytest
 
+from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales, weights_path
@@ -54,6 +55,12 @@ def counted(monkeypatch, listed):
 def no_weights(tmp_path, monkeypatch):
     """Nothing is installed."""
     monkeypatch.setattr(models, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}")
+
+
+def test_models_that_share_a_network_have_its_costs(listed):
+    for name, scale in (("g-idrn", 2), ("g-idrn-photo", 4), ("ddsr", 3), ("nested-attn", 3)):
+        (card,) = (card for card in listed[name]["cards"] if card["scale"] == scale)
+        assert card["efficiency"] == model_cost(load_model(name, scale), model=name)
 
 
 @pytest.mark.usefixtures("counted")

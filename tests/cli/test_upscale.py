@@ -551,6 +551,19 @@ def test_wrong_raster_options_leave_one_line_and_nothing_else(
     assert message in foreseen.out + foreseen.err
 
 
+def test_a_photograph_is_enlarged_without_libraries_that_take_long_to_import(photos, tmp_path):
+    left_out = ["torch.onnx", "torch._dynamo", "scipy", "skimage", "matplotlib", "rasterio"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({left_out!r}))\n"
+        "from srcli.cli.main import run\n"
+        f"print(run(['upscale', {str(photos)!r}, {str(tmp_path / 'out')!r}, '-s', '2']))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.endswith("\n0\n"), done.stdout + done.stderr
+    assert len([*(tmp_path / "out").iterdir()]) == len([*photos.iterdir()])
+
+
 def test_nothing_but_upscaling_needs_torch(photos, srx_data, tmp_path):
     raster = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
     Image.new("RGB", (32, 32)).save(tmp_path / raster.name)  # is finished by its size

@@ -50,12 +50,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
-_OTHER_PICTURES = frozenset(
-    {
-        ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
-        ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
-    }
-)  # fmt: skip
+_OTHER_PICTURES = frozenset({
+    ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3",
+    ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+})  # fmt: skip
 """Lower-case suffixes of pictures that srx does not read, so that the user is told of them.
 ``.hdr`` and ``.raw`` are parts of rasters more often."""
 _NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | _OTHER_PICTURES | {

@@ -107,7 +107,6 @@ class Reporter(Task):
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        """Show nothing before it is opened."""
         self._task, self._expected = Task(), 0
         self._begun, self._known, self._total = 0, 0.0, 0.0
 

@@ -91,8 +91,10 @@ def upscale_files(
             # workers check device and precision on their machines
             plain = EngineOptions(value_range=options.engine.value_range)
             own = options.engine if executor is None else plain
-            pool = EnginePool(options.model, options.scale, own)  # a wrong name makes no folder
-            for note in pool.network.notes:
+            pool = EnginePool(options.model, options.scale, own)
+            find_weights(options.model, options.scale)
+            # a wrong name or file makes no folder; of what pictures choose, not all may be needed
+            for note in () if options.auto else pool.network.notes:
                 reporter.progress.message(note)
             items[0].make_folder()  # what cannot be written is told before minutes are spent on it
             reporter.open(len(items))
@@ -112,7 +114,7 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
     everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
     if not everywhere or options.model not in MODELS:
         # only the network, or torch's view of the machine, can check these
-        EnginePool(options.model, options.scale, options.engine)
+        _ = EnginePool(options.model, options.scale, options.engine).network
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
