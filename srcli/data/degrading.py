@@ -85,12 +85,11 @@ def filtered(picture: Array, kernel: NDArray[np.float64], scale: int = 1) -> NDA
 
     # (H, C, W): both passes find their axis where a matrix product wants it.
     planes = padded(picture, 0).transpose(0, 2, 1).astype(np.float32, order="C")
-    products = []
+    total: NDArray[np.float32] = np.zeros((), np.float32)
     for column, row in zip(columns, rows, strict=True):
         down = _products(planes.reshape(len(planes), -1), column, scale)
         lines = padded(down.reshape(-1, planes.shape[2]), 1)
-        products.append(_products(lines.T, row, scale))
-    total: NDArray[np.float32] = np.sum(products, axis=0)
+        total = total + _products(lines.T, row, scale)
     made = total.reshape(len(total), -1, picture.shape[2]).swapaxes(0, 1)
     return made[: picture.shape[0] // scale, : picture.shape[1] // scale]
 
@@ -251,7 +250,8 @@ class DegradationChain:
         if self.filter == "bicubic" and not any(isinstance(s, Resampling) for s in self.after):
             values = filtered(values, kernel, self.scale)
         else:
-            values = resampled(filtered(values, kernel), size_before(self.after), self.filter)
+            values = filtered(values, kernel) if kernel.size > 1 else values
+            values = resampled(values, size_before(self.after), self.filter)
         for done, change in enumerate(self.after, 1):
             if isinstance(change, Resampling):
                 values = resampled(values, size_before(self.after[done:]), change.filter)

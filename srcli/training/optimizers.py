@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from srcli.errors import RecipeError
 from srcli.training.parallel import ALONE, Team
@@ -132,85 +131,56 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-class Muon(torch.optim.Optimizer):
-    """Optimise kernels by orthogonal momentum and the other weights by Adam.
+class Muon(torch.optim.AdamW):
+    """Optimise kernels by orthogonal momentum and the other weights by AdamW.
 
     The kernel of a convolution is a matrix for each of its groups: output channels by input
     channels times taps. Biases, gains and kernels with less than four rows or columns are the rest.
-    ``momentum`` is Nesterov's, of the matrices; ``weight_decay`` is decoupled, as in AdamW.
+    ``momentum`` is Nesterov's, of the matrices; all else is as in AdamW.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        lr: float,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        settings = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps}
-        super().__init__(network.parameters(), {**settings, "weight_decay": weight_decay})
+    def __init__(self, network: nn.Module, *, momentum: float = 0.95, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(network.parameters(), fused=True, **({"weight_decay": 0.0} | settings))
+        self.momentum = momentum
         self._shapes = _matrices(network)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a state; AdamW's own way misses its moments where a kernel has its momentum."""
+        torch.optim.Optimizer.__setstate__(self, state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Change the weights by their gradients."""
-        assert closure is None
-        for group in self.param_groups:
-            given = [each for each in group["params"] if each.grad is not None]
-            if group["weight_decay"]:
-                torch._foreach_mul_(given, 1 - group["lr"] * group["weight_decay"])
-            self._adam([each for each in given if each not in self._shapes], group)
-            alike: dict[tuple[int, int], list[Tensor]] = {}
-            for kernel in given:
-                if kernel in self._shapes:
-                    alike.setdefault(self._shapes[kernel][1:], []).append(kernel)
-            for size, kernels in alike.items():
-                self._muon(kernels, size, group)
+        (group,) = self.param_groups
+        kernels = [each for each in self._shapes if each.grad is not None]
+        if kernels and group["weight_decay"]:
+            torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
+        alike: dict[tuple[int, int], list[Tensor]] = {}
+        for kernel in kernels:
+            alike.setdefault(self._shapes[kernel][1:], []).append(kernel)
+        for size, stack in alike.items():
+            self._muon(stack, size, group["lr"])
+        gradients = [each.grad for each in kernels]
+        for kernel in kernels:
+            kernel.grad = None  # AdamW passes over it
+        super().step(closure)
+        for kernel, gradient in zip(kernels, gradients, strict=True):
+            kernel.grad = gradient
 
-    def _muon(self, kernels: list[Tensor], size: tuple[int, int], group: dict[str, Any]) -> None:
+    def _muon(self, kernels: list[Tensor], size: tuple[int, int], rate: float) -> None:
         """Change kernels whose matrices have the same rows and columns; these become one stack."""
         gradients = [each.grad.float() for each in kernels if each.grad is not None]
         for kernel, gradient in zip(kernels, gradients, strict=True):
             if "momentum" not in self.state[kernel]:
                 self.state[kernel]["momentum"] = torch.zeros_like(gradient)
         momenta = [self.state[kernel]["momentum"] for kernel in kernels]
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
+        torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
+        updates = torch._foreach_lerp(gradients, momenta, self.momentum)  # Nesterov's
         stack = torch.cat([each.reshape(-1, *size) for each in updates])
         found = orthogonal(stack) * (_SIZE * max(size) ** 0.5)
         parts = found.split([self._shapes[kernel][0] for kernel in kernels])
         steps = [step.reshape(kernel.shape) for step, kernel in zip(parts, kernels, strict=True)]
-        torch._foreach_add_(kernels, steps, alpha=-group["lr"])
-
-    def _adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Apply PyTorch's Adam, without weight decay, to parameters that are no matrices."""
-        for parameter in parameters:
-            state = self.state[parameter]
-            if "step" not in state:
-                state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-                state["exp_avg"] = torch.zeros_like(parameter)
-                state["exp_avg_sq"] = torch.zeros_like(parameter)
-        names = ("exp_avg", "exp_avg_sq", "step")
-        moments, squares, counts = ([self.state[p][name] for p in parameters] for name in names)
-        adam(
-            list(parameters),
-            [parameter.grad for parameter in parameters if parameter.grad is not None],
-            moments,
-            squares,
-            [],
-            counts,
-            amsgrad=False,
-            capturable=any(parameter.is_cuda for parameter in parameters),  # counts on the GPU
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=0.0,
-            eps=group["eps"],
-            maximize=False,
-        )
+        torch._foreach_add_(kernels, steps, alpha=-rate)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -221,9 +191,18 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = _COEFFICIENTS
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
     x: Tensor = wide / (wide.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
-    for _ in range(_ROUNDS):
+    if x.is_cuda or x.shape[2] < 2 * x.shape[1]:
+        for _ in range(_ROUNDS):
+            square = x @ x.mT
+            x = a * x + torch.baddbmm(b * square, square, square, alpha=c) @ x
+    else:  # the same factors from the small squares alone, where TF32's errors would add up
         square = x @ x.mT
-        x = a * x + torch.baddbmm(b * square, square, square, alpha=c) @ x
+        factors = torch.eye(len(square[0]), device=x.device)
+        for _ in range(_ROUNDS):
+            factor = torch.baddbmm(b * square, square, square, alpha=c)
+            factor.diagonal(dim1=1, dim2=2).add_(a)
+            factors, square = factor @ factors, factor @ square @ factor
+        x = factors @ x
     return x if wide is matrices else x.mT
 
 

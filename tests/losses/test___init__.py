@@ -53,6 +53,8 @@ def test_it_is_the_picture_minus_its_blur():
     ]
     found = high_pass(x, gaussian(9, 1.5).double())
     torch.testing.assert_close(found, x - torch.from_numpy(np.array(blurred)), atol=1e-6, rtol=0)
+    small = x[:1, :1, :9, :10].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda each: high_pass(each, gaussian(9, 1.5)), small)
 
 
 def test_ssim_is_that_of_scikit_image():

@@ -83,7 +83,7 @@ def test_decay_by_hand(kind, moved):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("kind", ["adam", "adamw", "muon", "sgd"])
 def test_on_a_gpu_all_weights_change_in_one_kernel(kind):
     network = nn.Linear(3, 3).cuda()
     optimizer = make_optimizer(network, Optimizer(kind=kind))

@@ -204,8 +204,7 @@ def choose_numerics(
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device_for(team, device))
-    if chosen.type == "cpu":
-        keep_freed_memory()
+    keep_freed_memory()  # also for the processes that make a GPU's batches
     half = resolve_precision(precision, chosen) == "bf16"
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)  # else every process would take memory of the first GPU too
