@@ -3,11 +3,12 @@
 Plain: a PyTorch DataLoader over PNG files, both pictures of a pair decoded for every patch, random
 crop, flips and rotation, fp32, default layout, PyTorch's Adam. Ours: the trainer as `srx train
 g-idrn` runs it on this machine, with averaged weights and log. Both have the same network, losses
-and pictures and run on the same two cores in turn; reported is the median of the rounds. They share
-a process, and thereby srx's settings of the memory allocator.
+and pictures and run on the same cores in turn; reported is the median of the rounds. They share
+a process, and thereby srx's settings of the memory allocator. CPU seconds are those of this process
+(hence `--workers 0`), and steadier where others compute on the machine.
 
 Usage: python benchmarks/training.py [--scale 4] [--batch 16] [--patch 48] [--workers 2]
-           [--rounds 5] [--iterations 10]
+           [--rounds 5] [--iterations 10] [--cores 2]
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ from srcli.recipes.files import RECIPES
 from srcli.training.loop import Trainer
 from srcli.training.steps import StepContext
 
-CORES = 2
 EDGE = 480
 """Edge of the pictures, like the crops of DIV2K that trainers prepare; full files take longer."""
 PHOTOGRAPHS = (data.astronaut, data.chelsea, data.coffee, data.rocket)
@@ -122,7 +122,7 @@ class Ours:
     """The trainer of `srx train`, stopped after some iterations and continued."""
 
     def __init__(self, recipe, arguments, folder: Path) -> None:
-        numerics = choose_numerics("cpu", "auto", threads=CORES)
+        numerics = choose_numerics("cpu", "auto", threads=arguments.cores)
         network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
         options = DataSelection(data=(folder / "hr",), hold_out=())
@@ -162,13 +162,15 @@ def measure(arguments, folder: Path) -> dict:
     recipe = replace(RECIPES["g-idrn"], stages=(stage,))
     ours, plain = Ours(recipe, arguments, folder), Plain(recipe, arguments, folder)
     speeds: dict[str, list[float]] = {"ours": [], "plain": []}
+    cpu: dict[str, list[float]] = {"ours": [], "plain": []}
     shares = []
     for _ in range(arguments.rounds + 1):
         ours.data_seconds = 0.0
         for name, loop in (("ours", ours), ("plain", plain)):
-            start = time.perf_counter()
+            start, began = time.perf_counter(), time.process_time()
             loop.run()
-            spent = time.perf_counter() - start
+            spent, busy = time.perf_counter() - start, time.process_time() - began
+            cpu[name].append(busy / arguments.iterations)
             speeds[name].append(arguments.iterations / spent)
             if name == "ours":
                 shares.append(ours.data_seconds / spent)
@@ -185,6 +187,9 @@ def measure(arguments, folder: Path) -> dict:
         "iterations_a_second": {
             name: round(statistics.median(values), 4) for name, values in counted.items()
         },
+        "cpu_seconds_an_iteration": {
+            name: round(statistics.median(values[1:]), 3) for name, values in cpu.items()
+        },
         "ratio": round(statistics.median(ratios), 3),
         "ratio_of_rounds": [round(ratio, 3) for ratio in ratios],
         "ours_share_of_time_on_data": round(statistics.median(shares[1:]), 4),
@@ -200,10 +205,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=10, help="of each loop in a round")
+    parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    torch.set_num_threads(CORES)
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+    torch.set_num_threads(arguments.cores)
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(measure(arguments, Path(folder)), indent=2))
 

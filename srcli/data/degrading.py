@@ -310,7 +310,10 @@ def _draw_piece(
 
 
 def degrade(
-    picture: Array, scale: int, degradation: str | Degradation = "aerial", seed: int = 0
+    picture: Array,
+    scale: int,
+    degradation: str | Degradation = "aerial",
+    seed: int | tuple[int, int] = 0,
 ) -> Array:
     """Make the LR picture of a test set: one draw from a degradation's ranges.
 
@@ -338,11 +341,8 @@ def degrade(
 
 def degrade_pairs(pairs: Pairs, degradation: Degradation, seed: int = VALIDATION_SEED) -> Pairs:
     """Return the same HR pictures with degraded LR; picture ``i`` is drawn by ``(seed, i)``."""
-    lr = []
-    for i, picture in enumerate(pairs.hr):
-        random = np.random.default_rng((seed, i))
-        lr.append(draw(degradation, pairs.scale, random).apply(picture, random))
-    return replace(pairs, lr=lr)
+    made = (degrade(hr, pairs.scale, degradation, (seed, i)) for i, hr in enumerate(pairs.hr))
+    return replace(pairs, lr=[*made])
 
 
 def degraded_patch(

@@ -97,7 +97,7 @@ class PatchSampler(Dataset[Any]):
         They are floats in [0, 1], or a little beyond, in channels_last layout; C is 3, or 1 for Y.
         """
         if not self.workers:
-            return self._varied(*self[step, stage])
+            return self._varied(self[step, stage])
         if self._next != (step, stage):
             loader = DataLoader(
                 proxy(self),  # a cycle of references would let the processes outlive the sampler
@@ -111,7 +111,7 @@ class PatchSampler(Dataset[Any]):
             with interrupts_blocked():
                 self._ahead = iter(loader)
         self._next = (step + 1, stage)
-        return self._varied(*next(self._ahead))
+        return self._varied(next(self._ahead))
 
     def __getitem__(self, index: tuple[int, Stage]) -> Patches:
         """Draw the patches of one step, and cut or degrade them."""
@@ -126,14 +126,14 @@ class PatchSampler(Dataset[Any]):
             places = np.where(better[:, None], other, places)
         ways = np.array(TURNS[stage.augmentation])
         turns = ways[random.integers(0, 8, size=batch) % len(ways)]
-        orders, colours = None, None
-        if stage.shuffle_channels:
-            orders = random.permuted(np.tile(np.arange(3), (batch, 1)), axis=1)
-        if stage.recolour:
-            colours = draw_colours(random, batch, stage.recolour)
         # Everything is drawn for the whole batch; then each process takes its own part.
         part, parts = self.share
         own = slice(batch * part // parts, batch * (part + 1) // parts)
+        orders, colours = None, None
+        if stage.shuffle_channels:
+            orders = random.permuted(np.tile(np.arange(3), (batch, 1)), axis=1)[own]
+        if stage.recolour:
+            colours = draw_colours(random, batch, stage.recolour)[own]
         lr, hr = [], []
         for number in range(batch)[own]:
             which, y, x = places[number].tolist()
@@ -147,20 +147,15 @@ class PatchSampler(Dataset[Any]):
             y, x = y * scale, x * scale
             lr.append(turned(lr_patch, turns[number]))
             hr.append(turned(whole[y : y + big, x : x + big], turns[number]))
-        orders = None if orders is None else orders[own]
-        colours = None if colours is None else colours[own]
         return _stacked(lr), _stacked(hr), orders, colours
 
-    def _varied(
-        self,
-        lr_patches: Picture,
-        hr_patches: Picture,
-        orders: Numbers | None,
-        colours: NDArray[np.float64] | None,
-    ) -> tuple[Tensor, Tensor]:
-        lr, hr = (to_tensor(each, self.device) for each in (lr_patches, hr_patches))
+    def _varied(self, patches: Patches) -> tuple[Tensor, Tensor]:
+        lr, hr = (to_tensor(each, self.device) for each in patches[:2])
+        orders, colours = patches[2:]
         if orders is not None:
-            lr, hr = _reordered(lr, orders), _reordered(hr, orders)
+            places = torch.arange(len(lr), device=lr.device)[:, None], upload(orders, lr.device)
+            layout = torch.channels_last
+            lr, hr = (each[places].contiguous(memory_format=layout) for each in (lr, hr))
         if colours is not None:
             lr, hr = recoloured(lr, hr, colours)
         return (luma(lr), luma(hr)) if self.colour == "y" else (lr, hr)
@@ -189,13 +184,6 @@ def _stacked(patches: list[Picture]) -> Picture:
     """Stack patches, which all become uint16 where one of them is."""
     deepest = np.result_type(*patches)
     return np.stack([each if each.dtype == deepest else each * np.uint16(257) for each in patches])
-
-
-def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
-    """Permute the channels of every patch (N, 3, H, W) by its row of ``orders`` (N, 3)."""
-    channels = upload(orders, patches.device)
-    rows = torch.arange(len(patches), device=patches.device)[:, None]
-    return patches[rows, channels].contiguous(memory_format=torch.channels_last)
 
 
 def measure_detail(image: Picture) -> NDArray[np.float32]:

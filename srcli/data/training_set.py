@@ -55,16 +55,12 @@ class Pairs:
     """Digest of the HR pixels of all pictures, in order."""
 
 
-def _read_file(path: Path) -> Picture:
-    return decode(PictureRef(path=path))
-
-
 def pair_up(
     ref: PictureRef,
     hr: Picture,
     scale: int,
     shrink: Callable[[Picture, int], Picture] = downscale,
-    read: Callable[[Path], Picture] = _read_file,
+    read: Callable[[Path], Picture] = lambda path: decode(PictureRef(path=path)),
 ) -> tuple[Picture, Picture]:
     """Return HR and LR of one size; LR is read, or made from HR where there is no file of it.
 

@@ -78,14 +78,10 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.best = path / "best.safetensors"
-        self.last = path / "last.safetensors"
-        self.state = path / "state.safetensors"
-        self.recipe = path / "recipe.json"
-        self.run = path / "run.json"
-        self.options = path / "options.json"
-        self.log = path / "log.jsonl"
-        self.lock = path / ".lock"
+        tensors, settings = ("best", "last", "state"), ("recipe", "run", "options")
+        self.best, self.last, self.state = (path / f"{each}.safetensors" for each in tensors)
+        self.recipe, self.run, self.options = (path / f"{each}.json" for each in settings)
+        self.log, self.lock = path / "log.jsonl", path / ".lock"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -51,24 +51,21 @@ class Ema:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.averages: dict[str, Tensor] = {
-            key: value.detach().clone() for key, value in network.state_dict().items()
-        }
-        self._smooth = [key for key, value in self.averages.items() if value.is_floating_point()]
-        self._exact = [key for key in self.averages if key not in self._smooth]
+        state: dict[str, Tensor] = network.state_dict()
+        self.averages = {key: value.detach().clone() for key, value in state.items()}
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        current = network.state_dict()
-        torch._foreach_lerp_(
-            [self.averages[key] for key in self._smooth],
-            [current[key] for key in self._smooth],
-            1.0 - decay,
+        pairs = [(self.averages[key], value) for key, value in network.state_dict().items()]
+        averages, weights = zip(
+            *(each for each in pairs if each[0].is_floating_point()), strict=True
         )
-        for key in self._exact:
-            self.averages[key].copy_(current[key])
+        torch._foreach_lerp_(averages, weights, 1.0 - decay)
+        for average, value in pairs:
+            if not average.is_floating_point():
+                average.copy_(value)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -180,7 +177,7 @@ class Trainer:
     def _end(self) -> None:
         """Save the last weights as the best ones if nothing was validated."""
         if self.position.best == float("-inf"):
-            self._save(self.files.best)
+            self.save(self.files.best, self.ema.averages, self.position)
 
     def _run_stage(self) -> bool:
         position, team = self.position, self.team
@@ -311,7 +308,7 @@ class Trainer:
         if better:
             position.best, position.best_total, position.at_best = value, position.total, means
             position.best_pictures = [*pictures]
-            self._save(self.files.best)
+            self.save(self.files.best, self.ema.averages, position)
             self.checkpoint()  # after a kill, a worse one must not replace the best
 
     def checkpoint(self) -> None:
@@ -320,10 +317,7 @@ class Trainer:
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
         write_state(self.files.state, self.position, tensors | self.step.state())
-        self._save(self.files.last)
-
-    def _save(self, file: Path) -> None:
-        self.save(file, self.ema.averages, self.position)
+        self.save(self.files.last, self.ema.averages, self.position)
 
     def _write(self, event: str, values: Mapping[str, object]) -> None:
         position = self.position

@@ -143,8 +143,7 @@ def find_team(environment: Mapping[str, str] | None = None) -> Team:
     known = os.environ if environment is None else environment
     if any(name not in known for name in TORCHRUN_VARIABLES) or int(known["WORLD_SIZE"]) == 1:
         return ALONE
-    rank = int(known["RANK"])
-    size = int(known["WORLD_SIZE"])
+    rank, size = int(known["RANK"]), int(known["WORLD_SIZE"])
     return Team(
         rank=rank,
         local_rank=int(known.get("LOCAL_RANK", rank)),
@@ -155,13 +154,13 @@ def find_team(environment: Mapping[str, str] | None = None) -> Team:
 
 
 @contextmanager
-def process_group(team: Team) -> Iterator[None]:
-    """Connect to the other processes of a team, and disconnect at the end.
+def process_group(team: Team) -> Iterator[Team]:
+    """Connect to the other processes of a team, and disconnect at the end; yield the team.
 
     Tensors on the processor travel by gloo, those on a GPU by NCCL.
     """
     if team.size == 1:
-        yield
+        yield team
         return
     # This module keeps the group of its import as a default argument. Imported later, by parts of
     # an optimiser, it would keep the group alive, and its threads then abort the process at exit.
@@ -175,7 +174,7 @@ def process_group(team: Team) -> Iterator[None]:
             f"({_first_sentence(error)}); see docs/scale.md"
         ) from error
     try:
-        yield
+        yield team
     finally:
         dist.destroy_process_group()
 

@@ -74,14 +74,11 @@ class Numerics:
 
         Pictures that are enlarged in between, exactly and of many sizes, must have neither.
         """
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        names = (matmul, "allow_tf32"), (cudnn, "allow_tf32"), (cudnn, "benchmark")
         with ExitStack() as settings:
-            if self.device.type == "cuda":
-                for owner, name in (
-                    (torch.backends.cuda.matmul, "allow_tf32"),
-                    (torch.backends.cudnn, "allow_tf32"),
-                    (torch.backends.cudnn, "benchmark"),
-                ):
-                    settings.enter_context(hold_setting(owner, name, True))
+            for owner, name in names if self.device.type == "cuda" else ():
+                settings.enter_context(hold_setting(owner, name, True))
             yield
 
     def autocasting(self) -> torch.autocast:

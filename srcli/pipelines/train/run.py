@@ -115,8 +115,7 @@ def train(
         SrxError: If something does not fit, is missing or cannot be written.
         PeerError: On all ranks but 0, if any of them has failed.
     """
-    team = find_team()
-    with process_group(team):
+    with process_group(find_team()) as team:
         return _train(options, progress or Progress(), stop, team)
 
 
@@ -134,8 +133,7 @@ def resume_training(
         progress: Shows progress, messages and warnings.
         stop: As for ``train``.
     """
-    team = find_team()
-    with process_group(team):
+    with process_group(find_team()) as team:
         options = team.on_rank_zero(partial(stored_options, folder, changes or {}))
         return _train(options, progress or Progress(), stop, team)
 
