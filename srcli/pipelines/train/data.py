@@ -256,8 +256,9 @@ def validator(
                 x, top = to_tensor(lr[None], numerics.device), float(np.iinfo(lr.dtype).max)
                 with numerics.autocasting():
                     out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-                levels = out[0].float().clamp(0, 1).mul(top).round().permute(1, 2, 0)
-                sr = levels.cpu().numpy().astype(lr.dtype)
+                levels = out[0].float().clamp(0, 1).mul(top).round()
+                levels = levels.to(torch.uint8 if top == 255 else torch.int32)
+                sr = levels.permute(1, 2, 0).cpu().numpy().astype(lr.dtype, copy=False)
                 values.append(psnr(*(protocol.planes(each, pairs.scale) for each in (sr, hr))))
                 task.advance()
         return values
