@@ -72,6 +72,7 @@ class EnginePool:
 
     def __init__(self, model: str, scale: int, options: EngineOptions, changed: int = 0) -> None:
         self.model, self.scale, self.options = model, scale, options
+        self._pools = {(model, scale): self}
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)
         # refuse wrong options now
@@ -93,6 +94,12 @@ class EnginePool:
             own = copy.deepcopy(self.network) if self.options.plain else self.network
             self._engines[half] = make_engine(own, self.options, bits=bits)
         return self._engines[half]
+
+    def of(self, model: str, scale: int) -> EnginePool:
+        """Return the engines of this or another model, which is loaded at its first use."""
+        if (model, scale) not in self._pools:
+            self._pools[model, scale] = EnginePool(model, scale, self.options)
+        return self._pools[model, scale]
 
 
 cached_pool = lru_cache(maxsize=2)(EnginePool)

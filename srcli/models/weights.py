@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 PHOTO_MODEL, CRISP_MODEL = "g-idrn-photo", "g-idrn-photo-crisp"
+AERIAL_MODEL = "g-idrn-aerial"
 """Models for photographs as people have them, between which ``make_crisper`` goes."""
 
 

@@ -1,4 +1,4 @@
-"""Decide from a sample of a raster's pixels: bands of classes, values that are black and white.
+"""Decide from a sample of a raster's pixels: bands of classes, black and white, its condition.
 
 Classes, flags and masks must not be interpolated; all other values get a range for the network.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.imaging.condition import Condition, judge
 from srcli.imaging.rasters.info import COLOURS, BandLayout, choose_layout
 from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
 from srcli.ports.image import Values, Window, are_units
@@ -255,6 +257,28 @@ def choose_value_range(
     values = Values(dtype=dtype, ranges=ranges)
     why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
     return values, f"values {shown} are black to white ({why}); --range changes that"
+
+
+def judge_raster(info: RasterInfo, layout: BandLayout, window: Window) -> Condition | Literal[""]:
+    """Say in one word what most of an aerial picture has gone through: RGB of 8 bits, no palette.
+
+    Of nine parts all over it, those with holes and drawings do not count. It is empty for all other
+    rasters: their values are measurements, in which no network may mend anything.
+    """
+    rgb = [[layout.smooth[place] for place in group] for group in layout.groups if len(group) == 3]
+    if not rgb or layout.dtype != "uint8" or layout.palette is not None:
+        return ""
+    found: Counter[Condition] = Counter()
+    with RasterSource(info, layout, window) as source:
+        for place in spread_windows(source, side=512, along=3):
+            piece = source.decode(place)
+            if piece.valid.all():
+                found[judge(piece.pixels[:, :, rgb[0]])] += 1
+    del found["drawing"]
+    if 2 * found["clean"] >= found.total():
+        return "clean"
+    del found["clean"]
+    return found.most_common(1)[0][0]
 
 
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:

@@ -79,7 +79,7 @@ class UpscaleOptions:
     model: str = USUAL_MODEL
     """Name or file; ``auto`` is the usual one, and ``auto`` of the options below."""
     auto: bool = False
-    """Photographs with blocks, blur or noise get a model that is trained on them."""
+    """Photographs and aerial pictures with blocks, blur or noise get a model trained on these."""
     scale: int = 0
     """1 to 16; 0 takes 4, or that of a weights file. One that the model lacks becomes its usual one
     and a ``size``."""

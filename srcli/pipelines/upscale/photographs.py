@@ -121,7 +121,7 @@ def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, 
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
-    """Return the model for one input; rasters and animations get the usual one."""
+    """Return the model for one input; animations get the usual one."""
     picture = open_photograph(item, options)
     if picture is None or picture.frames > 1:
         return options.model
@@ -214,17 +214,13 @@ class PhotographRun:
     def __init__(
         self, pool: EnginePool, options: UpscaleOptions, reporter: Reporter, processes: int = 1
     ) -> None:
-        self.options = options
-        self.pools = {(options.model, options.scale): pool}
+        self.options, self.pool = options, pool
         self.reporter = reporter
         self.processes = processes
 
     def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
-        """Return the engine and tiles of a model, which is loaded at its first use."""
-        options, key = self.options, (model, scale)
-        if key not in self.pools:
-            self.pools[key] = EnginePool(model, scale, options.engine)
-        pool = self.pools[key]
+        """Return the engine and tiles of a model."""
+        options, pool = self.options, self.pool.of(model, scale)
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         return pool.engine(bits), tiling
 

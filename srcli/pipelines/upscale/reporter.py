@@ -74,7 +74,7 @@ class FileReport:
     model: str = ""
     """Name of the model, as ``--model auto`` chose it or the user gave it."""
     condition: str = ""
-    """What a photograph has gone through, by which ``auto`` chose, as ``condition.judge`` says."""
+    """What a picture has gone through, by which ``auto`` chose, as ``condition.judge`` says."""
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""

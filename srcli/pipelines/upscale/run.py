@@ -24,7 +24,7 @@ from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_acc
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
-from srcli.imaging.rasters.values import choose_bands, choose_value_range
+from srcli.imaging.rasters.values import choose_bands, choose_value_range, judge_raster
 from srcli.imaging.writing import is_kept
 from srcli.inference.calibration import calibrate
 from srcli.inference.device import EngineOptions
@@ -33,7 +33,7 @@ from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
-from srcli.models.weights import find_weights, network_digest
+from srcli.models.weights import AERIAL_MODEL, find_weights, network_digest, shipped_scales
 from srcli.pipelines.upscale.inputs import find_due, raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
@@ -141,7 +141,7 @@ class UpscaleShare:
 
 
 def _do_here(pool: EnginePool, task: Task, jobs: Sequence[RasterJob]) -> Sequence[JsonDict]:
-    return [job.do(pool, task) for job in jobs]
+    return [job.do(pool.of(job.options.model, job.options.scale), task) for job in jobs]
 
 
 def upscale_by_workers(
@@ -241,6 +241,8 @@ class RasterJob:
     fingerprint: Mapping[str, object]
     """Everything that the pixels depend on, by names that users understand: a run continues an
     interrupted one with the same. The network is added when it has measured."""
+    condition: str
+    """What its pixels have gone through, where ``auto`` chose the model by it; else empty."""
     tiling: Tiling | None = None
     """The network's, known when it has measured."""
     calibration: dict[str, Any] | None = None
@@ -347,6 +349,9 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     values, range_found = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),)), ""
     if layout.groups:
         values, range_found = choose_value_range(info, layout, window, asked.values)
+    condition = judge_raster(info, layout, window) if options.auto and layout.groups else ""
+    if condition not in ("", "clean") and options.scale in shipped_scales(AERIAL_MODEL):
+        options = replace(options, model=AERIAL_MODEL)
     wanted = options.output(item.format, item.source)
     output = make_output(info, layout, window, options.scale, wanted)
     needed = disk_needed(output)
@@ -363,6 +368,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         output=output,
         notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room),
         remarks=tuple(filter(None, (*layout.remarks, range_found))),
+        condition=condition,
         fingerprint={
             "version": srcli.__version__,
             "input": [*named, *(_file_state(path) for path in info.files)],
@@ -428,7 +434,10 @@ def upscale_raster(
             if math.prod(size) >= LARGE:
                 tell(f"the tiles are done; writing {item.target.name}")
             merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
-        reporter.add(item, started=started, tiles=tiles, size=size, warnings=job.notes)
+        reporter.add(
+            item, started=started, model=job.options.model, condition=job.condition,
+            tiles=tiles, size=size, warnings=job.notes,
+        )  # fmt: skip
 
 
 def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from PIL import Image
 from rasterio.transform import Affine
 
 import srcli
@@ -326,3 +327,35 @@ def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
         with rasterio.open(tmp_path / name) as file:
             mask = file.dataset_mask() == 0
         np.testing.assert_array_equal(mask, holes.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("kept", "found"),
+    [
+        ({"quality": 30}, ("blocks", "g-idrn-aerial")),
+        ({"quality": 98}, ("clean", "g-idrn")),
+        ({"quality": 30, "dtype": "uint16"}, ("", "g-idrn")),  # measurements, not a picture
+        ({"quality": 30, "bands": [1]}, ("", "g-idrn")),
+    ],
+)
+def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
+    tmp_path, astronaut, kept, found
+):
+    Image.fromarray(astronaut).save(tmp_path / "a.jpg", quality=kept["quality"])
+    pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", height=pixels.shape[1], width=pixels.shape[2],
+        count=3, dtype=kept.get("dtype", "uint8"), photometric="RGB", crs=32618,
+        transform=Affine(0.1, 0, 5e5, 0, -0.1, 4e6),
+    ) as file:  # fmt: skip
+        file.write(pixels)
+    options = UpscaleOptions(model="auto", scale=2)
+    report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands"))
+    assert (report.condition, report.model) == found
+    with rasterio.open(tmp_path / "b.tif") as file:
+        assert file.tags()["SRX_MODEL"] == found[1]
+    again = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands"))
+    assert again.state == "skipped"
+    alone = UpscaleOptions(model=found[1], scale=2)
+    enlarge(tmp_path / "a.tif", tmp_path / "c.tif", alone, bands=kept.get("bands"))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "b.tif"), pixels_of(tmp_path / "c.tif"))
