@@ -112,11 +112,18 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     )
 
 
-def choose_model(photograph: Photograph, options: UpscaleOptions) -> tuple[str, str]:
-    """Return the model for a photograph; by ``auto`` also what it has gone through, in one word."""
+def choose_model(
+    photograph: Photograph, picture: Picture, options: UpscaleOptions
+) -> tuple[str, str]:
+    """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
+
+    Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be measured.
+    """
     if not options.auto:
         return options.model, ""
-    condition = judge(photograph.pixels)
+    condition: str = judge(photograph.pixels)
+    if condition == "clean" and picture.format == "jpg":
+        condition = "saved"
     return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
 
 
@@ -125,7 +132,7 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
     picture = open_photograph(item, options)
     if picture is None or picture.frames > 1:
         return options.model
-    return choose_model(read_photograph(picture), options)[0]
+    return choose_model(read_photograph(picture), picture, options)[0]
 
 
 def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
@@ -287,7 +294,7 @@ class PhotographRun:
         item, picture = opened
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture)
-        model, condition = choose_model(photograph, self.options)
+        model, condition = choose_model(photograph, picture, self.options)
         first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
         pixels, found, finish = prepare(replace(photograph, metadata=metadata))

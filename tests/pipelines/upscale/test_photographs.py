@@ -105,7 +105,7 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
         "clean.png": ("clean", "g-idrn"),
         "disguised.png": ("blocks", "g-idrn-photo"),
         "drawn.png": ("drawing", "g-idrn"),
-        "fine.jpg": ("clean", "g-idrn"),
+        "fine.jpg": ("saved", "g-idrn-photo"),
         "noisy.png": ("noise", "g-idrn-photo"),
         "rough.jpg": ("blocks", "g-idrn-photo"),
         "soft.png": ("soft", "g-idrn-photo"),

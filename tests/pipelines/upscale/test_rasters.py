@@ -330,16 +330,17 @@ def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kept", "found"),
+    ("kept", "scale", "found"),
     [
-        ({"quality": 30}, ("blocks", "g-idrn-aerial")),
-        ({"quality": 98}, ("clean", "g-idrn")),
-        ({"quality": 30, "dtype": "uint16"}, ("", "g-idrn")),  # measurements, not a picture
-        ({"quality": 30, "bands": [1]}, ("", "g-idrn")),
+        ({"quality": 30}, 4, ("blocks", "g-idrn-aerial")),
+        ({"quality": 30}, 2, ("blocks", "g-idrn-photo")),
+        ({"quality": 98}, 2, ("clean", "g-idrn")),
+        ({"quality": 30, "dtype": "uint16"}, 2, ("", "g-idrn")),  # measurements, not a picture
+        ({"quality": 30, "bands": [1]}, 2, ("", "g-idrn")),
     ],
 )
 def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
-    tmp_path, astronaut, kept, found
+    tmp_path, astronaut, kept, scale, found
 ):
     Image.fromarray(astronaut).save(tmp_path / "a.jpg", quality=kept["quality"])
     pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
@@ -349,13 +350,13 @@ def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
         transform=Affine(0.1, 0, 5e5, 0, -0.1, 4e6),
     ) as file:  # fmt: skip
         file.write(pixels)
-    options = UpscaleOptions(model="auto", scale=2)
+    options = UpscaleOptions(model="auto", scale=scale)
     report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands"))
     assert (report.condition, report.model) == found
     with rasterio.open(tmp_path / "b.tif") as file:
         assert file.tags()["SRX_MODEL"] == found[1]
     again = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands"))
     assert again.state == "skipped"
-    alone = UpscaleOptions(model=found[1], scale=2)
+    alone = UpscaleOptions(model=found[1], scale=scale)
     enlarge(tmp_path / "a.tif", tmp_path / "c.tif", alone, bands=kept.get("bands"))
     np.testing.assert_array_equal(pixels_of(tmp_path / "b.tif"), pixels_of(tmp_path / "c.tif"))
