@@ -113,7 +113,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
 
 
 def choose_model(
-    photograph: Photograph, picture: Picture, options: UpscaleOptions
+    photograph: Photograph, options: UpscaleOptions, file_format: str = ""
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
 
@@ -122,7 +122,7 @@ def choose_model(
     if not options.auto:
         return options.model, ""
     condition: str = judge(photograph.pixels)
-    if condition == "clean" and picture.format == "jpg":
+    if condition == "clean" and file_format == "jpg":
         condition = "saved"
     return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
 
@@ -132,7 +132,7 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
     picture = open_photograph(item, options)
     if picture is None or picture.frames > 1:
         return options.model
-    return choose_model(read_photograph(picture), picture, options)[0]
+    return choose_model(read_photograph(picture), options, picture.format)[0]
 
 
 def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
@@ -294,7 +294,7 @@ class PhotographRun:
         item, picture = opened
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture)
-        model, condition = choose_model(photograph, picture, self.options)
+        model, condition = choose_model(photograph, self.options, picture.format)
         first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
         pixels, found, finish = prepare(replace(photograph, metadata=metadata))
