@@ -61,8 +61,8 @@ def test_an_interruption_leaves_nothing_behind(tmp_path):
 def test_links_are_never_written_through(tmp_path, monkeypatch):
     victim = tmp_path / "precious"
     victim.write_bytes(b"precious")
-    tokens = iter(["0" * 16, "1" * 16])
-    monkeypatch.setattr("secrets.token_hex", lambda count: next(tokens))
+    tokens = iter([bytes(8), b"1" * 8])
+    monkeypatch.setattr("os.urandom", lambda count: next(tokens))
     (tmp_path / f".srx-{files._machine()}-{'0' * 16}.part").symlink_to(victim)
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "a.json", b"new")

@@ -65,7 +65,8 @@ def run(band, tiles, first_row=0):
             end = top + len(rows)
             tops.append(top)
             pieces.append(rows)
-    return tops[0], np.concatenate(pieces)
+    pieces += [rows for _, rows in band.finish()]  # of a GPU
+    return (tops or [0])[0], np.concatenate(pieces)
 
 
 def make_band(grid, scale, channels=3, dtype="uint8", values=None):

@@ -78,7 +78,7 @@ def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_
     def never(self, tiles, calibration=None, positions=None):
         raise MemoryError
 
-    monkeypatch.setattr(TorchEngine, "run", never)
+    monkeypatch.setattr(TorchEngine, "start", never)
     summary = upscale_files([folder / "a.png"], tmp_path / "out", OPTIONS)
     (report,) = summary.files
     assert report.state == "failed"
