@@ -33,7 +33,13 @@ from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
-from srcli.models.weights import AERIAL_MODEL, PHOTO_MODEL, find_weights, network_digest
+from srcli.models.weights import (
+    AERIAL_MODEL,
+    PHOTO_MODEL,
+    find_weights,
+    network_digest,
+    shipped_scales,
+)
 from srcli.pipelines.upscale.inputs import find_due, raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
@@ -351,8 +357,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         values, range_found = choose_value_range(info, layout, window, asked.values)
     condition = judge_raster(info, layout, window) if options.auto and layout.groups else ""
     if condition not in ("", "clean"):
-        # the aerial weights of other scales know clean pictures alone
-        aerial = options.scale == 4 and not options.engine.strength
+        aerial = options.scale in shipped_scales(AERIAL_MODEL) and not options.engine.strength
         options = replace(options, model=AERIAL_MODEL if aerial else PHOTO_MODEL)
     wanted = options.output(item.format, item.source)
     output = make_output(info, layout, window, options.scale, wanted)
