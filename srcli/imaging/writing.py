@@ -319,8 +319,10 @@ def _write_apng(
         control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
         stream.write(png.chunk(b"fcTL", control))
         for content in (content for kind, content in chunks if kind == b"IDAT"):
-            number += bool(index)
-            place = struct.pack(">I", number) if index else b""
-            stream.write(png.chunk(b"fdAT" if index else b"IDAT", place + content))
+            if not index:
+                stream.write(png.chunk(b"IDAT", content))
+                continue
+            number += 1
+            stream.write(png.chunk(b"fdAT", struct.pack(">I", number) + content))
         number += 1
     stream.write(png.chunk(b"IEND", b""))

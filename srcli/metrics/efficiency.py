@@ -28,9 +28,12 @@ HD_SIZE = (720, 1280)
 _LARGEST_COMPUTED = 512 * 512
 """LR pixels up to which a network is run on the processor to count its work."""
 _CONVOLUTION = torch.ops.aten.convolution
-_RELUS = tuple(
-    getattr(torch.ops.aten, name)
-    for name in ("relu", "relu_", "leaky_relu", "leaky_relu_", "_prelu_kernel")
+_RELUS = (
+    torch.ops.aten.relu,
+    torch.ops.aten.relu_,
+    torch.ops.aten.leaky_relu,
+    torch.ops.aten.leaky_relu_,
+    torch.ops.aten._prelu_kernel,
 )
 
 Cost = Mapping[str, Any]

@@ -128,7 +128,7 @@ def choose_model(
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
-    """Return the model for one input; animations get the usual one."""
+    """Return the model for one input; the usual one for rasters and animations."""
     picture = open_photograph(item, options)
     if picture is None or picture.frames > 1:
         return options.model
