@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from srcli.layers.network import full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch.autograd.function import FunctionCtx
 
@@ -35,6 +35,8 @@ Kind = TypeVar("Kind", bound=nn.Module)
 MARGIN = 4
 """Outermost pixels of windows left out of mean and variance: padding by zeros spoils features
 there. A maximum counts them: around a whole picture it often lies there, too."""
+STRIP = 1 << 20
+"""Values of a map that are widened at once."""
 
 
 class GlobalPool(nn.Module):
@@ -103,12 +105,22 @@ def _least_deviation(kind: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    # At least fp32: the variance of nearly flat maps vanishes in half precision.
-    exact = features.to(torch.promote_types(features.dtype, torch.float32))
-    mean = exact.mean(dim=(2, 3), keepdim=True)
-    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
-    variance = (exact - mean).square_().mean(dim=(2, 3), keepdim=True)
-    return (variance + 1e-6).sqrt(), mean
+    # At least fp32: the variance of nearly flat maps vanishes in half precision. By strips of rows:
+    # wide copies of the map of a whole picture would be most of the memory that it takes.
+    kind = torch.promote_types(features.dtype, torch.float32)
+    rows = max(STRIP // features[:, :, 0].numel(), 1)
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        rows = features.shape[2]  # files are for any size
+    strips = torch.split(features, rows, dim=2)
+
+    def mean(change: Callable[[Tensor], Tensor]) -> Tensor:
+        sums = [change(strip.to(kind)).sum(dim=(2, 3), keepdim=True) for strip in strips]
+        return sum(sums[1:], sums[0]) / (features.shape[2] * features.shape[3])
+
+    # Two passes of sum(): torch.var_mean over channels_last maps takes four times as long.
+    middle = mean(lambda strip: strip)
+    variance = mean(lambda strip: (strip - middle).square_())
+    return (variance + 1e-6).sqrt(), middle
 
 
 class _Contrast(torch.autograd.Function):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from srcli.layers import tiles
 from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention
 from srcli.layers.tiles import (
     ORIENTATIONS,
@@ -81,6 +82,14 @@ def test_windows_are_measured_as_one_picture(features):
         assert value.dtype == torch.float32
         torch.testing.assert_close(value.double(), whole[name], rtol=1e-6, atol=0)
     assert torch.equal(found["maximum"], whole["maximum"].float())
+
+
+def test_contrast_by_strips_of_rows_is_that_of_the_map(features, monkeypatch):
+    whole, narrow = contrast(features), contrast(features.bfloat16())
+    for values in (1, 200):  # a row at a time, and several
+        monkeypatch.setattr(tiles, "STRIP", values)
+        torch.testing.assert_close(contrast(features), whole)
+        torch.testing.assert_close(contrast(features.bfloat16()), narrow)
 
 
 @pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
