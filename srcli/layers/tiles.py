@@ -108,16 +108,18 @@ def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
     # At least fp32: the variance of nearly flat maps vanishes in half precision. By strips of rows:
     # wide copies of the map of a whole picture would be most of the memory that it takes.
     kind = torch.promote_types(features.dtype, torch.float32)
-    rows = max(STRIP // features[:, :, 0].numel(), 1)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        rows = features.shape[2]  # files are for any size
-    strips = torch.split(features, rows, dim=2)
+    strips: tuple[Tensor, ...] = (features,)  # in files for any size, too
+    if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # type: ignore[attr-defined, no-untyped-call]
+        strips = torch.split(features, max(STRIP // features[:, :, 0].numel(), 1), dim=2)
 
     def mean(change: Callable[[Tensor], Tensor]) -> Tensor:
-        sums = [change(strip.to(kind)).sum(dim=(2, 3), keepdim=True) for strip in strips]
-        return sum(sums[1:], sums[0]) / (features.shape[2] * features.shape[3])
+        means = [change(strip.to(kind)).mean(dim=(2, 3), keepdim=True) for strip in strips]
+        if len(means) > 1:
+            rows = zip(means, strips, strict=True)
+            means = [mean * (strip.shape[2] / features.shape[2]) for mean, strip in rows]
+        return sum(means[1:], means[0])
 
-    # Two passes of sum(): torch.var_mean over channels_last maps takes four times as long.
+    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
     middle = mean(lambda strip: strip)
     variance = mean(lambda strip: (strip - middle).square_())
     return (variance + 1e-6).sqrt(), middle
