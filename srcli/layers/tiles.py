@@ -105,11 +105,12 @@ def _least_deviation(kind: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    # At least fp32: the variance of nearly flat maps vanishes in half precision. By strips of rows:
-    # wide copies of the map of a whole picture would be most of the memory that it takes.
+    # At least fp32: the variance of nearly flat maps vanishes in half precision. On processors by
+    # strips of rows: wide copies of a whole picture's map would be most of the memory it takes.
     kind = torch.promote_types(features.dtype, torch.float32)
-    strips: tuple[Tensor, ...] = (features,)  # in files for any size, too
-    if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # type: ignore[attr-defined, no-untyped-call]
+    strips: tuple[Tensor, ...] = (features,)  # in files, which are for any size, too
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if features.is_cpu and not traced:
         strips = torch.split(features, max(STRIP // features[:, :, 0].numel(), 1), dim=2)
 
     def mean(change: Callable[[Tensor], Tensor]) -> Tensor:
