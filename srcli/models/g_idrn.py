@@ -198,7 +198,7 @@ class GroupDistillationBlock(nn.Module):
             step = convolve(grouped, kept[-1], plus=step, slope=self.slope)
         kept.append(self.grouped[3](step))
         fused = convolve_joined(self.fuse, kept)
-        del kept, step  # the largest maps of a network, while attention makes more
+        del kept, step  # they need not lie there while attention makes more
         # The share joins the small gate, not the large map: one pass over the features fewer.
         gate = self.attention.gate(fused) * self.share.to(fused.dtype)
         return torch.addcmul(x, fused, gate.to(fused.dtype))
