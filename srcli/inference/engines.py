@@ -107,17 +107,9 @@ cached_pool = lru_cache(maxsize=2)(EnginePool)
 
 
 def choose_tiling(
-    model: str,
-    network: Network,
-    tile: int | None = None,
-    overlap: int | None = None,
-    *,
-    half: bool = False,
+    model: str, network: Network, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
-    """Return the tiling of a model or weights file: its own, or what the user asked for.
-
-    In half precision, whose maps are half as large, pictures of twice the pixels stay whole.
-    """
+    """Return the tiling of a model or weights file: its own, or what the user asked for."""
     entry = MODELS.get(model) or MODELS.get(name_of(network))
     default, default_overlap = (entry.tile, entry.overlap) if entry else network.tiling
     if not network.tiles:
@@ -128,7 +120,7 @@ def choose_tiling(
         overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
         edge=network.edge,
         step=network.tile_step,
-        whole=entry.whole * (2 if half else 1) if entry and tile is None else 0,
+        whole=entry.whole if entry and tile is None else 0,
     )
 
 

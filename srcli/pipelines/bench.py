@@ -188,11 +188,10 @@ def make_cases(
     kinds = [replace(options, precision=name) for name in dict.fromkeys(names)]
     if options.compare_plain:
         kinds.append(replace(options, precision="fp32", plain=True, batch=1))
+    tiling = choose_tiling(model, network, options.tile, options.overlap)
     for kind in kinds:
         # A copy for each: engines change the memory layout of the weights.
         engine = make_engine(copy.deepcopy(network), kind)
-        given, half = (options.tile, options.overlap), engine.half is not None
-        tiling = choose_tiling(model, network, *given, half=half)
         for size in dict.fromkeys(options.sizes):
             grid = tiling.padded_grid(*size)
             yield BenchCase(label, engine, grid, kind.plain, real_picture(*size))

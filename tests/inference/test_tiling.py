@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 
 from srcli.errors import UsageError
-from srcli.inference.engines import choose_tiling
 from srcli.inference.tiling import Tiling, axis_weights, balanced, ramp, split_axis
-from srcli.models import build_network
 from tests.fixtures.tilings import tiled_lengths
 
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
@@ -23,14 +21,6 @@ def test_small_images_are_one_tile_whatever_their_shape():
         grid = tiling.grid(*size)
         assert (grid.count, grid.tile_height, grid.tile_width) == (1, *size)
     assert tiling.grid(50, 61) == Tiling(tile=32, overlap=8).grid(50, 61)
-
-
-def test_half_precision_leaves_pictures_of_twice_the_pixels_whole():
-    network = build_network("g-idrn", scale=2)
-    wide, half = (choose_tiling("g-idrn", network, half=half) for half in (False, True))
-    assert [each.padded_grid(420, 450).count == 1 for each in (wide, half)] == [False, True]
-    assert half.padded_grid(450, 450).count > 1
-    assert choose_tiling("g-idrn", network, 96, half=True).grid(100, 100).count > 1
 
 
 @pytest.mark.parametrize("length", LENGTHS)

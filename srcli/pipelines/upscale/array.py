@@ -155,18 +155,16 @@ def _enlarge(
     size, passes = options.final_size(height, width), []
     for scale in options.steps(model, height, width):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
-        engine = pool.engine(photograph.pixels.dtype.itemsize * 8)
-        given, half = (options.tile, options.overlap), engine.half is not None
-        tiling = choose_tiling(model, pool.network, *given, half=half)
-        passes.append((engine, tiling.padded_grid(height, width)))
+        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
+        passes.append((pool, tiling.padded_grid(height, width)))
         height, width, model = height * scale, width * scale, options.model
     show = _draw_bar if progress is True else progress
     tiles = sum(len(grid.tops) * len(grid.lefts) for _, grid in passes)
     task = _FractionTask(show, tiles) if show else None
-    for number, (engine, grid) in enumerate(passes, 1):
+    for number, (pool, grid) in enumerate(passes, 1):
         pixels, _, finish = prepare(photograph)
-        work, enlarged = array_job(pixels, grid, name="picture", scale=engine.scale)
-        run_one(engine, work, task=task)
+        work, enlarged = array_job(pixels, grid, name="picture", scale=pool.network.scale)
+        run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
         photograph = finish(enlarged, size if number == len(passes) else None)
     joined = _join_alpha(photograph).astype(array.dtype, copy=False)
     return joined[:, :, 0] if array.ndim == 2 else joined

@@ -228,9 +228,8 @@ class PhotographRun:
     def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
         """Return the engine and tiles of a model."""
         options, pool = self.options, self.pool.of(model, scale)
-        engine = pool.engine(bits)
-        given = options.tile, options.overlap
-        return engine, choose_tiling(model, pool.network, *given, half=engine.half is not None)
+        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
+        return pool.engine(bits), tiling
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
         """Upscale photographs, then animations whose output holds all frames; return the rasters.
