@@ -43,8 +43,9 @@ class EngineOptions:
     back_project: bool = False
     value_range: int | None = None
     """White inside networks of weights files of others, 1 or 255; None finds it."""
-    strength: float = 0.0
-    """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``."""
+    strength: float | None = None
+    """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``; None is 0, and half of the
+    way where ``auto`` chooses it for ``srx upscale``."""
     denoise: float = 1.0
     """0 to 1: how much of what the network took for noise stays away."""
     plain: bool = False
@@ -53,7 +54,7 @@ class EngineOptions:
     def __post_init__(self) -> None:
         """Refuse shares that are none."""
         for name, share in (("strength", self.strength), ("denoise", self.denoise)):
-            if not 0 <= share <= 1:
+            if share is not None and not 0 <= share <= 1:
                 raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
 
 

@@ -91,13 +91,12 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
 def make_crisper(network: Network, strength: float) -> None:
     """Move the weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, which 1 reaches.
 
-    Nothing changes at scales that the latter does not have. Weights between two that began as one
-    enlarge as well as these (network interpolation, ESRGAN, Wang et al. 2018).
+    Weights between two that began as one enlarge as well as these (network interpolation, ESRGAN,
+    Wang et al. 2018).
     """
-    if network.scale in shipped_scales(CRISP_MODEL):
-        crisp = load_model(CRISP_MODEL, network.scale).state_dict()
-        for name, value in network.state_dict().items():
-            value.lerp_(crisp[name], strength)
+    crisp = load_model(CRISP_MODEL, network.scale).state_dict()
+    for name, value in network.state_dict().items():
+        value.lerp_(crisp[name], strength)
 
 
 def find_weights(model: str, scale: int) -> Path | None:

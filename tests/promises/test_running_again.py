@@ -164,6 +164,8 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astron
         upscale_inputs, "look_for_model", lambda *_: pytest.fail("it has chosen before")
     )
     assert "2 skipped" in srx(*asked, "auto").out
+    less = srx(*asked, "auto", "--strength", 0)
+    assert "1 done (1 by g-idrn-photo), 1 skipped" in less.out, less.err  # the other has none
 
 
 def test_finished_outputs_are_known_by_their_headers(srx, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.labels import profile_fits
-from srcli.imaging.photograph import Photograph
+from srcli.imaging.photograph import Photograph, format_of_content, format_of_suffix
 from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import read_photograph
 from srcli.inference.device import EngineOptions, Precision, choose_device
@@ -45,7 +45,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     overlap: int | None = None,
     tta: bool = False,
     back_project: bool = False,
-    strength: float = 0.0,
+    strength: float | None = None,
     denoise: float = 1.0,
     device: str = "auto",
     precision: Precision = "auto",
@@ -73,8 +73,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
         back_project: Correct the result so that bicubic downscaling gives the picture again; for
             clean pictures only, as noise and JPEG blocks are kept as well.
-        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; other models stay
-            as they are.
+        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; None is 0.5 where
+            ``auto`` chooses it, else 0. Other models stay as they are.
         denoise: How much of what the model took for noise stays away, 0 to 1; grain comes back as
             soft as bicubic interpolation makes it. Not together with ``back_project``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -118,8 +118,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     if isinstance(picture, np.ndarray):
         return _enlarge(picture, options, progress)
+    saved_as: str | None = ""
     if isinstance(picture, str | os.PathLike):
-        photograph = read_photograph(Path(picture))
+        photograph = read_photograph(path := Path(picture))
+        with path.open("rb") as stream:
+            saved_as = format_of_content(stream.read(64))
         array, metadata = _join_alpha(photograph), photograph.metadata
         known: dict[Any, Any] = {"icc_profile": metadata.profile, "dpi": metadata.dpi}
         if array.dtype != np.uint8 and array.shape[2] > 1:
@@ -129,6 +132,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             )
     elif isinstance(picture, Image.Image):
         array, known = _array_of(picture), picture.info
+        saved_as = format_of_suffix(picture.format or "")
     else:
         given = type(picture).__name__
         if type(picture).__module__.partition(".")[0] == "torch":
@@ -136,7 +140,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         raise UsageError(
             f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
         )
-    image = as_image(_enlarge(array, options, progress))
+    image = as_image(_enlarge(array, options, progress, saved_as or ""))
     if known.get("dpi"):
         image.info["dpi"] = known["dpi"]
     profile = known.get("icc_profile")
@@ -146,11 +150,14 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
 
 def _enlarge(
-    array: NDArray[Any], options: UpscaleOptions, progress: bool | Callable[[float], object]
+    array: NDArray[Any],
+    options: UpscaleOptions,
+    progress: bool | Callable[[float], object],
+    file_format: str = "",
 ) -> NDArray[Any]:
     """Upscale an array by one pass, or the two that make a scale that the model lacks."""
     photograph = _as_photograph(array)
-    model, _ = choose_model(photograph, options)
+    model, _ = choose_model(photograph, options, file_format)
     height, width = array.shape[:2]
     size, passes = options.final_size(height, width), []
     for scale in options.steps(model, height, width):

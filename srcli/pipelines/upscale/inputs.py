@@ -432,8 +432,8 @@ def _made_otherwise(
     if not same or record.scale != wanted.scale:
         return f"was made with {record.model} x{record.scale}"
     # options of rasters mean nothing for the photographs among the inputs
-    alike = record.options == wanted.options or (
-        record.options == options.checksum(photograph=True)
+    alike = record.options == options.checksum(record.model) or (
+        record.options == options.checksum(record.model, photograph=True)
         and open_photograph(item, options) is not None
     )
     if not alike and record.source:

@@ -22,7 +22,6 @@ from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import (
-    CRISP_MODEL,
     PHOTO_MODEL,
     default_scale,
     shipped_scales,
@@ -31,6 +30,9 @@ from srcli.models.weights import (
 )
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
+AUTO_STRENGTH = 0.5
+"""Of ``g-idrn-photo`` where ``auto`` chooses it: preferred to 0 on 21 of 25 real pictures, without
+the torn faces of 1 (``benchmarks/sheets.md``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,25 +144,26 @@ class UpscaleOptions:
         chains.sort(key=lambda each: (math.prod(each), len(each), -each[0]))
         return next((each for each in chains if math.prod(each) >= needed), chains[-1])
 
+    def model_for(self, condition: str, worn: str = PHOTO_MODEL) -> str:
+        """Return the model for what a picture has gone through; "" where nobody has looked."""
+        return self.model if condition in ("", "clean", "drawing") else worn
+
     def _scales(self, model: str) -> tuple[int, ...]:
         """Return the scales that a model has; none of files, and of names without weights."""
-        crisp = self.engine.strength and model == PHOTO_MODEL
-        model = CRISP_MODEL if crisp else model
         return shipped_scales(model) if model in MODELS else ()
 
     def _choose_scale(self) -> None:
         """Replace a scale that the model lacks by its usual one, and what is wanted as ``size``."""
         if not 0 <= self.scale <= 16:  # two passes by 4
             raise UsageError(f"scale={self.scale}: give 1 to 16")
-        model = PHOTO_MODEL if self.engine.strength else self.model
-        if self.scale not in (self._scales(model) or (2, 3, 4)):
+        if self.scale not in (self._scales(self.model) or (2, 3, 4)):
             usual = default_scale([self.model])
             if self.size is None and self.scale not in (0, usual):  # 8 perhaps, of a file
                 object.__setattr__(self, "size", Fraction(self.scale))
             object.__setattr__(self, "scale", usual)
 
-    def checksum(self, *, photograph: bool = False) -> str:
-        """Return that of the options which decide on pixels, beside model and scale; maybe empty.
+    def checksum(self, model: str, *, photograph: bool = False) -> str:
+        """Return that of the options which decide on a model's pixels at a scale; maybe empty.
 
         Outputs record it: one that was made with others is not finished. For a ``photograph``
         options of rasters do not count.
@@ -179,7 +182,7 @@ class UpscaleOptions:
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,
-            "strength": engine.strength,
+            "strength": model == PHOTO_MODEL and engine.strength,
             "denoise": engine.denoise != 1 and str(engine.denoise),
         }
         said = {name: value for name, value in given.items() if value}
@@ -200,7 +203,7 @@ class UpscaleOptions:
             scale=self.scale,
             weights=_digest(file, changed) if changed else "",
             auto=self.auto,
-            options=self.checksum(photograph=photograph),
+            options=self.checksum(model, photograph=photograph),
             source=source,
         )
 
@@ -214,6 +217,9 @@ class UpscaleOptions:
         if self.model == AUTO:
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
+        if self.auto and self.engine.strength is None:
+            crisper = replace(self.engine, strength=AUTO_STRENGTH)
+            object.__setattr__(self, "engine", crisper)
         self._choose_scale()
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")

@@ -43,7 +43,6 @@ from srcli.imaging.writing import (
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.metrics.machine import free_memory
-from srcli.models.weights import PHOTO_MODEL
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
@@ -124,7 +123,7 @@ def choose_model(
     condition: str = judge(photograph.pixels)
     if condition == "clean" and file_format == "jpg":
         condition = "saved"
-    return options.model if condition in ("clean", "drawing") else PHOTO_MODEL, condition
+    return options.model_for(condition), condition
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:

@@ -33,13 +33,7 @@ from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
-from srcli.models.weights import (
-    AERIAL_MODEL,
-    PHOTO_MODEL,
-    find_weights,
-    network_digest,
-    shipped_scales,
-)
+from srcli.models.weights import AERIAL_MODEL, find_weights, network_digest
 from srcli.pipelines.upscale.inputs import find_due, raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
@@ -356,9 +350,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     if layout.groups:
         values, range_found = choose_value_range(info, layout, window, asked.values)
     condition = judge_raster(info, layout, window) if options.auto and layout.groups else ""
-    if condition not in ("", "clean"):
-        aerial = options.scale in shipped_scales(AERIAL_MODEL) and not options.engine.strength
-        options = replace(options, model=AERIAL_MODEL if aerial else PHOTO_MODEL)
+    options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
     wanted = options.output(item.format, item.source)
     output = make_output(info, layout, window, options.scale, wanted)
     needed = disk_needed(output)

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from srcli.imaging.photograph import Picture
+from srcli.inference.device import EngineOptions
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import photograph_memory, portions
@@ -111,8 +112,9 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
         "soft.png": ("soft", "g-idrn-photo"),
     }
     assert notes.messages == []
-    for file in (files[0], files[-1]):  # each is made as by its model alone
-        options = UpscaleOptions(model=file.model, scale=2)
+    for file, strength in ((files[0], None), (files[-1], 0.5)):  # each as by its model alone
+        engine = EngineOptions(strength=strength)
+        options = UpscaleOptions(model=file.model, scale=2, engine=engine)
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
         first, second = (np.asarray(Image.open(each.target)) for each in (file, alone))
         np.testing.assert_array_equal(first, second)

@@ -333,7 +333,7 @@ def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
     ("kept", "scale", "found"),
     [
         ({"quality": 30}, 4, ("blocks", "g-idrn-aerial")),
-        ({"quality": 30}, 3, ("blocks", "g-idrn-photo")),
+        ({"quality": 30}, 3, ("blocks", "g-idrn-aerial")),
         ({"quality": 98}, 2, ("clean", "g-idrn")),
         ({"quality": 30, "dtype": "uint16"}, 2, ("", "g-idrn")),  # measurements, not a picture
         ({"quality": 30, "bands": [1]}, 2, ("", "g-idrn")),
