@@ -21,7 +21,7 @@ Examples:
 OPTIONS = """
 Models:
   -m, --model NAME|FILE... -> models
-      Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: all]
+      Name, weights file, FILE.py:CLASS@FILE or auto; repeatable. [default: all]
   -s, --scale [2|3|4] = 4       How many times larger.
 Parts:
   --crop X,Y,W,H...             Show this part, in pixels of the photograph; repeatable.

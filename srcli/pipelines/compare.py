@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.reading import open_picture, read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.photographs import choose_model
 from srcli.report.page import draw_sheet
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ def compare(
 
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
     """
-    pixels = read_photograph(photo).pixels
+    photograph = read_photograph(opened := open_picture(photo))
+    pixels = photograph.pixels
     if pixels.dtype != np.uint8:
         white = 65535 if pixels.dtype == np.uint16 else 1
         pixels = (np.nan_to_num(pixels).clip(0, white) * (255 / white)).round().astype(np.uint8)
@@ -73,9 +77,12 @@ def compare(
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)
-        upscale(regions[0][0][:8, :8], model, scale)  # loads it
+        options = UpscaleOptions(model=model, scale=scale)  # ``auto`` looks at the whole photograph
+        chosen, _ = choose_model(photograph, options, opened.format)
+        enlarge = partial(upscale, model=chosen, scale=scale, strength=options.engine.strength)
+        enlarge(regions[0][0][:8, :8])  # loads it
         began = time.perf_counter()
-        made = [upscale(region, model, scale)[inside] for region, inside in regions]
+        made = [enlarge(region)[inside] for region, inside in regions]
         caption = f"{model}, {(time.perf_counter() - began) / area:.1f} s/MP"
         for row, picture in zip(rows.values(), made, strict=True):
             row[caption] = picture

@@ -43,10 +43,22 @@ def test_each_model_enlarges_the_part_as_it_enlarges_the_photograph(photo):
     np.testing.assert_array_equal(shown["bicubic"], whole)
 
 
+def test_auto_is_what_the_whole_photograph_gets(tmp_path):
+    fine = tmp_path / "fine.jpg"  # clean by its pixels, but a JPEG
+    Image.fromarray(data.astronaut()[:120, :130]).save(fine, quality=98)
+    rows = compare(fine, ("auto",), 2, [(64, 48, 40, 30)], Progress())
+    (_, shown), *_ = [[*row.values()] for row in rows.values()]
+    whole = srcli.upscale(np.asarray(Image.open(fine)), "g-idrn-photo", 2, strength=0.5)
+    apart = np.abs(shown.astype(int) - whole[96:156, 128:208])
+    assert apart.mean() < 0.5  # models see 32 pixels around a part
+    clean = srcli.upscale(np.asarray(Image.open(fine)), "g-idrn", 2)
+    assert np.abs(shown.astype(int) - clean[96:156, 128:208]).mean() > 1
+
+
 def test_by_default_all_shipped_models_enlarge_what_was_chosen(srx, tmp_path, monkeypatch):
     asked = []
 
-    def enlarge(pixels, model, scale):
+    def enlarge(pixels, model, scale, strength):
         asked.append(model)
         return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
@@ -92,7 +104,7 @@ def test_what_cannot_be_compared_is_one_line(srx, photo, monkeypatch, tmp_path, 
 def test_the_time_of_a_megapixel_counts_all_that_was_enlarged(photo, monkeypatch):
     clock = [0.0]
 
-    def enlarge(pixels, model, scale):
+    def enlarge(pixels, model, scale, strength):
         made = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
         clock[0] += 2 * made[:, :, 0].size / 1e6  # seconds
         return made

@@ -13,9 +13,9 @@ from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.labels import profile_fits
-from srcli.imaging.photograph import Photograph, format_of_content, format_of_suffix
+from srcli.imaging.photograph import Photograph, format_of_suffix
 from srcli.imaging.pillow import as_image, pixels_of
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.reading import open_picture, read_photograph
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engines import cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
@@ -118,11 +118,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     if isinstance(picture, np.ndarray):
         return _enlarge(picture, options, progress)
-    saved_as: str | None = ""
     if isinstance(picture, str | os.PathLike):
-        photograph = read_photograph(path := Path(picture))
-        with path.open("rb") as stream:
-            saved_as = format_of_content(stream.read(64))
+        photograph = read_photograph(opened := open_picture(Path(picture)))
+        saved_as: str | None = opened.format
         array, metadata = _join_alpha(photograph), photograph.metadata
         known: dict[Any, Any] = {"icc_profile": metadata.profile, "dpi": metadata.dpi}
         if array.dtype != np.uint8 and array.shape[2] > 1:
