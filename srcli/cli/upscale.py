@@ -59,7 +59,7 @@ Model:
   --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
   --long-edge N                 Enlarge photographs to so many pixels on the longer side.
   --strength X
-      How crisp photographs with blocks, blur or noise become. [default: 0.5 by auto, else 0]
+      How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]
   --denoise X = 1               How much grain and noise is removed; 0.5 keeps half of it.
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
   --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
