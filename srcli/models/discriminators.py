@@ -1,4 +1,4 @@
-"""Discriminators: an auto-encoder, and classifiers of pictures, of patches and of pixels.
+"""Discriminators: an auto-encoder, and classifiers of pictures, patches, pixels and features.
 
 The first two are the ways in which the attentive GAN's paper can be read. All but the classifier of
 pictures take any size.
@@ -18,6 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from srcli.errors import RecipeError
 from srcli.layers.blocks import conv, convs, in_row
 from srcli.layers.convolution import convolve
+from srcli.layers.features import PhotoFeatures
 from srcli.layers.network import Network
 from srcli.recipes.fields import construct, unknown
 
@@ -163,11 +164,55 @@ class UNet(Network):
         return out
 
 
+class FeatureClassifier(Network):
+    """Tell real from made in features of photographs (projected GAN, Sauer et al. 2021).
+
+    As ``PhotoFeatures`` stay what they are, it knows early what texture looks like: in hundreds of
+    iterations, where classifiers of pixels take thousands. It is given LR too, enlarged to the size
+    of the pictures, and so finds texture that LR does not ask for. ``widths`` are the channels of
+    its own layers for each of the feature maps, ``seen`` those for LR.
+    """
+
+    minimum = 32
+    input_channels = 6
+
+    def __init__(
+        self,
+        *,
+        blocks: tuple[int, ...] = (0, 2, 4, 10),
+        widths: tuple[int, ...] = (24, 24, 48, 64, 64),
+        seen: int = 32,
+    ) -> None:
+        super().__init__()
+        self.features = PhotoFeatures(blocks)
+        maps = self.features(torch.zeros(1, 3, self.minimum, self.minimum))
+        if len(widths) != len(maps):
+            raise ValueError(f"expected {len(maps)} widths for blocks={blocks}, got {widths}")
+        self.seen = convs([(3, seen), (seen, seen), (seen, seen)])
+        self.first = convs(((m.shape[1], n) for m, n in zip(maps, widths, strict=True)), 1)
+        self.joined = convs((n + seen, n) for n in widths)
+        self.middle = nn.ModuleList(spectral_norm(conv(n, n)) for n in widths)
+        self.last = nn.ModuleList(spectral_norm(conv(n, 1)) for n in widths)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        """Logits (N, maps, h, w) of (N, 3, H, W) being real, beside LR as channels 3 to 5."""
+        seen = in_row(self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE)
+        logits: list[Tensor] = []
+        layers = zip(self.first, self.joined, self.middle, self.last, strict=True)
+        for (first, *rest, last), found in zip(layers, self.features(x[:, :3]), strict=True):
+            own = convolve(first, found, slope=SLOPE)
+            beside = F.interpolate(seen, own.shape[2:], mode="bilinear")
+            own = last(in_row(rest, torch.cat([own, beside], 1), slope=SLOPE))
+            logits.append(F.interpolate(own, logits[0].shape[2:]) if logits else own)
+        return torch.cat(logits, 1)
+
+
 DISCRIMINATORS: dict[str, type[Network]] = {
     "ae": AutoEncoder,
     "fc": Classifier,
     "patch": PatchClassifier,
     "unet": UNet,
+    "features": FeatureClassifier,
 }
 
 
@@ -181,7 +226,7 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
     taken = {"size": size} if name == "fc" else {}
     network = construct(DISCRIMINATORS[name], options, where, **taken)
     try:
-        network.check_input(torch.empty(1, 3, size, size, device="meta"))
+        network.check_input(torch.empty(1, network.input_channels, size, size, device="meta"))
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from error
     return network

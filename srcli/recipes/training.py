@@ -80,15 +80,18 @@ class Optimizer:
 class Adversarial:
     """A discriminator that is trained with the network, and its part in the loss."""
 
-    discriminator: Literal["ae", "fc", "patch", "unet"] = "ae"
-    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, ``patch`` and
-    ``unet``: classifiers of patches and of pixels, all with binary cross-entropy."""
+    discriminator: Literal["ae", "fc", "patch", "unet", "features"] = "ae"
+    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, ``patch``, ``unet``
+    and ``features``: classifiers of patches, of pixels and of features of photographs, all with
+    binary cross-entropy."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the discriminator that differ from its defaults."""
     weight: Annotated[float, NOT_NEGATIVE] = 0.01
     """Weight of the adversarial term in the network's loss; 0 leaves it out."""
     optimizer: Optimizer = Optimizer(learning_rate=1e-4)
     """Of the discriminator; its rate follows the schedule of the stage."""
+    textured: bool = False
+    """The discriminator teaches only where HR has texture, so that flat places stay clean."""
     jitter: Annotated[int, NOT_NEGATIVE] = 0
     """All but ``fc``: output pixels by which pictures are randomly shifted before the
     discriminator. Without it the network learns a grid of the discriminator's strides."""

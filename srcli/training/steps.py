@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
-from srcli.losses import WeightedLoss
+from srcli.losses import WeightedLoss, texture
 from srcli.models.discriminators import build_discriminator
 from srcli.threads import hold_setting
 from srcli.training.optimizers import (
@@ -210,6 +210,7 @@ class AdversarialStep(SupervisedStep):
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
+        self.sees_lr = network.input_channels == 6
         self.is_began = settings.discriminator == "ae"
         self.balance = torch.tensor(float(settings.balance_start), device=self.numerics.device)
         """k_t of BEGAN."""
@@ -226,7 +227,8 @@ class AdversarialStep(SupervisedStep):
         """Change both by one batch; see ``SupervisedStep``."""
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
-        real, fake = self._crop(hr_image, fake_image)
+        seen = [F.interpolate(lr_image, hr_image.shape[2:])] if self.sees_lr else []
+        real, fake = self._crop(*(torch.cat([p, *seen], 1) for p in (hr_image, fake_image)))
         on_real, on_fake = self._discriminate(real), self._discriminate(fake)
         if self.is_began:
             l_real, l_fake = (on_real - real).abs().mean(), (on_fake - fake).abs().mean()
@@ -239,6 +241,8 @@ class AdversarialStep(SupervisedStep):
         if weight:
             # The gradient at the picture alone: the discriminator's weights stay out of it.
             (gradient,) = torch.autograd.grad(push, fake_image, retain_graph=True)
+            if self.settings.textured:
+                gradient = gradient * texture(hr_image)
             torch.autograd.backward([loss, sr_image], [None, weight * gradient])
         else:
             loss.backward()  # type: ignore[no-untyped-call]

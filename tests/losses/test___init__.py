@@ -9,22 +9,38 @@ from skimage.filters import gaussian as blur
 from skimage.metrics import structural_similarity
 
 from srcli.errors import RecipeError
-from srcli.losses import LOSSES, WeightedLoss, gaussian, high_pass
+from srcli.losses import LOSSES, WeightedLoss, gaussian, high_pass, texture
 from srcli.recipes.training import LossTerm
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_name_builds_and_is_zero_for_equal_pictures(name):
     loss = WeightedLoss([LossTerm(name=name)])
-    x, lr_image = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 32, 32)
+    x, lr_image = torch.rand(2, 3, 64, 64) / 50, torch.rand(2, 3, 32, 32)
     assert float(loss(x, x, lr_image)) == pytest.approx(1e-3 if name == "charbonnier" else 0)
-    assert float(loss(x, torch.rand(2, 3, 64, 64), lr_image)) > 0
+    assert float(loss(torch.rand(2, 3, 64, 64), x, lr_image)) > 0
 
 
 def test_terms_are_weighted_and_added():
     loss = WeightedLoss([LossTerm(name="l1", weight=0.4), LossTerm(name="l2", weight=0.6)])
     sr, hr = torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 2, 2)
     assert float(loss(sr, hr, sr)) == pytest.approx(0.4 * 0.5 + 0.6 * 0.25)
+
+
+def test_texture_is_what_slopes_and_the_loss_of_flat_places_leaves_it_out():
+    ramp = torch.linspace(0, 1, 101)[:60].expand(1, 3, 40, 60).clone()  # 2.55 levels a pixel
+    assert texture(ramp)[..., 20, 30].item() == pytest.approx((0.01 - 0.008) / 0.03, rel=1e-3)
+    picture = torch.zeros(1, 3, 40, 60)
+    picture[..., 30:] = torch.rand(1, 3, 40, 30)
+    share = texture(picture)
+    assert share[..., :20].max() == 0
+    assert share[..., 40:].min() == 1
+    loss = WeightedLoss([LossTerm(name="l1-flat")])
+    sr = picture.clone()
+    sr[..., 40:] += 0.5
+    assert float(loss(sr, picture, picture)) == 0
+    sr[..., :20] += 0.3
+    assert float(loss(sr, picture, picture)) == pytest.approx(0.3 * 20 / 60)
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,27 @@ def test_the_classifier_of_patches_is_normalised_by_its_largest_singular_values(
         assert float(largest) == pytest.approx(1, rel=1e-3)
 
 
+def test_the_classifier_of_features_sees_the_picture_and_lr():
+    torch.manual_seed(0)
+    options = {"blocks": [0, 2], "widths": [4, 6, 6], "seen": 5}
+    network = build_discriminator("features", size=40, options=options)
+    x = torch.rand(2, 6, 40, 37, requires_grad=True)
+    out = network(x)
+    assert out.shape == (2, 3, 20, 18)
+    out.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        frozen = name.startswith("features.")
+        assert frozen == (parameter.grad is None or not parameter.grad.any()), name
+    assert x.grad is not None
+    assert x.grad[:, :3].any()
+    assert x.grad[:, 3:].any()
+
+
 @pytest.mark.parametrize(
     ("name", "size", "options", "words"),
     [
+        ("features", 28, {}, "features: .*at least 32"),
+        ("features", 64, {"widths": [4]}, "expected 5 widths"),
         ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, fc, patch"),
         ("ae", 92, {}, "divide by 8, got 92x92"),
         ("ae", 96, {"decoder": [8, 8]}, "enlarges by 4"),

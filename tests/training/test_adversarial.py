@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from srcli.errors import DataError, InferenceError, RecipeError
+from srcli.losses import texture
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
 from srcli.training.loop import Trainer
@@ -27,6 +28,9 @@ AE = Adversarial(
 JITTERED = replace(AE, jitter=8)
 FC = Adversarial(discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5)
 PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5, jitter=6)
+FEATURES = Adversarial(
+    discriminator="features", options={"blocks": (0,), "widths": (4, 4), "seen": 4}, jitter=3
+)
 STAGE = Stage(steps=5, batch=2, patch=4, optimizer=Optimizer(learning_rate=1e-3))
 CPU = Numerics(device=torch.device("cpu"))
 LAST = Numerics(device=torch.device("cpu"), channels_last=True)
@@ -61,13 +65,19 @@ def gradients(network, loss):
     return torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
 
 
-@pytest.mark.parametrize("settings", [AE, FC, replace(PATCH, jitter=0), replace(AE, weight=0.0)])
+ONE_PLACE = replace(PATCH, jitter=0)
+
+
+@pytest.mark.parametrize(
+    "settings", [AE, FC, ONE_PLACE, replace(ONE_PLACE, textured=True), replace(AE, weight=0.0)]
+)
 def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     """The step runs the discriminator once over the output; plain autograd runs it twice."""
     network = generator()
     step = step_of(settings, network=network)
     judge = step.discriminator.eval()  # spectral normalisation would follow every call
     lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=4))
+    hr_image[..., :10] = 0.3  # flat
     sr_image = network(lr_image)
     on_real, on_fake = judge(hr_image), judge(sr_image.detach())
     if settings.discriminator == "ae":
@@ -78,6 +88,12 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
         second = cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
         push = cross_entropy(judge(sr_image), 1.0)
     first = (sr_image - hr_image).abs().mean() + settings.weight * push
+    if settings.textured:
+        (pull,) = torch.autograd.grad(push, sr_image, retain_graph=True)
+        share = texture(hr_image)
+        assert 0 < share.mean() < 1
+        pushed = (sr_image * pull * share).sum()
+        first = first + settings.weight * (pushed - pushed.detach() - push + push.detach())
     wanted = gradients(network, first), gradients(judge, second)
 
     found = []
@@ -160,11 +176,12 @@ def test_the_discriminator_follows_the_seed_and_leaves_the_random_numbers_alone(
     assert not equal(one.discriminator.state_dict(), other.discriminator.state_dict())
 
 
-@pytest.mark.parametrize("settings", [FC, JITTERED, PATCH])
+@pytest.mark.parametrize("settings", [FC, JITTERED, PATCH, FEATURES])
 @pytest.mark.parametrize("cut", [4, 7])
 def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     """Pre-training, then the adversarial stage: stopped in either, or between them."""
-    stages = (replace(STAGE, steps=4), replace(STAGE, adversarial=settings))
+    stage = replace(STAGE, patch=9 if settings is FEATURES else 4)
+    stages = (replace(stage, steps=4), replace(stage, adversarial=settings))
     whole = make(tmp_path / "whole", stages)
     assert whole.run()
     part = make(tmp_path / "part", stages, stop=stop_after(cut))
