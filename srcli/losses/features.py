@@ -65,7 +65,7 @@ class FeatureLoss(nn.Module):
     The features are those of ``PhotoFeatures`` after the last blocks that work at a half, a
     quarter, an eighth and a sixteenth of the size. Their first convolution steps by two pixels, so
     that a network could please it with dots in one of four places: the pictures of a batch are cut
-    at all four in turn.
+    at all four in turn. ``blocks`` are numbers from 0 to 15.
     """
 
     def __init__(self, *, blocks: tuple[int, ...] = (0, 2, 4, 10)) -> None:
