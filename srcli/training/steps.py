@@ -211,6 +211,7 @@ class AdversarialStep(SupervisedStep):
             )
         self.discriminator = self.numerics.placed(network)
         self.sees_lr = network.input_channels == 6
+        self._judge_weights = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.is_began = settings.discriminator == "ae"
         self.balance = torch.tensor(float(settings.balance_start), device=self.numerics.device)
         """k_t of BEGAN."""
@@ -227,8 +228,11 @@ class AdversarialStep(SupervisedStep):
         """Change both by one batch; see ``SupervisedStep``."""
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
-        seen = [F.interpolate(lr_image, hr_image.shape[2:])] if self.sees_lr else []
-        real, fake = self._crop(*(torch.cat([p, *seen], 1) for p in (hr_image, fake_image)))
+        pictures = hr_image, fake_image
+        if self.sees_lr:
+            seen = F.interpolate(lr_image, hr_image.shape[2:])
+            pictures = torch.cat([hr_image, seen], 1), torch.cat([fake_image, seen], 1)
+        real, fake = self._crop(*pictures)
         on_real, on_fake = self._discriminate(real), self._discriminate(fake)
         if self.is_began:
             l_real, l_fake = (on_real - real).abs().mean(), (on_fake - fake).abs().mean()
@@ -246,7 +250,8 @@ class AdversarialStep(SupervisedStep):
             torch.autograd.backward([loss, sr_image], [None, weight * gradient])
         else:
             loss.backward()  # type: ignore[no-untyped-call]
-        judged.backward()  # type: ignore[no-untyped-call]
+        # Only as far as its weights lie: pictures, and features that stay as they are, need none.
+        judged.backward(inputs=self._judge_weights)  # type: ignore[no-untyped-call]
         whole = loss.detach() + weight * push.detach()
         values = {"loss": whole, "l_real": l_real.detach(), "l_fake": l_fake.detach()}
         values = average_values(self.team, values)
