@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.errors import PictureError
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
 _SAMPLE_FORMAT = 339
+_SUB_DIRECTORIES = 330
+_SENSOR = (32803, 34892)  # photometric: a pixel for each colour filter, or three before development
 _WHITE_IS_0 = 0
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NEEDED = frozenset({_BITS, _SAMPLES, 320, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)})
@@ -79,7 +82,8 @@ _GDAL_OPTIONS = {
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the layout and the metadata of a TIFF file's first page.
 
-    If its layout is not that of a photograph, the picture has a ``refusal``.
+    If its layout is not that of a photograph, the picture has a ``refusal``. PictureError for what
+    a camera's sensor saw, before which there mostly is a preview of some 200 pixels.
     """
     tags, layout, following = _read_tags(stream)
     height, width, orientation = (
@@ -87,6 +91,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     )
     bits, kinds, samples = (_numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES))
     photometric = _numbers(tags, _MODEL, -1)[0]
+    preview = _numbers(tags, _KIND, 0)[0] & _REDUCED and _SUB_DIRECTORIES in tags
+    if preview or photometric in _SENSOR:
+        raise PictureError(f"{path}: a camera's raw file; develop it first, to TIFF or JPEG")
     model, colours = _MODELS.get(photometric, ("", 0))
     # format 4 is "undefined", which is taken as a whole number
     depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in kinds}

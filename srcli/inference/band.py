@@ -264,7 +264,9 @@ class PixelEncoder:
     def _of_bands(self, numbers: Sequence[float]) -> float | Tensor:
         if len(numbers) == 1:
             return float(numbers[0])
-        return upload(torch.tensor(numbers, dtype=self._rounding)[:, None, None], self.device)
+        # Copied at once: what blends may be ahead of the stream in which this is made.
+        values = torch.tensor(numbers, dtype=self._rounding, device=self.device)
+        return values[:, None, None]
 
 
 def is_narrow(dtype: np.dtype[Any]) -> bool:

@@ -598,6 +598,17 @@ def test_overviews_and_masks_in_a_tiff_are_no_frames(tmp_path):
     assert open_picture(path).frames == 1
 
 
+@pytest.mark.parametrize("seen_first", ["preview", "sensor"])
+def test_of_a_raw_file_of_a_camera_no_preview_is_taken_for_it(tmp_path, seen_first):
+    path = tmp_path / "a.nef"
+    with tifffile.TiffWriter(path) as writer:
+        if seen_first == "preview":
+            writer.write(noise((8, 8, 3)), photometric="rgb", subfiletype=1, subifds=1)
+        writer.write(noise((64, 64)), photometric=32803, metadata=None)
+    with pytest.raises(PictureError, match=r"a\.nef: a camera's raw file; develop it first"):
+        open_picture(path)
+
+
 def test_no_pixel_is_decoded(tmp_path):
     path = tmp_path / "large.png"
     head = struct.pack(">IIBBBBB", 30_000, 30_000, 16, 6, 0, 0, 0)
