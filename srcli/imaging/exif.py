@@ -215,8 +215,7 @@ def orientation(exif: bytes | None) -> int | None:
     entry = read_main(exif).get(ORIENTATION)
     if entry is None or entry.kind not in (SHORT, LONG):
         return None
-    stated = int(entry.numbers[0])
-    return stated if 1 <= stated <= 8 else 1
+    return stated if 1 <= (stated := int(entry.numbers[0])) <= 8 else 1
 
 
 def software(exif: bytes | None) -> str:

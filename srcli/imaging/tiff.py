@@ -161,9 +161,8 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     model, colours = _MODELS[photometric]
     size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
     raw = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
-    values, bits, palette = read_bands(
-        picture.path, "GTiff", size, colours + picture.has_alpha, raw
-    )
+    count = colours + picture.has_alpha
+    values, bits, palette = read_bands(picture.path, "GTiff", size, count, raw)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     if model == "CMYK" and values.dtype.kind == "f":
         values, bits = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype)), 8
@@ -280,9 +279,7 @@ def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) 
     found = exif.read_parts(stream, tags, layout)
     notes += [exif.DAMAGED] * any(tag in tags and tag not in found for tag in exif.PARTS)
     parts = {
-        pointer: {
-            tag: one for tag, one in part.items() if tag not in _NOT_CARRIED and one.kind < 16
-        }
+        pointer: {t: one for t, one in part.items() if t not in _NOT_CARRIED and one.kind < 16}
         for pointer, part in found.items()
     }
     if not main and not any(parts.values()):
