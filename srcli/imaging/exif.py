@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+PARTS = EXIF_IFD, GPS_IFD = 0x8769, 0x8825  # directories that the main one points to
+DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
 _TYPES = {
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4",
@@ -29,6 +30,7 @@ _TYPES = {
 }  # fmt: skip
 _RATIONAL = frozenset({5, 10})
 _BYTES = {kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPES.items()}
+_POINTERS = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
 _COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
@@ -149,12 +151,13 @@ def _piece(source: Source, at: int, length: int) -> bytes:
 
 
 def read_parts(source: Source, main: Tags, layout: Layout) -> dict[int, Tags]:
-    """Read the directories ``EXIF_IFD`` and ``GPS_IFD`` that entries of the main one point to."""
-    return {
-        tag: read_directory(source, int(main[tag].numbers[0]), layout)[0]
-        for tag in (EXIF_IFD, GPS_IFD)
-        if tag in main
-    }
+    """Read the ``PARTS`` that the main directory points to, but for damaged ones."""
+    parts = {}
+    for tag in PARTS:
+        with suppress(ValueError):
+            if tag in main and main[tag].kind in _POINTERS:
+                parts[tag] = read_directory(source, int(main[tag].numbers[0]), layout)[0]
+    return parts
 
 
 def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
@@ -186,6 +189,7 @@ class Block:
             raise ValueError("an EXIF block of a kind that does not exist")
         self.main, self.following = read_directory(self.tiff, self.start, self.layout)
         self.parts = read_parts(self.tiff, self.main, self.layout)
+        self.damaged = [tag for tag in PARTS if tag in self.main.keys() - self.parts.keys()]
 
     def edited(
         self, main: Mapping[int, Entry | None], details: Mapping[int, Entry | None] | None = None
@@ -193,7 +197,7 @@ class Block:
         """Return it with other entries of two directories; None for those that go."""
         start = edit_directory(self.tiff, self.start, main, self.layout)
         self.tiff[:8] = self.layout.start(start)
-        if details and EXIF_IFD in self.main:
+        if details and EXIF_IFD in self.parts:
             place = int(self.main[EXIF_IFD].numbers[0])
             edit_directory(self.tiff, place, details, self.layout)
         return PREFIX + bytes(self.tiff)
@@ -211,8 +215,7 @@ def orientation(exif: bytes | None) -> int | None:
     entry = read_main(exif).get(ORIENTATION)
     if entry is None or entry.kind not in (SHORT, LONG):
         return None
-    stated = int(entry.numbers[0])
-    return stated if 1 <= stated <= 8 else 1
+    return stated if 1 <= (stated := int(entry.numbers[0])) <= 8 else 1
 
 
 def software(exif: bytes | None) -> str:

@@ -136,6 +136,7 @@ def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[
     block, packet, dpi, notes = metadata.exif, metadata.xmp, metadata.dpi, []
     if block is not None:
         try:
+            notes += [exif.DAMAGED] * bool(exif.Block(block).damaged)
             block = fit_exif(block, pixels)
         except ValueError:
             block, notes = None, ["damaged EXIF left out"]
@@ -156,7 +157,7 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
     old = exif.Block(block)
     if old.following > old.start:
         _blank_thumbnail(old)
-    changes = _changed(old.main, pixels)
+    changes = _changed(old.main, pixels) | dict.fromkeys(old.damaged)
     if exif.ORIENTATION in old.main:
         changes[exif.ORIENTATION] = exif.Entry(exif.SHORT, b"\1\0")
     return old.edited(changes, _changed(old.parts.get(exif.EXIF_IFD, {}), pixels))

@@ -299,7 +299,8 @@ def _raw_profile(text: bytes) -> tuple[str, bytes]:
     The name is ``"exif"``, ``"xmp"``, ``"icc"`` or ``"iptc"``.
     """
     name, length, digits = text.lstrip(b"\n").split(b"\n", 2)
-    profile = bytes.fromhex(digits.decode("ascii"))
+    # some writers put a few bytes behind them
+    profile = bytes.fromhex(b"".join(digits.split())[: 2 * int(length)].decode("ascii"))
     if len(profile) != int(length):
         raise ValueError("a profile is cut short")
     if profile.startswith(PREFIX):

@@ -20,6 +20,7 @@ from srcli.errors import PictureError
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
+from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
-_SAMPLE_FORMAT = 339
-_SUB_DIRECTORIES = 330
+_SAMPLE_FORMAT, _SUB_DIRECTORIES = 339, 330
+_WHITE_IS_0, _LAB = 0, 8
 _SENSOR = (32803, 34892)  # photometric: a pixel for each colour filter, or three before development
-_WHITE_IS_0 = 0
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NEEDED = frozenset({_BITS, _SAMPLES, 320, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
@@ -56,14 +56,9 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _MOST_PAGES_TO_A_MASK = 32  # it stands among the overviews of the first picture
 # Photometric interpretation: a word for it and its number of colours.
 _MODELS = {
-    0: ("gray", 1),
-    1: ("gray", 1),
-    2: ("RGB", 3),
-    3: ("palette", 1),
-    5: ("CMYK", 4),
-    6: ("YCbCr", 3),
-    8: ("LAB", 3),
-}
+    0: ("gray", 1), 1: ("gray", 1), 2: ("RGB", 3), 3: ("palette", 1), 5: ("CMYK", 4),
+    6: ("YCbCr", 3), 8: ("LAB", 3),
+}  # fmt: skip
 # Sample format and bits per value: bits of the photograph.
 _DEPTHS = {(1, bits): 8 if bits <= 8 else 16 for bits in range(1, 17)} | {
     (3, 16): 32, (3, 32): 32, (3, 64): 32,
@@ -116,8 +111,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         "a mask of valid pixels": any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]),
         "64-bit floats": kinds[0] == 3 and bits[0] == 64,
         "more pixels than a photograph": height * width > LARGEST_AREA,
-        # as a raster, the bands of Lab would be taken for red, green and blue
-        f"{bands}, of a kind that photographs have not": refusal and model != "LAB",
+        # as a raster, the bands of Lab and its like would be taken for red, green and blue
+        f"{bands}, of a kind that photographs have not": refusal and photometric < _LAB,
     }
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
     unsaid = -1 if model in ("gray", "RGB", "palette") else 0
@@ -148,7 +143,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         metadata=Metadata(
             icc=tags[_ICC].value if _ICC in tags else None,
             colours=None if described else _label(tags, bits[0], channels, notes),
-            exif=_exif(stream, tags, layout),
+            exif=_exif(stream, tags, layout, notes),
             xmp=tags[_XMP].value if _XMP in tags else None,
             dpi=_resolution(tags),
         ),
@@ -168,10 +163,11 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     model, colours = _MODELS[photometric]
     size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
     raw = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
-    values, bits, palette = read_bands(
-        picture.path, "GTiff", size, colours + picture.has_alpha, raw
-    )
+    count = colours + picture.has_alpha
+    values, bits, palette = read_bands(picture.path, "GTiff", size, count, raw)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
+    if model == "CMYK" and values.dtype.kind == "f":
+        values, bits = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype)), 8
     stored = values if model == "palette" else scaled(values, bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
     pixels, alpha = stored[:, :, :colours], None
@@ -215,10 +211,8 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
-    if metadata.xmp:
-        tags[_XMP] = Entry(1, metadata.xmp)
-    if metadata.icc:
-        tags[_ICC] = Entry(7, metadata.icc)
+    blocks = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc)
+    tags |= {tag: Entry(kind, block) for tag, kind, block in blocks if block}
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
     packed, first = exif.pack(tags, parts, start, layout)
@@ -282,16 +276,12 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     return (across * per_inch, down * per_inch) if per_inch * min(across, down) > 0 else None
 
 
-def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout) -> bytes | None:
+def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) -> bytes | None:
     main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
-    try:
-        found = exif.read_parts(stream, tags, layout)
-    except ValueError:
-        return b""  # told as damaged EXIF
+    found = exif.read_parts(stream, tags, layout)
+    notes += [exif.DAMAGED] * any(tag in tags and tag not in found for tag in exif.PARTS)
     parts = {
-        pointer: {
-            tag: one for tag, one in part.items() if tag not in _NOT_CARRIED and one.kind < 16
-        }
+        pointer: {t: one for t, one in part.items() if t not in _NOT_CARRIED and one.kind < 16}
         for pointer, part in found.items()
     }
     if not main and not any(parts.values()):

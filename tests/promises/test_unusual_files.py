@@ -56,10 +56,12 @@ def test_tiff(tmp_path, values, options, expected):
 
 @pytest.mark.parametrize("extra", ["unassalpha", "unspecified"])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes):
+@pytest.mark.parametrize("white", [255, np.float32(1)])
+def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes, white):
     """It is transparency only where the file says so."""
     values = np.dstack([RGB, 255 - RGB[:, :, :1], ALPHA])
     stored = values if planes == "contig" else np.moveaxis(values, 2, 0)
+    stored = stored if white == 255 else stored / 255 * white
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path, stored, photometric="separated", extrasamples=[extra], planarconfig=planes
@@ -71,11 +73,27 @@ def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes):
         np.testing.assert_array_equal(found.alpha, ALPHA)
 
 
-def test_lab_of_16_bits_is_not_taken_for_red_green_and_blue(srx, tmp_path):
-    path = tmp_path / "lab.tif"
-    tifffile.imwrite(path, DEEP, photometric="cielab")
-    result = srx("upscale", path, tmp_path / "out.tif", "-m", "bicubic", "-s", "2")
-    assert "LAB colours in over 8 bits" in result.err
+@pytest.mark.parametrize(
+    ("values", "more", "reason"),
+    [
+        (DEEP, {"photometric": "cielab"}, "LAB colours in over 8 bits"),
+        (RGB, {"photometric": "icclab"}, "bands of unknown meaning"),
+        (DEEP[:, :, 0], {"photometric": "cfa"}, "a camera's raw file; develop it"),
+        (
+            RGB,
+            {"photometric": "rgb", "subfiletype": 1, "subifds": 1},
+            "a camera's raw file; develop it",
+        ),
+    ],
+    ids=["lab", "icclab", "mosaic of a sensor", "preview of a raw file"],
+)
+def test_what_is_no_red_green_and_blue_is_not_taken_for_it(srx, tmp_path, values, more, reason):
+    with tifffile.TiffWriter(tmp_path / "a.dng") as writer:
+        writer.write(values, metadata=None, **more)
+        if "subifds" in more:
+            writer.write(DEEP[:, :, 0], photometric="cfa", metadata=None)
+    result = srx("upscale", tmp_path / "a.dng", tmp_path / "out.tif", "-m", "bicubic", "-s", "2")
+    assert reason in result.err
     assert not (tmp_path / "out.tif").exists()
 
 

@@ -98,7 +98,7 @@ def pair(
         target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
         items = [Item(source=found[0], target=target, format=fmt)]
     elif found and (not is_folder(output) or output.is_file()):
-        raise UsageError(f"{output}: is a file; folders and several inputs need a folder as output")
+        raise UsageError(f"{output}: names a file; folders or many inputs need a folder as output")
     else:
         for path in found:
             named = [] if path.is_dir() else [name_in_folder(path, output, options)]

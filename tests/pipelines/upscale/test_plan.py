@@ -85,7 +85,7 @@ def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tree, t
     ("make", "output", "message"),
     [
         ("in/sub/a.png", "out", "add -r"),
-        ("in/a.png", "in/a.png", "is a file"),
+        ("in/a.png", "in/a.png", "names a file"),
         ("in/a.png", "out.png", "need a folder as output"),
         ("in/a.png", "b.HEIC", "is not written here; give png"),
         ("in/a.png", "b.gpkg", "is not written here; give png"),
