@@ -11,7 +11,7 @@ import shutil
 import stat
 import sys
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
 
+_LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 """Errors of file systems that do not support locks."""
 
@@ -139,15 +142,17 @@ def _remove_abandoned(folder: Path) -> None:
             found = _TEMPORARY.fullmatch(entry.name)
             if found and found[1] == _machine() and entry.is_file(follow_symlinks=False):
                 part = Path(entry.path)
-                with suppress(OSError), part.open("r+b") as stream:
-                    if lock_stream(part, stream):
+                windows = sys.platform == "win32"  # where no file can be removed that is open
+                with suppress(OSError), nullcontext() if windows else part.open("r+b") as stream:
+                    if stream is None or lock_stream(part, stream):
                         part.unlink()
 
 
 def open_input(path: Path) -> BufferedReader:
     """Open a file for reading, but no pipe or device: reading one may never end."""
-    kind = path.stat().st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder, the system's error is clear
+    if stat.S_ISDIR(kind := path.stat().st_mode):  # Windows says that permission is denied
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(kind):
         raise OSError(errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path))
     return path.open("rb")
 
@@ -184,14 +189,16 @@ def lock_stream(path: Path, stream: IO[bytes]) -> bool | None:
 
     False comes as well if another process has renamed or removed it. The system releases the lock
     however the process ends, ``kill -9`` included. None is the answer where there are no locks: on
-    Windows, some network file systems.
+    some network file systems.
     """
     locked: bool | None = None
     try:
-        if sys.platform != "win32":
+        if sys.platform == "win32":
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = True
-    except BlockingIOError:
+        locked = True
+    except _LOCKED:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
@@ -207,15 +214,26 @@ def lock_file(path: Path) -> Iterator[bool]:
     """Lock a file, which is made if missing, until the block ends; see ``lock_stream``.
 
     Yield False if another process holds the lock. A file that was left behind is not locked. The
-    holder may remove the file: a process that opened it before does not get the lock.
+    holder may remove the file: a process that opened it before does not get the lock. Folders that
+    are made for it are removed at the end if they are empty then.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("ab")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-    with stream:
-        yield lock_stream(path, stream) is not False
+    try:
+        with stream:
+            yield lock_stream(path, stream) is not False
+    finally:
+        if sys.platform == "win32":  # where it could not be removed while it was open
+            with suppress(OSError):
+                path.unlink()
+                path.parent.rmdir()
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 # What other programs have put beside a file that had the same name: GDAL would take it for a part
@@ -225,9 +243,11 @@ _LONGEST_NAME = 255  # bytes, on nearly every file system
 _LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # GDAL appends such a suffix to them
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a full disk."""
+_DENIED = "no permission to write here; take another folder"
+_DENIED = "another program has it open, or " * (sys.platform == "win32") + _DENIED
 _REASONS = {
-    errno.EACCES: "no permission to write here; take another folder",
-    errno.EPERM: "no permission to write here; take another folder",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
     errno.ENOENT: "its folder does not exist; make it first",
     errno.EISDIR: "is a folder; take another name",
     errno.EROFS: "the file system is read-only; take another folder",

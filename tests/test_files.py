@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,8 +74,8 @@ def test_links_are_never_written_through(tmp_path, monkeypatch):
 
 def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom srcli.files import replacing\n"
-        "with replacing(Path(sys.argv[1])) as part:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, sys\nfrom pathlib import Path\nfrom srcli.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as part:\n    os._exit(1)\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=False, timeout=60)
     (left,) = tmp_path.iterdir()
@@ -106,10 +107,6 @@ def test_texts_that_are_nested_too_deeply_are_damaged(parse, text):
         parse_text(text + "[" * 100_000 + "]" * 100_001, parse)
 
 
-needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
-
-
-@needs_locks
 def test_one_at_a_time(tmp_path):
     file = tmp_path / "claims" / "key.lock"
     with lock_file(file) as first:
@@ -122,6 +119,17 @@ def test_one_at_a_time(tmp_path):
         assert again
 
 
+def test_on_windows_a_lock_file_goes_when_it_is_closed(tmp_path, monkeypatch):
+    """There no open file can be removed, with the folder of a raster's parts around it."""
+    region = SimpleNamespace(locking=lambda *_: None, LK_NBLCK=2)
+    monkeypatch.setattr(files, "msvcrt", region, raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    (tmp_path / "parts").mkdir()
+    with lock_file(tmp_path / "parts" / "lock") as own:
+        assert own
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_store_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "claims").touch()
     with (
@@ -131,7 +139,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
-@needs_locks
+@pytest.mark.skipif(sys.platform == "win32", reason="where open files cannot be removed")
 def test_a_file_that_was_removed_is_nobodys(tmp_path, monkeypatch):
     file = tmp_path / "key.lock"
     lock = files.lock_stream

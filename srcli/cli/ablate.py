@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import (
-    Console,
-    print_blocks,
-    show_results,
-    stop_signals,
-)
-from srcli.cli.options import (
-    GroupedCommand,
-    held_out_names,
-    pick,
-    result_targets,
-)
+from srcli.cli.console import Console, print_blocks, show_results, stop_signals
+from srcli.cli.options import GroupedCommand, held_out_names, pick, result_targets
 from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import make_table
 
@@ -100,10 +90,7 @@ Device and speed:
 Messages:
   verbose quiet
 """
-KINDS = {
-    "N": click.IntRange(min=1),
-    "out": click.Path(path_type=Path, file_okay=False),
-}
+KINDS = {"N": click.IntRange(min=1), "out": click.Path(path_type=Path, file_okay=False)}
 
 
 @click.group("ablate", epilog=EXAMPLES)

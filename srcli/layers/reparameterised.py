@@ -86,8 +86,8 @@ class FoldingConv(nn.Module):
     @torch.no_grad()
     def deploy(self) -> nn.Module:
         """Return the plain convolution, a new module."""
-        # Folded in float64, so that nothing but the last rounding differs.
-        weight, bias = copy.deepcopy(self).double().kernel()
+        # Folded in float64, so that only the last rounding differs; Metal has none.
+        weight, bias = copy.deepcopy(self).cpu().double().kernel()
         own = next(self.parameters())
         with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
             plain = conv(weight.shape[1], weight.shape[0])

@@ -14,13 +14,7 @@ from srcli.errors import RecipeError
 from srcli.files import shipped_text
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import Range, convert, unknown
-from srcli.recipes.files import (
-    SUFFIXES,
-    apply_changes,
-    apply_overrides,
-    load_recipe,
-    read_table,
-)
+from srcli.recipes.files import SUFFIXES, apply_changes, apply_overrides, load_recipe, read_table
 from srcli.recipes.published import name_key
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.files import lock_file, open_input, parse_text, write_whole
@@ -91,7 +91,6 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         with lock_file(self.lock) as own:
             if not own:
                 raise UsageError(
@@ -109,8 +108,6 @@ class RunFolder:
                 with suppress(OSError):
                     if [*self.path.iterdir()] == [self.lock]:
                         self.lock.unlink()
-                        for folder in made:
-                            folder.rmdir()
 
     def check(self, *, resume: bool) -> bool:
         """Return true if a training is to be resumed and there is a checkpoint."""
@@ -206,9 +203,9 @@ def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -
 
 
 def read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
-    """Read what ``write_state`` wrote."""
+    """Read what ``write_state`` wrote; what is mapped from a file cannot be replaced on Windows."""
     with resumable(file):
-        return read_position(file), load_file(file)
+        return read_position(file), load(file.read_bytes())
 
 
 def _read(file: Path, kind: type[Any]) -> Any:  # noqa: ANN401

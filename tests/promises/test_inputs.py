@@ -71,6 +71,13 @@ def test_two_inputs_for_one_output(srx, tmp_path, pictures, names, words, expect
         assert all(f"in/{name}" in line and "would both become" in line for line in errors)
 
 
+def test_on_a_mac_names_of_two_cases_are_one_file(srx, pictures, monkeypatch):
+    pictures("x/A.png", "y/a.png")
+    monkeypatch.setattr("sys.platform", "darwin")
+    done = srx("upscale", "x/A.png", "y/a.png", "out", *SMALL, code=2)
+    assert "y/a.png and x/A.png would both become out/a.png" in done.err
+
+
 def test_one_name_in_two_folders_and_outputs_that_are_inputs(srx, tmp_path, pictures):
     pictures("x/a.png", "y/a.png", "b.png", "out/c.png", "c.png")
     before = (tmp_path / "out" / "c.png").read_bytes()

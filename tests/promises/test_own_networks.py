@@ -80,7 +80,10 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
         assert state in srx("upscale", "photo.png", "larger.png", "-m", model, code=0).out
     assert size_of("larger.png") == (128, 96)
     quick = ["--data", "photos", "--metrics", "psnr", "--no-cost"]
-    assert "bicubic" in srx("eval", "-m", model, "-m", "bicubic", *quick, code=0).out
+    here = shutil.copy(trained, "last.safetensors")
+    models = ("-m", f"mynet.py:Net@{here}", "-m", "bicubic", "--save-images", "sr")
+    assert "bicubic" in srx("eval", *models, *quick, code=0).out
+    assert not [*Path("sr").rglob("*:*")]  # which Windows takes in no name
     timed = srx(
         "bench", "-m", model, "-m", "mynet.py:Net", "--size", "16x16", "--rounds", 1, code=0
     )

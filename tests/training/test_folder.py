@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.files import RECIPES
@@ -13,6 +15,7 @@ from srcli.training.folder import (
     Position,
     RunFolder,
     RunRecord,
+    read_state,
     write_entry,
     write_state,
 )
@@ -49,6 +52,16 @@ def test_a_begun_folder_holds_recipe_and_record_and_no_old_log(tmp_path):
     assert json.loads(folder.options.read_text()) == {"scale": 2}
     assert not folder.log.exists()
     folder.check(resume=False)  # no weights and no state: may be begun again
+
+
+def test_a_checkpoint_is_not_held_open_by_the_tensors_read_from_it(tmp_path):
+    file = tmp_path / "state.safetensors"
+    write_state(file, Position(total=7), {"a": torch.arange(2.0**16)})
+    position, tensors = read_state(file)
+    assert (position.total, float(tensors["a"][-1])) == (7, 2.0**16 - 1)
+    if Path("/proc/self/maps").exists():  # elsewhere the next line alone tells
+        assert file.name not in Path("/proc/self/maps").read_text()
+    write_state(file, Position(), tensors)  # Windows replaces no file that is mapped
 
 
 def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):

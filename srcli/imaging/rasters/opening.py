@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import sys
 import zipfile
 from contextlib import contextmanager, suppress
@@ -112,7 +113,7 @@ class DatasetName(PlatformPath):
         self.text, self.gdal = text, _without_scheme(text)
         file, raster = _split(self.gdal)
         self.container = _local_file(file)
-        path = PurePosixPath(re.sub(r"[{}]|\?.*|\.gz$", "", file))
+        path = Path(re.sub(r"[{}]|\?.*|\.gz$", "", file))
         # parts of a Sentinel product are named like it
         name = next((one for one in path.parents if one.suffix.upper() == ".SAFE"), path)
         self.stem = "_".join((name.stem, *re.findall(r"\w+", raster)))
@@ -162,7 +163,8 @@ def is_remote(name: str) -> bool:
 def for_shell(names: Sequence[str]) -> str:
     """List names on one line, quoted for a shell, so that one can be copied from there."""
     more = f" ... ({len(names) - 30} more)" if len(names) > 30 else ""
-    return " ".join(map(shlex.quote, names[:30])) + more
+    quote = shlex.join if os.name != "nt" else subprocess.list2cmdline
+    return quote(names[:30]) + more
 
 
 def product_header(folder: Path) -> Path | None:

@@ -230,7 +230,8 @@ def save_pictures(folder: Path, result: ScoredPicture) -> None:
     """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``."""
     on_luma = result.pair is not None and result.pair.luma
     for model, pixels in result.sr.items():
-        place = folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
+        name = model.translate({47: "_", 58: "_"})  # / and :, which Windows refuses
+        place = folder / f"x{result.scale}" / result.dataset / name
         place.mkdir(parents=True, exist_ok=True)
         photograph = Photograph(pixels=pixels[..., :1] if on_luma else pixels)
         write_photograph(place / f"{result.picture}.png", photograph, fmt="png")

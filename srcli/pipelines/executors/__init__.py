@@ -8,11 +8,7 @@ from srcli.pipelines.executors.processes import Place, ProcessExecutor
 
 
 def choose_executor(
-    devices: str,
-    kind: str = "local",
-    *,
-    processes: int | None = None,
-    threads: int | None = None,
+    devices: str, kind: str = "local", *, processes: int | None = None, threads: int | None = None
 ) -> tuple[ProcessExecutor | None, str]:
     """Return an executor for several processes or a Ray cluster, and the device of this process.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import replace
@@ -325,11 +326,16 @@ def _real_folder(folder: str) -> str:
 
 
 def real_path(path: Path | str) -> str:
-    """Return the path without links; a link that leads in a circle stays as it is."""
+    """Return the path without links, in lower case where a.png and A.png are one file.
+
+    A link that leads in a circle stays as it is.
+    """
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
-        return os.path.realpath(path)
-    return os.path.join(_real_folder(folder), name)  # noqa: PTH118
+        real = os.path.realpath(path)
+    else:
+        real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
+    return real.casefold() if sys.platform in ("darwin", "win32") else real
 
 
 def _is_within(path: str, folder: str) -> bool:

@@ -145,10 +145,7 @@ def _do_here(pool: EnginePool, task: Task, jobs: Sequence[RasterJob]) -> Sequenc
 
 
 def upscale_by_workers(
-    items: Sequence[Item],
-    options: UpscaleOptions,
-    reporter: Reporter,
-    executor: ProcessExecutor,
+    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, executor: ProcessExecutor
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 

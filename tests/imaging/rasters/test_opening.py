@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
+from srcli.imaging.rasters import opening
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
     OFFLINE,
@@ -35,6 +36,24 @@ WMS = (
     "<YOrigin>top</YOrigin></DataWindow><Projection>EPSG:3857</Projection>"
     "<BlockSizeX>8</BlockSizeX><BlockSizeY>8</BlockSizeY><BandsCount>1</BandsCount></GDAL_WMS>"
 )
+
+
+def test_names_on_windows(monkeypatch):
+    """Outputs belong into the folder that is asked for, not beside the file that holds them."""
+
+    class WindowsPath(PureWindowsPath):
+        exists = is_file = lambda self: str(self).startswith("C:\\data")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "Path", WindowsPath)
+        for text in (r'NETCDF:"C:\data\a.nc":band', r"NETCDF:C:\data\a.nc:band"):
+            name = opening.DatasetName(text)
+            assert (name.stem, str(name.container)) == ("a_band", r"C:\data\a.nc")
+        inside = opening.DatasetName(r"/vsizip/C:\data\a.zip/in/b.tif")
+        assert (inside.stem, inside.suffix) == ("b", ".tif")
+        patched.setattr("os.name", "nt")
+        listed = opening.for_shell([r"C:\my data\a.nc", "b"])
+    assert listed == r'"C:\my data\a.nc" b'  # to cmd.exe, ' is a part of the name
 
 
 def raster_reason(path):

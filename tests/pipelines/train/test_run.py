@@ -330,7 +330,6 @@ def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pict
     assert train(again).finished
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
 def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
     said = []
 
