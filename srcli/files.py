@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import sys
+import time
 import zlib
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -96,11 +97,24 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
             if attributes.times is not None:
                 os.utime(part, ns=attributes.times)
             if sys.platform != "win32":  # while it is locked, so that no process removes it
-                part.replace(path)
+                move_into_place(part, path)
         if sys.platform == "win32":  # where open files cannot be renamed
-            part.replace(path)
+            move_into_place(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def move_into_place(part: Path, path: Path) -> None:
+    """Give a file its final name; on Windows, scanners for viruses may hold it for a moment."""
+    until = time.monotonic() + (sys.platform == "win32")
+    while True:
+        try:
+            part.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
 
 
 def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:

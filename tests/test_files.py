@@ -130,6 +130,22 @@ def test_on_windows_a_lock_file_goes_when_it_is_closed(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_on_windows_a_file_that_is_held_for_a_moment_is_replaced_after_it(tmp_path, monkeypatch):
+    own, tries = Path.replace, []
+
+    def held(path, target):
+        tries.append(path)
+        if len(tries) < 3:
+            raise PermissionError(13, "another process has it")
+        return own(path, target)
+
+    monkeypatch.setattr(files, "lock_stream", lambda *_: True)
+    monkeypatch.setattr(Path, "replace", held)
+    monkeypatch.setattr(sys, "platform", "win32")
+    write_whole(tmp_path / "a.png", b"new")
+    assert ((tmp_path / "a.png").read_bytes(), len(tries)) == (b"new", 3)
+
+
 def test_a_store_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "claims").touch()
     with (

@@ -33,6 +33,7 @@ from srcli.files import (
     explain_os_error,
     hidden_name,
     lock_file,
+    move_into_place,
     remove_stale,
     write_whole,
 )
@@ -239,7 +240,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 (attributes if file == done else replace(attributes, times=None)).apply(file)
             remove_stale(target, keep={file.name for file in sidecars})
             for file in (*sidecars, done):
-                file.replace(target.with_name(file.name))
+                move_into_place(file, target.with_name(file.name))
             with suppress(OSError):  # not all systems can
                 _sync(target.parent)
             shutil.rmtree(parts.folder, ignore_errors=True)
