@@ -126,7 +126,7 @@ def test_ambiguous_folders_are_refused_by_name(tmp_path):
 
 def test_a_file_and_an_empty_folder_are_refused(tmp_path):
     put(tmp_path / "a.png")
-    with pytest.raises(DataError, match="takes the folder"):
+    with pytest.raises(DataError, match="give the folder"):
         find_set(str(tmp_path / "a.png"), 2)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
