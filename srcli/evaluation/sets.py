@@ -218,10 +218,7 @@ def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, 
         if lr_folder := _only(found, folder, f"x{scale} LR", "use --lr"):
             return lr_folder, ()
     others = ", ".join(p.name for p in below if re.match(f"{prefix}lr", _plain(p.name)))
-    note = (
-        f"{folder}: LR is made from HR by the kernel; pictures in {others} are not used "
-        f"for x{scale}, --lr would take them"
-    )
+    note = f"{folder}: LR is made from HR, {others} left out for x{scale} (srx eval --lr takes it)"
     return None, (note,) if others else ()
 
 

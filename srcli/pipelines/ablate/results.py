@@ -394,10 +394,9 @@ def cost_table(result: AblationResult) -> Table:
 
 
 def _memory(each: VariantResult, size: str) -> str | None:
-    if each.cost is None:
-        return "failed" if each.cost_failure else None
-    peak = each.cost["memory"][size]
-    return None if peak is None else f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
+    if peak := each.cost and each.cost["memory"][size]:
+        return f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
+    return "failed" if each.cost_failure else None
 
 
 def _iterations(each: VariantResult) -> str | None:
