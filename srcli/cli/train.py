@@ -104,9 +104,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         return int(ExitCode.OK)
     show, quiet, verbose = map(given.pop, ("show", "quiet", "verbose"))
     folder = _resumed_folder(given)
-    names = ("recipe", "scale", "data", "out")
-    needed = names[:1] if show else names
-    if missing := [name for name in needed if not (folder or given[name])]:
+    names = ("recipe",) if show else ("recipe", "scale", "data", "out")
+    if missing := [name for name in names if not (folder or given[name])]:
         shown = ", ".join("RECIPE" if name == "recipe" else f"--{name}" for name in missing)
         raise UsageError(f"srx train needs {shown}; see srx train --help")
     if show:  # as a file that gives the same recipe again

@@ -171,13 +171,12 @@ def _find_folder(name: str) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        raise DataError(f"{name}: a file; --data takes the folder that holds the pictures")
+        raise DataError(f"{name}: a file; give the folder that holds the pictures")
     base = os.environ.get("SRX_DATA")
     benchmarks = Path(base) / "benchmarks" if base else None
     known = _folders(benchmarks) if benchmarks is not None and benchmarks.is_dir() else []
-    for each in known:
-        if each.name.casefold() == name.casefold():
-            return each
+    if found := next((each for each in known if each.name.casefold() == name.casefold()), None):
+        return found
     where = str(benchmarks) if benchmarks else "a folder of sets (SRX_DATA is not set)"
     hint = did_you_mean(Path(name).name, [BUILT_IN, *(each.name for each in known)])
     there = f"; there are: {', '.join(p.name for p in known)}" if known else ""
@@ -219,10 +218,7 @@ def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, 
         if lr_folder := _only(found, folder, f"x{scale} LR", "use --lr"):
             return lr_folder, ()
     others = ", ".join(p.name for p in below if re.match(f"{prefix}lr", _plain(p.name)))
-    note = (
-        f"{folder}: LR is made from HR by the kernel; pictures in {others} are not used "
-        f"for x{scale}, --lr would take them"
-    )
+    note = f"{folder}: LR is made from HR, {others} left out for x{scale} (srx eval --lr takes it)"
     return None, (note,) if others else ()
 
 

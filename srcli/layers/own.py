@@ -52,8 +52,10 @@ class OwnNetwork(Network):
             self._probe(scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.network(x)
-        return out
+        if isinstance(out := self.network(x), Tensor):
+            return out
+        when = " in training" * self.network.training
+        raise ModelError(f"{self.reference}: gives {type(out).__name__}{when}, not one tensor")
 
     def _probe(self, scale: int | None) -> None:
         """Find scale, colour and sizes that the module takes, as far as they are not known."""
@@ -68,20 +70,20 @@ class OwnNetwork(Network):
             height = multiple * (math.ceil(max(least, self.minimum) / multiple) | 1)
             x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
             try:
-                with torch.no_grad(), explained("fails"):
-                    out = self.network(x)
+                with torch.no_grad(), explained(f"{self.reference}: fails"):
+                    out = self._enlarge(x)
             except ModelError as error:
                 errors.append(str(error))
                 continue
-            shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            found = out.shape[2] // height if isinstance(out, Tensor) and out.ndim == 4 else 0
+            shape = tuple(out.shape)
+            found = out.shape[2] // height if out.ndim == 4 else 0
             enlarged = (*x.shape[:2], found * height, found * x.shape[3])
             if found and scale in (None, found) and shape == enlarged:
                 break
             wanted = f", not {scale} times as high and wide" if scale else ""
-            shapes.append(f"gives {shape} for a picture {tuple(x.shape)}{wanted}")
+            shapes.append(f"{self.reference}: gives {shape} for a picture {tuple(x.shape)}{wanted}")
         else:
-            raise ModelError(f"{self.reference}: {(shapes or errors)[0]}")
+            raise ModelError((shapes or errors)[0])
         self.network.train(training)
         self.scale, self.multiple_of = found, multiple
         self.colour = "rgb" if colour == "rgb" else "y"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,11 @@ def parse_budget(text: str) -> Budget:
 
 
 def parse_seconds(text: str) -> float:
-    """Read a time (``90s``, ``5m``) as seconds."""
-    budget = parse_budget(text)
-    if not budget.timed:
-        raise RecipeError(f"{text!r} has no unit; give a time (90s, 5m, 2h)")
-    return budget.total
+    """Read a time (``90s``, ``5m``), that of ``--checkpoint-every``, as seconds."""
+    with suppress(RecipeError):
+        if (budget := parse_budget(text)).timed:
+            return budget.total
+    raise RecipeError(f"--checkpoint-every {text}: give a time (90s, 5m, 2h)")
 
 
 def stage_budgets(recipe: TrainRecipe, text: str | None) -> list[Budget]:

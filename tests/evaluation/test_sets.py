@@ -48,7 +48,7 @@ def test_other_degradations_are_not_taken_for_bicubic(tmp_path):
     assert found.lr_folder is None
     (note,) = found.notes
     assert "LR is made from HR" in note
-    assert "LR_unknown are not used for x4, --lr would take them" in note
+    assert "LR_unknown left out for x4 (srx eval --lr takes it)" in note
     assert find_set(str(tmp_path), 4, lr_folder=tmp_path / "LR_unknown/X4").items[0].lr
 
 
@@ -126,7 +126,7 @@ def test_ambiguous_folders_are_refused_by_name(tmp_path):
 
 def test_a_file_and_an_empty_folder_are_refused(tmp_path):
     put(tmp_path / "a.png")
-    with pytest.raises(DataError, match="takes the folder"):
+    with pytest.raises(DataError, match="give the folder"):
         find_set(str(tmp_path / "a.png"), 2)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):

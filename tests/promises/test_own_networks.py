@@ -226,7 +226,8 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(srx, evi
             "Net: cannot be built (mynet.py, line 7: Zero",
         ),
         (SMALL.replace("self.scale)", "self.scale + 1)"), "gives (1, 3, 3, 9) for a picture"),
-        (SMALL.replace("return ", "return x, "), "gives tuple for a picture"),
+        (SMALL.replace("return ", "return x, "), "gives tuple, not one tensor"),
+        (SMALL.replace("return ", "return self.training or "), "gives bool in training, not"),
         (SMALL.replace("return ", "return 0 * None, "), "fails (mynet.py, line 11: TypeError"),
     ],
 )

@@ -394,10 +394,9 @@ def cost_table(result: AblationResult) -> Table:
 
 
 def _memory(each: VariantResult, size: str) -> str | None:
-    if each.cost is None:
-        return "failed" if each.cost_failure else None
-    peak = each.cost["memory"][size]
-    return "unknown" if peak is None else f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
+    if peak := each.cost and each.cost["memory"][size]:
+        return f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
+    return "failed" if each.cost_failure else None
 
 
 def _iterations(each: VariantResult) -> str | None:
@@ -432,15 +431,14 @@ def conditions(result: AblationResult) -> list[str]:
 def notes(result: AblationResult) -> list[str]:
     """Return remarks that the tables must be read with, a sentence or two each."""
     own, ablation = result.conditions, result.ablation
-    memory = "host" if own["device"] == "cpu" else "device"
     recorded = "with" if ablation.memory_gradients else "without"
     timed = own["budget"] is not None and parse_budget(own["budget"]).timed
     of_costs = [
         "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
         "convolutions for an LR picture of 256x256.",
-        f"Memory: the {memory} memory that PyTorch held at most for one forward pass in fp32 "
-        f"beside weights and input, at LR height x width, {recorded} gradients recorded; "
-        "unknown where there was too little.",
+        "Memory: the most that PyTorch held on a GPU for one forward pass in fp32 beside weights "
+        f"and input, at LR height x width, {recorded} gradients recorded; none is told without a "
+        "GPU, or where it had too little.",
     ]
     of_trainings = {
         f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from srcli.data.training_set import DataSelection
     from srcli.layers.network import Network
@@ -246,19 +246,21 @@ def validator(
     reports, protocol = progress or Progress(), PROTOCOLS["y"]
 
     @torch.inference_mode()
-    def measure(network: nn.Module, pairs: Pairs) -> list[float]:
+    def measure(network: Network, pairs: Pairs) -> list[float]:
         """Upscale the LR pictures of a rank whole and compare them with HR."""
         own = range(team.rank, len(pairs.hr), team.size)
         values: list[float] = []
         with closing(reports.task("validation", total=len(own), unit="pictures")) as task:
             for number in own:
-                lr, hr = pairs.lr[number].copy(), pairs.hr[number]
-                x, top = to_tensor(lr[None], numerics.device), float(np.iinfo(lr.dtype).max)
+                lr, hr = pairs.lr[number], pairs.hr[number]
+                beyond = [(0, network.padded(side) - side) for side in lr.shape[:2]]
+                padded = np.pad(lr, [*beyond, (0, 0)], mode="edge")  # as the engine does
+                x, top = to_tensor(padded[None], numerics.device), float(np.iinfo(lr.dtype).max)
                 with numerics.autocasting():
                     out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-                levels = out[0].float().clamp(0, 1).mul(top).round()
-                levels = levels.to(torch.uint8 if top == 255 else torch.int32)
-                sr = levels.permute(1, 2, 0).cpu().numpy().astype(lr.dtype, copy=False)
+                inside = out[0, :, : hr.shape[0], : hr.shape[1]].float().clamp(0, 1)
+                levels = inside.mul(top).round().int().permute(1, 2, 0)
+                sr = levels.cpu().numpy().astype(lr.dtype)
                 values.append(psnr(*(protocol.planes(each, pairs.scale) for each in (sr, hr))))
                 task.advance()
         return values

@@ -206,7 +206,7 @@ def refusal(options, kind):
         ({"overrides": ("network.channels=20",)}, ModelError, "does not divide"),
         ({"overrides": (*TINY, "stages.0.patch=200")}, DataError, "a smaller patch"),
         ({"budget": "soon"}, RecipeError, "budget 'soon'"),
-        ({"checkpoint_every": "50"}, RecipeError, "has no unit"),
+        ({"checkpoint_every": "50"}, RecipeError, "every 50: give a time"),
         ({"precision": "fp16"}, UsageError, "train in bf16 or fp32"),
         ({"device": "cuda:99"}, UsageError, "this machine has"),
     ],

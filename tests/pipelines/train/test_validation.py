@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from statistics import fmean
 from types import SimpleNamespace
 
@@ -40,11 +41,14 @@ def folder(tmp_path, astronaut):
     return path
 
 
-@pytest.mark.parametrize("model", ["g-idrn", "ddsr"])
-@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize(
+    ("model", "scale"),
+    [*product(["g-idrn", "ddsr"], [2, 3]), ("rrdbnet", 2)],  # which takes even sides alone
+)
 def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     small = {"channels": 16, "num_blocks": 1, "num_groups": 1}
-    options = {"depth": 2} if model == "ddsr" else small
+    tiny = {"channels": 8, "growth": 4, "num_blocks": 1}
+    options = {"ddsr": {"depth": 2}, "rrdbnet": tiny}.get(model, small)
     torch.manual_seed(0)
     network = build_network(model, scale=scale, options=options)
     file = tmp_path / "w.safetensors"
@@ -102,6 +106,8 @@ def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):
 def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
     with pytest.raises(DataError, match=r"--validate .*nowhere: no such folder"):
         validation_sets(None, ["nowhere"], 2, Progress())
+    with pytest.raises(DataError, match=r"--validate .*a\.png: a file; give the folder"):
+        validation_sets(None, [str(folder / "a.png")], 2, Progress())
     (folder / "b.png").write_bytes(b"nothing")
     with pytest.raises((DataError, PictureError), match=r"b\.png"):
         validation_sets(None, [str(folder)], 2, Progress())
