@@ -159,7 +159,7 @@ def _train(
                 writers.append(held.enter_context(event_files(options.tensorboard)))
             return initial_weights(recipe, options.scale, options.init)
 
-        options = replace(options, init=team.on_all_ranks(check))
+        given, options = options.init, replace(options, init=team.on_all_ranks(check))
         # The folder is looked at while it is locked: nobody changes it any more.
         team.on_rank_zero(lambda: held.enter_context(folder.locked()))
         resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
@@ -173,7 +173,8 @@ def _train(
             scale=options.scale,
             seed=options.seed,
             data=data.digest,
-            init=file_digest(options.init) if options.init else None,
+            # one that goes on need not tell what it began from, nor may its recipe for it
+            init=file_digest(options.init) if options.init and (given or not resumes) else None,
             budget=options.budget,
             precision=numerics.precision,
             threads=numerics.threads,

@@ -235,6 +235,15 @@ def test_a_used_folder_is_refused_and_another_training_not_resumed(options, pict
     assert "cannot be resumed" in refusal(again, CheckpointError)
 
 
+def test_other_weights_than_those_of_the_recipe_need_not_be_told_again(options):
+    train(options)
+    best = options.out / "best.safetensors"
+    ours = (*TINY, "start_from=g-idrn")
+    second = replace(options, init=best, out=options.out.with_name("second"), overrides=ours)
+    assert train(replace(second, budget="1")).finished
+    assert train(replace(second, resume=True, init=None, budget="2")).finished
+
+
 def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch):
     def full(*arguments, **names):
         raise OSError(28, "No space left on device")
