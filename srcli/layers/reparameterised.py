@@ -87,8 +87,9 @@ class FoldingConv(nn.Module):
     def deploy(self) -> nn.Module:
         """Return the plain convolution, a new module."""
         # Folded in float64, so that only the last rounding differs; Metal has none.
-        weight, bias = copy.deepcopy(self).cpu().double().kernel()
         own = next(self.parameters())
+        place = "cpu" if own.device.type == "mps" else own.device
+        weight, bias = copy.deepcopy(self).to(place).double().kernel()
         with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
             plain = conv(weight.shape[1], weight.shape[0])
         plain.load_state_dict({"weight": weight.to(own), "bias": bias.to(own)}, assign=True)

@@ -46,24 +46,6 @@ def branches(unit, x):
     return total
 
 
-def test_branches_fold_where_there_is_float64(monkeypatch):
-    """Metal has none: a training there would end at its first checkpoint."""
-    places = []
-
-    def noting(name, own):
-        def note(unit):
-            places.append(name)
-            return own(unit)
-
-        return note
-
-    unit = make()
-    for name in ("cpu", "double"):
-        monkeypatch.setattr(nn.Module, name, noting(name, getattr(nn.Module, name)))
-    unit.deploy()
-    assert places == ["cpu", "double"]
-
-
 @pytest.mark.parametrize("options", EVERY, ids=str)
 def test_the_unit_is_the_sum_of_its_branches(options):
     unit = make(**options)
