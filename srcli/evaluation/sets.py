@@ -175,7 +175,7 @@ def _find_folder(name: str) -> Path:
     base = os.environ.get("SRX_DATA")
     benchmarks = Path(base) / "benchmarks" if base else None
     known = _folders(benchmarks) if benchmarks is not None and benchmarks.is_dir() else []
-    if found := next((each for each in known if each.name.casefold() == name.casefold()), None):
+    if found := next((x for x in known if x.name.casefold() == str(path).casefold()), None):
         return found
     where = str(benchmarks) if benchmarks else "a folder of sets (SRX_DATA is not set)"
     hint = did_you_mean(Path(name).name, [BUILT_IN, *(each.name for each in known)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import ModelError
+from srcli.errors import ModelError, UsageError
 from srcli.models import MODELS, build_network, find_entry, name_of
 from srcli.models.storage import WEIGHTS_SUFFIXES, read_weights
 from srcli.recipes.code import allow_code, split_code
@@ -53,7 +54,9 @@ def network_digest(network: Network) -> str:
     return digest.hexdigest()
 
 
-def load_model(model: str, scale: int | None = None, *, value_range: int | None = None) -> Network:
+def load_model(
+    model: str | os.PathLike[str], scale: int | None = None, *, value_range: int | None = None
+) -> Network:
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
     Args:
@@ -75,7 +78,7 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
     from srcli.models.recognition import load_network
 
-    code, _ = split_model(model)
+    code, _ = split_model(model := model_text(model))
     allow_code(code)
     if (path := find_weights(model, scale or 4)) is not None:
         return load_network(path, scale, value_range=value_range, code=code)[0].eval()
@@ -86,6 +89,13 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
             f"--data PHOTOS --out RUN, then give -m {model}@RUN/best.safetensors"
         )
     return network
+
+
+def model_text(model: object) -> str:
+    """Return a model as options have it: its name, or the path of its file, as a text."""
+    if isinstance(model, str | os.PathLike):
+        return os.fspath(model)
+    raise UsageError(f"expected the name of a model or a weights file, got {type(model).__name__}")
 
 
 def make_crisper(network: Network, strength: float) -> None:

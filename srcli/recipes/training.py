@@ -9,14 +9,7 @@ from typing import Annotated, Literal
 
 from srcli.errors import RecipeError
 from srcli.recipes.degradation import BICUBIC, Degradation
-from srcli.recipes.fields import (
-    BELOW_ONE,
-    FRACTION,
-    FRACTIONS,
-    NOT_NEGATIVE,
-    POSITIVE,
-    Range,
-)
+from srcli.recipes.fields import BELOW_ONE, FRACTION, FRACTIONS, NOT_NEGATIVE, POSITIVE, Range
 
 Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 """Values of the options of networks and losses."""

@@ -107,7 +107,7 @@ def test_pictures_of_one_stem_keep_their_whole_names_and_hidden_files_are_none(t
 def test_a_name_is_looked_up_among_the_benchmarks(tmp_path, monkeypatch):
     put(tmp_path / "benchmarks/Urban100/a.png")
     monkeypatch.setenv("SRX_DATA", str(tmp_path))
-    assert find_set("urban100", 2).name == "Urban100"
+    assert find_set("urban100", 2).name == find_set("Urban100/", 2).name == "Urban100"
     with pytest.raises(DataError, match=r"there are: Urban100; .* \$SRX_DATA/benchmarks/B100"):
         find_set("B100", 2)
 

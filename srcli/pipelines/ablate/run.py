@@ -380,10 +380,7 @@ def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) 
 def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress) -> JsonDict:
     """Measure the last weights: the best by validation may be older than the last stage."""
     options = EvalOptions(
-        protocol=unit.ablation.protocol,
-        metrics=METRICS,
-        costs=False,
-        device=training.device,
+        protocol=unit.ablation.protocol, metrics=METRICS, costs=False, device=training.device
     )
     source, key = unit.sets[dataset]
     weights, scales = str(RunFolder(training.out).last), (training.scale,)

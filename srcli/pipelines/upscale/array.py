@@ -19,7 +19,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engines import cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
-from srcli.models.weights import PHOTO_MODEL
+from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, prepare
 from srcli.ports.progress import Task
@@ -38,7 +38,7 @@ def upscale(picture: Picture, *args: Any, **options: Any) -> Picture: ...  # noq
 def upscale(picture: str | os.PathLike[str], *args: Any, **options: Any) -> Image.Image: ...  # noqa: ANN401
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
-    model: str = "g-idrn",
+    model: str | os.PathLike[str] = "g-idrn",
     scale: int | None = None,
     *,
     tile: int | None = None,
@@ -97,6 +97,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
+    model = model_text(model)
     times = _whole("scale", scale, "None or a whole number from 1", 1)
     edge = _whole("tile", tile, "None or a whole number from 1", 1)
     shared = _whole("overlap", overlap, "None or a whole number from 0", 0)

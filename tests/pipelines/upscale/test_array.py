@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import srcli
 from srcli.errors import ModelError, PictureError, UsageError
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import weights_path
 from tests.fixtures.photographs import SRGB
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
@@ -100,6 +102,17 @@ def test_the_order_of_bytes_does_not_matter(astronaut, kind):
 def test_what_is_no_picture_is_refused(picture, message):
     with pytest.raises(UsageError, match=message):
         bicubic(picture)
+
+
+def test_a_model_is_named_by_a_text_or_a_path():
+    file = weights_path("rrlfn", 2)
+    picture = np.zeros((8, 9), np.uint8)
+    assert np.array_equal(srcli.upscale(picture, file), srcli.upscale(picture, str(file)))
+    network: Any = srcli.load_model(file)
+    assert network.scale == 2
+    for call in (srcli.load_model, partial(srcli.upscale, picture)):
+        with pytest.raises(UsageError, match=r"expected the name of a model .* got RRLFN"):
+            call(network)
 
 
 @pytest.mark.parametrize(
