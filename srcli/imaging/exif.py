@@ -93,8 +93,12 @@ class Layout:
 
     def turned(self, value: bytes, kind: int) -> bytes:
         """Return a value between the byte order of the file and that of entries."""
-        little = self.order == "<"
-        return value if little else np.frombuffer(value, _TYPES[kind]).byteswap().tobytes()
+        if self.order == "<":
+            return value
+        # comments may be UTF-16 behind a word for it
+        wide = value.startswith(b"UNICODE\0") and len(value) % 2 == 0
+        head, code = (8, "u2") if wide else (0, _TYPES[kind])
+        return value[:head] + np.frombuffer(value[head:], code).byteswap().tobytes()
 
 
 def read_start(source: Source) -> tuple[Layout, int]:
@@ -163,13 +167,13 @@ def read_parts(source: Source, main: Tags, layout: Layout) -> dict[int, Tags]:
 def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
-    The result will stand at an even offset. Empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
+    The result will stand at an even offset. Empty parts, and what parts point to, are left out.
     The offset of the main directory is given with it.
     """
     data, main = bytearray(), {**main}
     for tag, part in parts.items():
-        if part:
-            start = edit_directory(data, None, part, layout, at)
+        if carried := {t: one for t, one in part.items() if t != _INTEROPERABILITY}:
+            start = edit_directory(data, None, carried, layout, at)
             pointer = start.to_bytes(layout.inline, "little")
             main[tag] = Entry(18 if layout.big else LONG, pointer)
     start = edit_directory(data, None, main, layout, at)
@@ -198,8 +202,7 @@ class Block:
         start = edit_directory(self.tiff, self.start, main, self.layout)
         self.tiff[:8] = self.layout.start(start)
         if details and EXIF_IFD in self.parts:
-            place = int(self.main[EXIF_IFD].numbers[0])
-            edit_directory(self.tiff, place, details, self.layout)
+            edit_directory(self.tiff, int(self.main[EXIF_IFD].numbers[0]), details, self.layout)
         return PREFIX + bytes(self.tiff)
 
 
@@ -246,9 +249,8 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
         return exif
     block = Block(exif or Layout("<").start(8) + bytes(6))
     there = {*block.main} - {SOFTWARE}
-    return block.edited(
-        {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
-    )
+    new = {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
+    return block.edited(new)
 
 
 def edit_directory(
@@ -274,16 +276,19 @@ def edit_directory(
         if entry is not None:
             field = layout.turned(entry.value, entry.kind)
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
-                place = layout.offset.pack(shift + len(tiff))
-                tiff += field + bytes(len(field) % 2)
-                field = place
+                tiff += bytes(len(tiff) % 2)
+                field, value = layout.offset.pack(shift + len(tiff)), field
+                tiff += value
             count = len(entry.value) // _BYTES[entry.kind]
             rows[tag] = layout.entry.pack(tag, entry.kind, count, field)
     table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
     if start is None or len(rows) > number:
         start = len(tiff) + len(tiff) % 2
         tiff += bytes(start + len(table) + layout.inline - len(tiff))
-    # with the offset of the next directory, which some writers leave out
-    end = min(start + head + size * max(number, len(rows)) + layout.inline, len(tiff))
+    end = start + head + size * max(number, len(rows))
+    places = {layout.offset.unpack(row[-layout.inline :])[0] for row in rows.values()}
+    # with the offset of the next directory, where some writers put a value instead
+    if places.isdisjoint(range(end, end + layout.inline)):
+        end = min(end + layout.inline, len(tiff))
     tiff[start:end] = table.ljust(end - start, b"\0")
     return shift + start

@@ -354,6 +354,17 @@ def test_exif_loses_its_thumbnail_and_sizes_and_nothing_else(tmp_path, order):
     assert kept.index(b"notenote") == block.index(b"notenote")
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_values_where_exif_should_have_the_offset_of_the_next_directory_stay(tmp_path, order):
+    block = struct.pack(order + "HI", 42, 8) + struct.pack(order + "3H2I", 1, 0x8769, 4, 1, 22)
+    block += struct.pack(order + "3H4I", 1, 0x829A, 5, 1, 36, 1, 640)
+    exif = b"Exif\0\0" + (b"II" if order == "<" else b"MM") + block
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
+    kept = Image.Exif()
+    kept.load(read_photograph(tmp_path / "a.jpg").metadata.exif or b"")
+    assert kept.get_ifd(0x8769)[0x829A] == pytest.approx(1 / 640)
+
+
 def test_damaged_exif_is_left_out_and_said(tmp_path):
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\0")
     photograph = read_photograph(tmp_path / "a.jpg")
