@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
-ORIENTATION, SOFTWARE = 0x0112, 0x0131
+ORIENTATION, SOFTWARE, INTEROPERABILITY = 0x0112, 0x0131, 0xA005
 PARTS = EXIF_IFD, GPS_IFD = 0x8769, 0x8825  # directories that the main one points to
 DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
@@ -33,7 +33,7 @@ _BYTES = {kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPE
 _POINTERS = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-_COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
+_COLOUR_SPACE, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 2, 0xFFFF
 TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
 """Types of entries."""
 
@@ -63,10 +63,9 @@ class Entry:
             parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
         elif code[0] != "f":
             parts = [round(value) for value in values]
-        try:
+        with suppress(OverflowError):
             return replace(self, value=np.array(parts, "<" + code).tobytes())
-        except OverflowError:
-            return None
+        return None
 
 
 Tags = dict[int, Entry]
@@ -172,7 +171,7 @@ def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tupl
     """
     data, main = bytearray(), {**main}
     for tag, part in parts.items():
-        if carried := {t: one for t, one in part.items() if t != _INTEROPERABILITY}:
+        if carried := {t: one for t, one in part.items() if t != INTEROPERABILITY}:
             start = edit_directory(data, None, carried, layout, at)
             pointer = start.to_bytes(layout.inline, "little")
             main[tag] = Entry(18 if layout.big else LONG, pointer)
@@ -230,12 +229,11 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
-        block = Block(exif)
-        own = block.parts[EXIF_IFD]
+        own = (block := Block(exif)).parts[EXIF_IFD]
         space = own[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
-        at = int(own[_INTEROPERABILITY].numbers[0])
+        at = int(own[INTEROPERABILITY].numbers[0])
         return read_directory(block.tiff, at, block.layout)[0][1].value[:3] == b"R03"
     return False
 

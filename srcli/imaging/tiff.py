@@ -201,8 +201,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
-        block = exif.Block(metadata.exif)
-        parts = block.parts
+        parts = (block := exif.Block(metadata.exif)).parts
         tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):

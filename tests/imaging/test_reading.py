@@ -316,6 +316,7 @@ def camera_exif(order):
     exif.endian = order
     exif[0x0112], exif[0x010F], exif[0x0100], exif[0x0101] = 6, "Maker", 640, 480
     exif.get_ifd(0x8769).update({0xA002: 640, 0xA003: 480, 0x927C: b"note" * 9, 0x829A: 0.01})
+    exif.get_ifd(0x8769)[0xA005] = {1: "R98", 0x1001: 640, 0x1002: 480}
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 0.0)})
     block = bytearray(exif.tobytes()[6:])
     start = struct.unpack_from(order + "I", block, 4)[0]
@@ -348,6 +349,7 @@ def test_exif_loses_its_thumbnail_and_sizes_and_nothing_else(tmp_path, order):
     assert not {0xA002, 0xA003} & set(details)
     assert details[0x927C] == b"note" * 9
     assert details[0x829A] == pytest.approx(0.01)
+    assert exif.get_ifd(0xA005) == {1: "R98"}
     assert exif.get_ifd(0x8825)[2] == (48.0, 30.0, 0.0)
     assert not exif.get_ifd(0x0001)
     # a maker's note stays at its place, as it points at itself by offset
