@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
-ORIENTATION, SOFTWARE = 0x0112, 0x0131
+ORIENTATION, SOFTWARE, INTEROPERABILITY = 0x0112, 0x0131, 0xA005
 PARTS = EXIF_IFD, GPS_IFD = 0x8769, 0x8825  # directories that the main one points to
 DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
@@ -33,7 +33,7 @@ _BYTES = {kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPE
 _POINTERS = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-_COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
+_COLOUR_SPACE, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 2, 0xFFFF
 TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
 """Types of entries."""
 
@@ -63,10 +63,9 @@ class Entry:
             parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
         elif code[0] != "f":
             parts = [round(value) for value in values]
-        try:
+        with suppress(OverflowError):
             return replace(self, value=np.array(parts, "<" + code).tobytes())
-        except OverflowError:
-            return None
+        return None
 
 
 Tags = dict[int, Entry]
@@ -93,8 +92,12 @@ class Layout:
 
     def turned(self, value: bytes, kind: int) -> bytes:
         """Return a value between the byte order of the file and that of entries."""
-        little = self.order == "<"
-        return value if little else np.frombuffer(value, _TYPES[kind]).byteswap().tobytes()
+        if self.order == "<":
+            return value
+        # comments may be UTF-16 behind a word for it
+        wide = value.startswith(b"UNICODE\0") and len(value) % 2 == 0
+        head, code = (8, "u2") if wide else (0, _TYPES[kind])
+        return value[:head] + np.frombuffer(value[head:], code).byteswap().tobytes()
 
 
 def read_start(source: Source) -> tuple[Layout, int]:
@@ -163,13 +166,13 @@ def read_parts(source: Source, main: Tags, layout: Layout) -> dict[int, Tags]:
 def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
-    The result will stand at an even offset. Empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
+    The result will stand at an even offset. Empty parts, and what parts point to, are left out.
     The offset of the main directory is given with it.
     """
     data, main = bytearray(), {**main}
     for tag, part in parts.items():
-        if part:
-            start = edit_directory(data, None, part, layout, at)
+        if carried := {t: one for t, one in part.items() if t != INTEROPERABILITY}:
+            start = edit_directory(data, None, carried, layout, at)
             pointer = start.to_bytes(layout.inline, "little")
             main[tag] = Entry(18 if layout.big else LONG, pointer)
     start = edit_directory(data, None, main, layout, at)
@@ -198,8 +201,7 @@ class Block:
         start = edit_directory(self.tiff, self.start, main, self.layout)
         self.tiff[:8] = self.layout.start(start)
         if details and EXIF_IFD in self.parts:
-            place = int(self.main[EXIF_IFD].numbers[0])
-            edit_directory(self.tiff, place, details, self.layout)
+            edit_directory(self.tiff, int(self.main[EXIF_IFD].numbers[0]), details, self.layout)
         return PREFIX + bytes(self.tiff)
 
 
@@ -227,12 +229,11 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
-        block = Block(exif)
-        own = block.parts[EXIF_IFD]
+        own = (block := Block(exif)).parts[EXIF_IFD]
         space = own[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
-        at = int(own[_INTEROPERABILITY].numbers[0])
+        at = int(own[INTEROPERABILITY].numbers[0])
         return read_directory(block.tiff, at, block.layout)[0][1].value[:3] == b"R03"
     return False
 
@@ -246,9 +247,8 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
         return exif
     block = Block(exif or Layout("<").start(8) + bytes(6))
     there = {*block.main} - {SOFTWARE}
-    return block.edited(
-        {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
-    )
+    new = {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
+    return block.edited(new)
 
 
 def edit_directory(
@@ -274,16 +274,19 @@ def edit_directory(
         if entry is not None:
             field = layout.turned(entry.value, entry.kind)
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
-                place = layout.offset.pack(shift + len(tiff))
-                tiff += field + bytes(len(field) % 2)
-                field = place
+                tiff += bytes(len(tiff) % 2)
+                field, value = layout.offset.pack(shift + len(tiff)), field
+                tiff += value
             count = len(entry.value) // _BYTES[entry.kind]
             rows[tag] = layout.entry.pack(tag, entry.kind, count, field)
     table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
     if start is None or len(rows) > number:
         start = len(tiff) + len(tiff) % 2
         tiff += bytes(start + len(table) + layout.inline - len(tiff))
-    # with the offset of the next directory, which some writers leave out
-    end = min(start + head + size * max(number, len(rows)) + layout.inline, len(tiff))
+    end = start + head + size * max(number, len(rows))
+    places = {layout.offset.unpack(row[-layout.inline :])[0] for row in rows.values()}
+    # with the offset of the next directory, where some writers put a value instead
+    if places.isdisjoint(range(end, end + layout.inline)):
+        end = min(end + layout.inline, len(tiff))
     tiff[start:end] = table.ljust(end - start, b"\0")
     return shift + start

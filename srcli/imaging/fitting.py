@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photograph import Metadata
 
-# ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
-_EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003)
+# Image, PixelX and RelatedImage sizes: no longer true once it is upscaled
+_EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)
 # SubjectArea and SubjectLocation, in pixels of the picture as it is stored
 _AREAS = (0x9214, 0xA214)
 # pixels per length of the sensor across and down; the same of a print, which is not enlarged here
@@ -143,8 +143,7 @@ def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[
     if packet is not None:
         packet, lost = fit_xmp(packet, pixels)
         notes += lost
-    if dpi is not None and pixels.swaps:
-        dpi = dpi[::-1]
+    dpi = dpi[::-1] if dpi and pixels.swaps else dpi
     return replace(metadata, exif=block, xmp=packet, dpi=dpi), tuple(notes)
 
 
@@ -160,6 +159,11 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
     changes = _changed(old.main, pixels) | dict.fromkeys(old.damaged)
     if exif.ORIENTATION in old.main:
         changes[exif.ORIENTATION] = exif.Entry(exif.SHORT, b"\1\0")
+    with suppress(ValueError, LookupError):  # sizes of the picture are repeated there
+        place = int(old.parts[exif.EXIF_IFD][exif.INTEROPERABILITY].numbers[0])
+        tags, _ = exif.read_directory(old.tiff, place, old.layout)
+        if tags.keys() & _EXIF_SIZES:
+            exif.edit_directory(old.tiff, place, dict.fromkeys(_EXIF_SIZES), old.layout)
     return old.edited(changes, _changed(old.parts.get(exif.EXIF_IFD, {}), pixels))
 
 
@@ -269,8 +273,7 @@ def _move(document: minidom.Document, pixels: PixelMap) -> None:
     for scope in inside(_IPTC, "RegionBoundary"):
         own = _texts(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
         _move_regions(own, pixels, corner=True)
-    (rectangles,) = _texts(document, _MICROSOFT, ("Rectangle",))
-    for text in rectangles if faces.orientation != 1 else ():
+    for text in _texts(document, _MICROSOFT, ("Rectangle",))[0] if faces.orientation != 1 else ():
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
             box = faces.of_parts.area((left, top, width, height), corner=True)

@@ -43,8 +43,6 @@ _DESCRIPTIVE = frozenset(
     {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095}
 )
 """Tags that describe the photograph (title, camera, author ...), not how it is stored."""
-# Pixel sizes, and a pointer to a further directory.
-_NOT_CARRIED = frozenset({0xA002, 0xA003, 0xA005})
 _RASTER_TAGS = {
     **dict.fromkeys((33550, 33922, 34264), "a place on the map (GeoTIFF)"),
     34735: "a coordinate system (GeoTIFF)",
@@ -203,8 +201,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
-        block = exif.Block(metadata.exif)
-        parts = block.parts
+        parts = (block := exif.Block(metadata.exif)).parts
         tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
@@ -280,10 +277,7 @@ def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) 
     main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
     found = exif.read_parts(stream, tags, layout)
     notes += [exif.DAMAGED] * any(tag in tags and tag not in found for tag in exif.PARTS)
-    parts = {
-        pointer: {t: one for t, one in part.items() if t not in _NOT_CARRIED and one.kind < 16}
-        for pointer, part in found.items()
-    }
+    parts = {p: {t: one for t, one in part.items() if one.kind < 16} for p, part in found.items()}
     if not main and not any(parts.values()):
         return None
     own = Layout(layout.order)

@@ -316,6 +316,7 @@ def camera_exif(order):
     exif.endian = order
     exif[0x0112], exif[0x010F], exif[0x0100], exif[0x0101] = 6, "Maker", 640, 480
     exif.get_ifd(0x8769).update({0xA002: 640, 0xA003: 480, 0x927C: b"note" * 9, 0x829A: 0.01})
+    exif.get_ifd(0x8769)[0xA005] = {1: "R98", 0x1001: 640, 0x1002: 480}
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 0.0)})
     block = bytearray(exif.tobytes()[6:])
     start = struct.unpack_from(order + "I", block, 4)[0]
@@ -348,10 +349,22 @@ def test_exif_loses_its_thumbnail_and_sizes_and_nothing_else(tmp_path, order):
     assert not {0xA002, 0xA003} & set(details)
     assert details[0x927C] == b"note" * 9
     assert details[0x829A] == pytest.approx(0.01)
+    assert exif.get_ifd(0xA005) == {1: "R98"}
     assert exif.get_ifd(0x8825)[2] == (48.0, 30.0, 0.0)
     assert not exif.get_ifd(0x0001)
     # a maker's note stays at its place, as it points at itself by offset
     assert kept.index(b"notenote") == block.index(b"notenote")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_values_where_exif_should_have_the_offset_of_the_next_directory_stay(tmp_path, order):
+    block = struct.pack(order + "HI", 42, 8) + struct.pack(order + "3H2I", 1, 0x8769, 4, 1, 22)
+    block += struct.pack(order + "3H4I", 1, 0x829A, 5, 1, 36, 1, 640)
+    exif = b"Exif\0\0" + (b"II" if order == "<" else b"MM") + block
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
+    kept = Image.Exif()
+    kept.load(read_photograph(tmp_path / "a.jpg").metadata.exif or b"")
+    assert kept.get_ifd(0x8769)[0x829A] == pytest.approx(1 / 640)
 
 
 def test_damaged_exif_is_left_out_and_said(tmp_path):

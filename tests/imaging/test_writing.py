@@ -36,6 +36,8 @@ def exif_of(order="<"):
     exif.endian = order
     exif[0x010F], exif[0x0112], exif[0x8298] = "Maker", 1, "(c) Someone"
     exif.get_ifd(0x8769).update({0x829A: 0.004, 0x927C: b"note" * 5, 0x9003: "2024:05:06 07:08:09"})
+    comment = "Grüße".encode("utf-16-le" if order == "<" else "utf-16-be")
+    exif.get_ifd(0x8769).update({0x9286: b"UNICODE\0" + comment, 0xA005: {1: "R98"}})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 15.5)})
     return exif.tobytes()
 
@@ -46,6 +48,8 @@ def check_exif(exif):
     assert exif.get_ifd(0x8769)[0x829A] == pytest.approx(0.004)
     assert exif.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
     assert exif.get_ifd(0x8825)[2] == (48.0, 30.0, 15.5)
+    order = "utf-16-le" if exif.endian == "<" else "utf-16-be"
+    assert exif.get_ifd(0x8769)[0x9286][8:].decode(order) == "Grüße"
 
 
 def stacked(photograph):
@@ -199,7 +203,10 @@ def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
     exif = Image.Exif()
     exif.load(again.exif or b"")
     check_exif(exif)
-    if fmt != "tif":  # makers' notes point at themselves by offset
+    if fmt == "tif":
+        assert b"R98" not in path.read_bytes()
+        assert b"\x05\xa0" not in (again.exif or b"")  # whose pointer would point to nowhere
+    else:  # makers' notes point at themselves by offset
         assert (again.exif or b"").index(b"notenote") == exif_of(order).index(b"notenote")
 
 
@@ -435,6 +442,8 @@ def test_the_software_entry_is_set_and_all_else_stays_in_place(order, earlier):
     number = int.from_bytes(before[14:16], "little" if order == "<" else "big")
     values = 14 + 2 + 12 * number + 4
     assert after[values : len(before)] == before[values:]
+    odd = with_software(before + b"\0" * (1 - len(before) % 2), "Müller 2.0")
+    assert odd.index("Müller".encode()) % 2 == 0  # as TIFF has it
     exif = Image.Exif()
     exif.load(fit_exif(after, UNCHANGED))
     tags = list(read_main(after))
