@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, TYPE_CHECKING, Any
 
 from srcli.errors import DataError
@@ -38,7 +39,9 @@ _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 
 def cache_folder() -> Path:
     """Return the folder of what can be made again: ``$SRX_CACHE``, else below the user's cache."""
-    users = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.path.expanduser("~")  # noqa: PTH111 - stays "~" where a container's user has none
+    home = gettempdir() if home == "~" else home
+    users = os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache")
     return Path(os.environ.get("SRX_CACHE") or Path(users, "srx"))
 
 

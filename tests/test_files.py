@@ -196,3 +196,7 @@ def test_where_the_cache_lies(monkeypatch, tmp_path):
     monkeypatch.delenv("SRX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "srx"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", str)  # a user of a container, without a home
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "srx"

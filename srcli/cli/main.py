@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -93,8 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     code = run(arguments)
     if any(thread.name == "gdal-copy" for thread in threading.enumerate()):
         # GDAL, interrupted in a copy, would first write the rest of the file that nobody wants
-        sys.stdout.flush()
-        sys.stderr.flush()
+        click.echo(nl=False)  # writes what waits; either stream may be closed
         os._exit(code)
     gc.freeze()  # nor is any looked for at the end, when all memory is given back
     sys.exit(code)
@@ -103,6 +103,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
     escape_names()
+    if os.environ.get("COLUMNS") == "0":  # the width is not known; rich would print nothing
+        del os.environ["COLUMNS"]
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # where PyTorch's libraries end the process
+        echo("srx: error: the folder that you are in was removed; cd to another", err=True)
+        return int(ExitCode.USAGE)
     words = sys.argv[1:] if arguments is None else arguments
     try:
         result = group.main(
@@ -119,17 +126,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         text = io.StringIO()
         error.show(file=text)
-        for line in text.getvalue().split("\n")[:-1]:
-            echo(line, err=True)
+        echo(*text.getvalue().split("\n")[:-1], err=True)
         return int(ExitCode.USAGE)
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
         sys.stdout = io.StringIO()  # what the disk does not take is not tried again at the end
-        reason = "the disk is full; make room and run again"
-        if error.errno == errno.EFBIG:
-            reason = "a file may not become so large here; see 'ulimit -f'"
-        echo(f"srx: error: {reason}", err=True)
+        full = "the disk is full; make room and run again"
+        large = "a file may not become so large here; see 'ulimit -f'"
+        echo(f"srx: error: {full if error.errno in NO_SPACE else large}", err=True)
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         with suppress(OSError):  # the terminal may be gone

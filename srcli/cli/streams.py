@@ -71,12 +71,10 @@ def _check_streams(inputs: Sequence[Path], output: Path) -> None:
         raise UsageError("-: standard input and output hold one picture, which is upscaled alone")
     if inputs[0] == STREAM and output != STREAM and is_folder(output):
         raise UsageError(f"{output}: give a file name for the picture from standard input")
-    if inputs[0] == STREAM and sys.stdin.isatty():
-        raise UsageError("-: standard input is a terminal; give it a picture: < in.png")
-    if output == STREAM and sys.stdout.isatty():
-        raise UsageError(
-            "-: standard output is a terminal, which shows no pictures; redirect it: > out.png"
-        )
+    if inputs[0] == STREAM and (not sys.stdin or sys.stdin.isatty()):
+        raise UsageError("-: standard input is closed or a terminal; give it a picture: < in.png")
+    if output == STREAM and (not sys.stdout or sys.stdout.isatty()):
+        raise UsageError("-: standard output is closed or a terminal; redirect it: > out.png")
 
 
 def _send(picture: Path) -> None:

@@ -142,14 +142,9 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library, such as musl
         return False
-    settings = [
-        (_TRIM_THRESHOLD, 2**31 - 1),
-        (_TOP_PAD, 64 << 20),
-        (_MMAP_THRESHOLD, _LARGEST_BLOCK),
-    ]
-    if whole_pictures:
-        settings.append((_MMAP_MAX, 0))
-    return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+    settings = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 << 20, _MMAP_THRESHOLD: _LARGEST_BLOCK}
+    settings |= {_MMAP_MAX: 0} if whole_pictures else {}
+    return all(mallopt(*each) == 1 for each in settings.items())
 
 
 def within_memory(method: Callable[Given, Result]) -> Callable[Given, Result]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import sys
 import weakref
 from fractions import Fraction
@@ -60,6 +61,8 @@ UNKNOWN_BYTES = 32 * 1024
 """Memory for each input pixel of networks in which it cannot be counted: of the largest, EDSR."""
 BACK_PROJECTIONS = (1.0, 1.0)
 """Share of the error that each round of correction takes away."""
+if hasattr(os, "register_at_fork"):  # a forked process would wait for OpenMP's threads for ever
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def without_tf32() -> AbstractContextManager[None]:

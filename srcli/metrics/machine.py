@@ -51,8 +51,7 @@ def threads(count: int | None) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:
@@ -73,8 +72,7 @@ def free_memory() -> int | None:
 
 
 def _number(file: Path, pattern: str, unit: int = 1) -> int | None:
-    try:
-        found = re.search(pattern, file.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return int(found[1]) * unit if found else None
+    with suppress(OSError):
+        if found := re.search(pattern, file.read_text(encoding="utf-8")):
+            return int(found[1]) * unit
+    return None

@@ -225,7 +225,8 @@ def write_torchscript(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # deprecated, and the form that loads without Python
         traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, file, _extra_files={"srx.json": json.dumps(dict(metadata))})
+        # by Python: on a full disk torch.jit.save would end the process
+        file.write_bytes(traced.save_to_buffer({"srx.json": json.dumps(dict(metadata))}))
         loaded = torch.jit.load(file)  # type: ignore[no-untyped-call] # noqa: TID251 - just written
     return lambda picture: np.asarray(loaded(torch.from_numpy(picture)))
 

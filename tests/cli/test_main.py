@@ -166,3 +166,16 @@ def test_a_full_disk_is_told_in_a_line(srx, monkeypatch):
     line = "srx: error: the disk is full; make room and run again\n"
     done = srx("models")
     assert (done.code, done.err) == (2, line)
+
+
+def test_a_width_of_nothing_hides_nothing(srx, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert "missing.png: no such file" in srx("upscale", "missing.png", "out", code=2).err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="where folders in use stay")
+def test_a_folder_that_was_removed_is_told(srx, tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    (tmp_path / "a").rmdir()
+    assert "was removed; cd to another" in srx("models", code=2).err

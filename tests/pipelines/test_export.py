@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -143,3 +145,14 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
     monkeypatch.setattr(run, "find_weights", lambda *_: None)
     result = export_model(name, scale, tmp_path / f"out{suffix}")
     assert max(each["largest"] for each in result["parities"]) < 0.01
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files")
+def test_a_full_disk_ends_the_command_in_a_line(tmp_path):
+    limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (10**5, 10**5))"
+    code = f"{limit}; from srcli.cli.main import main; main()"
+    words = ("export", str(tmp_path / "a.pt"), "-m", "rrlfn", "-s", "2")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "larger than a file may be" in done.stderr) == (2, True), done.stderr

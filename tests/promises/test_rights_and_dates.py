@@ -76,6 +76,9 @@ def test_rights_and_dates(srx, tmp_path, kind, name, output):
     assert "interrupted" not in again.err
     os.utime(source, ns=(THEN + 10**7, THEN + 10**7))
     assert "1 skipped" not in srx(*asked, "--keep-dates").out
+    os.utime(source, ns=(-THEN, -THEN))  # before 1970
+    srx(*asked, "--overwrite", "--keep-dates", code=0)
+    assert "1 skipped" in srx(*asked, "--keep-dates").out
 
 
 def test_nobody_reads_an_output_while_it_is_written(srx, tmp_path, monkeypatch):

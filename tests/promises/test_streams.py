@@ -137,3 +137,12 @@ def test_a_terminal_gets_no_picture_and_is_asked_for_none(tmp_path, values, word
     os.close(ours)
     assert result.returncode == 2
     assert message in result.stderr.decode()
+
+
+@pytest.mark.parametrize(("name", "words"), [("stdout", ("a.png", "-")), ("stdin", ("-", "b.png"))])
+def test_a_stream_that_is_closed_is_told(tmp_path, values, monkeypatch, capsys, name, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+    monkeypatch.setattr(sys, name, None)  # as Python has it after '>&-'
+    assert run(["upscale", *words, *SMALL]) == 2
+    assert "is closed" in capsys.readouterr().err

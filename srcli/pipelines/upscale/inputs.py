@@ -453,11 +453,11 @@ def _changed(source: Path) -> int:
     if source.suffix.lower() == ".vrt":
         with suppress(SrxError):  # reading it gives the reason
             files += read_info(source).files
-    times = [0]
+    times = []
     for file in files:
         with suppress(OSError):  # nothing on disk
             times.append(os.stat(file).st_mtime_ns)  # noqa: PTH116 - there may be very many
-    return max(times)
+    return max(times, default=0)
 
 
 def _judge_by_size(item: Item, options: UpscaleOptions, *, is_newer: bool) -> tuple[str, str]:

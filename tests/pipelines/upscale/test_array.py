@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import partial
 from typing import Any
 
@@ -258,3 +261,17 @@ def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):
         save_weights(tmp_path / "best.safetensors", network.state_dict(), info)
         made.append(srcli.upscale(astronaut[:9, :9], str(tmp_path / "best.safetensors"), 2))
     assert (made[0] != made[1]).any()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_processes_that_are_forked_afterwards_upscale_too():
+    code = (
+        "import numpy, os, signal, srcli\n"
+        "def go(): srcli.upscale(numpy.zeros((90, 90, 3), 'u1'), 'rrlfn', 2)\n"
+        "go()\n"
+        "child = os.fork()\n"
+        "child or (signal.alarm(60), go(), os._exit(0))\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
