@@ -62,7 +62,7 @@ _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 _KNOWN = (
     Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
     # libjpeg stops at 65,500, a little below what the file format could say
-    Format("jpg", _JPEG_SUFFIXES, metadata=_ALL, largest_side=65_500, default_quality=95),
+    Format("jpg", _JPEG_SUFFIXES, metadata=_ALL | {"iptc"}, largest_side=65500, default_quality=95),
     Format(
         "webp", (".webp",), alpha=True, gray=False, metadata=_NO_DPI,
         largest_side=16_383, animated=True, default_quality=95,
@@ -76,7 +76,7 @@ _KNOWN = (
     Format("bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"}), largest_area=1_400_000_000),
     # 256 colours a frame; only animations are written as GIF unless --format asks for it
     Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
-    Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
+    Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
 )  # fmt: skip
 
 FORMATS: dict[str, Format] = {known.name: known for known in _KNOWN}
@@ -126,6 +126,8 @@ class Metadata:
     """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel sizes."""
     xmp: bytes | None = None
     """XMP packet; orientation 1 where it states one."""
+    iptc: bytes | None = None
+    """Captions, authors and keywords, as records of IPTC-IIM."""
     dpi: tuple[float, float] | None = None
     """Pixels per inch, horizontal and vertical."""
     software: str | None = None

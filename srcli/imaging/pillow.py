@@ -160,7 +160,6 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     # AVIF and HEIC describe their items there
     start = stream.read(_START) if name in ("avif", "heic") else b""
     notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
-    notes += ["IPTC captions left out"] * (_IPTC in (info.get("photoshop") or {}))
     if stretched := name == "jpg" and depth > 8:
         notes.append(f"values of {depth} bits stretched to 16")
     # a bit of the AV1 configuration says 10 or 12
@@ -209,6 +208,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
             colours=label,
             exif=exif,
             xmp=info.get("xmp") or None,
+            iptc=(info.get("photoshop") or {}).get(_IPTC) or None,
             dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
             texts=comment_chunk(info.get("comment")),
         ),

@@ -121,7 +121,6 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}": converted,
         f"values of {bits[0]} bits stretched to 16": depth == 16 and bits[0] < depth,
         "64-bit floats rounded to 32 bits": bits[0] == 64,
-        "IPTC captions left out": _IPTC in tags,
         "position on the map (GeoTIFF) left out": _GEO_KEYS in tags,
     }
     notes = [text for text, found in losses.items() if found and refusal is None]
@@ -143,6 +142,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             colours=None if described else _label(tags, bits[0], channels, notes),
             exif=_exif(stream, tags, layout, notes),
             xmp=tags[_XMP].value if _XMP in tags else None,
+            # bytes, whatever type they are said to have
+            iptc=layout.turned(tags[_IPTC].value, tags[_IPTC].kind) if _IPTC in tags else None,
             dpi=_resolution(tags),
         ),
         warnings=tuple(notes),
@@ -208,7 +209,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
-    blocks = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc)
+    blocks = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc), (_IPTC, 7, metadata.iptc)
     tags |= {tag: Entry(kind, block) for tag, kind, block in blocks if block}
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2

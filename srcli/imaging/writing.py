@@ -34,8 +34,8 @@ LOSSLESS = 100
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
-# Bytes of a segment of JPEG, less the prefixes of EXIF, XMP and profiles.
-_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(png.XMP_PREFIX)}
+# Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
+_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(png.XMP_PREFIX), "iptc": 65_533 - 27}
 _ICC_PIECE = 65_533 - 14
 
 
@@ -66,18 +66,16 @@ def check_writable(
 
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
-    words = {"exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
-    known = FORMATS[fmt]
-    held, profile = known.metadata, metadata.profile
+    words = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
+    held, profile = (known := FORMATS[fmt]).metadata, metadata.profile
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
     hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours
     kept = _holds_label(fmt, label)
     flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
     if "icc" not in held and profile is not None:
-        notes.append(
-            f"{fmt} holds no colour profile: {flattened if hdr else 'colours become sRGB'}"
-        )
+        becomes = flattened if hdr else "colours become sRGB"
+        notes.append(f"{fmt} holds no colour profile: {becomes}")
     elif hdr and not kept and not known.gray and profile_fits(profile or b"", 1):
         notes.append(f"{fmt} holds no gray: {flattened}")
     elif hdr and label is not None and not kept:
@@ -238,6 +236,9 @@ def _metadata_segments(metadata: Metadata) -> bytes:
     parts = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *dpi))]
     parts += [(0xE1, metadata.exif)] if metadata.exif else []
     parts += [(0xE1, png.XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
+    if iptc := metadata.iptc:
+        sized = struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+        parts.append((0xED, b"Photoshop 3.0\0008BIM\4\4\0\0" + sized))
     icc = metadata.icc or b""
     pieces = [icc[at : at + _ICC_PIECE] for at in range(0, len(icc), _ICC_PIECE)]
     for number, piece in enumerate(pieces, 1):

@@ -331,10 +331,8 @@ def real_path(path: Path | str) -> str:
     A link that leads in a circle stays as it is.
     """
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
-    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
-        real = os.path.realpath(path)
-    else:
-        real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
+    led = name in ("", ".", "..") or os.path.islink(path)  # noqa: PTH114
+    real = os.path.realpath(path) if led else os.path.join(_real_folder(folder), name)  # noqa: PTH118
     return real.casefold() if sys.platform in ("darwin", "win32") else real
 
 
