@@ -78,12 +78,8 @@ def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes, white):
     [
         (DEEP, {"photometric": "cielab"}, "LAB colours in over 8 bits"),
         (RGB, {"photometric": "icclab"}, "bands of unknown meaning"),
-        (DEEP[:, :, 0], {"photometric": "cfa"}, "a camera's raw file; develop it"),
-        (
-            RGB,
-            {"photometric": "rgb", "subfiletype": 1, "subifds": 1},
-            "a camera's raw file; develop it",
-        ),
+        (DEEP[:, :, 0], {"photometric": "cfa"}, "a camera's raw file"),
+        (RGB, {"photometric": "rgb", "subfiletype": 1, "subifds": 1}, "a camera's raw file"),
     ],
     ids=["lab", "icclab", "mosaic of a sensor", "preview of a raw file"],
 )
