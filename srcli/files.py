@@ -244,12 +244,11 @@ def lock_file(path: Path) -> Iterator[bool]:
         with stream:
             yield lock_stream(path, stream) is not False
     finally:
-        if sys.platform == "win32":  # where it could not be removed while it was open
-            with suppress(OSError):
+        with suppress(OSError):  # of the first that is not empty, or in use
+            if sys.platform == "win32":  # where it could not be removed while it was open
                 path.unlink()
-                path.parent.rmdir()
-        for folder in made:
-            with suppress(OSError):
+                made = made or [path.parent]
+            for folder in made:
                 folder.rmdir()
 
 

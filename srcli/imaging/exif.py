@@ -274,9 +274,9 @@ def edit_directory(
         if entry is not None:
             field = layout.turned(entry.value, entry.kind)
             if len(field) > layout.inline:  # never in place: some writers let tags share a value
-                tiff += bytes(len(tiff) % 2)
-                field, value = layout.offset.pack(shift + len(tiff)), field
-                tiff += value
+                place = len(tiff) + len(tiff) % 2  # even
+                tiff += bytes(place - len(tiff)) + field
+                field = layout.offset.pack(shift + place)
             count = len(entry.value) // _BYTES[entry.kind]
             rows[tag] = layout.entry.pack(tag, entry.kind, count, field)
     table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))

@@ -51,7 +51,8 @@ def threads(count: int | None) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    if count is not None:
+        torch.set_num_threads(count)
     try:
         yield
     finally:
