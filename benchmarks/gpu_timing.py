@@ -177,7 +177,7 @@ def sweep_tiles(given: Any) -> Rows:
     picture = photo(side, side)
     cuda = given.device.type == "cuda"
     precision = "fp16" if cuda else "fp32"
-    for name, tile in product(given.timed[:2], tiles):
+    for tile, name in product(tiles, given.timed[:2]):
         tiling = choose_tiling(name, load(name), tile)
         for batch in batches:
             options = EngineOptions(device=str(given.device), precision=precision, batch=batch)
