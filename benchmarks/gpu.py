@@ -4,8 +4,9 @@ Usage: bash benchmarks/gpu.sh [--device cuda] [--quick] [--seconds 530]
            [--markdown benchmarks/gpu.md] [--only Engine --only Compiled]
 
 Sections: outputs against those of the CPU, ways to run a network, the whole engine by tile and
-batch, copies, training, a compiled network. Each has its share of the time; the file is written
-after every row, so that a time limit loses little. Tests are apart: pytest -m gpu.
+batch, convolutions by width, copies, training, a compiled network. Each has its share of the time;
+the file is written after every row, so that a time limit loses little. Tests are apart: pytest -m
+gpu.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from gpu_timing import (
     photo,
     sweep_tiles,
     time_compiled,
+    time_convolutions,
     time_networks,
     time_training,
     time_transfers,
@@ -86,6 +88,12 @@ SECTIONS: list[Section] = [
         0.2,
         ["model", "engine", "tile", "batch", "ms: median (fastest–slowest)", "SR megapixels/s"],
         sweep_tiles,
+    ),
+    (
+        "Convolutions: 3x3 of 16x192x192, ms: median (fastest–slowest)",
+        0.02,
+        ["channels", *(f"{name}{tuned}" for name in HALVES for tuned in ("", ", tuned"))],
+        time_convolutions,
     ),
     ("Copies of 48 MiB", 0.02, ["copy", "ms: median (fastest–slowest)", "GB/s"], time_transfers),
     (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from skimage import data
 
 from srcli.data.training_set import Pairs
@@ -128,8 +129,8 @@ def ways_to_run(
     yield "fp16, channels_last, cudnn.benchmark", forward(torch.float16)
     if cuda:
         yield "fp16, channels_last, cudnn.benchmark, CUDA graph", graphed(network, x, torch.float16)
-        keep_half_weights(network, torch.float16)
-        network.to(memory_format=torch.channels_last)
+        keep_half_weights(network.cpu(), torch.float16)  # as the engine does, before it is moved
+        network.to(device, memory_format=torch.channels_last)
         yield "fp16 as srx upscale runs it", forward(torch.float16)
     torch.backends.cudnn.benchmark = False
 
@@ -194,6 +195,25 @@ def sweep_tiles(given: Any) -> Rows:
                 milliseconds(spent),
                 f"{rate:.0f}",
             ]
+
+
+def time_convolutions(given: Any) -> Rows:
+    """Time 3x3 convolutions by width: for some, cuDNN has a slow kernel in one of the types."""
+    count, side = (1, 32) if given.quick else (16, 192)
+    last: Any = torch.channels_last
+    for width in (48, 56, 64, 72, 80, 96):
+        row = [str(width)]
+        for half in HALVES.values():
+            kind = {"device": given.device, "dtype": half}
+            x = torch.randn(count, width, side, side, **kind).contiguous(memory_format=last)
+            weight = torch.randn(width, width, 3, 3, **kind).contiguous(memory_format=last)
+            bias = torch.zeros(width, **kind)
+            for tuned in (False, True):
+                torch.backends.cudnn.benchmark = tuned
+                call = lambda: F.conv2d(x, weight, bias, padding=1)  # noqa: B023, E731 - at once
+                row.append(milliseconds(seconds_of(call, given.device, 10)))
+        torch.backends.cudnn.benchmark = False
+        yield row
 
 
 def time_transfers(given: Any) -> Rows:
