@@ -139,10 +139,7 @@ def test_palettes_without_a_table_and_names_of_files(save, enlarge, tmp_path, na
 @pytest.mark.parametrize(
     ("name", "tags"),
     [
-        ("SCL", {}),
-        ("QA_PIXEL", {}),
-        ("cloud_mask", {}),
-        ("Land Cover", {}),
+        *((name, {}) for name in ("SCL", "QA_PIXEL", "cloud_mask", "Land Cover")),
         (None, {"long_name": "land cover classification"}),
         (None, {"flag_meanings": "water snow"}),
         (None, {"LAYER_TYPE": "thematic"}),
@@ -152,13 +149,8 @@ def test_bands_of_classes_in_a_stack_are_told_one_by_one(save, enlarge, name, ta
     rng = np.random.default_rng(0)
     stack = rng.integers(0, 3000, (5, 60, 70)).astype(np.uint16)
     stack[2] = rng.permutation(5000)[stack[2]]  # flags of many values
-    path = save(
-        "a.tif",
-        stack,
-        nodata=0,
-        names=["B2", "B3", name or "", "B4", "B8"],
-        then=lambda file: file.update_tags(3, **tags),
-    )
+    names = ["B2", "B3", name or "", "B4", "B8"]
+    path = save("a.tif", stack, nodata=0, names=names, then=lambda f: f.update_tags(3, **tags))
     text, out = enlarge(path, "--rgb", "1,2,4")
     found = out.read()
     assert "band 3 (" in text

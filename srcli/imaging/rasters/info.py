@@ -251,8 +251,7 @@ def _bands(
     path: Path, dataset: DatasetReader, asked: float | Literal["file", "none"], notes: list[str]
 ) -> Iterator[BandInfo]:
     described = _describe(dataset)
-    # each of these goes through all bands
-    values = zip(
+    values = zip(  # each of these goes through all bands
         dataset.indexes, dataset.dtypes, dataset.nodatavals, dataset.colorinterp, strict=True
     )
     for band, dtype, own, interpretation in values:

@@ -146,6 +146,9 @@ def make_output(
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
+    spaces = sorted({*tags} - {"", _XMP, "COLOR_PROFILE"})
+    if out.driver != "GTiff" and spaces and any(band.tags.get("") for band in out.bands):
+        out.notes.append(f"tags {', '.join(spaces)} left out: {out.driver} holds those of bands")
     if options.overviews and out.driver != "COG":  # which has them anyway
         # until the smallest one is at most 256 pixels long
         count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))

@@ -217,7 +217,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     done = folder / target.name
     bands = [str(number) for number in range(1, len(output.bands) + output.mask + 1)]
     spans = ((parts.span(number), file) for number, file in parts.found().items())
-    rows = (Piece(Path(f.name), r.start, 0, len(r), output.width, bands) for r, f in spans)
+    rows = (Piece(f.absolute(), r.start, 0, len(r), output.width, bands) for r, f in spans)
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
@@ -259,8 +259,7 @@ def _copy_interruptibly(*names: Any) -> None:  # noqa: ANN401 - the arguments of
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    thread = Thread(target=copy, daemon=True, name="gdal-copy")
-    thread.start()
+    (thread := Thread(target=copy, daemon=True, name="gdal-copy")).start()
     while thread.is_alive():
         thread.join(0.1)
     for failure in failures:
@@ -283,9 +282,9 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
     with rasterio.Env(**_COPY_SETTINGS):
         with _open(source, "r+") as dataset:
             _set_tags(dataset, output)  # in the file of a VRT some have other white space
-            # GDAL 3.10 copies either the tags of bands or those of all namespaces
+            # GDAL 3.10 copies either the tags of bands (STATISTICS too) or those of all namespaces
             tagged = any(band.tags.get("") for band in output.bands)
-            options = {} if tagged else {"COPY_SRC_MDD": "YES"}
+            options = {} if tagged or set(output.tags) <= {""} else {"COPY_SRC_MDD": "YES"}
             rasterio.shutil.copy(dataset, done, driver=output.driver, **options, **output.creation)
         if tagged and output.driver == "GTiff" and set(output.tags) - {""}:
             with rasterio.open(done, "r+") as dataset:
@@ -363,8 +362,7 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             # the others are arguments of rasterio's
             settable = {key: tags[key] for key in tags if key not in ("bidx", "ns")}
             if set(tags) == {namespace}:
-                # a complete document: rasterio reads it under the name of its namespace, but
-                # writes "key=value"
+                # a document: rasterio reads it by the name of its namespace, writes "key=value"
                 key, sign, value = tags[namespace].partition("=")
                 settable = {key: value} if sign else {}
             dataset.update_tags(band, ns=namespace or None, **settable)

@@ -96,7 +96,7 @@ def choose_bands(
     # those that go through the network alone; a palette stands for colours
     lonely = [layout.bands[layout.smooth[group[0]]] for group in layout.groups if len(group) == 1]
     for band in lonely if layout.palette is None else ():
-        if band in floats and not word:
+        if band not in kept or (band in floats and not word):  # a second alpha band
             continue
         look = _look(info, window, band)
         few = f"holds only {look.few} different values"

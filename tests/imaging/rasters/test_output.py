@@ -63,7 +63,8 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
         file.update_tags(TITLE="field", AREA_OR_POINT="Point")
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
 
-    out = plan(save("a.tif", PIXELS, then=describe), bands=(3, 2))
+    path = save("a.tif", PIXELS, then=describe)
+    out = plan(path, bands=(3, 2))
     assert ["".join(band.about.values()) for band in out.bands] == [
         "<Description>third</Description><UnitType>s</UnitType><Offset>6</Offset><Scale>3</Scale>",
         "<Description>second</Description><UnitType>K</UnitType><Offset>5</Offset><Scale>2</Scale>",
@@ -71,6 +72,7 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
     assert [band.interpretation for band in out.bands] == ["red", "green"]
     assert dict(out.bands[1].tags) == {"": {"WAVELENGTH": "0.6"}}
     assert out.tags["SURVEY"] == {"FLIGHT": "7"}
+    assert [plan(path, bands=b, cog=True).notes != [] for b in ((3, 2), (3, 1))] == [True, False]
     assert out.tags[""] == {"TITLE": "field", "AREA_OR_POINT": "Point"}
 
 

@@ -10,6 +10,7 @@ from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
+from srcli.imaging.rasters.values import choose_bands
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
 
@@ -67,8 +68,11 @@ def test_many_bands_of_no_known_colour_are_told(info_of):
 
 
 def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
-    layout = choose_layout(info_of("alpha", "red", "green", "blue"))
+    layout = choose_layout(info := info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
+    more = dataclasses.replace(info, bands=(*info.bands, info.bands[0]))  # a band as any
+    whole = Window(top=0, left=0, height=4, width=5)
+    assert choose_bands(more, whole, "auto").bands == (2, 3, 4, 5)
     assert called(layout) == ("red", "green", "blue")
     assert layout.notes == ()
 
