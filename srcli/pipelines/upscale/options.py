@@ -218,8 +218,7 @@ class UpscaleOptions:
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
         if self.auto and self.engine.strength is None:
-            crisper = replace(self.engine, strength=AUTO_STRENGTH)
-            object.__setattr__(self, "engine", crisper)
+            object.__setattr__(self, "engine", replace(self.engine, strength=AUTO_STRENGTH))
         self._choose_scale()
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")
