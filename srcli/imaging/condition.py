@@ -126,8 +126,7 @@ def noise_level(gray: Gray) -> float:
         averages: Gray = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
         return averages
 
-    half = _BLOCK // 2
-    quarters = means(gray[1:-1, 1:-1], half).reshape(height, 2, width, 2)
+    quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)
     noise, spread = means(fine, _BLOCK).ravel(), quarters.std(axis=(1, 3)).ravel()
     light = quarters.mean(axis=(1, 3)).ravel()
     inside = (light > _BLOCK) & (light < 255 - _BLOCK)  # no noise shows where it is clipped

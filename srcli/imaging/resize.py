@@ -56,8 +56,7 @@ def taps(
     width = 4.0 / stretch
     count = math.ceil(width) + 2
     centre = np.arange(1, out_length + 1) / float(scale) + 0.5 * (1 - 1 / float(scale))
-    first = np.floor(centre - width / 2)
-    positions = first[:, None] + np.arange(count)[None, :]
+    positions = np.floor(centre - width / 2)[:, None] + np.arange(count)[None, :]
     weights = stretch * cubic(stretch * (centre[:, None] - positions))
     weights /= weights.sum(axis=1, keepdims=True)
     indices = mirrored(positions.astype(np.int64) - 1, length)

@@ -70,7 +70,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         count, kind = int(there[device.type]), device.type.upper()
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError) as error:
         raise UsageError(f"--device {name}: give auto, cpu, cuda, cuda:N or mps") from error
     if (device.index or 0) >= count:
         raise UsageError(f"--device {name}: this machine has {count} {kind} devices")

@@ -227,6 +227,7 @@ def _finish(engine: Engine, batch: list[_Tile], begun: list[Results], task: Task
                 done += job.band.finish()
             while done:  # rows that are written need not be kept until all are
                 _write_inner(job, engine.scale, *done.pop(0))
+        if job.error is None:
             task.advance(1)
 
 

@@ -125,8 +125,7 @@ class EnhancedSpatialAttention(nn.Module):
         for conv in self.deeper or ():
             around = conv(self.activation(around))
         around = self.stretch(around, (x.shape[2], x.shape[3]))
-        gate = torch.sigmoid(self.expand(self.direct(narrow) + around))
-        return x * gate
+        return x * torch.sigmoid(self.expand(self.direct(narrow) + around))
 
 
 class AsymmetricNonLocal(nn.Module):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from srcli.threads import hold_setting
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -155,9 +157,30 @@ class Network(nn.Module):
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Switch autocast off within a ``with``; on the meta device, which has none, do nothing."""
-    if device.type == "meta":
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+class _Defaults:
+    """PyTorch's default dtype as an attribute, for ``hold_setting``."""
+
+    dtype = property(lambda _: torch.get_default_dtype(), lambda _, to: torch.set_default_dtype(to))
+
+
+_DEFAULTS = _Defaults()
+
+
+@contextmanager
+def undisturbed(device: str = "cpu") -> Iterator[None]:
+    """Work as in a fresh process, whatever a program around has set; its random numbers stay."""
+    elsewhere = torch.get_default_device().type != "cpu"  # a context of devices slows every call
+    with (
+        hold_setting(_DEFAULTS, "dtype", torch.float32),
+        torch.device("cpu") if elsewhere else nullcontext(),
+        torch.inference_mode(mode=False),
+        full_precision(torch.device(device)),
+        torch.random.fork_rng(devices=()),
+    ):
+        yield
 
 
 class SkiplessNetwork(Network):

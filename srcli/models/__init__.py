@@ -65,7 +65,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     # each that enlarges by 4 can be trained to enlarge by 8
     if scale not in (None, *entry.scales, 8):
         have = ", ".join(map(str, entry.scales))
-        raise ModelError(f"model {name} has no scale {scale}; it has: {have}")
+        raise ModelError(f"model {name} has no scale {scale!r}; it has: {have}")
     return entry
 
 

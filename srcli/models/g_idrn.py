@@ -358,8 +358,7 @@ class _MergedBlock(nn.Module):
             _rows(fused).addmm_(_rows(values), join)
         if joins is self.gated[1]:
             return fused
-        channels = self.get_buffer("squeeze").shape[1]
-        gate = self._gate(self.pool(fused[:, :channels]))
+        gate = self._gate(self.pool(fused[:, : self.get_buffer("squeeze").shape[1]]))
         return torch.addcmul(x, fused, gate[..., None, None], value=self.share)
 
     def _gate(self, pooled: Tensor) -> Tensor:

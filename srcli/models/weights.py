@@ -76,13 +76,16 @@ def load_model(
     """
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
+    from srcli.layers.network import undisturbed
     from srcli.models.recognition import load_network
 
     code, _ = split_model(model := model_text(model))
     allow_code(code)
-    if (path := find_weights(model, scale or 4)) is not None:
-        return load_network(path, scale, value_range=value_range, code=code)[0].eval()
-    network = build_network(code or model, scale=scale or (None if code else 4)).eval()
+    path = find_weights(model, 4 if scale is None else scale)
+    with undisturbed():
+        if path is not None:
+            return load_network(path, scale, value_range=value_range, code=code)[0].eval()
+        network = build_network(code or model, scale=scale or (None if code else 4)).eval()
     if network.reference and network.needs_weights:
         raise ModelError(
             f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "

@@ -124,5 +124,4 @@ def test_every_option_of_every_command_is_attacked(tell):
 
 @pytest.mark.parametrize("words", [words for words, _ in commands()])
 def test_unknown_options_are_refused(srx, words):
-    done = srx(*words.split(), "--no-such-option", code=2)
-    assert "--no-such-option" in done.err
+    assert "--no-such-option" in srx(*words.split(), "--no-such-option", code=2).err

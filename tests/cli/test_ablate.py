@@ -67,8 +67,7 @@ def text_of(result):
 
 def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    result = srx("ablate", "list", code=0)
-    lines = result.out.splitlines()
+    lines = srx("ablate", "list", code=0).out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = {line.split()[0]: line for line in lines if line.split()}
     for name, each in ABLATIONS.items():
@@ -80,8 +79,7 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
 
 
 def test_an_ablation_shows_changes_and_printed_figures(srx):
-    result = srx("ablate", "show", "g-idrn/blocks", code=0)
-    text = text_of(result)
+    text = text_of(srx("ablate", "show", "g-idrn/blocks", code=0))
     for words in (
         "Source: g-idrn paper, Table 1",
         "Recipe: g-idrn-short, x2",
@@ -109,8 +107,7 @@ def test_an_ablation_shows_changes_and_printed_figures(srx):
 )
 def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
     monkeypatch.setenv("COLUMNS", "120")
-    result = srx("ablate", "show", name, code=0)
-    assert words in text_of(result)
+    assert words in text_of(srx("ablate", "show", name, code=0))
 
 
 def test_costs_alone_need_no_pictures(srx, mine, tmp_path):

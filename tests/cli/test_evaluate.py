@@ -240,8 +240,7 @@ def test_bad_pictures_are_named_and_the_others_go_on(srx, pictures):
 
 def test_nothing_measured_at_all_is_another_exit_code(srx, tmp_path):
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "tiny.png")
-    result = srx("eval", "-m", "bicubic", "--data", tmp_path, code=2)
-    assert "tiny.png" in result.err
+    assert "tiny.png" in srx("eval", "-m", "bicubic", "--data", tmp_path, code=2).err
 
 
 def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path):
@@ -302,5 +301,4 @@ def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
 
 def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
     monkeypatch.delenv("SRX_DATA", raising=False)
-    result = srx("eval", "-m", "bicubic", "--data", "Set5", code=2)
-    assert "SRX_DATA" in result.err
+    assert "SRX_DATA" in srx("eval", "-m", "bicubic", "--data", "Set5", code=2).err

@@ -32,6 +32,5 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
 )
 def test_wrong_usage_is_refused(srx, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    result = srx("export", *arguments, code=2)
-    assert message in result.err
+    assert message in srx("export", *arguments, code=2).err
     assert not list(tmp_path.iterdir())

@@ -103,8 +103,7 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(srx, word
         assert len(getattr(option, "help", None) or "") <= 76, option
         assert isinstance(option, click.Argument) or option.opts[0] in shown
     head, _, tail = shown.partition("  -h, --help")
-    headings = re.findall(r"^(\S.*):$", head, re.MULTILINE)
-    assert headings[-1] == "Messages"
+    assert re.findall(r"^(\S.*):$", head, re.MULTILINE)[-1] == "Messages"
     if command.epilog:
         assert "\n  Examples:\n" in tail
         examples = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
@@ -153,8 +152,7 @@ def test_help_and_errors_fit_narrow_terminals():
     ],
 )
 def test_wrong_names_are_answered_by_the_nearest(srx, words, hint):
-    result = srx(*words, code=2)
-    assert hint in result.err
+    assert hint in srx(*words, code=2).err
 
 
 def test_a_full_disk_is_told_in_a_line(srx, monkeypatch):

@@ -213,8 +213,7 @@ def test_close_floats_far_from_zero_keep_their_differences():
 
 @pytest.mark.parametrize("high", [255.0, 254.7, 254.99999999])
 def test_nothing_counts_as_outside_by_rounding(high):
-    values = values_of("float64", 0.1, high)
-    assert normalise(np.array([0.1, 33.3, high]), values)[1] is None
+    assert normalise(np.array([0.1, 33.3, high]), values_of("float64", 0.1, high))[1] is None
     low = values_of("uint16", 123.4, 3000.0)
     assert normalise(np.array([124, 3000], np.uint16), low)[1] is None
 
@@ -232,8 +231,7 @@ def test_what_needs_float64_is_not_computed_on_metal():
         ("uint8", None, "mps"), ("uint16", None, "cpu"), ("float32", None, "mps"),
         ("float32", own, "cpu"),
     ):  # fmt: skip
-        encoder = PixelEncoder(np.dtype(dtype), values, torch.device("mps"))
-        assert encoder.device.type == device
+        assert PixelEncoder(np.dtype(dtype), values, torch.device("mps")).device.type == device
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])

@@ -139,8 +139,7 @@ def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at)
     engine = Counting()
     assert calibrate(engine, source, grid) is MEASURED
     places = sample(2_100, 2_000)
-    even = sum(source.read(each) is not None for each in places)
-    assert even <= 10
+    assert sum(source.read(each) is not None for each in places) <= 10
     closer = sample(2_100, 2_000, most=CANDIDATE_WINDOWS, share=1.0)
     along = sum(source.read(each) is not None for each in closer)
     assert along > 20

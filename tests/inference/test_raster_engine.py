@@ -34,8 +34,7 @@ class Turn(Network):
 
     def forward(self, x):
         self.seen.append(x.clone())
-        large = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        return large[:, [2, 0, 1]]
+        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, [2, 0, 1]]
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +124,7 @@ def test_the_network_sees_the_range_and_values_come_back(dtype):
     random = np.random.default_rng(0)
     pixels = random.integers(-20, 101, (20, 23, 4)).clip(0 if dtype[0] == "u" else -20)
     pixels = pixels.astype(dtype)
-    low = float(pixels.min())
-    engine = make_engine(((0, 1, 2), (3,)), dtype, low, 100.0)
+    engine = make_engine(((0, 1, 2), (3,)), dtype, float(pixels.min()), 100.0)
     _, got = enlarge(engine, pixels)
     seen = torch.stack([each for part in engine.engine.network.seen for each in part])
     assert (float(seen.min()), float(seen.max())) == (0, 1)
@@ -144,8 +142,7 @@ def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, naip)
     assert (pixels < low).any()
     assert (pixels > high).any()
     engine = make_engine(((0, 1, 2),), dtype, low, high, network=Bicubic(scale=2))
-    whole = Tiling(tile=64, overlap=0)
-    got = enlarge(engine, pixels, whole)[1].astype(float)
+    got = enlarge(engine, pixels, Tiling(tile=64, overlap=0))[1].astype(float)
     expected = resize(pixels.astype(float), 2)
     if got.dtype.kind in "ui":
         expected = expected.clip(np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -195,8 +192,7 @@ def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, 
     assert runs[0][1].std() > 1
     stride = len(whole) // (2 * height)
     for wanted in range(2 * height):
-        needed = tile_rows(grid, range(wanted, 2 * height), scale=2)
-        top, rows = runs[needed.start]
+        top, rows = runs[tile_rows(grid, range(wanted, 2 * height), scale=2).start]
         assert top <= wanted
         assert rows[wanted - top :].tobytes() == whole[wanted * stride :]
 

@@ -255,8 +255,7 @@ class Darkening(Network):
     scale = 2
 
     def forward(self, x):
-        kernel = torch.full((3, 1, 3, 3), 1 / 9)
-        blurred = nn.functional.conv2d(x, kernel, padding=1, groups=3)
+        blurred = nn.functional.conv2d(x, torch.full((3, 1, 3, 3), 1 / 9), padding=1, groups=3)
         return blurred.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 

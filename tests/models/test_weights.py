@@ -47,8 +47,7 @@ def test_load_model_takes_a_path_and_checks_the_scale(file, network):
 
 @pytest.mark.parametrize("length", [0, 5, 100, -10])
 def test_a_damaged_file_is_named(file, length):
-    content = file.read_bytes()
-    file.write_bytes(content[:length])
+    file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(ModelError, match=re.escape(str(file))):
         read_weights(file)
 

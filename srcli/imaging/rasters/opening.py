@@ -322,8 +322,7 @@ def reason_of(error: BaseException) -> str:
     """Return GDAL's first message on one line; rasterio wraps it into errors of its own."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(str(error).split())
-    return text[:200] or type(error).__name__
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:

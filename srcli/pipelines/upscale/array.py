@@ -19,6 +19,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engines import cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
+from srcli.layers.network import undisturbed
 from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, prepare
@@ -82,7 +83,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         value_range: White, 1 or 255, inside the network of a weights file of other software; None
             finds it by a test picture.
         progress: A function that is called with the fraction that is done, up to 1.0, after every
-            tile; True draws a bar on standard error.
+            tile, and whose errors end the call; True draws a bar on standard error.
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as long; a path
@@ -94,6 +95,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         UsageError: If the picture's shape, type or values, or an option, are not as above.
         ModelError: If the model does not exist, or a file is not for this scale.
         PictureError: If the file of a path cannot be read as a photograph.
+        InferenceError: If values come out that are not finite, or a tile does not fit into memory.
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
@@ -170,7 +172,8 @@ def _enlarge(
     for number, (pool, grid) in enumerate(passes, 1):
         pixels, _, finish = prepare(photograph)
         work, enlarged = array_job(pixels, grid, name="picture", scale=pool.network.scale)
-        run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
+        with undisturbed(options.engine.device):
+            run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
         photograph = finish(enlarged, size if number == len(passes) else None)
     joined = _join_alpha(photograph).astype(array.dtype, copy=False)
     return joined[:, :, 0] if array.ndim == 2 else joined
@@ -227,19 +230,18 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     array = array.astype(native, copy=False)
     has_alpha = array.shape[2] % 2 == 0
     pixels = np.ascontiguousarray(array[:, :, :-1] if has_alpha else array)
-    alpha = array[:, :, -1] if has_alpha else None
-    return Photograph(pixels=pixels, alpha=alpha)
+    return Photograph(pixels=pixels, alpha=array[:, :, -1] if has_alpha else None)
 
 
 def _join_alpha(picture: Photograph) -> NDArray[Any]:
     """Return colours and alpha as one array (H, W, C)."""
-    if picture.alpha is None:
-        return picture.pixels
-    return np.dstack([picture.pixels, picture.alpha])
+    return picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
 
 
 def _array_of(image: Image.Image) -> NDArray[Any]:
     """Return the pixels of an image of any mode, with transparency of any form as alpha."""
+    if 0 in image.size:
+        raise UsageError(f"PIL image of {image.width}x{image.height}: there are no pixels")
     if image.mode == "F":
         return np.asarray(image)[:, :, None]
     if image.mode[0] != "I":  # of 16 bits

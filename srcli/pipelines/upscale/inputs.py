@@ -418,9 +418,7 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[s
             return kind, f"was made from another picture than {item.source}"
     if reason := _made_otherwise(item, record, options, wanted):
         return "due", reason
-    if differs or newer >= step:
-        return "due", "the input has changed since"
-    return "finished", ""
+    return ("due", "the input has changed since") if differs or newer >= step else ("finished", "")
 
 
 def _made_otherwise(

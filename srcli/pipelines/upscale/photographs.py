@@ -181,9 +181,8 @@ def enlarge_alpha(alpha: Array, scale: int) -> Array:
     """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
     if not alpha.size or alpha.min() == alpha.max():
         return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype)
-    enlarged = resize(alpha, scale)
     # bicubic overshoots: opaque and clear areas must stay exactly so
-    return np.clip(enlarged, alpha.min(), alpha.max())
+    return np.clip(resize(alpha, scale), alpha.min(), alpha.max())
 
 
 @dataclass(kw_only=True, eq=False)
@@ -476,8 +475,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     """Estimate the most bytes that a photograph takes, from reading to writing it."""
     channels = picture.channels + picture.has_alpha
     given = picture.height * picture.width * channels * picture.bits // 8
-    times = math.prod(options.steps(options.model, picture.height, picture.width))
-    made = given * times**2
+    made = given * math.prod(options.steps(options.model, picture.height, picture.width)) ** 2
     # what the network gives is encoded as it lies there
     direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
     if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
+from srcli.inference.engines import cached_pool
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import weights_path
@@ -128,6 +130,7 @@ def test_a_model_is_named_by_a_text_or_a_path():
         ({"scale": 2.5}, "scale=2.5: give None or a whole number from 1"),
         ({"scale": "4"}, "scale='4'"),
         ({"scale": float("nan")}, "scale=nan"),
+        ({"device": None}, "--device None: give auto, cpu"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(astronaut, options, message):
@@ -140,8 +143,7 @@ def test_options_that_cannot_be_are_refused_by_name(astronaut, options, message)
 def test_whole_numbers_of_any_type_are_taken(astronaut):
     options: dict[str, Any]
     for options in ({"scale": 2.0, "tile": 32.0}, {"scale": np.int64(2), "overlap": np.uint8(8)}):
-        big = srcli.upscale(astronaut[:9, :9], model="bicubic", **options)
-        assert big.shape == (18, 18, 3)
+        assert srcli.upscale(astronaut[:9, :9], model="bicubic", **options).shape == (18, 18, 3)
 
 
 def deep(mode):
@@ -166,6 +168,7 @@ def test_images_that_cannot_be_are_refused():
         *((Image.fromarray(np.array([[0, v]], np.int32)), "I with values") for v in (-1, 65536)),
         (clear, r"I;16 with a transparent value: .*\(H, W, 2\)"),
         (odd, "mode RGB: cannot be converted"),
+        (Image.new("RGB", (0, 4)), "0x4: there are no pixels"),
     ):
         with pytest.raises(UsageError, match=message):
             bicubic(image)
@@ -249,6 +252,27 @@ def test_progress_is_told_by_fractions_and_as_a_bar(astronaut, capsys):
     bar = capsys.readouterr().err
     assert bar.endswith(f"[{'#' * 40}] 100%\n")
     assert bar.count("\n") == 1
+    with pytest.raises(ZeroDivisionError):  # the caller's own, to end the call
+        bicubic(astronaut, tile=64, progress=lambda _: 1 / 0)
+
+
+def test_what_a_program_around_sets_neither_matters_nor_changes(astronaut):
+    made: list[Any] = []
+    for dtype in (torch.float32, torch.float64):
+        cached_pool.cache_clear()
+        with ExitStack() as around:
+            around.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(dtype)
+            around.enter_context(torch.device("meta" if made else "cpu"))
+            around.enter_context(torch.inference_mode(mode=bool(made)))
+            around.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bool(made)))
+            before = torch.random.get_rng_state()
+            made.append(srcli.upscale(astronaut[:20, :20], "nested-attn", 2))
+            weight = next(srcli.load_model("rrlfn", 2).parameters())
+            assert torch.equal(torch.random.get_rng_state(), before)
+            assert torch.get_default_dtype() == dtype
+            assert (weight.dtype, weight.is_meta, weight.is_inference()) == (torch.float32, 0, 0)
+    np.testing.assert_array_equal(*made)
 
 
 def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):

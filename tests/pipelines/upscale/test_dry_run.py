@@ -57,8 +57,7 @@ def test_sizes_come_true(srx_data, tmp_path, astronaut):
     assert raster.size is not None
     whole = -(-raster.size[0] // 512) * -(-raster.size[1] // 512) * 512**2 * 3
     assert 2 * whole < raster.bytes < 2.004 * whole + 2**20  # parts and result
-    again = upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True)
-    assert again.counts["skipped"] == 2
+    assert upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True).counts["skipped"] == 2
 
 
 def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):

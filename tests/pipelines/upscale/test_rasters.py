@@ -69,8 +69,7 @@ def test_a_geotiff_keeps_its_place_and_its_nodata(part, tmp_path):
         assert (after.width, after.height) == (2 * before.width, 2 * before.height)
         assert after.crs == before.crs
         a, b, c, d, e, f = before.transform[:6]
-        halved = Affine(a / 2, b / 2, c, d / 2, e / 2, f)
-        assert after.transform.almost_equals(halved, 1e-9)
+        assert after.transform.almost_equals(Affine(a / 2, b / 2, c, d / 2, e / 2, f), 1e-9)
         assert np.allclose(after.bounds, before.bounds, rtol=0, atol=1e-6)
         assert after.nodata == before.nodata == 0
         assert after.colorinterp == before.colorinterp
@@ -102,8 +101,7 @@ def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(part,
     assert report.state == "done", report.error
     with rasterio.open(report.target) as after:
         assert after.tags(ns="IMAGE_STRUCTURE")["MINISWHITE"] == "YES"
-        expected = srcli.upscale(gray, "bicubic", 2, tile=64)
-        assert np.array_equal(after.read(1), expected)
+        assert np.array_equal(after.read(1), srcli.upscale(gray, "bicubic", 2, tile=64))
 
 
 def test_pixels_equal_those_of_the_picture_in_memory(part, tmp_path):
@@ -146,8 +144,7 @@ def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
     source = write_by_gdal(tmp_path / "heights.tif", values, nodata=np.nan, **turned)
     report = enlarge(source, tmp_path / "out")
     (found,) = pixels_of(report.target)
-    holes = np.isnan(values).repeat(2, axis=0).repeat(2, axis=1)
-    assert np.array_equal(np.isnan(found), holes)
+    assert np.array_equal(np.isnan(found), np.isnan(values).repeat(2, axis=0).repeat(2, axis=1))
     low, high = np.nanmin(values), np.nanmax(values)
     around = found[36:84, 56:104]
     assert np.nanmin(around) > low - 0.2 * (high - low)
@@ -241,8 +238,7 @@ def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
     report = enlarge(source, tmp_path / "out")
     assert report.state == "done", report.error
     a = np.asarray(Image.open(usual.target)).astype(int)
-    b = np.asarray(Image.open(report.target))
-    assert np.abs(a - b).max() <= 1
+    assert np.abs(a - np.asarray(Image.open(report.target))).max() <= 1
 
 
 def test_too_little_disk_is_said_before_work(part, tmp_path, monkeypatch):
@@ -276,8 +272,7 @@ def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
     before = source.read_bytes()
     mosaic = source.with_suffix(".vrt")
     rasterio.shutil.copy(source, mosaic, driver="VRT")
-    over = replace(BICUBIC, overwrite=True)
-    report = enlarge(mosaic, tmp_path, over)
+    report = enlarge(mosaic, tmp_path, replace(BICUBIC, overwrite=True))
     assert report.state == "failed"
     assert f"{source} is a part of it and would be overwritten" in report.error
     assert source.read_bytes() == before
