@@ -6,6 +6,7 @@ import json
 import pkgutil
 import re
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,14 @@ def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, tmp_path, monk
     lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(lines) == len(KINDS) * len(LEVELS)
     assert all(line.endswith(f": OddError: no kernel; {DEFECT}") for line in lines)
+
+
+def test_a_library_that_is_missing_is_told(srx, tmp_path, monkeypatch):
+    write_picture(tmp_path / "a.jpg", 9)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    done = srx("upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-m", "bicubic", code=2)
+    assert "a.jpg: import of pyvips halted" in done.err
+    assert DEFECT not in done.err
 
 
 EVALUATE = "srcli.pipelines.evaluate."
