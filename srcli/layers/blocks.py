@@ -133,8 +133,7 @@ class FeatureDistillationBlock(nn.Module):
             kept.append(convolve(distil, x, slope=self.slope))
             x = convolve(refine, x, plus=x, slope=self.slope)
         kept.append(convolve(self.last, x, slope=self.slope))
-        out: Tensor = self.attention(convolve_joined(self.fuse, kept))
-        return out
+        return self.attention(convolve_joined(self.fuse, kept))
 
 
 class ResidualLocalFeatureBlock(nn.Module):
@@ -155,8 +154,7 @@ class ResidualLocalFeatureBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         step = in_row(self.refine, x, slope=self.slope)
-        out: Tensor = self.attention(self.fuse(x + step))
-        return out
+        return self.attention(self.fuse(x + step))
 
 
 class ShuffleUpsampling(nn.Sequential):
@@ -212,8 +210,7 @@ class LongSkip(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return out
+        return self.last(self.up(head + self.tail(self.body(head))))
 
 
 @torch.no_grad()

@@ -144,8 +144,7 @@ class HalfConv2d(nn.Conv2d):
         if self.is_product(x):
             return self.multiply((x,))
         if self._is_half(x):
-            out: Tensor = self._conv_forward(x, self.half_weight, self.half_bias)
-            return out
+            return self._conv_forward(x, self.half_weight, self.half_bias)
         return super().forward(x)
 
     def multiply(self, parts: Sequence[Tensor]) -> Tensor:

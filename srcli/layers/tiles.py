@@ -87,8 +87,7 @@ def contrast(features: Tensor) -> Tensor:
             return half_contrast(features)
         deviation, mean = _deviation_and_mean(features)
         return (deviation + mean).to(features.dtype)
-    out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
-    return out
+    return _Contrast.apply(features)  # type: ignore[no-untyped-call]
 
 
 def half_contrast(features: Tensor) -> Tensor:

@@ -78,8 +78,7 @@ class ExportedNetwork(Network):
         return json.dumps(self.facts)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.network(x)
-        return out
+        return self.network(x)
 
 
 def load_exported(path: Path) -> ExportedNetwork | None:

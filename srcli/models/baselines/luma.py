@@ -66,8 +66,7 @@ class SRCNN(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         first, second, last = self.layers
-        out: Tensor = last(F.relu(second(F.relu(first(self.enlarge(x))))))
-        return out
+        return last(F.relu(second(F.relu(first(self.enlarge(x))))))
 
 
 class FSRCNN(LumaNetwork):
@@ -100,8 +99,7 @@ class FSRCNN(LumaNetwork):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.up(self.body(x))
-        return out
+        return self.up(self.body(x))
 
 
 class VDSR(LumaNetwork):
@@ -248,8 +246,7 @@ class MemoryBlock(nn.Module):
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
             inner = self.conv1(F.relu_(norm1(kept[-1])))
             kept.append(kept[-1] + self.conv2(F.relu_(norm2(inner))))
-        out: Tensor = self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
-        return out
+        return self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
 
 
 class IDN(LumaNetwork):

@@ -274,8 +274,7 @@ class SelfModulation(nn.Module):
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
         level = self.around(maxima) * self.gain + variance * self.variance_gain
         gate = F.gelu(self.modulate(level))
-        out: Tensor = self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
-        return out
+        return self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
 
 
 def _maxima_along(x: Tensor, axis: int) -> Tensor:
