@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
+from srcli.layers.blocks import damp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,9 +126,7 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
             "set start_from_bicubic=false"
         )
     assert head.bias is not None
-    assert up.bias is not None
-    up.weight.mul_(gain)
-    up.bias.zero_()
+    damp(up, gain)
     head.bias[:copies] = 0
     head.weight[:copies] = 0
     # The middle row and column are seen by two copies (the centre by four), which share them.
