@@ -17,12 +17,13 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
+from srcli.imaging.photograph import Array
 from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
 from srcli.recipes.degradation import Blur, Degradation, Noise, Resize, Sharpen
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
     from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Piece
-
-    Array = NDArray[Any]
 
 MID_GRAY = 127.5
 REACH_SIGMAS = 4.0

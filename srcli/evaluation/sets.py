@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,7 @@ from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_twins
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.photograph import READABLE_SUFFIXES
+from srcli.imaging.photograph import READABLE_SUFFIXES, Array
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale, resize, to_dtype
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 UINT8 = np.dtype(np.uint8)
 BUILT_IN = "built-in"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from PIL import Image
 
 from srcli.data.degrading import round_levels
 from srcli.evaluation.scores import METRICS
-from srcli.imaging.photograph import Photograph
+from srcli.imaging.photograph import Array, Photograph
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
@@ -36,13 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.run import ScoredPicture
     from srcli.recipes.published import PublishedRow
-
-    Array = NDArray[Any]
 
 CROP = 120
 """Edge of a crop in HR pixels."""

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from srcli.evaluation.sets import (
     read_picture,
     to_luma,
 )
+from srcli.imaging.photograph import Array
 from srcli.imaging.resize import resize
 from srcli.inference.device import EngineOptions, choose_device
 from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
@@ -61,12 +62,8 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from srcli.data.pictures import PictureRef
     from srcli.layers.network import Network
-
-    Array = NDArray[Any]
 
 T = TypeVar("T")
 
@@ -155,7 +152,7 @@ class EvalOptions(EngineOptions):
         )
 
 
-Enlarge = Callable[[Pair], tuple["Array", float | None]]
+Enlarge = Callable[[Pair], tuple[Array, float | None]]
 """Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a network."""
 
 

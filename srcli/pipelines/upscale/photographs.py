@@ -24,6 +24,7 @@ from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
     LARGEST_IN_MEMORY,
+    Array,
     Metadata,
     Photograph,
     Picture,
@@ -52,13 +53,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from numpy.typing import NDArray
-
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-    Array = NDArray[Any]
     Finish = Callable[..., Photograph]
 
 LARGEST_PHOTOGRAPH = 400_000_000
