@@ -153,14 +153,14 @@ def _piece(source: Source, at: int, length: int) -> bytes:
     return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
-def read_parts(source: Source, main: Tags, layout: Layout) -> dict[int, Tags]:
-    """Read the ``PARTS`` that the main directory points to, but for damaged ones."""
+def read_parts(source: Source, main: Tags, layout: Layout) -> tuple[dict[int, Tags], list[int]]:
+    """Read the ``PARTS`` that the main directory points to, and list those that are damaged."""
     parts = {}
     for tag in PARTS:
         with suppress(ValueError):
             if tag in main and main[tag].kind in _POINTERS:
                 parts[tag] = read_directory(source, int(main[tag].numbers[0]), layout)[0]
-    return parts
+    return parts, [tag for tag in PARTS if tag in main and tag not in parts]
 
 
 def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
@@ -191,8 +191,7 @@ class Block:
         if self.layout.big:
             raise ValueError("an EXIF block of a kind that does not exist")
         self.main, self.following = read_directory(self.tiff, self.start, self.layout)
-        self.parts = read_parts(self.tiff, self.main, self.layout)
-        self.damaged = [tag for tag in PARTS if tag in self.main.keys() - self.parts.keys()]
+        self.parts, self.damaged = read_parts(self.tiff, self.main, self.layout)
 
     def edited(
         self, main: Mapping[int, Entry | None], details: Mapping[int, Entry | None] | None = None

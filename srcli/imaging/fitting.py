@@ -133,22 +133,22 @@ class PixelMap:
 
 def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata as they describe the new pixels, and what is lost, for the user."""
-    block, packet, dpi, notes = metadata.exif, metadata.xmp, metadata.dpi, []
+    block, packet, dpi = metadata.exif, metadata.xmp, metadata.dpi
+    notes: tuple[str, ...] = ()
     if block is not None:
         try:
-            notes += [exif.DAMAGED] * bool(exif.Block(block).damaged)
-            block = fit_exif(block, pixels)
+            block, notes = fit_exif(block, pixels)
         except ValueError:
-            block, notes = None, ["damaged EXIF left out"]
+            block, notes = None, ("damaged EXIF left out",)
     if packet is not None:
         packet, lost = fit_xmp(packet, pixels)
         notes += lost
     dpi = dpi[::-1] if dpi and pixels.swaps else dpi
-    return replace(metadata, exif=block, xmp=packet, dpi=dpi), tuple(notes)
+    return replace(metadata, exif=block, xmp=packet, dpi=dpi), notes
 
 
-def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
-    """Fit an EXIF block to pixels that were turned or enlarged.
+def fit_exif(block: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
+    """Fit an EXIF block to pixels that were turned or enlarged; tell of parts that are lost.
 
     Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
     the sensor follow the pixels. All else stays where it is.
@@ -164,7 +164,8 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
         tags, _ = exif.read_directory(old.tiff, place, old.layout)
         if tags.keys() & _EXIF_SIZES:
             exif.edit_directory(old.tiff, place, dict.fromkeys(_EXIF_SIZES), old.layout)
-    return old.edited(changes, _changed(old.parts.get(exif.EXIF_IFD, {}), pixels))
+    details = _changed(old.parts.get(exif.EXIF_IFD, {}), pixels)
+    return old.edited(changes, details), (exif.DAMAGED,) * bool(old.damaged)
 
 
 def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:

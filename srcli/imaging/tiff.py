@@ -276,8 +276,8 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
 
 def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) -> bytes | None:
     main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
-    found = exif.read_parts(stream, tags, layout)
-    notes += [exif.DAMAGED] * any(tag in tags and tag not in found for tag in exif.PARTS)
+    found, damaged = exif.read_parts(stream, tags, layout)
+    notes += [exif.DAMAGED] * bool(damaged)
     parts = {p: {t: one for t, one in part.items() if one.kind < 16} for p, part in found.items()}
     if not main and not any(parts.values()):
         return None
