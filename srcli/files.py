@@ -14,7 +14,7 @@ import time
 import zlib
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from tempfile import gettempdir
@@ -125,10 +125,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
 
     It is removed by who makes it, or else by the next process that replaces a file in the folder.
     """
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags, mode)
-
+    opener = partial(os.open, mode=mode)
     while True:
         part = folder / f".srx-{_machine()}-{os.urandom(8).hex()}.part"
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode

@@ -79,12 +79,10 @@ def draw_sheet(rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int) -> N
     return np.concatenate(lines)
 
 
-def draw_chart(
-    draw: Callable[[Axes], object], alt: str, *, width: float = 7.0, height: float = 4.4
-) -> Markup:
+def draw_chart(draw: Callable[[Axes], object], alt: str) -> Markup:
     """Return an image that a function draws on matplotlib's axes; the same chart the same twice.
 
-    ``alt`` is what it says, for those who do not see it; width and height are inches.
+    ``alt`` is what it says, for those who do not see it.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -95,7 +93,7 @@ def draw_chart(
         mpl.rcParams.update(
             {"svg.hashsalt": "srx", "svg.fonttype": "none", "text.parse_math": False}
         )
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(7.0, 4.4), layout="constrained")  # inches
         axes = figure.subplots()
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
