@@ -12,6 +12,7 @@ import stat
 import sys
 import time
 import zlib
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,7 +24,6 @@ from typing import IO, TYPE_CHECKING, Any
 from srcli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
     from io import BufferedReader
 
 

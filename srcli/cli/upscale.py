@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +20,6 @@ from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from _typeshed import DataclassInstance
 
     from srcli.pipelines.upscale.options import UpscaleOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
@@ -9,6 +10,7 @@ from weakref import proxy
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import degraded_patch, draw
@@ -18,10 +20,6 @@ from srcli.layers.network import upload
 from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
     from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage

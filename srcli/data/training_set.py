@@ -6,9 +6,10 @@ when it is needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,7 @@ from srcli.errors import DataError, did_you_mean
 from srcli.imaging.photograph import empty_array
 from srcli.imaging.resize import downscale, mod_crop
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    Picture = NDArray[Any]
+Picture = NDArray[Any]
 
 # fmt: off
 HELD_OUT = (

@@ -7,17 +7,15 @@ makers' notes, which point at each other by offset, guess types anew, or drop wh
 from __future__ import annotations
 
 import struct
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
-
-    Source = bytes | bytearray | IO[bytes]
+Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE, INTEROPERABILITY = 0x0112, 0x0131, 0xA005

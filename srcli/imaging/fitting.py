@@ -6,6 +6,7 @@ In XMP, RDF writes a property as an attribute or as an element: both are nodes o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,8 +18,6 @@ from xml.parsers.expat import ExpatError
 from srcli.imaging import exif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     from srcli.imaging.photograph import Metadata
 
 # Image, PixelX and RelatedImage sizes: no longer true once it is upscaled

@@ -10,8 +10,10 @@ import re
 import struct
 import threading
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +27,9 @@ from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from srcli.imaging.labels import ColourLabel
 
-    _Reader = Callable[[IO[bytes]], Image.Image]
+_Reader = Callable[[IO[bytes]], Image.Image]
 
 _READERS = {
     "jpg": "PIL.JpegImagePlugin:JpegImageFile",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -16,16 +18,9 @@ from PIL import Image
 from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.labels import hdr_of, profile_fits
-from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata
+from srcli.imaging.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata, Photograph, Picture
 from srcli.imaging.resize import to_dtype
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from srcli.imaging.labels import ColourLabel
-    from srcli.imaging.photograph import Photograph, Picture
 
 log = logging.getLogger(__name__)
 

@@ -5,19 +5,16 @@ The numbers are those of ``srcli.imaging.colour``; all tensors are of fp32 at le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from srcli.imaging.colour import OFFSET, RGB_TO_YCBCR
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
 
 _SHIFT = OFFSET / 255.0
 _FORTH = RGB_TO_YCBCR / 255.0

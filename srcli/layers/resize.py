@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
 from srcli.layers.blocks import damp
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _DYADIC = (2, 4)

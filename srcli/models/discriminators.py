@@ -6,9 +6,10 @@ pictures take any size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,6 @@ from srcli.layers.convolution import convolve
 from srcli.layers.features import PhotoFeatures
 from srcli.layers.network import Network
 from srcli.recipes.fields import construct, unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 256)
 STRIDES = (1, 2, 1, 2, 1, 2, 1)

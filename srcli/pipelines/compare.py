@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
@@ -19,14 +22,9 @@ from srcli.pipelines.upscale.photographs import choose_model
 from srcli.report.page import draw_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
     from srcli.ports.progress import Progress
 
-    Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 SIDE = 80
 """Edge of a part that is chosen, in pixels of the photograph."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +18,6 @@ from srcli.recipes.files import SUFFIXES, apply_changes, apply_overrides, load_r
 from srcli.recipes.published import name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from srcli.recipes.training import TrainRecipe
 
 METRICS = ("psnr", "ssim")

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import io
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from srcli import __version__
@@ -18,10 +20,7 @@ from srcli.files import shipped_text
 from srcli.report.table import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""

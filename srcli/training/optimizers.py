@@ -10,6 +10,7 @@ https://kellerjordan.github.io/posts/muon/). The step has the size of Adam's (Li
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,8 +20,6 @@ from srcli.errors import RecipeError
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from srcli.recipes.training import Optimizer, Schedule, Stage
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +28,6 @@ from srcli.training.optimizers import (
 from srcli.training.parallel import ALONE, Team, average_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from srcli.recipes.training import Adversarial, Optimizer, Stage
 
 Module = TypeVar("Module", bound=nn.Module)

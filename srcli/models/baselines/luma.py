@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +22,6 @@ from srcli.layers.reparameterised import (
     kernel_of,
 )
 from srcli.layers.resize import BicubicEnlargement
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 
 EDGE_FILTERS = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +21,6 @@ from srcli.layers.reparameterised import (
     kernel_of,
 )
 from srcli.layers.tiles import GlobalPool, StretchedMap
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class SeparableConv(nn.Sequential):

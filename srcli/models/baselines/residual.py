@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,6 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.network import Network, SkiplessNetwork
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class EDSR(LongSkip):

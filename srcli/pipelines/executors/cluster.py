@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import signal
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,19 @@ from typing import TYPE_CHECKING, Any
 import srcli
 from srcli.errors import PeerError, UsageError
 from srcli.files import make_part
-from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker
+from srcli.pipelines.executors.processes import (
+    WAIT_SECONDS,
+    Done,
+    Event,
+    JsonDict,
+    Place,
+    ProcessExecutor,
+    Unit,
+    Work,
+    Worker,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-
-    from srcli.pipelines.executors.processes import Done, Event, JsonDict, Unit, Work
     from srcli.ports.progress import Progress
 
 QUIET = {

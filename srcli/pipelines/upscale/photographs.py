@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -51,13 +53,10 @@ from srcli.quantities import format_bytes
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
-
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
 
-    Finish = Callable[..., Photograph]
+Finish = Callable[..., Photograph]
 
 LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do not depend on
