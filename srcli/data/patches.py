@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import degraded_patch, draw
+from srcli.data.pictures import Picture
 from srcli.errors import DataError
 from srcli.layers.colour import luma
 from srcli.layers.network import upload
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
 
-Picture = NDArray[Any]
 Numbers = NDArray[np.int64]
 Patches = tuple[Picture, Picture, Numbers | None, NDArray[np.float64] | None]
 """LR (N, P, P, 3) and HR (N, sP, sP, 3) of one step as they lie in the pictures, and how they are

@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.errors import UsageError
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.imaging.colour import luma as to_luma
-from srcli.imaging.resize import to_dtype
-
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
+from srcli.imaging.resize import Array, to_dtype
 
 PEAK = 255.0
 """The largest possible value."""
