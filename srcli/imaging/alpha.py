@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from srcli.imaging.photograph import Array
 from srcli.imaging.resize import to_dtype
-
-if TYPE_CHECKING:
-    from srcli.imaging.photograph import Array
 
 Floats = NDArray[np.float32]
 

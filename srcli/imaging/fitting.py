@@ -11,14 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
 from srcli.imaging import exif
-
-if TYPE_CHECKING:
-    from srcli.imaging.photograph import Metadata
+from srcli.imaging.photograph import Metadata
 
 # Image, PixelX and RelatedImage sizes: no longer true once it is upscaled
 _EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,8 @@ from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import choose_model
+from srcli.ports.progress import Progress
 from srcli.report.page import draw_sheet
-
-if TYPE_CHECKING:
-    from srcli.ports.progress import Progress
 
 Pixels = NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from srcli.errors import RecipeError
 from srcli.layers.network import Network
 from srcli.losses import WeightedLoss, texture
 from srcli.models.discriminators import build_discriminator
+from srcli.recipes.training import Adversarial, Optimizer, Stage
 from srcli.threads import hold_setting
 from srcli.training.optimizers import (
     apply_gradients,
@@ -26,9 +27,6 @@ from srcli.training.optimizers import (
     restore_optimizer,
 )
 from srcli.training.parallel import ALONE, Team, average_values
-
-if TYPE_CHECKING:
-    from srcli.recipes.training import Adversarial, Optimizer, Stage
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import srcli
 from srcli.errors import PeerError, UsageError
@@ -26,9 +26,7 @@ from srcli.pipelines.executors.processes import (
     Work,
     Worker,
 )
-
-if TYPE_CHECKING:
-    from srcli.ports.progress import Progress
+from srcli.ports.progress import Progress
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
