@@ -354,6 +354,8 @@ def _closing(summary: Reporter, *, planned: bool, auto: bool) -> str:
     parts = [f"{done} done"]
     if auto and models:
         parts[0] += f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
-    parts += [f"{skipped} skipped (they exist; --overwrite writes them again)"] * bool(skipped)
-    parts += [f"{failed} failed"] * bool(failed)
+    if skipped:
+        parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
+    if failed:
+        parts.append(f"{failed} failed")
     return f"{', '.join(parts)}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"

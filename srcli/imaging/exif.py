@@ -214,7 +214,8 @@ def orientation(exif: bytes | None) -> int | None:
     entry = read_main(exif).get(ORIENTATION)
     if entry is None or entry.kind not in (SHORT, LONG):
         return None
-    return stated if 1 <= (stated := int(entry.numbers[0])) <= 8 else 1
+    stated = int(entry.numbers[0])
+    return stated if 1 <= stated <= 8 else 1
 
 
 def software(exif: bytes | None) -> str:
@@ -226,7 +227,8 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
-        own = (block := Block(exif)).parts[EXIF_IFD]
+        block = Block(exif)
+        own = block.parts[EXIF_IFD]
         space = own[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB

@@ -271,7 +271,10 @@ def _move(document: minidom.Document, pixels: PixelMap) -> None:
     for scope in inside(_IPTC, "RegionBoundary"):
         own = _texts(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
         _move_regions(own, pixels, corner=True)
-    for text in _texts(document, _MICROSOFT, ("Rectangle",))[0] if faces.orientation != 1 else ():
+    if faces.orientation == 1:
+        return
+    (rectangles,) = _texts(document, _MICROSOFT, ("Rectangle",))
+    for text in rectangles:
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
             box = faces.of_parts.area((left, top, width, height), corner=True)

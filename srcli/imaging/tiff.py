@@ -200,15 +200,16 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
-        parts = (block := exif.Block(metadata.exif)).parts
+        block = exif.Block(metadata.exif)
+        parts = block.parts
         tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
-    blocks = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc), (_IPTC, 7, metadata.iptc)
-    tags |= {tag: Entry(kind, block) for tag, kind, block in blocks if block}
+    whole = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc), (_IPTC, 7, metadata.iptc)
+    tags |= {tag: Entry(kind, value) for tag, kind, value in whole if value}
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
     packed, first = exif.pack(tags, parts, start, layout)

@@ -62,7 +62,8 @@ def check_writable(
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
     words = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
-    held, profile = (known := FORMATS[fmt]).metadata, metadata.profile
+    known, profile = FORMATS[fmt], metadata.profile
+    held = known.metadata
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
     hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours
