@@ -17,15 +17,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
+from io import BufferedReader
 from pathlib import Path
 from tempfile import gettempdir
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from srcli.errors import DataError
-
-if TYPE_CHECKING:
-    from io import BufferedReader
-
 
 if sys.platform == "win32":
     import msvcrt
