@@ -12,20 +12,17 @@ import stat
 import sys
 import time
 import zlib
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
+from io import BufferedReader
 from pathlib import Path
 from tempfile import gettempdir
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from srcli.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
-    from io import BufferedReader
-
 
 if sys.platform == "win32":
     import msvcrt
@@ -125,10 +122,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
 
     It is removed by who makes it, or else by the next process that replaces a file in the folder.
     """
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags, mode)
-
+    opener = partial(os.open, mode=mode)
     while True:
         part = folder / f".srx-{_machine()}-{os.urandom(8).hex()}.part"
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode

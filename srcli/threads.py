@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Write = Callable[[int, NDArray[Any]], object]
 """Takes rows (h, W, C) of an image and their first row, from top to bottom."""

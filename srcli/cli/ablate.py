@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import make_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from srcli.pipelines.ablate.results import AblationResult
     from srcli.recipes.ablations import Ablation
 

@@ -8,7 +8,6 @@ import click
 
 from srcli.cli.console import Console, show_results
 from srcli.cli.options import GroupedCommand, parse_size, pick, result_targets
-from srcli.errors import ExitCode
 
 EXAMPLES = """
 \b
@@ -54,7 +53,7 @@ KINDS = {
 
 
 @click.command("bench", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+def command(**options: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """Measure speed, memory and work of models, side by side.
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
@@ -73,4 +72,3 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
         result = bench(options["models"] or ("g-idrn",), settings, progress=console)
     report = bench_report(result)
     show_results(report, result, targets, quiet=options["quiet"], full=report)
-    return int(ExitCode.OK)

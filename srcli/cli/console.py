@@ -14,11 +14,12 @@ import stat
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partialmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -29,13 +30,11 @@ from srcli.quantities import format_duration
 from srcli.report.table import Column, Table, markdown, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
-    from typing import Self
 
     import rich.console
 
-    Block = Table | str | Iterable[tuple[str, str]]
+Block = Table | str | Iterable[tuple[str, str]]
 
 LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""

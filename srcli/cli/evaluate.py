@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,6 @@ from srcli.cli.options import GroupedCommand, pick, result_targets
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from srcli.pipelines.evaluate.report import Comparison
     from srcli.pipelines.evaluate.run import ScoredPicture
 

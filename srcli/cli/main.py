@@ -10,9 +10,9 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -22,9 +22,6 @@ from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
 from srcli.cli.options import GroupedCommand, result_targets
 from srcli.errors import ExitCode, SrxError
 from srcli.files import NO_SPACE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 CONTINUED = {
     "upscale": "; the same command continues",

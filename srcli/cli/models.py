@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,6 @@ from srcli.cli.options import GroupedCommand, pick, result_targets
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from srcli.pipelines.models import Facts
 
 EXAMPLES = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,9 @@ from srcli.cli.console import is_replaceable
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from srcli.imaging.resize import Box
 
-    Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
+Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
 LONGEST_SIDE = 8192
 PATH = click.Path(path_type=Path)

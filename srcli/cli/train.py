@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,6 @@ from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.report.table import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from srcli.pipelines.train.run import TrainResult
     from srcli.ports.progress import Progress
 

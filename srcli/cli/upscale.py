@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +20,6 @@ from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from _typeshed import DataclassInstance
 
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -355,6 +354,8 @@ def _closing(summary: Reporter, *, planned: bool, auto: bool) -> str:
     parts = [f"{done} done"]
     if auto and models:
         parts[0] += f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
-    parts += [f"{skipped} skipped (they exist; --overwrite writes them again)"] * bool(skipped)
-    parts += [f"{failed} failed"] * bool(failed)
+    if skipped:
+        parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
+    if failed:
+        parts.append(f"{failed} failed")
     return f"{', '.join(parts)}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"

@@ -14,27 +14,23 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
+from srcli.imaging.photograph import Array
 from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
-from srcli.recipes.degradation import Blur, Degradation, Noise, Resize, Sharpen
+from srcli.recipes.degradation import Blur, Degradation, Noise, Piece, Resize, Sharpen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import DTypeLike, NDArray
-
     from srcli.data.training_set import Pairs
-    from srcli.recipes.degradation import Piece
-
-    Array = NDArray[Any]
 
 MID_GRAY = 127.5
 REACH_SIGMAS = 4.0

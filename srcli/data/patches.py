@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
@@ -9,24 +10,21 @@ from weakref import proxy
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import degraded_patch, draw
+from srcli.data.pictures import Picture
 from srcli.errors import DataError
 from srcli.layers.colour import luma
 from srcli.layers.network import upload
 from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
     from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
 
-Picture = NDArray[Any]
 Numbers = NDArray[np.int64]
 Patches = tuple[Picture, Picture, Numbers | None, NDArray[np.float64] | None]
 """LR (N, P, P, 3) and HR (N, sP, sP, 3) of one step as they lie in the pictures, and how they are

@@ -12,12 +12,14 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError, SrxError, one_file
@@ -27,13 +29,8 @@ from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    Picture = NDArray[Any]
-    """(H, W, 3) RGB, uint8 or uint16."""
+Picture = NDArray[Any]
+"""(H, W, 3) RGB, uint8 or uint16."""
 
 T = TypeVar("T")
 

@@ -6,22 +6,16 @@ when it is needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from srcli.data.pictures import PictureRef, decode, digest, photograph_of
+from srcli.data.pictures import Picture, PictureRef, decode, digest, photograph_of
 from srcli.errors import DataError, did_you_mean
 from srcli.imaging.photograph import empty_array
 from srcli.imaging.resize import downscale, mod_crop
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    Picture = NDArray[Any]
 
 # fmt: off
 HELD_OUT = (
@@ -48,9 +42,9 @@ class Pairs:
     """HR pictures with their LR pictures; every HR side is ``scale`` times the LR side."""
 
     scale: int
-    hr: list[NDArray[Any]]
+    hr: list[Picture]
     """(H, W, 3), uint8 or uint16."""
-    lr: list[NDArray[Any]]
+    lr: list[Picture]
     digest: str
     """Digest of the HR pixels of all pictures, in order."""
 

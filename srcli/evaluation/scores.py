@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.errors import UsageError
 from srcli.metrics.efficiency import Cost
@@ -17,11 +19,6 @@ from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.models import MODELS
 from srcli.models.storage import WEIGHTS_SUFFIXES
 from srcli.recipes.published import PublishedRow
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 
 class Metric(NamedTuple):

@@ -6,14 +6,15 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.data.degrading import resampled, through_jpeg
@@ -21,16 +22,9 @@ from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_twins
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.photograph import READABLE_SUFFIXES
+from srcli.imaging.photograph import READABLE_SUFFIXES, Array
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale, resize, to_dtype
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 UINT8 = np.dtype(np.uint8)
 BUILT_IN = "built-in"

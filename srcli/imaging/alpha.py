@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
+from srcli.imaging.photograph import Array
 from srcli.imaging.resize import to_dtype
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from srcli.imaging.photograph import Array
-
-    Floats = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 _ROWS = 256  # computed at once

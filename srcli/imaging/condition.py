@@ -6,14 +6,12 @@ the same after files, blur and noise of known strength.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Gray = NDArray[np.float32]
+Gray = NDArray[np.float32]
 
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 

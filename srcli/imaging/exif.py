@@ -7,17 +7,15 @@ makers' notes, which point at each other by offset, guess types anew, or drop wh
 from __future__ import annotations
 
 import struct
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
-
-    Source = bytes | bytearray | IO[bytes]
+Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE, INTEROPERABILITY = 0x0112, 0x0131, 0xA005
@@ -153,14 +151,14 @@ def _piece(source: Source, at: int, length: int) -> bytes:
     return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
-def read_parts(source: Source, main: Tags, layout: Layout) -> dict[int, Tags]:
-    """Read the ``PARTS`` that the main directory points to, but for damaged ones."""
+def read_parts(source: Source, main: Tags, layout: Layout) -> tuple[dict[int, Tags], list[int]]:
+    """Read the ``PARTS`` that the main directory points to, and list those that are damaged."""
     parts = {}
     for tag in PARTS:
         with suppress(ValueError):
             if tag in main and main[tag].kind in _POINTERS:
                 parts[tag] = read_directory(source, int(main[tag].numbers[0]), layout)[0]
-    return parts
+    return parts, [tag for tag in PARTS if tag in main and tag not in parts]
 
 
 def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
@@ -191,8 +189,7 @@ class Block:
         if self.layout.big:
             raise ValueError("an EXIF block of a kind that does not exist")
         self.main, self.following = read_directory(self.tiff, self.start, self.layout)
-        self.parts = read_parts(self.tiff, self.main, self.layout)
-        self.damaged = [tag for tag in PARTS if tag in self.main.keys() - self.parts.keys()]
+        self.parts, self.damaged = read_parts(self.tiff, self.main, self.layout)
 
     def edited(
         self, main: Mapping[int, Entry | None], details: Mapping[int, Entry | None] | None = None
@@ -217,7 +214,8 @@ def orientation(exif: bytes | None) -> int | None:
     entry = read_main(exif).get(ORIENTATION)
     if entry is None or entry.kind not in (SHORT, LONG):
         return None
-    return stated if 1 <= (stated := int(entry.numbers[0])) <= 8 else 1
+    stated = int(entry.numbers[0])
+    return stated if 1 <= stated <= 8 else 1
 
 
 def software(exif: bytes | None) -> str:
@@ -229,7 +227,8 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
-        own = (block := Block(exif)).parts[EXIF_IFD]
+        block = Block(exif)
+        own = block.parts[EXIF_IFD]
         space = own[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB

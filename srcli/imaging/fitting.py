@@ -6,20 +6,17 @@ In XMP, RDF writes a property as an attribute or as an element: both are nodes o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
 from srcli.imaging import exif
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from srcli.imaging.photograph import Metadata
+from srcli.imaging.photograph import Metadata
 
 # Image, PixelX and RelatedImage sizes: no longer true once it is upscaled
 _EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)
@@ -133,22 +130,22 @@ class PixelMap:
 
 def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata as they describe the new pixels, and what is lost, for the user."""
-    block, packet, dpi, notes = metadata.exif, metadata.xmp, metadata.dpi, []
+    block, packet, dpi = metadata.exif, metadata.xmp, metadata.dpi
+    notes: tuple[str, ...] = ()
     if block is not None:
         try:
-            notes += [exif.DAMAGED] * bool(exif.Block(block).damaged)
-            block = fit_exif(block, pixels)
+            block, notes = fit_exif(block, pixels)
         except ValueError:
-            block, notes = None, ["damaged EXIF left out"]
+            block, notes = None, ("damaged EXIF left out",)
     if packet is not None:
         packet, lost = fit_xmp(packet, pixels)
         notes += lost
     dpi = dpi[::-1] if dpi and pixels.swaps else dpi
-    return replace(metadata, exif=block, xmp=packet, dpi=dpi), tuple(notes)
+    return replace(metadata, exif=block, xmp=packet, dpi=dpi), notes
 
 
-def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
-    """Fit an EXIF block to pixels that were turned or enlarged.
+def fit_exif(block: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
+    """Fit an EXIF block to pixels that were turned or enlarged; tell of parts that are lost.
 
     Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
     the sensor follow the pixels. All else stays where it is.
@@ -164,7 +161,8 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
         tags, _ = exif.read_directory(old.tiff, place, old.layout)
         if tags.keys() & _EXIF_SIZES:
             exif.edit_directory(old.tiff, place, dict.fromkeys(_EXIF_SIZES), old.layout)
-    return old.edited(changes, _changed(old.parts.get(exif.EXIF_IFD, {}), pixels))
+    details = _changed(old.parts.get(exif.EXIF_IFD, {}), pixels)
+    return old.edited(changes, details), (exif.DAMAGED,) * bool(old.damaged)
 
 
 def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
@@ -273,7 +271,10 @@ def _move(document: minidom.Document, pixels: PixelMap) -> None:
     for scope in inside(_IPTC, "RegionBoundary"):
         own = _texts(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
         _move_regions(own, pixels, corner=True)
-    for text in _texts(document, _MICROSOFT, ("Rectangle",))[0] if faces.orientation != 1 else ():
+    if faces.orientation == 1:
+        return
+    (rectangles,) = _texts(document, _MICROSOFT, ("Rectangle",))
+    for text in rectangles:
         with suppress(ValueError):  # upper left corner and size as parts of the sides
             left, top, width, height = map(float, text.nodeValue.split(","))
             box = faces.of_parts.area((left, top, width, height), corner=True)

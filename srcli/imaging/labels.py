@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-    Curve = tuple[float, ...] | NDArray[np.float64]
-    """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
-    ``(a * v + b) ** g``, below d ``c * v``; or samples at equal steps."""
+Array = NDArray[Any]
+Curve = tuple[float, ...] | NDArray[np.float64]
+"""From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
+``(a * v + b) ** g``, below d ``c * v``; or samples at equal steps."""
 
 SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 """Primaries of sRGB and BT.709: CIE x and y of white, red, green, blue."""

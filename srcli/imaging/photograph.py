@@ -10,10 +10,11 @@ import re
 import struct
 import tempfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,9 +23,6 @@ from PIL.Image import DecompressionBombError
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.labels import ColourLabel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Array = NDArray[Any]
 NAME = "srx"

@@ -10,9 +10,11 @@ import re
 import struct
 import threading
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -21,16 +23,11 @@ from srcli.errors import PictureError
 from srcli.imaging import labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
+from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from srcli.imaging.labels import ColourLabel
-
-    _Reader = Callable[[IO[bytes]], Image.Image]
+_Reader = Callable[[IO[bytes]], Image.Image]
 
 _READERS = {
     "jpg": "PIL.JpegImagePlugin:JpegImageFile",

@@ -10,17 +10,15 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO
 
 from srcli.imaging import labels, vips
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import FORMATS, Array, Metadata, Picture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254

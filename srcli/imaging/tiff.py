@@ -12,7 +12,8 @@ import os
 import struct
 from fractions import Fraction
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,9 +22,6 @@ from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
@@ -202,15 +200,16 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
-        parts = (block := exif.Block(metadata.exif)).parts
+        block = exif.Block(metadata.exif)
+        parts = block.parts
         tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
-    blocks = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc), (_IPTC, 7, metadata.iptc)
-    tags |= {tag: Entry(kind, block) for tag, kind, block in blocks if block}
+    whole = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc), (_IPTC, 7, metadata.iptc)
+    tags |= {tag: Entry(kind, value) for tag, kind, value in whole if value}
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
     packed, first = exif.pack(tags, parts, start, layout)
@@ -276,8 +275,8 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
 
 def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) -> bytes | None:
     main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
-    found = exif.read_parts(stream, tags, layout)
-    notes += [exif.DAMAGED] * any(tag in tags and tag not in found for tag in exif.PARTS)
+    found, damaged = exif.read_parts(stream, tags, layout)
+    notes += [exif.DAMAGED] * bool(damaged)
     parts = {p: {t: one for t, one in part.items() if one.kind < 16} for p, part in found.items()}
     if not main and not any(parts.values()):
         return None

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import IO, Any
 
 import numpy as np
 
-from srcli.imaging.photograph import release
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from srcli.imaging.photograph import Array
+from srcli.imaging.photograph import Array, release
 
 _LOCK = threading.Lock()
 

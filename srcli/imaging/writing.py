@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -16,16 +18,9 @@ from PIL import Image
 from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.labels import hdr_of, profile_fits
-from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata
+from srcli.imaging.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata, Photograph, Picture
 from srcli.imaging.resize import to_dtype
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from srcli.imaging.labels import ColourLabel
-    from srcli.imaging.photograph import Photograph, Picture
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +62,8 @@ def check_writable(
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
     words = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
-    held, profile = (known := FORMATS[fmt]).metadata, metadata.profile
+    known, profile = FORMATS[fmt], metadata.profile
+    held = known.metadata
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
     hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours

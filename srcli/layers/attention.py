@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +12,6 @@ from torch import Tensor, nn
 
 from srcli.layers.network import full_precision
 from srcli.layers.tiles import GlobalPool, StretchedMap
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class ChannelAttention(nn.Module):

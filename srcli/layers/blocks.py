@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,6 @@ from srcli.layers.attention import (
 )
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import SkiplessNetwork
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
 
 STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 """Factors by which upsampling enlarges, one after the other, by scale."""
@@ -133,8 +130,7 @@ class FeatureDistillationBlock(nn.Module):
             kept.append(convolve(distil, x, slope=self.slope))
             x = convolve(refine, x, plus=x, slope=self.slope)
         kept.append(convolve(self.last, x, slope=self.slope))
-        out: Tensor = self.attention(convolve_joined(self.fuse, kept))
-        return out
+        return self.attention(convolve_joined(self.fuse, kept))
 
 
 class ResidualLocalFeatureBlock(nn.Module):
@@ -155,8 +151,7 @@ class ResidualLocalFeatureBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         step = in_row(self.refine, x, slope=self.slope)
-        out: Tensor = self.attention(self.fuse(x + step))
-        return out
+        return self.attention(self.fuse(x + step))
 
 
 class ShuffleUpsampling(nn.Sequential):
@@ -212,8 +207,7 @@ class LongSkip(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return out
+        return self.last(self.up(head + self.tail(self.body(head))))
 
 
 @torch.no_grad()

@@ -5,19 +5,16 @@ The numbers are those of ``srcli.imaging.colour``; all tensors are of fp32 at le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from srcli.imaging.colour import OFFSET, RGB_TO_YCBCR
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
 
 _SHIFT = OFFSET / 255.0
 _FORTH = RGB_TO_YCBCR / 255.0
@@ -27,11 +24,6 @@ _BACK = np.linalg.inv(_FORTH)
 def luma(x: Tensor) -> Tensor:
     """Y, (N, 1, H, W) in 16/255..235/255, of RGB (N, 3, H, W) in [0, 1], not rounded."""
     return _mix(x, _FORTH[:1]) + float(_SHIFT[0])
-
-
-def rgb_to_ycbcr(x: Tensor) -> Tensor:
-    """Y, Cb and Cr (in 16/255..240/255) of RGB; see ``luma``."""
-    return _shifted(_mix(x, _FORTH), _SHIFT)
 
 
 def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
@@ -66,7 +58,7 @@ class LumaOnRgb(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         # Only the network itself may run in half precision: colours keep their 8-bit steps.
         with full_precision(x.device):
-            ycbcr = rgb_to_ycbcr(x.float())
+            ycbcr = _shifted(_mix(x.float(), _FORTH), _SHIFT)
             chroma = bicubic_resize(ycbcr[:, 1:], self.scale)
         y: Tensor = self.network(ycbcr[:, :1])
         with full_precision(x.device):

@@ -8,15 +8,13 @@ compiler calls the same operations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def convolve(
@@ -144,8 +142,7 @@ class HalfConv2d(nn.Conv2d):
         if self.is_product(x):
             return self.multiply((x,))
         if self._is_half(x):
-            out: Tensor = self._conv_forward(x, self.half_weight, self.half_bias)
-            return out
+            return self._conv_forward(x, self.half_weight, self.half_bias)
         return super().forward(x)
 
     def multiply(self, parts: Sequence[Tensor]) -> Tensor:

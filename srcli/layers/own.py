@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,6 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.layers.network import Network
 from srcli.recipes.code import explained
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 COLOURS = {"rgb": 3, "luma": 1, "y": 1}  # networks of ours say y
 MULTIPLES = (1, 2, 4, 6, 7, 8, 16, 32, 64)

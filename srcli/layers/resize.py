@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from srcli.layers.blocks import damp
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _DYADIC = (2, 4)
@@ -125,9 +123,7 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
             "set start_from_bicubic=false"
         )
     assert head.bias is not None
-    assert up.bias is not None
-    up.weight.mul_(gain)
-    up.bias.zero_()
+    damp(up, gain)
     head.bias[:copies] = 0
     head.weight[:copies] = 0
     # The middle row and column are seen by two copies (the centre by four), which share them.

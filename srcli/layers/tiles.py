@@ -13,7 +13,7 @@ width of its picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from itertools import product
@@ -26,8 +26,6 @@ from torch import Tensor, nn
 from srcli.layers.network import full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from torch.autograd.function import FunctionCtx
 
 Mode = Literal["bilinear", "nearest"]
@@ -85,8 +83,7 @@ def contrast(features: Tensor) -> Tensor:
             return half_contrast(features)
         deviation, mean = _deviation_and_mean(features)
         return (deviation + mean).to(features.dtype)
-    out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
-    return out
+    return _Contrast.apply(features)  # type: ignore[no-untyped-call]
 
 
 def half_contrast(features: Tensor) -> Tensor:

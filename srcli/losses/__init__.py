@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,8 +16,6 @@ from srcli.recipes.code import build_module, installed, load_code, split_code
 from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch.autograd.function import FunctionCtx
 
     from srcli.recipes.training import LossTerm

@@ -7,26 +7,19 @@ DISTS come from the library piq, with weights in the user's cache; nothing is do
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from srcli.errors import UsageError
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.imaging.colour import luma as to_luma
-from srcli.imaging.resize import to_dtype
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-    Floats = NDArray[np.float64]
+from srcli.imaging.resize import Array, to_dtype
 
 PEAK = 255.0
 """The largest possible value."""

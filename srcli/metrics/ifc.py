@@ -15,15 +15,13 @@ filters are even or odd about both of their axes, so each is written down as one
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-    Floats = NDArray[np.float64]
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
 
 
 def _whole(quadrant: list[list[float]], odd_axis: int | None = None) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ from srcli.recipes.code import build_module, installed, load_code, short_code, s
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from srcli.layers.network import Network
 
 

@@ -63,8 +63,7 @@ class DDSR(Network):
             first: Tensor = self.act(self.up(x.float()))
         deep: Tensor = self.body(first)
         with full_precision(x.device):
-            out: Tensor = self.last(first + deep if self.residual else deep.float())
-            return out
+            return self.last(first + deep if self.residual else deep.float())
 
     @torch.no_grad()
     def _initialise(self) -> None:

@@ -6,9 +6,10 @@ pictures take any size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,6 @@ from srcli.layers.convolution import convolve
 from srcli.layers.features import PhotoFeatures
 from srcli.layers.network import Network
 from srcli.recipes.fields import construct, unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 256)
 STRIDES = (1, 2, 1, 2, 1, 2, 1)
@@ -61,8 +59,7 @@ class AutoEncoder(Network):
         x = in_row(self.encoder, x, slope=SLOPE)
         for layer in self.decoder:
             x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), SLOPE)
-        out: Tensor = self.last(x)
-        return out
+        return self.last(x)
 
 
 class Classifier(Network):
@@ -95,8 +92,7 @@ class Classifier(Network):
         x = in_row(self.encoder, x, slope=SLOPE).flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), SLOPE)
-        out: Tensor = self.last(x)
-        return out
+        return self.last(x)
 
 
 class PatchClassifier(Network):
@@ -122,8 +118,7 @@ class PatchClassifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
-        out: Tensor = self.last(in_row((*self.encoder, self.middle), x, slope=SLOPE))
-        return out
+        return self.last(in_row((*self.encoder, self.middle), x, slope=SLOPE))
 
 
 class UNet(Network):
@@ -160,8 +155,7 @@ class UNet(Network):
         for layer in self.up:
             larger = F.interpolate(x, scale_factor=2, mode="bilinear")
             x = convolve(layer, larger, slope=SLOPE) + levels.pop()
-        out: Tensor = self.last(in_row(self.end, x, slope=SLOPE))
-        return out
+        return self.last(in_row(self.end, x, slope=SLOPE))
 
 
 class FeatureClassifier(Network):

@@ -6,8 +6,10 @@ import json
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +17,6 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.layers.network import Network
 from srcli.models.storage import zip_names
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 _OPERATORS = re.compile(
     r"aten::(?!(save|from_file)$)\w+|"
@@ -78,8 +76,7 @@ class ExportedNetwork(Network):
         return json.dumps(self.facts)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.network(x)
-        return out
+        return self.network(x)
 
 
 def load_exported(path: Path) -> ExportedNetwork | None:

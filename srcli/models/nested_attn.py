@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Callable
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,6 @@ from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, damp, merge_c
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicEnlargement
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class NestedAttention(Network):

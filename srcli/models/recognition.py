@@ -11,11 +11,13 @@ import math
 import re
 import tomllib
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,13 +32,9 @@ from srcli.models import MODELS, build_network, find_entry, network_class, outli
 from srcli.models.exported import load_exported
 from srcli.models.storage import WeightsInfo, read_weights
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    Tensors = Mapping[str, Tensor]
-    Named = tuple[Tensors, WeightsInfo]
-    Candidate = tuple[Tensors, WeightsInfo, list[str]]
+Tensors = Mapping[str, Tensor]
+Named = tuple[Tensors, WeightsInfo]
+Candidate = tuple[Tensors, WeightsInfo, list[str]]
 
 _MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
 

@@ -10,9 +10,10 @@ import re
 import tomllib
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import safe_open
@@ -21,13 +22,11 @@ from srcli.errors import ModelError
 from srcli.files import parse_text, shipped_text, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
     from torch import Tensor
 
-    Key = tuple[str, ...]
     Tensors = dict[str, Tensor]
+
+Key = tuple[str, ...]
 
 FORMAT = "1"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -16,8 +17,6 @@ from srcli.models.storage import WEIGHTS_SUFFIXES, read_weights
 from srcli.recipes.code import allow_code, split_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from srcli.layers.network import Network
 
 PHOTO_MODEL, CRISP_MODEL = "g-idrn-photo", "g-idrn-photo-crisp"

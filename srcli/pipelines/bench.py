@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby, product
@@ -32,8 +33,6 @@ from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.table import Cell, Table, cost_tables, make_table, significant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from srcli.layers.network import Network
 
 METHOD = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
@@ -16,17 +18,10 @@ from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import choose_model
+from srcli.ports.progress import Progress
 from srcli.report.page import draw_sheet
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from srcli.ports.progress import Progress
-
-    Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 SIDE = 80
 """Edge of a part that is chosen, in pixels of the photograph."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -29,8 +30,6 @@ from srcli.models.exported import ExportedNetwork
 from srcli.models.weights import find_weights, load_model, network_digest
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from srcli.layers.network import Network
 
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,9 +24,6 @@ from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, load_published
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from srcli.layers.network import Network
 
     Form = tuple[Network, WeightsInfo, Path | None]

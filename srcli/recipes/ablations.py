@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from srcli.errors import RecipeError
 from srcli.files import shipped_text
@@ -16,11 +16,7 @@ from srcli.recipes.code import allow_code
 from srcli.recipes.fields import Range, convert, unknown
 from srcli.recipes.files import SUFFIXES, apply_changes, apply_overrides, load_recipe, read_table
 from srcli.recipes.published import name_key
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from srcli.recipes.training import TrainRecipe
+from srcli.recipes.training import TrainRecipe
 
 METRICS = ("psnr", "ssim")
 _KEY = re.compile(

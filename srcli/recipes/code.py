@@ -13,6 +13,7 @@ import re
 import sys
 import traceback
 import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib import import_module
@@ -24,10 +25,9 @@ from srcli.errors import ModelError, SrxError, did_you_mean
 from srcli.recipes.fields import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
     from importlib.metadata import EntryPoint
 
-    Maker = Callable[..., Any]
+Maker = Callable[..., Any]
 
 NAMED = "SRX_NAMED_CODE"
 """Environment variable with the code that was named, a line each: worker processes take it over."""

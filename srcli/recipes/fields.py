@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -24,9 +23,6 @@ from typing import (
 )
 
 from srcli.errors import RecipeError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 Made = TypeVar("Made")
 ROOT = "the recipe"

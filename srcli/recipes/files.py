@@ -5,19 +5,17 @@ from __future__ import annotations
 import copy
 import json
 import tomllib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from srcli.errors import DataError, RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
 from srcli.recipes.code import installed, load_code, short_code, split_code
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.training import TrainRecipe
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 SUFFIXES = (".json", ".toml")
 

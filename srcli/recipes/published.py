@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from srcli.files import shipped_text
 from srcli.recipes.fields import convert
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
 
 SAME_SET = {"b100": "bsd100", "bsds100": "bsd100", "b200": "bsd200", "bsds200": "bsd200"}
 """Aliases of sets in lower case, and the name that is used for all of them here."""

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import io
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from srcli import __version__
@@ -18,10 +20,7 @@ from srcli.files import shipped_text
 from srcli.report.table import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""
@@ -79,12 +78,10 @@ def draw_sheet(rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int) -> N
     return np.concatenate(lines)
 
 
-def draw_chart(
-    draw: Callable[[Axes], object], alt: str, *, width: float = 7.0, height: float = 4.4
-) -> Markup:
+def draw_chart(draw: Callable[[Axes], object], alt: str) -> Markup:
     """Return an image that a function draws on matplotlib's axes; the same chart the same twice.
 
-    ``alt`` is what it says, for those who do not see it; width and height are inches.
+    ``alt`` is what it says, for those who do not see it.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -95,7 +92,7 @@ def draw_chart(
         mpl.rcParams.update(
             {"svg.hashsalt": "srx", "svg.fonttype": "none", "text.parse_math": False}
         )
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(7.0, 4.4), layout="constrained")  # inches
         axes = figure.subplots()
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

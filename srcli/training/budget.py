@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from srcli.errors import RecipeError
-
-if TYPE_CHECKING:
-    from srcli.recipes.training import TrainRecipe
+from srcli.recipes.training import TrainRecipe
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

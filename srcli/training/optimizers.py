@@ -10,18 +10,15 @@ https://kellerjordan.github.io/posts/muon/). The step has the size of Adam's (Li
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError
+from srcli.recipes.training import Optimizer, Schedule, Stage
 from srcli.training.parallel import ALONE, Team
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from srcli.recipes.training import Optimizer, Schedule, Stage
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration: the steepest slope at zero that converges to about one."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from srcli.errors import RecipeError
 from srcli.layers.network import Network
 from srcli.losses import WeightedLoss, texture
 from srcli.models.discriminators import build_discriminator
+from srcli.recipes.training import Adversarial, Optimizer, Stage
 from srcli.threads import hold_setting
 from srcli.training.optimizers import (
     apply_gradients,
@@ -25,11 +27,6 @@ from srcli.training.optimizers import (
     restore_optimizer,
 )
 from srcli.training.parallel import ALONE, Team, average_values
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from srcli.recipes.training import Adversarial, Optimizer, Stage
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -445,7 +445,7 @@ def test_the_software_entry_is_set_and_all_else_stays_in_place(order, earlier):
     odd = with_software(before + b"\0" * (1 - len(before) % 2), "Müller 2.0")
     assert odd.index("Müller".encode()) % 2 == 0  # as TIFF has it
     exif = Image.Exif()
-    exif.load(fit_exif(after, UNCHANGED))
+    exif.load(fit_exif(after, UNCHANGED)[0])
     tags = list(read_main(after))
     assert tags == sorted(tags)
     assert (exif[0x010F], exif[0x8298]) == ("Maker", "(c) Someone")

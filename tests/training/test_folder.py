@@ -21,7 +21,7 @@ from srcli.training.folder import (
 )
 from tests.fixtures.progress import Notes
 
-G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
+G_IDRN = RECIPES["g-idrn"]
 
 RECORD = RunRecord(recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1)
 

@@ -56,8 +56,7 @@ class RRDBNet(SkiplessNetwork):
         out: Tensor = head + self.tail(self.body(head))
         for layer in self.up:
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
-        sr_image: Tensor = self.last(F.leaky_relu_(self.full(out), SLOPE))
-        return sr_image
+        return self.last(F.leaky_relu_(self.full(out), SLOPE))
 
 
 class DenselyConnected(nn.Module):

@@ -266,8 +266,7 @@ class LatticeBlock(nn.Module):
         upper, lower = x + of_first(first) * first, first + of_input(x) * x
         second: Tensor = self.second(upper)
         upper, lower = second + of_lower(lower) * lower, lower + of_second(second) * second
-        out: Tensor = self.fuse(torch.cat([upper, lower], dim=1))
-        return out
+        return self.fuse(torch.cat([upper, lower], dim=1))
 
 
 class CombinationCoefficient(nn.Module):
@@ -288,8 +287,7 @@ class CombinationCoefficient(nn.Module):
         """Return factors (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         mean: Tensor = self.mean(x)
         deviation: Tensor = self.contrast(x) - mean  # contrast is the sum of both
-        out: Tensor = (self.of_mean(mean) + self.of_deviation(deviation)) / 2
-        return out
+        return (self.of_mean(mean) + self.of_deviation(deviation)) / 2
 
 
 class MAFFSRN(Network):

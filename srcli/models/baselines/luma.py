@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +22,6 @@ from srcli.layers.reparameterised import (
     kernel_of,
 )
 from srcli.layers.resize import BicubicEnlargement
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 
 EDGE_FILTERS = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
@@ -66,8 +62,7 @@ class SRCNN(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         first, second, last = self.layers
-        out: Tensor = last(F.relu(second(F.relu(first(self.enlarge(x))))))
-        return out
+        return last(F.relu(second(F.relu(first(self.enlarge(x))))))
 
 
 class FSRCNN(LumaNetwork):
@@ -100,8 +95,7 @@ class FSRCNN(LumaNetwork):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.up(self.body(x))
-        return out
+        return self.up(self.body(x))
 
 
 class VDSR(LumaNetwork):
@@ -248,8 +242,7 @@ class MemoryBlock(nn.Module):
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
             inner = self.conv1(F.relu_(norm1(kept[-1])))
             kept.append(kept[-1] + self.conv2(F.relu_(norm2(inner))))
-        out: Tensor = self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
-        return out
+        return self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
 
 
 class IDN(LumaNetwork):

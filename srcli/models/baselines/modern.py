@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +21,6 @@ from srcli.layers.reparameterised import (
     kernel_of,
 )
 from srcli.layers.tiles import GlobalPool, StretchedMap
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class SeparableConv(nn.Sequential):
@@ -274,8 +271,7 @@ class SelfModulation(nn.Module):
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
         level = self.around(maxima) * self.gain + variance * self.variance_gain
         gate = F.gelu(self.modulate(level))
-        out: Tensor = self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
-        return out
+        return self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
 
 
 def _maxima_along(x: Tensor, axis: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,6 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.network import Network, SkiplessNetwork
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class EDSR(LongSkip):
@@ -105,8 +102,7 @@ class SRResNet(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return out
+        return self.last(self.up(head + self.tail(self.body(head))))
 
 
 class RDN(SkiplessNetwork):
@@ -140,8 +136,7 @@ class RDN(SkiplessNetwork):
         head: Tensor = self.head(x)
         outputs = outputs_in_row(self.body, self.second(head))
         fused = self.tail(self.fuse(torch.cat(outputs, dim=1)))
-        out: Tensor = self.last(self.up(fused + head))
-        return out
+        return self.last(self.up(fused + head))
 
 
 class LocallyDenseBlock(nn.Module):
@@ -192,8 +187,7 @@ class CARN(SkiplessNetwork):
         self.last = conv(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.last(self.up(self.body(self.head(x))))
-        return out
+        return self.last(self.up(self.body(self.head(x))))
 
 
 class Cascade(nn.Module):
@@ -269,5 +263,4 @@ class CFSRCNN(Network):
         features = F.relu_(sum(outputs, start=self.merge(joined)))
         features = in_row(self.enhance, features, slope=0.0)
         features = F.relu_(self.up(features) + self.up(head))
-        out: Tensor = self.last(in_row(self.refine, features, slope=0.0))
-        return out
+        return self.last(in_row(self.refine, features, slope=0.0))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from srcli.recipes.fields import convert
 from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,
+    Cell,
     Row,
     Table,
     best_of,
@@ -34,9 +35,6 @@ from srcli.report.table import (
     short,
 )
 from srcli.training.budget import parse_budget
-
-if TYPE_CHECKING:
-    from srcli.report.table import Cell
 
 RESULT = "ablation.json"
 """File of a result in the folder of its ablation."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -38,7 +38,7 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import Done, JsonDict, Place, UnitProgress
+from srcli.pipelines.executors.processes import Done, JsonDict, Place, ProcessExecutor, UnitProgress
 from srcli.pipelines.train.data import find_pairs
 from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
@@ -49,11 +49,6 @@ from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
 from srcli.training.folder import RunFolder, read_position
 from srcli.training.steps import Numerics
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
-
-    from srcli.pipelines.executors.processes import ProcessExecutor
 
 RECIPE = "recipe.json"
 T = TypeVar("T")

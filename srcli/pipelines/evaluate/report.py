@@ -6,19 +6,21 @@ The page is one file that needs nothing else: no network and no second file.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
 from srcli.data.degrading import round_levels
-from srcli.evaluation.scores import METRICS
-from srcli.imaging.photograph import Photograph
+from srcli.evaluation.scores import METRICS, Evaluation, Failure
+from srcli.imaging.photograph import Array, Photograph
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import LUMA_FLOAT
-from srcli.recipes.published import name_key
+from srcli.recipes.published import PublishedRow, name_key
 from srcli.report.page import draw_sheet, image_uri, render_page
 from srcli.report.table import (
     NOTHING,
@@ -33,16 +35,7 @@ from srcli.report.table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.run import ScoredPicture
-    from srcli.recipes.published import PublishedRow
-
-    Array = NDArray[Any]
 
 CROP = 120
 """Edge of a crop in HR pixels."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from srcli.evaluation.sets import (
     read_picture,
     to_luma,
 )
+from srcli.imaging.photograph import Array
 from srcli.imaging.resize import resize
 from srcli.inference.device import EngineOptions, choose_device
 from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
@@ -59,14 +60,8 @@ from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
     from srcli.data.pictures import PictureRef
     from srcli.layers.network import Network
-
-    Array = NDArray[Any]
 
 T = TypeVar("T")
 
@@ -155,7 +150,7 @@ class EvalOptions(EngineOptions):
         )
 
 
-Enlarge = Callable[[Pair], tuple["Array", float | None]]
+Enlarge = Callable[[Pair], tuple[Array, float | None]]
 """Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a network."""
 
 

@@ -6,21 +6,27 @@ import logging
 import os
 import platform
 import signal
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import srcli
 from srcli.errors import PeerError, UsageError
 from srcli.files import make_part
-from srcli.pipelines.executors.processes import WAIT_SECONDS, Place, ProcessExecutor, Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-
-    from srcli.pipelines.executors.processes import Done, Event, JsonDict, Unit, Work
-    from srcli.ports.progress import Progress
+from srcli.pipelines.executors.processes import (
+    WAIT_SECONDS,
+    Done,
+    Event,
+    JsonDict,
+    Place,
+    ProcessExecutor,
+    Unit,
+    Work,
+    Worker,
+)
+from srcli.ports.progress import Progress
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -12,21 +12,17 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partialmethod
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, NamedTuple
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.ports.progress import Progress, Task
 from srcli.threads import interrupts_blocked
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from multiprocessing.connection import Connection
-    from pathlib import Path
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""

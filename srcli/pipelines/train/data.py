@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler, to_tensor
 from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
-from srcli.data.training_set import Pairs, PictureStore, choose_split, pair_up, split_by_rule
+from srcli.data.training_set import (
+    DataSelection,
+    Pairs,
+    PictureStore,
+    choose_split,
+    pair_up,
+    split_by_rule,
+)
 from srcli.errors import DataError, SrxError, UsageError, one_file
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
@@ -29,12 +39,6 @@ from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from srcli.data.training_set import DataSelection
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from srcli import __version__
@@ -26,10 +28,6 @@ from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics, StepContext, make_step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
-
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe

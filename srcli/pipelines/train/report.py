@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +18,13 @@ from srcli.quantities import format_duration
 from srcli.report.page import draw_chart, render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
     from matplotlib.axes import Axes
     from torch.utils.tensorboard import SummaryWriter
 
     from srcli.training.folder import RunFolder
 
-    Points = list[tuple[int, float]]
-    """Pairs of iteration and value."""
+Points = list[tuple[int, float]]
+"""Pairs of iteration and value."""
 
 LEAST_SECONDS = 30.0
 """Between pages, and before the first one: a short trial needs none."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from srcli.data.training_set import DataSelection
+from srcli.data.training_set import DataSelection, Pairs
 from srcli.errors import CheckpointError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision
 from srcli.pipelines.train.data import (
+    TrainingSet,
     deciding_set,
     load_data,
     make_sampler,
@@ -32,18 +34,12 @@ from srcli.ports.progress import Progress
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
+from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.folder import Position, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_same
 from srcli.training.steps import StepContext
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from srcli.data.training_set import Pairs
-    from srcli.pipelines.train.data import TrainingSet
-    from srcli.recipes.training import TrainRecipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
+from typing import Any, TypeVar, get_args, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
@@ -24,11 +26,6 @@ from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, prepare
 from srcli.ports.progress import Task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
@@ -100,9 +97,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
     model = model_text(model)
-    times = _whole("scale", scale, "None or a whole number from 1", 1)
-    edge = _whole("tile", tile, "None or a whole number from 1", 1)
-    shared = _whole("overlap", overlap, "None or a whole number from 0", 0)
+    times = _whole("scale", scale, 1)
+    edge = _whole("tile", tile, 1)
+    shared = _whole("overlap", overlap, 0)
     # ``auto`` is resolved here, as its meaning may change while the process lives
     engine = EngineOptions(
         device=str(choose_device(device)),
@@ -196,14 +193,14 @@ def _draw_bar(done: float) -> None:
     sys.stderr.flush()
 
 
-def _whole(name: str, value: Any, expected: str, least: int | None = None) -> Any:  # noqa: ANN401
-    """Return an option as a whole number; 2.0 is one."""
+def _whole(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
+    """Return an option as a whole number, of which 2.0 is one, or None."""
     try:
         number = value if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    if number != value or (least is not None and number is not None and number < least):
-        raise UsageError(f"{name}={value!r}: give {expected}")
+    if number != value or (number is not None and number < least):
+        raise UsageError(f"{name}={value!r}: give None or a whole number from {least}")
     return number
 
 

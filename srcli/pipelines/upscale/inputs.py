@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -22,6 +23,7 @@ from srcli.files import open_input
 from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
+    Provenance,
     format_of_content,
     format_of_suffix,
     mark_source,
@@ -44,9 +46,6 @@ from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from srcli.imaging.photograph import Provenance
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES

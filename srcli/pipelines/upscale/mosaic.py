@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,16 +35,13 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
-from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.reporter import FileReport
     from srcli.ports.progress import Progress
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
     LARGEST_IN_MEMORY,
+    Array,
     Metadata,
     Photograph,
     Picture,
@@ -43,23 +46,17 @@ from srcli.imaging.writing import (
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.metrics.machine import free_memory
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
-
-    from numpy.typing import NDArray
-
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
-    from srcli.pipelines.upscale.options import UpscaleOptions
 
-    Array = NDArray[Any]
-    Finish = Callable[..., Photograph]
+Finish = Callable[..., Photograph]
 
 LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do not depend on
@@ -210,18 +207,15 @@ class PhotographJob:
         return *self.passes[0], self.pixels.dtype.itemsize * 8
 
 
+@dataclass(eq=False)
 class PhotographRun:
-    """Upscales pictures that fit into memory, which ``processes`` of this machine share.
+    """Upscales pictures that fit into memory, which ``processes`` of this machine share."""
 
-    ``pool`` runs the model of the options; that for degraded ones is loaded when one needs it.
-    """
-
-    def __init__(
-        self, pool: EnginePool, options: UpscaleOptions, reporter: Reporter, processes: int = 1
-    ) -> None:
-        self.options, self.pool = options, pool
-        self.reporter = reporter
-        self.processes = processes
+    pool: EnginePool
+    """Runs the model of the options; that for degraded ones is loaded when one needs it."""
+    options: UpscaleOptions
+    reporter: Reporter
+    processes: int = 1
 
     def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
         """Return the engine and tiles of a model."""

@@ -6,19 +6,16 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from srcli.errors import DefectError, ExitCode, PictureError, SrxError, UsageError, one_file
 from srcli.files import explain_os_error, free_disk
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 State = Literal["done", "skipped", "failed"]
 

@@ -37,17 +37,15 @@ from srcli.models.weights import AERIAL_MODEL, find_weights, network_digest
 from srcli.pipelines.upscale.inputs import find_due, raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
-from srcli.pipelines.upscale.reporter import Item, Reporter, explained
+from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter, explained
 from srcli.ports.image import TileGrid, Values, Window
-from srcli.ports.progress import Progress
+from srcli.ports.progress import Progress, Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.inference.engine import RasterEngine
     from srcli.layers.network import Network
     from srcli.pipelines.executors.processes import JsonDict, Place, ProcessExecutor
-    from srcli.pipelines.upscale.reporter import FileReport
-    from srcli.ports.progress import Task
 
 WAITING = 64 << 20
 """Bytes of finished rows that may wait for the writer."""
