@@ -288,9 +288,11 @@ def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) 
 def unmultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide colours by the alpha that they were stored multiplied by."""
     peak = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
-    values = pixels / (np.where(alpha > 0, alpha, peak)[:, :, None] / peak)
-    whole = alpha.dtype.kind != "f"
-    return (np.minimum(np.rint(values), peak) if whole else values).astype(alpha.dtype)
+    part = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
+    values = pixels / part
+    if alpha.dtype.kind == "f":
+        return values.astype(alpha.dtype)
+    return np.minimum(np.rint(values), peak).astype(alpha.dtype)
 
 
 def read_bands(

@@ -8,24 +8,21 @@ complete is turned into pixels at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.device import within_memory
 from srcli.inference.tiling import TRIM, axis_weights, ramp
 from srcli.layers.network import upload
+from srcli.ports.image import TileGrid, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from srcli.ports.image import TileGrid, Values
-
     Rows = tuple[int, NDArray[Any]]
 
 PIECE_BYTES = 48 * 1024 * 1024

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from srcli.inference.tiling import read_mirrored
-from srcli.ports.image import Window
+from srcli.ports.image import Source, TileGrid, Window
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from srcli.inference.engine import Engine
     from srcli.layers.tiles import Calibration
-    from srcli.ports.image import Source, TileGrid
 
 WINDOW_SIDE = 28
 """Edge of a window, input pixels. Many small ones are better than few, down to this: their margins

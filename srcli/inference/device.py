@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
 from traceback import clear_frames
@@ -14,8 +15,6 @@ from srcli.errors import UsageError
 from srcli.metrics.machine import describe_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
 
 Given = ParamSpec("Given")

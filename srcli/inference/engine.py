@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from functools import cached_property, partial, reduce
 from threading import Lock
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -36,16 +39,11 @@ from srcli.layers.tiles import (
     record_calibration,
     undo_orientation,
 )
+from srcli.ports.image import TileGrid, Values
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-
-    from numpy.typing import NDArray
-
     from srcli.layers.network import Network
-    from srcli.ports.image import TileGrid, Values
 
     Position = tuple[int, int, int, int]  # see ``TileGrid.position``
     Results = Callable[[], list[Tensor | None]]

@@ -6,6 +6,8 @@ import copy
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from srcli.inference.device import (
     EngineOptions,
     Precision,
@@ -17,15 +19,14 @@ from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
 from srcli.models.weights import PHOTO_MODEL, load_model, make_crisper
+from srcli.ports.image import TileGrid
+from srcli.ports.progress import Task
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
     from srcli.inference.engine import Engine, TorchEngine
     from srcli.layers.network import Network
-    from srcli.ports.image import TileGrid
-    from srcli.ports.progress import Task
 
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""

@@ -8,9 +8,13 @@ costs the edges of photographs a decibel (EXPERIMENTS.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
@@ -21,10 +25,6 @@ from srcli.ports.progress import Task
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from srcli.inference.engine import Engine, Results

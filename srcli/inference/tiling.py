@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.errors import UsageError
-from srcli.ports.image import TileGrid, Window
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from srcli.ports.image import Source
+from srcli.ports.image import Source, TileGrid, Window
 
 
 @dataclass(frozen=True, kw_only=True)

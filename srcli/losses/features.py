@@ -54,7 +54,8 @@ class ContrastiveLoss(nn.Module):
             wanted, unwanted = self.features(hr), self.features(interpolated)
         total = sr.new_zeros(())
         for own, near, far in zip(self.features(sr), wanted, unwanted, strict=True):
-            total = total + (own - near).abs().mean() / ((own - far).abs().mean() + EPSILON)
+            distance = (own - near).abs().mean()
+            total = total + distance / ((own - far).abs().mean() + EPSILON)
         return total
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,6 @@ from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, c
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_phases
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 UNIT = 8
 """Channels of merged convolutions are multiples of it, which tensor cores need."""
@@ -358,7 +356,8 @@ class _MergedBlock(nn.Module):
             _rows(fused).addmm_(_rows(values), join)
         if joins is self.gated[1]:
             return fused
-        gate = self._gate(self.pool(fused[:, : self.get_buffer("squeeze").shape[1]]))
+        channels = self.get_buffer("squeeze").shape[1]
+        gate = self._gate(self.pool(fused[:, :channels]))
         return torch.addcmul(x, fused, gate[..., None, None], value=self.share)
 
     def _gate(self, pooled: Tensor) -> Tensor:

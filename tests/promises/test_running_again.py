@@ -90,12 +90,13 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
 
 
 @pytest.mark.parametrize(
-    "words", ["--fit 30x30", "--tta", "--back-project", "--range 0,200", "--cog", "-co TILED=NO"]
+    "words",
+    ["--fit 9x9", "--quality 40", "--tta", "--back-project", "--range 0,99", "--cog", "-co TILED=NO"],
 )
 def test_other_options_are_another_picture(srx, tmp_path, words):
     asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
-    if "--fit" in words:
-        asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.png", *SMALL)
+    if words.startswith(("--fit", "--quality")):
+        asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.jpg", *SMALL)
     srx(*asked, code=0)
     for given in (words.split(), ()):
         assert "made again: was made with other options" in srx(*asked, *given).err

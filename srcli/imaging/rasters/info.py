@@ -251,7 +251,8 @@ def _bands(
     path: Path, dataset: DatasetReader, asked: float | Literal["file", "none"], notes: list[str]
 ) -> Iterator[BandInfo]:
     described = _describe(dataset)
-    values = zip(  # each of these goes through all bands
+    # each of these goes through all bands
+    values = zip(
         dataset.indexes, dataset.dtypes, dataset.nodatavals, dataset.colorinterp, strict=True
     )
     for band, dtype, own, interpretation in values:

@@ -259,7 +259,8 @@ def _copy_interruptibly(*names: Any) -> None:  # noqa: ANN401 - the arguments of
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    (thread := Thread(target=copy, daemon=True, name="gdal-copy")).start()
+    thread = Thread(target=copy, daemon=True, name="gdal-copy")
+    thread.start()
     while thread.is_alive():
         thread.join(0.1)
     for failure in failures:
@@ -362,7 +363,8 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             # the others are arguments of rasterio's
             settable = {key: tags[key] for key in tags if key not in ("bidx", "ns")}
             if set(tags) == {namespace}:
-                # a document: rasterio reads it by the name of its namespace, writes "key=value"
+                # a complete document: rasterio reads it under the name of its namespace, but
+                # writes "key=value"
                 key, sign, value = tags[namespace].partition("=")
                 settable = {key: value} if sign else {}
             dataset.update_tags(band, ns=namespace or None, **settable)

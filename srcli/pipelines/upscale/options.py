@@ -163,14 +163,16 @@ class UpscaleOptions:
             object.__setattr__(self, "scale", usual)
 
     def checksum(self, model: str, *, photograph: bool = False) -> str:
-        """Return that of the options which decide on the output of a model; maybe empty.
+        """Return the checksum of the options which decide on a model's output; maybe empty.
 
-        One that records another is not finished. Those of rasters count for no ``photograph``.
+        Outputs record it: one that was made with others is not finished. For a ``photograph``
+        options of rasters do not count.
         """
         raster, engine = RasterOptions() if photograph else self.raster, self.engine
         given = {
             "fit": self.fit != UNBOUNDED and self.fit,
             "size": self.size,
+            "quality": self.quality,
             "mosaic": self.mosaic,
             "bands": raster.bands,
             "rgb": raster.rgb,
@@ -180,7 +182,11 @@ class UpscaleOptions:
             "window": raster.srcwin or raster.bounds,
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
-            "creation": [one for one in sorted(raster.creation.items()) if "THREADS" not in one[0]],
+            "creation": [
+                (key, value)
+                for key, value in sorted(raster.creation.items())
+                if "THREADS" not in key
+            ],
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,
@@ -220,14 +226,16 @@ class UpscaleOptions:
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
         if self.auto and self.engine.strength is None:
-            object.__setattr__(self, "engine", replace(self.engine, strength=AUTO_STRENGTH))
+            crisper = replace(self.engine, strength=AUTO_STRENGTH)
+            object.__setattr__(self, "engine", crisper)
         self._choose_scale()
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")
         if self.format != "auto":
             known = format_of_suffix(self.format)
             if known is None:
-                given = f"--format {self.format}{did_you_mean(self.format, FORMATS)}"
+                hint = did_you_mean(self.format, FORMATS)
+                given = f"--format {self.format}{hint}"
                 raise UsageError(f"{given}: give auto or one of {', '.join(FORMATS)}")
             object.__setattr__(self, "format", known)  # jpeg is jpg
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
