@@ -91,7 +91,7 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
 
 @pytest.mark.parametrize(
     "words",
-    ["--fit 9x9", "--quality 40", "--tta", "--back-project", "--range 0,99", "--cog", "-co TILED=NO"],
+    ["--fit 9x9", "--quality 9", "--tta", "--back-project", "--range 0,9", "--cog", "-co TILED=NO"],
 )
 def test_other_options_are_another_picture(srx, tmp_path, words):
     asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
