@@ -41,12 +41,10 @@ COLOURS = ("red", "green", "blue")
 _SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because printed coordinates are rounded."""
 # Tag namespaces that describe the structure of the file, or are kept in fields of their own.
-_STRUCTURE = frozenset(
-    {
-        "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
-        "xml:gml.root-instance",
-    }
-)  # fmt: skip
+_STRUCTURE = frozenset({
+    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
+    "xml:gml.root-instance",
+})  # fmt: skip
 _OUTDATED = (  # once the pixels change
     "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
     "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",

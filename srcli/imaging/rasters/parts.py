@@ -303,8 +303,8 @@ class Piece(NamedTuple):
     width: int
     bands: Sequence[str]
     """By GDAL's names, for each band of the mosaic and its mask."""
-    has_palette: bool = False
-    """The bands are the colours of the palette of the file's only one."""
+    more: Sequence[Mapping[str, str]] = ()
+    """Elements of a ComplexSource of GDAL's, for each of these bands; most have none."""
 
 
 def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
@@ -345,14 +345,15 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
         place = {"xOff": f"{piece.left}", "yOff": f"{piece.top}", **size}
         beside = f"{not piece.file.is_absolute():d}"
         for number, element in enumerate(found):
-            source = ET.SubElement(element, f"{'Complex' if piece.has_palette else 'Simple'}Source")
+            more = piece.more[number] if piece.more else {}
+            source = ET.SubElement(element, f"{'Complex' if more else 'Simple'}Source")
             file = ET.SubElement(source, "SourceFilename", relativeToVRT=beside)
             file.text = str(piece.file)
             ET.SubElement(source, "SourceBand").text = piece.bands[number]
             ET.SubElement(source, "SrcRect", whole)
             ET.SubElement(source, "DstRect", place)
-            if piece.has_palette:
-                ET.SubElement(source, "ColorTableComponent").text = str(number + 1)
+            for name, text in more.items():
+                ET.SubElement(source, name).text = text
     return ET.tostring(tree)
 
 
