@@ -162,6 +162,8 @@ class GdalCommand(GroupedCommand):
         for word in args[: args.index("--")] if "--" in args else args:
             if word.startswith("-o") and word not in ("-o", "-of"):  # -overwrite, -ot, -ofCOG
                 ctx.fail(f"{word}: write '-o {word[2:]}', or another option as it stands in --help")
+            if word in ("-te_srs", "-projwin_srs"):  # not -t e_srs
+                ctx.fail(f"{word}: windows are in the file's coordinates; convert them first")
         return super().parse_args(ctx, list(_split_windows(args)))
 
 

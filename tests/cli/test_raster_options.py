@@ -144,6 +144,7 @@ def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
     [
         (["-ofCOG"], "-ofCOG: write '-o fCOG', or another option"),
         (["-overwrite"], "-overwrite: write '-o verwrite', or another option"),
+        (["-te_srs", "EPSG:4326"], "-te_srs: windows are in the file's coordinates"),
         (["-te1", "2", "3", "4"], "'e1'"),
         (["-b", "auto"], "no list of different bands"),
     ],

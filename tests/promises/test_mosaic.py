@@ -105,10 +105,10 @@ def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
 
 
 def test_tiles_of_different_modes(srx, tiles, tmp_path):
-    (gray, _), (alpha, _), (palette, _), *_ = places()
-    for name, mode in ((gray, "L"), (palette, "P")):
+    (gray, _), (alpha, _), (palette, _), (bit, _), *_ = places()
+    for name, mode in ((gray, "L"), (palette, "P"), (bit, "1")):
         with Image.open(tiles / name) as image:
-            changed = image.convert(mode) if mode == "L" else image.quantize(8)
+            changed = image.quantize(8) if mode == "P" else image.convert(mode)
         changed.save(tiles / name)
     pixels = np.dstack(
         [np.asarray(Image.open(tiles / alpha)), np.full((SIDE, SIDE), 255, np.uint8)]
@@ -122,7 +122,9 @@ def test_tiles_of_different_modes(srx, tiles, tmp_path):
         with Image.open(tmp_path / "out" / name) as image:
             modes[name] = image.mode
             image.load()
-    assert modes == dict.fromkeys(modes, "RGB") | {gray: "L", alpha: "RGBA"}
+    assert modes == dict.fromkeys(modes, "RGB") | {gray: "L", bit: "L", alpha: "RGBA"}
+    with Image.open(tmp_path / "out" / bit) as image, Image.open(tiles / bit) as before:
+        assert abs(np.asarray(image).mean() - np.asarray(before.convert("L")).mean()) < 4
     with Image.open(tmp_path / "out" / alpha) as image:
         opacity = np.asarray(image)[:, :, 3]
     assert (opacity[:36].max(), opacity[44:].min()) == (0, 255)
@@ -149,9 +151,11 @@ def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged
     small = np.zeros((9, 9, 3), np.uint8)
     save_sheet(folder / "crs.tif", small, 500_000, 5_000_000, crs="EPSG:32633")
     save_sheet(folder / "off.tif", small, 500_007, 5_000_000)
+    save_sheet(folder / "far.tif", small, 0, 0)
     result = srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic")
     text = " ".join(result.err.split())
-    assert (result.code, "5 done, 2 failed" in result.out) == (1, True), result
+    assert (result.code, "6 done, 2 failed" in result.out) == (1, True), result
+    assert f"sheets: 2 groups of files lie far from each other, that of {folder}/far.tif" in text
     assert "crs.tif: its coordinate system is EPSG:32633, that of the others EPSG:32632" in text
     assert (
         "off.tif: its place between whole pixels is (0.35, 0.0), that of the others (0.0, 0.0)"
@@ -165,7 +169,43 @@ def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged
             assert "srx" in out.tags()["TIFFTAG_SOFTWARE"]
             pixels = out.read().transpose(1, 2, 0).astype(int)
         assert np.abs(pixels - enlarged[larger(here)]).mean() < 1.5
-    assert "5 skipped" in srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic").out
+    assert "6 skipped" in srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic").out
+
+
+@pytest.mark.parametrize("mark", ["nodata", "mask", "alpha"])
+def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, whole, mark):
+    folder = tmp_path / "2023"  # with numbers as names, which are no tiles of a web map
+    (folder / "5").mkdir(parents=True)
+    lower = upper = whole[:SIDE, :SIDE].clip(1)
+    seen = np.where(np.arange(SIDE) < 20, 0, 255)[:, None, None] * np.ones((1, SIDE, 1), np.uint8)
+    if mark == "alpha":
+        lower, upper = (np.dstack([lower, a]).astype(np.uint8) for a in (seen * 0 + 255, seen))
+    elif mark == "nodata":
+        upper = np.where(seen, upper, 0).astype(np.uint8)
+    for number, pixels in enumerate((lower, upper), 11):
+        save_sheet(folder / f"5/{number}.tif", pixels, 500_000, 5_000_000)
+        with rasterio.open(folder / f"5/{number}.tif", "r+") as file:
+            file.update_tags(SHEET=number)
+            if mark == "nodata":
+                file.nodata = 0
+            elif mark == "mask" and number == 12:
+                file.write_mask(seen[:, :, 0] > 0)
+    result = srx("upscale", folder, tmp_path / "out", "-s", 2, "-m", "g-idrn", "--mosaic", code=0)
+    assert ".srx-mosaic" not in result.err
+    with rasterio.open(tmp_path / "out/5/11.tif") as file:
+        assert (file.bounds.left, file.tags()["SHEET"]) == (500_000, "11")
+        assert file.dataset_mask().all()
+
+
+def test_sheets_of_other_palettes_are_left_out(srx, tmp_path, whole):
+    for name in "abc":
+        (tmp_path / "in").mkdir(exist_ok=True)
+        save_sheet(tmp_path / f"in/{name}.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000)
+        with rasterio.open(tmp_path / f"in/{name}.tif", "r+") as file:
+            file.write_colormap(1, {one: (one, name == "c", 0, 255) for one in range(8)})
+    ask = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m", "bicubic", "--mosaic")
+    result = srx(*ask, "--classes", "yes")
+    assert (result.code, "c.tif: its palette (checksum) is" in result.err) == (1, True)
 
 
 @pytest.mark.parametrize("options", [("--dry-run",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")])

@@ -6,7 +6,7 @@ import copy
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,8 +28,6 @@ from srcli.imaging.rasters.opening import (
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from affine import Affine
     from rasterio.io import DatasetReader
 
@@ -41,12 +39,10 @@ COLOURS = ("red", "green", "blue")
 _SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because printed coordinates are rounded."""
 # Tag namespaces that describe the structure of the file, or are kept in fields of their own.
-_STRUCTURE = frozenset(
-    {
-        "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
-        "xml:gml.root-instance",
-    }
-)  # fmt: skip
+_STRUCTURE = frozenset({
+    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
+    "xml:gml.root-instance",
+})  # fmt: skip
 _OUTDATED = (  # once the pixels change
     "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
     "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",

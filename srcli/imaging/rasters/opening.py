@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import combinations
@@ -33,8 +34,6 @@ else:
     from pathlib import PosixPath as PlatformPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from rasterio.io import DatasetReader
 
 BLOCK_CACHE = 2**27
@@ -56,12 +55,10 @@ by name may have any."""
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
-_NETWORK_DRIVERS = frozenset(
-    {
-        "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
-        "WMS", "WMTS",
-    }
-)  # fmt: skip
+_NETWORK_DRIVERS = frozenset({
+    "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
+    "WMS", "WMTS",
+})  # fmt: skip
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {"DIMAP", "PDS4", "SAFE", "SENTINEL2", "RS2", "TSX"}
 """Drivers of headers that name other files, anywhere on the disk."""
@@ -213,6 +210,13 @@ def keep_blocks(limit_bytes: int) -> None:
     from rasterio._env import set_gdal_config
 
     set_gdal_config("GDAL_CACHEMAX", limit_bytes)
+    if sys.platform != "win32":
+        import resource
+
+        # a mosaic holds up to 100 of its files open
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if 0 < limit < 256:
+            set_gdal_config("GDAL_MAX_DATASET_POOL_SIZE", max((limit - 40) // 2, 2))
 
 
 def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
@@ -307,6 +311,8 @@ def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Itera
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
     except gdal_errors(OSError, ValueError) as error:
         reason = reason_of(error).removeprefix(f"{path}: ")
+        if "Too many open files" in reason:
+            advice = "raise 'ulimit -n'"
         raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 

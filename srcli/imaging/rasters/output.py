@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,10 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
 from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
+from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from srcli.imaging.rasters.info import BandLayout, RasterInfo
-    from srcli.ports.image import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}

@@ -16,6 +16,7 @@ import re
 import shutil
 import tempfile
 import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from logging.handlers import BufferingHandler
@@ -41,9 +42,7 @@ from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
 
-if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
+if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
 VERSION = 4
@@ -304,8 +303,8 @@ class Piece(NamedTuple):
     width: int
     bands: Sequence[str]
     """By GDAL's names, for each band of the mosaic and its mask."""
-    has_palette: bool = False
-    """The bands are the colours of the palette of the file's only one."""
+    more: Sequence[Mapping[str, str]] = ()
+    """Elements of a ComplexSource of GDAL's, for each of these bands; most have none."""
 
 
 def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
@@ -346,14 +345,15 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
         place = {"xOff": f"{piece.left}", "yOff": f"{piece.top}", **size}
         beside = f"{not piece.file.is_absolute():d}"
         for number, element in enumerate(found):
-            source = ET.SubElement(element, f"{'Complex' if piece.has_palette else 'Simple'}Source")
+            more = piece.more[number] if piece.more else {}
+            source = ET.SubElement(element, f"{'Complex' if more else 'Simple'}Source")
             file = ET.SubElement(source, "SourceFilename", relativeToVRT=beside)
             file.text = str(piece.file)
             ET.SubElement(source, "SourceBand").text = piece.bands[number]
             ET.SubElement(source, "SrcRect", whole)
             ET.SubElement(source, "DstRect", place)
-            if piece.has_palette:
-                ET.SubElement(source, "ColorTableComponent").text = str(number + 1)
+            for name, text in more.items():
+                ET.SubElement(source, name).text = text
     return ET.tostring(tree)
 
 

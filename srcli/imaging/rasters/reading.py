@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,8 +16,6 @@ from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from srcli.imaging.rasters.info import BandLayout, RasterInfo
 
 Array = NDArray[Any]

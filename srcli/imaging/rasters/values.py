@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.errors import PictureError
 from srcli.imaging.condition import Condition, judge
@@ -21,10 +23,6 @@ from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_wi
 from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
     from srcli.imaging.rasters.info import RasterInfo
 
     Array = NDArray[Any]
@@ -32,23 +30,19 @@ if TYPE_CHECKING:
 ClassMode = Literal["auto", "yes", "no"]
 
 # Words of the names of bands that hold classes, flags or masks; "land cover" is one word too.
-_WORDS = frozenset(
-    {
-        "scl", "qa", "qc", "bqa", "fmask", "cfmask", "pixelqa", "pixelreliability", "wqsf", "flag",
-        "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
-        "classified", "classi", "detfoo", "category", "categories", "label", "labels",
-        "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
-        "corine", "worldcover", "mapbiomas",
-    }
-)  # fmt: skip
+_WORDS = frozenset({
+    "scl", "qa", "qc", "bqa", "fmask", "cfmask", "pixelqa", "pixelreliability", "wqsf", "flag",
+    "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
+    "classified", "classi", "detfoo", "category", "categories", "label", "labels",
+    "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
+    "corine", "worldcover", "mapbiomas",
+})  # fmt: skip
 _NUMBERED = re.compile(r"(qa|qf|clc|lctype|lcprop)\d+")
 # Words of quantities: "class probability" and "mask confidence" are numbers to interpolate.
-_QUANTITIES = frozenset(
-    {
-        "probability", "prob", "confidence", "score", "scores", "fraction", "percent", "percentage",
-        "distance", "uncertainty", "error", "density", "impervious", "canopy",
-    }
-)  # fmt: skip
+_QUANTITIES = frozenset({
+    "probability", "prob", "confidence", "score", "scores", "fraction", "percent", "percentage",
+    "distance", "uncertainty", "error", "density", "impervious", "canopy",
+})  # fmt: skip
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced

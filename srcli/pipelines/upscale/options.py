@@ -244,8 +244,10 @@ class UpscaleOptions:
             raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
-        if self.mosaic and (self.of_photographs or self.raster.asked_for):
-            name = (*self.raster.asked_for, self.of_photographs)[0]
+        of_pixels = ("--bidx", "--rgb", "--range", "--classes")
+        others = [name for name in self.raster.asked_for if name not in of_pixels]
+        if self.mosaic and (self.of_photographs or others):
+            name = (*others, self.of_photographs)[0]
             raise UsageError(f"--mosaic writes all tiles as they are cut; drop {name}")
         if self.of_photographs and self.raster.asked_for:
             raise UsageError(

@@ -324,15 +324,20 @@ class RasterJob:
         }
 
 
-def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
-    """Read a raster's header and decide on bands, window, values and output."""
-    asked = options.raster
-    info = read_info(item.source, asked.nodata)
+def read_kept_info(item: Item, options: UpscaleOptions) -> RasterInfo:
+    """Read a raster's header, without tags if they are to be stripped."""
+    info = read_info(item.source, options.raster.nodata)
     if options.strip_metadata:  # all tags but a part of the georeference
         own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
         bands = tuple(replace(band, tags={}) for band in info.bands)
         colours = {name: tags for name, tags in info.tags.items() if name == "COLOR_PROFILE"}
         info = replace(info, tags={"": own, **colours}, bands=bands)
+    return info
+
+
+def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
+    """Read a raster's header and decide on bands, window, values and output."""
+    asked, info = options.raster, read_kept_info(item, options)
     parts = {Path(name).resolve() for name in info.files} - {item.source.resolve()}
     if item.target.resolve() in parts:
         raise PictureError(
@@ -350,7 +355,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     output = make_output(info, layout, window, options.scale, wanted)
     needed = disk_needed(output)
     least = round(LEAST_COMPRESSED * needed)
-    room = item.check_disk("its pixels take", needed, least, "a part (--srcwin)")
+    advice = "a folder with fewer of its files" if options.mosaic else "a part (--srcwin)"
+    room = item.check_disk("its pixels take", needed, least, advice)
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
