@@ -498,7 +498,7 @@ def test_rasters_say_which_software_and_model_made_them(srx, astronaut, tmp_path
             assert not own
             assert tags["TIFFTAG_SOFTWARE"] == "Mosaic 3"
             continue
-        made_by = f"Mosaic 3; srx {srcli.__version__} (bicubic x2, source tif "
+        made_by = f"Mosaic 3; srx {srcli.__version__} (bicubic x2, "
         assert tags[key].startswith(made_by)
         made = {"SRX_VERSION": srcli.__version__, "SRX_MODEL": "bicubic", "SRX_SCALE": "2"}
         assert own == made
