@@ -49,13 +49,7 @@ def whole(picture):
 
 
 @pytest.mark.parametrize(
-    "window",
-    [
-        pytest.param((-300, 400, 64, 64), id="corner"),
-        pytest.param((0, 512, 200, 100), id="one tile"),
-        pytest.param((-37, 499, 301, 77), id="four tiles"),
-        pytest.param((399, 899, 1, 1), id="one pixel"),
-    ],
+    "window", [(-300, 400, 64, 64), (0, 512, 200, 100), (-37, 499, 301, 77), (399, 899, 1, 1)]
 )
 def test_every_window_shows_the_same_land(picture, whole, window):
     x, y, width, height = window
@@ -67,10 +61,8 @@ def test_every_window_shows_the_same_land(picture, whole, window):
 @pytest.mark.parametrize(
     ("options", "bands", "dtype"),
     [
-        pytest.param((), 3, "uint8", id="as it comes"),
-        pytest.param(
-            ("--bands", 4, "--dtype", "uint16", "--compress", "none"), 4, "uint16", id="4x16"
-        ),
+        ((), 3, "uint8"),
+        (("--bands", 4, "--dtype", "uint16", "--compress", "none"), 4, "uint16"),
     ],
 )
 def test_the_file_holds_the_scene(picture, run, tmp_path, options, bands, dtype, capsys):
@@ -106,20 +98,3 @@ def test_nodata_edges_surround_a_turned_rectangle(picture, run, tmp_path, size):
         assert 0 < edge.any(0).mean() < 0.5
     assert 0.5 < valid.mean() < 0.95
     assert np.array_equal(valid, valid[::-1, ::-1])
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        pytest.param(("--size", "12"), "5000x4000", id="one side"),
-        pytest.param(("--size", "0x5"), "5000x4000", id="empty"),
-        pytest.param(("--size", "8x8", "--seed", -1), "--seed", id="seed"),
-        pytest.param(("--size", "8x8", "--crs", "EPSG:nonsense"), "EPSG:nonsense", id="CRS"),
-    ],
-)
-def test_impossible_options_are_wrong_usage(run, tmp_path, options, says, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(tmp_path / "scene.tif", *options)
-    assert stop.value.code == 2
-    assert says in capsys.readouterr().err.splitlines()[-1]
-    assert not list(tmp_path.iterdir())
