@@ -17,6 +17,7 @@ from srcli.imaging.resize import resize
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.upscale import inputs as upscale_inputs
+from srcli.pipelines.upscale.reporter import Item
 from tests.fixtures.photographs import write_by_gdal
 
 SMALL = ("-m", "bicubic", "-s", 2)
@@ -268,6 +269,33 @@ def test_an_input_that_was_restored_from_a_backup_is_told(srx, tmp_path):
     assert "the input has changed since" in srx(*asked).err
 
 
+@pytest.mark.parametrize("make", [picture, raster])
+def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(srx, tmp_path, monkeypatch, make):
+    source, out, make_folder = make(tmp_path / "a.tif"), tmp_path / "out", Item.make_folder
+
+    def change(item, folder=None):  # after the input was opened
+        make_folder(item, folder)
+        aged(source if folder else make(source, seed=1), 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Item, "make_folder", change)
+        failed = srx("upscale", source, out, *SMALL, code=2)
+    assert "a.tif: has changed while it was enlarged; run again" in failed.err
+    assert not (out / "a.tif").exists()
+    srx("upscale", source, out, *SMALL, code=0)
+
+
+def test_what_is_in_the_way_of_one_output_stops_no_other(srx, tmp_path):
+    for name in ("a", "b"):
+        source = picture(tmp_path / "in" / name / "1.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+    done = srx("upscale", tmp_path / "in", tmp_path / "out", *SMALL, "-r", code=1)
+    assert "1 done, 1 failed" in done.out
+    long = srx("upscale", source, tmp_path / f"{'n' * 300}.png", *SMALL, code=2)
+    assert "the name is too long" in long.err
+
+
 @pytest.mark.parametrize("words", [("-f", "png"), ("-f", "bmp"), ("-f", "png", "--strip-metadata")])
 def test_one_picture_after_another_as_find_gives_them(srx, tmp_path, words):
     sources = [picture(tmp_path / "in" / f"a.{ext}", n) for n, ext in enumerate(("jpg", "png"))]
@@ -316,8 +344,6 @@ def test_a_dry_run_tells_what_would_be_made_again_and_what_kept(srx, tmp_path):
     picture(tmp_path / "out" / "c.png", seed=1)
     assert "2 done, 1 failed" in srx(*asked).out
     plan = srx(*asked[:3], "-m", "bicubic", "-s", 3, "--dry-run", code=1)
-    assert f"{tmp_path / 'out' / 'a.png'} and 1 more: made again: was made with bicubic x2" in (
-        plan.out
-    )
+    assert "a.png and 1 more: made again: was made with bicubic x2" in plan.out
     assert f"would fail: {tmp_path / 'out' / 'c.png'}: has 18x14 pixels" in plan.out
     assert size_of(tmp_path / "out" / "a.png") == (36, 28)
