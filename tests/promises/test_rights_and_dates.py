@@ -62,7 +62,7 @@ def test_rights_and_dates(srx, tmp_path, kind, name, output):
         # one that exists does not become more readable either
         files = [path for path in folder.iterdir() if path.is_file()]
         assert {rights(path) for path in files} == {expected}
-    for path in files:
+    for path in [path for path in folder.iterdir() if path.is_file()]:
         path.unlink()
     for given, expected in ((0o664, 0o644), (0o400, 0o600)):
         source.chmod(given)
