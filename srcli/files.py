@@ -68,13 +68,15 @@ NEW_FILE = FileAttributes()
 def attributes_for(target: Path, source: Path, *, dates: bool = False) -> FileAttributes:
     """Return the attributes of an output: nobody may read it who may not read the input.
 
-    Rights of an older output are not widened either. ``dates``: take over the input's times.
+    Rights of an older output are not widened either. ``dates``: take over the input's times; those
+    in the future always, or the output would be older than its input whenever it is made.
     """
     mode, times = 0o666, None
     for path in (target, source):
         with suppress(OSError):
             state = path.stat()
             mode &= state.st_mode | 0o600  # the owner keeps a file that can be replaced
+            dates = dates or state.st_mtime_ns > time.time_ns()
             if dates and path is source and state.st_mtime_ns:  # 0 is that of no file
                 times = state.st_atime_ns, state.st_mtime_ns
     return FileAttributes(mode, times)

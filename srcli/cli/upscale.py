@@ -269,7 +269,7 @@ def split_paths(
     if not inputs:
         raise UsageError(f"no output given; say where to: srx upscale {last} OUT")
     same = os.path.realpath(last) == os.path.realpath(inputs[0])
-    if not last.is_file() or last == STREAM:
+    if not os.path.isfile(last) or last == STREAM:  # noqa: PTH113 - pathlib may raise
         return inputs, last
     if output is None and (same or len(inputs) > 1):
         raise UsageError(

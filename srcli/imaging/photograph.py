@@ -188,6 +188,13 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
     return f"{extension} {_checksum(os.fsencode(names))} {content}"
 
 
+def check_unchanged(path: Path, mark: str) -> None:
+    """Refuse an input whose content is another than when ``mark_source`` gave this mark."""
+    before, now = mark.rpartition(" ")[2], mark_source(path).rpartition(" ")[2]
+    if before and now and before != now:  # what is no file any more was read to its end
+        raise PictureError(f"{path}: has changed while it was enlarged; run again")
+
+
 def _checksum(data: bytes) -> str:
     return f"{zlib.crc32(data):08x}"
 

@@ -61,9 +61,7 @@ def test_rights_and_dates(srx, tmp_path, kind, name, output):
         srx(*asked, "--overwrite", code=0)
         # one that exists does not become more readable either
         files = [path for path in folder.iterdir() if path.is_file()]
-        assert {path.name: rights(path) for path in files} == {
-            path.name: expected for path in files
-        }
+        assert {rights(path) for path in files} == {expected}
     for path in [path for path in folder.iterdir() if path.is_file()]:
         path.unlink()
     for given, expected in ((0o664, 0o644), (0o400, 0o600)):
@@ -95,10 +93,13 @@ def test_nobody_reads_an_output_while_it_is_written(srx, tmp_path, monkeypatch):
     assert seen == [0o600]
 
 
-def test_without_the_option_outputs_are_of_now(srx, tmp_path):
-    source = make(tmp_path / "a.png", "photograph")
-    srx("upscale", source, tmp_path / "out.png", *SMALL, code=0)
-    assert (tmp_path / "out.png").stat().st_mtime_ns > THEN + 10**9
+@pytest.mark.parametrize("then", [THEN, 4 * THEN])
+def test_without_the_option_outputs_are_of_now_but_not_older_than_inputs(srx, tmp_path, then):
+    source, out = make(tmp_path / "a.png", "photograph"), tmp_path / "out.png"
+    os.utime(source, ns=(then, then))
+    srx("upscale", source, out, *SMALL, code=0)
+    assert out.stat().st_mtime_ns >= max(then, THEN + 10**9)
+    assert "1 skipped" in srx("upscale", source, out, *SMALL).out
 
 
 def test_private_standard_input_stays_private(tmp_path, monkeypatch, srx):

@@ -135,9 +135,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         given = type(picture).__name__
         if type(picture).__module__.partition(".")[0] == "torch":
             given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
-        raise UsageError(
-            f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
-        )
+        raise UsageError(f"expected path, PIL image or array (H, W) or (H, W, C), got {given}")
     image = as_image(_enlarge(array, options, progress, saved_as or ""))
     if known.get("dpi"):
         image.info["dpi"] = known["dpi"]
@@ -207,9 +205,7 @@ def _whole(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
 def _as_photograph(picture: NDArray[Any]) -> Photograph:
     """Split an array into colours and alpha, in a dtype that the engine takes."""
     if picture.ndim not in (2, 3) or 0 in picture.shape:
-        raise UsageError(
-            f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
-        )
+        raise UsageError(f"expected PIL image or array (H, W) or (H, W, C), got {picture.shape}")
     array = np.atleast_3d(picture)
     if array.shape[2] > 4:
         raise UsageError(f"expected 1 to 4 channels last, got shape {picture.shape}")

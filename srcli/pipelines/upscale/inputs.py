@@ -7,6 +7,7 @@ pixel is decoded, but by ``auto`` for outputs that it has not chosen a model for
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, one_file
-from srcli.files import open_input
+from srcli.files import explain_os_error, open_input
 from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -97,7 +98,7 @@ def pair(
             raise UsageError(f"{output}: its extension contradicts --format {options.format}")
         target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
         items = [Item(source=found[0], target=target, format=fmt)]
-    elif found and (not is_folder(output) or output.is_file()):
+    elif found and (not is_folder(output) or os.path.isfile(output)):  # noqa: PTH113
         raise UsageError(f"{output}: names a file; folders or many inputs need a folder as output")
     else:
         for path in found:
@@ -160,7 +161,7 @@ def find_in_folder(
 def _is_entered(path: Path, inside: str, tell: Callable[[str], None]) -> bool:
     if path.name[0] == "." or _is_within(real_path(path), inside):
         return False
-    reason = "a link to a folder, not followed" if path.is_symlink() else ""
+    reason = "a link to a folder, not followed" if os.path.islink(path) else ""  # noqa: PTH114
     if not reason and product_header(path) is not None:
         reason = "a Sentinel product, left out; name it itself"
     if reason:
@@ -273,7 +274,7 @@ def _check_output(output: Path) -> None:
     if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith("/vsi"):
         raise UsageError(f"{output}: results are written to disk; give a file or a folder")
     suffix = output.suffix.lower()
-    if suffix in _NOT_WRITTEN and format_of_suffix(suffix) is None and not output.is_dir():
+    if suffix in _NOT_WRITTEN and format_of_suffix(suffix) is None and not os.path.isdir(output):  # noqa: PTH112
         raise UsageError(
             f"{output}: {suffix} is not written here; give {', '.join(FORMATS)} (of rasters tif, "
             "png or jpg), or a folder"
@@ -316,7 +317,8 @@ def _may_be_read(path: Path, inside: str) -> bool:
     with suppress(OSError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - there may be very many
             return False
-    return not (path.is_symlink() and _is_within(real_path(path), inside))
+    # pathlib raises what os.path takes for no: folders that may not be searched, too long paths
+    return not (os.path.islink(path) and _is_within(real_path(path), inside))  # noqa: PTH114
 
 
 @cache
@@ -391,8 +393,10 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[s
         whose extension may differ.
     """
     try:
-        state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
-    except (OSError, ValueError):
+        state = os.stat(item.target)  # noqa: PTH116 - there may be very many
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", 0) == errno.ENAMETOOLONG:
+            raise PictureError(explain_os_error(item.target, error)) from error
         return "due", ""
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")

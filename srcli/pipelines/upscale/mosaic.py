@@ -201,9 +201,7 @@ def _read_map_tile(item: Item) -> Tile:
     picture = open_picture(item.source, confined=True)
     read_photograph(picture)  # a damaged one would end the whole mosaic later
     if picture.bits != 8 or picture.orientation != 1 or picture.frames > 1:
-        raise PictureError(
-            f"{item.source}: is no map tile (8 bits, one picture, not turned by EXIF)"
-        )
+        raise PictureError(f"{item.source}: is no map tile (8 bits, one upright picture)")
     with open_raster(item.source) as dataset:
         palette = dataset.colorinterp[0].name == "palette"
         colours = "123" if dataset.count > 2 else "111"

@@ -30,6 +30,7 @@ from srcli.imaging.photograph import (
     Metadata,
     Photograph,
     Picture,
+    check_unchanged,
     empty_array,
     release,
 )
@@ -391,7 +392,8 @@ class PhotographRun:
 
 
 def writing_options(item: Item, picture: Picture, options: UpscaleOptions) -> dict[str, Any]:
-    """Return what photographs, animations and map tiles are written with."""
+    """Return what outputs are written with; refuse inputs that have changed since."""
+    check_unchanged(item.source, picture.mark)
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
         quality = LOSSLESS

@@ -31,9 +31,9 @@ class Item:
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
 
-    def make_folder(self) -> None:
-        """Make the folder of the output."""
-        folder = self.target.parent
+    def make_folder(self, folder: Path | None = None) -> None:
+        """Make the folder of the output, or one that it is in."""
+        folder = folder or self.target.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -19,6 +19,7 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
+from srcli.imaging.photograph import check_unchanged, mark_source
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
@@ -34,7 +35,7 @@ from srcli.inference.tiling import Tiling, tile_rows
 from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
 from srcli.models.weights import AERIAL_MODEL, find_weights, network_digest
-from srcli.pipelines.upscale.inputs import find_due, raster_size
+from srcli.pipelines.upscale.inputs import find_due, is_folder, raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter, explained
@@ -94,7 +95,8 @@ def upscale_files(
             # a wrong name or file makes no folder; of what pictures choose, not all may be needed
             for note in () if options.auto else pool.network.notes:
                 reporter.progress.message(note)
-            items[0].make_folder()  # what cannot be written is told before minutes are spent on it
+            # what cannot be written is told before minutes are spent on it; subfolders fail alone
+            items[0].make_folder(output if is_folder(output) else None)
             reporter.open(len(items))
             if executor is None:
                 for item in PhotographRun(pool, options, reporter).upscale(items):
@@ -408,6 +410,7 @@ def upscale_raster(
         reporter.progress.message(f"{item.source}: {text}")
 
     with reporter.guard(item, started):
+        mark = mark_source(item.source)
         job = open_job(item, options)
         for remark in job.remarks:
             tell(remark)
@@ -433,6 +436,7 @@ def upscale_raster(
             size = job.output.height, job.output.width
             if math.prod(size) >= LARGE:
                 tell(f"the tiles are done; writing {item.target.name}")
+            check_unchanged(item.source, mark)
             merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
         reporter.add(
             item, started=started, model=job.options.model, condition=job.condition,
