@@ -336,7 +336,7 @@ class RasterEngine:
     def __init__(
         self, engine: TorchEngine, *, groups: Sequence[tuple[int, ...]], values: Values
     ) -> None:
-        self.engine = engine
+        self.engine, self.network = engine, engine.network
         self.scale = engine.scale
         self.calibrates = engine.calibrates
         self.overlaps, self.beside = engine.overlaps, engine.beside

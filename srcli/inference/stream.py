@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from srcli.errors import InferenceError, SrxError, one_file
+from srcli.errors import DefectError, InferenceError, SrxError, one_file
 from srcli.imaging.photograph import empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_mirrored
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
+from srcli.recipes.code import explanation
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
@@ -269,7 +270,9 @@ def _run(engine: Engine, tiles: list[_Tile], begun: list[Results]) -> Iterator[T
         with one_file(job.name), suppress(MemoryError):
             found = (begun.pop() if begun else _start(engine, tiles))()
     except SrxError as failure:
-        error = failure
+        error, reference = failure, engine.network.reference
+        if isinstance(failure, DefectError) and failure.__cause__ and reference:
+            error = explanation(f"{job.name}: {reference} fails", failure.__cause__)
     if found:
         infinite = "the network gave values that are not finite, in fp32 too"
         for tile, out in zip(tiles, found, strict=True):

@@ -10,7 +10,7 @@ import re
 import tomllib
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,13 +84,13 @@ def save_weights(
     write_whole(path, len(text).to_bytes(8, "little") + text + content[start:])
 
 
-def read_weights(path: Path) -> StoredWeights:
+def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     """Read the tensors of a weights file, its metadata if it is ours, and a note on the choice.
 
     It is ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote, of which
     only plain tensors are read (no code runs). Of tables for the generator and the discriminator
-    the former is taken, of averaged and other weights the averaged ones. ModelError if the file is
-    missing, damaged, of another kind, or holds no tensors.
+    the former is taken, of averaged and other weights the averaged ones; a table of just these
+    ``names`` stays as it is. ModelError if the file is damaged, of another kind, or lacks tensors.
     """
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
@@ -100,7 +100,9 @@ def read_weights(path: Path) -> StoredWeights:
     metadata: Mapping[str, str] = {}
     try:
         zip_names(path)  # refuses what unpacks to far more
-        if path.suffix.lower() == ".safetensors":
+        with path.open("rb") as stream:
+            start = stream.read(9)  # of .safetensors a length and JSON, whatever it is called
+        if path.suffix.lower() == ".safetensors" or start[8:] == b"{":
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
                 metadata = stored.metadata() or {}
@@ -113,7 +115,7 @@ def read_weights(path: Path) -> StoredWeights:
         raise ModelError(f"{path}: {_why_unread(path, error)}") from error
     if "srx_format" in metadata:
         return StoredWeights(content, _parse(path, metadata))
-    chosen = _choose_table(path, content)
+    chosen = _choose_table(path, content, names)
     _check_unpacked(path, (v.numel() * v.element_size() for v in chosen.tensors.values()))
     return chosen
 
@@ -162,9 +164,9 @@ def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
         )
 
 
-def _choose_table(path: Path, content: object) -> StoredWeights:
+def _choose_table(path: Path, content: object, names: Collection[str]) -> StoredWeights:
     """Return the tensors of the network that enlarges by their own names, averaged if they are."""
-    (key, tensors), *others = _tables(content) or [((), {})]
+    (key, tensors), *others = _tables(content, frozenset(names)) or [((), {})]
     if not tensors:
         raise ModelError(f"{path}: holds no table of tensors")
     averaged, note = set(_KNOWN["averaged"]), ""
@@ -177,7 +179,9 @@ def _choose_table(path: Path, content: object) -> StoredWeights:
     return StoredWeights(tensors, None, note, ".".join(key))
 
 
-def _tables(content: object, key: Key = (), depth: int = 0) -> list[tuple[Key, Tensors]]:
+def _tables(
+    content: object, names: frozenset[str], key: Key = (), depth: int = 0
+) -> list[tuple[Key, Tensors]]:
     """Return the tables of tensors in a checkpoint by the names above them, the best first."""
     from torch import Tensor
 
@@ -185,20 +189,23 @@ def _tables(content: object, key: Key = (), depth: int = 0) -> list[tuple[Key, T
         return []
     found = []
     for name in (*_KNOWN["averaged"], *_KNOWN["weights"]):
-        found += _tables(content.get(name), (*key, name), depth + 1)
+        found += _tables(content.get(name), names, (*key, name), depth + 1)
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if tensors and names == tensors.keys():
+        return [*found, (key, tensors)]
     tensors = {k: v for k, v in tensors.items() if not re.match(_KNOWN["others"], k)}
     # names that begin with that of a generator, averaged or not, are of it alone
     averaged = _below(tensors, _KNOWN["averaged"])
     plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
-    if averaged and plain and averaged[1].keys() == plain[1].keys():
+    both = [{k.removeprefix("module.") for k in each[1]} for each in (averaged, plain) if each]
+    if averaged and plain and both[0] - {"n_averaged"} == both[1]:
         parts = [averaged, plain]
     else:  # what is averaged may be another thing, such as an attention
-        wrappers = (*_WRAPPERS, *_KNOWN["averaged"])
+        wrappers = (*_WRAPPERS, *_KNOWN["averaged"], next(iter(tensors), "").partition(".")[0])
         one = _below(tensors, _KNOWN["generator"]) or _below(tensors, wrappers, whole=True)
         parts = [one] if one else []
     for name, part in parts:
-        found += _tables(part, (*key, name), depth)
+        found += _tables(part, names, (*key, name), depth)
     return found if parts or not tensors else [*found, (key, tensors)]
 
 
@@ -207,7 +214,7 @@ def _below(
 ) -> tuple[str, Tensors] | None:
     """Return the tensors of the first of some networks, without its name before theirs.
 
-    With ``whole``, only a name before all of them counts, where it leaves no number, as of a layer.
+    With ``whole``, only a name before all of them counts, if it leaves no number, as of a layer.
     """
     for name in names:
         below = {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}.")}

@@ -26,6 +26,7 @@ from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
+from srcli.layers.tiles import StretchedMap, modules_of
 from srcli.models.exported import ExportedNetwork
 from srcli.models.weights import find_weights, load_model, network_digest
 
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
 CHECKED_SIZES = ((48, 40), (75, 98))
-"""Height and width of the pictures that files for any size are checked with; they are traced with
-the first."""
+"""Height and width of the pictures that files are checked with; they are traced with the first."""
 TOLERANCE = 0.1
 """Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by one."""
 OPSET = 18
@@ -70,13 +70,11 @@ def export_model(
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and width of the
     only input that the file takes, None for any. The file is replaced when the check has passed.
 
-    Returned are, as JSON has them, the ``file``, its ``bytes``, the ``metadata`` stored in it, the
-    ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
-    requirements that the software which runs the file must meet.
+    Returned are, as JSON has them, ``file``, its ``bytes`` and ``metadata``, ``parities`` (what
+    differs from PyTorch on each crop, in levels of 255), and ``notes`` for those who run the file.
 
-    UsageError if a file exists, a package is missing or the network does not take the size,
-    ModelError if the kind of file has no such operators, InferenceError if it gives another picture
-    than PyTorch.
+    UsageError for a file that exists, a missing package or a size that the network does not take,
+    ModelError for operators that the kind of file lacks, InferenceError for another picture.
     """
     if file.suffix not in KINDS:
         raise UsageError(f"{file}: the name must end in {' or '.join(KINDS)}")
@@ -95,6 +93,9 @@ def export_model(
             f"{network.multiple_of}, from {network.minimum} on"
         )
     form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
+    if size is None:  # what a network does for smaller pictures by Python is not in its file
+        least = [each.minimum for each in modules_of(network, StretchedMap).values()]
+        network.minimum = max(network.minimum, *least, 1)
     metadata = describe(network, model, size)
     sizes = [size] if size else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
     whole = (real_picture(*each).transpose(2, 0, 1)[None] for each in sizes)

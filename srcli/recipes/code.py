@@ -86,10 +86,7 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 
 def load_code(name: str, group: str) -> Any:  # noqa: ANN401
-    """Import code that the user has named, or what a package adds to a group by this name.
-
-    ModelError where that fails.
-    """
+    """Import code that the user has named, or what a package adds to a group; or a ModelError."""
     if split_code(name)[0]:
         return _load(require_named(name))
     with explained(f"{name}: cannot be imported"):
@@ -124,8 +121,7 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
 def build_module(maker: Maker, options: Mapping[str, Any], where: str, **further: object) -> Any:  # noqa: ANN401
     """Build a user's module by options, and further values as far as it takes them.
 
-    RecipeError for an option that it does not have; ModelError for whatever it raises, and for what
-    is no ``torch.nn.Module``.
+    RecipeError for an option that it lacks; ModelError for all that it raises, or for no module.
     """
     with explained(f"{where}: cannot be built"):
         parameters = inspect.signature(maker).parameters
@@ -149,8 +145,13 @@ def explained(what: str) -> Iterator[None]:
     except SrxError:
         raise
     except (Exception, SystemExit) as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [each for each in frames if not each.filename.startswith(_OURS)]
-        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
-        raise ModelError(f"{what} ({place}{text})") from error
+        raise explanation(what, error) from error
+
+
+def explanation(what: str, error: BaseException) -> ModelError:
+    """Return a ModelError that says in a line what code of users raised, and where."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if not each.filename.startswith(_OURS)]
+    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
+    return ModelError(f"{what} ({place}{text})")

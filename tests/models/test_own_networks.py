@@ -96,12 +96,7 @@ def test_in_half_precision_that_form_is_as_near_and_in_fp32_it_is_not_used(name,
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"block": "rfdb"},
-        {"dense_shortcut": False},
-        {"ds_self": True},
-        {"outer_shortcut": False},
-    ],
+    [{"block": "rfdb"}, {"dense_shortcut": False}, {"ds_self": True}, {"outer_shortcut": False}],
 )
 def test_ablation_models_have_no_such_form(options):
     network: Any = small("g-idrn", **options)

@@ -205,14 +205,8 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(srx, evi
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (
-            "raise OSError('no such disk')",
-            "imported (mynet.py, line 1: OSError: no such",
-        ),
-        (
-            "import sys\nsys.exit(3)",
-            "imported (mynet.py, line 2: SystemExit: 3",
-        ),
+        ("raise OSError('no such disk')", "imported (mynet.py, line 1: OSError: no such"),
+        ("import sys\nsys.exit(3)", "imported (mynet.py, line 2: SystemExit: 3"),
         ("def f(:", "mynet.py: cannot be imported (SyntaxError: invalid syntax"),
         ("Nett = 3", "mynet.py: has no class 'Net' (did you mean Nett?)"),
         ("Net = 3", "mynet.py: has no class 'Net'"),
@@ -221,10 +215,7 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(srx, evi
         (f"{SMALL}\n    edge = 'a'", "edge of mynet.py:Net must be a whole number"),
         (f"{SMALL}\n    multiple_of = 0", "multiple_of of mynet.py:Net must be a whole"),
         (f"{SMALL}\n    multiple_of = 5", "takes sides that divide by 5, from 5 on"),
-        (
-            SMALL.replace("super()", "(1 / 0)"),
-            "Net: cannot be built (mynet.py, line 7: Zero",
-        ),
+        (SMALL.replace("super()", "(1 / 0)"), "Net: cannot be built (mynet.py, line 7: Zero"),
         (SMALL.replace("self.scale)", "self.scale + 1)"), "gives (1, 3, 3, 9) for a picture"),
         (SMALL.replace("return ", "return x, "), "gives tuple, not one tensor"),
         (SMALL.replace("return ", "return self.training or "), "gives bool in training, not"),
@@ -245,10 +236,7 @@ def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
         ("mynet.py:Net@run/none.pth", "run/none.pth: no such weights file"),
         ("gone.py:Net@run/last.safetensors", "gone.py: no such file"),
         ("no.such:Net@run/last.safetensors", "No module named 'no'"),
-        (
-            "changed.py:Net@run/last.safetensors",
-            "last.safetensors: does not fit changed.py:Net",
-        ),
+        ("changed.py:Net@run/last.safetensors", "last.safetensors: does not fit changed.py:Net"),
         ("less.py:Net@run/last.safetensors", "no option 'width' in less.py:Net; it takes none"),
     ],
 )
@@ -259,6 +247,19 @@ def test_weights_without_their_code_and_code_without_weights_are_refused(
     Path("less.py").write_text(SMALL)
     for command in (("upscale", "photo.png", "out.png"), ("eval", "--data", "photos")):
         assert words in srx(*command, "-m", model, "-s", 2, code=2).err
+
+
+@pytest.mark.parametrize("name", ["net", "generator", "ema"])  # as checkpoints have others
+def test_what_was_saved_of_it_loads_whatever_its_layers_are_called(srx, name):
+    layer = SMALL.replace("nn.Conv2d(3, 3, 1)", "nn.ModuleDict({'a': nn.Conv2d(3, 3, 1)})")
+    own = layer.replace("self.conv(x)", "self.conv['a' if len(x[0, 0]) < 40 else 'b'](x)")
+    Path("mynet.py").write_text(own.replace("conv", name))
+    torch.save(
+        {f"{name}.a.weight": torch.ones(3, 3, 1, 1), f"{name}.a.bias": torch.zeros(3)}, "w.pth"
+    )
+    train(srx, "--budget", 1, *QUICK[:4], "--hold-out", "0", "--init", "w.pth")
+    failed = srx("upscale", "photo.png", "o.png", "-m", "mynet.py:Net@w.pth", "-s", 2, code=2)
+    assert "photo.png: mynet.py:Net fails (mynet.py, line 11: KeyError: 'b')" in failed.err
 
 
 def test_what_it_prints_while_it_is_imported_spoils_no_result(srx):

@@ -96,7 +96,7 @@ def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -
 
 def load_initial_weights(network: Network, file: Path, progress: Progress) -> None:
     """Copy the tensors that fit from a weights file."""
-    stored, info, note, _ = read_weights(file)
+    stored, info, note, _ = read_weights(file, network.state_dict().keys())
     if note:
         progress.message(f"{file}: {note}")
     if info is None and (matches := find_matches(stored)):
