@@ -82,8 +82,9 @@ def build_network(
 ) -> Network:
     """Build an untrained network of ``MODELS``, or of code that the user has named.
 
-    A scale of None is for code that has but one; options are keyword arguments of its constructor.
-    ModelError if the name, the scale or an option does not fit.
+    It is of one of its scales; None is for code that has but one. Options are keyword arguments of
+    its constructor that differ from the defaults. ModelError if the name, the scale or an option
+    does not fit.
     """
     where, kind = f"model {name}", network_class(name, scale)
     options = dict(options or {})

@@ -103,7 +103,8 @@ def model_text(model: object) -> str:
 def make_crisper(network: Network, strength: float) -> None:
     """Move the weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, which 1 reaches.
 
-    Weights between two that began as one enlarge as well as these (ESRGAN, Wang et al. 2018).
+    Weights between two that began as one enlarge as well as these (network interpolation, ESRGAN,
+    Wang et al. 2018).
     """
     crisp = load_model(CRISP_MODEL, network.scale).state_dict()
     for name, value in network.state_dict().items():

@@ -70,11 +70,13 @@ def export_model(
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and width of the
     only input that the file takes, None for any. The file is replaced when the check has passed.
 
-    Returned are, as JSON has them, ``file``, its ``bytes`` and ``metadata``, ``parities`` (what
-    differs from PyTorch on each crop, in levels of 255), and ``notes`` for those who run the file.
+    Returned are, as JSON has them, the ``file``, its ``bytes``, the ``metadata`` stored in it, the
+    ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
+    requirements that the software which runs the file must meet.
 
-    UsageError for a file that exists, a missing package or a size that the network does not take,
-    ModelError for operators that the kind of file lacks, InferenceError for another picture.
+    UsageError if a file exists, a package is missing or the network does not take the size,
+    ModelError if the kind of file has no such operators, InferenceError if it gives another picture
+    than PyTorch.
     """
     if file.suffix not in KINDS:
         raise UsageError(f"{file}: the name must end in {' or '.join(KINDS)}")

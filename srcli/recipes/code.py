@@ -86,7 +86,10 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 
 def load_code(name: str, group: str) -> Any:  # noqa: ANN401
-    """Import code that the user has named, or what a package adds to a group; or a ModelError."""
+    """Import code that the user has named, or what a package adds to a group by this name.
+
+    ModelError where that fails.
+    """
     if split_code(name)[0]:
         return _load(require_named(name))
     with explained(f"{name}: cannot be imported"):
@@ -121,7 +124,8 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
 def build_module(maker: Maker, options: Mapping[str, Any], where: str, **further: object) -> Any:  # noqa: ANN401
     """Build a user's module by options, and further values as far as it takes them.
 
-    RecipeError for an option that it lacks; ModelError for all that it raises, or for no module.
+    RecipeError for an option that it does not have; ModelError for whatever it raises, and for what
+    is no ``torch.nn.Module``.
     """
     with explained(f"{where}: cannot be built"):
         parameters = inspect.signature(maker).parameters

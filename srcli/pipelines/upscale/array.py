@@ -135,7 +135,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         given = type(picture).__name__
         if type(picture).__module__.partition(".")[0] == "torch":
             given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
-        raise UsageError(f"expected path, PIL image or array (H, W) or (H, W, C), got {given}")
+        raise UsageError(
+            f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
+        )
     image = as_image(_enlarge(array, options, progress, saved_as or ""))
     if known.get("dpi"):
         image.info["dpi"] = known["dpi"]

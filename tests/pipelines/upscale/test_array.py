@@ -100,7 +100,7 @@ def test_the_order_of_bytes_does_not_matter(astronaut, kind):
             (np.array([values]), "beyond what 32-bit floats hold")
             for values in ((0, 1e39), (-1e300, 0), (-3e38, 3e38))
         ),
-        ([[0.5]], r"PIL image or array .* got list"),
+        ([[0.5]], r"PIL image or a numpy array .* got list"),
         (torch.zeros(3, 8, 8), r"torch tensor; give tensor\.permute\(1, 2, 0\)"),
     ],
 )
