@@ -207,7 +207,9 @@ def _whole(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
 def _as_photograph(picture: NDArray[Any]) -> Photograph:
     """Split an array into colours and alpha, in a dtype that the engine takes."""
     if picture.ndim not in (2, 3) or 0 in picture.shape:
-        raise UsageError(f"expected PIL image or array (H, W) or (H, W, C), got {picture.shape}")
+        raise UsageError(
+            f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
+        )
     array = np.atleast_3d(picture)
     if array.shape[2] > 4:
         raise UsageError(f"expected 1 to 4 channels last, got shape {picture.shape}")
