@@ -140,7 +140,8 @@ def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[
     if packet is not None:
         packet, lost = fit_xmp(packet, pixels)
         notes += lost
-    dpi = dpi[::-1] if dpi and pixels.swaps else dpi
+    if dpi is not None and pixels.swaps:
+        dpi = dpi[::-1]
     return replace(metadata, exif=block, xmp=packet, dpi=dpi), notes
 
 

@@ -142,7 +142,8 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
     except (OSError, AttributeError):  # another C library, such as musl
         return False
     settings = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 << 20, _MMAP_THRESHOLD: _LARGEST_BLOCK}
-    settings |= {_MMAP_MAX: 0} if whole_pictures else {}
+    if whole_pictures:
+        settings[_MMAP_MAX] = 0
     return all(mallopt(*each) == 1 for each in settings.items())
 
 

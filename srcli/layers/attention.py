@@ -123,7 +123,8 @@ class EnhancedSpatialAttention(nn.Module):
         for conv in self.deeper or ():
             around = conv(self.activation(around))
         around = self.stretch(around, (x.shape[2], x.shape[3]))
-        return x * torch.sigmoid(self.expand(self.direct(narrow) + around))
+        gate = torch.sigmoid(self.expand(self.direct(narrow) + around))
+        return x * gate
 
 
 class AsymmetricNonLocal(nn.Module):

@@ -26,6 +26,16 @@ def luma(x: Tensor) -> Tensor:
     return _mix(x, _FORTH[:1]) + float(_SHIFT[0])
 
 
+def rgb_to_ycbcr(x: Tensor) -> Tensor:
+    """Y, Cb and Cr (in 16/255..240/255) of RGB; see ``luma``."""
+    return _shifted(_mix(x, _FORTH), _SHIFT)
+
+
+def ycbcr_to_rgb(x: Tensor) -> Tensor:
+    """RGB of Y, Cb and Cr, not clipped: the inverse of ``rgb_to_ycbcr``."""
+    return _mix(_shifted(x, -_SHIFT), _BACK)
+
+
 def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
     # Sums of planes, not a matrix product: that would run in TF32 on a GPU and lose 8-bit steps.
     a, b, c = x[:, 0], x[:, 1], x[:, 2]
@@ -58,11 +68,11 @@ class LumaOnRgb(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         # Only the network itself may run in half precision: colours keep their 8-bit steps.
         with full_precision(x.device):
-            ycbcr = _shifted(_mix(x.float(), _FORTH), _SHIFT)
+            ycbcr = rgb_to_ycbcr(x.float())
             chroma = bicubic_resize(ycbcr[:, 1:], self.scale)
         y: Tensor = self.network(ycbcr[:, :1])
         with full_precision(x.device):
-            return _mix(_shifted(torch.cat([y.float(), chroma], dim=1), -_SHIFT), _BACK)
+            return ycbcr_to_rgb(torch.cat([y.float(), chroma], dim=1))
 
 
 class LumaOnGray(LumaOnRgb):

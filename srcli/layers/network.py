@@ -154,7 +154,9 @@ class Network(nn.Module):
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Switch autocast off within a ``with``; on the meta device, which has none, do nothing."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class _Defaults:

@@ -56,7 +56,9 @@ class GlobalPool(nn.Module):
             return self.held.to(x.dtype)
         if self.kind == "mean":
             return x.mean(dim=(2, 3), keepdim=True)
-        return x.amax(dim=(2, 3), keepdim=True) if self.kind == "maximum" else contrast(x)
+        if self.kind == "maximum":
+            return x.amax(dim=(2, 3), keepdim=True)
+        return contrast(x)
 
     def _record(self, x: Tensor) -> Tensor:
         # Wide sums, so that the number of threads decides nothing; MPS has none.

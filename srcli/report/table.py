@@ -110,7 +110,9 @@ def ends_text(low: float, high: float, digits: int) -> str:
 
 def significant(value: float) -> str:
     """Return a number with three significant digits, but never fewer than its whole part has."""
-    return "0" if value == 0 else f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    if value == 0:
+        return "0"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def short(value: float) -> str:

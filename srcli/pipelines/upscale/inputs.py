@@ -332,8 +332,10 @@ def real_path(path: Path | str) -> str:
     A link that leads in a circle stays as it is.
     """
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
-    led = name in ("", ".", "..") or os.path.islink(path)  # noqa: PTH114
-    real = os.path.realpath(path) if led else os.path.join(_real_folder(folder), name)  # noqa: PTH118
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
+        real = os.path.realpath(path)
+    else:
+        real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
     return real.casefold() if sys.platform in ("darwin", "win32") else real
 
 
@@ -421,7 +423,9 @@ def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[s
             return kind, f"was made from another picture than {item.source}"
     if reason := _made_otherwise(item, record, options, wanted):
         return "due", reason
-    return ("due", "the input has changed since") if differs or newer >= step else ("finished", "")
+    if differs or newer >= step:
+        return "due", "the input has changed since"
+    return "finished", ""
 
 
 def _made_otherwise(

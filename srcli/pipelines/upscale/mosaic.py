@@ -12,7 +12,6 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -43,7 +42,7 @@ from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import read_kept_info, upscale_files
 from srcli.ports.image import Window
-from srcli.ports.progress import Progress
+from srcli.ports.progress import Progress, Task
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
@@ -112,6 +111,36 @@ def upscale_mosaic(
     return reporter
 
 
+@dataclass
+class _Renaming(Progress):
+    """Progress of a mosaic whose lines name what the user knows."""
+
+    progress: Progress
+    vrt: str
+    name: str
+    """The folder, in place of the mosaic's hidden file."""
+
+    def renamed(self, text: str) -> str:
+        """Return a text with the name in it."""
+        return text.replace(self.vrt, self.name)
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a piece of work."""
+        return self.progress.task(label, total=total, unit=unit)
+
+    def message(self, text: str) -> None:
+        """Report something worth a line."""
+        self.progress.message(self.renamed(text))
+
+    def warn(self, text: str) -> None:
+        """Report something that the user should act on."""
+        self.progress.warn(self.renamed(text))
+
+    def detail(self, *lines: str) -> None:
+        """Report something for --verbose."""
+        self.progress.detail(*lines)
+
+
 def _upscale_group(
     tiles: Sequence[Tile],
     work: Path,
@@ -129,16 +158,13 @@ def _upscale_group(
         options, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,  # the result says which bands are classes
     )  # fmt: skip
-    shown = copy(reporter.progress)  # which names what the user knows
-    for kind in ("message", "warn"):
-        tell = getattr(reporter.progress, kind)
-        setattr(shown, kind, lambda text, tell=tell: tell(text.replace(str(vrt), name)))
+    shown = _Renaming(reporter.progress, str(vrt), name)
     (made,) = upscale_files([vrt], result, own, progress=shown, executor=executor).files
     if made.state != "failed":
         _cut(tiles, result, options, reporter)
         shutil.rmtree(work, ignore_errors=True)
         return
-    reason = made.error.removeprefix(f"{vrt}: ").replace(str(vrt), name)
+    reason = shown.renamed(made.error.removeprefix(f"{vrt}: "))
     for tile in tiles:
         reporter.fail(tile.item, f"{tile.item.source}: {reason}")
         reason = f"is enlarged together with {first}"

@@ -471,7 +471,8 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     """Estimate the most bytes that a photograph takes, from reading to writing it."""
     channels = picture.channels + picture.has_alpha
     given = picture.height * picture.width * channels * picture.bits // 8
-    made = given * math.prod(options.steps(options.model, picture.height, picture.width)) ** 2
+    times = math.prod(options.steps(options.model, picture.height, picture.width))
+    made = given * times**2
     # what the network gives is encoded as it lies there
     direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
     if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:
