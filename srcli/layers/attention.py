@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision
+from srcli.layers.network import full_precision, is_processor_inference
+from srcli.layers.reproducible import apply_to_each, sigmoid
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
@@ -30,7 +31,7 @@ class ChannelAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        return torch.sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
+        return sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
@@ -72,8 +73,8 @@ class PooledChannelAttention(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         pools = [each(x)[..., 0, 0] for each in (self.average, self.maximum) if each is not None]
-        joined: Tensor = self.join(torch.stack(pools, dim=1))
-        return torch.sigmoid(self.expand(F.relu(self.squeeze(joined.transpose(1, 2)[..., None]))))
+        joined = apply_to_each(self.join, torch.stack(pools, dim=1))
+        return sigmoid(self.expand(F.relu(self.squeeze(joined.transpose(1, 2)[..., None]))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
@@ -123,7 +124,7 @@ class EnhancedSpatialAttention(nn.Module):
         for conv in self.deeper or ():
             around = conv(self.activation(around))
         around = self.stretch(around, (x.shape[2], x.shape[3]))
-        gate = torch.sigmoid(self.expand(self.direct(narrow) + around))
+        gate = sigmoid(self.expand(self.direct(narrow) + around))
         return x * gate
 
 
@@ -139,7 +140,7 @@ class AsymmetricNonLocal(nn.Module):
     """
 
     def __init__(
-        self, *, channels: int, bins: tuple[int, ...] = (1, 3, 6, 8), scores: int = 1 << 24
+        self, *, channels: int, bins: tuple[int, ...] = (1, 3, 6, 8), scores: int = 1 << 20
     ) -> None:
         super().__init__()
         self.bins = tuple(bins)
@@ -222,4 +223,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention of one-channel maps, not scaled: (N, 1, Q) in fp32, of N, 1, Q and S."""
     with full_precision(query.device):
         scores = query.float().transpose(1, 2) * key.float()
-        return (scores.softmax(dim=2) @ value.float().transpose(1, 2)).transpose(1, 2)
+        shares = scores.softmax(dim=2)
+        if is_processor_inference(shares):
+            # A product of matrices orders its sums by the number of pictures in a batch.
+            return shares.mul_(value.float()).sum(dim=2)[:, None]
+        return (shares @ value.float().transpose(1, 2)).transpose(1, 2)

@@ -97,7 +97,7 @@ class Network(nn.Module):
 
     def check_input(self, x: Tensor) -> None:
         """Raise ValueError for another rank, number of channels or size; not while compiling."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        if is_traced():
             return
         if x.ndim != 4 or x.shape[1] != self.input_channels:
             raise ValueError(f"expected (N, {self.input_channels}, H, W), got {tuple(x.shape)}")
@@ -157,6 +157,16 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def is_traced() -> bool:
+    """Return True while PyTorch records a network for a compiler or a file."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
+def is_processor_inference(x: Tensor) -> bool:
+    """Return True where a value only has to be computed, on a processor: no gradient, no trace."""
+    return x.is_cpu and not torch.is_grad_enabled() and not is_traced()
 
 
 class _Defaults:

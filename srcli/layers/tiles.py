@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision
+from srcli.layers.network import full_precision, is_traced
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -106,8 +106,7 @@ def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
     # strips of rows: wide copies of a whole picture's map would be most of the memory it takes.
     kind = torch.promote_types(features.dtype, torch.float32)
     strips: tuple[Tensor, ...] = (features,)  # in files, which are for any size, too
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if features.is_cpu and not traced:
+    if features.is_cpu and not is_traced():
         strips = torch.split(features, max(STRIP // features[:, :, 0].numel(), 1), dim=2)
 
     def mean(change: Callable[[Tensor], Tensor]) -> Tensor:

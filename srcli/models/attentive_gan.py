@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from srcli.layers.blocks import conv, convs, in_row
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
+from srcli.layers.reproducible import sigmoid
 from srcli.layers.resize import CORNERS, carry_by_corners
 
 
@@ -125,7 +126,7 @@ class AttentionStep(nn.Module):
         """Return the next map (N, 1, H, W) and state (N, C, H, W); the first step has no state."""
         x = convolve_joined(self.first, [features, before], slope=0.0)
         state = self.unit(self.blocks(x), state)
-        return torch.sigmoid(self.last(state)), state
+        return sigmoid(self.last(state)), state
 
 
 class ConvGRU(nn.Module):
@@ -147,10 +148,10 @@ class ConvGRU(nn.Module):
             own = x.shape[1]
             weight, bias = self.gates.weight[:own, own:], self.gates.bias
             assert bias is not None
-            update = torch.sigmoid(F.conv2d(x, weight, bias[:own], padding=1))
+            update = sigmoid(F.conv2d(x, weight, bias[:own], padding=1))
             weight, bias = self.candidate.weight[:, own:], self.candidate.bias
             return update * torch.tanh(F.conv2d(x, weight, bias, padding=1))
-        update, reset = torch.sigmoid(convolve_joined(self.gates, [state, x])).chunk(2, dim=1)
+        update, reset = sigmoid(convolve_joined(self.gates, [state, x])).chunk(2, dim=1)
         candidate = torch.tanh(convolve_joined(self.candidate, [reset * state, x]))
         return torch.lerp(state, candidate, update)
 

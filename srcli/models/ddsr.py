@@ -13,6 +13,7 @@ from srcli.errors import ModelError
 from srcli.imaging.resize import cubic
 from srcli.layers.blocks import conv
 from srcli.layers.network import Network, full_precision
+from srcli.layers.reproducible import apply_to_each
 
 
 class DDSR(Network):
@@ -60,7 +61,7 @@ class DDSR(Network):
         # What carries the picture past the mapping is kept exact: half precision would cost it
         # 8-bit steps.
         with full_precision(x.device):
-            first: Tensor = self.act(self.up(x.float()))
+            first: Tensor = self.act(apply_to_each(self.up, x.float()))
         deep: Tensor = self.body(first)
         with full_precision(x.device):
             return self.last(first + deep if self.residual else deep.float())

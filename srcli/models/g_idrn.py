@@ -15,6 +15,7 @@ from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
 from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs, damp
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, full_precision
+from srcli.layers.reproducible import sigmoid
 from srcli.layers.resize import bicubic_phases
 
 UNIT = 8
@@ -364,7 +365,7 @@ class _MergedBlock(nn.Module):
         names = ("squeeze", "squeeze_bias", "expand", "expand_bias")
         squeeze, squeeze_bias, expand, expand_bias = map(self.get_buffer, names)
         narrow = F.relu(F.linear(pooled.flatten(1), squeeze, squeeze_bias))
-        return torch.sigmoid(F.linear(narrow, expand, expand_bias))
+        return sigmoid(F.linear(narrow, expand, expand_bias))
 
     def _gated_by(self, held: Tensor) -> tuple[Tensor, Tensor]:
         """Weights that hold gate and input, kept until another picture's are asked for."""

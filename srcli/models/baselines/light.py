@@ -21,6 +21,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.network import Network, SkiplessNetwork
+from srcli.layers.reproducible import Sigmoid, sigmoid
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 SLOPE = 0.05
@@ -180,7 +181,7 @@ class SelfCalibratedBlock(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         plain = self.plain(F.leaky_relu(self.squeeze_plain(x), PAN.SLOPE))
         narrow = F.leaky_relu(self.squeeze_gated(x), PAN.SLOPE)
-        gated = self.after(self.gated(narrow) * torch.sigmoid(self.gate(narrow)))
+        gated = self.after(self.gated(narrow) * sigmoid(self.gate(narrow)))
         joined = F.leaky_relu(torch.cat([plain, gated], dim=1), PAN.SLOPE)
         return torch.add(x, self.fuse(joined))
 
@@ -198,7 +199,7 @@ class AttentiveUpsampling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) by the factor."""
         out = self.first(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
-        out = out * torch.sigmoid(self.attention["gate"](out))
+        out = out * sigmoid(self.attention["gate"](out))
         out = F.leaky_relu(out, PAN.SLOPE)
         return F.leaky_relu(self.second(out), PAN.SLOPE)
 
@@ -278,7 +279,7 @@ class CombinationCoefficient(nn.Module):
         narrow = channels // reduction
         self.of_mean, self.of_deviation = (
             nn.Sequential(
-                conv(channels, narrow, 1), nn.ReLU(), conv(narrow, channels, 1), nn.Sigmoid()
+                conv(channels, narrow, 1), nn.ReLU(), conv(narrow, channels, 1), Sigmoid()
             )
             for _ in range(2)
         )
@@ -364,5 +365,5 @@ class MultiAttentionBlock(nn.Module):
         around = F.leaky_relu(self.dilated(pooled), SLOPE)
         around = around + F.leaky_relu(self.plain(pooled), SLOPE)
         around = self.stretch(around, (x.shape[2], x.shape[3])) + narrow
-        by_map = torch.sigmoid(F.relu(self.expand(around)))
-        return by_map * x * torch.sigmoid(self.spread(self.point(x)))
+        by_map = sigmoid(F.relu(self.expand(around)))
+        return by_map * x * sigmoid(self.spread(self.point(x)))

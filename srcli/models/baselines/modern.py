@@ -20,6 +20,7 @@ from srcli.layers.reparameterised import (
     fold,
     kernel_of,
 )
+from srcli.layers.reproducible import GELU, gelu, sigmoid, silu
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
@@ -44,7 +45,7 @@ class SeparableNetwork(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head = self.head(torch.cat([x] * 4, dim=1))
-        fused = F.gelu(convolve_joined(self.fuse, outputs_in_row(self.body, head)))
+        fused = gelu(convolve_joined(self.fuse, outputs_in_row(self.body, head)))
         out: Tensor = self.up(self.tail(fused) + head)
         return F.pixel_shuffle(out, self.scale)
 
@@ -64,9 +65,9 @@ class SeparableDistillationBlock(FeatureDistillationBlock):
         kept: list[Tensor] = []
         step = x
         for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(F.gelu(distil(step)))
-            step = F.gelu(refine(step) + step if self.residual else refine(step))
-        kept.append(F.gelu(self.last(step)))
+            kept.append(gelu(distil(step)))
+            step = gelu(refine(step) + step if self.residual else refine(step))
+        kept.append(gelu(self.last(step)))
         return torch.add(x, self.attention(convolve_joined(self.fuse, kept)))
 
 
@@ -84,7 +85,7 @@ class BSRN(SeparableNetwork):
                 width=channels // 4,
                 depth=3,
                 make=SeparableConv,
-                activation=F.gelu,
+                activation=gelu,
             )
             both = nn.Sequential(spatial, ContrastChannelAttention(channels=channels, reduction=16))
             return SeparableDistillationBlock(channels, both, residual=True)
@@ -161,9 +162,9 @@ class SwiftAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, C, H, W) to the same shape; beside it what the first convolution gives."""
-        inner = F.silu(self.first(x))
-        out: Tensor = self.third(F.silu(self.second(inner)))
-        return (out + x) * (torch.sigmoid(out) - 0.5), inner
+        inner = silu(self.first(x))
+        out: Tensor = self.third(silu(self.second(inner)))
+        return (out + x) * (sigmoid(out) - 0.5), inner
 
 
 class ExpandedConv(FoldingConv):
@@ -233,10 +234,10 @@ class FeatureModulationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         x = x + self.aggregate(F.normalize(x))
-        wide = F.gelu(self.widen(F.normalize(x)))
+        wide = gelu(self.widen(F.normalize(x)))
         sizes = [self.partial.in_channels, wide.shape[1] - self.partial.in_channels]
         part, rest = torch.split(wide, sizes, dim=1)
-        return torch.add(x, self.narrow(torch.cat([F.gelu(self.partial(part)), rest], dim=1)))
+        return torch.add(x, self.narrow(torch.cat([gelu(self.partial(part)), rest], dim=1)))
 
 
 class SelfModulation(nn.Module):
@@ -254,7 +255,7 @@ class SelfModulation(nn.Module):
         self.detail = nn.Sequential(
             conv(channels, 2 * channels, groups=channels),
             conv(2 * channels, 2 * channels, 1),
-            nn.GELU(),
+            GELU(),
             conv(2 * channels, channels, 1),
         )
         self.fuse = conv(channels, channels, 1)
@@ -270,7 +271,7 @@ class SelfModulation(nn.Module):
         else:
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
         level = self.around(maxima) * self.gain + variance * self.variance_gain
-        gate = F.gelu(self.modulate(level))
+        gate = gelu(self.modulate(level))
         return self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
 
 
