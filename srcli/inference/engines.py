@@ -79,6 +79,18 @@ class EnginePool:
         # refuse wrong options now
         half_type(self._device, options.precision)
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Lines for --verbose: what is slower on this device than it might be."""
+        import torch
+
+        from srcli.layers import onednn
+
+        if self._device.type != "cpu" or self.options.plain:
+            return ()
+        fault = onednn.find_fault(torch.float32)
+        return (f"convolutions: plain layers ({fault})",) if fault else ()
+
     @cached_property
     def network(self) -> Network:
         """The network in evaluation mode; ModelError as of ``load_model``."""

@@ -2,8 +2,7 @@
 
 ``convolve`` and ``convolve_joined`` are the plain layers wherever gradients are recorded and on
 GPUs. ``pack_convolutions`` makes a network ready for inference on the processor: weights are laid
-out once, and sums and activations are computed while values are still in registers. PyTorch's own
-compiler calls the same operations.
+out once, and sums and activations are computed while values are still in registers.
 """
 
 from __future__ import annotations
@@ -15,6 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from srcli.layers import onednn
+from srcli.layers.onednn import Geometry
 
 
 def convolve(
@@ -65,15 +67,14 @@ class PackedConv2d(nn.Conv2d):
 
     def is_ready(self, x: Tensor) -> bool:
         """Return True if its operation can run; else PyTorch's must."""
-        kind = self._kind()
-        # not all processors whose bf16 PyTorch computes
-        bf16 = kind == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        known = bf16 or kind == torch.float32
-        return known and x.device.type == "cpu" and not torch.is_grad_enabled()
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return False
+        return not onednn.find_fault(self._dtype())
 
-    def _kind(self) -> torch.dtype:
-        autocast = torch.is_autocast_enabled("cpu")
-        return torch.get_autocast_dtype("cpu") if autocast else self.weight.dtype
+    def _dtype(self) -> torch.dtype:
+        if torch.is_autocast_enabled("cpu"):
+            return torch.get_autocast_dtype("cpu")
+        return self.weight.dtype
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
@@ -83,39 +84,32 @@ class PackedConv2d(nn.Conv2d):
 
     def run(self, parts: Sequence[Tensor], plus: Tensor | None, slope: float | None) -> Tensor:
         """Sum up the convolutions of parts of the input, and ``plus``; see ``convolve``."""
-        kind = self._kind()
-        slope = self.slope if slope is None else slope
-        how = (self.padding, self.stride, self.dilation, self.groups)
-        weights, bias = self._pack(kind, tuple(each.shape[1] for each in parts), how)
-        out: Any = plus if plus is None else plus.to(kind)
-        for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
-            x = part.to(kind)
-            last = None if number else bias
-            if out is None:
-                alone = slope is not None and len(parts) == 1
-                after = ("leaky_relu", [slope], "") if alone else ("none", [], "")
-                out = torch.ops.mkldnn._convolution_pointwise(x, weight, last, *how, *after)
-                slope = None if alone else slope
-            elif out is plus:
-                out = torch.ops.mkldnn._convolution_pointwise.binary(
-                    x, out, weight, last, *how, "add", None, None, [], None
-                )
-            else:
-                out = torch.ops.mkldnn._convolution_pointwise_.binary(
-                    out, x, weight, last, *how, "add", None, None, [], None
-                )
+        dtype = self._dtype()
+        geometry = Geometry(self.padding, self.stride, self.dilation, self.groups)  # type: ignore[arg-type]
+        weights, bias = self._pack(dtype, tuple(part.shape[1] for part in parts), geometry)
+        if slope is None:
+            slope = self.slope
+        first, *others = (part.to(dtype) for part in parts)
+        if plus is not None:
+            out = onednn.convolve_plus(first, plus.to(dtype), weights[0], bias, geometry)
+        elif others:
+            out = onednn.convolve(first, weights[0], bias, geometry, None)
+        else:
+            return onednn.convolve(first, weights[0], bias, geometry, slope)
+        for part, weight in zip(others, weights[1:], strict=True):
+            out = onednn.add_convolution(out, part, weight, None, geometry)
         return _activate(out, slope)
 
     def _pack(
-        self, kind: torch.dtype, widths: tuple[int, ...], how: tuple[Any, ...]
+        self, dtype: torch.dtype, widths: tuple[int, ...], geometry: Geometry
     ) -> tuple[list[Tensor], Tensor | None]:
-        if (kind, widths) not in self.packed:
-            weight = self.weight.detach().to(kind)
+        if (dtype, widths) not in self.packed:
+            weight = self.weight.detach().to(dtype)
             parts = torch.split(weight, list(widths), dim=1) if len(widths) > 1 else (weight,)
-            pack = torch.ops.mkldnn._reorder_convolution_weight
-            bias = None if self.bias is None else self.bias.detach().to(kind)
-            self.packed[kind, widths] = [pack(each.contiguous(), *how) for each in parts], bias
-        return self.packed[kind, widths]
+            bias = None if self.bias is None else self.bias.detach().to(dtype)
+            packed = [onednn.pack_weight(part, geometry) for part in parts]
+            self.packed[dtype, widths] = packed, bias
+        return self.packed[dtype, widths]
 
 
 class HalfConv2d(nn.Conv2d):
@@ -156,12 +150,12 @@ class HalfConv2d(nn.Conv2d):
 
 
 def pack_convolutions(network: nn.Module) -> bool:
-    """Let a network infer by ``PackedConv2d``; False where PyTorch was built without oneDNN.
+    """Let a network infer by ``PackedConv2d``; False where oneDNN's operations do not work.
 
     Activations that follow convolutions within ``nn.Sequential`` become a part of them, but not in
     code of others, which may use the layers of one in other ways.
     """
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if onednn.find_fault(torch.float32):
         return False
     for module in list(network.modules()):
         numbers = isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple)  # not "same"

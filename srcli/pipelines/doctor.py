@@ -14,6 +14,7 @@ import srcli
 from srcli.files import cache_folder
 from srcli.imaging.photograph import FORMATS
 from srcli.inference.device import choose_device, half_type
+from srcli.layers.onednn import describe_convolutions
 from srcli.metrics.machine import describe_machine, free_memory, processors
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
@@ -40,6 +41,7 @@ def describe_installation() -> dict[str, str]:
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
         "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
+        "convolutions": f"on the processor: {describe_convolutions()}",
         "formats": ", ".join(FORMATS),
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
         "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",

@@ -99,6 +99,7 @@ def upscale_files(
             items[0].make_folder(output if is_folder(output) else None)
             reporter.open(len(items))
             if executor is None:
+                reporter.progress.detail(*pool.details)
                 for item in PhotographRun(pool, options, reporter).upscale(items):
                     upscale_raster(item, options, reporter, partial(_do_here, pool, reporter))
             else:

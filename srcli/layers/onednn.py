@@ -1,0 +1,128 @@
+"""Fused convolutions of oneDNN, which are private in PyTorch and tried before they are used.
+
+PyTorch's own compiler calls these operations, and a later version may rename or change them.
+``find_fault`` computes a small convolution by each of them and by the plain layer; where one is
+missing, takes other arguments or gives other values, networks keep their plain layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a convolution walks over its input, as ``torch.nn.Conv2d`` has it."""
+
+    padding: tuple[int, ...] = (1, 1)
+    stride: tuple[int, ...] = (1, 1)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+
+    @property
+    def arguments(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
+        """Arguments in the order in which oneDNN's operations take them."""
+        return self.padding, self.stride, self.dilation, self.groups
+
+
+def pack_weight(weight: Tensor, geometry: Geometry) -> Tensor:
+    """Lay weights out as oneDNN wants them."""
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+        weight.contiguous(), *geometry.arguments
+    )
+    return packed
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, slope: float | None
+) -> Tensor:
+    """Convolve by packed weights, and apply a leaky ReLU of a slope; None for none."""
+    activation = ("none", []) if slope is None else ("leaky_relu", [slope])
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x, weight, bias, *geometry.arguments, *activation, ""
+    )
+    return out
+
+
+def convolve_plus(
+    x: Tensor, plus: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
+) -> Tensor:
+    """Convolve by packed weights and add ``plus``, which stays as it is."""
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+        x, plus, weight, bias, *geometry.arguments, "add", None, None, [], None
+    )
+    return out
+
+
+def add_convolution(
+    total: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
+) -> Tensor:
+    """Convolve by packed weights and add that to ``total`` in place, which is returned."""
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
+        total, x, weight, bias, *geometry.arguments, "add", None, None, [], None
+    )
+    return out
+
+
+@cache
+def find_fault(dtype: torch.dtype) -> str:
+    """Return why the operations of this module cannot be used; empty if they can."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return "PyTorch was built without oneDNN"
+    try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return "oneDNN has no bf16 on this processor"
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            errors = _errors(dtype)
+    except Exception as error:  # noqa: BLE001 - of private operations any may come
+        return f"PyTorch {torch.__version__}: {type(error).__name__}: {error}".splitlines()[0]
+    # NaN is no error of rounding either.
+    wrong = [name for name, error in errors.items() if not error <= 1]
+    if wrong:
+        return f"PyTorch {torch.__version__}: other values from {', '.join(wrong)}"
+    return ""
+
+
+def describe_convolutions() -> str:
+    """Say in words how networks convolve on this processor."""
+    fault = find_fault(torch.float32)
+    return f"plain layers ({fault})" if fault else "fused by oneDNN"
+
+
+def _errors(dtype: torch.dtype) -> dict[str, float]:
+    """Return the largest error of each operation, as a share of what rounding explains."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        x = torch.rand(2, 16, 9, 7).sub_(0.5).to(dtype)
+        weight = torch.rand(8, 8, 3, 3).sub_(0.5).to(dtype)
+        bias = torch.rand(8).sub_(0.5).to(dtype)
+        plus = torch.rand(2, 8, 9, 7).sub_(0.5).to(dtype)
+    geometry = Geometry(groups=2)
+    packed = pack_weight(weight, geometry)
+
+    def exact(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(x.double(), weight.double(), bias.double(), padding=1, groups=2)
+
+    convolved = exact(x, weight, bias)
+    summed = convolved + plus.double()
+    # Each of so many products and sums, of so large values, is rounded once, the result again.
+    terms = weight[0].numel() + 2
+    largest = exact(x.abs(), weight.abs(), bias.abs()) + plus.double().abs()
+    allowed = largest * (terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps)
+
+    def error(found: Tensor, expected: Tensor) -> float:
+        return float(((found.double() - expected).abs() / allowed).max())
+
+    return {
+        "convolve": error(convolve(x, packed, bias, geometry, None), convolved),
+        "convolve with an activation": error(
+            convolve(x, packed, bias, geometry, 0.25), F.leaky_relu(convolved, 0.25)
+        ),
+        "convolve_plus": error(convolve_plus(x, plus, packed, bias, geometry), summed),
+        "add_convolution": error(add_convolution(plus.clone(), x, packed, bias, geometry), summed),
+    }
