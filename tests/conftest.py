@@ -15,7 +15,10 @@ from srcli.cli.main import run
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+NUMERIC_FOLDERS = {"inference", "layers", "losses", "metrics", "models", "training"}
+"""Folders of tests whose figures depend on the processor; marked ``numbers``."""
 
 settings.register_profile(
     "suite", max_examples=50, derandomize=True, deadline=None, database=None,
@@ -35,8 +38,9 @@ pytest_plugins = [
 
 @pytest.fixture(autouse=True, scope="session")
 def _two_threads():
-    """Keep torch from starting more threads than CI has cores."""
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+    """Keep torch from starting more threads than CI has cores, unless it is told to."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(autouse=True)
@@ -93,10 +97,12 @@ def astronaut() -> np.ndarray:
     return np.ascontiguousarray(load()[40:168, 160:320])
 
 
+@pytest.hookimpl(tryfirst=True)  # before those of other marks are left out
 def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none."""
-    if torch.cuda.is_available():
-        return
+    """Mark tests of numbers by their folders; skip what needs a GPU where there is none."""
+    tests = Path(__file__).parent
     for item in items:
-        if item.get_closest_marker("gpu"):
+        if item.path.relative_to(tests).parts[0] in NUMERIC_FOLDERS:
+            item.add_marker("numbers")
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))
