@@ -135,8 +135,8 @@ class AsymmetricNonLocal(nn.Module):
 
     Args:
         bins: Edge lengths of the pooled grids; empty means no pooling, attention over all pixels.
-        scores: How many queries times keys are held at once. With gradients recorded all of them
-            are: autograd would keep every part anyway.
+        scores: How many queries times keys of a picture are held at once. With gradients recorded
+            all of them are: autograd would keep every part anyway.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class AsymmetricNonLocal(nn.Module):
         if torch.is_grad_enabled() or tracing:  # the number of parts would be traced too
             attended = [attend(query, key, value)]
         else:
-            most = max(self.scores // (n * key.shape[2]), 1)
+            most = max(self.scores // key.shape[2], 1)
             attended = [attend(part, key, value) for part in torch.split(query, most, dim=2)]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         return torch.add(x, self.out(mixed))

@@ -34,7 +34,7 @@ MARGIN = 4
 """Outermost pixels of windows left out of mean and variance: padding by zeros spoils features
 there. A maximum counts them: around a whole picture it often lies there, too."""
 STRIP = 1 << 20
-"""Values of a map that are widened at once."""
+"""Values of a picture's map that are widened at once."""
 
 
 class GlobalPool(nn.Module):
@@ -107,7 +107,8 @@ def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
     kind = torch.promote_types(features.dtype, torch.float32)
     strips: tuple[Tensor, ...] = (features,)  # in files, which are for any size, too
     if features.is_cpu and not is_traced():
-        strips = torch.split(features, max(STRIP // features[:, :, 0].numel(), 1), dim=2)
+        # Of as many rows in every batch, so that a picture's sums are the same.
+        strips = torch.split(features, max(STRIP // features[0, :, 0].numel(), 1), dim=2)
 
     def mean(change: Callable[[Tensor], Tensor]) -> Tensor:
         means = [change(strip.to(kind)).mean(dim=(2, 3), keepdim=True) for strip in strips]
