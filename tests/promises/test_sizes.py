@@ -12,6 +12,7 @@ from skimage import data
 
 import srcli
 from srcli.imaging.resize import shrink
+from tests.fixtures.geotiffs import FOUR_BANDS
 
 
 @pytest.fixture
@@ -99,8 +100,8 @@ def test_sizes_that_mean_nothing_are_refused(srx, tmp_path, source, asked, words
     assert not (tmp_path / "b.png").exists()
 
 
-def test_rasters_and_animations_say_what_they_take(srx, tmp_path, source, srx_data):
-    raster = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
+def test_rasters_and_animations_say_what_they_take(srx, tmp_path, source, geotiffs):
+    raster = geotiffs / FOUR_BANDS
     made = srx("upscale", raster, tmp_path / "out.tif", "-s", "2.5", "-m", "bicubic", code=2)
     assert "give -s 4" in made.err
     frames = [Image.fromarray(source[i:]) for i in range(3)]
