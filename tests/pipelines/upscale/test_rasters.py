@@ -336,7 +336,7 @@ def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
 def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
     tmp_path, astronaut, kept, scale, found
 ):
-    Image.fromarray(astronaut).save(tmp_path / "a.jpg", quality=kept["quality"])
+    Image.fromarray(astronaut[:96, :96]).save(tmp_path / "a.jpg", quality=kept["quality"])
     pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
     with rasterio.open(
         tmp_path / "a.tif", "w", driver="GTiff", height=pixels.shape[1], width=pixels.shape[2],
