@@ -192,7 +192,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch
 def test_any_missing_parts_are_made_again(part, tmp_path, monkeypatch):
     """Also of a network that measures the whole picture."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 64)
-    source = part(FOUR_BANDS, 0, 0, 40, 150)
+    source = part(FOUR_BANDS, 0, 0, 20, 150)
     options = replace(BICUBIC, model="g-idrn", tile=48)
     whole = enlarge(source, tmp_path / "whole", options)
     with monkeypatch.context() as patch:
