@@ -28,6 +28,7 @@ settings.load_profile("suite")
 
 pytest_plugins = [
     "tests.fixtures.evaluations",
+    "tests.fixtures.geotiffs",
     "tests.fixtures.pages",
     "tests.fixtures.pictures",
     "tests.fixtures.progress",
@@ -56,7 +57,7 @@ def srx_data() -> Path:
     if not folder:
         if os.environ.get("CI"):
             pytest.fail("SRX_DATA is not set")
-        pytest.skip("set SRX_DATA to the folder that holds benchmarks/")
+        pytest.skip("set SRX_DATA to a folder with benchmarks/Set5 and Set14: see docs/data.md")
     path = Path(folder)
     if not (path / "benchmarks" / "Set5").is_dir():
         pytest.fail(f"SRX_DATA={folder} has no benchmarks/Set5")

@@ -206,8 +206,9 @@ def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
     assert given["pictures"][1]["psnr"] < made["pictures"][1]["psnr"] - 5
 
 
-def test_published_rows_stand_beside_ours_with_their_source(srx, srx_data):
-    options = ("-m", "bicubic", "-s", "4", "--data", "Set5", *QUICK)
+def test_published_rows_stand_beside_ours_with_their_source(srx, pictures):
+    folder = pictures.rename(pictures.with_name("Set5"))
+    options = ("-m", "bicubic", "-s", "4", "--data", folder, *QUICK)
     result = srx("eval", *options, "--published", "--json", "-")
     rows = read(result)["published"]
     assert [(row["method"].lower(), row["values"]["psnr"]) for row in rows] == [("bicubic", 28.42)]

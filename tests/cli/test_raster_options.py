@@ -12,8 +12,7 @@ from srcli.cli import main
 from srcli.cli.upscale import command, read_settings
 from srcli.errors import UsageError
 from srcli.imaging.rasters.info import coordinates
-
-NAIP = "naip_rgbn_uint8_utm14.tif"
+from tests.fixtures.geotiffs import FOUR_BANDS
 
 
 def parse(*words):
@@ -88,8 +87,8 @@ def test_two_ways_to_name_a_part_contradict_each_other(other):
         parse(other, "0", "0", "5", "5", "-te", "0", "0", "1", "1")
 
 
-def test_a_command_line_of_gdal_translate_means_the_same(srx, srx_data, tmp_path):
-    source = srx_data / "geotiff" / NAIP
+def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path):
+    source = geotiffs / FOUR_BANDS
     with rasterio.open(source) as file:
         west, north = coordinates(file.transform, 40, 30)
         east, south = coordinates(file.transform, 88, 62)

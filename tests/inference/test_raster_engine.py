@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 
 from srcli.errors import InferenceError
@@ -18,6 +17,8 @@ from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
 from srcli.ports.image import Values
+from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS
+from tests.fixtures.photographs import read_by_gdal
 
 CPU = torch.device("cpu")
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
@@ -38,17 +39,15 @@ class Turn(Network):
 
 
 @pytest.fixture(scope="module")
-def naip(srx_data):
-    """A real picture of four bands, (46, 40, 4) uint8."""
-    with rasterio.open(srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif") as raster:
-        return np.ascontiguousarray(raster.read().transpose(1, 2, 0)[100:146, 200:240])
+def aerial(geotiffs):
+    """A picture of four bands, (46, 40, 4) uint8."""
+    return read_by_gdal(geotiffs / FOUR_BANDS)[100:146, 200:240].copy()
 
 
 @pytest.fixture(scope="module")
-def deep(srx_data):
-    """A real picture of three bands, (46, 40, 3) uint16, about 200 to 2000."""
-    with rasterio.open(srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif") as raster:
-        return np.ascontiguousarray(raster.read().transpose(1, 2, 0)[100:146, 200:240])
+def deep(geotiffs):
+    """A picture of three bands, (46, 40, 3) uint16, about 200 to 2000."""
+    return read_by_gdal(geotiffs / SIXTEEN_BITS)[100:146, 200:240].copy()
 
 
 def make_engine(groups, dtype="uint8", low=0.0, high=255.0, network=None, batch=None):
@@ -94,10 +93,10 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
         (((1, 3, 2), (0,)), [0, 2, 3, 1]),
     ],
 )
-def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(naip, groups, order):
+def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(aerial, groups, order):
     engine = make_engine(groups)
-    _, got = enlarge(engine, naip)
-    np.testing.assert_array_equal(got, naip[:, :, order].repeat(2, 0).repeat(2, 1))
+    _, got = enlarge(engine, aerial)
+    np.testing.assert_array_equal(got, aerial[:, :, order].repeat(2, 0).repeat(2, 1))
     assert all(seen.shape[1] == 3 for seen in engine.engine.network.seen)
 
 
@@ -107,14 +106,14 @@ def test_many_bands_take_no_more_memory_than_few(bands, tiles):
     assert engine.batch_size(64, 64) == tiles
 
 
-def test_plain_rgb_is_what_photographs_are(naip):
-    rgb = np.ascontiguousarray(naip[:, :, :3])
+def test_plain_rgb_is_what_photographs_are(aerial):
+    rgb = np.ascontiguousarray(aerial[:, :, :3])
     network = load_model("g-idrn", 2)
     photograph = enlarge_array(TorchEngine(network, device=CPU), rgb)
     engine = make_engine(((0, 1, 2),), network=network)
     np.testing.assert_array_equal(enlarge_array(engine, rgb), photograph)
     gray = make_engine(((0,),), network=network)
-    one = np.ascontiguousarray(naip[:, :, 3:])
+    one = np.ascontiguousarray(aerial[:, :, 3:])
     expected = enlarge_array(TorchEngine(network, device=CPU), one)
     np.testing.assert_array_equal(enlarge_array(gray, one), expected)
 
@@ -134,10 +133,10 @@ def test_the_network_sees_the_range_and_values_come_back(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
-def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, naip):
+def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, aerial):
     # Bicubic interpolation is linear: with it as the network too, clipping must leave no trace.
     factor = {"uint8": 1, "uint16": 200, "int32": 8_000_000}.get(dtype, 1.25)
-    pixels = (naip[:, :, :3] * np.float64(factor)).astype(dtype)
+    pixels = (aerial[:, :, :3] * np.float64(factor)).astype(dtype)
     low, high = 60.0 * factor, 120.0 * factor
     assert (pixels < low).any()
     assert (pixels > high).any()
@@ -151,7 +150,7 @@ def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, naip)
     assert np.abs(got - expected).max() <= exact
 
 
-def test_one_group_that_is_not_finite_fails_the_tile(naip):
+def test_one_group_that_is_not_finite_fails_the_tile(aerial):
     class Fragile(Turn):
         def forward(self, x):
             return super().forward(x) / (x[:, :1, :1, :1] < 0.9)
@@ -165,11 +164,11 @@ def test_one_group_that_is_not_finite_fails_the_tile(naip):
 
 
 CASES = [
-    pytest.param("g-idrn", "naip", "uint8", (0.0, 255.0), (24, 8), id="g-idrn, RGB and one"),
+    pytest.param("g-idrn", "aerial", "uint8", (0.0, 255.0), (24, 8), id="g-idrn, RGB and one"),
     pytest.param("g-idrn", "deep", "uint16", (300.0, 900.0), (20, 5), id="g-idrn, 16 bits"),
-    pytest.param("rrlfn", "naip", "uint8", (0.0, 255.0), (36, 8), id="rrlfn, RGB and one"),
-    pytest.param("bicubic", "naip", "uint8", (0.0, 255.0), (16, 7), id="bicubic, 8 bits"),
-    pytest.param("bicubic", "naip", "int16", (40.0, 100.0), (11, 0), id="bicubic, no overlap"),
+    pytest.param("rrlfn", "aerial", "uint8", (0.0, 255.0), (36, 8), id="rrlfn, RGB and one"),
+    pytest.param("bicubic", "aerial", "uint8", (0.0, 255.0), (16, 7), id="bicubic, 8 bits"),
+    pytest.param("bicubic", "aerial", "int16", (40.0, 100.0), (11, 0), id="bicubic, no overlap"),
     pytest.param("bicubic", "deep", "float32", (300.0, 900.0), (13, 3), id="bicubic, floats"),
     pytest.param("bicubic", "deep", "int32", (300.0, 900.0), (64, 8), id="bicubic, one tile"),
 ]
@@ -199,8 +198,8 @@ def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_gpu_gives_what_the_cpu_gives(naip, dtype):
-    pixels = (naip // 2).astype(dtype)
+def test_the_gpu_gives_what_the_cpu_gives(aerial, dtype):
+    pixels = (aerial // 2).astype(dtype)
     got = []
     for device in ("cpu", "cuda"):
         inner = TorchEngine(Bicubic(scale=2), device=torch.device(device))

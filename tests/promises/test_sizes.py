@@ -12,6 +12,7 @@ from skimage import data
 
 import srcli
 from srcli.imaging.resize import shrink
+from tests.fixtures.geotiffs import FOUR_BANDS
 
 
 @pytest.fixture
@@ -58,19 +59,20 @@ def test_the_next_scales_and_a_resize_make_any_size(srx, tmp_path, source, asked
 def test_depth_transparency_and_two_networks_go_through_both_passes(srx, tmp_path, source):
     deep = source[..., 0].astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    clear = Image.fromarray(source)
-    clear.putalpha(Image.fromarray(np.where(source[..., 1] > 90, 255, 0).astype(np.uint8)))
+    small = source[:20, :24]
+    clear = Image.fromarray(small)
+    clear.putalpha(Image.fromarray(np.where(small[..., 1] > 90, 255, 0).astype(np.uint8)))
     (tmp_path / "in").mkdir()
     clear.save(tmp_path / "in" / "clear.png")
-    Image.fromarray(source).save(tmp_path / "in" / "rough.jpg", quality=20)
+    Image.fromarray(small).save(tmp_path / "in" / "rough.jpg", quality=20)
     made = srx("upscale", tmp_path / "deep.png", tmp_path / "b.png", "-s", "5", "-m", "bicubic")
     assert made.code == 0, made
     expected = shrink(by([3, 2], deep), (200, 265))
     np.testing.assert_array_equal(read(tmp_path / "b.png"), expected)
     srx("upscale", tmp_path / "in", tmp_path / "out", "-s", "6", code=0)
-    assert read(tmp_path / "out" / "clear.png").shape == (240, 318, 4)
+    assert read(tmp_path / "out" / "clear.png").shape == (120, 144, 4)
     assert set(np.unique(read(tmp_path / "out" / "clear.png")[..., 3])) >= {0, 255}
-    assert read(tmp_path / "out" / "rough.jpg").shape == (240, 318, 3)
+    assert read(tmp_path / "out" / "rough.jpg").shape == (120, 144, 3)
 
 
 def test_a_size_bounds_what_fit_would(srx, tmp_path, source):
@@ -99,8 +101,8 @@ def test_sizes_that_mean_nothing_are_refused(srx, tmp_path, source, asked, words
     assert not (tmp_path / "b.png").exists()
 
 
-def test_rasters_and_animations_say_what_they_take(srx, tmp_path, source, srx_data):
-    raster = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
+def test_rasters_and_animations_say_what_they_take(srx, tmp_path, source, geotiffs):
+    raster = geotiffs / FOUR_BANDS
     made = srx("upscale", raster, tmp_path / "out.tif", "-s", "2.5", "-m", "bicubic", code=2)
     assert "give -s 4" in made.err
     frames = [Image.fromarray(source[i:]) for i in range(3)]

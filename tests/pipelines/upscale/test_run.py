@@ -19,6 +19,7 @@ from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.photographs import open_photograph
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
+from tests.fixtures.geotiffs import WITH_NODATA
 
 
 @pytest.fixture
@@ -133,8 +134,8 @@ def picture(tmp_path, astronaut):
     return path
 
 
-def test_what_goes_by_windows(srx_data, picture, astronaut, monkeypatch):
-    for path in (srx_data / "geotiff").glob("*.tif"):  # georeferenced
+def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
+    for path in geotiffs.iterdir():
         assert is_raster(item(path), BICUBIC)
     tiff = picture.with_suffix(".tif")
     Image.fromarray(astronaut).save(tiff)
@@ -167,12 +168,11 @@ def test_what_exif_turns_cannot_have_options_of_rasters(picture):
         assert not is_raster(replace(item(turned(picture, suffix)), from_folder=True), asked)
 
 
-def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkeypatch):
+def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture, monkeypatch):
     fitting = replace(BICUBIC, fit=Box(width=100))
     assert not is_raster(item(picture), fitting)
-    placed = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
-    with pytest.raises(PictureError, match=r"landsat.*is a raster \(.+\), and --fit"):
-        is_raster(item(placed), fitting)
+    with pytest.raises(PictureError, match=r"with_nodata.*is a raster \(.+\), and --fit"):
+        is_raster(item(geotiffs / WITH_NODATA), fitting)
     monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", 1000)
     with pytest.raises(PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"):
         is_raster(item(picture), fitting)
