@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,13 @@ def astronaut() -> np.ndarray:
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none."""
-    if torch.cuda.is_available():
-        return
+    """Skip what needs a GPU where there is none, and on Windows what it does not have."""
+    reasons = {}
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs CUDA"
+    if sys.platform == "win32":
+        reasons |= dict.fromkeys(("posix", "attack"), "needs signals, links or pipes of POSIX")
     for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

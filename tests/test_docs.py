@@ -155,6 +155,7 @@ def missing(shown: str, printed: str) -> list[str]:
     return [line for line in wanted if not re.search(f"^{wanted[line]}$", there, re.MULTILINE)]
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["photographer", "surveyor", "researcher"])
 def test_tutorials_run_from_top_to_bottom(name, tmp_path):

@@ -42,7 +42,7 @@ def test_every_module_says_its_job_in_at_most_600_lines(path):
 
 def lines_of_docstrings(tree):
     """Lines of strings that stand alone, as docstrings do."""
-    lines = set()
+    lines: set[int] = set()
     for node in ast.walk(tree):
         value = node.value if isinstance(node, ast.Expr) else None
         if isinstance(value, ast.Constant) and isinstance(value.value, str):

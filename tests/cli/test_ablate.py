@@ -259,6 +259,7 @@ def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):
     assert "Not run yet: srx ablate run FILE --data" in text
 
 
+@pytest.mark.posix
 def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, tmp_path, monkeypatch):
     true = runs.run_ablations
 
