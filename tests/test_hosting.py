@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -36,6 +37,18 @@ def test_the_workflow_runs_the_scripts_that_ci_run_runs():
     run = set(re.findall(r"\.ci/\w+", " ".join(workflow_commands())))
     assert run == {".ci/lint", ".ci/package"}
     assert scripts == run | {".ci/cuda"}  # which takes 6 GB
+
+
+def names(lines):
+    """Return the packages that lines of requirements begin with."""
+    return {line.lower().split(">")[0].split("=")[0] for line in lines}
+
+
+def test_the_lock_has_a_version_of_every_dependency():
+    lock = read("requirements.lock")
+    needed = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
+    assert names(needed) <= names(re.findall(r"^\S+==.*", lock, re.MULTILINE))
+    assert "://" not in lock  # of a registry
 
 
 def test_a_bug_report_needs_the_command_and_what_the_doctor_prints():
