@@ -165,7 +165,7 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     environment.pop("SRX_DATA", None)
     programs = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     printed = ""
-    for _, language, body in BLOCK.findall((DOCS / "tutorials" / f"{name}.md").read_text()):
+    for _, language, body in BLOCK.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8")):
         if language in programs:
             done = subprocess.run(
                 [*programs[language], body],

@@ -128,7 +128,7 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     assert all("16x24" in each["cost"]["memory"] for each in plain["variants"])
     for count in counts:
         assert f"{count:,}" in result.out
-        assert f"{count:,}" in files[0].read_text()
+        assert f"{count:,}" in files[0].read_text(encoding="utf-8")
 
 
 def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
@@ -157,7 +157,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     assert "mine: quality" in shown.out
     assert "Not run yet" not in shown.out
     assert f"{difference:+.3f} [" in text_of(shown)
-    assert f"{difference:+.3f}" in file.read_text()
+    assert f"{difference:+.3f}" in file.read_text(encoding="utf-8")
     srx("train", "--resume", pictures / "out/mine/one/seed-0", "--budget", 4, code=0)
 
 
