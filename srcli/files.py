@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import IO, Any
 
-from srcli.errors import DataError
+from srcli.errors import DataError, PictureError
 
 if sys.platform == "win32":
     import msvcrt
@@ -96,14 +96,19 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            if attributes.times is not None:
-                os.utime(part, ns=attributes.times)
             if sys.platform != "win32":  # while it is locked, so that no process removes it
-                move_into_place(part, path)
-        if sys.platform == "win32":  # where open files cannot be renamed
-            move_into_place(part, path)
+                _finish(part, path, attributes)
+        if sys.platform == "win32":  # open files cannot be renamed, and closing sets their time
+            _finish(part, path, attributes)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _finish(part: Path, path: Path, attributes: FileAttributes) -> None:
+    """Set the times of a complete file and give it its final name."""
+    if attributes.times is not None:
+        os.utime(part, ns=attributes.times)
+    move_into_place(part, path)
 
 
 def move_into_place(part: Path, path: Path) -> None:
@@ -290,9 +295,14 @@ def remove_stale(target: Path, keep: Container[str] = ()) -> None:
 
 
 def free_disk(target: Path) -> tuple[int, Path]:
-    """Return the free bytes where a file is to be written, and the nearest folder that exists."""
-    folder = next(folder for folder in target.parents if folder.exists())
-    return shutil.disk_usage(folder).free, folder
+    """Return the free bytes where a file is to be written, and the nearest folder that exists.
+
+    A drive or a share of Windows may be missing as a whole: PictureError.
+    """
+    for folder in target.parents:
+        if folder.exists():
+            return shutil.disk_usage(folder).free, folder
+    raise PictureError(f"{target}: there is no {target.anchor}; give another output")
 
 
 def explain_os_error(target: Path, error: BaseException, *, full: str = "", other: str = "") -> str:
@@ -304,4 +314,7 @@ def explain_os_error(target: Path, error: BaseException, *, full: str = "", othe
     if number in NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
     known = _REASONS.get(number or 0)
+    if number == errno.ENOENT and target.parent.is_dir():  # Windows says so of long paths
+        length = len(str(target.absolute()))
+        known = f"the path is too long ({length} characters); take a shorter one"
     return f"{target}: {known or other or f'cannot be written ({error})'}"

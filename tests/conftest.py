@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,10 +101,16 @@ def astronaut() -> np.ndarray:
 
 @pytest.hookimpl(tryfirst=True)  # before those of other marks are left out
 def pytest_collection_modifyitems(items):
-    """Mark tests of numbers by their folders; skip what needs a GPU where there is none."""
+    """Mark tests of numbers by their folders; skip what this machine cannot run."""
     tests = Path(__file__).parent
+    reasons = {}
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs CUDA"
+    if sys.platform == "win32":
+        reasons |= dict.fromkeys(("posix", "attack"), "needs signals, links or pipes of POSIX")
     for item in items:
         if item.path.relative_to(tests).parts[0] in NUMERIC_FOLDERS:
             item.add_marker("numbers")
-        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -155,6 +155,7 @@ def missing(shown: str, printed: str) -> list[str]:
     return [line for line in wanted if not re.search(f"^{wanted[line]}$", there, re.MULTILINE)]
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["photographer", "surveyor", "researcher"])
 def test_tutorials_run_from_top_to_bottom(name, tmp_path):
@@ -164,7 +165,7 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     environment.pop("SRX_DATA", None)
     programs = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     printed = ""
-    for _, language, body in BLOCK.findall((DOCS / "tutorials" / f"{name}.md").read_text()):
+    for _, language, body in BLOCK.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8")):
         if language in programs:
             done = subprocess.run(
                 [*programs[language], body],

@@ -60,6 +60,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.posix
 def test_links_are_never_written_through(tmp_path, monkeypatch):
     victim = tmp_path / "precious"
     victim.write_bytes(b"precious")
@@ -92,6 +93,7 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
     assert {*tmp_path.iterdir()} == {*elsewhere, *mine, tmp_path / "live", tmp_path / "new"}
 
 
+@pytest.mark.posix
 def test_pipes_are_no_input(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -149,7 +151,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="where open files cannot be removed")
+@pytest.mark.posix
 def test_a_file_that_was_removed_is_nobodys(tmp_path, monkeypatch):
     file = tmp_path / "key.lock"
     lock = files.lock_stream
@@ -175,6 +177,7 @@ def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
     assert names[0] != names[1]
 
 
+@pytest.mark.posix
 def test_names_that_are_no_unicode_stay_different(tmp_path):
     names = [os.fsdecode(b"photo_" + byte + b".png") for byte in (b"\xe8", b"\xe9")]
     hidden = [hidden_name(tmp_path / name, ".part") for name in names]

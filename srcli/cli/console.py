@@ -40,10 +40,13 @@ LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""
 ENDING_SIGNALS = tuple(
     number
-    for name in ("SIGTERM", "SIGHUP")
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK")
     if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN
 )
-"""Signals by which systems end a process; not SIGHUP under ``nohup``."""
+"""Signals by which systems end a process; not SIGHUP under ``nohup``.
+
+SIGBREAK is what Windows sends when its console is closed, or for Ctrl-Break.
+"""
 
 
 def _rich(*, to_stderr: bool = False) -> rich.console.Console:

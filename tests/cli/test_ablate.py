@@ -129,7 +129,7 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     assert all("16x24" in each["cost"]["memory"] for each in plain["variants"])
     for count in counts:
         assert f"{count:,}" in result.out
-        assert f"{count:,}" in files[0].read_text()
+        assert f"{count:,}" in files[0].read_text(encoding="utf-8")
 
 
 def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
@@ -158,7 +158,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     assert "mine: quality" in shown.out
     assert "Not run yet" not in shown.out
     assert f"{difference:+.3f} [" in text_of(shown)
-    assert f"{difference:+.3f}" in file.read_text()
+    assert f"{difference:+.3f}" in file.read_text(encoding="utf-8")
     srx("train", "--resume", pictures / "out/mine/one/seed-0", "--budget", 4, code=0)
 
 
@@ -262,6 +262,7 @@ def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):
     assert "Not run yet: srx ablate run FILE --data" in text
 
 
+@pytest.mark.posix
 def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, tmp_path, monkeypatch):
     true = runs.run_ablations
 

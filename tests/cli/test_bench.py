@@ -42,7 +42,7 @@ def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
     result = srx("bench", *QUICK, *files, "-q")
     assert (result.code, result.out, result.err) == (0, "", "")
     assert json.loads(targets["json"].read_text())["machine"].startswith("cpu (")
-    assert targets["markdown"].read_text().startswith("### x4, 32x24 to 128x96")
+    assert targets["markdown"].read_text(encoding="utf-8").startswith("### x4, 32x24 to 128x96")
 
 
 @pytest.mark.parametrize("size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"])

@@ -113,8 +113,8 @@ def test_every_written_form_tells_the_same(srx, pictures, tmp_path):
     assert len(content["pictures"]) == 4
     for mean in content["means"]:
         for kind in ("markdown", "html"):
-            assert f"{mean['psnr']:.3f}" in files[kind].read_text()
-    assert "<script src" not in files["html"].read_text()
+            assert f"{mean['psnr']:.3f}" in files[kind].read_text(encoding="utf-8")
+    assert "<script src" not in files["html"].read_text(encoding="utf-8")
 
 
 def test_pictures_can_be_kept_and_measured_again_as_another_programs(srx, pictures, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import signal
 import struct
 import subprocess
 import sys
@@ -51,7 +50,7 @@ def test_names_cannot_steer_the_terminal_or_forge_lines(srx, tmp_path):
     assert "\\x1b[2J" in srx("upscale", "a", "b", "--\x1b[2J").err
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows")
+@pytest.mark.posix
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_closed_terminal_ends_a_run_as_sigterm_does(ignored):
     code = (
@@ -171,7 +170,7 @@ def test_a_width_of_nothing_hides_nothing(srx, monkeypatch):
     assert "missing.png: no such file" in srx("upscale", "missing.png", "out", code=2).err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="where folders in use stay")
+@pytest.mark.posix
 def test_a_folder_that_was_removed_is_told(srx, tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")

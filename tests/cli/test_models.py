@@ -83,7 +83,7 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
             ready = scale in shipped_scales(name)
             assert ("untrained" in line) != ready
         assert entry.source in lines[first + 1]
-    measured = tomllib.loads(card_of("g-idrn", 2).read_text())["measured"]["sets"]["Set5"]
+    measured = tomllib.loads(card_of("g-idrn", 2).read_text("utf-8"))["measured"]["sets"]["Set5"]
     psnr = f"{measured['psnr']:.2f}"
     assert re.search(rf"g-idrn +RGB +x2 +553,638 +34\.3 +{psnr}", result.out)
     assert re.search(r"rrlfn +RGB +x2 +454,620 +28\.1", result.out)  # deployed
@@ -138,7 +138,7 @@ def test_a_model_shows_costs_training_and_measured_table(srx):
     text = " ".join(result.out.split())
     words = ["553,638 564,513 579,738", "36.182", "Acta Automatica Sinica 2024", "num_blocks=9"]
     words += ["192x192 input pixels, neighbours share 8", "recipes g-idrn, g-idrn-short"]
-    cards = [tomllib.loads(card_of("g-idrn", scale).read_text()) for scale in (2, 3, 4)]
+    cards = [tomllib.loads(card_of("g-idrn", scale).read_text("utf-8")) for scale in (2, 3, 4)]
     for name, metric, label in (("Set5", "psnr", "PSNR dB"), ("Set14", "ssim", "SSIM")):
         values = [card["measured"]["sets"][name][metric] for card in cards]
         digits = 3 if metric == "psnr" else 4

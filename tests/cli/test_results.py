@@ -32,6 +32,7 @@ def read_pipe(name, count=-1):
     return reader, got
 
 
+@pytest.mark.posix
 def test_a_pipe_gets_the_text_and_stays_a_pipe(tmp_path):
     name = tmp_path / "pipe"
     reader, got = read_pipe(name)
@@ -44,12 +45,14 @@ def test_a_pipe_gets_the_text_and_stays_a_pipe(tmp_path):
     check_targets({"--csv": name})  # would hang if it opened the pipe
 
 
+@pytest.mark.posix
 def test_a_reader_that_leaves_early_is_no_failure(tmp_path, capsys):
     read_pipe(tmp_path / "pipe", 1)
     write_text(str(tmp_path / "pipe"), "x" * 10_000_000)
     assert f"warning: {tmp_path / 'pipe'}" in capsys.readouterr().err
 
 
+@pytest.mark.posix
 def test_a_file_is_replaced_whole_with_its_mode_and_links_are_followed(tmp_path):
     (tmp_path / "old.json").write_text("old")
     (tmp_path / "old.json").chmod(0o600)
@@ -61,6 +64,7 @@ def test_a_file_is_replaced_whole_with_its_mode_and_links_are_followed(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.posix
 def test_bytes_that_are_not_utf8_are_escaped(tmp_path, monkeypatch):
     name = os.fsdecode(b"a\xff.png")
     write_text(str(tmp_path / "a.csv"), name)
@@ -73,6 +77,7 @@ def test_bytes_that_are_not_utf8_are_escaped(tmp_path, monkeypatch):
         assert raw.getvalue() == expected
 
 
+@pytest.mark.posix
 def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path):
     (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
     for targets, message in (
@@ -114,6 +119,7 @@ def upscale(srx, tmp_path, astronaut):
     return call
 
 
+@pytest.mark.posix
 def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(upscale, tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     try:
@@ -131,6 +137,7 @@ def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(upscale,
         assert {line["state"] for line in lines} == {"done"}
 
 
+@pytest.mark.posix
 def test_a_picture_is_not_taken_for_a_report(upscale, tmp_path):
     picture = tmp_path / "in" / "Straße.png"
     before = picture.read_bytes()

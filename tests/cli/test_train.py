@@ -108,6 +108,7 @@ def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path, monkeypatc
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.posix
 def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path):
     arguments = ["train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY]
     command = [sys.executable, "-m", "srcli", *map(str, arguments), "--budget", "100000"]

@@ -209,11 +209,15 @@ def test_tiny_pictures(srx, tmp_path, size):
     assert np.abs(big - (10, 200, 30)).max() <= 12
 
 
+@pytest.mark.posix
 def test_dry_run_tells_sizes_and_problems_and_does_nothing(srx, photos, tmp_path, monkeypatch):
     (photos / "bad.png").write_text("x")
     name = os.fsdecode(b"caf\xe9.png")
-    with (photos / name).open("wb") as file:
-        Image.new("L", (8, 8)).save(file, "PNG")
+    try:
+        with (photos / name).open("wb") as file:
+            Image.new("L", (8, 8)).save(file, "PNG")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
     raw = io.BytesIO()
     strict = io.TextIOWrapper(raw, encoding="utf-8", errors="strict", write_through=True)
     monkeypatch.setattr(sys, "stdout", strict)
@@ -433,6 +437,7 @@ def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astro
     assert history.startswith(f"{expected}; srx {srcli.__version__} (bicubic x2, source {fmt} ")
 
 
+@pytest.mark.posix
 def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(srx, tmp_path):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

@@ -127,6 +127,7 @@ def test_members_that_hold_more_than_they_claim_are_refused(tmp_path, method):
         decode(PictureRef(path=path, member="a.png"))
 
 
+@pytest.mark.posix
 def test_pipes_are_no_pictures(tmp_path, astronaut):
     os.mkfifo(tmp_path / "a.png")
     os.mkfifo(tmp_path / "a.zip")

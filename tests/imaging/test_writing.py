@@ -278,7 +278,7 @@ def test_losses_are_told_before_writing():
 # --- The file itself ----------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a limit on file sizes")
+@pytest.mark.posix
 @pytest.mark.parametrize("fmt", sorted(FORMATS))
 def test_a_limit_in_the_middle_of_a_file_leaves_the_old_file_and_nothing_else(tmp_path, fmt):
     import resource
@@ -397,7 +397,7 @@ def test_bands_of_rows_make_the_whole(astronaut, monkeypatch, mode):
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), expected)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="an open file keeps its name on Windows")
+@pytest.mark.posix
 def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 299)
     assert empty_array((10, 10, 3), np.uint8).base is None

@@ -147,7 +147,7 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
     assert max(each["largest"] for each in result["parities"]) < 0.01
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no limit on files")
+@pytest.mark.posix
 def test_a_full_disk_ends_the_command_in_a_line(tmp_path):
     limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (10**5, 10**5))"
     code = f"{limit}; from srcli.cli.main import main; main()"

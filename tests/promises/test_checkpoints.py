@@ -143,9 +143,9 @@ def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(
         *("-s", "2", "--metrics", "psnr", "--no-cost", "--markdown", tmp_path / "e.md"),
     ]
     good = srx(*run)
-    assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text()
+    assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text("utf-8")
     bad = srx(*run, "--value-range", "1", code=0)
-    for text in (" ".join(bad.out.split()), (tmp_path / "e.md").read_text()):
+    for text in (" ".join(bad.out.split()), (tmp_path / "e.md").read_text("utf-8")):
         assert "w is below bicubic interpolation on set" in text
         assert "bicubic is below" not in text
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
+pytestmark = pytest.mark.posix
 SMALL = ("-m", "bicubic", "-s", 2)
 THEN = 1_000_000_000_123_456_789
 

@@ -122,7 +122,7 @@ def test_what_cannot_be_is_told_and_standard_output_stays_empty(
     assert not out
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="the system has no pseudo terminals")
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("words", "message"), [(("a.png", "-"), "> out"), (("-", "b.png"), "< in")]
 )

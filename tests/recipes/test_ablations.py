@@ -285,7 +285,7 @@ def printing(key):
 )
 def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message):
     file = tmp_path / "my.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError, match=message) as caught:
         load_ablations(file)
     assert str(caught.value).startswith(f"{file}: ")

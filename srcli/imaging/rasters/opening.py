@@ -55,6 +55,7 @@ by name may have any."""
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
+_COPIES_BYTES = "copies bytes of other files; give a mosaic of GeoTIFFs"
 _NETWORK_DRIVERS = frozenset({
     "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
     "WMS", "WMTS",
@@ -252,8 +253,11 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
                     "of its own"
                 )
     except PictureError as error:
-        if isinstance(error.__cause__, Exception) and (known := _explain(path)):
-            raise PictureError(f"{path}: {known}") from None
+        if isinstance(error.__cause__, Exception):
+            if "RAWRASTERBAND_ALLOWED" in _innermost_text(error):  # GDAL 3.12 refuses it itself
+                raise PictureError(f"{path}: {_COPIES_BYTES}") from None
+            if known := _explain(path):
+                raise PictureError(f"{path}: {known}") from None
         raise
     return dataset
 
@@ -277,7 +281,7 @@ def _check_mosaic(path: Path, dataset: DatasetReader) -> None:
         file = Path(os.path.realpath(folder / name if beside == "1" else name))
         inside = file.is_relative_to(folder) and not isinstance(path, DatasetName)
         if "VRTRawRasterBand" in text and not inside:
-            raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
+            raise PictureError(f"{path}: {_COPIES_BYTES}")
 
 
 def dataset_files(dataset: DatasetReader) -> tuple[str, ...]:
@@ -326,9 +330,13 @@ def gdal_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
 
 def reason_of(error: BaseException) -> str:
     """Return GDAL's first message on one line; rasterio wraps it into errors of its own."""
+    return _innermost_text(error)[:200]
+
+
+def _innermost_text(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:

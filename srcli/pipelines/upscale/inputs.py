@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -327,16 +328,19 @@ def _real_folder(folder: str) -> str:
 
 
 def real_path(path: Path | str) -> str:
-    """Return the path without links, in lower case where a.png and A.png are one file.
+    """Return the path without links, and one spelling of names that the system takes for one.
 
-    A link that leads in a circle stays as it is.
+    macOS and Windows do not tell a.png from A.png, and macOS not the ways to write an accent; ß
+    and ss are one name on macOS alone. A link that leads in a circle stays as it is.
     """
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
         real = os.path.realpath(path)
     else:
         real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
-    return real.casefold() if sys.platform in ("darwin", "win32") else real
+    if sys.platform == "darwin":
+        return unicodedata.normalize("NFD", real).casefold()
+    return real.lower() if sys.platform == "win32" else real
 
 
 def _is_within(path: str, folder: str) -> bool:

@@ -6,7 +6,6 @@ import base64
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -307,10 +306,13 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
         assert (file.overviews(1), file.shape) == ([], (40, 50))
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "options", [{}, {"overviews": True}, {"cog": True}, {"format": "jpg"}], ids=str
 )
 def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, noise):
+    import resource  # which Windows has not
+
     pixels, limits = noise((300, 300, 1), seed=1), resource.getrlimit(resource.RLIMIT_FSIZE)
     source = save("in.tif", pixels)
     out = plan(source, **options)
@@ -509,12 +511,14 @@ STEPS = [
 ]
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 @pytest.mark.parametrize(("options", "least"), STEPS, ids=str)
 def test_killed_at_any_step_it_is_finished_by_the_next_run(folder, options, least):
     assert kill(folder, 1, options) >= least
 
 
+@pytest.mark.posix
 def test_killed_at_some_steps_it_is_finished_by_the_next_run(folder):
     options, least = STEPS[0]
     assert kill(folder, 9, options) >= least // 9

@@ -290,6 +290,7 @@ def test_a_search_takes_no_rasters_made_of_other_files(tmp_path):
     assert file.state == "done"
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", ["../a.tif", "{folder}/a.tif", "link.tif"])
 def test_named_mosaics_may_lie_anywhere_but_copy_no_bytes_from_there(tmp_path, name):
     tiff(tmp_path / "a.tif")

@@ -81,6 +81,7 @@ def test_rows_outside_a_run_are_left_out(begin, source, pixels):
         np.testing.assert_array_equal(read(parts), pixels[256:768])
 
 
+@pytest.mark.posix
 def test_complete_parts_are_kept_and_all_else_is_removed(begin, folder):
     names = {path.name for path in folder.iterdir()}
     (folder / "0123456789abcdef.part").write_bytes(b"half a part")
@@ -165,6 +166,7 @@ def test_two_runs_are_told_apart(begin, target):
         pass
 
 
+@pytest.mark.posix
 def test_a_link_in_place_of_the_folder_is_not_followed(begin, target, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -186,7 +188,7 @@ def test_targets_that_cannot_be_written(save, plan, tmp_path, noise, name, words
         pass
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users are told apart on POSIX only")
+@pytest.mark.posix
 def test_a_folder_of_another_user_is_refused(begin, folder, monkeypatch):
     real = Path.lstat
 

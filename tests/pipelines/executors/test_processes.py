@@ -79,6 +79,7 @@ def test_stopping_ends_what_runs_in_order_and_begins_nothing(work, notes, tmp_pa
     assert {each.result["ended"] for each in found.values()} == {"stopped"}
 
 
+@pytest.mark.posix
 def test_no_process_stays_behind(work, notes, tmp_path):
     # The first unit ends at once, the second would wait for ever; nobody asks for its result.
     units = [Unit(label="", folder=str(tmp_path)) for _ in range(2)]
@@ -106,6 +107,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.posix
 def test_a_process_ends_with_its_parent(work, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT, encoding="utf-8")

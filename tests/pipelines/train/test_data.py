@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,8 @@ def test_batches_are_read_ahead_for_another_device(options, device):
     made = make_sampler(data.train, recipe, StepContext(network=Net(), numerics=numerics), notes)
     assert made.degradation == PHOTO
     lr, hr = made.batch(0, Stage(batch=2, patch=16))
-    assert bool(multiprocessing.active_children()) is (device != "cpu")
+    ahead = device != "cpu" and sys.platform == "linux"  # elsewhere forking is not safe
+    assert bool(multiprocessing.active_children()) is ahead
     assert (lr.device.type, hr.device.type) == (device, device)
     assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
     assert "smaller than a patch of 24x24" in notes.warnings[0]
@@ -73,6 +75,7 @@ def same(left, right):
     return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
+@pytest.mark.posix
 def test_batches_are_the_same_in_and_out_of_order(samplers):
     sampler, ahead = samplers
     for step, batch, patch in [(0, 4, 16), (1, 4, 16), (2, 4, 16), (9, 4, 16), (3, 4, 16)]:
@@ -86,6 +89,7 @@ def test_batches_are_the_same_in_and_out_of_order(samplers):
     assert same(shuffled, sampler.batch(5, Stage(batch=2, patch=24, shuffle_channels=True)))
 
 
+@pytest.mark.posix
 def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(samplers):
     sampler, ahead = samplers
     stage = Stage(batch=2, patch=16)
@@ -100,6 +104,7 @@ def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(sample
     assert all(each.is_alive() for each in workers)
 
 
+@pytest.mark.posix
 def test_pytorchs_random_numbers_stay_the_same(samplers):
     torch.manual_seed(0)
     expected = torch.rand(3)

@@ -33,9 +33,9 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(tmp_path, mon
         now = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now + report.LEAST_SECONDS)
         write(folder, page, 200)
-        text = (tmp_path / "report.html").read_text()
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert 'http-equiv="refresh"' in text
-    text = (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
     headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate")
     assert sorted(headings, key=text.index) == [*headings]
     for part in ("tiny ×2", "200 iterations, 1 min", "iteration 100: held-out 31.000 dB", "Set5"):
@@ -58,7 +58,7 @@ def test_a_training_that_is_stopped_before_its_first_entry_has_a_page(
     monkeypatch.setattr(report, "LEAST_SECONDS", -1)
     with report.report_page(RunFolder(tmp_path), "tiny ×2"):
         pass
-    assert "tiny ×2" in (tmp_path / "report.html").read_text()
+    assert "tiny ×2" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not caplog.text
 
 

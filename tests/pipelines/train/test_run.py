@@ -138,6 +138,7 @@ def curve(folder):
     return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries(folder)]
 
 
+@pytest.mark.posix
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     options = replace(options, budget="60")
     killed = replace(options, out=options.out.with_name("killed"))

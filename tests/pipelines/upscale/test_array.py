@@ -287,7 +287,7 @@ def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):
     assert (made[0] != made[1]).any()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.posix
 def test_processes_that_are_forked_afterwards_upscale_too():
     code = (
         "import numpy, os, signal, srcli\n"

@@ -40,6 +40,7 @@ class Plan:
         self.names = {os.path.relpath(one, root): os.path.relpath(out, root) for one, out in plain}
 
 
+@pytest.mark.posix
 def test_a_folder_keeps_names_and_formats(tree, tmp_path):
     tree("in/b.jpg", "in/a.PNG", "in/ümläut 写真.webp", "in/m.jp2", "in/v.vrt", "in/sub/c.png")
     tree("in/notes.txt", "in/.hidden.png", "in/.git/d.png")
@@ -144,6 +145,7 @@ def test_names_that_no_file_can_have_are_told(tree, tmp_path):
     assert reporter.files[0].error.endswith("the name is too long; take a shorter one")
 
 
+@pytest.mark.posix
 def test_links_and_closed_folders_are_told_and_circles_end(tree, tmp_path, monkeypatch):
     folder = tree("in/a.png", "in/deep/b.png", "in/sub/c.png").parent
     (folder / "link").symlink_to(folder / "deep")
@@ -169,6 +171,7 @@ def test_links_and_closed_folders_are_told_and_circles_end(tree, tmp_path, monke
     assert Plan(tmp_path).notes == []
 
 
+@pytest.mark.posix
 def test_outputs_by_two_spellings_of_one_folder_are_one(tree, tmp_path):
     inputs = [tree("x/a.png"), tree("y/a.png")]
     (tmp_path / "x/b").mkdir()
