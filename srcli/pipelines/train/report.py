@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ Points = list[tuple[int, float]]
 """Pairs of iteration and value."""
 
 LEAST_SECONDS = 30.0
-"""Between pages, and before the first one: a short trial needs none."""
+"""Between pages; a training that took less in all of its runs is a trial and needs none."""
 SHARE = 0.02
 """Largest share of the time that is spent on pages."""
 RELOAD = 60
@@ -93,10 +93,13 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
     def write(_: object = None, reload: int = RELOAD) -> None:
         nonlocal due
         start = time.monotonic()
-        if start < (due if reload else first):
+        if reload and start < due:
             return
         try:
-            html = _page(folder, about, reload)
+            entries = _read_entries(folder)
+            if start < first and trained_seconds(entries) < LEAST_SECONDS:
+                return
+            html = _page(folder, entries, about, reload)
             write_whole(folder.path / "report.html", html.encode())
         except OSError as error:
             log.warning("report.html cannot be written (%s)", error.strerror)
@@ -109,13 +112,25 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
         write(reload=0)
 
 
-def _page(folder: RunFolder, about: str, reload: int) -> str:
-    """Return the page, which with ``reload`` loads itself again after so many seconds."""
+def trained_seconds(entries: Sequence[Mapping[str, Any]]) -> float:
+    """Add up how long all stages of a training have taken, by the entries of its log."""
+    elapsed_of_stages = {entry["stage"]: entry["elapsed"] for entry in entries}
+    return sum(elapsed_of_stages.values())
+
+
+def _read_entries(folder: RunFolder) -> list[dict[str, Any]]:
+    """Read the log; none before its first line."""
     entries: list[dict[str, Any]] = []
-    lines = read_input(folder.log).decode().splitlines() if folder.log.exists() else []
-    for line in lines:
+    if not folder.log.exists():
+        return entries
+    for line in read_input(folder.log).decode().splitlines():
         with suppress(ValueError):  # a line that is not finished
             entries.append(json.loads(line))
+    return entries
+
+
+def _page(folder: RunFolder, entries: Sequence[Mapping[str, Any]], about: str, reload: int) -> str:
+    """Return the page, which with ``reload`` loads itself again after so many seconds."""
     curves: dict[str, Points] = {}
     for entry in entries:
         for name, value in scalars(entry).items():
@@ -133,8 +148,8 @@ def _page(folder: RunFolder, about: str, reload: int) -> str:
         charts.append((heading, f"{curves[name][-1][1]:{digits}}", draw_chart(draw, heading)))
     facts = [("Training", about)]
     if entries:
-        seconds = sum({entry["stage"]: entry["elapsed"] for entry in entries}.values())
-        facts.append(("So far", f"{entries[-1]['total']:,} iterations, {format_duration(seconds)}"))
+        duration = format_duration(trained_seconds(entries))
+        facts.append(("So far", f"{entries[-1]['total']:,} iterations, {duration}"))
     if best := [entry for entry in entries if entry.get("best") and entry["psnr"] is not None]:
         sets = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in best[-1]["sets"].items())
         facts.append(("Best weights", f"iteration {best[-1]['total']:,}: {sets}"))

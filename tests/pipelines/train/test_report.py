@@ -45,6 +45,21 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(tmp_path, mon
     assert "per_second" not in text
 
 
+def test_a_training_that_is_resumed_near_its_end_has_a_page(tmp_path):
+    folder = RunFolder(tmp_path)
+    with report.report_page(folder, "tiny ×2") as page:
+        write(folder, page, 100)  # after a minute, most of it in a run before this one
+    assert "100 iterations, 1 min" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_training_of_seconds_needs_no_page(tmp_path, monkeypatch):
+    monkeypatch.setitem(COMMON, "elapsed", 5.0)
+    folder = RunFolder(tmp_path)
+    with report.report_page(folder, "tiny ×2") as page:
+        write(folder, page, 100)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_a_page_that_cannot_be_written_does_not_end_the_training(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(report, "LEAST_SECONDS", -1)
     with report.report_page(RunFolder(tmp_path / "gone"), "") as write:
