@@ -53,7 +53,7 @@ def test_queries_in_parts_change_nothing_and_bound_what_is_held(monkeypatch, bin
     held = []
 
     def watched(query, key, value):
-        held.append(query.numel() * key.shape[2])
+        held.append(query[0].numel() * key.shape[2])  # of each picture
         return attend(query, key, value)
 
     monkeypatch.setattr("srcli.layers.attention.attend", watched)
