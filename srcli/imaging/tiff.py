@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, labels, pillow, vips
+from srcli.imaging import claims, exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
@@ -81,6 +81,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         _numbers(tags, tag, 0)[0] for tag in (_HEIGHT, _WIDTH, exif.ORIENTATION)
     )
     bits, kinds, samples = (_numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES))
+    claims.check_tiff(path, tags, stream)
     photometric = _numbers(tags, _MODEL, -1)[0]
     preview = _numbers(tags, _KIND, 0)[0] & _REDUCED and _SUB_DIRECTORIES in tags
     if preview or photometric in _SENSOR:

@@ -124,7 +124,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
                 palette = dict(dataset.colormap(1))
         return RasterInfo(
             path=path,
-            files=dataset_files(dataset),
+            files=dataset_files(path, dataset),
             height=dataset.height,
             width=dataset.width,
             bands=bands,

@@ -15,11 +15,10 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -27,6 +26,8 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.held import check_held
+from srcli.imaging.rasters.sources import Mosaic
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as PlatformPath
@@ -52,6 +53,9 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones. Files given
 by name may have any."""
 
+_MOST_FOLLOWED = 16
+_followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
+"""Files of the mosaics that were opened last, with their sizes and times."""
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
@@ -239,13 +243,10 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
-            from rasterio.io import DatasetReader
-
             keep_blocks(BLOCK_CACHE)
-            with quiet_pillow():
-                drivers = [*allowed_drivers(refused=refused)]
-                dataset = DatasetReader(name, driver=drivers, sharing=False)
-            _check_mosaic(path, dataset)
+            dataset = _open_by_gdal(name, refused)
+            check_held(path, dataset)
+            _check_sources(path, dataset)
             if isinstance(path, DatasetName) and dataset.tags().get("EXIF_Orientation", "1") != "1":
                 raise PictureError(
                     f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
@@ -258,40 +259,60 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
     return dataset
 
 
-def _check_mosaic(path: Path, dataset: DatasetReader) -> None:
+def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
+    from rasterio.io import DatasetReader
+
+    with quiet_pillow():
+        return DatasetReader(name, driver=[*allowed_drivers(refused=refused)], sharing=False)
+
+
+def _check_sources(path: Path, dataset: DatasetReader) -> None:
     """Refuse a mosaic that copies bytes of files elsewhere, or is made of files on the network."""
-    text = dataset.tags(ns="xml:VRT").get("xml:VRT") if dataset.driver == "VRT" else None
-    if not text:
-        return
+    if dataset.driver == "VRT":
+        _files_of_mosaic(path, dataset)
+    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
+        _as_mosaic(path).follow_mrf(str(path))
+
+
+def _as_mosaic(path: Path) -> Mosaic:
+    refused = frozenset() if _online else _NETWORK_DRIVERS
+    return Mosaic(path, _online, is_remote, partial(_open_by_gdal, refused=refused))
+
+
+def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
+    """List the files of a mosaic at any depth.
+
+    A raster is opened several times, and following thousands of files takes seconds: it is done
+    again where one of them has changed.
+    """
+    text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
+    key = str(path), dataset.name, text, _online
+    known = _followed.get(key)
+    if known is not None and known == {name: _state(name) for name in known}:
+        return tuple(known)
+    mosaic = _as_mosaic(path)
+    own = os.path.realpath(path)
+    folder = "" if isinstance(path, DatasetName) else os.path.dirname(own)  # noqa: PTH120
+    mosaic.follow(dataset, folder, (own,))
+    if len(_followed) >= _MOST_FOLLOWED:
+        _followed.clear()
+    _followed[key] = {name: _state(name) for name in mosaic.files}
+    return tuple(mosaic.files)
+
+
+def _state(name: str) -> tuple[int, int] | None:
     try:
-        root, folder = ET.fromstring(text), Path(os.path.realpath(path)).parent
-    except ET.ParseError as error:
-        raise PictureError(f"{path}: its XML is damaged ({error}); export it again") from None
-    for source in root.iter("SourceFilename"):
-        name = source.text or ""
-        if not _online and is_remote(name):
-            raise PictureError(
-                f"{path}: reads {name!r} from the network; --allow-remote permits it"
-            )
-        beside = {key.lower(): value for key, value in source.items()}.get("relativetovrt")
-        file = Path(os.path.realpath(folder / name if beside == "1" else name))
-        inside = file.is_relative_to(folder) and not isinstance(path, DatasetName)
-        if "VRTRawRasterBand" in text and not inside:
-            raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
+        state = os.stat(name)  # noqa: PTH116 - there may be very many
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
-def dataset_files(dataset: DatasetReader) -> tuple[str, ...]:
-    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only."""
+def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
+    """List all files of a dataset, each once; GDAL follows mosaics one level deep only."""
     found = dict.fromkeys(dataset.files)
-    waiting = list(found)[1:]
-    while waiting:
-        path = Path(waiting.pop())
-        # of what is missing, or a URL, reading the pixels tells the reason
-        if path.suffix.lower() == ".vrt" and path.is_file():
-            with open_raster(path) as mosaic:
-                new = [name for name in mosaic.files if name not in found]
-            found |= dict.fromkeys(new)
-            waiting += new
+    if dataset.driver == "VRT":
+        found |= dict.fromkeys(_files_of_mosaic(path, dataset))
     return tuple(found)
 
 
