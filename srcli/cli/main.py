@@ -20,7 +20,7 @@ from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
 from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
 from srcli.cli.options import GroupedCommand, result_targets
-from srcli.errors import ExitCode, SrxError
+from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.files import NO_SPACE
 
 CONTINUED = {
@@ -109,6 +109,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(ExitCode.USAGE)
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        _try_thread()
         result = group.main(
             args=None if arguments is None else list(arguments),
             prog_name="srx",
@@ -124,6 +125,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         text = io.StringIO()
         error.show(file=text)
         echo(*text.getvalue().split("\n")[:-1], err=True)
+        return int(ExitCode.USAGE)
+    except (RuntimeError, BlockingIOError) as error:
+        if not lacks_threads(error) and not isinstance(error, BlockingIOError):
+            raise
+        echo(f"srx: error: {NO_THREADS}", err=True)
         return int(ExitCode.USAGE)
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
@@ -141,3 +147,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             echo(f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}", err=True)
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _try_thread() -> None:
+    """Start a thread that does nothing; where none can be, numpy's libraries send Ctrl-C."""
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()

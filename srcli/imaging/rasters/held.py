@@ -42,6 +42,8 @@ _LARGEST_MEMBER = 2**28
 
 def check_held(path: Path, dataset: DatasetReader) -> None:
     """Refuse an open raster whose files hold less than it claims."""
+    if not dataset.count:
+        return
     if dataset.driver in ("GTiff", "COG"):
         _check_tiff(path, dataset)
     elif dataset.driver == "netCDF":

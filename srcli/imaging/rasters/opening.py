@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.held import check_held
 from srcli.imaging.rasters.sources import Mosaic
+from srcli.threads import hold_setting
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as PlatformPath
@@ -56,6 +57,7 @@ by name may have any."""
 _MOST_FOLLOWED = 16
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
+_LONGEST_MESSAGE = 300
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
@@ -316,6 +318,20 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _report_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:  # noqa: ANN401
+    """Print an error as Python does, but for messages of GDAL that rasterio cannot decode.
+
+    They quote bytes of a damaged header, and the error that follows them is told.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the type checker alone
+    if not isinstance(report.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(report)
+
+
 @contextmanager
 def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
@@ -326,7 +342,11 @@ def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Itera
 
     try:
         options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if _online else OFFLINE)}
-        with rasterio.Env(**options):
+        with (
+            hold_setting(sys, "excepthook", _report_error),
+            hold_setting(sys, "unraisablehook", _report_unraisable),
+            rasterio.Env(**options),
+        ):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
@@ -349,6 +369,10 @@ def reason_of(error: BaseException) -> str:
     """Return GDAL's first message on one line; rasterio wraps it into errors of its own."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, UnicodeDecodeError):  # of GDAL's message, or of a text of the file
+        if len(error.object) > _LONGEST_MESSAGE:
+            return "text in it is not UTF-8"
+        return " ".join(error.object.decode(errors="backslashreplace").split())
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 

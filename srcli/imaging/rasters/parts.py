@@ -309,6 +309,7 @@ class Piece(NamedTuple):
 
 def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
     """Return a VRT of files, with the metadata of an output but tags; errors are rasterio's."""
+    from rasterio.crs import CRS
     from rasterio.enums import ColorInterp
     from rasterio.io import MemoryFile
 
@@ -330,7 +331,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
         ):
             dataset.colorinterp = [ColorInterp[band.interpretation] for band in bands]
             if on_map["gcps"]:
-                dataset.gcps = (on_map["gcps"], on_map["crs"])
+                dataset.gcps = (on_map["gcps"], on_map["crs"] or CRS())
         tree = ET.fromstring(memory.read())
     found = tree.findall("VRTRasterBand")
     for element, band in zip(found, bands, strict=True):
