@@ -24,6 +24,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.imaging.aliases import alias_of_file, real_name
 from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.held import check_held
@@ -230,13 +231,15 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
 
     ``confined`` files lead to no other file.
     """
-    name, advice = str(path.absolute()), _DAMAGED
+    name, advice = str(alias_of_file(path).absolute()), _DAMAGED
     refused = _INDIRECT_DRIVERS if confined else frozenset()
     refused |= frozenset() if _online else _NETWORK_DRIVERS
     if isinstance(path, DatasetName):
         if not _online and is_remote(str(path)):
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
         name = path.gdal
+        if path.container is not None:
+            name = name.replace(str(path.container), str(alias_of_file(path.container)))
         refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
         if path.container not in (None, path) and not name.startswith(("/vsitar/", "/vsigzip/")):
             advice = f"give {path.container} itself to see what it holds"
@@ -312,9 +315,9 @@ def _state(name: str) -> tuple[int, int] | None:
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     """List all files of a dataset, each once; GDAL follows mosaics one level deep only."""
-    found = dict.fromkeys(dataset.files)
+    found = dict.fromkeys(map(real_name, dataset.files))
     if dataset.driver == "VRT":
-        found |= dict.fromkeys(_files_of_mosaic(path, dataset))
+        found |= dict.fromkeys(map(real_name, _files_of_mosaic(path, dataset)))
     return tuple(found)
 
 
