@@ -150,10 +150,7 @@ def load(image: Image.Image) -> None:
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
     image, notes = open_image(name, stream)
-    if name in ("jpg", "bmp"):
-        claims.check_area(path, math.prod(image.size), stream, name)
-    elif name == "webp":
-        claims.check_webp(path, image.size, stream)
+    notes += _check_claims(name, path, image.size, stream)
     info = image.info
     dpi, exif, depth = info.get("dpi"), info.get("exif") or None, info.get("bit_depth", 8)
     stream.seek(0)
@@ -176,8 +173,6 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append(HDR_LEFT_OUT)
     elif name == "jpg":
         notes += _beside_jpeg(image, stream)
-    elif name == "gif":
-        notes += _check_frames(path, image.size, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     icc, label = info.get("icc_profile") or None, None
     if name == "bmp":
@@ -255,6 +250,17 @@ def _colours_of_bmp(
         return None, None  # most programs leave them empty
     xy = (*labels.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
     return None, labels.from_primaries(xy, [(one,) for one in gammas.tolist()], channels, notes)
+
+
+def _check_claims(name: str, path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[str]:
+    """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
+    if name == "gif":
+        return _check_frames(path, size, stream)
+    if name == "webp":
+        claims.check_webp(path, size, stream)
+    elif name in ("jpg", "bmp"):
+        claims.check_area(path, math.prod(size), stream, name)
+    return []
 
 
 def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[str]:

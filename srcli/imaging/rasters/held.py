@@ -12,23 +12,26 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.files import open_input
 from srcli.imaging import claims
 from srcli.imaging.photograph import format_of_content
+from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 _RAW_DRIVERS = frozenset({
     "BT", "BYN", "CTable2", "DOQ1", "DOQ2", "DTED", "EHdr", "ELAS", "ENVI", "ERS", "FIT", "GS7BG",
-    "GSBG", "GTX", "HFA", "ISCE", "ISIS2", "ISIS3", "KRO", "LAN", "LOSLAS", "MFF", "NDF", "NITF", "NTv2",
-    "PAux", "PCIDSK", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA", "SRTMHGT",
-    "VICAR",
+    "GSBG", "GTX", "HFA", "ISCE", "ISIS2", "ISIS3", "KRO", "LAN", "LOSLAS", "MFF", "NDF", "NITF",
+    "NTv2", "PAux", "PCIDSK", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA",
+    "SRTMHGT", "VICAR",
 })  # fmt: skip
 """Drivers of files that hold every pixel, but for those that name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
@@ -52,11 +55,48 @@ def check_held(path: Path, dataset: DatasetReader) -> None:
         _check_raw(path, dataset)
 
 
-def _check_tiff(path: Path, dataset: DatasetReader) -> None:
-    page = _PAGE.match(dataset.name)
-    number = int(page[1]) - 1 if page else 0
+@dataclass(frozen=True)
+class Blanks:
+    """The blocks of a sparse TIFF that the file leaves out; they hold nodata, or else zeros."""
+
+    filled: NDArray[np.bool_]
+    """(down, across): True for those that are there."""
+    height: int
+    """Of a block in pixels, as ``width``."""
+    width: int
+
+    @property
+    def share(self) -> float:
+        """Share of the blocks that are there."""
+        return float(self.filled.mean())
+
+    def cover(self, window: Window) -> bool:
+        """Tell if a window of the file lies in blocks that are left out."""
+        bottom, right = window.top + window.height, window.left + window.width
+        rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
+        columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
+        return not self.filled[rows, columns].any()
+
+
+def find_blanks(dataset: DatasetReader) -> Blanks | None:
+    """Return the blocks that a TIFF on disk leaves out, by its directory; None if it has all."""
+    if dataset.driver not in ("GTiff", "COG"):
+        return None
     with suppress(OSError, ValueError, KeyError), _stream_of(dataset.files[:1]) as stream:
-        claims.check_tiff(path, claims.read_page(stream, number), stream)
+        blocks = claims.TiffBlocks.of(claims.read_page(stream, _page(dataset)))
+        if blocks is not None and not blocks.filled().all():
+            return Blanks(blocks.filled(), blocks.height, blocks.width)
+    return None
+
+
+def _page(dataset: DatasetReader) -> int:
+    found = _PAGE.match(dataset.name)
+    return int(found[1]) - 1 if found else 0
+
+
+def _check_tiff(path: Path, dataset: DatasetReader) -> None:
+    with suppress(OSError, ValueError, KeyError), _stream_of(dataset.files[:1]) as stream:
+        claims.check_tiff(path, claims.read_page(stream, _page(dataset)), stream)
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -118,11 +158,12 @@ def _netcdf_bytes(stream: IO[bytes]) -> int:
     return _NetcdfHeader(stream, count, offset).bytes_needed()
 
 
+_NETCDF_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
+"""Bytes of a value of classic NetCDF by its type."""
+
+
 class _NetcdfHeader:
     """The header of a classic NetCDF file, behind its first four bytes."""
-
-    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
-    """Bytes of a value by its type."""
 
     def __init__(self, stream: IO[bytes], count: struct.Struct, offset: struct.Struct) -> None:
         self._stream, self._count, self._offset = stream, count, offset
@@ -139,7 +180,7 @@ class _NetcdfHeader:
             self._skip_attributes()
             kind, _ = self._type(), self._number()
             (begin,) = self._offset.unpack(self._stream.read(self._offset.size))
-            size = self.sizes[kind]
+            size = _NETCDF_BYTES[kind]
             for length in shape[1:] if shape[:1] == [0] else shape:
                 size *= length
             if shape[:1] == [0]:
@@ -177,7 +218,7 @@ class _NetcdfHeader:
     def _skip_attributes(self) -> None:
         for _ in range(self._list()):
             self._skip_name()
-            size = self.sizes[self._type()] * self._number()
+            size = _NETCDF_BYTES[self._type()] * self._number()
             self._stream.seek(-(-size // 4) * 4, os.SEEK_CUR)
 
 

@@ -297,7 +297,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
         return tuple(known)
     mosaic = _as_mosaic(path)
     own = os.path.realpath(path)
-    folder = "" if isinstance(path, DatasetName) else os.path.dirname(own)  # noqa: PTH120
+    folder = "" if isinstance(path, DatasetName) else str(Path(own).parent)
     mosaic.follow(dataset, folder, (own,))
     if len(_followed) >= _MOST_FOLLOWED:
         _followed.clear()

@@ -108,7 +108,7 @@ class Parts:
         return [range(*ends) for ends in zip(starts, stops, strict=True)]
 
     def add(self, number: int, file: bytes | memoryview) -> None:
-        """Store a part."""
+        """Store a part; an empty file is one of nothing but nodata, or zeros without it."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
 
 
@@ -217,8 +217,12 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     folder, vrt = place / "result", place / "parts.vrt"
     done = folder / readable_name(target.name)
     bands = [str(number) for number in range(1, len(output.bands) + output.mask + 1)]
-    spans = ((parts.span(number), file) for number, file in parts.found().items())
-    rows = (Piece(place.absolute() / f.name, r.start, 0, len(r), output.width, bands) for r, f in spans)
+    # GDAL skips what no part covers
+    found = ((number, file) for number, file in parts.found().items() if file.stat().st_size)
+    spans = ((parts.span(number), file) for number, file in found)
+    rows = (
+        Piece(place.absolute() / f.name, r.start, 0, len(r), output.width, bands) for r, f in spans
+    )
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
@@ -424,7 +428,10 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     logger.addHandler(said)
     logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
     with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
-        small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{readable_name(target.suffix)}"
+        small, copy = (
+            Path(folder) / "small.vrt",
+            Path(folder) / f"copy{readable_name(target.suffix)}",
+        )
         try:
             small.write_bytes(describe_mosaic(trial))
             copy_file(small, copy, trial)

@@ -97,12 +97,13 @@ class Mosaic:
             return
         self._seen.add(real)
         self.files[name] = None
+        head = b""
         with suppress(OSError, ValueError), open_input(Path(name)) as stream:
             head = stream.read(_HEAD).lower()
             if head[:4] in (b"ii*\0", b"ii+\0", b"mm\0*", b"mm\0+"):
                 claims.check_tiff(self.path, claims.read_page(stream), stream, name)
         if b"<vrtdataset" in head:
-            self._open(name, os.path.dirname(real), (*chain, real))
+            self._open(name, str(Path(real).parent), (*chain, real))
         elif b"<mrf_meta" in head:
             self.follow_mrf(name, chain)
 
@@ -116,7 +117,7 @@ class Mosaic:
 
     def follow_mrf(self, name: str, chain: tuple[str, ...] = ()) -> None:
         """Check that the pixels of an MRF lie in its folder, and follow what it is a cache of."""
-        folder = os.path.dirname(os.path.realpath(name))
+        folder = str(Path(os.path.realpath(name)).parent)
         with suppress(OSError, ET.ParseError):
             for element in ET.parse(name).getroot().iter():
                 text, kind = (element.text or "").strip(), element.tag.lower()
