@@ -23,7 +23,7 @@ def tiff(folder, name, value):
     path = folder / "a.tif"
     tifffile.imwrite(path, noise((24, 32, 3)), photometric="rgb")
     with tifffile.TiffFile(path) as file:
-        place = file.pages[0].tags[name].offset
+        place = file.pages.first.tags[name].offset
     data = bytearray(path.read_bytes())
     data[place + 2 : place + 12] = struct.pack("<HII", 4, 1, value)
     path.write_bytes(data)

@@ -26,7 +26,7 @@ RAW = {
 def claim(path, **numbers):
     """Give tags of a little-endian TIFF of numbers other values: ``claim(path, ImageLength=9)``."""
     with tifffile.TiffFile(path) as file:
-        places = {tag.name: tag.offset for tag in file.pages[0].tags}
+        places = {tag.name: tag.offset for tag in file.pages.first.tags}
     data = bytearray(path.read_bytes())
     for name, value in numbers.items():
         data[places[name] + 2 : places[name] + 12] = struct.pack("<HII", 4, 1, value)
@@ -261,7 +261,7 @@ def test_pages_are_checked_by_their_own_directory(srx, tmp_path):
         for seed in (0, 1):
             writer.write(noise((24, 32, 3), seed=seed), photometric="rgb")
     with tifffile.TiffFile(path) as file:
-        (at,) = [tag.offset for tag in file.pages[1].tags if tag.name == "ImageLength"]
+        (at,) = [tag.offset for tag in file.pages[1].aspage().tags if tag.name == "ImageLength"]
     data = bytearray(path.read_bytes())
     data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 5000)
     path.write_bytes(data)

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from srcli.cli import main, streams
+from srcli.cli import streams
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
@@ -82,7 +83,7 @@ def no_threads(monkeypatch):
     def start(self):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(main.threading.Thread, "start", start)
+    monkeypatch.setattr(threading.Thread, "start", start)
 
 
 def test_a_system_without_threads(srx, tmp_path, no_threads):
