@@ -126,11 +126,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show(file=text)
         echo(*text.getvalue().split("\n")[:-1], err=True)
         return int(ExitCode.USAGE)
-    except (RuntimeError, BlockingIOError) as error:
-        if not lacks_threads(error) and not isinstance(error, BlockingIOError):
-            raise
-        echo(f"srx: error: {NO_THREADS}", err=True)
-        return int(ExitCode.USAGE)
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
@@ -146,6 +141,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
             fresh = {"--overwrite", "--show", "--dry-run"} & {*words}
             echo(f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}", err=True)
         return int(ExitCode.INTERRUPTED)
+    except RuntimeError as error:
+        if not lacks_threads(error):
+            raise
+        echo(f"srx: error: {NO_THREADS}", err=True)
+        return int(ExitCode.USAGE)
     return result if isinstance(result, int) else int(ExitCode.OK)
 
 
