@@ -71,6 +71,14 @@ class PeerError(SrxError):
     exit_code = ExitCode.PARTIAL
 
 
+NO_THREADS = "no more threads can be started; raise 'ulimit -u', or end other programs"
+
+
+def lacks_threads(error: BaseException) -> bool:
+    """Tell if the system has refused Python another thread."""
+    return isinstance(error, RuntimeError) and "start new thread" in str(error)
+
+
 class DefectError(SrxError):
     """An exception on one file that nobody foresaw; the others are done."""
 
@@ -102,6 +110,8 @@ def one_file(name: object) -> Iterator[None]:
     except ImportError as error:  # in a small container rasterio lacks a library of the system
         raise PictureError(f"{name}: {error}; install that first: srx needs it") from error
     except Exception as error:
+        if lacks_threads(error):
+            raise PictureError(f"{name}: {NO_THREADS}") from error
         raise DefectError(name, error) from error
 
 

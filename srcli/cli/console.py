@@ -323,9 +323,10 @@ def is_replaceable(file: Path) -> bool:
 
 
 def escape_names() -> None:
-    r"""Make standard output escape characters that it cannot encode, such as ``\udcff``.
+    r"""Make both outputs escape characters that they cannot encode, such as ``\udcff``.
 
     File names may hold any bytes, and printing one must not end the command.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

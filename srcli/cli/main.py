@@ -20,7 +20,7 @@ from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
 from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
 from srcli.cli.options import GroupedCommand, result_targets
-from srcli.errors import ExitCode, SrxError
+from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.files import NO_SPACE
 
 CONTINUED = {
@@ -109,6 +109,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(ExitCode.USAGE)
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        _try_thread()
         result = group.main(
             args=None if arguments is None else list(arguments),
             prog_name="srx",
@@ -140,4 +141,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
             fresh = {"--overwrite", "--show", "--dry-run"} & {*words}
             echo(f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}", err=True)
         return int(ExitCode.INTERRUPTED)
+    except RuntimeError as error:
+        if not lacks_threads(error):
+            raise
+        echo(f"srx: error: {NO_THREADS}", err=True)
+        return int(ExitCode.USAGE)
     return result if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _try_thread() -> None:
+    """Start a thread that does nothing; where none can be, numpy's libraries send Ctrl-C."""
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from srcli.cli.console import echo
 from srcli.errors import PictureError, SrxError, UsageError
+from srcli.files import explain_os_error
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -111,18 +112,62 @@ def _receive(folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def report_lines(
-    path: Path | None, named: Callable[[str], str] = str
-) -> Iterator[Callable[[FileReport], None]]:
-    """Yield a function that writes one line per file at once; without a path it does nothing.
+class ReportLines:
+    """Writer of one line per file at once; without a path it does nothing."""
 
-    A file that is no report is refused, as opening the report empties it. If writing fails later,
-    one warning is printed and the run goes on.
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.failed = False
+        """A line could not be written; the report holds those before it."""
+        self._stream = None if path is None else _open_report(path)
+        self._length = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def write(self, file: FileReport, named: Callable[[str], str]) -> None:
+        """Write the line of a file; if that fails, print one error and take no more lines."""
+        if self._stream is None or self.failed:
+            return
+        line = _line_of(file, named).encode()
+        try:
+            self._append(line)
+        except OSError as error:
+            self.failed = True
+            with suppress(OSError):  # half a line is none
+                self._stream.truncate(self._length)
+            reason = explain_os_error(Path(), error, other=f"cannot be written ({error.strerror})")
+            reason = reason.removeprefix(".: ").partition(";")[0]
+            echo(
+                f"error: --report {self.path}: {reason}; the report ends before {file.source}, "
+                "upscaling goes on",
+                err=True,
+            )
+
+    def _append(self, line: bytes) -> None:
+        assert self._stream is not None
+        left = line
+        while left:  # a disk that becomes full takes a part
+            left = left[self._stream.write(left) or 0 :]
+        self._length += len(line)
+
+
+@contextmanager
+def report_lines(path: Path | None) -> Iterator[ReportLines]:
+    """Yield the writer of a report.
+
+    A file that is no report is refused, as opening the report empties it.
     """
-    if path is None:
-        yield lambda file: None
-        return
+    lines = ReportLines(path)
+    try:
+        yield lines
+    finally:
+        lines.close()
+
+
+def _open_report(path: Path) -> IO[bytes]:
     if path == STREAM:
         raise UsageError("--report -: give the name of a file, such as report.jsonl")
     try:
@@ -132,24 +177,9 @@ def report_lines(
                     raise UsageError(
                         f"--report {path}: exists and is no report; give another name, or remove it"
                     )
-        stream = path.open("wb", buffering=0)
+        return path.open("wb", buffering=0)
     except OSError as error:
         raise UsageError(f"--report {path}: cannot be written ({error.strerror})") from error
-
-    def write(file: FileReport) -> None:
-        try:
-            if not stream.closed:
-                stream.write(_line_of(file, named).encode())
-        except OSError as error:
-            stream.close()
-            echo(
-                f"warning: --report {path}: cannot be written ({error.strerror}); the report ends "
-                f"before {file.source}, upscaling goes on",
-                err=True,
-            )
-
-    with stream:
-        yield write
 
 
 def _line_of(file: FileReport, named: Callable[[str], str]) -> str:

@@ -17,7 +17,7 @@ import click
 from srcli.cli.console import Console, echo
 from srcli.cli.options import AutoOrInt, GroupedCommand, parse_box
 from srcli.cli.streams import STREAM, open_streams, report_lines
-from srcli.errors import UsageError
+from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -230,7 +230,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     with (
         network_access(allowed=options["allow_remote"]),
         open_streams(inputs, output, settings) as (sources, target, named),
-        report_lines(None if dry_run else options["report"], named) as write,
+        report_lines(None if dry_run else options["report"]) as report,
         Console(
             quiet=quiet and not dry_run,
             verbose=options["verbose"],
@@ -240,7 +240,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     ):
 
         def show(file: FileReport) -> None:
-            write(file)
+            report.write(file, named)
             _show(console, file, planned=dry_run)
 
         summary = (upscale_mosaic if settings.mosaic else upscale_files)(
@@ -255,6 +255,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     if dry_run or not quiet:
         auto = options["model"] == "auto"
         echo(_closing(summary, planned=dry_run, auto=auto), err=to_stdout)
+    if report.failed:
+        return int(summary.exit_code) or int(ExitCode.PARTIAL)
     return int(summary.exit_code)
 
 

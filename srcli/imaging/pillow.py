@@ -6,6 +6,7 @@ It is called without its process-wide limit on pixels and without its stray warn
 from __future__ import annotations
 
 import io
+import math
 import re
 import struct
 import threading
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import labels
+from srcli.imaging import claims, labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.labels import ColourLabel
@@ -63,7 +64,6 @@ _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL
 _CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
-_GIF_FRAME = re.compile(rb"!\xf9\x04.{4}\0,(.{8})", re.DOTALL)
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
 _JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA  # segments of JPEG
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
@@ -150,6 +150,7 @@ def load(image: Image.Image) -> None:
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
     image, notes = open_image(name, stream)
+    notes += _check_claims(name, path, image.size, stream)
     info = image.info
     dpi, exif, depth = info.get("dpi"), info.get("exif") or None, info.get("bit_depth", 8)
     stream.seek(0)
@@ -172,8 +173,6 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append(HDR_LEFT_OUT)
     elif name == "jpg":
         notes += _beside_jpeg(image, stream)
-    elif name == "gif" and frames > 1:
-        notes += _check_canvas(path, image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     icc, label = info.get("icc_profile") or None, None
     if name == "bmp":
@@ -253,16 +252,26 @@ def _colours_of_bmp(
     return None, labels.from_primaries(xy, [(one,) for one in gammas.tolist()], channels, notes)
 
 
-def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
+def _check_claims(name: str, path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[str]:
+    """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
+    if name == "gif":
+        return _check_frames(path, size, stream)
+    if name == "webp":
+        claims.check_webp(path, size, stream)
+    elif name in ("jpg", "bmp"):
+        claims.check_area(path, math.prod(size), stream, name)
+    return []
+
+
+def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[str]:
     """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
 
-    A file whose canvas would become too large is refused.
+    A file whose canvas is, or would become, too large for its frames is refused.
     """
-    stream.seek(0)
-    places = [struct.unpack("<4H", found[1]) for found in _GIF_FRAME.finditer(stream.read())]
-    right = max((left + across for left, _, across, _ in places), default=0)
-    bottom = max((top + down for _, top, _, down in places), default=0)
-    width, height = image.size
+    frames = claims.check_gif(path, size, stream)
+    right = max((left + across for left, _, across, _ in frames), default=0)
+    bottom = max((top + down for _, top, _, down in frames), default=0)
+    width, height = size
     if right <= width and bottom <= height:
         return []
     if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging import labels, vips
+from srcli.imaging import claims, labels, vips
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import FORMATS, Array, Metadata, Picture
@@ -50,7 +50,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     chunks: _Chunks = {}
     texts: list[Chunk] = []
     notes: list[str] = []
-    frames = 0
+    frames: list[tuple[int, int]] = []
     stream.seek(len(SIGNATURE))
     for kind, content, sound in walk(stream):
         if not sound:
@@ -59,8 +59,11 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             texts.append((kind, content))
         else:
             chunks.setdefault(kind, content)
-            frames += kind == b"fcTL"
+            if kind == b"fcTL":
+                frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks.get(b"IHDR", b""))
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
+    claims.check_png(path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END))
     channels = 1 if colour in (0, 4) else 3  # others are 2, 3 and 6: RGB, palette, RGB with alpha
     metadata = _read_texts(texts, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
@@ -70,10 +73,10 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         dpi = across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
     metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
-    if stated > _MOST_FRAMES:
-        frames = 1  # readers are to take the first picture then, and do
-    if stated > frames:
-        notes.append(f"an animation of {stated} pictures by its header: {frames} can be read")
+    # readers are to take the first picture then, and do
+    there = len(frames) if stated <= _MOST_FRAMES else 1
+    if stated > there:
+        notes.append(f"an animation of {stated} pictures by its header: {there} can be read")
     return Picture(
         path=path,
         format="png",
@@ -82,7 +85,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         channels=channels,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
-        frames=max(min(stated, frames), 1),
+        frames=max(min(stated, there), 1),
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),

@@ -18,7 +18,8 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, labels, pillow, vips
+from srcli.imaging import claims, exif, labels, pillow, vips
+from srcli.imaging.aliases import alias_of_file
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
@@ -81,6 +82,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         _numbers(tags, tag, 0)[0] for tag in (_HEIGHT, _WIDTH, exif.ORIENTATION)
     )
     bits, kinds, samples = (_numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES))
+    claims.check_tiff(path, tags, stream)
     photometric = _numbers(tags, _MODEL, -1)[0]
     preview = _numbers(tags, _KIND, 0)[0] & _REDUCED and _SUB_DIRECTORIES in tags
     if preview or photometric in _SENSOR:
@@ -309,9 +311,10 @@ def read_bands(
     """
     import rasterio
 
+    name = os.fspath(alias_of_file(path).absolute())
     with rasterio.Env(**_GDAL_OPTIONS):
         with pillow.quiet_pillow():  # a photograph has no position, of which rasterio warns
-            source = rasterio.open(prefix + os.fspath(path.absolute()), driver=driver)
+            source = rasterio.open(prefix + name, driver=driver)
         with source:
             if source.shape != size or source.count < count:
                 raise ValueError(f"{source.count} bands of {source.shape[1]}x{source.shape[0]}")

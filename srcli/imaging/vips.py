@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from srcli.errors import NO_THREADS, PictureError
 from srcli.imaging.photograph import Array, release
 
 _LOCK = threading.Lock()
@@ -28,7 +29,9 @@ def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
             data, access="sequential", fail_on="truncated", unlimited=True
         )
         values: Array = image.numpy().reshape(image.height, image.width, image.bands)
-    except vips.Error:
+    except vips.Error as error:
+        if "creat" in str(error) and "thread" in str(error):
+            raise PictureError(f"{stream.name}: {NO_THREADS}") from None
         raise ValueError("it holds too little data for its size, or damaged data") from None
     if image.bands in (1, 3):
         return values, None
@@ -81,7 +84,10 @@ def encode(
     try:
         image.write_to_target(target, suffix, keep="none", **options)
     except vips.Error as error:
-        raise (failures[0] if failures else OSError(" ".join(str(error).split()))) from None
+        reason = " ".join(str(error).split())
+        if "creating thread" in reason:
+            reason = NO_THREADS
+        raise (failures[0] if failures else OSError(reason)) from None
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module

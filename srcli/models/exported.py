@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,68 @@ class OnnxProgram(nn.Module):
         return torch.from_numpy(session.run(None, {"input": x.cpu().numpy()})[0]).to(x.device)
 
 
+_MESSAGES = {
+    # messages of a message, by the numbers of their fields
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "external"},
+}
+"""What of an ONNX file, a message of Google's protocol buffers, leads to its tensors."""
+
+
+def _names_files(content: bytes) -> bool:
+    """Tell if tensors of an ONNX file lie in other files, which ONNX Runtime would read.
+
+    A damaged one raises a ValueError.
+    """
+    waiting = [("model", memoryview(content))]
+    while waiting:
+        kind, message = waiting.pop()
+        for number, value in _fields(message):
+            inner = _MESSAGES[kind].get(number)
+            if inner == "external":
+                return True
+            if inner is not None and isinstance(value, memoryview):
+                waiting.append((inner, value))
+    return False
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Yield the fields of a message of protocol buffers: numbers, and contents or values."""
+    at = 0
+    while at < len(message):
+        key, at = _number(message, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = _number(message, at)
+            yield key >> 3, value
+            continue
+        length = {1: 8, 5: 4}.get(kind, 0)
+        if kind == 2:
+            length, at = _number(message, at)
+        elif not length:
+            raise ValueError("its messages are of an unknown kind")
+        yield key >> 3, message[at : at + length]
+        at += length
+
+
+def _number(message: memoryview, at: int) -> tuple[int, int]:
+    """Read a number of seven bits a byte; return it and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at + shift // 7 >= len(message):
+            break
+        byte = message[at + shift // 7]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + shift // 7 + 1
+    raise ValueError("it is cut short")
+
+
 class ExportedNetwork(Network):
     """A network that the metadata of its file describe; for inference in fp32."""
 
@@ -93,6 +155,8 @@ def load_exported(path: Path) -> ExportedNetwork | None:
         if not facts_name and b"srx_version" not in content:
             return None
         if is_onnx:
+            if _names_files(content):
+                raise ValueError("its weights lie in other files")
             program = OnnxProgram(content)
             facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
         else:

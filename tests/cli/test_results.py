@@ -157,6 +157,6 @@ def test_lines_that_fail_later_are_told_once(upscale, tmp_path):
     reader, _ = read_pipe(tmp_path / "pipe", 0)
     result = upscale(tmp_path / "pipe", "a.png", "b.png")
     reader.join(10)
-    assert result.code == 0
-    assert result.err.count("warning:") == 1
+    assert result.code == 1
+    assert result.err.count("error:") == 1
     assert f"--report {tmp_path / 'pipe'}: cannot be written (Broken pipe)" in result.err

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.opening import (
     dataset_files,
     for_shell,
@@ -96,6 +97,8 @@ class RasterInfo:
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by alpha alone."""
+    filled: float = 1.0
+    """Share of its blocks that a sparse file holds."""
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
@@ -118,13 +121,14 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
+        blanks = find_blanks(dataset)
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
         return RasterInfo(
             path=path,
-            files=dataset_files(dataset),
+            files=dataset_files(path, dataset),
             height=dataset.height,
             width=dataset.width,
             bands=bands,
@@ -134,6 +138,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
+            filled=1.0 if blanks is None else blanks.share,
             notes=tuple(notes),
         )
 

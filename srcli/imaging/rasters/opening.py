@@ -15,18 +15,21 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.imaging.aliases import alias_of_file, real_name
 from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.held import check_held
+from srcli.imaging.rasters.sources import COPIES_BYTES, Mosaic
+from srcli.threads import hold_setting
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as PlatformPath
@@ -52,10 +55,13 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones. Files given
 by name may have any."""
 
+_MOST_FOLLOWED = 16
+_followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
+"""Files of the mosaics that were opened last, with their sizes and times."""
+_LONGEST_MESSAGE = 300
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
-_COPIES_BYTES = "copies bytes of other files; give a mosaic of GeoTIFFs"
 _NETWORK_DRIVERS = frozenset({
     "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
     "WMS", "WMTS",
@@ -225,13 +231,15 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
 
     ``confined`` files lead to no other file.
     """
-    name, advice = str(path.absolute()), _DAMAGED
+    name, advice = str(alias_of_file(path).absolute()), _DAMAGED
     refused = _INDIRECT_DRIVERS if confined else frozenset()
     refused |= frozenset() if _online else _NETWORK_DRIVERS
     if isinstance(path, DatasetName):
         if not _online and is_remote(str(path)):
             raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
         name = path.gdal
+        if path.container is not None:
+            name = name.replace(str(path.container), str(alias_of_file(path.container)))
         refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
         if path.container not in (None, path) and not name.startswith(("/vsitar/", "/vsigzip/")):
             advice = f"give {path.container} itself to see what it holds"
@@ -240,13 +248,10 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
-            from rasterio.io import DatasetReader
-
             keep_blocks(BLOCK_CACHE)
-            with quiet_pillow():
-                drivers = [*allowed_drivers(refused=refused)]
-                dataset = DatasetReader(name, driver=drivers, sharing=False)
-            _check_mosaic(path, dataset)
+            dataset = _open_by_gdal(name, refused)
+            check_held(path, dataset)
+            _check_sources(path, dataset)
             if isinstance(path, DatasetName) and dataset.tags().get("EXIF_Orientation", "1") != "1":
                 raise PictureError(
                     f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
@@ -255,48 +260,82 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
             if "RAWRASTERBAND_ALLOWED" in _innermost_text(error):  # GDAL 3.12 refuses it itself
-                raise PictureError(f"{path}: {_COPIES_BYTES}") from None
+                raise PictureError(f"{path}: {COPIES_BYTES}") from None
             if known := _explain(path):
                 raise PictureError(f"{path}: {known}") from None
         raise
     return dataset
 
 
-def _check_mosaic(path: Path, dataset: DatasetReader) -> None:
+def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
+    from rasterio.io import DatasetReader
+
+    with quiet_pillow():
+        return DatasetReader(name, driver=[*allowed_drivers(refused=refused)], sharing=False)
+
+
+def _check_sources(path: Path, dataset: DatasetReader) -> None:
     """Refuse a mosaic that copies bytes of files elsewhere, or is made of files on the network."""
-    text = dataset.tags(ns="xml:VRT").get("xml:VRT") if dataset.driver == "VRT" else None
-    if not text:
-        return
+    if dataset.driver == "VRT":
+        _files_of_mosaic(path, dataset)
+    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
+        _as_mosaic(path).follow_mrf(str(path))
+
+
+def _as_mosaic(path: Path) -> Mosaic:
+    refused = frozenset() if _online else _NETWORK_DRIVERS
+    return Mosaic(path, _online, is_remote, partial(_open_by_gdal, refused=refused))
+
+
+def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
+    """List the files of a mosaic at any depth.
+
+    A raster is opened several times, and following thousands of files takes seconds: it is done
+    again where one of them has changed.
+    """
+    text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
+    key = str(path), dataset.name, text, _online
+    known = _followed.get(key)
+    if known is not None and known == {name: _state(name) for name in known}:
+        return tuple(known)
+    mosaic = _as_mosaic(path)
+    own = os.path.realpath(path)
+    folder = "" if isinstance(path, DatasetName) else str(Path(own).parent)
+    mosaic.follow(dataset, folder, (own,))
+    if len(_followed) >= _MOST_FOLLOWED:
+        _followed.clear()
+    _followed[key] = {name: _state(name) for name in mosaic.files}
+    return tuple(mosaic.files)
+
+
+def _state(name: str) -> tuple[int, int] | None:
     try:
-        root, folder = ET.fromstring(text), Path(os.path.realpath(path)).parent
-    except ET.ParseError as error:
-        raise PictureError(f"{path}: its XML is damaged ({error}); export it again") from None
-    for source in root.iter("SourceFilename"):
-        name = source.text or ""
-        if not _online and is_remote(name):
-            raise PictureError(
-                f"{path}: reads {name!r} from the network; --allow-remote permits it"
-            )
-        beside = {key.lower(): value for key, value in source.items()}.get("relativetovrt")
-        file = Path(os.path.realpath(folder / name if beside == "1" else name))
-        inside = file.is_relative_to(folder) and not isinstance(path, DatasetName)
-        if "VRTRawRasterBand" in text and not inside:
-            raise PictureError(f"{path}: {_COPIES_BYTES}")
+        state = os.stat(name)  # noqa: PTH116 - there may be very many
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
-def dataset_files(dataset: DatasetReader) -> tuple[str, ...]:
-    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only."""
-    found = dict.fromkeys(dataset.files)
-    waiting = list(found)[1:]
-    while waiting:
-        path = Path(waiting.pop())
-        # of what is missing, or a URL, reading the pixels tells the reason
-        if path.suffix.lower() == ".vrt" and path.is_file():
-            with open_raster(path) as mosaic:
-                new = [name for name in mosaic.files if name not in found]
-            found |= dict.fromkeys(new)
-            waiting += new
+def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
+    """List all files of a dataset, each once; GDAL follows mosaics one level deep only."""
+    found = dict.fromkeys(map(real_name, dataset.files))
+    if dataset.driver == "VRT":
+        found |= dict.fromkeys(map(real_name, _files_of_mosaic(path, dataset)))
     return tuple(found)
+
+
+def _report_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:  # noqa: ANN401
+    """Print an error as Python does, but for messages of GDAL that rasterio cannot decode.
+
+    They quote bytes of a damaged header, and the error that follows them is told.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the type checker alone
+    if not isinstance(report.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(report)
 
 
 @contextmanager
@@ -309,7 +348,11 @@ def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Itera
 
     try:
         options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if _online else OFFLINE)}
-        with rasterio.Env(**options):
+        with (
+            hold_setting(sys, "excepthook", _report_error),
+            hold_setting(sys, "unraisablehook", _report_unraisable),
+            rasterio.Env(**options),
+        ):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
@@ -336,6 +379,10 @@ def reason_of(error: BaseException) -> str:
 def _innermost_text(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, UnicodeDecodeError):  # of GDAL's message, or of a text of the file
+        if len(error.object) > _LONGEST_MESSAGE:
+            return "text in it is not UTF-8"
+        return " ".join(error.object.decode(errors="backslashreplace").split())
     return " ".join(str(error).split()) or type(error).__name__
 
 

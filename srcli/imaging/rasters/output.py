@@ -120,6 +120,8 @@ def make_output(
     out.inverted = info.inverted and layout.palette is None and not out.palette
     _check_format(info.path, out, options)
     out.creation = creation_options(out, options)
+    if info.filled < 1 and out.driver in ("GTiff", "COG"):
+        out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_marks(out, info, layout, options)
     out.tags = tags = {**info.tags}
     if options.provenance is not None:

@@ -38,6 +38,7 @@ from srcli.files import (
     remove_stale,
     write_whole,
 )
+from srcli.imaging.aliases import alias_of_file, alias_of_folder, readable_name
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
@@ -107,7 +108,7 @@ class Parts:
         return [range(*ends) for ends in zip(starts, stops, strict=True)]
 
     def add(self, number: int, file: bytes | memoryview) -> None:
-        """Store a part."""
+        """Store a part; an empty file is one of nothing but nodata, or zeros without it."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
 
 
@@ -212,11 +213,16 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     from affine import dumpsw
 
     target, output = parts.target, parts.output
-    folder, vrt = parts.folder / "result", parts.folder / "parts.vrt"
-    done = folder / target.name
+    place = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
+    folder, vrt = place / "result", place / "parts.vrt"
+    done = folder / readable_name(target.name)
     bands = [str(number) for number in range(1, len(output.bands) + output.mask + 1)]
-    spans = ((parts.span(number), file) for number, file in parts.found().items())
-    rows = (Piece(f.absolute(), r.start, 0, len(r), output.width, bands) for r, f in spans)
+    # GDAL skips what no part covers
+    found = ((number, file) for number, file in parts.found().items() if file.stat().st_size)
+    spans = ((parts.span(number), file) for number, file in found)
+    rows = (
+        Piece(place.absolute() / f.name, r.start, 0, len(r), output.width, bands) for r, f in spans
+    )
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
@@ -229,17 +235,18 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 _build_overviews(done, output)
             _check_room(done)
             check_shape(done, target, output)
-            place = output.place["transform"]
-            if output.driver in _WORLD_SUFFIXES and place is not None:
-                world = dumpsw(place).encode("ascii")
+            transform = output.place["transform"]
+            if output.driver in _WORLD_SUFFIXES and transform is not None:
+                world = dumpsw(transform).encode("ascii")
                 done.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
             sidecars = [file for file in sorted(folder.iterdir()) if file != done]
             for file in (*sidecars, done):
                 _sync(file)
                 (attributes if file == done else replace(attributes, times=None)).apply(file)
-            remove_stale(target, keep={file.name for file in sidecars})
-            for file in (*sidecars, done):
-                move_into_place(file, target.with_name(file.name))
+            names = {file: target.stem + file.name[len(done.stem) :] for file in (*sidecars, done)}
+            remove_stale(target, keep=set(names.values()))
+            for file, name in names.items():
+                move_into_place(file, target.with_name(name))
             with suppress(OSError):  # not all systems can
                 _sync(target.parent)
             shutil.rmtree(parts.folder, ignore_errors=True)
@@ -309,6 +316,7 @@ class Piece(NamedTuple):
 
 def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
     """Return a VRT of files, with the metadata of an output but tags; errors are rasterio's."""
+    from rasterio.crs import CRS
     from rasterio.enums import ColorInterp
     from rasterio.io import MemoryFile
 
@@ -330,7 +338,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
         ):
             dataset.colorinterp = [ColorInterp[band.interpretation] for band in bands]
             if on_map["gcps"]:
-                dataset.gcps = (on_map["gcps"], on_map["crs"])
+                dataset.gcps = (on_map["gcps"], on_map["crs"] or CRS())
         tree = ET.fromstring(memory.read())
     found = tree.findall("VRTRasterBand")
     for element, band in zip(found, bands, strict=True):
@@ -348,7 +356,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
             more = piece.more[number] if piece.more else {}
             source = ET.SubElement(element, f"{'Complex' if more else 'Simple'}Source")
             file = ET.SubElement(source, "SourceFilename", relativeToVRT=beside)
-            file.text = str(piece.file)
+            file.text = str(alias_of_file(piece.file))
             ET.SubElement(source, "SourceBand").text = piece.bands[number]
             ET.SubElement(source, "SrcRect", whole)
             ET.SubElement(source, "DstRect", place)
@@ -420,7 +428,10 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
     logger.addHandler(said)
     logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
     with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
-        small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
+        small, copy = (
+            Path(folder) / "small.vrt",
+            Path(folder) / f"copy{readable_name(target.suffix)}",
+        )
         try:
             small.write_bytes(describe_mosaic(trial))
             copy_file(small, copy, trial)

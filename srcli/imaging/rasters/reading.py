@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
 from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.ports.image import Window
@@ -52,6 +54,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     of the tiles that no block shall be decoded twice for; 0 for samples.
     """
 
+    zero_is_black = False
+    """Zeros stay zeros when they are enlarged, but for where they border on others."""
+
     def __init__(self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0) -> None:
         self.info, self.layout, self.window = info, layout, window
         self.height, self.width, self.channels = window.height, window.width, len(layout.smooth)
@@ -70,7 +75,23 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """Bands of pixels and valid ones that are no classes, all if there are no others."""
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self.dataset = open_raster(info.path)
+        self._blanks = find_blanks(self.dataset)
+        filler = self.dataset.nodata or 0.0
+        self._blank_is_empty = bool(self._nodata) and all(
+            value is not None and is_nodata(np.array(filler, self.dtype), value)
+            for value in self._nodata
+        )
+        self._blank_is_zero = filler == 0.0 and not self.has_holes and layout.palette is None
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
+
+    def is_blank(self, window: Window) -> bool:
+        """Tell if all of a window is left out of a sparse file, and known to stay as it is."""
+        if self._blanks is None or self.masked or self.layout.alpha is not None:
+            return False
+        if not self._blank_is_empty and not (self._blank_is_zero and self.zero_is_black):
+            return False
+        top, left = self.window.top + window.top, self.window.left + window.left
+        return self._blanks.cover(replace(window, top=top, left=left))
 
     def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
         """Read a window, holes included.
@@ -110,8 +131,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     def read(self, window: Window) -> Array | None:
         """Return what the network sees of a window, (h, w, channels), holes filled from its pixels.
 
-        None if no pixel is valid in any band.
+        None if no pixel is valid in any band, or it is blank.
         """
+        if self.is_blank(window):
+            return None
         piece = self.decode(window)
         pixels, valid = piece.pixels[:, :, self.interpolated], piece.valid[:, :, self.interpolated]
         if valid.all():

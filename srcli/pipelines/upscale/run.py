@@ -123,7 +123,8 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
             if picture is None:
                 job = open_job(item, options)
                 try_creation_options(item.target, job.output)  # what GDAL refuses is refused here
-                size, disk = (job.output.height, job.output.width), disk_needed(job.output)
+                size = job.output.height, job.output.width
+                disk = round(disk_needed(job.output) * job.info.filled)
                 warnings, details = job.notes, job.remarks
             else:
                 (size, warnings), details = check_output(item, picture, options), ()
@@ -285,8 +286,9 @@ class RasterJob:
             known = (self.calibration or {}).items()
             calibration = {name: upload(each, own.device) for name, each in known} or None
         with RasterSource(self.info, self.layout, self.window, rows) as source:
+            source.zero_is_black = all(low == 0 for low, _ in self.values.ranges)
             # those that are there were made by a worker that was lost
-            for run in self.parts.missing(self.runs):
+            for run in self._write_blanks(source, task):
                 writer = PartWriter(self.parts, run, source, scale)
                 if engine is None:  # classes alone
                     for number in run:
@@ -304,6 +306,38 @@ class RasterJob:
                     )
                     run_one(engine, work, task=task)
         return {}
+
+    def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
+        """Write the missing parts of which a sparse file holds nothing; return the others.
+
+        No tile that reaches into them sees a pixel.
+        """
+        missing = self.parts.missing(self.runs)
+        if self.info.filled == 1 or self.output.mask:
+            return missing
+        for run in missing:
+            for number in run:
+                if source.is_blank(self._rows_of(number, source)):
+                    self.parts.add(number, b"")
+        others = self.parts.missing(self.runs)
+        rows_done = self._tile_row_count(missing) - self._tile_row_count(others)
+        across = len(self.grid.lefts) if self.layout.groups else 1
+        task.advance(rows_done * across)
+        return others
+
+    def _tile_row_count(self, runs: Sequence[range]) -> int:
+        return sum(len(self.tile_rows(run)) for run in runs)
+
+    def _rows_of(self, number: int, source: RasterSource) -> Window:
+        """Return the rows of the input that a part depends on, by way of its tiles."""
+        span, scale = self.parts.span(number), self.options.scale
+        top, bottom = span.start // scale, -(-span.stop // scale)
+        if self.layout.groups:
+            rows = self.tile_rows(range(number, number + 1))
+            top = max(self.grid.tops[rows.start] - self.grid.edge, 0)
+            last = self.grid.tops[rows.stop - 1] - self.grid.edge
+            bottom = min(last + self.grid.tile_height, source.height)
+        return Window(top=top, left=0, height=bottom - top, width=source.width)
 
     def _measure(self, engine: RasterEngine, network: Network) -> JsonDict:
         options, own = self.options, engine.engine
@@ -356,7 +390,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
     wanted = options.output(item.format, item.source)
     output = make_output(info, layout, window, options.scale, wanted)
-    needed = disk_needed(output)
+    needed = round(disk_needed(output) * info.filled)
     least = round(LEAST_COMPRESSED * needed)
     advice = "a folder with fewer of its files" if options.mosaic else "a part (--srcwin)"
     room = item.check_disk("its pixels take", needed, least, advice)

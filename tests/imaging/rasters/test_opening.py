@@ -70,11 +70,12 @@ def test_any_name_is_a_file_and_no_address(save, noise, name):
 
 
 def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):
-    path = save("a.tif", noise((60, 70)))
-    path.write_bytes(path.read_bytes()[:2000])
+    path = save("a.tif", noise((60, 70)), compress="deflate")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2000] + bytes(1000) + whole[-1000:])
     with (
         open_raster(path) as file,
-        pytest.raises(PictureError, match=r"a.tif.*(scanline|Block)"),
+        pytest.raises(PictureError, match=r"a.tif.*(scanline|Block|Decode)"),
         reading_errors(path, "rows cannot be read"),
     ):
         file.read()
@@ -88,8 +89,9 @@ def test_a_mosaic_of_mosaics_names_all_files_once(tmp_path):
     top = vrt(tmp_path / "top.vrt", name="mid.vrt", **source)
     files = [Path(name).name for name in read_info(top).files]
     assert files == ["top.vrt", "mid.vrt", "leaf.tif"]
-    vrt(tmp_path / "mid.vrt", name="top.vrt", **source)  # a circle
-    assert {Path(name).name for name in read_info(top).files} == {"top.vrt", "mid.vrt"}
+    vrt(tmp_path / "mid.vrt", name="top.vrt", **source)
+    with pytest.raises(PictureError, match=r"top.vrt: is made of itself, by way of \S+"):
+        read_info(top)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""Names in UTF-8 for files whose own names are not: rasterio and GDAL take no others.
+
+Linux has names of any bytes, and old archives and drives hold Latin-1. A private folder gets links
+to such files and folders, under names that are readable too; it goes when the process ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from threading import RLock
+
+_LOCK = RLock()
+_real_names: dict[str, str] = {}
+"""Real names of folders by those of their aliases."""
+_LONGEST_NAME = 255
+
+
+def is_utf8(name: str) -> bool:
+    """Tell if a name can be handed to libraries that take UTF-8 alone."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable_name(name: str) -> str:
+    """Return a name with the bytes that are no UTF-8 as ``%fc``."""
+    text = "".join(f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign for sign in name)
+    return text if len(text.encode()) <= _LONGEST_NAME else text[-_LONGEST_NAME // 4 :]
+
+
+def is_bare(sign: str) -> bool:
+    """Tell if a character stands for a byte that is no UTF-8."""
+    return "\udc80" <= sign <= "\udcff"
+
+
+def alias_of_folder(folder: Path) -> Path:
+    """Return the folder itself, or a link to it that has a name in UTF-8."""
+    absolute = folder.absolute()
+    if is_utf8(str(absolute)):
+        return folder
+    return Path(_link_folder(str(absolute)))
+
+
+def alias_of_file(path: Path) -> Path:
+    """Return the file itself, or a link to it that has a name in UTF-8.
+
+    Files beside it that have the same stem, such as masks and world files, and sources beside a
+    mosaic, are found beside the link.
+    """
+    absolute = path.absolute()
+    if is_utf8(str(absolute)):
+        return path
+    if is_utf8(absolute.name):
+        return alias_of_folder(absolute.parent) / absolute.name
+    with _LOCK:
+        place = Path(_make_folder(str(absolute.parent)))
+        every = path.suffix.lower() == ".vrt"
+        names = [absolute.name]
+        with suppress(OSError):
+            names += [
+                name
+                for name in os.listdir(absolute.parent)  # noqa: PTH208 - there may be very many
+                if every or name.startswith(f"{absolute.stem}.")
+            ]
+        for name in names:
+            with suppress(FileExistsError):
+                (place / readable_name(name)).symlink_to(absolute.parent / name)
+    return place / readable_name(absolute.name)
+
+
+def real_name(name: str) -> str:
+    """Return what an alias stands for; other names stay."""
+    for alias, real in _real_names.items():
+        if name.startswith(alias + os.sep):
+            below = name[len(alias) :]
+            with suppress(OSError):  # a link to a file with a name of its own
+                return os.readlink(name)  # noqa: PTH115
+            return real + below
+    return name
+
+
+@cache
+def _folder_of_links() -> Path:
+    folder = tempfile.mkdtemp(prefix="srx-names-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@cache
+def _link_folder(real: str) -> str:
+    with _LOCK:
+        alias = _folder_of_links() / f"{len(_real_names)}"
+        alias.symlink_to(real)
+        _real_names[str(alias)] = real
+    return str(alias)
+
+
+@cache
+def _make_folder(real: str) -> str:
+    """Make a folder of links to the files of one whose files have other names."""
+    with _LOCK:
+        place = _folder_of_links() / f"{len(_real_names)}"
+        place.mkdir()
+        _real_names[str(place)] = real
+    return str(place)

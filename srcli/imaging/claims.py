@@ -1,0 +1,310 @@
+"""Compare what the header of a picture claims with the bytes of its file, before any memory.
+
+A few bytes can claim gigabytes: rows of a TIFF without strips for them, a GIF of one pixel on a
+huge canvas. No compression makes more of a byte than is said here, so that nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.errors import PictureError
+from srcli.imaging.exif import Tags, read_directory, read_start
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIP_ROWS = 256, 257, 258, 259, 277, 278
+_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
+_PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _PHOTOMETRIC = 284, 322, 323, 262
+_NEEDED = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
+_FAR = 2**60
+"""Bytes: beyond the end of every file."""
+_SEPARATE, _YCBCR, _OLD_JPEG = 2, 6, 6
+_DEFLATE_RATIO, _LZW_RATIO = 1032, 4096
+_BEST_RATIOS = {1: 1, 5: _LZW_RATIO, 7: 2048, 8: _DEFLATE_RATIO, 32946: _DEFLATE_RATIO, 32773: 64}
+"""Most bytes that one byte unpacks to, by TIFF's numbers of compressions."""
+_LIKELY_RATIO = 4096
+"""The same where a compression knows no limit (ZSTD, LZMA, LERC, fax), of large blocks alone."""
+_LARGE_BLOCK = 2**28
+_JPEG_RATIO = 1024
+"""Pixels; a block of 64 takes a bit at least."""
+_RUN_RATIO = 2**14
+"""Pixels of BMP's runs, which may leave out 255 rows by four bytes."""
+SMALL_CANVAS = 2**22
+"""Pixels of an animation that may be mostly empty."""
+_LEAST_COVERED = 4
+"""A larger canvas may be so many times what its frames reach to."""
+
+Rectangle = tuple[int, int, int, int]
+"""Left, top, width and height of a frame."""
+Numbers = NDArray[np.int64]
+
+
+def cut_short(path: Path, what: str) -> PictureError:
+    """Return the error for a file that holds less than its header claims."""
+    return PictureError(f"{path}: the file is damaged or cut short: {what}; copy it again")
+
+
+def check_tiff(path: Path, tags: Tags, stream: IO[bytes], source: str = "") -> None:
+    """Refuse a TIFF with a directory that claims more than the file holds.
+
+    Blocks at 0 are empty, as GDAL leaves them out. ``source`` names the file where it is one of
+    the sources of a mosaic.
+    """
+    shortage = tiff_shortage(tags, stream.seek(0, os.SEEK_END))
+    if shortage and source:
+        raise PictureError(f"{path}: its source {cut_short(Path(source), shortage)}")
+    if shortage:
+        raise cut_short(path, shortage)
+
+
+def read_page(stream: IO[bytes], page: int = 0) -> Tags:
+    """Return the directory of one page of a TIFF, numbered from 0, which may be damaged."""
+    layout, at = read_start(stream)
+    for _ in range(page):
+        _, at = read_directory(stream, at, layout, only=_WIDTH)
+    return read_directory(stream, at, layout, _NEEDED)[0]
+
+
+def tiff_shortage(tags: Tags, file_size: int) -> str:
+    """Return in words what a directory of a TIFF of so many bytes claims in vain; else nothing."""
+    blocks = TiffBlocks.of(tags)
+    if blocks is None:
+        return ""
+    missing = blocks.count - len(blocks.offsets)
+    if missing > 0:
+        if blocks.across * blocks.planes == 1:
+            rows = len(blocks.offsets) * blocks.height
+            return f"{rows:,} of its {blocks.image_height:,} rows are there"
+        return f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
+    held = blocks.held
+    beyond = int((blocks.offsets + held > file_size).sum())
+    if beyond:
+        return f"{beyond:,} of its {blocks.count:,} {blocks.kind} lie beyond its end"
+    ratio = _BEST_RATIOS.get(blocks.compression)
+    claimed = blocks.unpacked
+    if ratio is None:
+        ratio, claimed = _LIKELY_RATIO, np.where(claimed > _LARGE_BLOCK, claimed, 0)
+    poor = int(((claimed // ratio > held) & (held > 0)).sum())
+    if poor:
+        return f"{poor:,} of its {blocks.count:,} {blocks.kind} are too short for their pixels"
+    return ""
+
+
+@dataclass(frozen=True)
+class TiffBlocks:
+    """The strips or tiles of one page of a TIFF, row by row, by its directory."""
+
+    kind: str
+    """``"strips"`` or ``"tiles"``."""
+    image_width: int
+    image_height: int
+    width: int
+    """Of a block in pixels, as ``height``."""
+    height: int
+    planes: int
+    """Bands that are stored one after another; 1 where a block holds all."""
+    row_bytes: int
+    """Bytes of a row of a block, unpacked."""
+    compression: int
+    offsets: Numbers
+    """Of the blocks that have one, maybe fewer than ``count``; 0 for those that are empty."""
+    sizes: Numbers | None
+    """Bytes in the file, where it says so."""
+
+    @classmethod
+    def of(cls, tags: Tags) -> TiffBlocks | None:
+        """Read a directory; None where it has no blocks, or those of old JPEG, which differ."""
+        tiled = _TILES in tags
+        offsets = _array(tags, _TILES if tiled else _STRIPS)
+        sizes = _array(tags, _TILE_SIZES if tiled else _STRIP_SIZES)
+        compression = _first(tags, _COMPRESSION, 1)
+        image_width, image_height = _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
+        if offsets is None or min(image_width, image_height) < 1 or compression == _OLD_JPEG:
+            return None
+        width = _first(tags, _TILE_WIDTH, 0) if tiled else image_width
+        height = _first(tags, _TILE_HEIGHT if tiled else _STRIP_ROWS, 0) or image_height
+        if not tiled:
+            height = min(height, image_height)
+        samples = _first(tags, _SAMPLES, 1)
+        separate = samples > 1 and _first(tags, _PLANAR, 1) == _SEPARATE
+        together = 1 if separate else samples
+        if _first(tags, _PHOTOMETRIC, 1) == _YCBCR:
+            together = 1  # the others may be stored at a fraction of the resolution
+        return cls(
+            kind="tiles" if tiled else "strips",
+            image_width=image_width,
+            image_height=image_height,
+            width=max(width, 1),
+            height=height,
+            planes=samples if separate else 1,
+            row_bytes=-(-max(width, 1) * _first(tags, _BITS, 1) * together // 8),
+            compression=compression,
+            offsets=offsets,
+            sizes=sizes,
+        )
+
+    @property
+    def across(self) -> int:
+        """Blocks beside each other."""
+        return -(-self.image_width // self.width)
+
+    @property
+    def down(self) -> int:
+        """Blocks below each other."""
+        return -(-self.image_height // self.height)
+
+    @property
+    def count(self) -> int:
+        """Blocks that the page needs."""
+        return self.across * self.down * self.planes
+
+    @property
+    def unpacked(self) -> Numbers:
+        """Bytes of each block, unpacked; the last strip may be lower."""
+        sizes = np.full(self.count, min(self.row_bytes * self.height, _FAR), np.int64)
+        if self.kind == "strips":
+            last = self.image_height - (self.down - 1) * self.height
+            sizes[self.down - 1 :: self.down] = min(self.row_bytes * last, _FAR)
+        return sizes
+
+    @property
+    def held(self) -> Numbers:
+        """Bytes of each block in the file, 0 for empty ones; uncompressed as their pixels need."""
+        offsets = self.offsets[: self.count]
+        sizes = self.sizes
+        if sizes is None or len(sizes) < self.count:
+            sizes = np.ones(self.count, np.int64)  # libtiff finds them out
+        sizes = sizes[: self.count]
+        # many writers state other sizes of uncompressed blocks, or 0, and libtiff reads these
+        if self.compression == 1:
+            return np.where(offsets > 0, self.unpacked, 0)
+        return np.where(offsets > 0, sizes, 0)
+
+    def filled(self) -> NDArray[np.bool_]:
+        """Return (down, across): True for blocks that hold something in any band."""
+        there = self.held[: self.count].reshape(self.planes, self.down, self.across)
+        return np.asarray((there > 0).any(axis=0))
+
+
+def _array(tags: Tags, tag: int) -> Numbers | None:
+    if tag not in tags or tags[tag].kind not in (3, 4, 13, 16, 18):
+        return None
+    entry = tags[tag]
+    kind = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}[entry.kind]
+    values = np.frombuffer(entry.value, kind)
+    return np.minimum(values.astype(np.uint64), _FAR).astype(np.int64)
+
+
+def _first(tags: Tags, tag: int, usual: int) -> int:
+    values = tags[tag].numbers if tag in tags and tags[tag].kind != 2 else []
+    return int(values[0]) if values else usual
+
+
+def check_area(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
+    """Refuse a JPEG or BMP file with fewer bytes than its pixels need at least."""
+    size = stream.seek(0, os.SEEK_END)
+    ratio: float = _JPEG_RATIO
+    if name == "bmp":
+        ratio = _RUN_RATIO
+        stream.seek(14)
+        header = stream.read(20).ljust(20, b"\0")
+        length, _, _, _, bits, packing = struct.unpack("<IiiHHI", header)
+        if length >= 40 and packing in (0, 3) and bits:
+            ratio = 8 / bits
+    _check_pixels(path, pixels, size * ratio, size)
+
+
+def check_png(path: Path, sides: Collection[tuple[int, int]], bits: int, size: int) -> None:
+    """Refuse a PNG file of so many bytes that cannot hold pictures of these widths and heights."""
+    needed = sum((-(-width * bits // 8) + 1) * height for width, height in sides)
+    if needed > size * _DEFLATE_RATIO:
+        pixels = sum(width * height for width, height in sides)
+        _check_pixels(path, pixels, 0, size)
+
+
+def _check_pixels(path: Path, pixels: int, most: float, size: int) -> None:
+    if pixels > most:
+        raise cut_short(path, f"{size:,} bytes cannot hold its {pixels:,} pixels")
+
+
+def check_gif(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[Rectangle]:
+    """Return the frames of a GIF file; refuse one whose pixels or canvas have no bytes."""
+    frames = []
+    for frame, length in _gif_frames(stream):
+        _check_pixels(path, frame[2] * frame[3], length * _LZW_RATIO, length)
+        frames.append(frame)
+    check_canvas(path, size, frames)
+    return frames
+
+
+def _gif_frames(stream: IO[bytes]) -> Iterator[tuple[Rectangle, int]]:
+    """Yield the place of each frame of a GIF file, and the bytes of its pixels."""
+    stream.seek(10)
+    flags = stream.read(3)[:1]
+    _skip_colours(stream, flags)
+    while (mark := stream.read(1)) not in (b"", b";"):
+        if mark == b"!":
+            stream.read(1)
+            _skip_pieces(stream)
+        elif mark == b",":
+            place = stream.read(9)
+            if len(place) < 9:
+                return
+            _skip_colours(stream, place[8:])
+            stream.read(1)
+            left, top, width, height = struct.unpack("<4H", place[:8])
+            yield (left, top, width, height), _skip_pieces(stream)
+
+
+def _skip_colours(stream: IO[bytes], flags: bytes) -> None:
+    if flags and flags[0] & 0x80:
+        stream.seek(3 * 2 ** ((flags[0] & 7) + 1), os.SEEK_CUR)
+
+
+def _skip_pieces(stream: IO[bytes]) -> int:
+    """Skip pieces that each begin with their length, up to an empty one; return their bytes."""
+    total = 0
+    while length := stream.read(1):
+        total += len(stream.read(length[0]))
+        if length == b"\0":
+            break
+    return total
+
+
+def check_webp(path: Path, size: tuple[int, int], stream: IO[bytes]) -> None:
+    """Refuse a WebP animation whose canvas is much larger than its frames."""
+    frames: list[Rectangle] = []
+    stream.seek(12)
+    while len(head := stream.read(8)) == 8:
+        length = int.from_bytes(head[4:], "little")
+        after = stream.tell() + length + length % 2
+        if head[:4] == b"ANMF":
+            place = stream.read(12)
+            left, top, width, height = (
+                int.from_bytes(place[at : at + 3], "little") for at in (0, 3, 6, 9)
+            )
+            frames.append((2 * left, 2 * top, width + 1, height + 1))
+        stream.seek(after)
+    check_canvas(path, size, frames)
+
+
+def check_canvas(path: Path, size: tuple[int, int], frames: Sequence[Rectangle]) -> None:
+    """Refuse an animation whose canvas (width, height) is much larger than its frames reach."""
+    width, height = size
+    if not frames or width * height <= SMALL_CANVAS:
+        return
+    lefts, tops, widths, heights = np.array(frames).T
+    right = int((lefts + widths).max() - lefts.min())
+    bottom = int((tops + heights).max() - tops.min())
+    if width * height > _LEAST_COVERED * right * bottom:
+        raise PictureError(
+            f"{path}: claims {width}x{height} pixels, of which its frames fill {right}x{bottom}; "
+            "export it again"
+        )

@@ -1,0 +1,157 @@
+"""Follow a mosaic to the files it is made of, by what they hold and not by their names.
+
+A mosaic may name others, in archives or in its own text, and each may have bands that copy bytes
+of any file. GDAL would read them all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from srcli.errors import PictureError
+from srcli.files import open_input
+from srcli.imaging import claims
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+OpenByGdal = Callable[[str], "DatasetReader"]
+COPIES_BYTES = "copies bytes of other files; give a mosaic of GeoTIFFs"
+"""Reason for which raw bands outside a mosaic's folder are refused."""
+_HEAD = 4096
+"""Bytes by which GDAL and this module tell what a file is; GDAL looks at fewer."""
+_DEEPEST = 16
+"""Mosaics within mosaics."""
+_SOURCES = frozenset({"sourcefilename", "sourcedataset"})
+_MRF_FILES = frozenset({"datafile", "indexfile"})
+_NAME_OF_GDAL = re.compile(r"/vsi\w+/|[A-Za-z]\w+:|\s*<")
+"""What GDAL opens that is no file of its own: in archives, by a driver's name, as text."""
+_LONGEST_NAME = 4096
+
+
+@dataclass
+class Mosaic:
+    """A mosaic that a user has named, and what was found on the way to its pixels."""
+
+    path: Path
+    online: bool
+    """The network may be used."""
+    is_remote: Callable[[str], bool]
+    open: OpenByGdal
+    files: dict[str, None] = field(default_factory=dict)
+    """Files of mosaics within it, in the order in which they were found."""
+    _seen: set[str] = field(default_factory=set)
+
+    def follow(self, dataset: DatasetReader, folder: str, chain: tuple[str, ...]) -> None:
+        """Check an open mosaic and all that it names; ``chain`` are the mosaics around it.
+
+        ``folder`` is its own, without links; empty in archives and on the network.
+        """
+        if len(chain) > _DEEPEST:
+            raise PictureError(f"{self.path}: holds mosaics in mosaics, {len(chain)} deep")
+        text = dataset.tags(ns="xml:VRT").get("xml:VRT") or ""
+        root = self._parse(text) if text else ET.Element("none")
+        is_raw = "vrtrawrasterband" in text.lower()
+        for source in root.iter():
+            name = source.text or ""
+            if source.tag.lower() not in _SOURCES or not name:
+                continue
+            if not self.online and self.is_remote(name):
+                raise PictureError(
+                    f"{self.path}: reads {name!r} from the network; --allow-remote permits it"
+                )
+            if is_raw and not _is_inside(_resolved(name, folder, source), folder):
+                raise self._copies_bytes()
+        for name in [*dataset.files[1:], *_files_named(root, folder)]:
+            self._visit(name, folder, chain)
+
+    def _parse(self, text: str) -> ET.Element:
+        try:
+            return ET.fromstring(text)
+        except ET.ParseError as error:
+            raise PictureError(
+                f"{self.path}: its XML is damaged ({error}); export it again"
+            ) from None
+
+    def _copies_bytes(self) -> PictureError:
+        return PictureError(f"{self.path}: {COPIES_BYTES}")
+
+    def _visit(self, name: str, folder: str, chain: tuple[str, ...]) -> None:
+        if "/vsisparse/" in name:
+            raise self._copies_bytes()
+        if not _is_file(name):
+            if _NAME_OF_GDAL.match(name) and not self.is_remote(name) and name not in self._seen:
+                self._seen.add(name)
+                own_folder = folder if name.lstrip().startswith("<") else ""
+                self._open(name, own_folder, (*chain, name))
+            return
+        real = os.path.realpath(name)
+        if real in chain:
+            raise PictureError(f"{self.path}: is made of itself, by way of {name}")
+        if real in self._seen:
+            return
+        self._seen.add(real)
+        self.files[name] = None
+        head = b""
+        with suppress(OSError, ValueError), open_input(Path(name)) as stream:
+            head = stream.read(_HEAD).lower()
+            if head[:4] in (b"ii*\0", b"ii+\0", b"mm\0*", b"mm\0+"):
+                claims.check_tiff(self.path, claims.read_page(stream), stream, name)
+        if b"<vrtdataset" in head:
+            self._open(name, str(Path(real).parent), (*chain, real))
+        elif b"<mrf_meta" in head:
+            self.follow_mrf(name, chain)
+
+    def _open(self, name: str, folder: str, chain: tuple[str, ...]) -> None:
+        """Follow what may be a mosaic; of what GDAL cannot open, reading tells the reason."""
+        from rasterio.errors import RasterioIOError
+
+        with suppress(RasterioIOError), self.open(name) as inner:
+            if inner.driver == "VRT":
+                self.follow(inner, folder, chain)
+
+    def follow_mrf(self, name: str, chain: tuple[str, ...] = ()) -> None:
+        """Check that the pixels of an MRF lie in its folder, and follow what it is a cache of."""
+        folder = str(Path(os.path.realpath(name)).parent)
+        with suppress(OSError, ET.ParseError):
+            for element in ET.parse(name).getroot().iter():
+                text, kind = (element.text or "").strip(), element.tag.lower()
+                if kind in _MRF_FILES and text and not _is_inside(_joined(folder, text), folder):
+                    raise self._copies_bytes()
+                if kind == "source" and text:
+                    self._visit(_joined(folder, text), folder, (*chain, os.path.realpath(name)))
+
+
+def _files_named(root: ET.Element, folder: str) -> Iterator[str]:
+    """Yield the files that any text of a mosaic names, such as overviews, which GDAL lists not."""
+    for element in root.iter():
+        text = (element.text or "").strip()
+        if text and len(text) < _LONGEST_NAME and not text.replace(".", "").isdigit():
+            yield from filter(_is_file, dict.fromkeys((_joined(folder, text), text)))
+
+
+def _resolved(name: str, folder: str, source: ET.Element) -> str:
+    attributes = {key.lower(): value for key, value in source.items()}
+    return _joined(folder, name) if attributes.get("relativetovrt") == "1" else name
+
+
+def _joined(folder: str, name: str) -> str:
+    return os.path.join(folder, name)  # noqa: PTH118 - either may be a name of GDAL's
+
+
+def _is_inside(name: str, folder: str) -> bool:
+    return bool(folder) and Path(os.path.realpath(name)).is_relative_to(folder)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return os.path.isfile(name)  # noqa: PTH113 - there may be very many
+    except ValueError:  # with a NUL
+        return False
