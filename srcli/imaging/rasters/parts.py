@@ -214,7 +214,9 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     target, output = parts.target, parts.output
     folder, vrt = parts.folder / "result", parts.folder / "parts.vrt"
     done = folder / target.name
-    bands = [str(number) for number in range(1, len(output.bands) + output.mask + 1)]
+    bands = [str(place + 1) for place in output.order]
+    if output.mask:
+        bands.append(str(len(bands) + 1))
     spans = ((parts.span(number), file) for number, file in parts.found().items())
     rows = (Piece(f.absolute(), r.start, 0, len(r), output.width, bands) for r, f in spans)
     try:
@@ -312,7 +314,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
     from rasterio.enums import ColorInterp
     from rasterio.io import MemoryFile
 
-    on_map, bands = output.place, output.bands
+    on_map, bands = output.place, output.stored
     with MemoryFile(ext=".vrt") as memory:
         with (
             quiet_pillow(),
@@ -358,7 +360,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
 
 
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
-    for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
+    for band, found in enumerate([output.tags, *(band.tags for band in output.stored)]):
         for namespace, tags in found.items():
             # the others are arguments of rasterio's
             settable = {key: tags[key] for key in tags if key not in ("bidx", "ns")}

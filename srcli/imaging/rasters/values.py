@@ -232,11 +232,12 @@ def choose_value_range(
             f"{info.path}: {dtype} values are enlarged as classes only (--classes yes); convert "
             "them to integers of up to 32 bits, or to floats"
         )
+    most = _highest_value(layout)
     ends = spec if isinstance(spec, tuple) else (0.0, 1.0)
     if dtype.kind != "f" and isinstance(spec, str):
-        ends = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+        ends = float(np.iinfo(dtype).min), most or float(np.iinfo(dtype).max)
     if spec != "auto" or dtype == np.uint8:
-        return Values(dtype=dtype, ranges=(ends,)), ""
+        return Values(dtype=dtype, ranges=(ends,), most=most), ""
     samples = _sample_groups(info, layout, window)
     found = [_robust_range(group) if group.size else ends for group in samples]
     ranges: tuple[tuple[float, float], ...] = (found[0],)
@@ -248,9 +249,18 @@ def choose_value_range(
         texts = [f"{','.join(numbers[p] for p in g)}: {_range_text(*places[g])}" for g in places]
         more = [f"{len(texts) - 4} more"] if len(texts) > 4 else []
         shown = f"of bands {'; '.join(texts[:4] + more)}"
-    values = Values(dtype=dtype, ranges=ranges)
+    values = Values(dtype=dtype, ranges=ranges, most=most)
     why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
     return values, f"values {shown} are black to white ({why}); --range changes that"
+
+
+def _highest_value(layout: BandLayout) -> float | None:
+    """Return what the bits of a value hold (NBITS), where these are fewer than the dtype's."""
+    bits = {layout.outputs[place].bits for place in layout.smooth}
+    fewest = bits.pop() if len(bits) == 1 else None
+    if fewest is None or not layout.dtype.startswith("uint"):
+        return None
+    return float(2**fewest - 1)
 
 
 def judge_raster(info: RasterInfo, layout: BandLayout, window: Window) -> Condition | Literal[""]:
@@ -308,8 +318,10 @@ def _robust_range(samples: Array) -> tuple[float, float]:
     Values outside are kept, but the network does not work on them; the margin leaves most of the
     outliers to it, at little cost in contrast.
     """
-    whole = samples.dtype.kind != "f"
-    if not whole and are_units(float(samples.min()), float(samples.max())):
+    is_float = samples.dtype.kind == "f"
+    # the same numbers as integers or as floats have the same range
+    whole = not is_float or bool((samples == np.rint(samples)).all())
+    if is_float and are_units(float(samples.min()), float(samples.max())):
         return 0.0, 1.0
     most = np.finfo(np.float64).max / 4  # which keeps differences finite
     samples = samples.astype(np.float64, copy=False).clip(-most, most)
@@ -321,7 +333,7 @@ def _robust_range(samples: Array) -> tuple[float, float]:
         low, high = bottom, top
     if not low < high:  # all are
         # narrow, so that whatever the network adds to a constant picture vanishes
-        high = low + (1.0 if whole else max(abs(low), 1.0) * 1e-6)
+        return float(low), float(low + (max(abs(low), 1.0) * 1e-6 if is_float else 1.0))
     if whole:
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high)
