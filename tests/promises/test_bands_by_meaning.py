@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
-IS_DATA = "is called alpha, but has many values as data has"
+IS_DATA = "is called alpha, but has the values of data"
 SIDE = 64
 
 

@@ -24,6 +24,10 @@ AlphaMode = Literal["auto", "yes", "no"]
 
 _FEW = 16
 """Up to so many different values above 0 are alpha."""
+_FAINT = 0.1
+"""Share of the highest possible value below which alpha would let nothing be seen."""
+_OPAQUE = 255
+"""In 16 bits as well, where programs have copied 8."""
 _ROUGH = 0.35
 """Changes of slope over slopes: 0.25 of alpha feathered over 12 pixels, 1 and more of pictures."""
 
@@ -52,7 +56,7 @@ def settle_alpha(info: RasterInfo, window: Window, mode: AlphaMode) -> Transpare
         if band.interpretation != "alpha":
             continue
         pixels = _sample(info, window, number)
-        if mode == "no" or (mode == "auto" and _is_data(pixels)):
+        if mode == "no" or (mode == "auto" and _is_data(pixels, band.bits)):
             bands[number - 1] = replace(band, interpretation="undefined")
             data.append(str(number))
         elif soft is None and pixels.size:
@@ -62,7 +66,7 @@ def settle_alpha(info: RasterInfo, window: Window, mode: AlphaMode) -> Transpare
     if not data:
         return Transparency(info, soft=soft)
     note = (
-        f"band {','.join(data)} is called alpha, but has many values as data has, such as near "
+        f"band {','.join(data)} is called alpha, but has the values of data, such as near "
         "infrared: enlarged as data; --alpha yes if it is transparency"
     )
     notes = (note,) if mode == "auto" else ()
@@ -83,11 +87,19 @@ def _sample(info: RasterInfo, window: Window, band: int) -> Array:
     return np.nan_to_num(pixels) if pixels.dtype.kind == "f" else pixels
 
 
-def _is_data(pixels: Array) -> bool:
+def _is_data(pixels: Array, bits: int | None) -> bool:
+    """Tell if pixels (n, h, w), of fewer bits than their dtype has or not, are no alpha."""
     values, counts = np.unique(pixels[pixels > 0], return_counts=True)
+    if not len(values):
+        return False
+    highest = float(values[-1])
+    if pixels.dtype.kind != "f" and len(values) > 1 and highest != _OPAQUE:
+        most = 2**bits - 1 if bits else np.iinfo(pixels.dtype).max
+        if highest < _FAINT * most:
+            return True
     if len(values) <= _FEW or 2 * counts.max() > counts.sum():
         return False
-    rounding = float(values[-1]) / 255
+    rounding = highest / 255
     slopes, turns = 0.0, 0.0
     for lines in (pixels, pixels.swapaxes(1, 2)):
         slope = np.diff(lines.astype(np.float64), axis=2)
