@@ -103,3 +103,19 @@ def test_python_and_the_command_agree_on_no_data(tmp_path, enlarge):
     image = srcli.upscale(tmp_path / "a.tif", "bicubic", 2)
     assert image.info["nodata"] == -5
     assert np.array_equal(np.asarray(image), out.data)
+
+
+def test_bands_that_are_left_out_are_not_spoken_of(enlarge):
+    pixels = np.dstack([TERRAIN, with_hole(-9999, "float32")]).astype("float32")
+    said, out = enlarge(pixels, "--bidx", "1")
+    assert LINE not in said
+    assert not np.ma.is_masked(out)
+
+
+def test_a_mask_and_a_fill_both_count(enlarge):
+    pixels = with_hole(-9999, "float32")
+    mask = np.ones(pixels.shape, bool)
+    mask[:5] = False
+    said, out = enlarge(pixels, then=lambda file: file.write_mask(mask))
+    assert LINE in said
+    assert 809 <= out[10:].min() <= out[10:].max() <= 891

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,19 @@ _CLIFF = 4
 """Times the largest usual step between neighbours, at the border of such a fill."""
 
 
-def find_fills(info: RasterInfo, window: Window) -> tuple[RasterInfo, tuple[str, ...]]:
+def find_fills(
+    info: RasterInfo, window: Window, wanted: Sequence[int] | None = None
+) -> tuple[RasterInfo, tuple[str, ...]]:
     """Take undeclared fills as no data; return the info that says so, and notes for the user.
 
     A known fill counts if it lies further from all other values than these from each other; or,
     below zero, if it covers areas whose borders are cliffs such as the data have nowhere else. A
-    value of -9999 among others near it is a value.
+    value of -9999 among others near it is a value. ``wanted`` are bands by number; None is all.
     """
     by_dtype: defaultdict[str, list[int]] = defaultdict(list)
     for number, band in enumerate(info.bands, 1):
+        if wanted is not None and number not in wanted:
+            continue
         if np.dtype(band.dtype).itemsize > 1 and band.interpretation not in ("alpha", "palette"):
             by_dtype[band.dtype].append(number)
     fills: dict[int, list[float]] = {}
@@ -69,10 +74,9 @@ def find_fills(info: RasterInfo, window: Window) -> tuple[RasterInfo, tuple[str,
 
 
 def _with_fills(band: BandInfo, values: list[float]) -> BandInfo:
-    """Make the first fill the nodata value of a band that has none, and the others its fills."""
-    if band.nodata is None:
-        return replace(band, nodata=values[0], fills=tuple(values[1:]))
-    return replace(band, fills=tuple(values))
+    """Give a band its fills; the first becomes the nodata value where there is none."""
+    nodata = values[0] if band.nodata is None else band.nodata
+    return replace(band, nodata=nodata, fills=tuple(values))
 
 
 def _look(info: RasterInfo, window: Window, numbers: list[int]) -> dict[int, list[float]]:

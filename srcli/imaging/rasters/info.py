@@ -64,7 +64,7 @@ class BandInfo:
     nodata: float | None = None
     """The value of pixels without data; None without one that the dtype can hold."""
     fills: tuple[float, ...] = ()
-    """Further values of pixels without data, which the file does not declare."""
+    """Values of pixels without data that the file does not declare."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir, undefined ..."""
     about: Mapping[str, str] = field(default_factory=dict)

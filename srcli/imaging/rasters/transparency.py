@@ -6,6 +6,7 @@ Many programs call the fourth band of a TIFF alpha, though it holds near infrare
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,17 +44,20 @@ class Transparency:
     """Lowest and highest value of an alpha band that has others besides 0 and one more."""
 
 
-def settle_alpha(info: RasterInfo, window: Window, mode: AlphaMode) -> Transparency:
+def settle_alpha(
+    info: RasterInfo, window: Window, mode: AlphaMode, wanted: Sequence[int] | None = None
+) -> Transparency:
     """Look at bands called alpha; those of many values, most of them no maximum, are data.
 
     Alpha changes slowly where it is soft, and most of what is seen has one value. The modes ``yes``
-    and ``no`` say of all of them that they are alpha, or data.
+    and ``no`` say of all of them that they are alpha, or data. ``wanted`` are the bands that are
+    kept, by number; None is all.
     """
     soft: tuple[float, float] | None = None
     bands = list(info.bands)
     data: list[str] = []
     for number, band in enumerate(info.bands, 1):
-        if band.interpretation != "alpha":
+        if band.interpretation != "alpha" or (wanted is not None and number not in wanted):
             continue
         pixels = _sample(info, window, number)
         if mode == "no" or (mode == "auto" and _is_data(pixels, band.bits)):

@@ -383,13 +383,15 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
     """Read samples of each group of bands.
 
     A small window is read completely; a large one from an overview, unless a mask (which may have
-    no overviews) marks its pixels; otherwise by smaller windows all over it.
+    no overviews) or fills mark its pixels; otherwise by smaller windows all over it.
     """
     groups: list[Array] = []
     bands = [[layout.smooth[place] for place in group] for group in layout.groups]
     with RasterSource(info, layout, window) as source:
         most = MOST_SAMPLES // source.channels
-        factors = (1, *(() if source.masked else sorted(source.dataset.overviews(1))))
+        # overviews may be averages of values and of fills that the file does not declare
+        is_mixed = source.masked or any(band.fills for band in info.bands)
+        factors = (1, *(() if is_mixed else sorted(source.dataset.overviews(1))))
         sizes = ((max(source.height // f, 1), max(source.width // f, 1)) for f in factors)
         whole = next((size for size in sizes if math.prod(size) <= most), None)
         side = max(source.height, source.width) if whole else 128

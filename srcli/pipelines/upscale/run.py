@@ -364,8 +364,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     fills: tuple[str, ...] = ()
     if asked.nodata == "file":
-        info, fills = find_fills(info, window)
-    transparency = settle_alpha(info, window, asked.alpha)
+        info, fills = find_fills(info, window, asked.bands)
+    transparency = settle_alpha(info, window, asked.alpha, asked.bands)
     info = transparency.info
     layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
     if layout.alpha:
