@@ -81,6 +81,7 @@ Rasters (GeoTIFF and all that GDAL reads):
       Values that count as black and white: LO,HI, or found in the file.
   --classes [auto|yes|no] = auto
       Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.
+  --alpha [auto|yes|no] = auto  The band called alpha is transparency, or data (near infrared).
   --nodata VALUE|none = file    Value of pixels without data; none: there is no such value.
   -srcwin, --srcwin COL ROW W H
       Upscale this window only, in pixels of the input.

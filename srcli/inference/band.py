@@ -209,7 +209,7 @@ def is_full_range(values: Values) -> bool:
 
     Such pixels need no arithmetic of their own, and none lies outside the range.
     """
-    if values.dtype not in (np.uint8, np.uint16):
+    if values.dtype not in (np.uint8, np.uint16) or values.most is not None:
         return False
     return values.ranges == ((0, np.iinfo(values.dtype).max),)
 
@@ -236,12 +236,13 @@ class PixelEncoder:
         eight = self.copies or dtype.itemsize == 1
         self._rounding = torch.float32 if eight else torch.float64
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-        self._limits = (float(limits.min), float(limits.max))
+        most = None if values is None else values.most
+        self._limits = (float(limits.min), float(limits.max) if most is None else most)
         wide = torch.float64 in (self._rounding, self.blending)
         self.device = torch.device("cpu") if wide and device.type == "mps" else device
         """Where to blend tiles of a network on ``device``: Metal has no float64."""
         own = None if values is None or is_full_range(values) else values
-        ranges = own.ranges if own else ((0.0, self._limits[1]),)
+        ranges = own.ranges if own else ((0.0, float(limits.max)),)
         self._low = self._of_bands([low for low, _ in ranges])
         self._range = self._of_bands([high - low for low, high in ranges])
 

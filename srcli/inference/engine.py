@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from functools import cached_property, partial, reduce
@@ -330,17 +330,25 @@ class RasterEngine:
 
     Each band is in one of the ``groups``. Three go through the network as RGB, a single one as
     gray, of which luma comes out. Values outside the network's range are clipped for it; what was
-    clipped is enlarged by bicubic interpolation and added again, so that nothing is lost.
+    clipped is enlarged by bicubic interpolation and added again, so that nothing is lost. Groups
+    whose bands are ``interpolated`` are enlarged by it alone, in 64-bit floats where values have
+    more than 16 bits.
     """
 
     def __init__(
-        self, engine: TorchEngine, *, groups: Sequence[tuple[int, ...]], values: Values
+        self,
+        engine: TorchEngine,
+        *,
+        groups: Sequence[tuple[int, ...]],
+        values: Values,
+        interpolated: Collection[int] = (),
     ) -> None:
         self.engine, self.network = engine, engine.network
         self.scale = engine.scale
         self.calibrates = engine.calibrates
         self.overlaps, self.beside = engine.overlaps, engine.beside
-        self.groups = tuple(groups)
+        self.groups = tuple(group for group in groups if not {*group} <= {*interpolated})
+        self._interpolated = sorted(interpolated)
         # A view where they lie side by side: a list copies, pixel by pixel.
         self._bands: list[Any] = [
             slice(group[0], group[-1] + 1)
@@ -350,7 +358,7 @@ class RasterEngine:
         ]
         self.values = values
         self.channels = sum(map(len, groups))
-        self._plain = is_full_range(values)
+        self._plain = is_full_range(values) and not interpolated
         self._encoder = PixelEncoder(values.dtype, values, engine.device)
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
 
@@ -361,6 +369,8 @@ class RasterEngine:
 
     def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``start`` for windows."""
+        if not self.groups:
+            return None
         units = windows if self._plain else normalise(np.stack(windows), self.values)[0]
         found = (self.engine.calibrate([each[:, :, own] for each in units]) for own in self._bands)
         rows = [each for each in found if each is not None]
@@ -380,7 +390,9 @@ class RasterEngine:
         They come (C, scale H, scale W), in units of the range, not clipped.
         """
         given: tuple[Any, NDArray[Any] | None] = (tiles, None)
-        units, excess = given if self._plain else normalise(np.stack(tiles), self.values)
+        if not self._plain:
+            given = normalise(np.stack(tiles), self.values, self._interpolated)
+        units, excess = given
 
         def begun() -> Iterator[Results]:
             for row, bands in enumerate(self._bands):
@@ -389,12 +401,16 @@ class RasterEngine:
 
         # A processor has nothing to do beside, and takes less memory for one group at a time.
         groups = list(begun()) if self.overlaps else begun()
-        return partial(self._finish, len(tiles), groups, excess)
+        return partial(self._finish, len(tiles), tiles[0].shape[:2], groups, excess)
 
     @within_memory
     @torch.inference_mode()
     def _finish(
-        self, count: int, groups: Iterable[Results], excess: NDArray[Any] | None
+        self,
+        count: int,
+        shape: tuple[int, int],
+        groups: Iterable[Results],
+        excess: NDArray[Any] | None,
     ) -> list[Tensor | None]:
         bands: list[dict[int, Tensor]] = [{} for _ in range(count)]
         for group, results in zip(self.groups, groups, strict=True):
@@ -406,9 +422,12 @@ class RasterEngine:
         done: list[Tensor | None] = []
         device = self._encoder.device
         for number, found in enumerate(bands):
-            if len(found) < self.channels:
+            if len(found) + len(self._interpolated) < self.channels:
                 done.append(None)
                 continue
+            for band in self._interpolated:
+                size = shape[0] * self.scale, shape[1] * self.scale
+                found[band] = torch.zeros(size, device=device)
             tile = torch.stack([found[band] for band in range(self.channels)])
             if excess is not None and excess[number].any():
                 clipped = upload(excess[number], device).permute(2, 0, 1)[None]
@@ -429,13 +448,13 @@ Engine = TorchEngine | RasterEngine
 
 
 def normalise(
-    tiles: NDArray[Any], values: Values
+    tiles: NDArray[Any], values: Values, interpolated: Sequence[int] = ()
 ) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     """Map the values of a file to [0, 1].
 
     The last axis are bands where these have ranges of their own; NaN becomes 0. Returned are the
     tiles clipped, and what clipping took away, in units of the range: float32 or float64, None
-    where nothing lies outside.
+    where nothing lies outside. Of ``interpolated`` bands it takes away all.
     """
     # Differences of integers of 16 bits are exact in float32; floats may lie close together, far
     # from 0, and must not leave the range by rounding.
@@ -448,5 +467,7 @@ def normalise(
     if tiles.dtype.kind == "f":
         np.nan_to_num(units, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
     clipped = units.clip(0.0, 1.0)
+    if len(interpolated):
+        clipped[..., list(interpolated)] = 0.0
     units -= clipped
     return clipped.astype(np.float32, copy=False), units if units.any() else None

@@ -87,6 +87,8 @@ class Values:
     """Of the pixels of input and output."""
     ranges: tuple[tuple[float, float], ...]
     """The network's 0 and 1, the second above the first: of each band, or one pair for all."""
+    most: float | None = None
+    """Highest value that the output can store; None is that of the dtype."""
 
     def __post_init__(self) -> None:
         """Raise a ``ValueError`` for a range that is empty or not finite."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -63,6 +64,8 @@ class BandInfo:
     """numpy's name: ``"uint16"``."""
     nodata: float | None = None
     """The value of pixels without data; None without one that the dtype can hold."""
+    fills: tuple[float, ...] = ()
+    """Values of pixels without data that the file does not declare."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir, undefined ..."""
     about: Mapping[str, str] = field(default_factory=dict)
@@ -336,6 +339,10 @@ class BandLayout:
     alpha: int | None = None
     """Alpha band of the file, from 1; 0 for that of a colour table with transparent colours or a
     nodata value; None without one."""
+    alpha_place: int | None = None
+    """Place of alpha among the bands of the output file, from 0; None is the last."""
+    soft_alpha: tuple[float, float] | None = None
+    """Lowest and highest value of an alpha band that is interpolated; None repeats its pixels."""
     palette: NDArray[np.uint8] | None = None
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and alpha;
     values without one are transparent black."""
@@ -395,11 +402,15 @@ def choose_layout(
     for place, band in enumerate(outputs):
         if kept[place] in smooth:
             # what interpolation makes of indices is gray, and needs all values of the dtype
-            gray = "gray" if band.interpretation == "palette" else band.interpretation
-            about = {key: text for key, text in band.about.items() if key not in LEGEND}
-            outputs[place] = replace(band, interpretation=gray, bits=None, about=about)
+            is_index = band.interpretation == "palette"
+            outputs[place] = replace(
+                band,
+                interpretation="gray" if is_index else band.interpretation,
+                bits=None if is_index or band.dtype.startswith("float") else band.bits,
+                about={key: text for key, text in band.about.items() if key not in LEGEND},
+            )
     if alpha is not None:
-        outputs.append(replace(info.bands[alpha - 1], bits=None))
+        outputs.append(info.bands[alpha - 1])
     together = tuple(smooth.index(band) for band in chosen)
     groups = [(place,) for place in range(len(smooth)) if place not in together]
     said_by_user = bands is not None and len(kept) == 3  # which three, in this order
@@ -408,6 +419,7 @@ def choose_layout(
         smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
         groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
         alpha=alpha,
+        alpha_place=None if alpha is None else wanted.index(alpha),
         outputs=tuple(outputs),
         notes=(note,) if note and not said_by_user else (),
         dtype=_output_dtype(info, kept, smooth, alpha),
@@ -455,11 +467,31 @@ def _find_rgb(
     names = [info.bands[band - 1].interpretation for band in kept]
     if all(names.count(colour) == 1 for colour in COLOURS):
         return tuple(kept[names.index(colour)] for colour in COLOURS), ""
+    names = [_described_colour(info.bands[band - 1]) for band in kept]
+    if all(names.count(colour) == 1 for colour in COLOURS):
+        return tuple(kept[names.index(colour)] for colour in COLOURS), ""
     if len(kept) in (3, 4):
         first = kept[:3]
         return first, f"bands {_list(first)} are taken for red, green, blue; --rgb names others"
     many = f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"
     return (), many if len(kept) > 4 else ""
+
+
+def _described_colour(band: BandInfo) -> str:
+    """Return red, green or blue if the name of a band says so, such as ``B04``; else nothing.
+
+    The numbers are those of Sentinel-2 and Landsat 8 and 9.
+    """
+    text = re.sub("<[^>]*>", "", band.about.get("Description", "")).lower()
+    words = re.findall("[a-z0-9]+", text)
+    if "edge" in words or not words:
+        return ""
+    for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
+        if colour in words or words == [letter]:
+            return colour
+        if {*words} & {f"b{number}", f"b0{number}", f"band{number}"} and not {*words} & {*COLOURS}:
+            return colour
+    return ""
 
 
 def _output_dtype(

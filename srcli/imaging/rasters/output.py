@@ -30,6 +30,8 @@ _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are taken."""
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
+_OF_ANY_BITS = _PREDICTED | {"NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4"}
+"""Compressions of values of any number of bits (NBITS)."""
 _XMP = "xml:XMP"
 
 
@@ -69,6 +71,8 @@ class OutputProfile:
     """Of the output, alpha last; their dtype and nodata are ignored in favour of those here."""
     alpha: bool = False
     """The last band is alpha."""
+    alpha_place: int | None = None
+    """Place of alpha in the file, from 0; None is the last."""
     mask: bool = False
     """The file has a mask of valid pixels for all bands."""
     nodata: float | None = None
@@ -92,6 +96,25 @@ class OutputProfile:
         return len(self.bands) - self.alpha
 
     @property
+    def bits(self) -> int | None:
+        """Bits of all values, where these are fewer than those of the dtype; else None."""
+        bits = {band.bits for band in self.bands}
+        return bits.pop() if len(bits) == 1 else None
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Places in ``bands`` of the bands of the file, in its order."""
+        places = list(range(len(self.bands)))
+        if self.alpha and self.alpha_place is not None:
+            places.insert(self.alpha_place, places.pop())
+        return tuple(places)
+
+    @property
+    def stored(self) -> tuple[BandInfo, ...]:
+        """The bands in the order of the file."""
+        return tuple(self.bands[place] for place in self.order)
+
+    @property
     def palette(self) -> bool:
         """True if the only band has a colour table."""
         return len(self.bands) == 1 and "ColorTable" in self.bands[0].about
@@ -112,6 +135,7 @@ def make_output(
         dtype=layout.dtype,
         bands=layout.outputs,
         alpha=layout.alpha is not None,
+        alpha_place=layout.alpha_place if options.format == "tif" else None,
         mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
         place=enlarge_place(info.place, window, scale),
@@ -131,7 +155,8 @@ def make_output(
         own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
         own |= options.provenance.tags
         if layout.classes:  # which no model has made
-            own["SRX_NEAREST_BANDS"] = ",".join(str(place + 1) for place in layout.classes)
+            places = (out.order.index(place) + 1 for place in layout.classes)
+            own["SRX_NEAREST_BANDS"] = ",".join(map(str, places))
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
         pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
@@ -143,7 +168,7 @@ def make_output(
         with suppress(binascii.Error):
             space = base64.b64decode(profile)[16:20]
         wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space, ("",))
-        if wanted == tuple(band.interpretation for band in out.bands[: len(wanted)]):
+        if wanted == tuple(band.interpretation for band in out.stored[: len(wanted)]):
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
         else:
             out.notes.append("colour profile left out: it is for other bands than the output has")
@@ -235,13 +260,15 @@ def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str,
         if not wanted.get(name, "16").isdecimal() or int(wanted.get(name, 1)) == 0:
             raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
     quality = str(options.quality or FORMATS["jpg"].default_quality)
-    bits = {band.bits for band in out.bands}  # fewer than those of the dtype
-    ours = {"NBITS": str(*bits)} if len(bits) == 1 and bits != {None} else {}
+    kind = wanted.get("COMPRESS", "DEFLATE").upper()
+    bits = out.bits
+    ours = {}
+    if bits is not None and kind in _OF_ANY_BITS and (out.driver != "PNG" or bits in (1, 2, 4)):
+        ours["NBITS"] = str(bits)
     if out.driver == "JPEG":
         return {"QUALITY": quality, **wanted}
     if out.driver == "PNG":  # tags in the file too, where they stay with it
         return {"WRITE_METADATA_AS_TEXT": "YES", **ours, **wanted}
-    kind = wanted.get("COMPRESS", "DEFLATE").upper()
     predicted = kind in _PREDICTED and "NBITS" not in {**ours, **wanted}
     ours |= {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}
     if out.driver == "COG":
@@ -250,14 +277,14 @@ def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str,
         ours |= {"QUALITY": quality} if kind == "JPEG" else {}
         ours |= {"PREDICTOR": "YES"} if predicted else {}
         return {**ours, **wanted}
-    rgb = tuple(band.interpretation for band in out.bands[: out.channels]) == COLOURS
+    rgb = tuple(band.interpretation for band in out.stored[:3]) == COLOURS
     gray = "MINISWHITE" if out.inverted else "MINISBLACK"
     ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else gray
     ours["INTERLEAVE"] = "PIXEL"
     if kind == "JPEG":
         ours["JPEG_QUALITY"] = quality
         planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
-        if rgb and not out.alpha and out.dtype == "uint8" and not planar:
+        if rgb and len(out.bands) == 3 and out.dtype == "uint8" and not planar:
             ours["PHOTOMETRIC"] = "YCBCR"  # chroma at half the resolution: much smaller
     if predicted:
         ours["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"

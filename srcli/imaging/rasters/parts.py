@@ -216,13 +216,14 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     place = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
     folder, vrt = place / "result", place / "parts.vrt"
     done = folder / readable_name(target.name)
-    bands = [str(number) for number in range(1, len(output.bands) + output.mask + 1)]
-    # GDAL skips what no part covers
-    found = ((number, file) for number, file in parts.found().items() if file.stat().st_size)
-    spans = ((parts.span(number), file) for number, file in found)
-    rows = (
-        Piece(place.absolute() / f.name, r.start, 0, len(r), output.width, bands) for r, f in spans
-    )
+    bands = [str(position + 1) for position in output.order]
+    if output.mask:
+        bands.append(str(len(bands) + 1))
+    rows = []
+    for number, file in parts.found().items():
+        if file.stat().st_size:  # GDAL skips what no part covers
+            span, name = parts.span(number), place.absolute() / file.name
+            rows.append(Piece(name, span.start, 0, len(span), output.width, bands))
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
@@ -320,7 +321,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
     from rasterio.enums import ColorInterp
     from rasterio.io import MemoryFile
 
-    on_map, bands = output.place, output.bands
+    on_map, bands = output.place, output.stored
     with MemoryFile(ext=".vrt") as memory:
         with (
             quiet_pillow(),
@@ -366,7 +367,7 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
 
 
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
-    for band, found in enumerate([output.tags, *(band.tags for band in output.bands)]):
+    for band, found in enumerate([output.tags, *(band.tags for band in output.stored)]):
         for namespace, tags in found.items():
             # the others are arguments of rasterio's
             settable = {key: tags[key] for key in tags if key not in ("bidx", "ns")}

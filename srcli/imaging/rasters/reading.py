@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import Lock
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
 from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.resize import resize
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _NEIGHBOURS = sorted(
     ((down, right) for down in range(-2, 3) for right in range(-2, 3) if down or right),
     key=lambda step: step[0] ** 2 + step[1] ** 2,
 )
+_REACH = 3
+"""Rows beside a part that its bicubic interpolation sees, and one more."""
 _MOST_THREADS = 8
 _FEW = 20
 """Holes are few up to one in this many pixels."""
@@ -62,13 +65,16 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.height, self.width, self.channels = window.height, window.width, len(layout.smooth)
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = masked = info.mask is not None
-        own = [] if masked or layout.palette is not None else layout.bands
-        self._nodata = [info.bands[band - 1].nodata for band in own]
+        self._nodata: list[tuple[float, ...]] = []
+        """Values without data of each band; of a mask's the declared one is among its pixels."""
+        for band in layout.bands if layout.palette is None else ():
+            nodata, fills = info.bands[band - 1].nodata, info.bands[band - 1].fills
+            self._nodata.append(fills if masked or nodata is None else (nodata, *fills))
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._one_type = len({info.bands[band - 1].dtype for band in self._read}) == 1
         self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
         marked = masked or layout.alpha is not None or self.dtype.kind == "f"
-        self.has_holes = marked or any(value is not None for value in self._nodata)
+        self.has_holes = marked or any(self._nodata)
         """Pixels may be invalid."""
         both = layout.smooth and layout.classes
         self.interpolated = list(layout.smooth) if both else slice(None)
@@ -121,9 +127,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             pixels = colours[:, :, : layout.channels]
             alpha = None if layout.alpha is None else colours[:, :, 3]
         valid = np.isfinite(pixels) & np.moveaxis(masks, 0, 2)
-        for index, nodata in enumerate(self._nodata):
-            if nodata is not None:
-                valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
+        for index, empty in enumerate(self._nodata):
+            for value in empty:
+                valid[:, :, index] &= ~is_nodata(pixels[:, :, index], value)
         if alpha is not None:
             valid &= (alpha > 0)[:, :, None]
         return DecodedWindow(pixels, valid, alpha)
@@ -166,8 +172,8 @@ class PartWriter:
 
     It marks the pixels that the input marks as empty: they become nodata (without such a value: NaN
     in floats, else 0), and valid pixels that the network happened to make equal to nodata move to
-    the next value. Bands of classes, mask and alpha are enlarged by nearest neighbour, for which
-    rows of the input are read again.
+    the next value. Bands of classes, mask and alpha of two values are enlarged by nearest
+    neighbour, for which rows of the input are read again.
     """
 
     def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:
@@ -211,15 +217,20 @@ class PartWriter:
                 there = layer.repeat(scale, axis=0)[part.start % scale :][: len(part)]
                 return there.repeat(scale, axis=1)
 
-            if given.alpha is not None:
+            if layout.soft_alpha is not None:
+                opacity = self._soften(window, layout.soft_alpha)[part.start % scale :]
+                opacity = opacity[: len(part)]
+            elif given.alpha is not None:
                 opacity = enlarged(given.alpha)
             valid = given.valid[:, :, source.interpolated]
             if not valid.all():
                 if source.masked or output.mask:
                     opacity = enlarged(np.asarray(valid.any(axis=2))) * opacity
                 if rows is not None:
-                    empty = nodata if nodata is not None else np.nan if is_float else 0
-                    np.copyto(rows, empty, "unsafe", where=enlarged(~valid))
+                    holes = enlarged(~valid)
+                    if layout.soft_alpha is not None:
+                        holes &= ~self._shows(given, enlarged, opacity)
+                    np.copyto(rows, self._empty(given, enlarged), "unsafe", where=holes)
             if rows is None or layout.classes:
                 repeated = enlarged(given.pixels)
                 if rows is not None:
@@ -253,6 +264,46 @@ class PartWriter:
             ) as dataset:
                 dataset.write(stored)
             self._parts.add(number, memory.getbuffer())
+
+    def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
+        """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
+        source, scale = self._source, self._scale
+        top = max(window.top - _REACH, 0)
+        bottom = min(window.top + window.height + _REACH, source.height)
+        around = Window(top=top, left=0, height=bottom - top, width=source.width)
+        alpha = source.decode(around).alpha
+        assert alpha is not None
+        larger = np.clip(resize(alpha, scale), *limits)
+        return larger[(window.top - top) * scale :][: window.height * scale]
+
+    def _shows(
+        self, given: DecodedWindow, enlarged: Callable[[Array], Array], opacity: Array
+    ) -> Bools:
+        """Find pixels without alpha that are seen once the soft alpha beside them is larger."""
+        assert given.alpha is not None
+        hidden = np.isfinite(given.pixels[:, :, self._source.interpolated])
+        hidden &= (given.alpha == 0)[:, :, None]
+        return np.asarray(enlarged(hidden) & (opacity > 0)[:, :, None])
+
+    def _empty(self, given: DecodedWindow, enlarged: Callable[[Array], Array]) -> Array | float:
+        """Return what stands for no data: one value, or one for each pixel of the output.
+
+        Infinite values stay what they are, and under an alpha of 0 floats stay finite.
+        """
+        source, nodata = self._source, self._source.layout.nodata
+        if source.dtype.kind != "f":
+            return 0 if nodata is None else nodata
+        empty = np.nan if nodata is None else nodata
+        pixels = given.pixels[:, :, source.interpolated]
+        infinite = np.isinf(pixels)
+        has_hidden = nodata is None and given.alpha is not None
+        if not (has_hidden or infinite.any()):
+            return empty
+        values = np.full_like(pixels, empty)
+        if has_hidden:
+            values[np.isfinite(pixels)] = 0
+        values[infinite] = pixels[infinite]
+        return enlarged(values)
 
 
 def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:

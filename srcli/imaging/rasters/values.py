@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError
 from srcli.imaging.condition import Condition, judge
 from srcli.imaging.rasters.info import COLOURS, BandLayout, choose_layout
+from srcli.imaging.rasters.plateaus import are_numbers, have_gaps
 from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
 from srcli.ports.image import Values, Window, are_units
 
@@ -43,11 +44,20 @@ _QUANTITIES = frozenset({
     "probability", "prob", "confidence", "score", "scores", "fraction", "percent", "percentage",
     "distance", "uncertainty", "error", "density", "impervious", "canopy",
 })  # fmt: skip
+"""Landsat's ST_QA is one too: the uncertainty of a temperature in kelvin."""
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced
 _MOST = 64
 """Most different values of a band that is taken for classes by its values."""
+_LEAST_WINDOWS = 4
+"""Windows of a band of many values that are looked at."""
+_MIXED = 0.6
+"""Distance of neighbours over that of any two pixels, from which values have no order."""
+_NUMBERED_ANYHOW = 0.3
+"""The same from which plateaus are no coarse measurement."""
+_DENSE = 0.5
+"""Share of the whole numbers in between that are there."""
 MOST_SAMPLES = 2**22
 """Values sampled for the range, all bands together."""
 
@@ -63,14 +73,15 @@ def choose_bands(
     """Choose the bands of the output by ``choose_layout``, after finding those of classes.
 
     Sure signs are those of ``_sign``, and a word such as SCL, QA_PIXEL or landcover in the name of
-    a file of one band whose pixels do not contradict it. Without one an integer band that goes
-    through the network alone is taken for classes if its few different values do not follow their
-    order. In a picture, however dark, coarse or empty, most steps from a pixel to its neighbour
-    lead to the next value there is, while classes lie beside each other in any order. Unless no
-    order is left at all, either the pixels must lie in patches too (noise does not), or the values
-    have irregular gaps (shades do not). Two values are a mask if they lie in patches or both are
-    common, but not two shades side by side. What follows the order of values is a picture: little
-    is lost by it, as between classes 1 and 2 interpolation finds no third value.
+    a file of one band whose pixels do not contradict it. Without one a band of whole numbers that
+    goes through the network alone is taken for classes if its few different values do not follow
+    their order, or if they are codes or numbers of things (see ``plateaus``); three that are taken
+    for colours, if none of them does. In a picture, however dark, coarse or empty, most steps from
+    a pixel to its neighbour lead to the next value there is, while classes lie beside each other in
+    any order. Unless no order is left at all, either the pixels must lie in patches too (noise does
+    not), or the values have irregular gaps (shades do not). Two values are a mask if they lie in
+    patches or both are common, but not two shades side by side. What follows the order of values is
+    a picture: little is lost by it, as between classes 1 and 2 interpolation finds no third value.
 
     The modes ``yes`` and ``no`` decide for all bands.
     """
@@ -78,34 +89,80 @@ def choose_bands(
     kept = [band for band in known if info.bands[band - 1].interpretation != "alpha"]
     if mode != "auto":
         return choose_layout(info, bands=bands, rgb=rgb, classes=kept if mode == "yes" else ())
-    floats = {band for band in kept if info.bands[band - 1].dtype.startswith("float")}
-    signs = {band: sign for band in kept if band not in (rgb or ()) and (sign := _sign(info, band))}
-    for band in floats & set(signs):
-        if not _look(info, window, band).is_whole:  # probabilities
-            del signs[band]
-    layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
+    sure = _sure_signs(info, window, [band for band in kept if band not in (rgb or ())])
+    found = _FoundClasses(signs=sure)
+    layout = choose_layout(info, bands=bands, rgb=rgb, classes=sure)
     word = _class_word(info.path.stem) if len(kept) == 1 else ""
-    guesses: dict[int, str] = {}
-    pictures: dict[int, str] = {}
-    # those that go through the network alone; a palette stands for colours
-    lonely = [layout.bands[layout.smooth[group[0]]] for group in layout.groups if len(group) == 1]
-    for band in lonely if layout.palette is None else ():
-        if band not in kept or (band in floats and not word):  # a second alpha band
-            continue
-        look = _look(info, window, band)
-        few = f"holds only {look.few} different values"
-        named = word and look.is_whole  # flags may have many values
-        if named and (look.few or look.equal >= 0.5):
-            signs[band] = f'("{word}" in the file\'s name)'
-        elif look.is_unordered:
-            guesses[band] = few
-        elif look.few or named:
-            pictures[band] = few if look.few else f'("{word}" in its name)'
-    layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *guesses))
+    # a palette stands for colours
+    for group in layout.groups if layout.palette is None else ():
+        members = [layout.bands[layout.smooth[place]] for place in group]
+        looks = {band: _look(info, window, band) for band in members if band in kept}
+        if len(group) == 1:
+            for band, look in looks.items():
+                found.add(band, look, word)
+        elif rgb is None and _are_class_bands(info, looks):
+            for band, look in looks.items():
+                found.guesses[band] = look.few_values
+    layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*found.signs, *found.guesses))
     repeated = "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
-    remarks = _tell(signs, repeated) + _tell(pictures, "taken for a picture; --classes yes if not")
-    guess = _tell(guesses, f"{repeated}, --classes yes silences this")  # values alone may mislead
+    remarks = _tell(found.signs, repeated)
+    remarks += _tell(found.pictures, "taken for a picture; --classes yes if not")
+    # values alone may mislead
+    guess = _tell(found.guesses, f"{repeated}, --classes yes silences this")
     return replace(layout, notes=(*layout.notes, *guess), remarks=tuple(remarks))
+
+
+@dataclass
+class _FoundClasses:
+    """Bands by number, each with what it is told by."""
+
+    signs: dict[int, str]
+    """Classes by what the file says."""
+    guesses: dict[int, str] = field(default_factory=dict)
+    """Classes by their values alone."""
+    pictures: dict[int, str] = field(default_factory=dict)
+    """Pictures that look a little like classes."""
+
+    def add(self, band: int, look: _Look, word: str) -> None:
+        """Decide on a band that goes alone; a word in the file's name counts if values agree."""
+        is_named = word and look.is_whole
+        if is_named and (look.few or look.are_numbers or look.is_mixed):
+            self.signs[band] = f'("{word}" in the file\'s name)'
+        elif look.is_unordered:
+            self.guesses[band] = look.few_values
+        elif look.are_numbers:
+            self.guesses[band] = "looks like numbers of things"
+        elif look.few or is_named:
+            self.pictures[band] = look.few_values if look.few else f'("{word}" in its name)'
+
+
+def _sure_signs(info: RasterInfo, window: Window, bands: Sequence[int]) -> dict[int, str]:
+    """Return what the file says of bands of classes, by number; floats must be whole numbers."""
+    signs: dict[int, str] = {}
+    for band in bands:
+        sign = _sign(info, band)
+        is_float = info.bands[band - 1].dtype.startswith("float")
+        # others are probabilities
+        if sign and (not is_float or _look(info, window, band).is_whole):
+            signs[band] = sign
+    return signs
+
+
+def _are_class_bands(info: RasterInfo, looks: Mapping[int, _Look]) -> bool:
+    """Tell if three bands taken for red, green and blue hold classes, as those of three years do.
+
+    None may follow the order of its values. Where the file itself calls them colours they must
+    share one set of values, without white, and differ: a drawing has other values in each band, or
+    the same gray in all.
+    """
+    if not all(look.is_unordered for look in looks.values()):
+        return False
+    if not any(info.bands[band - 1].interpretation in COLOURS for band in looks):
+        return True
+    every = frozenset[float]().union(*(look.values for look in looks.values()))
+    shared = frozenset[float](every).intersection(*(look.values for look in looks.values()))
+    white = 255 if all(info.bands[band - 1].dtype == "uint8" for band in looks) else 65535
+    return len(shared) > 4 and len(shared) >= 0.75 * len(every) and white not in every
 
 
 def _sign(info: RasterInfo, number: int) -> str:
@@ -129,7 +186,7 @@ def _sign(info: RasterInfo, number: int) -> str:
 def _class_word(name: str) -> str:
     """Return the word of a name that stands for classes; empty if there is none."""
     words = re.findall(r"[a-z0-9]+", name.lower())
-    if _QUANTITIES & set(words):
+    if _QUANTITIES & set(words) or ("st", "qa") in pairwise(words):
         return ""
     pairs = map("".join, pairwise(words))  # "land_cover"
     return next((one for one in (*words, *pairs) if one in _WORDS or _NUMBERED.fullmatch(one)), "")
@@ -150,8 +207,19 @@ class _Look(NamedTuple):
     """Share of neighbours that are equal."""
     few: int = 0
     """Different values, if they are few and each is there often enough, else 0."""
+    values: frozenset[float] = frozenset()
+    """These values."""
     is_unordered: bool = False
     """These look like classes without a name; see ``choose_bands``."""
+    are_numbers: bool = False
+    """Many values look like numbers of things, such as parcels."""
+    is_mixed: bool = False
+    """Many values lie beside each other in any order, as bit flags do and no picture does."""
+
+    @property
+    def few_values(self) -> str:
+        """What is told of a band of few values."""
+        return f"holds only {self.few} different values"
 
 
 def _look(info: RasterInfo, window: Window, band: int) -> _Look:
@@ -168,7 +236,7 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
             if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
                 return _Look(is_whole=False)
             found = np.union1d(found, there)
-            if len(found) > _MOST:
+            if len(found) > _MOST and len(pieces) >= _LEAST_WINDOWS:
                 break
     pixels = np.stack([piece.pixels[:, :, 0] for piece in pieces])
     known = np.stack([piece.valid[:, :, 0] for piece in pieces])
@@ -178,11 +246,37 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     equal = float((steps[0] == steps[1]).mean()) if steps.size else 0.0
     found, counts = np.unique(pixels[known], return_counts=True)
     few = len(found)
-    if not 1 < few <= _MOST or counts.sum() < 16 * few:  # of fewer pixels nothing can be told
+    if few > _MOST:
+        disorder = _disorder(np.searchsorted(found, steps), counts)
+        # in rows of numbers neighbours are near each other, but hardly one is left out
+        is_dense = few >= _DENSE * (float(found[-1]) - float(found[0]))
+        are_any = disorder >= _NUMBERED_ANYHOW or is_dense
+        return _Look(
+            equal=equal,
+            are_numbers=are_any and are_numbers(pixels, known),
+            is_mixed=disorder >= _MIXED,
+        )
+    if few < 2 or counts.sum() < 16 * few:  # of fewer pixels nothing can be told
         return _Look(equal=equal)
     low, high = np.sort(np.searchsorted(found, steps), axis=0)
     beside = np.bincount(low * few + high, minlength=few * few).reshape(few, few)
-    return _Look(equal=equal, few=few, is_unordered=_is_unordered(found.tolist(), counts, beside))
+    is_unordered = _is_unordered(found.tolist(), counts, beside)
+    if not is_unordered and few > 4 and pixels.dtype.itemsize > 1:  # shades of 8 bits have gaps
+        is_unordered = equal >= 0.5 and have_gaps(pixels, known, found.tolist())
+    return _Look(equal=equal, few=few, values=frozenset(found.tolist()), is_unordered=is_unordered)
+
+
+def _disorder(places: Array, counts: Array) -> float:
+    """Return how far neighbours that differ are apart, in terms of any two pixels.
+
+    ``places`` (2, n) are those of neighbours in the order of values, ``counts`` the values' pixels.
+    """
+    steps = np.abs(places[0] - places[1])
+    shares = counts / counts.sum()
+    below = np.cumsum(shares)
+    usual = float(2 * (below * (1 - below)).sum())
+    changes = steps[steps > 0]
+    return float(changes.mean()) / usual if changes.size else 0.0
 
 
 def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
@@ -232,11 +326,12 @@ def choose_value_range(
             f"{info.path}: {dtype} values are enlarged as classes only (--classes yes); convert "
             "them to integers of up to 32 bits, or to floats"
         )
+    most = _highest_value(layout)
     ends = spec if isinstance(spec, tuple) else (0.0, 1.0)
     if dtype.kind != "f" and isinstance(spec, str):
-        ends = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+        ends = float(np.iinfo(dtype).min), most or float(np.iinfo(dtype).max)
     if spec != "auto" or dtype == np.uint8:
-        return Values(dtype=dtype, ranges=(ends,)), ""
+        return Values(dtype=dtype, ranges=(ends,), most=most), ""
     samples = _sample_groups(info, layout, window)
     found = [_robust_range(group) if group.size else ends for group in samples]
     ranges: tuple[tuple[float, float], ...] = (found[0],)
@@ -248,9 +343,18 @@ def choose_value_range(
         texts = [f"{','.join(numbers[p] for p in g)}: {_range_text(*places[g])}" for g in places]
         more = [f"{len(texts) - 4} more"] if len(texts) > 4 else []
         shown = f"of bands {'; '.join(texts[:4] + more)}"
-    values = Values(dtype=dtype, ranges=ranges)
+    values = Values(dtype=dtype, ranges=ranges, most=most)
     why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
     return values, f"values {shown} are black to white ({why}); --range changes that"
+
+
+def _highest_value(layout: BandLayout) -> float | None:
+    """Return what the bits of a value hold (NBITS), where these are fewer than the dtype's."""
+    bits = {layout.outputs[place].bits for place in layout.smooth}
+    fewest = bits.pop() if len(bits) == 1 else None
+    if fewest is None or not layout.dtype.startswith("uint"):
+        return None
+    return float(2**fewest - 1)
 
 
 def judge_raster(info: RasterInfo, layout: BandLayout, window: Window) -> Condition | Literal[""]:
@@ -279,13 +383,15 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
     """Read samples of each group of bands.
 
     A small window is read completely; a large one from an overview, unless a mask (which may have
-    no overviews) marks its pixels; otherwise by smaller windows all over it.
+    no overviews) or fills mark its pixels; otherwise by smaller windows all over it.
     """
     groups: list[Array] = []
     bands = [[layout.smooth[place] for place in group] for group in layout.groups]
     with RasterSource(info, layout, window) as source:
         most = MOST_SAMPLES // source.channels
-        factors = (1, *(() if source.masked else sorted(source.dataset.overviews(1))))
+        # overviews may be averages of values and of fills that the file does not declare
+        is_mixed = source.masked or any(band.fills for band in info.bands)
+        factors = (1, *(() if is_mixed else sorted(source.dataset.overviews(1))))
         sizes = ((max(source.height // f, 1), max(source.width // f, 1)) for f in factors)
         whole = next((size for size in sizes if math.prod(size) <= most), None)
         side = max(source.height, source.width) if whole else 128
@@ -308,8 +414,10 @@ def _robust_range(samples: Array) -> tuple[float, float]:
     Values outside are kept, but the network does not work on them; the margin leaves most of the
     outliers to it, at little cost in contrast.
     """
-    whole = samples.dtype.kind != "f"
-    if not whole and are_units(float(samples.min()), float(samples.max())):
+    is_float = samples.dtype.kind == "f"
+    # the same numbers as integers or as floats have the same range
+    whole = not is_float or bool((samples == np.rint(samples)).all())
+    if is_float and are_units(float(samples.min()), float(samples.max())):
         return 0.0, 1.0
     most = np.finfo(np.float64).max / 4  # which keeps differences finite
     samples = samples.astype(np.float64, copy=False).clip(-most, most)
@@ -321,7 +429,7 @@ def _robust_range(samples: Array) -> tuple[float, float]:
         low, high = bottom, top
     if not low < high:  # all are
         # narrow, so that whatever the network adds to a constant picture vanishes
-        high = low + (1.0 if whole else max(abs(low), 1.0) * 1e-6)
+        return float(low), float(low + (max(abs(low), 1.0) * 1e-6 if is_float else 1.0))
     if whole:
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args, overload
 
@@ -16,7 +19,7 @@ from PIL import Image
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.labels import profile_fits
 from srcli.imaging.photograph import Photograph, format_of_suffix
-from srcli.imaging.pillow import as_image, pixels_of
+from srcli.imaging.pillow import as_image, pixels_of, quiet_pillow
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engines import cached_pool, choose_tiling, run_one
@@ -24,9 +27,12 @@ from srcli.inference.stream import array_job
 from srcli.layers.network import undisturbed
 from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
-from srcli.pipelines.upscale.photographs import choose_model, prepare
-from srcli.ports.progress import Task
+from srcli.pipelines.upscale.photographs import choose_model, open_photograph, prepare
+from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.run import do_here, upscale_raster
+from srcli.ports.progress import Progress, Task
 
+log = logging.getLogger(__name__)
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
 
@@ -61,8 +67,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             their like become L or RGB, with alpha where they have transparency of any form; modes
             of 16 bits, and I with values from 0 to 65535, become I;16 (a transparent value of
             16 bits is an error, as PIL has no mode for the result); CMYK and others become RGB.
-            Or the path of a photograph in any format that ``srx upscale`` reads, which is turned
-            upright by its EXIF orientation.
+            Or the path of a picture in any format that ``srx upscale`` reads: a photograph is
+            turned upright by its EXIF orientation, a raster (GeoTIFF and others) is enlarged as by
+            the command, with nodata, masks and classes.
         model: A name of ``srx models``, a weights file, or ``auto``: by what the picture needs.
         scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks is made by
             its others, one after the other, and a resize.
@@ -91,7 +98,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
         ModelError: If the model does not exist, or a file is not for this scale.
-        PictureError: If the file of a path cannot be read as a photograph.
+        PictureError: If the file of a path cannot be read, or PIL has no mode for the result.
         InferenceError: If values come out that are not finite, or a tile does not fit into memory.
     """
     if precision not in get_args(Precision):
@@ -119,7 +126,10 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     if isinstance(picture, np.ndarray):
         return _enlarge(picture, options, progress)
     if isinstance(picture, str | os.PathLike):
-        photograph = read_photograph(opened := open_picture(Path(picture)))
+        path = Path(picture)
+        if open_photograph(Item(source=path, target=path, format="tif"), options) is None:
+            return enlarge_raster(path, options, progress)
+        photograph = read_photograph(opened := open_picture(path))
         saved_as: str | None = opened.format
         array, metadata = _join_alpha(photograph), photograph.metadata
         known: dict[Any, Any] = {"icc_profile": metadata.profile, "dpi": metadata.dpi}
@@ -176,11 +186,77 @@ def _enlarge(
     return joined[:, :, 0] if array.ndim == 2 else joined
 
 
+def enlarge_raster(
+    path: Path, options: UpscaleOptions, progress: bool | Callable[[float], object] = False
+) -> Image.Image:
+    """Upscale a raster as the command line does; PIL must have a mode for the result."""
+    show = _draw_bar if progress is True else progress
+    model, scale = options.model, options.scale
+    pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
+    reporter = Reporter(_LoggedProgress(_FractionTask(show, 0) if show else Task()))
+    reporter.open(1)
+    with tempfile.TemporaryDirectory(prefix="srx-") as folder:
+        item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
+        with undisturbed(options.engine.device):
+            upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
+        if reporter.counts["failed"]:
+            raise PictureError(reporter.files[0].error)
+        return _read_enlarged(path, item.target)
+
+
+def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
+    """Read the raster made of a path as an image, a mask as its alpha."""
+    import rasterio
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    with quiet_pillow(), rasterio.open(enlarged) as file:
+        pixels = np.moveaxis(file.read(), 0, 2)
+        nodata = file.nodata
+        # rasterio's masks are those of alpha and nodata too
+        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
+        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
+        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+            pixels = np.dstack([pixels, file.dataset_mask()])
+            has_alpha = True
+    dtype, count = pixels.dtype, pixels.shape[2]
+    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
+    if count == 1 and dtype in (np.int16, np.int32):
+        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
+    elif (dtype == np.uint8 and is_known) or (count == 1 and dtype in (np.uint16, np.float32)):
+        image = as_image(pixels)
+    else:
+        raise PictureError(
+            f"{path}: PIL has no mode for {count} band(s) of {dtype}; use 'srx upscale'"
+        )
+    if nodata is not None:
+        image.info["nodata"] = nodata
+    return image
+
+
+class _LoggedProgress(Progress):
+    """Gives the lines on a raster to Python's log, and its tiles to a task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        return self._task
+
+    def message(self, text: str) -> None:
+        log.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        log.warning("%s", text)
+
+
 class _FractionTask(Task):
     """Gives a function the fraction of the tiles that is done."""
 
-    def __init__(self, show: Callable[[float], object], tiles: int) -> None:
+    def __init__(self, show: Callable[[float], object], tiles: float) -> None:
         self._show, self._tiles, self._done = show, tiles, 0.0
+
+    def grow(self, amount: float) -> None:
+        self._tiles += amount
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount

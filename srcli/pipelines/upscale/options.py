@@ -17,6 +17,7 @@ import srcli
 from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix, mark_source
 from srcli.imaging.rasters.output import OutputOptions
+from srcli.imaging.rasters.transparency import AlphaMode
 from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.device import EngineOptions
@@ -47,6 +48,8 @@ class RasterOptions(OutputOptions):
     """Values taken as black and white: found in the file, all of the dtype, or these two."""
     classes: ClassMode = "auto"
     """Bands of classes, enlarged by nearest neighbour: those found (``auto``), all or none."""
+    alpha: AlphaMode = "auto"
+    """Bands called alpha are transparency (``yes``), data (``no``), or what they look like."""
     nodata: float | Literal["file", "none"] = "file"
     """The nodata value; ``none`` treats all values as data."""
     srcwin: tuple[int, int, int, int] | None = None
@@ -64,6 +67,7 @@ class RasterOptions(OutputOptions):
             "--rgb": self.rgb is not None,
             "--range": self.values != "auto",
             "--classes": self.classes == "yes",
+            "--alpha": self.alpha == "no",
             "--nodata": self.nodata != "file",
             "--srcwin": self.srcwin is not None,
             "--bounds": self.bounds is not None,
@@ -178,6 +182,7 @@ class UpscaleOptions:
             "rgb": raster.rgb,
             "range": raster.values != "auto" and raster.values,
             "classes": raster.classes != "auto" and raster.classes,
+            "alpha": raster.alpha != "auto" and raster.alpha,
             "nodata": raster.nodata != "file" and str(raster.nodata),
             "window": raster.srcwin or raster.bounds,
             "cog": raster.cog,
@@ -244,7 +249,7 @@ class UpscaleOptions:
             raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
-        of_pixels = ("--bidx", "--rgb", "--range", "--classes")
+        of_pixels = ("--bidx", "--rgb", "--range", "--classes", "--alpha")
         others = [name for name in self.raster.asked_for if name not in of_pixels]
         if self.mosaic and (self.of_photographs or others):
             name = (*others, self.of_photographs)[0]

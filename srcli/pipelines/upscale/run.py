@@ -20,11 +20,13 @@ import srcli
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.photograph import check_unchanged, mark_source
+from srcli.imaging.rasters.fills import find_fills
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import choose_bands, choose_value_range, judge_raster
 from srcli.imaging.writing import is_kept
 from srcli.inference.calibration import calibrate
@@ -36,6 +38,11 @@ from srcli.metrics.machine import processors, threads
 from srcli.models import MODELS
 from srcli.models.weights import AERIAL_MODEL, find_weights, network_digest
 from srcli.pipelines.upscale.inputs import find_due, is_folder, raster_size
+from srcli.pipelines.upscale.methods import (
+    INTERPOLATION,
+    choose_method,
+    interpolated_as_they_are,
+)
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter, explained
@@ -101,7 +108,7 @@ def upscale_files(
             if executor is None:
                 reporter.progress.detail(*pool.details)
                 for item in PhotographRun(pool, options, reporter).upscale(items):
-                    upscale_raster(item, options, reporter, partial(_do_here, pool, reporter))
+                    upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
             else:
                 upscale_by_workers(items, options, reporter, executor)
     finally:
@@ -142,7 +149,8 @@ class UpscaleShare:
     options: UpscaleOptions
 
 
-def _do_here(pool: EnginePool, task: Task, jobs: Sequence[RasterJob]) -> Sequence[JsonDict]:
+def do_here(pool: EnginePool, task: Task, jobs: Sequence[RasterJob]) -> Sequence[JsonDict]:
+    """Do the steps of rasters in this process."""
     return [job.do(pool.of(job.options.model, job.options.scale), task) for job in jobs]
 
 
@@ -215,7 +223,7 @@ def upscale_unit(
                 if math.prod(raster_size(item, options)) >= LARGE:
                     large.append(item)
                 else:
-                    upscale_raster(item, options, reporter, partial(_do_here, pool, reporter))
+                    upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
     return {"files": reporter.files, "large": large}
 
 
@@ -232,6 +240,8 @@ class RasterJob:
     layout: BandLayout
     window: Window
     values: Values
+    interpolated: tuple[int, ...]
+    """Places in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
     output: OutputProfile
     notes: tuple[str, ...]
     """Choices made for the user, who may want others."""
@@ -279,7 +289,12 @@ class RasterJob:
         rows = len(self.parts.span(0)) // scale + 1
         if self.layout.groups:
             own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
-            engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
+            engine = RasterEngine(
+                own,
+                groups=self.layout.groups,
+                values=self.values,
+                interpolated=self.interpolated,
+            )
             if not self.runs:
                 return self._measure(engine, pool.network)
             rows = self.grid.tile_height
@@ -382,12 +397,22 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
             "output folder or --suffix _x4"
         )
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
+    fills: tuple[str, ...] = ()
+    if asked.nodata == "file":
+        info, fills = find_fills(info, window, asked.bands)
+    transparency = settle_alpha(info, window, asked.alpha, asked.bands)
+    info = transparency.info
     layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
+    if layout.alpha:
+        layout = replace(layout, soft_alpha=transparency.soft)
     values, range_found = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),)), ""
     if layout.groups:
         values, range_found = choose_value_range(info, layout, window, asked.values)
     condition = judge_raster(info, layout, window) if options.auto and layout.groups else ""
     options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
+    method = choose_method(info, layout, window, values, options)
+    if method.remark and len(method.interpolated) == len(layout.smooth):
+        options, range_found = replace(options, model=INTERPOLATION), ""
     wanted = options.output(item.format, item.source)
     output = make_output(info, layout, window, options.scale, wanted)
     needed = round(disk_needed(output) * info.filled)
@@ -401,20 +426,32 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         info=info,
         layout=layout,
         window=window,
-        values=values,
+        values=interpolated_as_they_are(values, method, len(layout.smooth)),
+        interpolated=method.interpolated,
         output=output,
-        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room),
-        remarks=tuple(filter(None, (*layout.remarks, range_found))),
+        notes=(
+            *info.notes,
+            *fills,
+            *transparency.notes,
+            *layout.notes,
+            *clipped,
+            *method.notes,
+            *output.notes,
+            *room,
+        ),
+        remarks=tuple(filter(None, (*layout.remarks, range_found, method.remark))),
         condition=condition,
         fingerprint={
             "version": srcli.__version__,
             "input": [*named, *(_file_state(path) for path in info.files)],
             "scale": options.scale,
             "classes": layout.classes,
-            "bands": [*layout.bands, layout.alpha],
+            "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
             "rgb": layout.groups,
+            "interpolated": method.interpolated,
             "range": [values.ranges, str(values.dtype)],
-            "nodata": str([band.nodata for band in info.bands]),  # NaN differs from itself
+            # as text, because NaN differs from itself
+            "nodata": str([(band.nodata, *band.fills) for band in info.bands]),
             "part": [window.left, window.top, window.width, window.height],
         },
     )

@@ -73,14 +73,13 @@ def test_values_that_happen_to_be_nodata_move_aside(save, send, dtype, nodata, b
 @pytest.mark.parametrize("nodata", [None, float("nan"), -5.0])
 def test_floats_that_were_no_number_are_none_again(save, noise, send, nodata):
     pixels = noise((9, 8), "float32")
-    pixels[3, 4], pixels[5, 5] = np.nan, np.inf
+    pixels[3, 4], pixels[5, 5], pixels[6, 1] = np.nan, np.inf, -np.inf
     out = send(save("a.tif", pixels, nodata=nodata)).image
-    hole = larger(~np.isfinite(pixels), 2)[..., None]
-    assert (out[~hole] == 77).all()
-    if nodata == -5:
-        assert (out[hole] == -5).all()
-    else:
-        assert np.isnan(out[hole]).all()
+    large = larger(pixels, 2)[..., None]
+    assert (out[np.isfinite(large)] == 77).all()
+    assert np.array_equal(out[np.isinf(large)], large[np.isinf(large)])
+    empty = out[np.isnan(large)]
+    assert (empty == -5).all() if nodata == -5 else np.isnan(empty).all()
 
 
 def test_masks_are_enlarged_and_handed_on(save, noise, send):

@@ -1,0 +1,156 @@
+"""Find values that stand for no data though their file does not say so: -9999, -3.4e38 ...
+
+Interpolated, such a value would reach into the data beside it, and would stretch the range of
+values until nothing is left of the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.rasters.info import choose_layout
+from srcli.imaging.rasters.reading import RasterSource, is_nodata, spread_windows
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.info import BandInfo, RasterInfo
+    from srcli.ports.image import Window
+
+    Array = NDArray[Any]
+    Bools = NDArray[np.bool_]
+
+_LOW_FILLS = (-999, -9999, -99999, -999999, -32767, -32768, -(2**31) + 1, -(2**31), -(10**10))
+"""Values below those of most measurements, which many programs write for no data."""
+_HIGH_FILLS = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
+_HUGE = 1e19
+"""From here on the lowest or highest float of a file may be a fill, whatever its digits are."""
+_MOST_SAMPLES = 2**23
+"""Values that are looked at, all bands together."""
+_FEW = 16
+"""Up to so many different values are a mask or classes, of which a high one may be a value."""
+_LEAST_AREA = 16
+"""Pixels of a fill in the midst of other values."""
+_CLIFF = 4
+"""Times the largest usual step between neighbours, at the border of such a fill."""
+
+
+def find_fills(
+    info: RasterInfo, window: Window, wanted: Sequence[int] | None = None
+) -> tuple[RasterInfo, tuple[str, ...]]:
+    """Take undeclared fills as no data; return the info that says so, and notes for the user.
+
+    A known fill counts if it lies further from all other values than these from each other; or,
+    below zero, if it covers areas whose borders are cliffs such as the data have nowhere else. A
+    value of -9999 among others near it is a value. ``wanted`` are bands by number; None is all.
+    """
+    by_dtype: defaultdict[str, list[int]] = defaultdict(list)
+    for number, band in enumerate(info.bands, 1):
+        if wanted is not None and number not in wanted:
+            continue
+        if np.dtype(band.dtype).itemsize > 1 and band.interpretation not in ("alpha", "palette"):
+            by_dtype[band.dtype].append(number)
+    fills: dict[int, list[float]] = {}
+    for numbers in by_dtype.values():
+        fills |= _look(info, window, numbers)
+    if not fills:
+        return info, ()
+    bands = list(info.bands)
+    words: defaultdict[str, list[str]] = defaultdict(list)
+    for number, values in sorted(fills.items()):
+        bands[number - 1] = _with_fills(bands[number - 1], values)
+        words[", ".join(f"{value:.9g}" for value in values)].append(str(number))
+    notes = [
+        f"band{'s' * (len(numbers) > 1)} {','.join(numbers)}: {values} is taken as no data, "
+        "which the file does not say; --nodata none keeps it as a value"
+        for values, numbers in words.items()
+    ]
+    return replace(info, bands=tuple(bands)), tuple(notes)
+
+
+def _with_fills(band: BandInfo, values: list[float]) -> BandInfo:
+    """Give a band its fills; the first becomes the nodata value where there is none."""
+    nodata = values[0] if band.nodata is None else band.nodata
+    return replace(band, nodata=nodata, fills=tuple(values))
+
+
+def _look(info: RasterInfo, window: Window, numbers: list[int]) -> dict[int, list[float]]:
+    """Return the fills of bands of one dtype, by number, from windows all over the raster."""
+    layout = choose_layout(info, bands=numbers, classes=numbers)
+    fills: dict[int, list[float]] = {}
+    with RasterSource(info, layout, window) as source:
+        if math.prod(source.dataset.block_shapes[0]) > 2**28:  # as few bytes may claim
+            return fills
+        side = 256
+        if window.height * window.width * len(numbers) <= _MOST_SAMPLES:
+            side = max(window.height, window.width)
+        along = max(math.isqrt(_MOST_SAMPLES // (side * side * len(numbers))), 3)
+        pieces = [source.decode(place) for place in spread_windows(source, side=side, along=along)]
+    for index, number in enumerate(numbers):
+        pixels = np.stack([piece.pixels[:, :, index] for piece in pieces])
+        known = np.stack([piece.valid[:, :, index] for piece in pieces])
+        if values := _fills_of(pixels, known):
+            fills[number] = values
+    return fills
+
+
+def _fills_of(pixels: Array, known: Bools) -> list[float]:
+    """Return the fills among known pixels (n, h, w), the most extreme first."""
+    fills: list[float] = []
+    while known.any():
+        values = pixels[known]
+        ends = float(values.min()), float(values.max())
+        fill = next((end for end in ends if _is_apart(values, end)), None)
+        if fill is None:
+            fill = next((low for low in _LOW_FILLS if _has_cliffs(pixels, known, low)), None)
+        if fill is None:
+            break
+        fills.append(fill)
+        known = known & ~is_nodata(pixels, fill)
+    return fills
+
+
+def _is_apart(values: Array, end: float) -> bool:
+    """Tell if the lowest or highest of the values is a known fill, far from all others."""
+    huge = values.dtype.kind == "f" and abs(end) >= _HUGE
+    if not (huge or end in _LOW_FILLS or end in _HIGH_FILLS):
+        return False
+    others = values[~is_nodata(values, end)]
+    if not others.size:
+        return False
+    low, high = float(others.min()), float(others.max())
+    if min(abs(end - low), abs(end - high)) <= high - low:
+        return False
+    return huge or end < 0 or len(np.unique(others[:: max(others.size // 10_000, 1)])) > _FEW
+
+
+def _has_cliffs(pixels: Array, known: Bools, value: float) -> bool:
+    """Tell if a value covers areas that end in steps as there are nowhere else."""
+    limits = np.iinfo(pixels.dtype) if pixels.dtype.kind != "f" else np.finfo(pixels.dtype)
+    if value < limits.min:
+        return False
+    filled = known & is_nodata(pixels, value)
+    if filled.sum() < _LEAST_AREA:
+        return False
+    inside = 0
+    border: list[Array] = []
+    usual: list[Array] = []
+    for one, other in (
+        (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+    ):
+        both = known[one] & known[other]
+        steps = np.abs(pixels[one].astype(np.float64) - pixels[other])
+        inside += int((both & filled[one] & filled[other]).sum())
+        border.append(steps[both & (filled[one] != filled[other])])
+        usual.append(steps[both & ~filled[one] & ~filled[other]])
+    cliffs = np.concatenate(border)
+    slopes = np.concatenate(usual)
+    if not (cliffs.size and slopes.size) or inside < cliffs.size:
+        return False
+    return bool(np.percentile(cliffs, 25) > _CLIFF * np.percentile(slopes, 99))

@@ -1,0 +1,111 @@
+"""Tell the bands in which a network would be further from the truth than bicubic interpolation.
+
+A network's error is a share of the range of values. In a picture nobody sees it; in elevation of
+2,500 m it is half a metre, on a plain whose furrows have less.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.rasters.reading import RasterSource, spread_windows
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.ports.image import Values, Window
+
+    Array = NDArray[Any]
+
+NETWORK_ERROR = 2e-4
+"""Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean square: the
+largest of ``benchmarks/surfaces.py``, rounded up."""
+_WELL_ABOVE = 5
+"""Times this error that the detail of a raster must have."""
+_SMOOTHEST = 10
+"""Percent of the blocks that may have less detail."""
+_BLOCK = 16
+_LEAST_PIXELS = 64
+"""Pixels of a block whose neighbours are all valid."""
+_STEP_SHARE = 0.1
+"""Of a step of whole numbers: an error below it is rounded away."""
+EXACT_STEPS = 2**24
+"""Steps of whole numbers in a range up to which the 32-bit floats of a network tell them apart."""
+
+
+def find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
+    """Return the places in ``layout.smooth`` of whole numbers of more steps than networks know."""
+    wide: list[int] = []
+    for place, index in enumerate(layout.smooth):
+        low, high = _range_of(values, place)
+        is_whole = not info.bands[layout.bands[index] - 1].dtype.startswith("float")
+        if layout.palette is None and is_whole and high - low >= EXACT_STEPS:
+            wide.append(place)
+    return wide
+
+
+def find_measurements(
+    info: RasterInfo, layout: BandLayout, window: Window, values: Values
+) -> list[int]:
+    """Return the places in ``layout.smooth`` of measurements for which a network errs too much.
+
+    Looked at are bands of more than 8 bits that go through the network alone. Their detail is how
+    far pixels are from the mean of the four beside them. In nine of ten blocks it must be well
+    above the network's error, unless that vanishes when whole numbers are rounded.
+    """
+    places = [group[0] for group in layout.groups if len(group) == 1]
+    if layout.dtype in ("uint8", "int8") or layout.palette is not None or not places:
+        return []
+    details: list[list[Array]] = [[] for _ in places]
+    is_whole = [True] * len(places)
+    with RasterSource(info, layout, window) as source:
+        for part in spread_windows(source, side=256, along=4):
+            piece = source.decode(part)
+            for number, place in enumerate(places):
+                pixels = piece.pixels[:, :, layout.smooth[place]]
+                valid = piece.valid[:, :, layout.smooth[place]]
+                there = pixels[valid]
+                is_whole[number] &= bool((there == np.rint(there)).all())
+                details[number].append(_details(pixels, valid))
+    found: list[int] = []
+    for number, place in enumerate(places):
+        low, high = _range_of(values, place)
+        error = NETWORK_ERROR * (high - low)
+        blocks = np.concatenate(details[number])
+        vanishes = is_whole[number] and error < _STEP_SHARE
+        if vanishes or not blocks.size:
+            continue
+        if np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error:
+            found.append(place)
+    return found
+
+
+def _range_of(values: Values, place: int) -> tuple[float, float]:
+    return values.ranges[place if len(values.ranges) > 1 else 0]
+
+
+def _details(pixels: Array, valid: NDArray[np.bool_]) -> Array:
+    """Return the detail of blocks of a window, each a root mean square."""
+    if min(pixels.shape) < 3:
+        return np.empty(0)
+    exact = np.where(valid, pixels, 0).astype(np.float64)
+    centre = np.s_[1:-1, 1:-1]
+    sides = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
+    around = np.zeros_like(exact[centre])
+    known = valid[centre].copy()
+    for side in sides:
+        around += exact[side] / len(sides)
+        known &= valid[side]
+    squares = np.where(known, exact[centre] - around, 0) ** 2
+    rows = np.arange(0, squares.shape[0], _BLOCK)
+    columns = np.arange(0, squares.shape[1], _BLOCK)
+
+    def sums(layer: Array) -> Array:
+        down: Array = np.add.reduceat(layer, rows, axis=0)
+        return np.asarray(np.add.reduceat(down, columns, axis=1))
+
+    counts = sums(known.astype(np.int64))
+    enough = counts >= min(_LEAST_PIXELS, known.size)
+    return np.asarray(np.sqrt(sums(squares)[enough] / counts[enough]))

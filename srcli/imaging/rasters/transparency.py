@@ -1,0 +1,113 @@
+"""Tell alpha bands from data that is called so, and soft ones from those of 0 and one more value.
+
+Many programs call the fourth band of a TIFF alpha, though it holds near infrared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.rasters.info import RasterInfo, choose_layout
+from srcli.imaging.rasters.reading import RasterSource, spread_windows
+
+if TYPE_CHECKING:
+    from srcli.ports.image import Window
+
+    Array = NDArray[Any]
+
+AlphaMode = Literal["auto", "yes", "no"]
+
+_FEW = 16
+"""Up to so many different values above 0 are alpha."""
+_FAINT = 0.1
+"""Share of the highest possible value below which alpha would let nothing be seen."""
+_OPAQUE = 255
+"""In 16 bits as well, where programs have copied 8."""
+_ROUGH = 0.35
+"""Changes of slope over slopes: 0.25 of alpha feathered over 12 pixels, 1 and more of pictures."""
+
+
+@dataclass(frozen=True)
+class Transparency:
+    """What is known of the bands that a file calls alpha."""
+
+    info: RasterInfo
+    """The file, whose alpha bands that hold data are called undefined."""
+    notes: tuple[str, ...] = ()
+    soft: tuple[float, float] | None = None
+    """Lowest and highest value of an alpha band that has others besides 0 and one more."""
+
+
+def settle_alpha(
+    info: RasterInfo, window: Window, mode: AlphaMode, wanted: Sequence[int] | None = None
+) -> Transparency:
+    """Look at bands called alpha; those of many values, most of them no maximum, are data.
+
+    Alpha changes slowly where it is soft, and most of what is seen has one value. The modes ``yes``
+    and ``no`` say of all of them that they are alpha, or data. ``wanted`` are the bands that are
+    kept, by number; None is all.
+    """
+    soft: tuple[float, float] | None = None
+    bands = list(info.bands)
+    data: list[str] = []
+    for number, band in enumerate(info.bands, 1):
+        if band.interpretation != "alpha" or (wanted is not None and number not in wanted):
+            continue
+        pixels = _sample(info, window, number)
+        if mode == "no" or (mode == "auto" and _is_data(pixels, band.bits)):
+            bands[number - 1] = replace(band, interpretation="undefined")
+            data.append(str(number))
+        elif soft is None and pixels.size:
+            low, high = float(pixels.min()), float(pixels.max())
+            if bool(((pixels != 0) & (pixels != high)).any()):
+                soft = low, high
+    if not data:
+        return Transparency(info, soft=soft)
+    note = (
+        f"band {','.join(data)} is called alpha, but has the values of data, such as near "
+        "infrared: enlarged as data; --alpha yes if it is transparency"
+    )
+    notes = (note,) if mode == "auto" else ()
+    return Transparency(replace(info, bands=tuple(bands)), notes, soft)
+
+
+def _sample(info: RasterInfo, window: Window, band: int) -> Array:
+    """Read pixels (n, h, w) of windows of a band, all of a small one; NaN becomes 0."""
+    named = replace(info.bands[band - 1], interpretation="undefined")
+    bands = (*info.bands[: band - 1], named, *info.bands[band:])
+    info = replace(info, bands=bands, mask=None, palette=None)
+    layout = choose_layout(info, bands=(band,), classes=(band,))
+    with RasterSource(info, layout, window) as source:
+        if math.prod(source.dataset.block_shapes[0]) > 2**28:  # as few bytes may claim
+            return np.empty((0, 0, 0), layout.dtype)
+        places = spread_windows(source, side=512, along=4)
+        pixels = np.stack([source.decode(place).pixels[:, :, 0] for place in places])
+    return np.nan_to_num(pixels) if pixels.dtype.kind == "f" else pixels
+
+
+def _is_data(pixels: Array, bits: int | None) -> bool:
+    """Tell if pixels (n, h, w), of fewer bits than their dtype has or not, are no alpha."""
+    values, counts = np.unique(pixels[pixels > 0], return_counts=True)
+    if not len(values):
+        return False
+    highest = float(values[-1])
+    if pixels.dtype.kind != "f" and len(values) > 1 and highest != _OPAQUE:
+        most = 2**bits - 1 if bits else np.iinfo(pixels.dtype).max
+        if highest < _FAINT * most:
+            return True
+    if len(values) <= _FEW or 2 * counts.max() > counts.sum():
+        return False
+    rounding = highest / 255
+    slopes, turns = 0.0, 0.0
+    for lines in (pixels, pixels.swapaxes(1, 2)):
+        slope = np.diff(lines.astype(np.float64), axis=2)
+        turn = np.abs(np.diff(slope, axis=2))
+        slopes += float(np.abs(slope).sum())
+        turns += float(turn[turn > rounding].sum())
+    return turns > _ROUGH * slopes

@@ -1,0 +1,121 @@
+"""Values that stand for no data are no data, also where the file does not say so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+
+import srcli
+from tests.fixtures.photographs import PLACE, write_by_gdal
+
+LINE = "is taken as no data, which the file does not say; --nodata none keeps it"
+Y, X = np.mgrid[:60, :80]
+TERRAIN = 850 + 40 * np.sin(X / 17) * np.cos(Y / 13)
+HOLE = np.s_[20:40, 30:60]
+
+
+@pytest.fixture
+def enlarge(srx, tmp_path):
+    """Enlarge a raster of these values; return what was printed and the result's values."""
+
+    def run(pixels, *options, **profile):
+        path = write_by_gdal(tmp_path / "a.tif", pixels, **PLACE, **profile)
+        target = tmp_path / "out.tif"
+        words = ("-s", "2", "-m", "bicubic", "--overwrite", *options)
+        said = srx("upscale", path, target, *words, code=0).err
+        with rasterio.open(target) as file:
+            return said, file.read(1, masked=True)
+
+    return run
+
+
+def with_hole(value, dtype, terrain=TERRAIN):
+    pixels = terrain.astype(dtype)
+    pixels[HOLE] = value
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [
+        ("float32", -9999), ("float32", -3.4028234663852886e38), ("float32", 3.4e38),
+        ("float32", 1e20), ("float64", -1.7976931348623157e308), ("float64", -99999),
+        ("int16", -9999), ("int16", -32768), ("int16", -32767), ("int32", -2147483648),
+        ("uint16", 65535), ("int16", 32767),
+    ],
+)  # fmt: skip
+def test_a_known_fill_far_from_all_else_is_no_data(enlarge, dtype, fill):
+    said, out = enlarge(with_hole(fill, dtype))
+    assert LINE in said
+    assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
+    assert 809 <= out.min() <= out.max() <= 891
+
+
+def test_a_fill_in_the_midst_of_values_ends_in_cliffs(enlarge):
+    said, out = enlarge(with_hole(-9999, "int16", 200 * (TERRAIN - 850)))
+    assert LINE in said
+    assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
+
+
+def steep(seed):
+    """Values from -20,000 to 20,000 in which -9999 occurs as any other."""
+    if seed == "smooth":
+        return np.rint(-9999 + 300 * (X - 40) + 7 * Y).astype("int16")
+    values = np.random.default_rng(0).integers(-20000, 20000, X.shape).astype("int16")
+    values[::7, ::5] = -9999
+    return values
+
+
+@pytest.mark.parametrize("seed", ["smooth", "rough"])
+def test_a_fill_among_values_like_it_is_a_value(enlarge, seed):
+    pixels = steep(seed)
+    said, out = enlarge(pixels)
+    assert (pixels == -9999).any()
+    assert LINE not in said
+    assert not np.ma.is_masked(out)
+
+
+def test_the_user_says_that_a_fill_is_a_value(enlarge):
+    said, out = enlarge(with_hole(-9999, "float32"), "--nodata", "none")
+    assert LINE not in said
+    assert not np.ma.is_masked(out)
+    assert out[60, 90] == -9999
+
+
+def test_a_fill_beside_declared_nodata_becomes_that(enlarge):
+    pixels = with_hole(-3.4028234663852886e38, "float32")
+    pixels[:5] = -9999
+    said, out = enlarge(pixels, nodata=-9999)
+    assert LINE in said
+    assert (out.data[40:80, 60:120] == -9999).all()
+    assert 809 <= out.min() <= out.max() <= 891
+
+
+def test_black_and_white_in_16_bits_hold_no_fill(enlarge):
+    said, out = enlarge(np.where((X // 8 + Y // 8) % 2, 65535, 0).astype("uint16"))
+    assert LINE not in said
+    assert not np.ma.is_masked(out)
+
+
+def test_python_and_the_command_agree_on_no_data(tmp_path, enlarge):
+    _, out = enlarge(with_hole(-5, "float32"), nodata=-5)
+    image = srcli.upscale(tmp_path / "a.tif", "bicubic", 2)
+    assert image.info["nodata"] == -5
+    assert np.array_equal(np.asarray(image), out.data)
+
+
+def test_bands_that_are_left_out_are_not_spoken_of(enlarge):
+    pixels = np.dstack([TERRAIN, with_hole(-9999, "float32")]).astype("float32")
+    said, out = enlarge(pixels, "--bidx", "1")
+    assert LINE not in said
+    assert not np.ma.is_masked(out)
+
+
+def test_a_mask_and_a_fill_both_count(enlarge):
+    pixels = with_hole(-9999, "float32")
+    mask = np.ones(pixels.shape, bool)
+    mask[:5] = False
+    said, out = enlarge(pixels, then=lambda file: file.write_mask(mask))
+    assert LINE in said
+    assert 809 <= out[10:].min() <= out[10:].max() <= 891
