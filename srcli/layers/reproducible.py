@@ -46,7 +46,7 @@ def apply_to_each(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a layer to one picture after another of a batch (N, ...), joined again."""
     if len(x) == 1 or not is_processor_inference(x):
         return layer(x)
-    return torch.cat([layer(picture) for picture in x.split(1)])
+    return torch.cat([layer(picture) for picture in torch.split(x, 1)])
 
 
 class Sigmoid(nn.Sigmoid):

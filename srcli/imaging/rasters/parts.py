@@ -222,8 +222,8 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     rows = []
     for number, file in parts.found().items():
         if file.stat().st_size:  # GDAL skips what no part covers
-            span, name = parts.span(number), place.absolute() / file.name
-            rows.append(Piece(name, span.start, 0, len(span), output.width, bands))
+            span, path = parts.span(number), place.absolute() / file.name
+            rows.append(Piece(path, span.start, 0, len(span), output.width, bands))
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):

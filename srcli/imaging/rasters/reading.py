@@ -83,10 +83,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.dataset = open_raster(info.path)
         self._blanks = find_blanks(self.dataset)
         filler = self.dataset.nodata or 0.0
-        self._blank_is_empty = bool(self._nodata) and all(
-            value is not None and is_nodata(np.array(filler, self.dtype), value)
-            for value in self._nodata
-        )
+        blank = np.array(filler, self.dtype)
+        self._blank_is_empty = bool(self._nodata)
+        for values in self._nodata:
+            if not any(is_nodata(blank, value) for value in values):
+                self._blank_is_empty = False
         self._blank_is_zero = filler == 0.0 and not self.has_holes and layout.palette is None
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
 

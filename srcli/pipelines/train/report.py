@@ -114,7 +114,7 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
 
 def trained_seconds(entries: Sequence[Mapping[str, Any]]) -> float:
     """Add up how long all stages of a training have taken, by the entries of its log."""
-    elapsed_of_stages = {entry["stage"]: entry["elapsed"] for entry in entries}
+    elapsed_of_stages = {int(entry["stage"]): float(entry["elapsed"]) for entry in entries}
     return sum(elapsed_of_stages.values())
 
 
