@@ -172,7 +172,7 @@ def _enlarge(
         with undisturbed(options.engine.device):
             run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
         photograph = finish(enlarged, size if number == len(passes) else None)
-    joined = _join_alpha(photograph).astype(array.dtype, copy=False)
+    joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])  # equal channels are one
     return joined[:, :, 0] if array.ndim == 2 else joined
 
 

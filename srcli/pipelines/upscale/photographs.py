@@ -20,6 +20,7 @@ from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import judge
 from srcli.imaging.fitting import PixelMap, fit_metadata
 from srcli.imaging.photograph import (
@@ -135,6 +136,9 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
 def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
     """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen.
 
+    Equal red, green and blue are one channel to the network, which would give them a tint, and
+    three again in what is written.
+
     Returns:
         The pixels, and all warnings. And what takes the pixels enlarged, (sH, sW, C), with the size
         (height, width) that is wanted, if it is another, and returns the photograph to be written.
@@ -157,7 +161,9 @@ def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
         pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
     if alpha is not None:
         pixels = fill_transparent(pixels, alpha)
-    before = pixels.shape[:2]
+    before, channels = pixels.shape[:2], pixels.shape[2]
+    if channels > 1 and are_gray(pixels):
+        pixels = np.ascontiguousarray(pixels[:, :, :1])
 
     def finish(enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:
         scale = len(enlarged) // before[0]
@@ -170,6 +176,8 @@ def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
             enlarged[shrink_mask(larger, size)] = np.nan
         own = None if alpha is None else shrink(enlarge_alpha(alpha, scale), size)
         fitted, _ = fit_metadata(metadata, PixelMap(before=before, after=size))
+        if enlarged.shape[2] < channels:
+            enlarged = np.broadcast_to(enlarged, (*size, channels))
         return Photograph(pixels=enlarged, alpha=own, metadata=fitted)
 
     return pixels, tuple(warnings), finish

@@ -25,7 +25,12 @@ from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_acc
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
-from srcli.imaging.rasters.values import choose_bands, choose_value_range, judge_raster
+from srcli.imaging.rasters.values import (
+    choose_bands,
+    choose_value_range,
+    is_gray_raster,
+    judge_raster,
+)
 from srcli.imaging.writing import is_kept
 from srcli.inference.calibration import calibrate
 from srcli.inference.device import EngineOptions
@@ -245,6 +250,8 @@ class RasterJob:
     """The network's, known when it has measured."""
     calibration: dict[str, Any] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
+    is_gray: bool = False
+    """Red, green and blue are equal everywhere, as was found when the network has measured."""
     runs: Sequence[range] = ()
     """Runs of consecutive parts to make."""
 
@@ -269,7 +276,8 @@ class RasterJob:
     def do(self, pool: EnginePool, task: Task) -> JsonDict:
         """Return what the network measures, or make the parts, by whose tiles the task advances.
 
-        Measured are ``tiling``, ``fingerprint`` with the network, and ``calibration``, maybe None.
+        Measured are ``tiling``, ``fingerprint`` with the network, ``is_gray``, and ``calibration``,
+        maybe None.
         """
         from srcli.inference.engine import RasterEngine
         from srcli.layers.network import upload
@@ -278,7 +286,9 @@ class RasterJob:
         rows = len(self.parts.span(0)) // scale + 1
         if self.layout.groups:
             own = pool.engine(bits=8 if self.layout.dtype == "uint8" else 32)
-            engine = RasterEngine(own, groups=self.layout.groups, values=self.values)
+            engine = RasterEngine(
+                own, groups=self.layout.groups, values=self.values, gray=self.is_gray
+            )
             if not self.runs:
                 return self._measure(engine, pool.network)
             rows = self.grid.tile_height
@@ -323,6 +333,7 @@ class RasterJob:
         return {
             "tiling": tiling,
             "fingerprint": {**self.fingerprint, **of_network},
+            "is_gray": is_gray_raster(self.info, self.layout, self.window),
             "calibration": found and {name: value.cpu().numpy() for name, value in found.items()},
         }
 
