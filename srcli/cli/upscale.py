@@ -65,6 +65,7 @@ Model:
 Input and output:
   -o, --output PATH             Output folder or file, instead of the last argument.
   -r, --recursive               Include subfolders and mirror them.
+  --exclude GLOB...             Leave out files and folders of this name or path; repeatable.
   -f, -of, --format TEXT = auto
       png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.
   --quality N                   Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]
@@ -189,7 +190,7 @@ KINDS = {
     "bounds": click.FLOAT,
     "projwin": click.FLOAT,
     "co": parse_creation,
-    "output": click.Path(path_type=Path),
+    "output": click.Path(),
     "report": click.Path(path_type=Path, dir_okay=False),
     "quality": click.IntRange(1, 100),
     "workers": click.IntRange(1, 64),
@@ -222,6 +223,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     dry_run, quiet = options["dry_run"], options["quiet"]
     paths = [as_input(word) for word in options["paths"]]  # by a path GDAL's names lose slashes
     inputs, output = split_paths(paths, options["output"], options["overwrite"])
+    named_last = options["output"] or options["paths"][-1]
+    options["into_folder"] = named_last.endswith(("/", os.sep))
     output = Path(output)  # no name of GDAL's
     executor, options["device"] = choose_executor(options["device"], options["executor"])
     if to_stdout := output == STREAM:  # all else that is printed goes to standard error
@@ -259,13 +262,13 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
 
 def split_paths(
-    paths: Sequence[Path], output: Path | None, overwrite: bool
+    paths: Sequence[Path], output: str | None, overwrite: bool
 ) -> tuple[list[Path], Path]:
     """Tell inputs from the output, which is ``-o`` or else the last path.
 
     A file that exists is refused where it may be meant as an input.
     """
-    *inputs, last = paths if output is None else [*paths, output]
+    *inputs, last = paths if output is None else [*paths, Path(output)]
     if not inputs:
         raise UsageError(f"no output given; say where to: srx upscale {last} OUT")
     same = os.path.realpath(last) == os.path.realpath(inputs[0])
@@ -328,7 +331,9 @@ def _refuse_several(options: Mapping[str, Any], what: str, *names: str) -> None:
 def _show(console: Console, file: FileReport, *, planned: bool) -> None:
     """Show what became of a file, or in a dry run what would."""
     failed, say = file.state == "failed", console.message if planned else console.detail
-    if failed and planned:
+    if file.state == "left out":
+        say(f"{file.source}: {file.error}")
+    elif failed and planned:
         say(f"would fail: {file.error}")
     elif failed:
         console.error(file.error)

@@ -111,7 +111,11 @@ class UpscaleOptions:
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
     """Appended to the stem of every output."""
+    into_folder: bool = False
+    """The output is a folder, whatever extension its name has."""
     recursive: bool = False
+    exclude: tuple[str, ...] = ()
+    """Patterns of names, or of paths below it, that a search of a folder leaves out."""
     overwrite: bool = False
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)

@@ -101,7 +101,7 @@ def upscale_files(
             for note in () if options.auto else pool.network.notes:
                 reporter.progress.message(note)
             # what cannot be written is told before minutes are spent on it; subfolders fail alone
-            items[0].make_folder(output if is_folder(output) else None)
+            items[0].make_folder(output if is_folder(output, options) else None)
             reporter.open(len(items))
             if executor is None:
                 reporter.progress.detail(*pool.details)
