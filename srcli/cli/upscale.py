@@ -73,6 +73,7 @@ Input and output:
   --suffix TEXT                 Append this to output names, such as _x4.
   --overwrite                   Replace outputs that exist, whoever made them.
   --keep-dates                  Give outputs the file times of their inputs.
+  --keep-hidden                 Keep colours that alpha hides: it is data, such as gloss or height.
   --strip-metadata              Leave out EXIF, XMP and tags; colours and georeference stay.
   --strip-provenance            Do not record srx, its version and model in the outputs.
 Rasters (GeoTIFF and all that GDAL reads):

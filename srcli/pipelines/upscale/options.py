@@ -102,6 +102,8 @@ class UpscaleOptions:
     """The input is a folder of map tiles, which are upscaled as one raster."""
     allow_remote: bool = False
     """Inputs may be URLs, and rasters may have parts on the network."""
+    keep_hidden: bool = False
+    """Colours of photographs stay where alpha hides them."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
     size: Box | Fraction | None = None
@@ -178,6 +180,7 @@ class UpscaleOptions:
             "size": self.size,
             "quality": self.quality,
             "mosaic": self.mosaic,
+            "keep_hidden": self.keep_hidden,
             "bands": raster.bands,
             "rgb": raster.rgb,
             "range": raster.values != "auto" and raster.values,

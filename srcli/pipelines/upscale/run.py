@@ -371,6 +371,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     least = round(LEAST_COMPRESSED * needed)
     advice = "a folder with fewer of its files" if options.mosaic else "a part (--srcwin)"
     room = item.check_disk("its pixels take", needed, least, advice)
+    hidden = options.keep_hidden and layout.alpha is not None
+    unkept = ("--keep-hidden is for photographs: colours under alpha are not kept",) * hidden
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
@@ -380,7 +382,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         window=window,
         values=values,
         output=output,
-        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room),
+        notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room, *unkept),
         remarks=tuple(filter(None, (*layout.remarks, range_found))),
         condition=condition,
         fingerprint={
