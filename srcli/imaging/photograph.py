@@ -231,6 +231,15 @@ class Picture:
     """Losses of reading it as a photograph, in words for the user."""
     mark: str = ""
     """What its enlargement will record of it, taken before its pixels are read."""
+    has_default: bool = False
+    """Beside its frames, an animation has a picture for programs that show none."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Losses of reading its first picture alone, in words for the user."""
+        if self.frames == 1:
+            return self.warnings
+        return (*self.warnings, f"holds {self.frames} pictures: only the first is used")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,13 +50,15 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     chunks: _Chunks = {}
     texts: list[Chunk] = []
     notes: list[str] = []
-    frames = 0
+    frames, has_default = 0, False
     stream.seek(len(SIGNATURE))
     for kind, content, sound in walk(stream):
         if not sound:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
         elif kind in _TEXTS:
             texts.append((kind, content))
+        elif kind == b"IDAT":
+            has_default = has_default or not frames
         else:
             chunks.setdefault(kind, content)
             frames += kind == b"fcTL"
@@ -74,6 +76,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         frames = 1  # readers are to take the first picture then, and do
     if stated > frames:
         notes.append(f"an animation of {stated} pictures by its header: {frames} can be read")
+    frames = max(min(stated, frames), 1)
     return Picture(
         path=path,
         format="png",
@@ -82,7 +85,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         channels=channels,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
-        frames=max(min(stated, frames), 1),
+        frames=frames,
+        has_default=has_default and frames > 1,
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),
@@ -136,7 +140,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Iterate over chunks but those of pixels: type, content, and True if the checksum is right.
+    """Iterate over chunks: type, content, and True if the checksum is right.
+
+    The content of pixels is empty, and not checked, unless they are asked for.
 
     A necessary chunk that is damaged, or a file that ends early, is a ValueError.
     """
@@ -152,6 +158,7 @@ def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, by
             return
         if kind in (b"IDAT", b"fdAT") and not pixels:
             stream.seek(length + 4, io.SEEK_CUR)
+            yield kind, b"", True
             continue
         content = stream.read(length)
         sound = stream.read(4) == struct.pack(">I", zlib.crc32(kind + content))

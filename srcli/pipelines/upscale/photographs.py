@@ -459,6 +459,8 @@ def check_output(
     if is_kept(picture, item.format):  # whose pictures wait on the disk for the last one
         held, what = picture.frames * height * width * 4, f"its {picture.frames} pictures take"
         item.check_disk(what, held, held, "a smaller --scale")
+        if picture.has_default:
+            warnings = (*warnings, "its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")

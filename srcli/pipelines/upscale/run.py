@@ -31,7 +31,7 @@ from srcli.imaging.rasters.values import (
     is_gray_raster,
     judge_raster,
 )
-from srcli.imaging.writing import is_kept
+from srcli.imaging.writing import is_kept, lost_metadata
 from srcli.inference.calibration import calibrate
 from srcli.inference.device import EngineOptions
 from srcli.inference.engines import EnginePool, cached_pool, choose_tiling, run_one
@@ -131,9 +131,12 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 size, disk = (job.output.height, job.output.width), disk_needed(job.output)
                 warnings, details = job.notes, job.remarks
             else:
-                (size, warnings), details = check_output(item, picture, options), ()
+                (size, unwritable), details = check_output(item, picture, options), ()
                 depth = (picture.channels + picture.has_alpha) * picture.bits // 8
-                frames = picture.frames if is_kept(picture, item.format) else 1
+                kept = is_kept(picture, item.format)
+                frames = picture.frames if kept else 1
+                lost = lost_metadata(item.format, picture.metadata)
+                warnings = (*(picture.warnings if kept else picture.losses), *unwritable, *lost)
                 disk = math.prod(size) * depth * frames
             reporter.add(item, size=size, bytes=disk, warnings=warnings, details=details)
 
