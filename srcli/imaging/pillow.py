@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import avif, jxl, labels
+from srcli.imaging import boxes, jxl, labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.labels import ColourLabel
@@ -120,7 +120,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
 def cropped(image: Image.Image, stream: IO[bytes]) -> Image.Image:
     """Decode the part of an AVIF picture that is to be shown; others come as they are."""
-    box = avif.read_crop(stream, *image.size) if image.format == "AVIF" else None
+    box = boxes.read_crop(stream, *image.size) if image.format == "AVIF" else None
     return image if box is None else image.crop(box)
 
 
@@ -217,7 +217,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
 def _stored_size(name: str, image: Image.Image, stream: IO[bytes]) -> tuple[int, int, int]:
     """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
     width, height = image.size
-    if name == "avif" and (box := avif.read_crop(stream, width, height)):
+    if name == "avif" and (box := boxes.read_crop(stream, width, height)):
         return box[2] - box[0], box[3] - box[1], 0
     if name == "heic":  # whose library turns the pixels, and says beside EXIF how
         orientation = image.info.get("original_orientation") or 1

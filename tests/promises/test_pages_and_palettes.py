@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image
 
@@ -145,3 +146,17 @@ def test_still_pictures_in_jpeg_xl_are_read(tmp_path, srx, size):
     Image.fromarray(pixels).save(tmp_path / "a.jxl", lossless=True)
     found, _ = enlarged(srx, tmp_path / "a.jxl", tmp_path / "out.png")
     np.testing.assert_array_equal(found, srcli.upscale(pixels, "bicubic", 2))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("space", "words"), [(12, "its colours are CMYK"), (14, "CIELab")])
+def test_jpeg_2000_of_other_colours_is_not_taken_for_rgb(tmp_path, srx, space, words):
+    path = tmp_path / "a.jp2"
+    bands = np.full((4, 32, 32), 90, np.uint8)
+    size = {"width": 32, "height": 32, "count": 4, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="JP2OpenJPEG", **size) as dataset:
+        dataset.write(bands)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">I", data, data.index(b"colr") + 7, space)
+    path.write_bytes(data)
+    assert words in srx("upscale", path, tmp_path / "out.tif", "-m", "bicubic", code=2).err

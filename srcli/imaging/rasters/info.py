@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
+from srcli.files import open_input
+from srcli.imaging.boxes import read_jp2_colours
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import (
+    DatasetName,
     dataset_files,
     for_shell,
     gdal_errors,
@@ -232,8 +235,18 @@ def _check(path: Path, dataset: DatasetReader) -> None:
             f"values of type {', '.join(unknown)} are not supported; convert them to integers of "
             "up to 32 bits, or to floats"
         )
+    elif colours := _jp2_colours(path, dataset):
+        problem = f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
     if problem:
         raise PictureError(f"{path}: {problem}")
+
+
+def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
+    if not dataset.driver.startswith("JP2") or isinstance(path, DatasetName):
+        return ""
+    with suppress(OSError), open_input(path) as stream:
+        return read_jp2_colours(stream)
+    return ""
 
 
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:

@@ -1,4 +1,4 @@
-"""Boxes of AVIF files (ISO/IEC 23008-12), of whose crop Pillow takes no notice."""
+"""Boxes of AVIF and JPEG 2000 files, which say what Pillow and GDAL take no notice of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from fractions import Fraction
 from typing import IO
 
 _LARGEST_META = 2**26  # bytes, most of them a colour profile
+
+_JP2_COLOURS = {12: "CMYK", 13: "YCCK", 14: "CIELab", 19: "CIEJab"}
+"""Enumerated colour spaces that GDAL neither converts nor names."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture, in pixels."""
@@ -28,6 +31,15 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Box | None:
         if 0 < index <= len(known) and known[index - 1][0] == b"clap":
             return _area(known[index - 1][1], width, height)
     return None
+
+
+def read_jp2_colours(stream: IO[bytes]) -> str:
+    """Return the colours of a JPEG 2000 file if they are a kind that GDAL leaves alone; else ""."""
+    stream.seek(0)
+    for kind, content in _boxes(_find(stream, b"jp2h")):
+        if kind == b"colr" and content[:1] == b"\1":
+            return _JP2_COLOURS.get(int.from_bytes(content[3:7]), "")
+    return ""
 
 
 def _area(clap: bytes, width: int, height: int) -> Box | None:
