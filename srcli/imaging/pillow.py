@@ -65,6 +65,9 @@ _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
 _GIF_FRAME = re.compile(rb"!\xf9\x04.{4}\0,(.{8})", re.DOTALL)
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
+_VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
+_MAKERS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))  # 0 to 2, 13, 14 are read
+THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
 _JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA  # segments of JPEG
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
@@ -311,7 +314,22 @@ def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
     directory = stream.read().rpartition(b"SEFH")[2]
     entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
     video = any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
-    return [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video
+    segments = vars(image)["applist"]
+    thermal = any(content.startswith(b"FLIR\0") for _, content in segments)
+    names = sorted({name for name, content in segments if _is_of_maker(name, content)})
+    notes = [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video + [THERMAL_LEFT_OUT] * thermal
+    return notes + [f"data of the camera's maker left out ({', '.join(names)})"] * bool(names)
+
+
+def _is_of_maker(name: str, content: bytes) -> bool:
+    """Return True for segments such as DJI's thermal data, which no standard knows."""
+    return name in _MAKERS and not content.startswith(b"Ducky")
+
+
+def video_behind(stream: IO[bytes]) -> list[str]:
+    """Note a film behind the end of a JPEG, as phones append it to a motion photo."""
+    stream.seek(0)
+    return [VIDEO_LEFT_OUT] if _VIDEO.search(stream.read()) else []
 
 
 def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:

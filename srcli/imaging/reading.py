@@ -57,7 +57,10 @@ def read_photograph(source: Path | Picture) -> Photograph:
         stated = picture.height, picture.width, picture.channels
         if pixels.shape != stated or (alpha is not None) != picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
-    metadata, warnings, icc = picture.metadata, picture.losses, picture.metadata.icc
+        # looked for here, as the whole file was read
+        behind = pillow.video_behind(stream) if picture.format == "jpg" else []
+    metadata, icc = picture.metadata, picture.metadata.icc
+    warnings = tuple(dict.fromkeys((*picture.losses, *behind)))
     if icc is not None and not profile_fits(icc, picture.channels):
         metadata = replace(metadata, icc=None)
         if not any("converted to RGB" in note for note in warnings):
