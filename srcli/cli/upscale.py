@@ -156,16 +156,49 @@ def parse_creation(text: str) -> tuple[str, str]:
     return key.upper(), value
 
 
+_ELSEWHERE = {
+    "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
+    "-ts": "-s 2 says how many times larger",
+    "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
+    "-tap": "the corners stay; gdalwarp -tap moves them",
+    "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
+    "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",
+    "-exponent": "values keep their range; --range LO,HI says which are black and white",
+    "-stats": "run gdalinfo -stats on the result",
+    "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
+    "-expand": "palettes become RGB, but for those of classes (--classes no)",
+    "-mo": "tags are kept; gdal_edit -mo adds some to the result",
+    "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
+    "-a_ullr": "the place on the map is kept; gdal_edit -a_ullr changes it",
+    "-a_nodata": "--nodata VALUE says which pixels are without data",
+    "-srcnodata": "--nodata VALUE says which pixels are without data",
+    "-dstnodata": "--nodata VALUE says which pixels are without data",
+    "-vrtnodata": "--nodata VALUE says which pixels are without data",
+    "-s_srs": "nothing is warped; use gdalwarp before",
+    "-t_srs": "nothing is warped; use gdalwarp before",
+    "-te_srs": "windows are in the file's coordinates; convert them first",
+    "-projwin_srs": "windows are in the file's coordinates; convert them first",
+    "-strict": "losses are told in warnings",
+    "-sds": "name each picture of the file, such as NETCDF:a.nc:band",
+    "-separate": "--bidx chooses bands; gdalbuildvrt -separate puts files together",
+    "-multi": "--workers says how many threads read and write",
+    "-resolution": "-s 2 says how many times larger",
+    "-rb": "each model has its own way of resampling: -m bicubic is one",
+    "-oo": "open options of GDAL are not taken",
+}
+"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to use."""
+
+
 class GdalCommand(GroupedCommand):
     """A command whose options of one dash and several letters are GDAL's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take windows apart that are given in quotes."""
+        """Take windows apart that are given in quotes; refuse words that mean something else."""
         for word in args[: args.index("--")] if "--" in args else args:
+            if word in _ELSEWHERE:
+                ctx.fail(f"{word}: {_ELSEWHERE[word]}")
             if word.startswith("-o") and word not in ("-o", "-of"):  # -overwrite, -ot, -ofCOG
                 ctx.fail(f"{word}: write '-o {word[2:]}', or another option as it stands in --help")
-            if word in ("-te_srs", "-projwin_srs"):  # not -t e_srs
-                ctx.fail(f"{word}: windows are in the file's coordinates; convert them first")
         return super().parse_args(ctx, list(_split_windows(args)))
 
 

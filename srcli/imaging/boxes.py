@@ -42,6 +42,19 @@ def read_jp2_colours(stream: IO[bytes]) -> str:
     return ""
 
 
+def read_item_kind(stream: IO[bytes]) -> str:
+    """Return how the picture of an AVIF or HEIC file is stored, such as ``av01``; maybe ""."""
+    stream.seek(0)
+    meta = _find(stream, b"meta")
+    number = _item_of(meta)
+    items = _find(io.BytesIO(meta[4:]), b"iinf")
+    for kind, content in _boxes(items[6 if items[:1] == b"\0" else 8 :]):
+        size = 2 if content[:1] == b"\2" else 4
+        if kind == b"infe" and int.from_bytes(content[4 : 4 + size]) == number:
+            return content[6 + size : 10 + size].decode("latin-1")
+    return ""
+
+
 def _area(clap: bytes, width: int, height: int) -> Box | None:
     if len(clap) != 32:
         return None

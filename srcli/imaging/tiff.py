@@ -20,13 +20,21 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging import exif, labels, pillow, vips
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
 
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
 _SAMPLE_FORMAT, _SUB_DIRECTORIES, _COLOUR_MAP = 339, 330, 320
+_COMPRESSION, _JPEG = 259, 7
+_USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
+_COMPRESSIONS = {
+    6: "old-style JPEG",
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((22610, 34934), "JPEG XR"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+}
 _WHITE_IS_0, _LAB = 0, 8
 _SENSOR = (32803, 34892)  # photometric: a pixel for each colour filter, or three before development
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
@@ -167,12 +175,9 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
                 raise ValueError("a part of its pixels is missing")
     photometric, *_ = _numbers(tags, _MODEL)
     model, colours = _MODELS[photometric]
-    size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
     prefix = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
-    if page > 1:
-        prefix += f"GTIFF_DIR:{page}:"
     count = colours + picture.has_alpha
-    values, bits = read_bands(picture.path, "GTiff", size, count, prefix)
+    values, bits = _read_stored(picture.path, tags, count, prefix, page)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     if model == "CMYK" and values.dtype.kind == "f":
         values, bits = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype)), 8
@@ -244,6 +249,35 @@ def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int, int]:
     for _ in range(page - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)
     return tags, layout, following, page
+
+
+def _read_stored(
+    path: Path, tags: exif.Tags, count: int, prefix: str, page: int
+) -> tuple[Array, int]:
+    """Read bands; where that fails, tell pixels that are only not read from those damaged."""
+    size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
+    if page > 1:
+        prefix += f"GTIFF_DIR:{page}:"
+    try:
+        return read_bands(path, "GTiff", size, count, prefix)
+    except DAMAGE:
+        if stored := _unread_compression(tags):
+            raise PictureError(
+                f"{path}: its pixels are stored as {stored}, which is not read from TIFF; export "
+                "it as PNG, or as TIFF with LZW or deflate"
+            ) from None
+        raise
+
+
+def _unread_compression(tags: exif.Tags) -> str:
+    """Return in what pixels are compressed if few readers know it; empty for usual ways."""
+    compression = _numbers(tags, _COMPRESSION, 1)[0]
+    bits = _numbers(tags, _BITS, 1)[0]
+    if compression == _JPEG and bits > 8:
+        return f"JPEG of {bits} bits"
+    if compression in _USUAL_COMPRESSIONS:
+        return ""
+    return _COMPRESSIONS.get(compression, f"compression {compression}")
 
 
 def _palette(tags: exif.Tags) -> Array:

@@ -99,6 +99,7 @@ class RasterInfo:
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by alpha alone."""
+    has_overviews: bool = False
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
@@ -137,6 +138,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
+            has_overviews=bool(dataset.overviews(1)),
             notes=tuple(notes),
         )
 

@@ -43,6 +43,7 @@ from srcli.models import MODELS
 from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
+    NAMED_ONLY,
     SUFFIXES,
     UNREAD,
     FolderSearch,
@@ -54,7 +55,7 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-_NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREAD | {
+_NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREAD | NAMED_ONLY | {
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
 """Suffixes of other files; an output named so is a mistake and not a new folder."""

@@ -175,9 +175,9 @@ class Reporter(Task):
             self._task.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
         self.on_file(report)
 
-    def pass_over(self, path: Path) -> None:
-        """Report a file of a folder that is no picture which srx reads; it is not counted."""
-        self.on_file(FileReport(path, path, "left out", error="no picture that srx reads"))
+    def pass_over(self, path: Path, reason: str) -> None:
+        """Report a file that a search of a folder has left out; it is not counted."""
+        self.on_file(FileReport(path, path, "left out", error=reason))
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:

@@ -376,6 +376,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     room = item.check_disk("its pixels take", needed, least, advice)
     hidden = options.keep_hidden and layout.alpha is not None
     unkept = ("--keep-hidden is for photographs: colours under alpha are not kept",) * hidden
+    pyramids = info.has_overviews and not (asked.overviews or asked.cog) and item.format == "tif"
+    hint = "the input has overviews: --overviews adds some to the result" if pyramids else ""
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
@@ -386,7 +388,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         values=values,
         output=output,
         notes=(*info.notes, *layout.notes, *clipped, *output.notes, *room, *unkept),
-        remarks=tuple(filter(None, (*layout.remarks, range_found))),
+        remarks=tuple(filter(None, (*layout.remarks, range_found, hint))),
         condition=condition,
         fingerprint={
             "version": srcli.__version__,

@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
 UNREAD = frozenset({
-    ".psd", ".psb", ".xcf", ".kra", ".ai", ".eps", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
-    ".pnm", ".pfm", ".qoi", ".dds", ".ktx", ".ico", ".icns", ".cur", ".svg", ".svgz", ".emf",
-    ".wmf", ".pdf", ".djvu", ".cbz", ".cbr", ".jxr", ".wdp", ".j2c", ".jpc", ".fli", ".flc",
+    ".psd", ".psb", ".xcf", ".kra", ".ai", ".eps", ".exr", ".pcx",
+    ".pfm", ".qoi", ".dds", ".ktx", ".ico", ".icns", ".cur", ".svg", ".svgz", ".emf",
+    ".wmf", ".pdf", ".djvu", ".cbz", ".cbr", ".jxr", ".wdp", ".fli", ".flc",
     ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf",
     ".pef", ".srw", ".rwl", ".3fr", ".iiq", ".x3f", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm",
     ".mts", ".m2ts", ".3gp", ".wmv", ".mpg", ".mpeg", ".insv", ".insp", ".dcm", ".fits", ".fit",
-    ".fts", ".nii", ".asc", ".ecw", ".sid", ".mbtiles", ".gpkg", ".nc", ".h5", ".hdf", ".grd",
-    ".dem", ".kmz",
+    ".fts", ".nii", ".ecw", ".sid",
 })  # fmt: skip
 """Lower-case suffixes of pictures, films and rasters that a search of a folder passes over, so that
 the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more often."""
-_LOOKED_AT = SUFFIXES | INDIRECT_SUFFIXES | UNREAD
+NAMED_ONLY = frozenset({
+    ".tga", ".ppm", ".pgm", ".pnm", ".asc", ".grd", ".dem", ".nc", ".h5", ".hdf", ".gpkg",
+    ".mbtiles", ".kmz",
+})  # fmt: skip
+"""Those that GDAL reads, and that hold other things as well."""
+_LOOKED_AT = SUFFIXES | INDIRECT_SUFFIXES | UNREAD | NAMED_ONLY
 _OF_OTHERS = (
     "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
     "*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata",
@@ -63,6 +67,7 @@ class FolderSearch:
         self._results = 0
         self._excluded = 0
         self._unread = Counter[str]()
+        self._named_only = Counter[str]()
         self._of_others = Counter[str]()
 
     def pictures(self) -> Iterator[Path]:
@@ -111,7 +116,11 @@ class FolderSearch:
             return False
         if ending in UNREAD:
             self._unread[ending] += 1
-            self.reporter.pass_over(file)
+            self.reporter.pass_over(file, "no picture that srx reads")
+            return False
+        if ending in NAMED_ONLY:
+            self._named_only[ending] += 1
+            self.reporter.pass_over(file, "read only where it is named itself")
             return False
         return _may_be_read(file, self._inside)
 
@@ -137,8 +146,14 @@ class FolderSearch:
             self._tell(f"{folders} of other programs left out ({names}); name one itself")
         if number := self._unread.total():
             files = "1 file is no picture" if number == 1 else f"{number} files are no pictures"
-            kinds = ", ".join(f"{count} {end}" for end, count in self._unread.most_common())
-            self._tell(f"{files} that srx reads: {kinds}")
+            self._tell(f"{files} that srx reads: {_listed(self._unread)}")
+        if number := self._named_only.total():
+            files = "1 file is" if number == 1 else f"{number} files are"
+            self._tell(f"{files} read only where named: {_listed(self._named_only)}")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {ending}" for ending, number in counts.most_common())
 
 
 def _may_be_read(path: Path, inside: str) -> bool:
