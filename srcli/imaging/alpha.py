@@ -65,7 +65,7 @@ def hides_colours(pixels: Array, filled: Array) -> bool:
         replaced = (before != after).any(axis=2)
         differs = (before[:, 1:] != before[:, :-1]).any(axis=2)
         lost += int((replaced[:, 1:] & replaced[:, :-1] & differs).sum())
-    return lost > _DATA * pixels.shape[0] * pixels.shape[1]
+    return bool(lost > _DATA * pixels.shape[0] * pixels.shape[1])
 
 
 def _fill_faint(pixels: Array, alpha: Array) -> Array:

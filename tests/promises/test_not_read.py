@@ -133,11 +133,14 @@ def test_overviews_that_are_not_kept_are_told_of(tmp_path, srx, factors, options
     assert ("has overviews: --overviews adds some to the result" in told) == hints
 
 
-def test_a_picture_in_an_archive_leaves_nothing_beside_it(tmp_path, srx):
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
+def test_a_picture_in_an_archive_leaves_nothing_beside_it(tmp_path, srx, name):
     (tmp_path / "in").mkdir()
     archive = tmp_path / "in" / "a.zip"
     with zipfile.ZipFile(archive, "w") as stream:
-        stream.write(raster(tmp_path / "a.tif"), "a.tif")
-    srx("upscale", f"/vsizip/{archive}/a.tif", tmp_path / "out/", "-m", "bicubic", code=0)
+        stream.write(picture(tmp_path / name), name)
+    command = ("upscale", f"/vsizip/{archive}/{name}", tmp_path / "out/", "-m", "bicubic")
+    srx(*command, code=0)
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.zip"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+    assert "1 skipped" in srx(*command, code=0).out

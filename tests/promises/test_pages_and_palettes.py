@@ -30,7 +30,7 @@ def enlarged(srx, source, target, *options):
 def frames_in(path):
     """Return the number of a file's pictures."""
     with Image.open(path) as image:
-        return image.n_frames
+        return getattr(image, "n_frames", 1)
 
 
 @pytest.mark.parametrize("photometric", ["rgb", "separated"])

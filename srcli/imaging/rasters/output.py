@@ -127,7 +127,8 @@ def make_output(
         tags[""] = own = {key: text for key, text in before if not key.startswith("SRX_")}
         earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
         own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
-        own |= options.provenance.tags
+        if options.format != "jpg":  # to which GDAL would add a file for them
+            own |= options.provenance.tags
         if layout.classes:  # which no model has made
             own["SRX_NEAREST_BANDS"] = ",".join(str(place + 1) for place in layout.classes)
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
