@@ -38,7 +38,7 @@ def open_streams(
         return
     from srcli.pipelines.upscale.inputs import name_in_folder
 
-    _check_streams(inputs, output)
+    _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
         folder, source, target = Path(name), inputs[0], output
         if source == STREAM:
@@ -64,12 +64,12 @@ def open_streams(
             _send(target)
 
 
-def _check_streams(inputs: Sequence[Path], output: Path) -> None:
+def _check_streams(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> None:
     from srcli.pipelines.upscale.inputs import is_folder
 
     if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):
         raise UsageError("-: standard input and output hold one picture, which is upscaled alone")
-    if inputs[0] == STREAM and output != STREAM and is_folder(output):
+    if inputs[0] == STREAM and output != STREAM and is_folder(output, options):
         raise UsageError(f"{output}: give a file name for the picture from standard input")
     if inputs[0] == STREAM and (not sys.stdin or sys.stdin.isatty()):
         raise UsageError("-: standard input is closed or a terminal; give it a picture: < in.png")
@@ -186,7 +186,7 @@ def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
     height, width = file.size or (None, None)
     plain = {
         "source": named(str(file.source)),
-        "target": named(str(file.target)),
+        "target": None if file.state == "left out" else named(str(file.target)),
         "state": file.state,
         "seconds": round(file.seconds, 3),
         "model": file.model or None,

@@ -65,6 +65,7 @@ Model:
 Input and output:
   -o, --output PATH             Output folder or file, instead of the last argument.
   -r, --recursive               Include subfolders and mirror them.
+  --exclude GLOB...             Leave out files and folders of this name or path; repeatable.
   -f, -of, --format TEXT = auto
       png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.
   --quality N                   Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]
@@ -72,6 +73,7 @@ Input and output:
   --suffix TEXT                 Append this to output names, such as _x4.
   --overwrite                   Replace outputs that exist, whoever made them.
   --keep-dates                  Give outputs the file times of their inputs.
+  --keep-hidden                 Keep colours that alpha hides: it is data, such as gloss or height.
   --strip-metadata              Leave out EXIF, XMP and tags; colours and georeference stay.
   --strip-provenance            Do not record srx, its version and model in the outputs.
 Rasters (GeoTIFF and all that GDAL reads):
@@ -155,16 +157,49 @@ def parse_creation(text: str) -> tuple[str, str]:
     return key.upper(), value
 
 
+_ELSEWHERE = {
+    "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
+    "-ts": "-s 2 says how many times larger",
+    "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
+    "-tap": "the corners stay; gdalwarp -tap moves them",
+    "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
+    "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",
+    "-exponent": "values keep their range; --range LO,HI says which are black and white",
+    "-stats": "run gdalinfo -stats on the result",
+    "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
+    "-expand": "palettes become RGB, but for those of classes (--classes no)",
+    "-mo": "tags are kept; gdal_edit -mo adds some to the result",
+    "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
+    "-a_ullr": "the place on the map is kept; gdal_edit -a_ullr changes it",
+    "-a_nodata": "--nodata VALUE says which pixels are without data",
+    "-srcnodata": "--nodata VALUE says which pixels are without data",
+    "-dstnodata": "--nodata VALUE says which pixels are without data",
+    "-vrtnodata": "--nodata VALUE says which pixels are without data",
+    "-s_srs": "nothing is warped; use gdalwarp before",
+    "-t_srs": "nothing is warped; use gdalwarp before",
+    "-te_srs": "windows are in the file's coordinates; convert them first",
+    "-projwin_srs": "windows are in the file's coordinates; convert them first",
+    "-strict": "losses are told in warnings",
+    "-sds": "name each picture of the file, such as NETCDF:a.nc:band",
+    "-separate": "--bidx chooses bands; gdalbuildvrt -separate puts files together",
+    "-multi": "--workers says how many threads read and write",
+    "-resolution": "-s 2 says how many times larger",
+    "-rb": "each model has its own way of resampling: -m bicubic is one",
+    "-oo": "open options of GDAL are not taken",
+}
+"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to use."""
+
+
 class GdalCommand(GroupedCommand):
     """A command whose options of one dash and several letters are GDAL's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take windows apart that are given in quotes."""
+        """Take windows apart that are given in quotes; refuse words that mean something else."""
         for word in args[: args.index("--")] if "--" in args else args:
+            if word in _ELSEWHERE:
+                ctx.fail(f"{word}: {_ELSEWHERE[word]}")
             if word.startswith("-o") and word not in ("-o", "-of"):  # -overwrite, -ot, -ofCOG
                 ctx.fail(f"{word}: write '-o {word[2:]}', or another option as it stands in --help")
-            if word in ("-te_srs", "-projwin_srs"):  # not -t e_srs
-                ctx.fail(f"{word}: windows are in the file's coordinates; convert them first")
         return super().parse_args(ctx, list(_split_windows(args)))
 
 
@@ -190,7 +225,7 @@ KINDS = {
     "bounds": click.FLOAT,
     "projwin": click.FLOAT,
     "co": parse_creation,
-    "output": click.Path(path_type=Path),
+    "output": click.Path(),
     "report": click.Path(path_type=Path, dir_okay=False),
     "quality": click.IntRange(1, 100),
     "workers": click.IntRange(1, 64),
@@ -223,6 +258,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     dry_run, quiet = options["dry_run"], options["quiet"]
     paths = [as_input(word) for word in options["paths"]]  # by a path GDAL's names lose slashes
     inputs, output = split_paths(paths, options["output"], options["overwrite"])
+    named_last = options["output"] or options["paths"][-1]
+    options["into_folder"] = named_last.endswith(("/", os.sep))
     output = Path(output)  # no name of GDAL's
     executor, options["device"] = choose_executor(options["device"], options["executor"])
     if to_stdout := output == STREAM:  # all else that is printed goes to standard error
@@ -262,13 +299,13 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
 
 def split_paths(
-    paths: Sequence[Path], output: Path | None, overwrite: bool
+    paths: Sequence[Path], output: str | None, overwrite: bool
 ) -> tuple[list[Path], Path]:
     """Tell inputs from the output, which is ``-o`` or else the last path.
 
     A file that exists is refused where it may be meant as an input.
     """
-    *inputs, last = paths if output is None else [*paths, output]
+    *inputs, last = paths if output is None else [*paths, Path(output)]
     if not inputs:
         raise UsageError(f"no output given; say where to: srx upscale {last} OUT")
     same = os.path.realpath(last) == os.path.realpath(inputs[0])
@@ -331,7 +368,9 @@ def _refuse_several(options: Mapping[str, Any], what: str, *names: str) -> None:
 def _show(console: Console, file: FileReport, *, planned: bool) -> None:
     """Show what became of a file, or in a dry run what would."""
     failed, say = file.state == "failed", console.message if planned else console.detail
-    if failed and planned:
+    if file.state == "left out":
+        say(f"{file.source}: {file.error}")
+    elif failed and planned:
         say(f"would fail: {file.error}")
     elif failed:
         console.error(file.error)

@@ -12,6 +12,9 @@ Floats = NDArray[np.float32]
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 _ROWS = 256  # computed at once
+_DATA = 0.05
+"""Share of a picture's pixels from which colours that are replaced look as if they meant something:
+they differ from their neighbours, which soft edges alone do in fewer places."""
 
 
 def fill_transparent(pixels: Array, alpha: Array) -> Array:
@@ -49,6 +52,20 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
     filled = pixels.copy()
     filled[rows, columns] = to_dtype(values.astype(np.float64), pixels.dtype)
     return filled
+
+
+def hides_colours(pixels: Array, filled: Array) -> bool:
+    """Return True if ``fill_transparent`` has replaced many colours that were not flat.
+
+    Alpha of a game's texture, for example, may be its gloss or height, and no transparency.
+    """
+    lost = 0
+    for top in range(0, len(pixels), _ROWS):
+        before, after = pixels[top : top + _ROWS], filled[top : top + _ROWS]
+        replaced = (before != after).any(axis=2)
+        differs = (before[:, 1:] != before[:, :-1]).any(axis=2)
+        lost += int((replaced[:, 1:] & replaced[:, :-1] & differs).sum())
+    return bool(lost > _DATA * pixels.shape[0] * pixels.shape[1])
 
 
 def _fill_faint(pixels: Array, alpha: Array) -> Array:

@@ -27,3 +27,13 @@ def luma(image: Array) -> NDArray[np.float64]:
         values = values / np.iinfo(image.dtype).max
     y: NDArray[np.float64] = values @ RGB_TO_YCBCR[0] + OFFSET[0]
     return y
+
+
+def are_gray(pixels: Array) -> bool:
+    """Return True if the channels of (H, W, C) are equal everywhere."""
+    rows_at_once = 256  # a picture in colours is left at once, and little memory is taken
+    for top in range(0, len(pixels), rows_at_once):
+        rows = pixels[top : top + rows_at_once]
+        if not (rows == rows[:, :, :1]).all():
+            return False
+    return True

@@ -29,6 +29,7 @@ _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
+_DEWARP_LEFT_OUT = "calibration of the lens (DewarpData) left out: it is not turned"
 
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""")
 _LARGEST = 2**20  # bytes of a packet that is edited
@@ -42,6 +43,7 @@ _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _DIMENSIONS, _AREA = f"{_ADOBE}xap/1.0/sType/Dimensions#", f"{_ADOBE}xmp/sType/Area#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_DJI = "http://www.dji.com/drone-dji/1.0/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 _COMPANIONS = (
@@ -218,6 +220,7 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
         notes = _drop_companions(document)
         if not pixels.changes_nothing:
             _move(document, pixels)
+            notes += _fit_calibration(document, pixels)
         edited = _text_of(document)
     except (ExpatError, ValueError, RecursionError):
         return xmp, ()
@@ -260,8 +263,7 @@ def _move(document: minidom.Document, pixels: PixelMap) -> None:
     faces = _map_of_regions(applied, pixels)
     for sides in applied:
         _follow(sides, faces.size)
-    for uri, *names in _SIZES:
-        _follow(_texts(document, uri, names), pixels.size)
+    _move_sizes(document, pixels)
     for name in ("SubjectArea", "SubjectLocation"):
         for scope in inside(_EXIF, name):
             (items,) = _texts(scope, _RDF, ("li",))
@@ -280,6 +282,52 @@ def _move(document: minidom.Document, pixels: PixelMap) -> None:
             left, top, width, height = map(float, text.nodeValue.split(","))
             box = faces.of_parts.area((left, top, width, height), corner=True)
             text.nodeValue = ", ".join(map(_decimal, box))
+
+
+def _move_sizes(document: minidom.Document, pixels: PixelMap) -> None:
+    for uri, *names in _SIZES:
+        widths, heights = _texts(document, uri, names)
+        if widths and heights:
+            _follow([widths, heights], pixels.size)
+        elif pixels.swaps:  # which would be the other one then
+            for text in (*widths, *heights):
+                _drop(text)
+        else:
+            _follow([widths], lambda values: pixels.size((*values, 0))[:1])
+            _follow([heights], lambda values: pixels.size((0, *values))[1:])
+
+
+def _fit_calibration(document: minidom.Document, pixels: PixelMap) -> tuple[str, ...]:
+    """Let focal length and centre of DJI's cameras, in pixels, follow; return what is lost."""
+    names = ("CalibratedFocalLength", "CalibratedOpticalCenterX", "CalibratedOpticalCenterY")
+    lengths, across, down = _texts(document, _DJI, names)
+    _follow([lengths], lambda values: pixels.size((*values, *values))[:1])
+    _follow([across, down], pixels.area)
+    (dewarping,) = _texts(document, _DJI, ("DewarpData",))
+    for text in dewarping:
+        # a date; focal lengths and distances from the middle in pixels, then coefficients
+        date, _, numbers = text.nodeValue.partition(";")
+        values = numbers.split(",")
+        try:
+            focal = pixels.size([float(value) for value in values[:2]])
+            middle = pixels.size([float(value) for value in values[2:4]])
+        except (ValueError, IndexError):
+            continue
+        if pixels.orientation != 1:
+            _drop(text)
+            return (_DEWARP_LEFT_OUT,)
+        values[:4] = map(_decimal, (*focal, *middle))
+        text.nodeValue = f"{date};{','.join(values)}"
+    return ()
+
+
+def _drop(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an element
+    """Drop the property whose text stands in a node."""
+    if text.nodeType == text.ATTRIBUTE_NODE:
+        text.ownerElement.removeAttributeNode(text)
+    else:
+        element = text.parentNode
+        element.parentNode.removeChild(element)
 
 
 def _map_of_regions(applied: list[list[list[Any]]], pixels: PixelMap) -> PixelMap:

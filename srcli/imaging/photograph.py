@@ -22,6 +22,7 @@ from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.imaging.boxes import read_item_kind
 from srcli.imaging.labels import ColourLabel
 
 Array = NDArray[Any]
@@ -231,6 +232,15 @@ class Picture:
     """Losses of reading it as a photograph, in words for the user."""
     mark: str = ""
     """What its enlargement will record of it, taken before its pixels are read."""
+    has_default: bool = False
+    """Beside its frames, an animation has a picture for programs that show none."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Losses of reading its first picture alone, in words for the user."""
+        if self.frames == 1:
+            return self.warnings
+        return (*self.warnings, f"holds {self.frames} pictures: only the first is used")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +315,22 @@ def decoding(path: Path) -> Iterator[None]:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         # the cause of rasterio's errors says more
         reason = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
+        if kind := _unread_kind(path, reason):
+            raise PictureError(
+                f"{path}: its pixels are stored as {kind!r}, which is not read; export it as PNG"
+            ) from error
         raise PictureError(
             f"{path}: the file is damaged or cut short, or of a rare kind that srx does not read "
             f"({reason}); copy it again, or export it as PNG or plain TIFF"
         ) from error
+
+
+def _unread_kind(path: Path, reason: str) -> str:
+    """Return how an AVIF or HEIC file stores its picture if that is unusual; else empty."""
+    with suppress(OSError), open_input(path) as stream:
+        if format_of_content(stream.read(64)) in ("avif", "heic"):
+            kind = read_item_kind(stream)
+            # pictures made of others are read, but for some of them
+            composed = kind in ("grid", "iden", "iovl") and "Not implemented" not in reason
+            return "" if composed or kind in ("av01", "hvc1") else kind
+    return ""

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import claims, labels
+from srcli.imaging import boxes, claims, jxl, labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.labels import ColourLabel
@@ -65,6 +65,9 @@ _CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
+_VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
+_MAKERS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))  # 0 to 2, 13, 14 are read
+THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
 _JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA  # segments of JPEG
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
@@ -118,6 +121,12 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             raise
 
 
+def cropped(image: Image.Image, stream: IO[bytes]) -> Image.Image:
+    """Decode the part of an AVIF picture that is to be shown; others come as they are."""
+    box = boxes.read_crop(stream, *image.size) if image.format == "AVIF" else None
+    return image if box is None else image.crop(box)
+
+
 def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
     """Open a JPEG file without the segments that Pillow stumbles over.
 
@@ -156,7 +165,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     stream.seek(0)
     webp = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD)) if name == "webp" else None
     # AVIF and HEIC describe their items there
-    start = stream.read(_START) if name in ("avif", "heic") else b""
+    start = stream.read(_START) if name in ("avif", "heic", "jxl") else b""
     notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
     if stretched := name == "jpg" and depth > 8:
         notes.append(f"values of {depth} bits stretched to 16")
@@ -181,13 +190,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         label = _label(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
         exif = PREFIX + exif.removeprefix(PREFIX)
-    width, height, orientation = *image.size, 0
-    if name == "heic":  # whose library turns the pixels, and says beside EXIF how
-        orientation = info.get("original_orientation") or 1
-        width, height = (height, width) if orientation > 4 else (width, height)
-    elif name == "jxl" and not vars(image)["jpeg"]:  # whose library does so, but for JPEGs inside
-        orientation = 1
-    deep = f"{path}: gray values of more than 8 bits in {name} are not read; convert it to PNG"
+    width, height, orientation = _stored_size(name, image, stream)
     return Picture(
         path=path,
         format=name,
@@ -208,9 +211,34 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
             dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
             texts=comment_chunk(info.get("comment")),
         ),
-        refusal=deep if image.mode in ("I;16", "F") else None,
+        refusal=_refusal(name, path, image, start),
         warnings=tuple(notes),
     )
+
+
+def _stored_size(name: str, image: Image.Image, stream: IO[bytes]) -> tuple[int, int, int]:
+    """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
+    width, height = image.size
+    if name == "avif" and (box := boxes.read_crop(stream, width, height)):
+        return box[2] - box[0], box[3] - box[1], 0
+    if name == "heic":  # whose library turns the pixels, and says beside EXIF how
+        orientation = image.info.get("original_orientation") or 1
+        return (height, width, orientation) if orientation > 4 else (width, height, orientation)
+    if name == "jxl" and not vars(image)["jpeg"]:  # whose library does so, but for JPEGs inside
+        return width, height, 1
+    return width, height, 0
+
+
+def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | None:
+    """Return the reason for which pixels cannot be read as they are; None if they can."""
+    if image.mode in ("I;16", "F"):
+        return f"{path}: gray values of more than 8 bits in {name} are not read; convert it to PNG"
+    if name == "jxl" and jxl.is_animation(start):
+        return (
+            f"{path}: animations in JPEG XL are not read (the library gives their last frame "
+            "alone); convert it to APNG, WebP or GIF"
+        )
+    return None
 
 
 def _label(
@@ -295,7 +323,22 @@ def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
     directory = stream.read().rpartition(b"SEFH")[2]
     entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
     video = any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
-    return [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video
+    segments = vars(image)["applist"]
+    thermal = any(content.startswith(b"FLIR\0") for _, content in segments)
+    names = sorted({name for name, content in segments if _is_of_maker(name, content)})
+    notes = [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video + [THERMAL_LEFT_OUT] * thermal
+    return notes + [f"data of the camera's maker left out ({', '.join(names)})"] * bool(names)
+
+
+def _is_of_maker(name: str, content: bytes) -> bool:
+    """Return True for segments such as DJI's thermal data, which no standard knows."""
+    return name in _MAKERS and not content.startswith(b"Ducky")
+
+
+def video_behind(stream: IO[bytes]) -> list[str]:
+    """Note a film behind the end of a JPEG, as phones append it to a motion photo."""
+    stream.seek(0)
+    return [VIDEO_LEFT_OUT] if _VIDEO.search(stream.read()) else []
 
 
 def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:

@@ -51,12 +51,15 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     texts: list[Chunk] = []
     notes: list[str] = []
     frames: list[tuple[int, int]] = []
+    has_default = False
     stream.seek(len(SIGNATURE))
     for kind, content, sound in walk(stream):
         if not sound:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
         elif kind in _TEXTS:
             texts.append((kind, content))
+        elif kind == b"IDAT":
+            has_default = has_default or not frames
         else:
             chunks.setdefault(kind, content)
             if kind == b"fcTL":
@@ -77,6 +80,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     there = len(frames) if stated <= _MOST_FRAMES else 1
     if stated > there:
         notes.append(f"an animation of {stated} pictures by its header: {there} can be read")
+    frame_count = max(min(stated, there), 1)
     return Picture(
         path=path,
         format="png",
@@ -85,7 +89,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         channels=channels,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
-        frames=max(min(stated, there), 1),
+        frames=frame_count,
+        has_default=has_default and frame_count > 1,
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),
@@ -139,7 +144,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Iterate over chunks but those of pixels: type, content, and True if the checksum is right.
+    """Iterate over chunks: type, content, and True if the checksum is right.
+
+    The content of pixels is empty, and not checked, unless they are asked for.
 
     A necessary chunk that is damaged, or a file that ends early, is a ValueError.
     """
@@ -155,6 +162,7 @@ def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, by
             return
         if kind in (b"IDAT", b"fdAT") and not pixels:
             stream.seek(length + 4, io.SEEK_CUR)
+            yield kind, b"", True
             continue
         content = stream.read(length)
         sound = stream.read(4) == struct.pack(">I", zlib.crc32(kind + content))

@@ -57,9 +57,10 @@ def read_photograph(source: Path | Picture) -> Photograph:
         stated = picture.height, picture.width, picture.channels
         if pixels.shape != stated or (alpha is not None) != picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
-    metadata, warnings, icc = picture.metadata, picture.warnings, picture.metadata.icc
-    if picture.frames > 1:
-        warnings = (*warnings, f"holds {picture.frames} pictures: only the first is used")
+        # looked for here, as the whole file was read
+        behind = pillow.video_behind(stream) if picture.format == "jpg" else []
+    metadata, icc = picture.metadata, picture.metadata.icc
+    warnings = tuple(dict.fromkeys((*picture.losses, *behind)))
     if icc is not None and not profile_fits(icc, picture.channels):
         metadata = replace(metadata, icc=None)
         if not any("converted to RGB" in note for note in warnings):
@@ -78,10 +79,10 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     if picture.format == "jpg" and picture.bits > 8:
         size = picture.height, picture.width
         size = size[::-1] if picture.orientation > 4 else size
-        values, bits, _ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
+        values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
         return tiff.scaled(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
-    image = pillow.open_image(picture.format, stream)[0]
+    image = pillow.cropped(pillow.open_image(picture.format, stream)[0], stream)
     orientation = 1 if picture.format == "heic" else picture.orientation  # it is upright
     return *pillow.pixels_of(image, picture.metadata.icc), orientation
 

@@ -21,17 +21,25 @@ from srcli.errors import PictureError
 from srcli.imaging import claims, exif, labels, pillow, vips
 from srcli.imaging.aliases import alias_of_file
 from srcli.imaging.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import LARGEST_AREA, Array, Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
 
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
-_SAMPLE_FORMAT, _SUB_DIRECTORIES = 339, 330
+_SAMPLE_FORMAT, _SUB_DIRECTORIES, _COLOUR_MAP = 339, 330, 320
+_COMPRESSION, _JPEG = 259, 7
+_USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
+_COMPRESSIONS = {
+    6: "old-style JPEG",
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((22610, 34934), "JPEG XR"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+}
 _WHITE_IS_0, _LAB = 0, 8
 _SENSOR = (32803, 34892)  # photometric: a pixel for each colour filter, or three before development
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
-_NEEDED = frozenset({_BITS, _SAMPLES, 320, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)})
+_NEEDED = frozenset({_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
@@ -77,7 +85,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     If its layout is not that of a photograph, the picture has a ``refusal``. PictureError for what
     a camera's sensor saw, before which there mostly is a preview of some 200 pixels.
     """
-    tags, layout, following = _read_tags(stream)
+    tags, layout, following, page = _read_tags(stream)
     height, width, orientation = (
         _numbers(tags, tag, 0)[0] for tag in (_HEIGHT, _WIDTH, exif.ORIENTATION)
     )
@@ -94,7 +102,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     wrong = {
         "bands of unknown meaning": not model or spare < 0 or (spare > 1 and model != "CMYK"),
         "values of a kind that srx does not read": others or not depth or len(set(bits)) > 1,
-        f"{model} colours in over 8 bits": depth > 8 and model not in ("gray", "RGB", "CMYK"),
+        f"{model} colours in over 8 bits": depth > 8 and model in ("YCbCr", "LAB"),
+        "a palette of floats": depth > 16 and model == "palette",
+        "no colours in its palette": model == "palette" and _COLOUR_MAP not in tags,
     }
     bands = f"{samples[0]} band(s) of {bits[0]} bits"
     refusal = None
@@ -119,10 +129,17 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     losses = {
         "a band of unknown meaning is left out": spare and not has_alpha,
         f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}": converted,
-        f"values of {bits[0]} bits stretched to 16": depth == 16 and bits[0] < depth,
+        f"values of {bits[0]} bits stretched to 16": (
+            depth == 16 and bits[0] < depth and model != "palette"
+        ),
         "64-bit floats rounded to 32 bits": bits[0] == 64,
         "position on the map (GeoTIFF) left out": _GEO_KEYS in tags,
     }
+    raster = next((reason for reason, found in reasons.items() if found), None)
+    if raster is not None and page > 1:
+        raise PictureError(
+            f"{path}: its first page is a thumbnail; name the full picture: GTIFF_DIR:{page}:{path}"
+        )
     notes = [text for text, found in losses.items() if found and refusal is None]
     described = refusal is not None or _ICC in tags or converted
     return Picture(
@@ -132,10 +149,10 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         width=width,
         channels=samples[0] if refusal else channels,
         has_alpha=has_alpha,
-        bits=bits[0] if refusal else 8 if model == "CMYK" else depth,
+        bits=bits[0] if refusal else 8 if model in ("CMYK", "palette") else depth,
         frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
         orientation=orientation,
-        raster=next((reason for reason, found in reasons.items() if found), None),
+        raster=raster,
         refusal=refusal,
         metadata=Metadata(
             icc=tags[_ICC].value if _ICC in tags else None,
@@ -152,7 +169,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
-    tags, *_ = _read_tags(stream)
+    tags, *_, page = _read_tags(stream)
     end = stream.seek(0, os.SEEK_END)
     for at, length in _PLACES:  # GDAL takes a strip or a tile that is not there for empty
         for place, count in zip(_numbers(tags, at), _numbers(tags, length), strict=True):
@@ -160,10 +177,9 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
                 raise ValueError("a part of its pixels is missing")
     photometric, *_ = _numbers(tags, _MODEL)
     model, colours = _MODELS[photometric]
-    size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
-    raw = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
+    prefix = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
     count = colours + picture.has_alpha
-    values, bits, palette = read_bands(picture.path, "GTiff", size, count, raw)
+    values, bits = _read_stored(picture.path, tags, count, prefix, page)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     if model == "CMYK" and values.dtype.kind == "f":
         values, bits = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype)), 8
@@ -176,6 +192,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
         if premultiplied and model in ("gray", "RGB", "CMYK"):
             pixels = unmultiplied(pixels, alpha)
     if model == "palette":
+        palette = _palette(tags)
         pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
     elif model in ("CMYK", "LAB"):
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
@@ -198,7 +215,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         predictor="float" if values.dtype.kind == "f" else "horizontal",
         bigtiff=values.nbytes > LARGEST_CLASSIC,
     )
-    tags, layout, _ = _read_tags(stream)
+    tags, layout, *_ = _read_tags(stream)
     tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
@@ -220,11 +237,58 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     stream.write(layout.start(first))
 
 
-def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int]:
-    """Return the tags of the first page, the layout, and the offset of the next page."""
+def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int, int]:
+    """Read the first page that is no thumbnail, or the first of all if every page is one.
+
+    Returns:
+        Its tags, the layout, the offset of the next page, and its number, from 1.
+    """
     layout, first = read_start(stream)
     tags, following = read_directory(stream, first, layout, _NEEDED)
-    return tags, layout, following
+    kinds = [_numbers(tags, _KIND, 0)[0], *_further_pages(stream, following, layout)]
+    full = [number for number, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
+    page = full[0] if full and _SUB_DIRECTORIES not in tags else 1
+    for _ in range(page - 1):
+        tags, following = read_directory(stream, following, layout, _NEEDED)
+    return tags, layout, following, page
+
+
+def _read_stored(
+    path: Path, tags: exif.Tags, count: int, prefix: str, page: int
+) -> tuple[Array, int]:
+    """Read bands; where that fails, tell pixels that are only not read from those damaged."""
+    size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
+    if page > 1:
+        prefix += f"GTIFF_DIR:{page}:"
+    try:
+        return read_bands(path, "GTiff", size, count, prefix)
+    except DAMAGE:
+        if stored := _unread_compression(tags):
+            raise PictureError(
+                f"{path}: its pixels are stored as {stored}, which is not read from TIFF; export "
+                "it as PNG, or as TIFF with LZW or deflate"
+            ) from None
+        raise
+
+
+def _unread_compression(tags: exif.Tags) -> str:
+    """Return in what pixels are compressed if few readers know it; empty for usual ways."""
+    compression = _numbers(tags, _COMPRESSION, 1)[0]
+    bits = _numbers(tags, _BITS, 1)[0]
+    if compression == _JPEG and bits > 8:
+        return f"JPEG of {bits} bits"
+    if compression in _USUAL_COMPRESSIONS:
+        return ""
+    return _COMPRESSIONS.get(compression, f"compression {compression}")
+
+
+def _palette(tags: exif.Tags) -> Array:
+    """Return the colours of a palette, (N, 3) uint8, N maybe fewer than values have room for."""
+    values = np.array(tags[_COLOUR_MAP].numbers)
+    if values.max(initial=0) > 255:  # some writers store 8 bits
+        values = np.rint(values / 257)
+    length = len(values) // 3
+    return values[: 3 * length].reshape(3, length).T.astype(np.uint8)
 
 
 def _numbers(tags: exif.Tags, tag: int, *usual: int) -> list[int]:
@@ -299,15 +363,14 @@ def unmultiplied(pixels: Array, alpha: Array) -> Array:
 
 def read_bands(
     path: Path, driver: str, size: tuple[int, int], count: int, prefix: str = ""
-) -> tuple[Array, int, Array]:
+) -> tuple[Array, int]:
     """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 
     The size is (height, width) by the file's header; the prefix ``"GTIFF_RAW:"`` leaves CMYK as it
-    is.
+    is, and ``"GTIFF_DIR:2:"`` takes a page.
 
     Returns:
-        Values (H, W, C), whole numbers or floats; their bits; and the palette (N, 3) uint8, RGB,
-        with N = 0 if there is none.
+        Values (H, W, C), whole numbers or floats, and their bits.
     """
     import rasterio
 
@@ -321,10 +384,7 @@ def read_bands(
             values = np.empty((*size, count), source.dtypes[0])
             source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
             bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * values.dtype.itemsize)
-            indexed = source.colorinterp[0].name == "palette"
-            palette = source.colormap(1) if indexed else {}
-    table = np.array([palette[index][:3] for index in sorted(palette)], np.uint8)
-    return values, int(bits), table.reshape(-1, 3)
+    return values, int(bits)
 
 
 def scaled(values: Array, bits: int, dtype: type) -> Array:

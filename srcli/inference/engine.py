@@ -329,10 +329,11 @@ class RasterEngine:
     """Run a network on tiles of rasters, by the engine for photographs; see there for methods.
 
     Each band is in one of the ``groups``. Three go through the network as RGB, a single one as
-    gray, of which luma comes out. Values outside the network's range are clipped for it; what was
-    clipped is enlarged by bicubic interpolation and added again, so that nothing is lost. Groups
-    whose bands are ``interpolated`` are enlarged by it alone, in 64-bit floats where values have
-    more than 16 bits.
+    gray, of which luma comes out; ``gray`` says that red, green and blue are equal, and gives luma
+    to all three. Values outside the network's range are clipped for it; what was clipped is
+    enlarged by bicubic interpolation and added again, so that nothing is lost. Groups whose bands
+    are ``interpolated`` are enlarged by it alone, in 64-bit floats where values have more than 16
+    bits.
     """
 
     def __init__(
@@ -342,13 +343,14 @@ class RasterEngine:
         groups: Sequence[tuple[int, ...]],
         values: Values,
         interpolated: Collection[int] = (),
+        gray: bool = False,
     ) -> None:
         self.engine, self.network = engine, engine.network
         self.scale = engine.scale
         self.calibrates = engine.calibrates
         self.overlaps, self.beside = engine.overlaps, engine.beside
         self.groups = tuple(group for group in groups if not {*group} <= {*interpolated})
-        self._interpolated = sorted(interpolated)
+        self._interpolated, self.gray = sorted(interpolated), gray
         # A view where they lie side by side: a list copies, pixel by pixel.
         self._bands: list[Any] = [
             slice(group[0], group[-1] + 1)
@@ -416,8 +418,9 @@ class RasterEngine:
         for group, results in zip(self.groups, groups, strict=True):
             for found, part in zip(bands, results(), strict=True):
                 if part is not None:
-                    gray = len(group) == 1
-                    part = (part * self._shares).sum(dim=0, keepdim=True) if gray else part
+                    if self.gray or len(group) == 1:
+                        luma = (part * self._shares).sum(dim=0, keepdim=True)
+                        part = luma.expand(len(group), -1, -1)
                     found.update(zip(group, part, strict=True))
         done: list[Tensor | None] = []
         device = self._encoder.device

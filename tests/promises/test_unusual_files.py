@@ -134,7 +134,7 @@ def two_bits():
 
 FOREIGN = {
     "lossless.jpg": (jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc3\0\x11\x10"), "16-bit"),
-    "jpeg2000.tif": (tiff_with(259, 34712), "missing codec"),
+    "jpeg2000.tif": (tiff_with(259, 34712), "stored as JPEG 2000, which is not read from TIFF"),
     "two bits.bmp": (two_bits(), "Unsupported BMP pixel depth (2)"),
 }
 
@@ -146,7 +146,6 @@ def test_kinds_that_are_not_read_are_refused_with_the_reason(srx, tmp_path):
     result = srx("upscale", tmp_path, tmp_path / "out", "-s", "2", "-m", "bicubic", code=1)
     for name, (_, words) in FOREIGN.items():
         (line,) = [line for line in result.err.splitlines() if f"/{name}: " in line]
-        assert "damaged or cut short, or of a rare kind" in line
         assert words in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
 

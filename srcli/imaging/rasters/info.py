@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
+from srcli.files import open_input
+from srcli.imaging.boxes import read_jp2_colours
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.opening import (
+    DatasetName,
     dataset_files,
     for_shell,
     gdal_errors,
@@ -102,6 +105,7 @@ class RasterInfo:
     """Valid pixels are marked by one mask for all bands, or by one for each; not by alpha alone."""
     filled: float = 1.0
     """Share of its blocks that a sparse file holds."""
+    has_overviews: bool = False
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
@@ -142,6 +146,7 @@ def read_info(path: Path, nodata: float | Literal["file", "none"] = "file") -> R
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
             filled=1.0 if blanks is None else blanks.share,
+            has_overviews=bool(dataset.overviews(1)),
             notes=tuple(notes),
         )
 
@@ -240,8 +245,18 @@ def _check(path: Path, dataset: DatasetReader) -> None:
             f"values of type {', '.join(unknown)} are not supported; convert them to integers of "
             "up to 32 bits, or to floats"
         )
+    elif colours := _jp2_colours(path, dataset):
+        problem = f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
     if problem:
         raise PictureError(f"{path}: {problem}")
+
+
+def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
+    if not dataset.driver.startswith("JP2") or isinstance(path, DatasetName):
+        return ""
+    with suppress(OSError), open_input(path) as stream:
+        return read_jp2_colours(stream)
+    return ""
 
 
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:

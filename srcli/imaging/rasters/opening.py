@@ -49,8 +49,9 @@ OFFLINE = {
 INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
 """Rasters that are made of files elsewhere; a search of a folder leaves them out."""
 RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
-    ".gtiff", ".gtif", ".jp2", ".j2k", ".jpf", ".jpx", ".img", ".ntf", ".nitf", ".bil", ".bip",
-    ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst", ".sdat", ".bag",
+    ".gtiff", ".gtif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".img", ".ntf", ".nitf",
+    ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
+    ".sdat", ".bag",
 }  # fmt: skip
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones. Files given
 by name may have any."""

@@ -153,7 +153,8 @@ def make_output(
         tags[""] = own = {key: text for key, text in before if not key.startswith("SRX_")}
         earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
         own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
-        own |= options.provenance.tags
+        if options.format != "jpg":  # to which GDAL would add a file for them
+            own |= options.provenance.tags
         if layout.classes:  # which no model has made
             places = (out.order.index(place) + 1 for place in layout.classes)
             own["SRX_NEAREST_BANDS"] = ",".join(map(str, places))

@@ -10,13 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import Condition, judge
 from srcli.imaging.rasters.info import COLOURS, BandLayout, choose_layout
 from srcli.imaging.rasters.plateaus import are_numbers, have_gaps
@@ -377,6 +378,28 @@ def judge_raster(info: RasterInfo, layout: BandLayout, window: Window) -> Condit
         return "clean"
     del found["clean"]
     return found.most_common(1)[0][0]
+
+
+def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool:
+    """Return True if red, green and blue are equal wherever there is data.
+
+    A raster in colours is mostly left after the first sample; one that is gray is read completely.
+    """
+    rgb = [[layout.smooth[place] for place in group] for group in layout.groups if len(group) == 3]
+    if not rgb:
+        return False
+    height = 256
+    with RasterSource(info, layout, window, height) as source:
+        strips = (
+            Window(top=top, left=0, height=min(height, source.height - top), width=source.width)
+            for top in range(0, source.height, height)
+        )
+        for place in chain(spread_windows(source, side=64, along=3), strips):
+            piece = source.decode(place)
+            pixels, valid = piece.pixels[:, :, rgb[0]], piece.valid[:, :, rgb[0]]
+            if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
+                return False
+    return True
 
 
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:

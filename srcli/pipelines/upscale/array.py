@@ -51,6 +51,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     back_project: bool = False,
     strength: float | None = None,
     denoise: float = 1.0,
+    keep_hidden: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
     value_range: int | None = None,
@@ -82,6 +83,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             ``auto`` chooses it, else 0. Other models stay as they are.
         denoise: How much of what the model took for noise stays away, 0 to 1; grain comes back as
             soft as bicubic interpolation makes it. Not together with ``back_project``.
+        keep_hidden: Keep colours that alpha hides, where it is data such as gloss or height; else
+            they are replaced by those around them.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         value_range: White, 1 or 255, inside the network of a weights file of other software; None
@@ -120,7 +123,12 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     if strength and model not in (AUTO, PHOTO_MODEL):
         engine = replace(engine, strength=0.0)
     options = UpscaleOptions(
-        model=model, scale=times or 0, tile=edge, overlap=shared, engine=engine
+        model=model,
+        scale=times or 0,
+        tile=edge,
+        overlap=shared,
+        keep_hidden=keep_hidden,
+        engine=engine,
     )
 
     if isinstance(picture, np.ndarray):
@@ -177,12 +185,12 @@ def _enlarge(
     tiles = sum(len(grid.tops) * len(grid.lefts) for _, grid in passes)
     task = _FractionTask(show, tiles) if show else None
     for number, (pool, grid) in enumerate(passes, 1):
-        pixels, _, finish = prepare(photograph)
+        pixels, _, finish = prepare(photograph, keep_hidden=options.keep_hidden)
         work, enlarged = array_job(pixels, grid, name="picture", scale=pool.network.scale)
         with undisturbed(options.engine.device):
             run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
         photograph = finish(enlarged, size if number == len(passes) else None)
-    joined = _join_alpha(photograph).astype(array.dtype, copy=False)
+    joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])  # equal channels are one
     return joined[:, :, 0] if array.ndim == 2 else joined
 
 

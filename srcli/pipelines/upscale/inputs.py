@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
-import sys
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, SrxError, UsageError, one_file
+from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
 from srcli.imaging.photograph import (
     FORMATS,
@@ -32,38 +31,35 @@ from srcli.imaging.photograph import (
 )
 from srcli.imaging.rasters.info import choose_window, read_info
 from srcli.imaging.rasters.opening import (
-    INDIRECT_SUFFIXES,
     RASTER_SUFFIXES,
     DatasetName,
     as_input,
     file_on_disk,
     is_remote,
-    product_header,
 )
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
 from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.search import (
+    NAMED_ONLY,
+    SUFFIXES,
+    UNREAD,
+    FolderSearch,
+    forget_folders,
+    real_path,
+)
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
-"""Lower-case suffixes of the files that are upscaled."""
-_OTHER_PICTURES = frozenset({
-    ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3",
-    ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
-})  # fmt: skip
-"""Lower-case suffixes of pictures that srx does not read, so that the user is told of them.
-``.hdr`` and ``.raw`` are parts of rasters more often."""
-_NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | _OTHER_PICTURES | {
-    ".hdr", ".raw", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc", ".grd", ".dem", ".h5",
-    ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip", ".tar", ".gz", ".npy", ".txt",
-    ".csv", ".json",
+_NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREAD | NAMED_ONLY | {
+    ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
 """Suffixes of other files; an output named so is a mistake and not a new folder."""
+_LIKE_A_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
@@ -84,8 +80,9 @@ def pair(
     the output is a folder, or a file name for one picture. What cannot be done is reported; a
     ``UsageError`` says where inputs and output do not fit each other, or that there is no picture.
     """
-    _real_folder.cache_clear()
-    _check_output(output)
+    forget_folders()
+    _check_output(inputs, output, options)
+    to_folder = is_folder(output, options)
     found: list[Path] = []
     for path in map(as_input, inputs):
         if reason := _obstacle(path, remote=options.allow_remote):
@@ -93,13 +90,13 @@ def pair(
         else:
             found.append(path)
     items: list[Item] = []
-    if found and len(inputs) == 1 and not found[0].is_dir() and not is_folder(output):
+    if found and len(inputs) == 1 and not found[0].is_dir() and not to_folder:
         fmt = format_of_suffix(output.suffix) or ""
         if options.format not in ("auto", fmt):
             raise UsageError(f"{output}: its extension contradicts --format {options.format}")
         target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
         items = [Item(source=found[0], target=target, format=fmt)]
-    elif found and (not is_folder(output) or os.path.isfile(output)):  # noqa: PTH113
+    elif found and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
         raise UsageError(f"{output}: names a file; folders or many inputs need a folder as output")
     else:
         for path in found:
@@ -118,56 +115,10 @@ def pair(
 def find_in_folder(
     folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> Iterator[Item]:
-    """Yield all pictures of a folder with outputs in the output folder, in the order of names.
-
-    Left out are hidden files and folders, special files (pipes, devices), everything inside the
-    output folder, earlier results, links to folders, which may lead in circles, mosaics, and
-    Sentinel products, whose pictures belong together.
-    """
-    tell, inside = reporter.progress.message, real_path(output)
-    if _is_within(real_path(folder), inside):
-        inside = "\0"  # no path
-    results, unread = 0, Counter[str]()
-
-    def cannot(error: OSError) -> None:
-        reason = f"{error.filename}: cannot be looked into ({error.strerror})"
-        reporter.fail(Item(source=Path(error.filename), target=output, format=""), reason)
-
-    for place, folders, files in os.walk(folder, onerror=cannot):
-        names = sorted(folders) if options.recursive else []
-        folders[:] = [name for name in names if _is_entered(Path(place, name), inside, tell)]
-        into = output / Path(place).relative_to(folder)
-        has_results = options.suffix and real_path(into) == real_path(place)
-        for file in (Path(place, name) for name in sorted(files) if name[0] != "."):
-            ending = file.suffix.lower()
-            if ending in INDIRECT_SUFFIXES:
-                tell(f"{file}: made of other files, left out; name it itself")
-            elif ending in _OTHER_PICTURES:
-                unread[ending] += 1
-            elif ending not in SUFFIXES or not _may_be_read(file, inside):
-                continue
-            elif has_results and file.stem.endswith(options.suffix):
-                results += 1
-            else:
-                yield name_in_folder(file, into, options, from_folder=True)
-    if results:
-        tell(f"{results} pictures whose names end in {options.suffix!r} left out as results")
-    if unread:
-        tell(
-            f"{_count(unread.total())} left out, of formats that srx does not read "
-            f"({', '.join(sorted(unread))}): convert them first"
-        )
-
-
-def _is_entered(path: Path, inside: str, tell: Callable[[str], None]) -> bool:
-    if path.name[0] == "." or _is_within(real_path(path), inside):
-        return False
-    reason = "a link to a folder, not followed" if os.path.islink(path) else ""  # noqa: PTH114
-    if not reason and product_header(path) is not None:
-        reason = "a Sentinel product, left out; name it itself"
-    if reason:
-        tell(f"{path}: {reason}")
-    return not reason
+    """Yield the pictures that a ``FolderSearch`` finds with outputs in the output folder."""
+    for file in FolderSearch(folder, output, options, reporter).pictures():
+        into = output / file.parent.relative_to(folder)
+        yield name_in_folder(file, into, options, from_folder=True)
 
 
 def _settle_names(
@@ -222,8 +173,10 @@ def _settle_names(
     return settled, {*groups}
 
 
-def is_folder(output: Path) -> bool:
+def is_folder(output: Path, options: UpscaleOptions) -> bool:
     """Return True if an output is a folder, or has no picture's extension and will become one."""
+    if options.into_folder:
+        return True
     # os.path instead of pathlib: a name that is too long is no folder, and no error yet
     return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
@@ -270,16 +223,29 @@ def _obstacle(path: Path, *, remote: bool) -> str:
     return "" if there else f"{path}: no such file or folder{hint}"
 
 
-def _check_output(output: Path) -> None:
-    """Refuse names of files that srx does not write."""
+def _check_output(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> None:
+    """Refuse names of files that srx does not write, and extensions that are mistyped.
+
+    Where a folder or several inputs need one, a name such as ``photos.new`` is that of a folder.
+    """
     if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith("/vsi"):
         raise UsageError(f"{output}: results are written to disk; give a file or a folder")
     suffix = output.suffix.lower()
-    if suffix in _NOT_WRITTEN and format_of_suffix(suffix) is None and not os.path.isdir(output):  # noqa: PTH112
-        raise UsageError(
-            f"{output}: {suffix} is not written here; give {', '.join(FORMATS)} (of rasters tif, "
-            "png or jpg), or a folder"
-        )
+    if options.into_folder or os.path.isdir(output):  # noqa: PTH112
+        return
+    if format_of_suffix(suffix) is not None:
+        return
+    hint = ""
+    if suffix not in _NOT_WRITTEN:
+        if _LIKE_A_SUFFIX.fullmatch(suffix) is None:
+            return
+        hint = did_you_mean(suffix, (f".{name}" for name in (*FORMATS, "jpeg", "tiff")))
+        if not hint and (len(inputs) > 1 or os.path.isdir(inputs[0])):  # noqa: PTH112
+            return
+    raise UsageError(
+        f"{output}: {suffix} is not written here{hint}; give {', '.join(FORMATS)} (of rasters tif, "
+        f"png or jpg), or a folder, whose name may end in {suffix}{os.sep}"
+    )
 
 
 def _count(pictures: int) -> str:
@@ -310,43 +276,6 @@ def _by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
     return groups
 
 
-def _may_be_read(path: Path, inside: str) -> bool:
-    """Return True for files, and for links that lead nowhere, as reading these gives the reason.
-
-    Reading a pipe would wait for ever; links to results are no inputs.
-    """
-    with suppress(OSError):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - there may be very many
-            return False
-    # pathlib raises what os.path takes for no: folders that may not be searched, too long paths
-    return not (os.path.islink(path) and _is_within(real_path(path), inside))  # noqa: PTH114
-
-
-@cache
-def _real_folder(folder: str) -> str:
-    return os.path.realpath(folder)
-
-
-def real_path(path: Path | str) -> str:
-    """Return the path without links, and one spelling of names that the system takes for one.
-
-    macOS and Windows do not tell a.png from A.png, and macOS not the ways to write an accent; ß
-    and ss are one name on macOS alone. A link that leads in a circle stays as it is.
-    """
-    folder, name = os.path.split(path)  # one look at the file, as there may be very many
-    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
-        real = os.path.realpath(path)
-    else:
-        real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
-    if sys.platform == "darwin":
-        return unicodedata.normalize("NFD", real).casefold()
-    return real.lower() if sys.platform == "win32" else real
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
-
-
 def find_due(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> tuple[list[Item], list[Item]]:
@@ -356,7 +285,8 @@ def find_due(
     srx's enlargements of these inputs. Where the output is a folder, one that is there may be that
     of an input with another extension: the new one is named by its own then.
     """
-    (items, targets), in_folder = pair(inputs, output, options, reporter), is_folder(output)
+    items, targets = pair(inputs, output, options, reporter)
+    in_folder = is_folder(output, options)
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)

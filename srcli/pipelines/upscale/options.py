@@ -106,6 +106,8 @@ class UpscaleOptions:
     """The input is a folder of map tiles, which are upscaled as one raster."""
     allow_remote: bool = False
     """Inputs may be URLs, and rasters may have parts on the network."""
+    keep_hidden: bool = False
+    """Colours of photographs stay where alpha hides them."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
     size: Box | Fraction | None = None
@@ -115,7 +117,11 @@ class UpscaleOptions:
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
     """Appended to the stem of every output."""
+    into_folder: bool = False
+    """The output is a folder, whatever extension its name has."""
     recursive: bool = False
+    exclude: tuple[str, ...] = ()
+    """Patterns of names, or of paths below it, that a search of a folder leaves out."""
     overwrite: bool = False
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
@@ -178,6 +184,7 @@ class UpscaleOptions:
             "size": self.size,
             "quality": self.quality,
             "mosaic": self.mosaic,
+            "keep_hidden": self.keep_hidden,
             "bands": raster.bands,
             "rgb": raster.rgb,
             "range": raster.values != "auto" and raster.values,

@@ -19,7 +19,8 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.imaging import exif
-from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.alpha import fill_transparent, hides_colours
+from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import judge
 from srcli.imaging.fitting import PixelMap, fit_metadata
 from srcli.imaging.photograph import (
@@ -59,6 +60,10 @@ if TYPE_CHECKING:
 
 Finish = Callable[..., Photograph]
 
+HIDDEN_COLOURS = (
+    "colours that alpha hides are replaced by those around them; --keep-hidden keeps them, where "
+    "alpha is data (gloss, height) and no transparency"
+)
 LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do not depend on
 the machine."""
@@ -132,8 +137,15 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
     return choose_model(read_photograph(picture), options, picture.format)[0]
 
 
-def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
+def prepare(
+    photograph: Photograph, *, keep_hidden: bool = False
+) -> tuple[Array, tuple[str, ...], Finish]:
     """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen.
+
+    With ``keep_hidden`` the colours under alpha stay, whatever it is.
+
+    Equal red, green and blue are one channel to the network, which would give them a tint, and
+    three again in what is written.
 
     Returns:
         The pixels, and all warnings. And what takes the pixels enlarged, (sH, sW, C), with the size
@@ -155,9 +167,13 @@ def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
         span = (high - low) or 1.0
         high = low + span
         pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
-    if alpha is not None:
-        pixels = fill_transparent(pixels, alpha)
-    before = pixels.shape[:2]
+    if alpha is not None and not keep_hidden:
+        seen, pixels = pixels, fill_transparent(pixels, alpha)
+        if hides_colours(seen, pixels):
+            warnings.append(HIDDEN_COLOURS)
+    before, channels = pixels.shape[:2], pixels.shape[2]
+    if channels > 1 and are_gray(pixels):
+        pixels = np.ascontiguousarray(pixels[:, :, :1])
 
     def finish(enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:
         scale = len(enlarged) // before[0]
@@ -170,6 +186,8 @@ def prepare(photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
             enlarged[shrink_mask(larger, size)] = np.nan
         own = None if alpha is None else shrink(enlarge_alpha(alpha, scale), size)
         fitted, _ = fit_metadata(metadata, PixelMap(before=before, after=size))
+        if enlarged.shape[2] < channels:
+            enlarged = np.broadcast_to(enlarged, (*size, channels))
         return Photograph(pixels=enlarged, alpha=own, metadata=fitted)
 
     return pixels, tuple(warnings), finish
@@ -223,6 +241,9 @@ class PhotographRun:
         options, pool = self.options, self.pool.of(model, scale)
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         return pool.engine(bits), tiling
+
+    def _prepare(self, photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
+        return prepare(photograph, keep_hidden=self.options.keep_hidden)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
         """Upscale photographs, then animations whose output holds all frames; return the rasters.
@@ -290,7 +311,7 @@ class PhotographRun:
         model, condition = choose_model(photograph, self.options, picture.format)
         first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
-        pixels, found, finish = prepare(replace(photograph, metadata=metadata))
+        pixels, found, finish = self._prepare(replace(photograph, metadata=metadata))
         warnings = (*found, *unwritable, *lost_metadata(item.format, metadata))
         return PhotographJob(
             item=item,
@@ -314,7 +335,7 @@ class PhotographRun:
                 if work.error is not None:
                     self.reporter.fail(job.item, work.error, job.started)
                 elif len(job.passes) > 1:
-                    job.pixels, _, job.finish = prepare(job.finish(job.enlarged))
+                    job.pixels, _, job.finish = self._prepare(job.finish(job.enlarged))
                     job.passes = job.passes[1:]
                     larger.append(job)
                 else:
@@ -361,7 +382,7 @@ class PhotographRun:
 
         def works() -> Iterator[ImageJob]:
             for photograph, *timing in read_frames(replace(picture, metadata=metadata)):
-                (pixels, _, finish), name = prepare(photograph), str(item.source)
+                (pixels, _, finish), name = self._prepare(photograph), str(item.source)
                 grid = tiling.padded_grid(*pixels.shape[:2])
                 work, enlarged = array_job(pixels, grid, name=name, scale=scale)
                 if not times:
@@ -438,6 +459,8 @@ def check_output(
     if is_kept(picture, item.format):  # whose pictures wait on the disk for the last one
         held, what = picture.frames * height * width * 4, f"its {picture.frames} pictures take"
         item.check_disk(what, held, held, "a smaller --scale")
+        if picture.has_default:
+            warnings = (*warnings, "its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")

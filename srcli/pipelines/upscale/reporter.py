@@ -17,7 +17,7 @@ from srcli.files import explain_os_error, free_disk
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
-State = Literal["done", "skipped", "failed"]
+State = Literal["done", "skipped", "failed", "left out"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +174,10 @@ class Reporter(Task):
             speed = self.megapixels / max(self.seconds, 1e-3)
             self._task.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
         self.on_file(report)
+
+    def pass_over(self, path: Path, reason: str) -> None:
+        """Report a file that a search of a folder has left out; it is not counted."""
+        self.on_file(FileReport(path, path, "left out", error=reason))
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:

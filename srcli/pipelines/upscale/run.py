@@ -27,8 +27,13 @@ from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.rasters.transparency import settle_alpha
-from srcli.imaging.rasters.values import choose_bands, choose_value_range, judge_raster
-from srcli.imaging.writing import is_kept
+from srcli.imaging.rasters.values import (
+    choose_bands,
+    choose_value_range,
+    is_gray_raster,
+    judge_raster,
+)
+from srcli.imaging.writing import is_kept, lost_metadata
 from srcli.inference.calibration import calibrate
 from srcli.inference.device import EngineOptions
 from srcli.inference.engines import EnginePool, cached_pool, choose_tiling, run_one
@@ -103,7 +108,7 @@ def upscale_files(
             for note in () if options.auto else pool.network.notes:
                 reporter.progress.message(note)
             # what cannot be written is told before minutes are spent on it; subfolders fail alone
-            items[0].make_folder(output if is_folder(output) else None)
+            items[0].make_folder(output if is_folder(output, options) else None)
             reporter.open(len(items))
             if executor is None:
                 reporter.progress.detail(*pool.details)
@@ -134,9 +139,12 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 disk = round(disk_needed(job.output) * job.info.filled)
                 warnings, details = job.notes, job.remarks
             else:
-                (size, warnings), details = check_output(item, picture, options), ()
+                (size, unwritable), details = check_output(item, picture, options), ()
                 depth = (picture.channels + picture.has_alpha) * picture.bits // 8
-                frames = picture.frames if is_kept(picture, item.format) else 1
+                kept = is_kept(picture, item.format)
+                frames = picture.frames if kept else 1
+                lost = lost_metadata(item.format, picture.metadata)
+                warnings = (*(picture.warnings if kept else picture.losses), *unwritable, *lost)
                 disk = math.prod(size) * depth * frames
             reporter.add(item, size=size, bytes=disk, warnings=warnings, details=details)
 
@@ -256,6 +264,8 @@ class RasterJob:
     """The network's, known when it has measured."""
     calibration: dict[str, Any] | None = None
     """The network's measurements of the whole raster as arrays; None where it needs none."""
+    is_gray: bool = False
+    """Red, green and blue are equal everywhere, as was found when the network has measured."""
     runs: Sequence[range] = ()
     """Runs of consecutive parts to make."""
 
@@ -280,7 +290,8 @@ class RasterJob:
     def do(self, pool: EnginePool, task: Task) -> JsonDict:
         """Return what the network measures, or make the parts, by whose tiles the task advances.
 
-        Measured are ``tiling``, ``fingerprint`` with the network, and ``calibration``, maybe None.
+        Measured are ``tiling``, ``fingerprint`` with the network, ``is_gray``, and ``calibration``,
+        maybe None.
         """
         from srcli.inference.engine import RasterEngine
         from srcli.layers.network import upload
@@ -294,6 +305,7 @@ class RasterJob:
                 groups=self.layout.groups,
                 values=self.values,
                 interpolated=self.interpolated,
+                gray=self.is_gray,
             )
             if not self.runs:
                 return self._measure(engine, pool.network)
@@ -372,6 +384,7 @@ class RasterJob:
         return {
             "tiling": tiling,
             "fingerprint": {**self.fingerprint, **of_network},
+            "is_gray": is_gray_raster(self.info, self.layout, self.window),
             "calibration": found and {name: value.cpu().numpy() for name, value in found.items()},
         }
 
@@ -419,6 +432,10 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     least = round(LEAST_COMPRESSED * needed)
     advice = "a folder with fewer of its files" if options.mosaic else "a part (--srcwin)"
     room = item.check_disk("its pixels take", needed, least, advice)
+    hidden = options.keep_hidden and layout.alpha is not None
+    unkept = ("--keep-hidden is for photographs: colours under alpha are not kept",) * hidden
+    pyramids = info.has_overviews and not (asked.overviews or asked.cog) and item.format == "tif"
+    hint = "the input has overviews: --overviews adds some to the result" if pyramids else ""
     named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
@@ -438,8 +455,9 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
             *method.notes,
             *output.notes,
             *room,
+            *unkept,
         ),
-        remarks=tuple(filter(None, (*layout.remarks, range_found, method.remark))),
+        remarks=tuple(filter(None, (*layout.remarks, range_found, method.remark, hint))),
         condition=condition,
         fingerprint={
             "version": srcli.__version__,

@@ -1,0 +1,119 @@
+"""Boxes of AVIF and JPEG 2000 files, which say what Pillow and GDAL take no notice of."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import IO
+
+_LARGEST_META = 2**26  # bytes, most of them a colour profile
+
+_JP2_COLOURS = {12: "CMYK", 13: "YCCK", 14: "CIELab", 19: "CIEJab"}
+"""Enumerated colour spaces that GDAL neither converts nor names."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture, in pixels."""
+
+
+def read_crop(stream: IO[bytes], width: int, height: int) -> Box | None:
+    """Return the part of the stored picture that is to be shown; None for all of it.
+
+    As readers of the standard do, an impossible one is not followed.
+    """
+    stream.seek(0)
+    meta = _find(stream, b"meta")
+    properties = dict(_boxes(_find(io.BytesIO(meta[4:]), b"iprp")))
+    number = _item_of(meta)
+    known = [*_boxes(properties.get(b"ipco", b""))]
+    for index in _associated(properties.get(b"ipma", b""), number):
+        if 0 < index <= len(known) and known[index - 1][0] == b"clap":
+            return _area(known[index - 1][1], width, height)
+    return None
+
+
+def read_jp2_colours(stream: IO[bytes]) -> str:
+    """Return the colours of a JPEG 2000 file if they are a kind that GDAL leaves alone; else ""."""
+    stream.seek(0)
+    for kind, content in _boxes(_find(stream, b"jp2h")):
+        if kind == b"colr" and content[:1] == b"\1":
+            return _JP2_COLOURS.get(int.from_bytes(content[3:7]), "")
+    return ""
+
+
+def read_item_kind(stream: IO[bytes]) -> str:
+    """Return how the picture of an AVIF or HEIC file is stored, such as ``av01``; maybe ""."""
+    stream.seek(0)
+    meta = _find(stream, b"meta")
+    number = _item_of(meta)
+    items = _find(io.BytesIO(meta[4:]), b"iinf")
+    for kind, content in _boxes(items[6 if items[:1] == b"\0" else 8 :]):
+        size = 2 if content[:1] == b"\2" else 4
+        if kind == b"infe" and int.from_bytes(content[4 : 4 + size]) == number:
+            return content[6 + size : 10 + size].decode("latin-1")
+    return ""
+
+
+def _area(clap: bytes, width: int, height: int) -> Box | None:
+    if len(clap) != 32:
+        return None
+    numbers = struct.unpack(">IIIIiIiI", clap)
+    if 0 in numbers[1::2]:
+        return None
+    across, down, right, below = map(Fraction, numbers[::2], numbers[1::2])
+    left = right + (width - across) / 2  # offsets count from the middle
+    top = below + (height - down) / 2
+    box = (left, top, left + across, top + down)
+    if any(side.denominator > 1 for side in box):
+        return None
+    is_inside = 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+    return (int(box[0]), int(box[1]), int(box[2]), int(box[3])) if is_inside else None
+
+
+def _item_of(meta: bytes) -> int:
+    """Return the number of the item that is the picture."""
+    item = _find(io.BytesIO(meta[4:]), b"pitm")
+    return int.from_bytes(item[4:6] if item[:1] == b"\0" else item[4:8])
+
+
+def _associated(table: bytes, item: int) -> list[int]:
+    """Return the numbers of an item's properties, from 1."""
+    stream = io.BytesIO(table)
+    version, wide = stream.read(1), int.from_bytes(stream.read(3)) & 1
+    for _ in range(int.from_bytes(stream.read(4))):
+        number = stream.read(2 if version == b"\0" else 4)
+        count = stream.read(1)
+        if not count:
+            return []
+        size = 1 + wide
+        indices = stream.read(count[0] * size)
+        if int.from_bytes(number) == item:
+            mask = 0x7FFF if wide else 0x7F  # the highest bit says that it must be understood
+            starts = range(0, len(indices), size)
+            return [int.from_bytes(indices[at : at + size]) & mask for at in starts]
+    return []
+
+
+def _find(stream: IO[bytes], wanted: bytes) -> bytes:
+    """Return the content of the first box of a kind, from a place on; empty without one."""
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if length == 1:
+            length = int.from_bytes(stream.read(8)) - 8
+        if kind == wanted:
+            return stream.read(min(length - 8, _LARGEST_META) if length else _LARGEST_META)
+        if length < 8:
+            break
+        stream.seek(length - 8, io.SEEK_CUR)
+    return b""
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if length < 8:
+            return
+        yield kind, data[at + 8 : at + length]
+        at += length

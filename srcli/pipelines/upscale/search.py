@@ -1,0 +1,200 @@
+"""Search a folder for pictures, and tell what is passed over."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.imaging.photograph import READABLE_SUFFIXES
+from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES, product_header
+from srcli.pipelines.upscale.reporter import Item, Reporter
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import UpscaleOptions
+
+SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
+"""Lower-case suffixes of the files that are upscaled."""
+UNREAD = frozenset({
+    ".psd", ".psb", ".xcf", ".kra", ".ai", ".eps", ".exr", ".pcx",
+    ".pfm", ".qoi", ".dds", ".ktx", ".ico", ".icns", ".cur", ".svg", ".svgz", ".emf",
+    ".wmf", ".pdf", ".djvu", ".cbz", ".cbr", ".jxr", ".wdp", ".fli", ".flc",
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf",
+    ".pef", ".srw", ".rwl", ".3fr", ".iiq", ".x3f", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm",
+    ".mts", ".m2ts", ".3gp", ".wmv", ".mpg", ".mpeg", ".insv", ".insp", ".dcm", ".fits", ".fit",
+    ".fts", ".nii", ".ecw", ".sid",
+})  # fmt: skip
+"""Lower-case suffixes of pictures, films and rasters that a search of a folder passes over, so that
+the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more often."""
+NAMED_ONLY = frozenset({
+    ".tga", ".ppm", ".pgm", ".pnm", ".asc", ".grd", ".dem", ".nc", ".h5", ".hdf", ".gpkg",
+    ".mbtiles", ".kmz",
+})  # fmt: skip
+"""Those that GDAL reads, and that hold other things as well."""
+_LOOKED_AT = SUFFIXES | INDIRECT_SUFFIXES | UNREAD | NAMED_ONLY
+_OF_OTHERS = (
+    "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+    "*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata",
+)  # fmt: skip
+"""Lower-case names of folders in which other programs keep thumbnails and what was deleted."""
+
+
+class FolderSearch:
+    """A search of a folder for pictures, in the order of names.
+
+    Left out are hidden files and folders, special files (pipes, devices), everything inside the
+    output folder, earlier results, links to folders, which may lead in circles, mosaics, Sentinel
+    products, whose pictures belong together, folders of other programs, and what the options
+    exclude.
+    """
+
+    def __init__(
+        self, folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
+    ) -> None:
+        self.folder, self.output = folder, output
+        self.options, self.reporter = options, reporter
+        self._tell = reporter.progress.message
+        self._inside = real_path(output)
+        if is_within(real_path(folder), self._inside):
+            self._inside = "\0"  # no path
+        self._results = 0
+        self._excluded = 0
+        self._unread = Counter[str]()
+        self._named_only = Counter[str]()
+        self._of_others = Counter[str]()
+
+    def pictures(self) -> Iterator[Path]:
+        """Yield the pictures; tell at the end what was passed over."""
+        for place, folders, files in os.walk(self.folder, onerror=self._cannot_enter):
+            below = [Path(place, name) for name in sorted(folders)]
+            entered = filter(self._is_entered, below if self.options.recursive else [])
+            folders[:] = [path.name for path in entered]
+            into = self.output / Path(place).relative_to(self.folder)
+            has_results = bool(self.options.suffix) and real_path(into) == real_path(place)
+            for name in sorted(files):
+                file = Path(place, name)
+                if name[0] == "." or not self._is_picture(file):
+                    continue
+                if has_results and file.stem.endswith(self.options.suffix):
+                    self._results += 1
+                else:
+                    yield file
+        self._tell_of_others()
+
+    def _cannot_enter(self, error: OSError) -> None:
+        reason = f"{error.filename}: cannot be looked into ({error.strerror})"
+        item = Item(source=Path(error.filename), target=self.output, format="")
+        self.reporter.fail(item, reason)
+
+    def _is_entered(self, path: Path) -> bool:
+        if path.name[0] == "." or is_within(real_path(path), self._inside):
+            return False
+        if any(fnmatch(path.name.lower(), glob) for glob in _OF_OTHERS):
+            self._of_others[path.name] += 1
+            return False
+        if os.path.islink(path):  # noqa: PTH114 - there may be very many
+            self._tell(f"{path}: a link to a folder, not followed")
+            return False
+        if product_header(path) is not None:
+            self._tell(f"{path}: a Sentinel product, left out; name it itself")
+            return False
+        return not self._is_excluded(path)
+
+    def _is_picture(self, file: Path) -> bool:
+        ending = file.suffix.lower()
+        if ending not in _LOOKED_AT or self._is_excluded(file):
+            return False
+        if ending in INDIRECT_SUFFIXES:
+            self._tell(f"{file}: made of other files, left out; name it itself")
+            return False
+        if ending in UNREAD:
+            self._unread[ending] += 1
+            self.reporter.pass_over(file, "no picture that srx reads")
+            return False
+        if ending in NAMED_ONLY:
+            self._named_only[ending] += 1
+            self.reporter.pass_over(file, "read only where it is named itself")
+            return False
+        return _may_be_read(file, self._inside)
+
+    def _is_excluded(self, path: Path) -> bool:
+        for glob in self.options.exclude:
+            below = path.relative_to(self.folder).as_posix()
+            if fnmatch(path.name, glob) or fnmatch(below, glob):
+                self._excluded += 1
+                return True
+        return False
+
+    def _tell_of_others(self) -> None:
+        suffix, excluded = self.options.suffix, self._excluded
+        if self._results:
+            self._tell(
+                f"{self._results} pictures whose names end in {suffix!r} left out as results"
+            )
+        if excluded:
+            self._tell(f"{excluded} files and folders left out by --exclude")
+        if number := self._of_others.total():
+            folders = "1 folder" if number == 1 else f"{number} folders"
+            names = ", ".join(sorted(self._of_others))
+            self._tell(f"{folders} of other programs left out ({names}); name one itself")
+        if number := self._unread.total():
+            files = "1 file is no picture" if number == 1 else f"{number} files are no pictures"
+            self._tell(f"{files} that srx reads: {_listed(self._unread)}")
+        if number := self._named_only.total():
+            files = "1 file is" if number == 1 else f"{number} files are"
+            self._tell(f"{files} read only where named: {_listed(self._named_only)}")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {ending}" for ending, number in counts.most_common())
+
+
+def _may_be_read(path: Path, inside: str) -> bool:
+    """Return True for files, and for links that lead nowhere, as reading these gives the reason.
+
+    Reading a pipe would wait for ever; links to results are no inputs.
+    """
+    with suppress(OSError):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - there may be very many
+            return False
+    # pathlib raises what os.path takes for no: folders that may not be searched, too long paths
+    return not (os.path.islink(path) and is_within(real_path(path), inside))  # noqa: PTH114
+
+
+def forget_folders() -> None:
+    """Look at the disk again: links may have changed since the last run."""
+    _real_folder.cache_clear()
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def real_path(path: Path | str) -> str:
+    """Return the path without links, and one spelling of names that the system takes for one.
+
+    macOS and Windows do not tell a.png from A.png, and macOS not the ways to write an accent; ß
+    and ss are one name on macOS alone. A link that leads in a circle stays as it is.
+    """
+    folder, name = os.path.split(path)  # one look at the file, as there may be very many
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
+        real = os.path.realpath(path)
+    else:
+        real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
+    if sys.platform == "darwin":
+        return unicodedata.normalize("NFD", real).casefold()
+    return real.lower() if sys.platform == "win32" else real
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Return True if a real path is that of a folder, or of something in it."""
+    return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
