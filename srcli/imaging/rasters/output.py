@@ -153,7 +153,8 @@ def make_output(
         tags[""] = own = {key: text for key, text in before if not key.startswith("SRX_")}
         earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
         own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
-        if options.format != "jpg":  # to which GDAL would add a file for them
+        # GDAL puts them beside a JPEG, into a file that only a place on the map needs as well
+        if options.format != "jpg" or any(info.place.values()):
             own |= options.provenance.tags
         if layout.classes:  # which no model has made
             places = (out.order.index(place) + 1 for place in layout.classes)
