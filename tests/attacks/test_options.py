@@ -35,7 +35,7 @@ MEANT = {
     "--report": "no-such-folder/a",
 }  # fmt: skip
 """Texts that options without a type of click's refuse."""
-FREE = {"--suffix", "--output"}
+FREE = {"--suffix", "--output", "--exclude"}
 """Options that take any text."""
 
 
