@@ -88,8 +88,9 @@ class EnginePool:
 
         if self._device.type != "cpu" or self.options.plain:
             return ()
-        fault = onednn.find_fault(torch.float32)
-        return (f"convolutions: plain layers ({fault})",) if fault else ()
+        if not onednn.find_fault(torch.float32):
+            return ()
+        return (f"convolutions: {onednn.describe_convolutions()}",)
 
     @cached_property
     def network(self) -> Network:

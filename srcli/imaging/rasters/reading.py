@@ -81,7 +81,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """Bands of pixels and valid ones that are no classes, all if there are no others."""
         self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
         self.dataset = open_raster(info.path)
-        self._blanks = find_blanks(self.dataset)
+        self._blanks = find_blanks(self.dataset) if info.filled < 1 else None
         filler = self.dataset.nodata or 0.0
         blank = np.array(filler, self.dtype)
         self._blank_is_empty = bool(self._nodata)
