@@ -3,10 +3,11 @@
 Usage: python benchmarks/cpu.py [-m g-idrn -m rrlfn ...] [-s 4] [--size 512] [--rounds 5]
            [--threads N] [--markdown benchmarks/cpu.md]
 
-Plain is the usual loop: the network in fp32, PyTorch's default layout, tile after tile. By hand is
-``benchmarks/openvino_by_hand.py``: the same network converted to bf16 by OpenVINO, whole picture,
-default options (``pip install openvino``). The others are what --precision gives. All of them take
-turns, every second round backwards; all are from uint8 to uint8 in memory.
+Plain is the usual loop: the network in fp32, PyTorch's default layout, tile after tile.
+By hand is ``benchmarks/openvino_by_hand.py``: the same network converted to bf16 by
+OpenVINO, whole picture, default options (``pip install openvino``). The others are what
+--precision gives. All of them take turns, every second round backwards; all are from
+uint8 to uint8 in memory.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class HandCase:
         return time.perf_counter() - start
 
 
-def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, list[Speed]]:
+def measure(
+    name: str, scale: int, size: int, rounds: int
+) -> tuple[Seconds, list[Speed]]:
     """Return all seconds, and the speeds that ``busy_note`` takes."""
     network = load_model(name, scale)
     picture = real_picture(size, size)
@@ -96,7 +99,9 @@ def rows(name: str, found: Seconds) -> Iterator[list[str | None]]:
         middle, low, high = (significant(f(seconds) * 1000) for f in (median, min, max))
         times.append(f"{middle} ({low}–{high})")
         # Of each round, so that load on the machine hits both alike.
-        ratios.append(f"{median(a / b for a, b in zip(found['plain'], seconds, strict=True)):.2f}")
+        ratios.append(
+            f"{median(a / b for a, b in zip(found['plain'], seconds, strict=True)):.2f}"
+        )
     yield times
     yield ratios
 
@@ -120,11 +125,19 @@ def main() -> None:
             speeds += own
             own_rows = list(rows(name, found))
             table += own_rows
-            print("\n".join("  ".join(str(cell or "") for cell in row) for row in own_rows))
-            if given.markdown:  # after each network: a round of the slowest takes minutes
+            print(
+                "\n".join(
+                    "  ".join(str(cell or "") for cell in row) for row in own_rows
+                )
+            )
+            if (
+                given.markdown
+            ):  # after each network: a round of the slowest takes minutes
                 page = make_table(table, ("model", ""), COLUMNS, title=title)
                 busy = busy_note(load, speeds)
-                write_page(given.markdown, "Engines on the CPU", about, busy, __doc__, page)
+                write_page(
+                    given.markdown, "Engines on the CPU", about, busy, __doc__, page
+                )
 
 
 if __name__ == "__main__":

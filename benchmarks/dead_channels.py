@@ -3,11 +3,11 @@
 Usage: python benchmarks/dead_channels.py -m rrlfn -m runs/first/last.safetensors [-s 4]
            [--data Set5 --data Set14] [--layers]
 
-A channel that ReLU makes 0 at every pixel of every picture is dead: it adds nothing to the result,
-and learns nothing, as its gradient is 0, too. A learning rate that is too high kills channels; a
-lower one and weight decay keep them alive. Rare: above 0 at less than one pixel in a hundred.
---layers prints the dead channels of each ReLU in turn. Leaky and parametric ReLUs are not counted:
-what is negative there learns on.
+A channel that ReLU makes 0 at every pixel of every picture is dead: it adds nothing to
+the result, and learns nothing, as its gradient is 0, too. A learning rate that is too
+high kills channels; a lower one and weight decay keep them alive. Rare: above 0 at less
+than one pixel in a hundred. --layers prints the dead channels of each ReLU in turn.
+Leaky and parametric ReLUs are not counted: what is negative there learns on.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("-m", "--model", action="append", required=True)
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("--data", action="append")
-    parser.add_argument("--layers", action="store_true", help="dead channels of each ReLU")
+    parser.add_argument(
+        "--layers", action="store_true", help="dead channels of each ReLU"
+    )
     arguments = parser.parse_args()
     print("| model | channels | dead | rare |")
     print("| --- | ---: | ---: | ---: |")

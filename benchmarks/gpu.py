@@ -3,10 +3,10 @@
 Usage: bash benchmarks/gpu.sh [--device cuda] [--quick] [--seconds 530]
            [--markdown benchmarks/gpu.md] [--only Engine --only Compiled]
 
-Sections: outputs against those of the CPU, ways to run a network, the whole engine by tile and
-batch, convolutions by width, copies, training, a compiled network. Each has its share of the time;
-the file is written after every row, so that a time limit loses little. Tests are apart: pytest -m
-gpu.
+Sections: outputs against those of the CPU, ways to run a network, the whole engine by
+tile and batch, convolutions by width, copies, training, a compiled network. Each has
+its share of the time; the file is written after every row, so that a time limit loses
+little. Tests are apart: pytest -m gpu.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def compare_outputs(given: Any) -> Rows:
     picture = photo(72, 80) / np.float32(255)
     for name in given.models:
         tiling = replace(choose_tiling(name, load(name)), tile=48, overlap=8)
-        wanted = enlarge(TorchEngine(load(name), device=torch.device("cpu")), picture, tiling)
+        wanted = enlarge(
+            TorchEngine(load(name), device=torch.device("cpu")), picture, tiling
+        )
         row = [name]
         for half in (None, *HALVES.values()):
             engine = TorchEngine(load(name), device=given.device, half=half)
@@ -86,16 +88,31 @@ SECTIONS: list[Section] = [
     (
         "Engine, uint8 to uint8 in memory",
         0.2,
-        ["model", "engine", "tile", "batch", "ms: median (fastest–slowest)", "SR megapixels/s"],
+        [
+            "model",
+            "engine",
+            "tile",
+            "batch",
+            "ms: median (fastest–slowest)",
+            "SR megapixels/s",
+        ],
         sweep_tiles,
     ),
     (
         "Convolutions: 3x3 of 16x192x192, ms: median (fastest–slowest)",
         0.02,
-        ["channels", *(f"{name}{tuned}" for name in HALVES for tuned in ("", ", tuned"))],
+        [
+            "channels",
+            *(f"{name}{tuned}" for name in HALVES for tuned in ("", ", tuned")),
+        ],
         time_convolutions,
     ),
-    ("Copies of 48 MiB", 0.02, ["copy", "ms: median (fastest–slowest)", "GB/s"], time_transfers),
+    (
+        "Copies of 48 MiB",
+        0.02,
+        ["copy", "ms: median (fastest–slowest)", "GB/s"],
+        time_transfers,
+    ),
     (
         "Training g-idrn x4",
         0.2,
@@ -136,12 +153,16 @@ def main() -> int:
         "--quick", action="store_true", help="small sizes, two models: tries the script"
     )
     parser.add_argument("--seconds", type=float, default=530, help="for all sections")
-    parser.add_argument("--markdown", type=Path, default=Path(__file__).with_name("gpu.md"))
+    parser.add_argument(
+        "--markdown", type=Path, default=Path(__file__).with_name("gpu.md")
+    )
     parser.add_argument(
         "--only", action="append", help="a section whose title begins so; several times"
     )
     given = parser.parse_args()
-    sections = [each for each in SECTIONS if each[0].startswith(tuple(given.only or [""]))]
+    sections = [
+        each for each in SECTIONS if each[0].startswith(tuple(given.only or [""]))
+    ]
     whole = sum(share for _, share, _, _ in sections)
     given.models = ("g-idrn", "ddsr") if given.quick else tuple(MODELS)
     given.timed = ("g-idrn", "rrlfn") if given.quick else TIMED
@@ -154,9 +175,17 @@ def main() -> int:
     ]
     spare = 0.0
     for title, share, columns, section in sections:
-        text += ["", f"## {title}", "", f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+        text += [
+            "",
+            f"## {title}",
+            "",
+            f"| {' | '.join(columns)} |",
+            "| --- " * len(columns) + "|",
+        ]
         begun = time.monotonic()
-        limit = share / whole * given.seconds + spare  # with what the sections before have left
+        limit = (
+            share / whole * given.seconds + spare
+        )  # with what the sections before have left
         print(f"[{begun - start:.0f} s] {title}")
         try:
             for row in section(given):

@@ -62,7 +62,9 @@ def enlarge(engine: TorchEngine, picture: np.ndarray, tiling: Tiling) -> np.ndar
     return enlarged
 
 
-def seconds_of(call: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
+def seconds_of(
+    call: Callable[[], object], device: torch.device, rounds: int
+) -> list[float]:
     """Time a call after two that warm up."""
     spent = []
     for _ in range(rounds + 2):
@@ -80,10 +82,14 @@ def wait(device: torch.device) -> None:
 
 
 def milliseconds(spent: list[float]) -> str:
-    return f"{median(spent) * 1000:.2f} ({min(spent) * 1000:.2f}–{max(spent) * 1000:.2f})"
+    return (
+        f"{median(spent) * 1000:.2f} ({min(spent) * 1000:.2f}–{max(spent) * 1000:.2f})"
+    )
 
 
-def graphed(network: torch.nn.Module, x: torch.Tensor, half: torch.dtype) -> Callable[[], object]:
+def graphed(
+    network: torch.nn.Module, x: torch.Tensor, half: torch.dtype
+) -> Callable[[], object]:
     """Return a forward pass as a CUDA graph for one shape."""
 
     def forward() -> torch.Tensor:
@@ -109,7 +115,9 @@ def ways_to_run(
     device = x.device.type
     cuda = device == "cuda"
 
-    def forward(half: torch.dtype | None = None, net: Any = network) -> Callable[[], object]:
+    def forward(
+        half: torch.dtype | None = None, net: Any = network
+    ) -> Callable[[], object]:
         def call() -> object:
             with torch.autocast(device, dtype=half, enabled=half is not None):
                 return net(x)
@@ -128,8 +136,13 @@ def ways_to_run(
     torch.backends.cudnn.benchmark = True
     yield "fp16, channels_last, cudnn.benchmark", forward(torch.float16)
     if cuda:
-        yield "fp16, channels_last, cudnn.benchmark, CUDA graph", graphed(network, x, torch.float16)
-        keep_half_weights(network.cpu(), torch.float16)  # as the engine does, before it is moved
+        yield (
+            "fp16, channels_last, cudnn.benchmark, CUDA graph",
+            graphed(network, x, torch.float16),
+        )
+        keep_half_weights(
+            network.cpu(), torch.float16
+        )  # as the engine does, before it is moved
         network.to(device, memory_format=torch.channels_last)
         yield "fp16 as srx upscale runs it", forward(torch.float16)
     torch.backends.cudnn.benchmark = False
@@ -137,7 +150,9 @@ def ways_to_run(
 
 def time_networks(given: Any) -> Rows:
     """Time forward passes; the last column is the speed as a multiple of eager fp32."""
-    shapes = ((1, 24, 32), (2, 16, 16)) if given.quick else ((1, 80, 120), (16, 192, 192))
+    shapes = (
+        ((1, 24, 32), (2, 16, 16)) if given.quick else ((1, 80, 120), (16, 192, 192))
+    )
     for name in given.timed:
         for shape in shapes:
             network = as_rgb_network(load(name)).to(given.device).eval()
@@ -181,12 +196,18 @@ def sweep_tiles(given: Any) -> Rows:
     for tile, name in product(tiles, given.timed[:2]):
         tiling = choose_tiling(name, load(name), tile)
         for batch in batches:
-            options = EngineOptions(device=str(given.device), precision=precision, batch=batch)
+            options = EngineOptions(
+                device=str(given.device), precision=precision, batch=batch
+            )
             engine = make_engine(load(name), options)
             call = lambda: enlarge(engine, picture, tiling)  # noqa: B023, E731 - called at once
             spent = seconds_of(call, given.device, 1 if given.quick else 2)
             rate = side * side * SCALE**2 / 1e6 / median(spent)
-            chosen = f"auto ({engine.batch_size(tile, tile)})" if batch is None else str(batch)
+            chosen = (
+                f"auto ({engine.batch_size(tile, tile)})"
+                if batch is None
+                else str(batch)
+            )
             yield [
                 name,
                 type(engine).__name__,
@@ -205,8 +226,12 @@ def time_convolutions(given: Any) -> Rows:
         row = [str(width)]
         for half in HALVES.values():
             kind = {"device": given.device, "dtype": half}
-            x = torch.randn(count, width, side, side, **kind).contiguous(memory_format=last)
-            weight = torch.randn(width, width, 3, 3, **kind).contiguous(memory_format=last)
+            x = torch.randn(count, width, side, side, **kind).contiguous(
+                memory_format=last
+            )
+            weight = torch.randn(width, width, 3, 3, **kind).contiguous(
+                memory_format=last
+            )
             bias = torch.zeros(width, **kind)
             for tuned in (False, True):
                 torch.backends.cudnn.benchmark = tuned
@@ -272,7 +297,13 @@ def time_training(given: Any) -> Rows:
 
 
 def time_steps(
-    given: Any, kind: str, precision: str, batch: int, patch: int, graphs: bool, count: int
+    given: Any,
+    kind: str,
+    precision: str,
+    batch: int,
+    patch: int,
+    graphs: bool,
+    count: int,
 ) -> list[float]:
     """Time ``count`` iterations, three times."""
     crops = [photo(256, 320)[:, i : i + 192].copy() for i in range(0, 128, 8)]
@@ -281,7 +312,9 @@ def time_steps(
     stage = replace(stage, batch=batch, patch=patch, optimizer=optimizer)
     recipe = replace(RECIPES["g-idrn"], stages=(stage,))
     numerics = replace(choose_numerics(str(given.device), precision), graphs=graphs)
-    pairs = Pairs(scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest="")
+    pairs = Pairs(
+        scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest=""
+    )
     network = numerics.placed(first_network(recipe, scale=SCALE, seed=0))
     context = StepContext(network=network, numerics=numerics)
     with tempfile.TemporaryDirectory() as folder:
@@ -296,7 +329,9 @@ def time_steps(
         def several() -> None:
             for _ in range(count):
                 trainer.train_on_batch(stage, 0.5)
-                trainer.position.total += 1  # else its patches would not be those made ahead
+                trainer.position.total += (
+                    1  # else its patches would not be those made ahead
+                )
 
         return seconds_of(several, given.device, 2 if given.quick else 3)
 
@@ -304,16 +339,28 @@ def time_steps(
 def time_compiled(given: Any) -> Rows:
     """Time g-idrn compiled by torch.compile beside itself; half a minute is spent on compiling."""
     size = (1, 3, 24, 32) if given.quick else (64, 3, 192, 192)
-    x = torch.rand(size, device=given.device).contiguous(memory_format=torch.channels_last)
+    x = torch.rand(size, device=given.device).contiguous(
+        memory_format=torch.channels_last
+    )
     half = torch.float16 if given.device.type == "cuda" else torch.bfloat16
     network = load("g-idrn")
     keep_half_weights(network, half)
-    network = as_rgb_network(network).to(given.device).eval().to(memory_format=torch.channels_last)
+    network = (
+        as_rgb_network(network)
+        .to(given.device)
+        .eval()
+        .to(memory_format=torch.channels_last)
+    )
     with torch.no_grad(), torch.autocast(given.device.type, half):
-        for name, net in (("eager", network), ("compiled", torch.compile(network, dynamic=False))):
+        for name, net in (
+            ("eager", network),
+            ("compiled", torch.compile(network, dynamic=False)),
+        ):
             start = time.perf_counter()
             net(x)
             wait(given.device)
             first = time.perf_counter() - start
-            spent = seconds_of(lambda net=net: net(x), given.device, 2 if given.quick else 10)
+            spent = seconds_of(
+                lambda net=net: net(x), given.device, 2 if given.quick else 10
+            )
             yield [name, "x".join(map(str, size)), f"{first:.1f}", milliseconds(spent)]

@@ -3,8 +3,8 @@
 Usage: python benchmarks/large.py [--width 20000] [--heights 2500,5000,10000,20000] [--keep FOLDER]
            [--markdown benchmarks/large.md]
 
-Scenes are made by examples/make_scene.py. Every run is a separate process, whose peak memory the
-system reports. A strip of 50,000 columns and a network on a window follow.
+Scenes are made by examples/make_scene.py. Every run is a separate process, whose peak
+memory the system reports. A strip of 50,000 columns and a network on a window follow.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def measure(what: str, source: Path, out: Path, words: list[str]) -> Run:
     command = ["upscale", str(source), str(out), *words, "-v", "--no-resume"]
     started = time.monotonic()
     with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen([sys.executable, "-m", "srcli", *command], stderr=log, stdout=log)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "srcli", *command], stderr=log, stdout=log
+        )
         _, status, usage = os.wait4(child.pid, 0)
         log.seek(0)
         told = log.read().decode()
@@ -60,8 +62,13 @@ def measure(what: str, source: Path, out: Path, words: list[str]) -> Run:
     with rasterio.open(source) as before, rasterio.open(target) as after:
         scale = int(words[words.index("-s") + 1])
         if "--srcwin" not in words:
-            assert (after.width, after.height) == (scale * before.width, scale * before.height)
-            close = [abs(a - b) for a, b in zip(before.bounds, after.bounds, strict=True)]
+            assert (after.width, after.height) == (
+                scale * before.width,
+                scale * before.height,
+            )
+            close = [
+                abs(a - b) for a, b in zip(before.bounds, after.bounds, strict=True)
+            ]
             assert max(close) < 1e-9 * abs(before.transform.a), close
         size = (after.width, after.height)
     target.unlink()
@@ -94,7 +101,9 @@ def table(runs: list[Run]) -> str:
 def write_table(file: Path, text: str) -> None:
     """Replace the first table of a Markdown file and keep the text around it."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    begin = next((i for i, line in enumerate(lines) if line.startswith("|")), len(lines))
+    begin = next(
+        (i for i, line in enumerate(lines) if line.startswith("|")), len(lines)
+    )
     end = begin
     while end < len(lines) and lines[end].startswith("|"):
         end += 1
@@ -107,7 +116,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=20_000)
     parser.add_argument("--heights", default="2500,5000,10000,20000")
     parser.add_argument("--strip", default="50000x1000", help="size, or none")
-    parser.add_argument("--keep", type=Path, help="folder in which scenes are kept for later runs")
+    parser.add_argument(
+        "--keep", type=Path, help="folder in which scenes are kept for later runs"
+    )
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -121,7 +132,16 @@ def main() -> None:
             words = ["-m", "bicubic", "-s", "2"]
             runs.append(measure(f"bicubic x2, height {height:,}", source, out, words))
             print(table(runs[-1:]), flush=True)
-        window = ["-m", "g-idrn", "-s", "2", "--srcwin", "1000", "500", str(arguments.width // 4)]
+        window = [
+            "-m",
+            "g-idrn",
+            "-s",
+            "2",
+            "--srcwin",
+            "1000",
+            "500",
+            str(arguments.width // 4),
+        ]
         what = f"g-idrn x2, a window of {arguments.width // 4:,} x 1,000"
         runs.append(measure(what, source, out, [*window, "1000"]))
         if arguments.strip != "none":
@@ -131,7 +151,9 @@ def main() -> None:
             words = ["-m", "bicubic", "-s", "4"]
             runs.append(measure(f"bicubic x4, {width:,} columns", source, out, words))
             words = ["-m", "rrlfn", "-s", "4", "--srcwin", "0", "0", str(width), "200"]
-            runs.append(measure(f"rrlfn x4, {width:,} columns, 200 rows", source, out, words))
+            runs.append(
+                measure(f"rrlfn x4, {width:,} columns, 200 rows", source, out, words)
+            )
     text = table(runs)
     print(text)
     if arguments.markdown:

@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/networks.py > table.md
 
-Parameters and MACs are counted here, of the deployed form; "published" is what papers print in
-their tables of results (srcli/recipes/published.toml), in thousands.
+Parameters and MACs are counted here, of the deployed form; "published" is what papers
+print in their tables of results (srcli/recipes/published.toml), in thousands.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def row(name: str, options: dict[str, object]) -> str:
     """One network with options of a recipe, at all its scales."""
     own = RECIPES[name].model if name in RECIPES else name
     entry = MODELS[own]
-    rows = [each for each in load_published() if name_key(each.method) == name_key(name)]
+    rows = [
+        each for each in load_published() if name_key(each.method) == name_key(name)
+    ]
     flops = {each.scale: f" ({each.gflops:.2f})" for each in rows if each.gflops}
     parameters, macs, work = [], [], []
     for scale in entry.scales:
@@ -39,9 +41,15 @@ def row(name: str, options: dict[str, object]) -> str:
         costs = count_work(network)
         macs.append(f"{costs['hd_conv_macs'] / 1e9:.1f}")
         work.append(f"{costs['challenge_flops'] / 1e9:.2f}" + flops.get(scale, ""))
-    printed = {each.scale: f"{each.parameters:,.0f}" for each in rows if each.parameters}
+    printed = {
+        each.scale: f"{each.parameters:,.0f}" for each in rows if each.parameters
+    }
     scales = ", ".join(f"×{scale}" for scale in entry.scales)
-    known = " / ".join(printed.get(scale, "–") for scale in entry.scales) if printed else "–"
+    known = (
+        " / ".join(printed.get(scale, "–") for scale in entry.scales)
+        if printed
+        else "–"
+    )
     cells = [name, entry.source, scales, " / ".join(parameters), known]
     cells += [" / ".join(macs), " / ".join(work), "yes" if files(own) else "–"]
     return f"| {' | '.join(cells)} |"
@@ -59,10 +67,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     shown = {name: {} for name in MODELS if not MODELS[name].compared}
-    shown |= {name: dict(r.network) for name, r in RECIPES.items() if MODELS[r.model].compared}
-    print("\n".join((*HEAD, *(row(name, options) for name, options in shown.items()))), end="\n\n")
+    shown |= {
+        name: dict(r.network) for name, r in RECIPES.items() if MODELS[r.model].compared
+    }
+    print(
+        "\n".join((*HEAD, *(row(name, options) for name, options in shown.items()))),
+        end="\n\n",
+    )
     taken = [line for name in MODELS if (line := files(name))]
-    print("\n".join(("| network | files that load as they are |", "| --- | --- |", *taken)))
+    print(
+        "\n".join(
+            ("| network | files that load as they are |", "| --- | --- |", *taken)
+        )
+    )
 
 
 if __name__ == "__main__":

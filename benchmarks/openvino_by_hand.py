@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/openvino_by_hand.py [-m g-idrn] [-s 4] [--size 512] [--rounds 5]
 
-The network that srcli.load_model gives is converted by openvino.convert_model for the picture's
-size, compiled for bf16, and called once a picture; conversion and compilation do not count.
-``benchmarks/cpu.py`` runs it beside the engines.
+The network that srcli.load_model gives is converted by openvino.convert_model for the
+picture's size, compiled for bf16, and called once a picture; conversion and compilation
+do not count. ``benchmarks/cpu.py`` runs it beside the engines.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class ByHand:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("-m", "--model", default="g-idrn")
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("--size", type=int, default=512)

@@ -32,19 +32,26 @@ def pictures(paths):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "pictures", nargs="*", type=Path, help="zips, folders or files; without: random pictures"
+        "pictures",
+        nargs="*",
+        type=Path,
+        help="zips, folders or files; without: random pictures",
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = pictures(arguments.pictures)
-    print(f"{len(images)} pictures, {BATCH} patches of {PATCH}x{PATCH} LR pixels, one thread")
+    print(
+        f"{len(images)} pictures, {BATCH} patches of {PATCH}x{PATCH} LR pixels, one thread"
+    )
     for scale in (2, 3, 4):
         sampler = PatchSampler(make_pairs(images, scale))
         for prefer in (False, True):
             spent = []
             for step in range(ROUNDS):
                 start = time.perf_counter()
-                sampler.batch(step, Stage(batch=BATCH, patch=PATCH, prefer_detail=prefer))
+                sampler.batch(
+                    step, Stage(batch=BATCH, patch=PATCH, prefer_detail=prefer)
+                )
                 spent.append(1000 * (time.perf_counter() - start))
             kind = "detail preferred" if prefer else "uniform"
             print(

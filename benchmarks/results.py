@@ -1,10 +1,10 @@
 """Write result tables into Markdown files: our figures beside the papers', by the same protocol.
 
-A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->``. NAME is
-``results``, for all shipped weights, ``printed``, for those that the papers print figures of,
-``flat-colours``, for those that shift flat colours (flat_colours.py), or a model: every result
-table of its paper with our figures below. Figures of weights are those of their cards; bicubic is
-measured.
+A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->``. NAME
+is ``results``, for all shipped weights, ``printed``, for those that the papers print
+figures of, ``flat-colours``, for those that shift flat colours (flat_colours.py), or a
+model: every result table of its paper with our figures below. Figures of weights are
+those of their cards; bicubic is measured.
 
 Usage: python benchmarks/results.py README.md README.zh.md docs/models.md docs/papers/*.md
 """
@@ -26,7 +26,9 @@ from srcli.recipes.published import PublishedRow, load_published, name_key
 from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
 
 SETS = ("Set5", "Set14")
-BLOCK = re.compile(r"(<!-- table: begin ([\w-]+) -->\n).*?(<!-- table: end -->)", re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- table: begin ([\w-]+) -->\n).*?(<!-- table: end -->)", re.DOTALL
+)
 CARD_NAMES = {"y": "", "luma-float": ", Y alone", "rgb": ", RGB"}
 """What cards add to the name of a set, by protocol."""
 OPTIONS = {"y": {}, "luma-float": {"chain": "luma-float"}, "rgb": {"protocol": "rgb"}}
@@ -52,7 +54,8 @@ def of_card(measured: dict[str, Values], preset: str) -> dict[str, Values]:
 def photographs(card: Facts) -> dict[str, Values]:
     """Return the metrics by set of the last weights trained on photographs alone, if any.
 
-    Where the shipped weights had a teacher, only those can stand for a re-run of the paper.
+    Where the shipped weights had a teacher, only those can stand for a re-run of the
+    paper.
     """
     return dict(card.get("photographs", {}).get("sets", {}))
 
@@ -61,7 +64,11 @@ def trainings(card: Facts) -> list[tuple[str, dict[str, Values]]]:
     """List how weights were trained, with their figures: those of photographs alone come last."""
     training = card["training"]
     teacher = training.get("teacher", "").partition(",")[0]
-    own = f"{training['recipe']}, distilled from {teacher}" if teacher else training["recipe"]
+    own = (
+        f"{training['recipe']}, distilled from {teacher}"
+        if teacher
+        else training["recipe"]
+    )
     found = [(own, card["sets"])]
     if before := photographs(card):
         recipe = card["photographs"]["recipe"]
@@ -90,7 +97,9 @@ def text(values: Values | None, metrics: tuple[str, ...] = PAIR) -> str:
     """Write values as papers do: 33.66 / 0.9299."""
     if not values:
         return NOTHING
-    return " / ".join(number(values[each], DIGITS[each]) for each in metrics if each in values)
+    return " / ".join(
+        number(values[each], DIGITS[each]) for each in metrics if each in values
+    )
 
 
 def printed_text(
@@ -100,24 +109,35 @@ def printed_text(
     if row is None:
         return NOTHING
     digits = {
-        name: decimals([r.values[name] for r in rows if name in r.values], min(least, 2))
+        name: decimals(
+            [r.values[name] for r in rows if name in r.values], min(least, 2)
+        )
         for name, least in DIGITS.items()
     }
-    return " / ".join(number(row.values[m], digits[m]) for m in metrics if m in row.values)
+    return " / ".join(
+        number(row.values[m], digits[m]) for m in metrics if m in row.values
+    )
 
 
 def results(*, printed: bool = False) -> list[str]:
     """Tabulate shipped weights, a line for each protocol that they are measured by.
 
     Args:
-        printed: Only those with figures of their paper by the same protocol, and bicubic by Y.
+        printed: Only those with figures of their paper by the same protocol, and
+            bicubic by Y.
     """
     lines: list[list[str]] = []
     for scale in (2, 3, 4):
         for preset in ("y", "luma-float", "rgb"):
             own = bicubic(scale, preset)
             lines.append(
-                ["bicubic", f"x{scale}", preset, *(text(own[s]) for s in SETS), *["–"] * 3]
+                [
+                    "bicubic",
+                    f"x{scale}",
+                    preset,
+                    *(text(own[s]) for s in SETS),
+                    *["–"] * 3,
+                ]
             )
     for name in (each for each, entry in MODELS.items() if entry.trained):
         for card in (each for each in list_models(name)[0]["cards"] if each["file"]):
@@ -142,12 +162,16 @@ def flat_colours() -> list[str]:
         for card in list_models(name)[0]["cards"]
         if "flat_colours" in card.get("measured", {})
     ]
-    return list(markdown_table(make_table(lines, ("model", "scale"), ("largest shift",))))
+    return list(
+        markdown_table(make_table(lines, ("model", "scale"), ("largest shift",)))
+    )
 
 
 def model_lines(name: str, card: Facts) -> list[list[str]]:
     """Return the lines of shipped weights, with what the paper printed by the same protocol."""
-    printed = [r for r in load_published() if (r.model, r.scale) == (name, card["scale"])]
+    printed = [
+        r for r in load_published() if (r.model, r.scale) == (name, card["scale"])
+    ]
     lines = []
     for preset, (trained, figures) in product(CARD_NAMES, trainings(card)):
         measured = of_card(figures, preset)
@@ -197,12 +221,18 @@ def count_table(name: str) -> list[str]:
             if printed is None:
                 continue
             recipe = resolve(ablation, variant)
-            network = build_network(recipe.model, scale=ablation.scale, options=recipe.network)
+            network = build_network(
+                recipe.model, scale=ablation.scale, options=recipe.network
+            )
             counted = f"{count_parameters(network.deploy()):,}"
-            lines.append((ablation.name, variant.name, f"{printed:g}", counted, variant.note))
+            lines.append(
+                (ablation.name, variant.name, f"{printed:g}", counted, variant.note)
+            )
     if not lines:
         return []
-    table = make_table(lines, ("ablation", "variant"), ("printed K", "counted", "remark"))
+    table = make_table(
+        lines, ("ablation", "variant"), ("printed K", "counted", "remark")
+    )
     return ["**Parameters**", "", *markdown_table(table)]
 
 
@@ -213,7 +243,12 @@ def ablation_lines(name: str) -> list[str]:
         f"- `srx ablate run {each.name}`: {each.question} ({each.source or 'our own'})"
         for each in own
     ]
-    return ["**Ablations**, printed beside ours in `benchmarks/ablations.md`", "", *lines, ""]
+    return [
+        "**Ablations**, printed beside ours in `benchmarks/ablations.md`",
+        "",
+        *lines,
+        "",
+    ]
 
 
 def paper_table(model: str, rows: list[PublishedRow], cards: list[Facts]) -> list[str]:
@@ -238,7 +273,8 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[Facts]) -> lis
             else {name: of_picture(model, card["scale"], preset, name) for name in sets}
         )
         cells = [
-            text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
+            text(of_card(figures, preset).get(name) or own.get(name), metrics)
+            for name in sets
         ]
         size = f"{card['efficiency']['parameters'] / 1000:.0f}"
         label = f"ours, {trained}, by" if photographs(card) else "ours, by"

@@ -3,9 +3,10 @@
 Usage: python benchmarks/scale.py [--pictures 200] [--side 128] [--raster 8000] [--model rrlfn]
            [--scale 2] [--faster 100] [--storage 2] [--keep FOLDER] [--markdown benchmarks/scale.md]
 
-Every worker has one thread and a core. A folder of small pictures and a raster go through one
-process, two processes and a Ray cluster of two nodes on this machine, once with a worker killed;
-all results must be equal bit for bit. The prediction is that of scale_model.py.
+Every worker has one thread and a core. A folder of small pictures and a raster go
+through one process, two processes and a Ray cluster of two nodes on this machine, once
+with a worker killed; all results must be equal bit for bit. The prediction is that of
+scale_model.py.
 """
 
 from __future__ import annotations
@@ -48,13 +49,17 @@ def make_pictures(folder: Path, count: int, side: int, scene: Path) -> None:
     steps = max(pixels.shape[0] - side, 1), max(pixels.shape[1] - side, 1)
     for i in range(count):
         top, left = (i * 97) % steps[0], (i * 61) % steps[1]
-        Image.fromarray(pixels[top : top + side, left : left + side]).save(folder / f"{i:04}.png")
+        Image.fromarray(pixels[top : top + side, left : left + side]).save(
+            folder / f"{i:04}.png"
+        )
 
 
 def make_scene(path: Path, side: int) -> None:
     script = ROOT / "examples" / "make_scene.py"
     words = [sys.executable, str(script), str(path), "--size", f"{side}x{side}"]
-    subprocess.run([*words, "--compress", "none"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*words, "--compress", "none"], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 @contextmanager
@@ -107,15 +112,22 @@ def upscale(source: Path, out: Path, words: list[str], way: str) -> tuple[float,
     if way == KILLED:
         killer.join(1)
         assert not killer.is_alive(), "nothing was killed"
-    lines = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()
+    ]
     return seconds, sum(line["tiles"] for line in lines)
 
 
 def digests(out: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in out.iterdir()}
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in out.iterdir()
+    }
 
 
-def measure(source: Path, place: Path, words: list[str]) -> dict[str, tuple[float, int]]:
+def measure(
+    source: Path, place: Path, words: list[str]
+) -> dict[str, tuple[float, int]]:
     """Run a command in all ways and check that the results are equal."""
     found = {}
     for way in WAYS:
@@ -137,8 +149,12 @@ def main() -> None:
     parser.add_argument("--raster", type=int, default=8000, help="side in pixels")
     parser.add_argument("--model", default="rrlfn")
     parser.add_argument("--scale", type=int, default=2)
-    parser.add_argument("--faster", type=float, default=100, help="GPU relative to this core")
-    parser.add_argument("--storage", type=float, default=2, help="GB/s of shared storage")
+    parser.add_argument(
+        "--faster", type=float, default=100, help="GPU relative to this core"
+    )
+    parser.add_argument(
+        "--storage", type=float, default=2, help="GB/s of shared storage"
+    )
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
@@ -165,18 +181,29 @@ def run(given: argparse.Namespace, place: Path) -> str:
         alone = found["one process"][0]
         for way, (seconds, tiles) in found.items():
             work = (alone - starts["one process"]) / (seconds - starts[way])
-            cells = [source.stem, way, f"{seconds:.1f}", f"{starts[way]:.1f}", str(tiles)]
+            cells = [
+                source.stem,
+                way,
+                f"{seconds:.1f}",
+                f"{starts[way]:.1f}",
+                str(tiles),
+            ]
             rows.append([*cells, f"{alone / seconds:.2f}", f"{work:.2f}"])
     head = ["input", "way", "s", "s, start alone", "tiles", "speed-up", "without start"]
     measured = table(head, rows)
 
     options = UpscaleOptions(model=given.model, scale=given.scale)
-    own = measure_rates(raster, place / "raster-one-process" / raster.name, options, place)
+    own = measure_rates(
+        raster, place / "raster-one-process" / raster.name, options, place
+    )
     seconds, tiles = runs[raster]["one process"]
     out = (given.raster * given.scale) ** 2
     work = seconds - starts["one process"] - out / own["merge"]
     rates = Rates(
-        start=starts["one process"], tile=work / tiles, storage=given.storage * 1e9, **own
+        start=starts["one process"],
+        tile=work / tiles,
+        storage=given.storage * 1e9,
+        **own,
     )
     cut = choose_tiling(given.model, load_model(given.model, given.scale))
     tiling = cut.tile, cut.overlap

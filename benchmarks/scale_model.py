@@ -45,11 +45,13 @@ class Rates:
     """Speed of the network relative to this core; assumed where it is not 1."""
 
 
-def predict(side: int, workers: int, rates: Rates, tiling: tuple[int, int], scale: int) -> tuple:
+def predict(
+    side: int, workers: int, rates: Rates, tiling: tuple[int, int], scale: int
+) -> tuple:
     """Return the seconds for a raster of side x side pixels (RGB, 8 bits), and what takes longest.
 
-    Workers take runs of rows of tiles, of which they compute one twice; reading and writing go on
-    beside the network. Then the parts are merged on one machine.
+    Workers take runs of rows of tiles, of which they compute one twice; reading and
+    writing go on beside the network. Then the parts are merged on one machine.
     """
     tile, overlap = tiling
     rows = max(math.ceil((side - overlap) / (tile - overlap)), 1)
@@ -57,10 +59,15 @@ def predict(side: int, workers: int, rates: Rates, tiling: tuple[int, int], scal
     pixels, out = side**2, (side * scale) ** 2
     own_rows = math.ceil(rows / used) + (used > 1)
     steps = {
-        "network": own_rows * rows * rates.tile / rates.faster,  # as many columns as rows
+        "network": own_rows
+        * rows
+        * rates.tile
+        / rates.faster,  # as many columns as rows
         "reading": pixels / used / rates.read,
         "compressing parts": out / used / rates.write,
-        "storage": 3 * (pixels + 2 * out) / rates.storage,  # parts are written, and read again
+        "storage": 3
+        * (pixels + 2 * out)
+        / rates.storage,  # parts are written, and read again
     }
     merge = {"merging": out / rates.merge}
     seconds = rates.start + max(steps.values()) + merge["merging"]
@@ -68,7 +75,9 @@ def predict(side: int, workers: int, rates: Rates, tiling: tuple[int, int], scal
     return seconds, max(everything, key=everything.__getitem__)
 
 
-def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: Path) -> dict:
+def measure_rates(
+    raster: Path, result: Path, options: UpscaleOptions, scratch: Path
+) -> dict:
     """Time reading, storing parts and merging them, with the pixels of a finished result."""
     item = Item(source=raster, target=scratch / "again.tif", format="tif")
     job = open_job(item, options)
@@ -76,7 +85,9 @@ def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: 
     started = time.perf_counter()
     with RasterSource(job.info, job.layout, job.window) as source:
         for top in range(0, side, 256):
-            source.read(Window(top=top, left=0, height=min(256, side - top), width=side))
+            source.read(
+                Window(top=top, left=0, height=min(256, side - top), width=side)
+            )
     read = side**2 / (time.perf_counter() - started)
     written = 0.0
     with (
@@ -97,7 +108,9 @@ def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: 
     return {"read": read, "write": out**2 / written, "merge": out**2 / merged}
 
 
-def predictions(rates: Rates, tiling: tuple[int, int], scale: int, faster: float) -> str:
+def predictions(
+    rates: Rates, tiling: tuple[int, int], scale: int, faster: float
+) -> str:
     """Return a table for this core, and for workers that are ``faster``."""
     rows = []
     for side in SIZES:

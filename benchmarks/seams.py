@@ -4,10 +4,11 @@ Usage: python benchmarks/seams.py [-m g-idrn -m rrlfn ...] [-s 4] [--tiles 192:1
            [--pictures SRX_DATA/aerial_test/town_roofs.png] [--side 640] [--not-calibrated]
            [--markdown FILE]
 
-The pictures are taken as low-resolution input. "seam" is the seam figure, "distance" the mean of
-|tiled - untiled|, both in levels of 255; "default" stands for the model's own tile and overlap.
-Networks with global pooling see different statistics in a tile than in the whole picture; a
-calibration on windows of the picture compensates for that, unless --not-calibrated is given.
+The pictures are taken as low-resolution input. "seam" is the seam figure, "distance"
+the mean of |tiled - untiled|, both in levels of 255; "default" stands for the model's
+own tile and overlap. Networks with global pooling see different statistics in a tile
+than in the whole picture; a calibration on windows of the picture compensates for that,
+unless --not-calibrated is given.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ class Row:
 def seam_figure(engine: Engine, pixels: NDArray[np.uint8], tiling: Tiling) -> float:
     """Measure the excess of steps across tile borders, in levels of 255.
 
-    The picture is enlarged twice, the second time with the tile grid moved by half a tile. Over all
-    places where the first has a tile border and the second has none, it is the absolute mean of
-    |step across the place in the first| - |step in the second|. 0 means that seams are invisible.
+    The picture is enlarged twice, the second time with the tile grid moved by half a
+    tile. Over all places where the first has a tile border and the second has none, it
+    is the absolute mean of |step across the place in the first| - |step in the second|.
+    0 means that seams are invisible.
 
     Args:
         engine: Runs the network.
@@ -133,7 +135,9 @@ def measure(
         tiled = enlarge_array(engine, unit, grid)
         seconds += time.perf_counter() - start
         whole = enlarge_array(engine, unit)
-        distances.append(float(np.abs(tiled.clip(0, 1) - whole.clip(0, 1)).mean()) * 255)
+        distances.append(
+            float(np.abs(tiled.clip(0, 1) - whole.clip(0, 1)).mean()) * 255
+        )
     return Row(
         model=f"{name} x{scale}",
         tile=tiling.tile,
@@ -163,9 +167,13 @@ def main() -> None:
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("--tiles", default="default")
     parser.add_argument("--pictures", nargs="*", type=Path)
-    parser.add_argument("--side", type=int, default=640, help="pictures are cut to this square")
+    parser.add_argument(
+        "--side", type=int, default=640, help="pictures are cut to this square"
+    )
     parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--not-calibrated", action="store_true", help="pool each tile on its own")
+    parser.add_argument(
+        "--not-calibrated", action="store_true", help="pool each tile on its own"
+    )
     arguments = parser.parse_args()
     folder = Path(os.environ.get("SRX_DATA", "data")) / "aerial_test"
     paths = arguments.pictures or [folder / f"{name}.png" for name in AERIAL]
@@ -173,7 +181,9 @@ def main() -> None:
     for path in paths:
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        pictures.append(np.ascontiguousarray(pixels[: arguments.side, : arguments.side]))
+        pictures.append(
+            np.ascontiguousarray(pixels[: arguments.side, : arguments.side])
+        )
     rows = []
     for name in arguments.model or MODELS:
         if MODELS[name].trained and arguments.scale not in shipped_scales(name):
@@ -184,7 +194,9 @@ def main() -> None:
                 tile, overlap = text.split(":")
                 given = (int(tile), int(overlap))
             calibrated = not arguments.not_calibrated
-            rows.append(measure(name, arguments.scale, given, pictures, calibrated=calibrated))
+            rows.append(
+                measure(name, arguments.scale, given, pictures, calibrated=calibrated)
+            )
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     if arguments.markdown:
         arguments.markdown.write_text(table(rows), encoding="utf-8")

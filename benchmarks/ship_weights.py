@@ -3,17 +3,18 @@
 Usage: python benchmarks/ship_weights.py RUN/best.safetensors --data Set5 --data Set14 \
            --machine "2 CPU cores" --hours 0.9 --start "bicubic start" [--name g-idrn]
 
---jpeg 75 measures on LR that was saved as a JPEG as well, for weights trained on such pictures.
---mix OTHER --share 0.6 takes 0.6 of RUN and 0.4 of OTHER, tensor by tensor.
---teacher NAME says whose pictures the targets were; the figures of the last weights that learned
-from photographs alone then stay in the card, below [photographs].
-The loss by float16 is measured on the sets; above 0.005 dB on any of them, float32 is kept.
+--jpeg 75 measures on LR that was saved as a JPEG as well, for weights trained on such
+pictures. --mix OTHER --share 0.6 takes 0.6 of RUN and 0.4 of OTHER, tensor by tensor.
+--teacher NAME says whose pictures the targets were; the figures of the last weights
+that learned from photographs alone then stay in the card, below [photographs]. The loss
+by float16 is measured on the sets; above 0.005 dB on any of them, float32 is kept.
 
-Weights that are not better than the shipped ones are refused without --force. That is decided on
-all held-out crops of the training data (--held-out, by default the natural shards of $SRX_DATA;
---hold-out names photographs as in `srx train`), with LR degraded as in the training, by the trimmed
-mean of the paired differences: a single picture may swing by more than 1 dB. Weights that shift
-flat colours by more than one level are refused as well (flat_colours.py).
+Weights that are not better than the shipped ones are refused without --force. That is
+decided on all held-out crops of the training data (--held-out, by default the natural
+shards of $SRX_DATA; --hold-out names photographs as in `srx train`), with LR degraded
+as in the training, by the trimmed mean of the paired differences: a single picture may
+swing by more than 1 dB. Weights that shift flat colours by more than one level are
+refused as well (flat_colours.py).
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def select_data(arguments: argparse.Namespace) -> DataSelection:
     return DataSelection(data=tuple(arguments.held_out), hold_out=named)
 
 
-def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, selection: DataSelection) -> float:
+def gain_on_held_out(
+    new: Path, old: Path, info: WeightsInfo, selection: DataSelection
+) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
     split = choose_split(find_pictures(selection.data), selection)
     pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
@@ -99,20 +102,35 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", default="g-idrn")
     parser.add_argument("--data", action="append", help="sets; default: Set5 and Set14")
-    parser.add_argument("--machine", required=True, help="description of the training machine")
+    parser.add_argument(
+        "--machine", required=True, help="description of the training machine"
+    )
     parser.add_argument("--hours", type=float, required=True, help="of this training")
     parser.add_argument("--start", default="bicubic start")
     parser.add_argument(
-        "--training-data", default="data/train/natural_00..04, without kde-* and plasma-*"
+        "--training-data",
+        default="data/train/natural_00..04, without kde-* and plasma-*",
     )
-    parser.add_argument("--teacher", help="whose pictures the targets were, with its training data")
-    shards = sorted(Path(os.environ.get("SRX_DATA", "none")).glob("train/natural_*.zip"))
+    parser.add_argument(
+        "--teacher", help="whose pictures the targets were, with its training data"
+    )
+    shards = sorted(
+        Path(os.environ.get("SRX_DATA", "none")).glob("train/natural_*.zip")
+    )
     parser.add_argument("--held-out", action="append", type=Path, help="training data")
-    parser.add_argument("--hold-out", action="append", default=[], help="as in `srx train`")
+    parser.add_argument(
+        "--hold-out", action="append", default=[], help="as in `srx train`"
+    )
     parser.add_argument("--force", action="store_true")
-    parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
-    parser.add_argument("--mix", type=Path, help="weights to mix in, such as the initial ones")
-    parser.add_argument("--share", type=float, default=1.0, help="of WEIGHTS in the mixture")
+    parser.add_argument(
+        "--jpeg", type=int, help="measure on LR saved at this quality as well"
+    )
+    parser.add_argument(
+        "--mix", type=Path, help="weights to mix in, such as the initial ones"
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of WEIGHTS in the mixture"
+    )
     arguments = parser.parse_args()
     arguments.data = arguments.data or ["Set5", "Set14"]
     arguments.held_out = arguments.held_out or shards
@@ -130,7 +148,9 @@ def main() -> None:
         if arguments.mix:
             others = read_weights(arguments.mix).tensors
             share = arguments.share
-            tensors = {k: share * v + (1 - share) * others[k] for k, v in tensors.items()}
+            tensors = {
+                k: share * v + (1 - share) * others[k] for k, v in tensors.items()
+            }
             arguments.weights = Path(folder) / "mixed.safetensors"
             save_weights(arguments.weights, tensors, info)
         half = Path(folder) / "half.safetensors"
@@ -140,13 +160,18 @@ def main() -> None:
         full, shrunk = table(full_evaluation), table(half_evaluation)
         loss = max(full[name]["psnr"] - shrunk[name]["psnr"] for name in full)
         keep_half = loss <= HARMLESS_DB
-        evaluation, rows = (half_evaluation, shrunk) if keep_half else (full_evaluation, full)
+        evaluation, rows = (
+            (half_evaluation, shrunk) if keep_half else (full_evaluation, full)
+        )
         print(
             f"float16 costs {loss:.5f} dB at most: {'float16' if keep_half else 'float32'} is kept"
         )
         new = half if keep_half else arguments.weights
         compared = target.is_file() and not arguments.force
-        if compared and gain_on_held_out(new, target, info, select_data(arguments)) <= 0:
+        if (
+            compared
+            and gain_on_held_out(new, target, info, select_data(arguments)) <= 0
+        ):
             raise SystemExit(f"{target} is at least as good; --force replaces it")
         shift = measure_shift(new, scale, force=arguments.force)
         weights_dir().mkdir(exist_ok=True)
@@ -178,10 +203,15 @@ def by_photographs(replaced: dict[str, Any]) -> list[str]:
     """Lines of a card on the last weights that no teacher's pictures trained."""
     last = replaced.get("photographs") or {
         "sha256": replaced["sha256"],
-        **{key: replaced["training"][key] for key in ("recipe", "iterations", "machine", "hours")},
+        **{
+            key: replaced["training"][key]
+            for key in ("recipe", "iterations", "machine", "hours")
+        },
         "sets": replaced["measured"]["sets"],
     }
-    facts = [f"{key} = {json.dumps(value)}" for key, value in last.items() if key != "sets"]
+    facts = [
+        f"{key} = {json.dumps(value)}" for key, value in last.items() if key != "sets"
+    ]
     return ["", "[photographs]", *facts, *figures("photographs", last["sets"])]
 
 
@@ -189,7 +219,9 @@ def measure_shift(file: Path, scale: int, *, force: bool) -> int:
     """Measure how far flat colours are shifted; refuse more than is harmless without --force."""
     shift = largest_shift(str(file), scale)
     if shift > HARMLESS_LEVELS and not force:
-        raise SystemExit(f"flat colours are shifted by {shift} levels; --force ships them so")
+        raise SystemExit(
+            f"flat colours are shifted by {shift} levels; --force ships them so"
+        )
     return shift
 
 
@@ -197,7 +229,9 @@ def measure_as_printed(
     file: Path, info: WeightsInfo, sets: list[str]
 ) -> dict[str, dict[str, float]]:
     """Measure by the protocol of the paper, where it differs from that of cards at this scale."""
-    rows = [r for r in load_published() if (r.model, r.scale) == (info.model, info.scale)]
+    rows = [
+        r for r in load_published() if (r.model, r.scale) == (info.model, info.scale)
+    ]
     preset = next((row.preset for row in rows if row.preset in AS_PRINTED), None)
     if preset is None:
         return {}
@@ -205,7 +239,9 @@ def measure_as_printed(
     return {name + AS_PRINTED[preset]: values for name, values in found.items()}
 
 
-def measure_jpeg(file: Path, scale: int, arguments: argparse.Namespace) -> dict[str, dict]:
+def measure_jpeg(
+    file: Path, scale: int, arguments: argparse.Namespace
+) -> dict[str, dict]:
     """Measure on LR saved as JPEG first, if --jpeg is given."""
     if not arguments.jpeg:
         return {}
@@ -226,7 +262,12 @@ def remarks(arguments: argparse.Namespace, rows: dict[str, dict]) -> list[str]:
 
 
 def describe(
-    target: Path, info: WeightsInfo, arguments: argparse.Namespace, *, half: bool, chain: str
+    target: Path,
+    info: WeightsInfo,
+    arguments: argparse.Namespace,
+    *,
+    half: bool,
+    chain: str,
 ) -> list[str]:
     """Lines of a card up to its figures, with the part of the command that they share."""
     sets = " ".join(f"--data {Path(name).name}" for name in arguments.data)

@@ -2,8 +2,9 @@
 
 usage: python benchmarks/surfaces.py [-m MODEL ...]
 
-Errors are root mean squares, as shares of the range from 0 to 1. Elevation is as smooth as this;
-srx gives it to a network only where its detail is well above the network's error.
+Errors are root mean squares, as shares of the range from 0 to 1. Elevation is as smooth
+as this; srx gives it to a network only where its detail is well above the network's
+error.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def error(model: str, surface: Callable[[Floats, Floats], Floats], scale: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-m", "--model", action="append", help="bicubic and g-idrn by default")
+    parser.add_argument(
+        "-m", "--model", action="append", help="bicubic and g-idrn by default"
+    )
     models = parser.parse_args().model or ["bicubic", "g-idrn"]
     print("| surface | scale |", " | ".join(models), "|")
     print("| --- | ---: |", " | ".join(["---:"] * len(models)), "|")

@@ -3,10 +3,11 @@
 Usage: python benchmarks/texture.py -m g-idrn -m attentive-gan -m runs/l1.safetensors [-s 4]
            [--data Set5 --data Set14]
 
-Networks trained for PSNR are smoother than photographs. Gradient: the mean of |difference of
-neighbours| in BT.601 luma, down and across, in levels of 255, beside that of HR. Grid: the
-variation of these differences over the SCALE positions within an LR pixel (standard deviation of
-their means over the mean): 0 for texture independent of the grid. PSNR is that of `srx eval`.
+Networks trained for PSNR are smoother than photographs. Gradient: the mean of
+|difference of neighbours| in BT.601 luma, down and across, in levels of 255, beside
+that of HR. Grid: the variation of these differences over the SCALE positions within an
+LR pixel (standard deviation of their means over the mean): 0 for texture independent of
+the grid. PSNR is that of `srx eval`.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def main() -> None:
     print("| --- | --- | ---: | ---: | ---: |")
     for name in arguments.data or ["Set5"]:
         originals = pictures(name, arguments.scale)
-        seen = np.mean([(gradient(hr), grid(hr, arguments.scale)) for hr in originals], axis=0)
+        seen = np.mean(
+            [(gradient(hr), grid(hr, arguments.scale)) for hr in originals], axis=0
+        )
         print(f"| {name} | HR | {seen[0]:.3f} | {seen[1]:.3f} | |")
         for model in arguments.model:
             found = []

@@ -3,8 +3,8 @@
 Usage: python benchmarks/tiles.py [-m g-idrn -m rrlfn ...] [-s 4] [--size 512] [--rounds 5]
            [--tiles 96:16,192:16,...] [--threads N] [--markdown FILE]
 
-"computed" are the pixels of all tiles as a multiple of the picture's. All tilings take turns, every
-second round backwards. What tilings cost in quality stands in seams.md.
+"computed" are the pixels of all tiles as a multiple of the picture's. All tilings take
+turns, every second round backwards. What tilings cost in quality stands in seams.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from timing_page import make_parser, write_page
 from srcli.inference.engines import choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
-from srcli.pipelines.bench import BenchOptions, busy_note, make_cases, make_speeds, time_rounds
+from srcli.pipelines.bench import (
+    BenchOptions,
+    busy_note,
+    make_cases,
+    make_speeds,
+    time_rounds,
+)
 from srcli.ports.progress import Task
 from srcli.report.table import make_table, significant
 
@@ -51,7 +57,9 @@ def main() -> None:
             for (tile, _), speed in zip(tilings, speeds, strict=True):
                 height, width = speed["tile"]
                 computed = speed["tiles"] * height * width / given.size**2
-                times = [significant(f(speed["seconds"]) * 1000) for f in (median, min, max)]
+                times = [
+                    significant(f(speed["seconds"]) * 1000) for f in (median, min, max)
+                ]
                 cells = (
                     tile,
                     speed["overlap"],
@@ -59,15 +67,28 @@ def main() -> None:
                     speed["tiles"],
                     f"{computed:.2f}",
                 )
-                rows.append([name, *cells, *times, f"{speed['median_seconds'] / best:.2f}"])
+                rows.append(
+                    [name, *cells, *times, f"{speed['median_seconds'] / best:.2f}"]
+                )
                 print(*rows[-1], sep="  ", flush=True)
         machine = describe_machine(torch.device("cpu"))
-    headings = ("tile", "overlap", "balanced", "tiles", "computed", "ms", "fastest", "slowest")
+    headings = (
+        "tile",
+        "overlap",
+        "balanced",
+        "tiles",
+        "computed",
+        "ms",
+        "fastest",
+        "slowest",
+    )
     title = f"x{given.scale}, {given.size}x{given.size} LR, {given.rounds} rounds"
     table = make_table(rows, ("model",), (*headings, "x fastest"), title=title)
     if given.markdown:
         busy = busy_note(load, every)
-        write_page(given.markdown, "Tile sizes on the CPU", machine, busy, __doc__, table)
+        write_page(
+            given.markdown, "Tile sizes on the CPU", machine, busy, __doc__, table
+        )
 
 
 if __name__ == "__main__":

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 def make_parser(doc: str | None, models: tuple[str, ...]) -> argparse.ArgumentParser:
     """Return the options that all of them have; ``models`` are taken without -m."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("-m", "--model", dest="models", action="append", help=", ".join(models))
+    parser.add_argument(
+        "-m", "--model", dest="models", action="append", help=", ".join(models)
+    )
     parser.add_argument("-s", "--scale", type=int, default=4)
-    parser.add_argument("--size", type=int, default=512, help="side of the LR picture, pixels")
+    parser.add_argument(
+        "--size", type=int, default=512, help="side of the LR picture, pixels"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--markdown", type=Path)
@@ -28,7 +32,12 @@ def make_parser(doc: str | None, models: tuple[str, ...]) -> argparse.ArgumentPa
 
 
 def write_page(
-    file: Path, heading: str, machine: str, note: str | None, doc: str | None, table: Table
+    file: Path,
+    heading: str,
+    machine: str,
+    note: str | None,
+    doc: str | None,
+    table: Table,
 ) -> None:
     """Write the command, the machine, a note, the third paragraph of a docstring and a table."""
     text = [

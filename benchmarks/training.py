@@ -1,11 +1,12 @@
 """Compare the iterations per second of `srx train` with those of a plain training loop.
 
-Plain: a PyTorch DataLoader over PNG files, both pictures of a pair decoded for every patch, random
-crop, flips and rotation, fp32, default layout, PyTorch's Adam. Ours: the trainer as `srx train
-g-idrn` runs it on this machine, with averaged weights and log. Both have the same network, losses
-and pictures and run on the same cores in turn; reported is the median of the rounds. They share
-a process, and thereby srx's settings of the memory allocator. CPU seconds are those of this process
-(hence `--workers 0`), and steadier where others compute on the machine.
+Plain: a PyTorch DataLoader over PNG files, both pictures of a pair decoded for every
+patch, random crop, flips and rotation, fp32, default layout, PyTorch's Adam. Ours: the
+trainer as `srx train g-idrn` runs it on this machine, with averaged weights and log.
+Both have the same network, losses and pictures and run on the same cores in turn;
+reported is the median of the rounds. They share a process, and thereby srx's settings
+of the memory allocator. CPU seconds are those of this process (hence `--workers 0`),
+and steadier where others compute on the machine.
 
 Usage: python benchmarks/training.py [--scale 4] [--batch 16] [--patch 48] [--workers 2]
            [--rounds 5] [--iterations 10] [--cores 2]
@@ -40,7 +41,8 @@ from srcli.training.loop import Trainer
 from srcli.training.steps import StepContext
 
 EDGE = 480
-"""Edge of the pictures, like the crops of DIV2K that trainers prepare; full files take longer."""
+"""Edge of the pictures, like the crops of DIV2K that trainers prepare; full files take
+longer."""
 PHOTOGRAPHS = (data.astronaut, data.chelsea, data.coffee, data.rocket)
 
 
@@ -75,7 +77,9 @@ class Files(Dataset):
         hr_image, lr_image = (
             np.asarray(Image.open(self.folder / kind / name)) for kind in ("hr", "lr")
         )
-        top, left = (int(torch.randint(side - self.patch + 1, ())) for side in lr_image.shape[:2])
+        top, left = (
+            int(torch.randint(side - self.patch + 1, ())) for side in lr_image.shape[:2]
+        )
         turn = int(torch.randint(8, ()))
         found = []
         for image, scale in ((lr_image, 1), (hr_image, self.scale)):
@@ -126,7 +130,9 @@ class Ours:
         network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
         options = DataSelection(data=(folder / "hr",), hold_out=())
-        pairs = load_data(options, arguments.scale, recipe.degradation, Progress()).train
+        pairs = load_data(
+            options, arguments.scale, recipe.degradation, Progress()
+        ).train
         self.load_seconds = time.perf_counter() - start
         context = StepContext(network=network, numerics=numerics)
         self.data_seconds = 0.0
@@ -158,7 +164,9 @@ class Ours:
 
 def measure(arguments, folder: Path) -> dict:
     write_pictures(folder, arguments.scale, arguments.pictures)
-    stage = replace(RECIPES["g-idrn"].stages[0], batch=arguments.batch, patch=arguments.patch)
+    stage = replace(
+        RECIPES["g-idrn"].stages[0], batch=arguments.batch, patch=arguments.patch
+    )
     recipe = replace(RECIPES["g-idrn"], stages=(stage,))
     ours, plain = Ours(recipe, arguments, folder), Plain(recipe, arguments, folder)
     speeds: dict[str, list[float]] = {"ours": [], "plain": []}
@@ -174,7 +182,9 @@ def measure(arguments, folder: Path) -> dict:
             speeds[name].append(arguments.iterations / spent)
             if name == "ours":
                 shares.append(ours.data_seconds / spent)
-    counted = {name: values[1:] for name, values in speeds.items()}  # the first round warms up
+    counted = {
+        name: values[1:] for name, values in speeds.items()
+    }  # the first round warms up
     ratios = [a / b for a, b in zip(counted["ours"], counted["plain"], strict=True)]
     return {
         "machine": describe_machine(torch.device("cpu")),
@@ -185,10 +195,12 @@ def measure(arguments, folder: Path) -> dict:
         "ours_load_seconds": round(ours.load_seconds, 2),
         "plain_workers": arguments.workers,
         "iterations_a_second": {
-            name: round(statistics.median(values), 4) for name, values in counted.items()
+            name: round(statistics.median(values), 4)
+            for name, values in counted.items()
         },
         "cpu_seconds_an_iteration": {
-            name: round(statistics.median(values[1:]), 3) for name, values in cpu.items()
+            name: round(statistics.median(values[1:]), 3)
+            for name, values in cpu.items()
         },
         "ratio": round(statistics.median(ratios), 3),
         "ratio_of_rounds": [round(ratio, 3) for ratio in ratios],
@@ -201,10 +213,14 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patch", type=int, default=48)
-    parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="of the plain loop's DataLoader"
+    )
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=10, help="of each loop in a round")
+    parser.add_argument(
+        "--iterations", type=int, default=10, help="of each loop in a round"
+    )
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):

@@ -3,8 +3,9 @@
     python benchmarks/value_ranges.py
     python benchmarks/value_ranges.py IMDN_x4.pth RFDN_AIM.pth
 
-A line for every file and scale: PSNR in dB of the picture and its enlargement made small again,
-with white as 1 and as 255 inside the network. Without files, of all shipped weights and bicubic.
+A line for every file and scale: PSNR in dB of the picture and its enlargement made
+small again, with white as 1 and as 255 inside the network. Without files, of all
+shipped weights and bicubic.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from srcli.models.weights import load_model, weights_dir
 
 
 def main() -> None:
-    files = [Path(name) for name in sys.argv[1:]] or sorted(weights_dir().glob("*.safetensors"))
+    files = [Path(name) for name in sys.argv[1:]] or sorted(
+        weights_dir().glob("*.safetensors")
+    )
     print("file, scale: white 1, white 255")
     for path in files:
         tensors, info, *_ = read_weights(path)
-        for scale in [info.scale] if info else [each.scale for _, each in find_matches(tensors)]:
+        for scale in (
+            [info.scale] if info else [each.scale for _, each in find_matches(tensors)]
+        ):
             found = []
             for white in RANGES:
                 network = load_model(str(path), scale, value_range=1)

@@ -58,7 +58,10 @@ def main() -> None:
         nearest = small.repeat(scale, axis=0).repeat(scale, axis=1)
         panels = [panel(nearest[area], f"{name}, input")]
         panels.extend(
-            panel(srcli.upscale(small, model=model, scale=scale)[area], f"{model} x{scale}")
+            panel(
+                srcli.upscale(small, model=model, scale=scale)[area],
+                f"{model} x{scale}",
+            )
             for model in models
         )
         panels.append(panel(original[area], "original"))

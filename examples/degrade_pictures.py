@@ -63,14 +63,20 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for i, (name, picture) in enumerate(found.items()):
         hr = mod_crop(picture, scale)
-        write_photograph(arguments.out / "HR" / f"{name}.png", Photograph(pixels=hr), fmt="png")
+        write_photograph(
+            arguments.out / "HR" / f"{name}.png", Photograph(pixels=hr), fmt="png"
+        )
         for degradation, folder in folders.items():
             # a seed per picture: different degradations, the same on every run
             lr = degrade(hr, scale, degradation, seed=1000 * arguments.seed + i)
-            write_photograph(folder / f"{name}x{scale}.png", Photograph(pixels=lr), fmt="png")
+            write_photograph(
+                folder / f"{name}x{scale}.png", Photograph(pixels=lr), fmt="png"
+            )
     print(f"{len(found)} pictures; measure with:")
     for folder in folders.values():
-        print(f"  srx eval -m g-idrn -s {scale} --hr {arguments.out / 'HR'} --lr {folder}")
+        print(
+            f"  srx eval -m g-idrn -s {scale} --hr {arguments.out / 'HR'} --lr {folder}"
+        )
 
 
 if __name__ == "__main__":

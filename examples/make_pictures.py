@@ -17,8 +17,12 @@ NAMES = ("astronaut", "coffee", "chelsea", "rocket")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, default=160, help="longer side of the pictures, pixels")
-    parser.add_argument("--jpeg", type=int, help="save JPEGs of this quality instead of PNGs")
+    parser.add_argument(
+        "--size", type=int, default=160, help="longer side of the pictures, pixels"
+    )
+    parser.add_argument(
+        "--jpeg", type=int, help="save JPEGs of this quality instead of PNGs"
+    )
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:

@@ -45,15 +45,26 @@ def write(path: Path, size: tuple[int, int], options: argparse.Namespace) -> Non
         profile |= {"compress": "deflate", "predictor": 2}
     part, stride = hidden_name(path, f".{os.getpid()}.part"), max(TILE, options.blocks)
     try:
-        with rasterio.Env(GDAL_CACHEMAX=128), rasterio.open(part, "w", **profile) as out:
-            out.descriptions = ("red", "green", "blue", "near infrared")[: options.bands]
+        with (
+            rasterio.Env(GDAL_CACHEMAX=128),
+            rasterio.open(part, "w", **profile) as out,
+        ):
+            out.descriptions = ("red", "green", "blue", "near infrared")[
+                : options.bands
+            ]
             for y in range(0, size[1], stride):
                 for x in range(0, size[0], stride):
                     window = x, y, min(stride, size[0] - x), min(stride, size[1] - y)
-                    inside = coverage(size, window) if options.nodata_edges else np.True_
+                    inside = (
+                        coverage(size, window) if options.nodata_edges else np.True_
+                    )
                     if inside.any():
-                        pixels = render(options.seed, window, options.bands, options.dtype)
-                        out.write(pixels.transpose(2, 0, 1) * inside, window=Window(*window))
+                        pixels = render(
+                            options.seed, window, options.bands, options.dtype
+                        )
+                        out.write(
+                            pixels.transpose(2, 0, 1) * inside, window=Window(*window)
+                        )
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -67,10 +78,19 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("out", type=Path)
     add("--size", required=True, help="WIDTHxHEIGHT in pixels")
-    add("--dtype", choices=("uint8", "uint16"), default="uint8", help="uint16 holds 11 bits")
+    add(
+        "--dtype",
+        choices=("uint8", "uint16"),
+        default="uint8",
+        help="uint16 holds 11 bits",
+    )
     add("--bands", type=int, choices=(3, 4), default=3, help="4: near infrared as well")
     add("--seed", type=int, default=0)
-    add("--nodata-edges", action="store_true", help="data in a rotated rectangle, 0 around it")
+    add(
+        "--nodata-edges",
+        action="store_true",
+        help="data in a rotated rectangle, 0 around it",
+    )
     add("--crs", default="EPSG:32632")
     add("--pixel", type=float, default=0.2, help="size in the georeference, metres")
     add("--blocks", type=int, choices=(128, 256, 512, 1024), default=512)
@@ -78,12 +98,16 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", options.size)
     if not found or options.seed < 0 or options.pixel <= 0:
-        parser.error("--size looks like 5000x4000; --seed is 0 or more, --pixel more than 0")
+        parser.error(
+            "--size looks like 5000x4000; --seed is 0 or more, --pixel more than 0"
+        )
     options.size = int(found[1]), int(found[2])
     try:
         options.crs = CRS.from_user_input(options.crs)
     except ValueError:
-        parser.error(f"--crs {options.crs}: PROJ does not know it; EPSG:32632 is one it knows")
+        parser.error(
+            f"--crs {options.crs}: PROJ does not know it; EPSG:32632 is one it knows"
+        )
     return options
 
 
@@ -95,7 +119,9 @@ def main() -> None:
         sys.exit(f"error: {options.out}: {error}")
     width, height = options.size
     rate = width * height / 1e6 / (time.perf_counter() - started)
-    print(f"{options.out} {width}x{height}x{options.bands} {options.dtype}, {rate:.1f} Mpixel/s")
+    print(
+        f"{options.out} {width}x{height}x{options.bands} {options.dtype}, {rate:.1f} Mpixel/s"
+    )
 
 
 if __name__ == "__main__":

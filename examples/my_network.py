@@ -26,5 +26,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         """Enlarge (N, 3, H, W) to (N, 3, scale H, scale W)."""
-        larger = F.interpolate(x, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        larger = F.interpolate(
+            x, scale_factor=self.scale, mode="bicubic", align_corners=False
+        )
         return larger + F.pixel_shuffle(self.head(self.body(x)), self.scale)

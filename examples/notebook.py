@@ -80,9 +80,13 @@ with TemporaryDirectory() as folder:
     crops_folder = Path(folder) / "crops"
     crops_folder.mkdir()
     for name in ("astronaut", "chelsea", "coffee"):
-        Image.fromarray(getattr(data, name)()[:96, :128]).save(crops_folder / f"{name}.png")
+        Image.fromarray(getattr(data, name)()[:96, :128]).save(
+            crops_folder / f"{name}.png"
+        )
     options = EvalOptions(metrics=("psnr", "ssim"), costs=False)
-    result = evaluate(["bicubic", MODEL], [str(crops_folder)], scales=[SCALE], options=options)
+    result = evaluate(
+        ["bicubic", MODEL], [str(crops_folder)], scales=[SCALE], options=options
+    )
 print(markdown(evaluation_report(result)))
 
 # %% [markdown]
@@ -93,7 +97,9 @@ print(markdown(evaluation_report(result)))
 # %%
 network = srcli.load_model(MODEL, scale=SCALE)
 macs = count_work(network)["conv_macs"] / 1e9
-print(f"{count_parameters(network):,} parameters, {macs:.1f} GMACs for 256x256 LR pixels")
+print(
+    f"{count_parameters(network):,} parameters, {macs:.1f} GMACs for 256x256 LR pixels"
+)
 for name, part in network.named_children():
     print(f"  {name}: {type(part).__name__}, {count_parameters(part):,} parameters")
 

@@ -41,7 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("pictures", type=Path, nargs="+")
-    parser.add_argument("--model", default="attentive-gan", help="a name, or a weights file")
+    parser.add_argument(
+        "--model", default="attentive-gan", help="a name, or a weights file"
+    )
     parser.add_argument("--scale", type=int, default=4)
     arguments = parser.parse_args()
     try:
@@ -49,13 +51,17 @@ def main() -> None:
     except SrxError as error:
         sys.exit(f"error: {error}")
     if not network.num_maps:
-        sys.exit(f"error: model {arguments.model} has no attention maps; attentive-gan has some")
+        sys.exit(
+            f"error: model {arguments.model} has no attention maps; attentive-gan has some"
+        )
     arguments.out.mkdir(parents=True, exist_ok=True)
     for path in arguments.pictures:
         with Image.open(path) as image:
             pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         for number, each in enumerate(attention_maps(network, pixels), start=1):
-            Image.fromarray(each).save(arguments.out / f"{path.stem}_attention_{number}.png")
+            Image.fromarray(each).save(
+                arguments.out / f"{path.stem}_attention_{number}.png"
+            )
         print(f"{path}: {network.num_maps} maps")
 
 

@@ -33,7 +33,9 @@ def feature_maps(network: Network, layer: nn.Module, pixels: np.ndarray) -> np.n
     found: list[torch.Tensor] = []
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     # A copy: activations that follow change the output in place.
-    hook = layer.register_forward_hook(lambda _, inputs, output: found.append(output.clone()))
+    hook = layer.register_forward_hook(
+        lambda _, inputs, output: found.append(output.clone())
+    )
     network(luma(x) if network.colour == "y" else x)
     hook.remove()
     return found[0][0].numpy()
@@ -41,8 +43,13 @@ def feature_maps(network: Network, layer: nn.Module, pixels: np.ndarray) -> np.n
 
 def grid(maps: np.ndarray) -> np.ndarray:
     """Maps (C, H, W) side by side in rows, each stretched to 0..255, a pixel between them."""
-    low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
-    levels = np.rint(255 * (maps - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
+    low, high = (
+        maps.min(axis=(1, 2), keepdims=True),
+        maps.max(axis=(1, 2), keepdims=True),
+    )
+    levels = np.rint(255 * (maps - low) / np.maximum(high - low, 1e-12)).astype(
+        np.uint8
+    )
     across = math.ceil(math.sqrt(len(levels)))
     rows = -(-len(levels) // across)
     cells = np.zeros((rows * across, maps.shape[1] + 1, maps.shape[2] + 1), np.uint8)

@@ -7,7 +7,10 @@ from importlib import import_module
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "upscale"]
 
-_EXPORTS = {"load_model": "srcli.models.weights", "upscale": "srcli.pipelines.upscale.array"}
+_EXPORTS = {
+    "load_model": "srcli.models.weights",
+    "upscale": "srcli.pipelines.upscale.array",
+}
 
 
 def __getattr__(name: str) -> object:

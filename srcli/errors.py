@@ -99,16 +99,20 @@ class DefectError(SrxError):
 def one_file(name: object) -> Iterator[None]:
     """Turn whatever is raised while one file is worked on into that file's own failure.
 
-    An ``SrxError`` stays; an import that fails is the installation's fault, and any other exception
-    becomes a ``DefectError`` that names the file.
-    Whoever works on many files reports it and goes on. Interruptions pass through.
+    An ``SrxError`` stays; an import that fails is the installation's fault, and any
+    other exception becomes a ``DefectError`` that names the file. Whoever works on many
+    files reports it and goes on. Interruptions pass through.
     """
     try:
         yield
     except SrxError:
         raise
-    except ImportError as error:  # in a small container rasterio lacks a library of the system
-        raise PictureError(f"{name}: {error}; install that first: srx needs it") from error
+    except (
+        ImportError
+    ) as error:  # in a small container rasterio lacks a library of the system
+        raise PictureError(
+            f"{name}: {error}; install that first: srx needs it"
+        ) from error
     except Exception as error:
         if lacks_threads(error):
             raise PictureError(f"{name}: {NO_THREADS}") from error

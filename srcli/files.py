@@ -65,11 +65,14 @@ NEW_FILE = FileAttributes()
 """Attributes of files that depend on no other."""
 
 
-def attributes_for(target: Path, source: Path, *, dates: bool = False) -> FileAttributes:
+def attributes_for(
+    target: Path, source: Path, *, dates: bool = False
+) -> FileAttributes:
     """Return the attributes of an output: nobody may read it who may not read the input.
 
-    Rights of an older output are not widened either. ``dates``: take over the input's times; those
-    in the future always, or the output would be older than its input whenever it is made.
+    Rights of an older output are not widened either. ``dates``: take over the input's
+    times; those in the future always, or the output would be older than its input
+    whenever it is made.
     """
     mode, times = 0o666, None
     for path in (target, source):
@@ -86,8 +89,9 @@ def attributes_for(target: Path, source: Path, *, dates: bool = False) -> FileAt
 def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[bytes]]:
     """Yield a new file with a hidden name; it takes the final name when it is on the disk.
 
-    If the block fails, the new file is removed and a former file stays as it was. What processes
-    that were killed have left in this folder, which must exist, is removed first.
+    If the block fails, the new file is removed and a former file stays as it was. What
+    processes that were killed have left in this folder, which must exist, is removed
+    first.
     """
     _remove_abandoned(path.parent)
     part, stream = make_part(path.parent, attributes.mode)
@@ -96,9 +100,13 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            if sys.platform != "win32":  # while it is locked, so that no process removes it
+            if (
+                sys.platform != "win32"
+            ):  # while it is locked, so that no process removes it
                 _finish(part, path, attributes)
-        if sys.platform == "win32":  # open files cannot be renamed, and closing sets their time
+        if (
+            sys.platform == "win32"
+        ):  # open files cannot be renamed, and closing sets their time
             _finish(part, path, attributes)
     finally:
         part.unlink(missing_ok=True)
@@ -127,7 +135,8 @@ def move_into_place(part: Path, path: Path) -> None:
 def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
     """Make a temporary file and lock it; an existing file or link is never opened.
 
-    It is removed by who makes it, or else by the next process that replaces a file in the folder.
+    It is removed by who makes it, or else by the next process that replaces a file in
+    the folder.
     """
     opener = partial(os.open, mode=mode)
     while True:
@@ -158,20 +167,33 @@ def _remove_abandoned(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
-            if found and found[1] == _machine() and entry.is_file(follow_symlinks=False):
+            if (
+                found
+                and found[1] == _machine()
+                and entry.is_file(follow_symlinks=False)
+            ):
                 part = Path(entry.path)
-                windows = sys.platform == "win32"  # where no file can be removed that is open
-                with suppress(OSError), nullcontext() if windows else part.open("r+b") as stream:
+                windows = (
+                    sys.platform == "win32"
+                )  # where no file can be removed that is open
+                with (
+                    suppress(OSError),
+                    nullcontext() if windows else part.open("r+b") as stream,
+                ):
                     if stream is None or lock_stream(part, stream):
                         part.unlink()
 
 
 def open_input(path: Path) -> BufferedReader:
     """Open a file for reading, but no pipe or device: reading one may never end."""
-    if stat.S_ISDIR(kind := path.stat().st_mode):  # Windows says that permission is denied
+    if stat.S_ISDIR(
+        kind := path.stat().st_mode
+    ):  # Windows says that permission is denied
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(kind):
-        raise OSError(errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path))
+        raise OSError(
+            errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path)
+        )
     return path.open("rb")
 
 
@@ -205,9 +227,9 @@ def write_whole(
 def lock_stream(path: Path, stream: IO[bytes]) -> bool | None:
     """Lock an open file for this process until it is closed; False if another process has it.
 
-    False comes as well if another process has renamed or removed it. The system releases the lock
-    however the process ends, ``kill -9`` included. None is the answer where there are no locks: on
-    some network file systems.
+    False comes as well if another process has renamed or removed it. The system
+    releases the lock however the process ends, ``kill -9`` included. None is the answer
+    where there are no locks: on some network file systems.
     """
     locked: bool | None = None
     try:
@@ -222,7 +244,11 @@ def lock_stream(path: Path, stream: IO[bytes]) -> bool | None:
         if error.errno not in _NO_LOCKS:
             raise
     try:
-        return locked if os.path.samestat(os.fstat(stream.fileno()), path.stat()) else False
+        return (
+            locked
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat())
+            else False
+        )
     except OSError:
         return False
 
@@ -231,9 +257,10 @@ def lock_stream(path: Path, stream: IO[bytes]) -> bool | None:
 def lock_file(path: Path) -> Iterator[bool]:
     """Lock a file, which is made if missing, until the block ends; see ``lock_stream``.
 
-    Yield False if another process holds the lock. A file that was left behind is not locked. The
-    holder may remove the file: a process that opened it before does not get the lock. Folders that
-    are made for it are removed at the end if they are empty then.
+    Yield False if another process holds the lock. A file that was left behind is not
+    locked. The holder may remove the file: a process that opened it before does not get
+    the lock. Folders that are made for it are removed at the end if they are empty
+    then.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     try:
@@ -246,18 +273,22 @@ def lock_file(path: Path) -> Iterator[bool]:
             yield lock_stream(path, stream) is not False
     finally:
         with suppress(OSError):  # of the first that is not empty, or in use
-            if sys.platform == "win32":  # where it could not be removed while it was open
+            if (
+                sys.platform == "win32"
+            ):  # where it could not be removed while it was open
                 path.unlink()
                 made = made or [path.parent]
             for folder in made:
                 folder.rmdir()
 
 
-# What other programs have put beside a file that had the same name: GDAL would take it for a part
-# of the new one, smaller copies of the old picture included.
+# What other programs have put beside a file that had the same name: GDAL would take it
+# for a part of the new one, smaller copies of the old picture included.
 _STALE = (".aux.xml", ".ovr", ".msk")
 _LONGEST_NAME = 255  # bytes, on nearly every file system
-_LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # GDAL appends such a suffix to them
+_LONGEST_HIDDEN = _LONGEST_NAME - max(
+    map(len, _STALE)
+)  # GDAL appends such a suffix to them
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a full disk."""
 _DENIED = "no permission to write here; take another folder"
@@ -305,7 +336,9 @@ def free_disk(target: Path) -> tuple[int, Path]:
     raise PictureError(f"{target}: there is no {target.anchor}; give another output")
 
 
-def explain_os_error(target: Path, error: BaseException, *, full: str = "", other: str = "") -> str:
+def explain_os_error(
+    target: Path, error: BaseException, *, full: str = "", other: str = ""
+) -> str:
     """Explain what kept a file from being written; ``other`` is the reason where it is not known.
 
     ``full`` is appended to the line for a full disk.
@@ -314,7 +347,9 @@ def explain_os_error(target: Path, error: BaseException, *, full: str = "", othe
     if number in NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
     known = _REASONS.get(number or 0)
-    if number == errno.ENOENT and target.parent.is_dir():  # Windows says so of long paths
+    if (
+        number == errno.ENOENT and target.parent.is_dir()
+    ):  # Windows says so of long paths
         length = len(str(target.absolute()))
         known = f"the path is too long ({length} characters); take a shorter one"
     return f"{target}: {known or other or f'cannot be written ({error})'}"

@@ -11,7 +11,9 @@ def format_duration(seconds: float) -> str:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 59.5:
         return f"{seconds:.2g} s"
-    unit, size, smaller_unit, smaller = next(each for each in _UNITS if round(seconds) >= each[1])
+    unit, size, smaller_unit, smaller = next(
+        each for each in _UNITS if round(seconds) >= each[1]
+    )
     whole, rest = divmod(round(seconds / smaller), size // smaller)
     return f"{whole} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
 

@@ -25,11 +25,13 @@ def read_ahead(
 ) -> Iterator[Iterator[tuple[T, Future[R]]]]:
     """Yield an iterator over items and the results of a function, some computed ahead in threads.
 
-    Each item comes with a future that is done: ``result()`` returns or raises what the function
-    did. The order is that of the items. No thread ever waits for the user of the results, so that
-    nothing hangs where that user stops early. The end of the block ends the threads.
+    Each item comes with a future that is done: ``result()`` returns or raises what the
+    function did. The order is that of the items. No thread ever waits for the user of
+    the results, so that nothing hangs where that user stops early. The end of the block
+    ends the threads.
 
-    ``ahead`` results may be under way or waiting when one is asked for, at least that one.
+    ``ahead`` results may be under way or waiting when one is asked for, at least that
+    one.
     """
     pool = ThreadPoolExecutor(workers, "ahead")
     pending: deque[tuple[T, Future[R]]] = deque()
@@ -54,16 +56,19 @@ def read_ahead(
 def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
     """Yield what takes rows, which must not be changed afterwards, and writes them in a thread.
 
-    All are written at the end of the block; where an exception leaves it, those that are being
-    written. What writing fails of is raised by the next call and at the end; later rows are lost.
-    Rows of so many bytes wait or are being written; one piece is always accepted.
+    All are written at the end of the block; where an exception leaves it, those that
+    are being written. What writing fails of is raised by the next call and at the end;
+    later rows are lost. Rows of so many bytes wait or are being written; one piece is
+    always accepted.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
     pending: deque[tuple[int, Future[None]]] = deque()
 
     def settle(allowed: int) -> None:
         """Wait until no more than so many bytes are under way, or nothing at all."""
-        while pending and (sum(size for size, _ in pending) > allowed or pending[0][1].done()):
+        while pending and (
+            sum(size for size, _ in pending) > allowed or pending[0][1].done()
+        ):
             pending[0][1].result()  # one that failed stays, to be raised again
             pending.popleft()
 
@@ -92,8 +97,8 @@ _HELD_LOCK = Lock()
 def hold_setting(owner: Any, name: str, value: object) -> Iterator[None]:  # noqa: ANN401
     """Hold an attribute that all threads share; the last of those that overlap puts it back.
 
-    One that raises RuntimeError when it is read, as PyTorch's older settings do where a program has
-    chosen by the newer ones, stays as it is.
+    One that raises RuntimeError when it is read, as PyTorch's older settings do where a
+    program has chosen by the newer ones, stays as it is.
     """
     key = (id(owner), name)
     with _HELD_LOCK:

@@ -58,7 +58,9 @@ def srx_data() -> Path:
     if not folder:
         if os.environ.get("CI"):
             pytest.fail("SRX_DATA is not set")
-        pytest.skip("set SRX_DATA to a folder with benchmarks/Set5 and Set14: see docs/data.md")
+        pytest.skip(
+            "set SRX_DATA to a folder with benchmarks/Set5 and Set14: see docs/data.md"
+        )
     path = Path(folder)
     if not (path / "benchmarks" / "Set5").is_dir():
         pytest.fail(f"SRX_DATA={folder} has no benchmarks/Set5")
@@ -107,7 +109,9 @@ def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         reasons["gpu"] = "needs CUDA"
     if sys.platform == "win32":
-        reasons |= dict.fromkeys(("posix", "attack"), "needs signals, links or pipes of POSIX")
+        reasons |= dict.fromkeys(
+            ("posix", "attack"), "needs signals, links or pipes of POSIX"
+        )
     for item in items:
         if item.path.relative_to(tests).parts[0] in NUMERIC_FOLDERS:
             item.add_marker("numbers")

@@ -63,9 +63,17 @@ def words_of(line: str) -> list[list[str]]:
 
 def commands_of(text: str) -> list[tuple[list[str], bool]]:
     """Return all commands of a page: their arguments, and whether they stand in a block."""
-    blocks = [body for _, language, body in BLOCK.findall(text) if language in WITH_COMMANDS]
-    lines = [line for block in blocks for line in re.sub(r" *\\\n *", " ", block).splitlines()]
-    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
+    blocks = [
+        body for _, language, body in BLOCK.findall(text) if language in WITH_COMMANDS
+    ]
+    lines = [
+        line
+        for block in blocks
+        for line in re.sub(r" *\\\n *", " ", block).splitlines()
+    ]
+    spans = [
+        " ".join(span.split()) for span in re.findall(r"`([^`]+)`", BLOCK.sub("", text))
+    ]
     return [
         (words, in_block)
         for sources, in_block in ((lines, True), (spans, False))
@@ -129,30 +137,46 @@ def figures(text: str) -> set[str]:
 
 def test_figures_of_the_conclusions_stand_in_the_experiments():
     conclusions = (ROOT / "EXPERIMENTS.md").read_text(encoding="utf-8")
-    log = "".join(x.read_text(encoding="utf-8") for x in (ROOT / "benchmarks/log").glob("*.toml"))
+    log = "".join(
+        x.read_text(encoding="utf-8") for x in (ROOT / "benchmarks/log").glob("*.toml")
+    )
     assert figures(conclusions) - figures(log) == set()
     assert len(figures(conclusions)) > 200  # they were found
 
 
 def test_files_that_contributors_are_sent_to_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = {name.removeprefix("srcli/") for name in re.findall(r"`(\w+/[\w/]+\.py)`", text)}
-    ours = {name for name in named if not name.startswith(("benchmarks", "tests", "examples"))}
+    named = {
+        name.removeprefix("srcli/") for name in re.findall(r"`(\w+/[\w/]+\.py)`", text)
+    }
+    ours = {
+        name
+        for name in named
+        if not name.startswith(("benchmarks", "tests", "examples"))
+    }
     assert len(ours) > 10
     assert [name for name in sorted(ours) if not (ROOT / "srcli" / name).exists()] == []
 
 
 def plain_lines(text: str) -> list[str]:
     """Lines with words, single spaces and # for every figure: what two runs have in common."""
-    lines = (re.sub(r"[-+*]?\d[\d.,]*", "#", " ".join(x.split())) for x in text.splitlines())
+    lines = (
+        re.sub(r"[-+*]?\d[\d.,]*", "#", " ".join(x.split())) for x in text.splitlines()
+    )
     return [line for line in lines if re.search("[a-z]", line)]
 
 
 def missing(shown: str, printed: str) -> list[str]:
     """Lines of a shown output that a command has not printed; ... stands for anything."""
     there = "\n".join(plain_lines(printed))
-    wanted = {line: re.escape(line).replace(r"\.\.\.", ".*") for line in plain_lines(shown)}
-    return [line for line in wanted if not re.search(f"^{wanted[line]}$", there, re.MULTILINE)]
+    wanted = {
+        line: re.escape(line).replace(r"\.\.\.", ".*") for line in plain_lines(shown)
+    }
+    return [
+        line
+        for line in wanted
+        if not re.search(f"^{wanted[line]}$", there, re.MULTILINE)
+    ]
 
 
 @pytest.mark.posix
@@ -165,7 +189,9 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     environment.pop("SRX_DATA", None)
     programs = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     printed = ""
-    for _, language, body in BLOCK.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8")):
+    for _, language, body in BLOCK.findall(
+        (DOCS / "tutorials" / f"{name}.md").read_text("utf-8")
+    ):
         if language in programs:
             done = subprocess.run(
                 [*programs[language], body],

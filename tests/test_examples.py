@@ -38,7 +38,9 @@ def test_degraded_pictures_are_a_set_that_eval_reads(run, tmp_path, astronaut, c
     for name, picture in [("one", astronaut), ("two", astronaut[:61, :47])]:
         Image.fromarray(np.ascontiguousarray(picture)).save(source / f"{name}.png")
     run("degrade_pictures.py", out, source, "--scale", 4)
-    assert f"--hr {out / 'HR'} --lr {out / 'LR_photo' / 'X4'}" in capsys.readouterr().out
+    assert (
+        f"--hr {out / 'HR'} --lr {out / 'LR_photo' / 'X4'}" in capsys.readouterr().out
+    )
     for name in ("bicubic", "photo", "aerial"):
         found = find_set(str(out / "HR"), 4, lr_folder=out / f"LR_{name}" / "X4")
         assert [item.name for item in found.items] == ["one", "two"]
@@ -60,8 +62,16 @@ def test_degraded_pictures_are_a_set_that_eval_reads(run, tmp_path, astronaut, c
 def attentive(tmp_path_factory) -> Path:
     """Weights of a small network with two attention maps that are far from flat."""
     torch.manual_seed(3)
-    options = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "mapping_depth": 1}
-    network = AttentiveGenerator(channels=12, steps=2, num_rdb=1, growth=4, mapping_depth=1)
+    options = {
+        "channels": 12,
+        "steps": 2,
+        "num_rdb": 1,
+        "growth": 4,
+        "mapping_depth": 1,
+    }
+    network = AttentiveGenerator(
+        channels=12, steps=2, num_rdb=1, growth=4, mapping_depth=1
+    )
     assert network.attention is not None
     with torch.no_grad():
         network.attention.last.weight.mul_(60)
@@ -71,7 +81,9 @@ def attentive(tmp_path_factory) -> Path:
     return file
 
 
-def test_attention_maps_are_what_the_network_sees(run, tmp_path, astronaut, attentive, capsys):
+def test_attention_maps_are_what_the_network_sees(
+    run, tmp_path, astronaut, attentive, capsys
+):
     picture = tmp_path / "one.png"
     Image.fromarray(astronaut).save(picture)
     run("save_attention.py", tmp_path / "maps", picture, "--model", attentive)
@@ -88,10 +100,14 @@ def test_attention_maps_are_what_the_network_sees(run, tmp_path, astronaut, atte
             assert image.mode == "L"
             got = np.asarray(image) / 255
         assert got.std() > 0.01
-        np.testing.assert_allclose(got, wanted[0, 0, 4:-4, 4:-4].numpy(), atol=0.6 / 255)
+        np.testing.assert_allclose(
+            got, wanted[0, 0, 4:-4, 4:-4].numpy(), atol=0.6 / 255
+        )
 
 
-def test_feature_maps_are_a_grid_of_channels(run, tmp_path, astronaut, attentive, capsys):
+def test_feature_maps_are_a_grid_of_channels(
+    run, tmp_path, astronaut, attentive, capsys
+):
     picture, out = tmp_path / "one.png", tmp_path / "maps.png"
     Image.fromarray(astronaut[:10, :14]).save(picture)
     options = ("--model", attentive, "--scale", "4", "--layer")
@@ -99,13 +115,20 @@ def test_feature_maps_are_a_grid_of_channels(run, tmp_path, astronaut, attentive
     assert capsys.readouterr().out == f"{out}: 12 maps of 14x10\n"
     network = load_model(str(attentive))
     with torch.no_grad():
-        x = torch.from_numpy(astronaut[:10, :14].copy()).permute(2, 0, 1)[None].float() / 255
-        wanted = network.get_submodule("head")(x)[0, 5]  # the second of the second row of four
+        x = (
+            torch.from_numpy(astronaut[:10, :14].copy()).permute(2, 0, 1)[None].float()
+            / 255
+        )
+        wanted = network.get_submodule("head")(x)[
+            0, 5
+        ]  # the second of the second row of four
     with Image.open(out) as image:
         got = np.asarray(image)[11:21, 15:29] / 255
     scaled = (wanted - wanted.min()) / (wanted.max() - wanted.min())
     np.testing.assert_allclose(got, scaled.numpy(), atol=0.6 / 255)
-    with pytest.raises(SystemExit, match=r"--layer nowhere: .*tiny\.safetensors has head, shallow"):
+    with pytest.raises(
+        SystemExit, match=r"--layer nowhere: .*tiny\.safetensors has head, shallow"
+    ):
         run("save_features.py", picture, out, *options, "nowhere")
 
 
@@ -114,7 +137,11 @@ def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
 ):
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package)
-    picture, file, out = tmp_path / "one.png", tmp_path / "net.onnx", tmp_path / "out.png"
+    picture, file, out = (
+        tmp_path / "one.png",
+        tmp_path / "net.onnx",
+        tmp_path / "out.png",
+    )
     Image.fromarray(astronaut).save(picture)
     export_model(str(attentive), None, file)
     run("run_onnx.py", file, picture, out)
@@ -126,11 +153,15 @@ def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
     assert (found != wanted).mean() < 0.01
 
 
-def test_the_notebook_upscales_measures_and_compares(run, tmp_path, monkeypatch, capsys):
+def test_the_notebook_upscales_measures_and_compares(
+    run, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     run("notebook.py")
     told = capsys.readouterr()
-    bicubic, network = (float(each) for each in re.findall(r": PSNR ([\d.]+) dB", told.out))
+    bicubic, network = (
+        float(each) for each in re.findall(r": PSNR ([\d.]+) dB", told.out)
+    )
     assert network > bicubic + 1
     assert "| rrlfn |" in told.out
     assert "454,620 parameters" in told.out

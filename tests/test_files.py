@@ -79,7 +79,9 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
         "import os, sys\nfrom pathlib import Path\nfrom srcli.files import replacing\n"
         "with replacing(Path(sys.argv[1])) as part:\n    os._exit(1)\n"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=False, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a"], check=False, timeout=60
+    )
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".srx-")
     elsewhere = [tmp_path / f".srx-{name}{'0' * 16}.part" for name in ("", "0123abcd-")]
@@ -90,7 +92,12 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
         files._remove_abandoned.cache_clear()
         write_whole(tmp_path / "new", b"")
         assert len([*tmp_path.iterdir()]) == len(elsewhere) + len(mine) + 2
-    assert {*tmp_path.iterdir()} == {*elsewhere, *mine, tmp_path / "live", tmp_path / "new"}
+    assert {*tmp_path.iterdir()} == {
+        *elsewhere,
+        *mine,
+        tmp_path / "live",
+        tmp_path / "new",
+    }
 
 
 @pytest.mark.posix
@@ -104,7 +111,9 @@ def test_pipes_are_no_input(tmp_path):
         open_input(tmp_path)
 
 
-@pytest.mark.parametrize(("parse", "text"), [(json.loads, "["), (tomllib.loads, "a = [")])
+@pytest.mark.parametrize(
+    ("parse", "text"), [(json.loads, "["), (tomllib.loads, "a = [")]
+)
 def test_texts_that_are_nested_too_deeply_are_damaged(parse, text):
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_text(text + "[" * 100_000 + "]" * 100_001, parse)
@@ -133,7 +142,9 @@ def test_on_windows_a_lock_file_goes_when_it_is_closed(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
-def test_on_windows_a_file_that_is_held_for_a_moment_is_replaced_after_it(tmp_path, monkeypatch):
+def test_on_windows_a_file_that_is_held_for_a_moment_is_replaced_after_it(
+    tmp_path, monkeypatch
+):
     replace = Mock(side_effect=[*[PermissionError(13, "in use")] * 2, None])
     monkeypatch.setattr(Path, "replace", replace)
     monkeypatch.setattr(files, "lock_stream", lambda *_: True)
@@ -194,6 +205,8 @@ def test_where_the_cache_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "srx"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(os.path, "expanduser", str)  # a user of a container, without a home
+    monkeypatch.setattr(
+        os.path, "expanduser", str
+    )  # a user of a container, without a home
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "srx"

@@ -25,7 +25,9 @@ SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-@pytest.mark.parametrize(("precision", "most"), [("fp32", 1), ("fp16", 2), ("bf16", 12)])
+@pytest.mark.parametrize(
+    ("precision", "most"), [("fp32", 1), ("fp16", 2), ("bf16", 12)]
+)
 def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, most):
     Image.fromarray(data.astronaut()[:120, :150]).save(tmp_path / "a.png")
     options = ["-m", model, "-s", "4", "--tile", "64", "--quiet"]
@@ -33,7 +35,10 @@ def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, mo
         out = tmp_path / f"{device}.png"
         chosen = ["--device", device, "--precision", kind]
         srx("upscale", tmp_path / "a.png", out, *options, *chosen, code=0)
-    cpu, gpu = (np.asarray(Image.open(tmp_path / f"{each}.png"), int) for each in ("cpu", "cuda"))
+    cpu, gpu = (
+        np.asarray(Image.open(tmp_path / f"{each}.png"), int)
+        for each in ("cpu", "cuda")
+    )
     assert cpu.std() > 10
     assert np.abs(cpu - gpu).max() <= most
 
@@ -44,7 +49,13 @@ def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
     values = data.astronaut()[:300, :200].transpose(2, 0, 1).astype(dtype)
     values[:, 100:130, 50:90] = 0
     place = rasterio.transform.from_origin(500_000, 5_000_000, 0.5, 0.5)
-    profile = {"driver": "GTiff", "count": 3, "height": 300, "width": 200, "dtype": dtype}
+    profile = {
+        "driver": "GTiff",
+        "count": 3,
+        "height": 300,
+        "width": 200,
+        "dtype": dtype,
+    }
     profile |= {"crs": "EPSG:32633", "transform": place, "nodata": 0}
     with rasterio.open(tmp_path / "a.tif", "w", **profile) as raster:
         raster.write(values)
@@ -69,7 +80,9 @@ def test_a_batch_that_does_not_fit_is_halved():
 
     def engine(batch: int | None) -> TorchEngine:
         network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
-        return TorchEngine(network, EngineOptions(batch=batch), device=device, half=torch.float16)
+        return TorchEngine(
+            network, EngineOptions(batch=batch), device=device, half=torch.float16
+        )
 
     whole = enlarge_array(engine(None), picture, grid)
     torch.cuda.empty_cache()
@@ -106,7 +119,9 @@ def test_passes_as_cuda_graphs_are_those_of_the_network(recipe):
     for graphs in (False, True):
         numerics = replace(choose_numerics("cuda", "fp32"), graphs=graphs)
         network = numerics.placed(first_network(chosen, scale=4, seed=0)).train()
-        step = make_step(chosen.stages[0], StepContext(network=network, numerics=numerics))
+        step = make_step(
+            chosen.stages[0], StepContext(network=network, numerics=numerics)
+        )
         for number in range(3):
             random.manual_seed(number)
             lr_image = torch.rand(2, 3, 24, 24, generator=random).cuda()
@@ -114,7 +129,9 @@ def test_passes_as_cuda_graphs_are_those_of_the_network(recipe):
             network.zero_grad(set_to_none=True)
             _, loss = step.predict(*numerics.arranged(lr_image, hr_image))
             loss.backward()
-            found = [each.grad for each in network.parameters() if each.grad is not None]
+            found = [
+                each.grad for each in network.parameters() if each.grad is not None
+            ]
             gradients.append(torch.cat([each.flatten() for each in found]))
     for plain, graphed in zip(gradients[:3], gradients[3:], strict=True):
         assert plain.abs().mean() > 0
@@ -146,9 +163,21 @@ def test_a_training_stops_and_goes_on(srx, tmp_path, recipe, options):
         "train", recipe, "-s", "4", "--data", pictures, "--out", run, *small, *options,
         "--device", "cuda", "--budget", "6", "--quiet", code=0,
     )  # fmt: skip
-    srx("train", "--resume", run, "--budget", "12", "--device", "cuda", "--quiet", code=0)
+    srx(
+        "train",
+        "--resume",
+        run,
+        "--budget",
+        "12",
+        "--device",
+        "cuda",
+        "--quiet",
+        code=0,
+    )
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     psnr = [line["psnr"] for line in lines if line["event"] == "validation"]
     assert len(psnr) > 2
-    assert min(psnr) > 5  # twelve iterations from random weights: numbers, no picture yet
+    assert (
+        min(psnr) > 5
+    )  # twelve iterations from random weights: numbers, no picture yet
     assert (run / "last.safetensors").is_file()

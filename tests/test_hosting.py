@@ -34,11 +34,16 @@ def test_the_workflow_runs_both_commands_of_the_readme():
 
 def test_the_workflow_runs_the_scripts_that_ci_run_runs():
     scripts = set(
-        re.findall(r"(?:^|requirements\.lock\" )(\.ci/\w+)", read(".ci/run"), re.MULTILINE)
+        re.findall(
+            r"(?:^|requirements\.lock\" )(\.ci/\w+)", read(".ci/run"), re.MULTILINE
+        )
     )
     run = set(re.findall(r"\.ci/\w+", " ".join(workflow_commands())))
     assert run == {".ci/lint", ".ci/package"}
-    assert scripts == run | {".ci/cuda", ".ci/processors"}  # 6 GB; an hour of a slow machine
+    assert scripts == run | {
+        ".ci/cuda",
+        ".ci/processors",
+    }  # 6 GB; an hour of a slow machine
 
 
 def names(lines):

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "srcli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TOKEN_BARS = {"srcli": 218_000, "tests": 265_000}
-"""Most tokens of code that a newcomer can be asked to read; layout and comments are free."""
+"""Most tokens of code that a newcomer can be asked to read; layout and comments are
+free."""
 NO_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
     tokenize.ENDMARKER,
@@ -82,14 +83,20 @@ def imported(path):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+            found.update(
+                {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            )
     return found
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES
+    }
     names = {name.removesuffix(".__init__"): path for name, path in names.items()}
-    graph = {name: imported(path) & names.keys() - {name} for name, path in names.items()}
+    graph = {
+        name: imported(path) & names.keys() - {name} for name, path in names.items()
+    }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -99,14 +106,24 @@ def test_no_modules_import_each_other_in_a_circle():
 def said_by(*arguments):
     """Run Python, which must succeed and warn of nothing; return what it printed."""
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 @pytest.mark.parametrize(
     "words",
-    ["--help", "--version", "upscale -h", "eval -h", "train -h", "bench -h", "ablate run -h"],
+    [
+        "--help",
+        "--version",
+        "upscale -h",
+        "eval -h",
+        "train -h",
+        "bench -h",
+        "ablate run -h",
+    ],
 )
 def test_help_imports_nothing_heavy(words):
     code = (

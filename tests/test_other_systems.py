@@ -35,7 +35,9 @@ def named_alike(tmp_path, monkeypatch):
     return make
 
 
-def test_windows_tells_names_with_sharp_s_from_those_with_two(srx, named_alike, monkeypatch):
+def test_windows_tells_names_with_sharp_s_from_those_with_two(
+    srx, named_alike, monkeypatch
+):
     pictures = named_alike("straße.png", "strasse.png")
     monkeypatch.setattr("sys.platform", "win32")
     done = srx("upscale", *pictures, "out", *SMALL, "--dry-run", code=0)
@@ -43,7 +45,9 @@ def test_windows_tells_names_with_sharp_s_from_those_with_two(srx, named_alike, 
     assert "out/strasse.png" in done.out
 
 
-def test_a_mac_takes_both_ways_to_write_an_accent_for_one(srx, named_alike, monkeypatch):
+def test_a_mac_takes_both_ways_to_write_an_accent_for_one(
+    srx, named_alike, monkeypatch
+):
     forms = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
     pictures = named_alike(*forms)
     monkeypatch.setattr("sys.platform", "darwin")
@@ -94,7 +98,9 @@ def test_a_missing_drive_is_named():
         free_disk(Missing("Z:/out/a.png"))  # type: ignore[arg-type]
 
 
-def test_a_path_too_long_for_windows_is_called_so(srx, named_alike, tmp_path, monkeypatch):
+def test_a_path_too_long_for_windows_is_called_so(
+    srx, named_alike, tmp_path, monkeypatch
+):
     (picture,) = named_alike("a.png")
 
     def refuse(*_):

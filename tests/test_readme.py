@@ -13,11 +13,15 @@ REMARK = re.compile(r"(?<=\S)\s{2,}.*")
 
 def facts(name: str) -> dict[str, list[str]]:
     """Collect everything in a README that a translation must keep."""
-    text = (ROOT / name).read_text(encoding="utf-8").replace("README.zh.md", "README.md")
+    text = (
+        (ROOT / name).read_text(encoding="utf-8").replace("README.zh.md", "README.md")
+    )
     prose = FENCE.sub("", text)
     words = re.sub(r"`[^`]+`|\]\([^)]*\)|^\|.*$", "", prose, flags=re.MULTILINE)
     return {
-        "commands": [REMARK.sub("", line) for line in "\n".join(FENCE.findall(text)).splitlines()],
+        "commands": [
+            REMARK.sub("", line) for line in "\n".join(FENCE.findall(text)).splitlines()
+        ],
         "headings": re.findall(r"^#+", prose, re.MULTILINE),
         "tables": re.findall(r"^(?:\||<!--).*", prose, re.MULTILINE),
         "names": sorted(re.findall(r"`[^`]+`", prose)),

@@ -49,7 +49,8 @@ def whole(picture):
 
 
 @pytest.mark.parametrize(
-    "window", [(-300, 400, 64, 64), (0, 512, 200, 100), (-37, 499, 301, 77), (399, 899, 1, 1)]
+    "window",
+    [(-300, 400, 64, 64), (0, 512, 200, 100), (-37, 499, 301, 77), (399, 899, 1, 1)],
 )
 def test_every_window_shows_the_same_land(picture, whole, window):
     x, y, width, height = window
@@ -60,11 +61,27 @@ def test_every_window_shows_the_same_land(picture, whole, window):
 
 @pytest.mark.parametrize(
     ("options", "bands", "dtype"),
-    [((), 3, "uint8"), (("--bands", 4, "--dtype", "uint16", "--compress", "none"), 4, "uint16")],
+    [
+        ((), 3, "uint8"),
+        (("--bands", 4, "--dtype", "uint16", "--compress", "none"), 4, "uint16"),
+    ],
 )
-def test_the_file_holds_the_scene(picture, run, tmp_path, options, bands, dtype, capsys):
+def test_the_file_holds_the_scene(
+    picture, run, tmp_path, options, bands, dtype, capsys
+):
     out = tmp_path / "scene.tif"
-    run(out, "--size", "600x530", "--seed", SEED, "--blocks", 256, "--pixel", 0.5, *options)
+    run(
+        out,
+        "--size",
+        "600x530",
+        "--seed",
+        SEED,
+        "--blocks",
+        256,
+        "--pixel",
+        0.5,
+        *options,
+    )
     assert "600x530" in capsys.readouterr().out
     with rasterio.open(out) as source:
         assert (source.width, source.height, source.count) == (600, 530, bands)
@@ -83,7 +100,14 @@ def test_the_file_holds_the_scene(picture, run, tmp_path, options, bands, dtype,
 @pytest.mark.parametrize("size", [(400, 300), (90, 700)])
 def test_nodata_edges_surround_a_turned_rectangle(picture, run, tmp_path, size):
     width, height = size
-    run(tmp_path / "scene.tif", "--size", f"{width}x{height}", "--seed", SEED, "--nodata-edges")
+    run(
+        tmp_path / "scene.tif",
+        "--size",
+        f"{width}x{height}",
+        "--seed",
+        SEED,
+        "--nodata-edges",
+    )
     with rasterio.open(tmp_path / "scene.tif") as source:
         pixels, valid = source.read(), source.dataset_mask() > 0
         assert source.nodata == 0

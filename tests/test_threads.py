@@ -31,7 +31,11 @@ class Watched:
 
 
 def own_threads():
-    return [each for each in threading.enumerate() if each.name.startswith(("ahead", "rows"))]
+    return [
+        each
+        for each in threading.enumerate()
+        if each.name.startswith(("ahead", "rows"))
+    ]
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 1000])
@@ -110,7 +114,9 @@ def test_rows_arrive_in_order_before_close_returns(limit):
     assert own_threads() == []
 
 
-@pytest.mark.parametrize(("limit", "accepted"), [(0, 1), (99, 1), (100, 1), (250, 2), (400, 4)])
+@pytest.mark.parametrize(
+    ("limit", "accepted"), [(0, 1), (99, 1), (100, 1), (250, 2), (400, 4)]
+)
 def test_no_more_waits_than_allowed_but_always_one(limit, accepted):
     sink = Slow(is_open=False)
     with write_behind(sink.write, limit) as write:

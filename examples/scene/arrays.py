@@ -20,5 +20,7 @@ Window = tuple[int, int, int, int]  # left, top, width and height, pixels
 def bounds(where: Mask) -> Box:
     """Return the smallest box around the true values."""
     found = (np.flatnonzero(where.any(axis)) for axis in (1, 0))
-    rows, columns = (slice(at[0], at[-1] + 1) if at.size else slice(0, 0) for at in found)
+    rows, columns = (
+        slice(at[0], at[-1] + 1) if at.size else slice(0, 0) for at in found
+    )
     return rows, columns

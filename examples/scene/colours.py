@@ -29,7 +29,9 @@ def tint(rng: np.random.Generator, names: str, spread: float = 0.12) -> Array:
     """Draw one of the named colours, (4,), at random lightness and slightly random warmth."""
     value = np.array(COLOURS[str(rng.choice(names.split()))], np.float32) / 100
     warm = 1 + rng.normal(0, spread / 4) * np.array([1, 0, -1, 0])
-    return np.minimum(value * rng.uniform(1 - spread, 1 + spread) * warm, 0.96).astype(np.float32)
+    return np.minimum(value * rng.uniform(1 - spread, 1 + spread) * warm, 0.96).astype(
+        np.float32
+    )
 
 
 def smoothed(table: Array) -> Array:
@@ -46,22 +48,35 @@ def profile(*stops: tuple[float, str, float]) -> Array:
         stops: For each stripe: its end in pixels, its colour, and its opacity.
     """
     ends = [0, *(round(4 * stop) for stop, _, _ in stops)]
-    stripes = [[*np.multiply(COLOURS[name], cover / 100), 1 - cover] for _, name, cover in stops]
+    stripes = [
+        [*np.multiply(COLOURS[name], cover / 100), 1 - cover]
+        for _, name, cover in stops
+    ]
     return smoothed(np.repeat(np.transpose(stripes), np.diff(ends), axis=1))
 
 
 SIDE = ((21, "gravel", 0.7), (24, "dry", 0))
 ROADS = [
-    profile((0.7, paint, 1), (14, "asphalt", 1), (14.8, "paint", 1), (17, "asphalt", 1), *SIDE)
+    profile(
+        (0.7, paint, 1),
+        (14, "asphalt", 1),
+        (14.8, "paint", 1),
+        (17, "asphalt", 1),
+        *SIDE,
+    )
     for paint in ("asphalt", "paint")
 ]
 ROAD = np.concatenate(ROADS, 1)  # between the dashes of its centre line, and on them
-STREET = profile((13, "asphalt", 1), (14, "kerb", 1), (19, "concrete", 1), (24, "dry", 0))
+STREET = profile(
+    (13, "asphalt", 1), (14, "kerb", 1), (19, "concrete", 1), (24, "dry", 0)
+)
 LAND = ((30, "grass", 1), (36, "dry", 1), (46, "sand", 1))
 SHORE = profile(*LAND, (60, "shallow", 1), (62, "water", 1))
 
 
-def draw_road(land: Array, distance: Array, table: Array, second: Mask | None = None) -> None:
+def draw_road(
+    land: Array, distance: Array, table: Array, second: Mask | None = None
+) -> None:
     """Draw a road into a picture.
 
     Args:
@@ -86,9 +101,13 @@ def crops(rng: np.random.Generator) -> Array:
     for _ in range(10):
         at = np.arange(4 * int(rng.integers(230, 520))) / 4
         base, period = tint(rng, CROPS)[:, None], rng.choice((2.6, 3.75, 6, 10))
-        rows = rng.uniform(0.02, 0.2, int(at[-1] / period) + 1)[(at / period).astype(int)]
+        rows = rng.uniform(0.02, 0.2, int(at[-1] / period) + 1)[
+            (at / period).astype(int)
+        ]
         strip = base * (1 + rows * np.cos(2 * math.pi * at / period))
         strip[:, np.abs(np.abs(at % 105 - 52) - 4.5) < 1.1] *= 0.75
-        strip[:, np.minimum(at, at[::-1]) < rng.uniform(1, 6)] = tint(rng, "grass dry")[:, None]
+        strip[:, np.minimum(at, at[::-1]) < rng.uniform(1, 6)] = tint(rng, "grass dry")[
+            :, None
+        ]
         strips.append(strip)
     return smoothed(np.concatenate(strips, 1))

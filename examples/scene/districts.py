@@ -71,7 +71,9 @@ def make_district(rng: np.random.Generator, site: Array, others: Array) -> Distr
     """
     kind = str(rng.choice(list(KINDS), p=[share for share, *_ in KINDS.values()]))
     turn = int(rng.integers(STEPS))
-    turn -= turn % 4 if kind in PLOTS else 0  # few directions, as each needs models of its own
+    turn -= (
+        turn % 4 if kind in PLOTS else 0
+    )  # few directions, as each needs models of its own
     builder = DistrictBuilder(rng, site, others, turn)
     trees = builder.tree_spots(*KINDS[kind][2:])
     if kind in PLOTS:
@@ -85,7 +87,9 @@ def make_district(rng: np.random.Generator, site: Array, others: Array) -> Distr
 class DistrictBuilder:
     """Places models in a district; spots are pixels along its own axes from its site, (n, 2)."""
 
-    def __init__(self, rng: np.random.Generator, site: Array, others: Array, turn: int) -> None:
+    def __init__(
+        self, rng: np.random.Generator, site: Array, others: Array, turn: int
+    ) -> None:
         self.rng, self.site, self.others, self.turn = rng, site, others, turn
         self.axes = axes_of(turn)
         self.things: list[Place] = []
@@ -94,7 +98,9 @@ class DistrictBuilder:
         """Return the depths of spots inside the border towards each other site, (sites, n)."""
         x, y = (spots @ self.axes).T
         right, down = bend(x + self.site[0], y + self.site[1])
-        return np.stack(list(border_depths(x + right, y + down, np.zeros(2), self.others)))
+        return np.stack(
+            list(border_depths(x + right, y + down, np.zeros(2), self.others))
+        )
 
     def place_models(self, name: str, spots: Array, turns: Array | int) -> None:
         """Place a model of that name on each spot."""
@@ -123,9 +129,13 @@ class DistrictBuilder:
         """Place buildings on plots and cars in the streets; returns the trees that remain."""
         spots, side = plot_centres(kind)
         half = np.array(PLOTS[kind][:2]) / 2
-        corners = [self.depths(spots + half * (a, b)).min(0) for a in (-1, 1) for b in (-1, 1)]
+        corners = [
+            self.depths(spots + half * (a, b)).min(0) for a in (-1, 1) for b in (-1, 1)
+        ]
         built = np.min(corners, axis=0) > 24
-        self.place_models(kind, spots[built], self.turn + STEPS // 2 * (side < 0)[built])
+        self.place_models(
+            kind, spots[built], self.turn + STEPS // 2 * (side < 0)[built]
+        )
         taken = (np.abs(trees[:, None] - spots[built]) < half + 3).all(2).any(1)
         spots[:, 1] -= side * (half[1] + VERGE - 8.5)
         parked = (self.depths(spots).min(0) > 24) & (self.rng.random(len(spots)) < 0.2)
@@ -138,5 +148,7 @@ class DistrictBuilder:
         spots = self.random_spots(30)
         away = self.depths(spots)
         driven = np.abs(away.min(0) - 7) < 1.2
-        facing = np.arctan2(self.others[:, 1], self.others[:, 0])[away.argmin(0)][driven]
+        facing = np.arctan2(self.others[:, 1], self.others[:, 0])[away.argmin(0)][
+            driven
+        ]
         self.place_models("car", spots[driven], np.rint(facing / 2 / math.pi * STEPS))

@@ -20,9 +20,19 @@ def home(rng: np.random.Generator) -> Iterator[Part]:
     side, paving = int(rng.choice((-1, 1))), tint(rng, "concrete gravel kerb brick")
     yield Part((0, 0), (54, 75), tint(rng, "grass grass dry"))
     yield Part((side * 38, -46), (8, 29), paving, stripe=3)
-    yield Part((-side * 10, 26), (rng.uniform(12, 22), 12), tint(rng, "concrete gravel"), stripe=4)
+    yield Part(
+        (-side * 10, 26),
+        (rng.uniform(12, 22), 12),
+        tint(rng, "concrete gravel"),
+        stripe=4,
+    )
     for x, y, a, b in ((-53, 10, 1.6, 62), (53, 10, 1.6, 62), (0, 73, 53, 1.6)):
-        yield Part((x, y), (a, b), tint(rng, "hedge hedge brown kerb"), float(rng.choice((4, 8))))
+        yield Part(
+            (x, y),
+            (a, b),
+            tint(rng, "hedge hedge brown kerb"),
+            float(rng.choice((4, 8))),
+        )
     for x, a, b in rng.uniform((-44, 3, 3), (44, 9, 8), (2, 3)):
         yield Part((x, 60), (a, b), tint(rng, "soil crop pool"), stripe=3)
     yield Part((side * 38, -8), (9, 15), tint(rng, "concrete slate dry"), 13)
@@ -32,7 +42,9 @@ def home(rng: np.random.Generator) -> Iterator[Part]:
     yield Part((x, y), (a, b), roof, 22, pitch, 2.4, across)
     if rng.random() < 0.5:
         yield Part((x + side * 6, y + 18), (13, 18), roof, 20, pitch, 2.4, not across)
-    yield Part((x + 0.3 * a, y - 0.3 * b), (2, 2.6), tint(rng, "brick slate"), 25 + 20 * pitch)
+    yield Part(
+        (x + 0.3 * a, y - 0.3 * b), (2, 2.6), tint(rng, "brick slate"), 25 + 20 * pitch
+    )
     spot, half = (x, y + b * 0.45), (13.0, 6.5) if solar else (3.0, 2.0)
     if across:
         spot, half = (x - a * 0.45, y), half[::-1]
@@ -51,7 +63,10 @@ def hall(rng: np.random.Generator) -> Iterator[Part]:
         if rng.random() < 0.6 and x < 96:
             yield from car(rng, (x + 6.5, rng.uniform(-78, -74)))
     x, y, a, b = rng.uniform((-8, 20, 60, 38), (8, 30, 92, 52))
-    roof, pitch = tint(rng, "metal concrete slate brick metal"), float(rng.choice((0, 0.5)))
+    roof, pitch = (
+        tint(rng, "metal concrete slate brick metal"),
+        float(rng.choice((0, 0.5))),
+    )
     for start in np.arange(-a + 15, a, 30):
         yield Part((x + start, y), (15, b), roof, 30, pitch, 4, across=True)
         yield Part((x + start, y), (2.5, b * 0.7), tint(rng, "metal glass slate"), 38)
@@ -61,7 +76,10 @@ def hall(rng: np.random.Generator) -> Iterator[Part]:
 
 def car(rng: np.random.Generator, at: Pair = (0, 0)) -> Iterator[Part]:
     """A car of 4.5 m, along the second axis."""
-    paint, long = tint(rng, "paint slate metal glass clay solar metal", 0.15), rng.uniform(10.5, 12)
+    paint, long = (
+        tint(rng, "paint slate metal glass clay solar metal", 0.15),
+        rng.uniform(10.5, 12),
+    )
     yield Part(at, (4.4, long), paint, 3.5)
     yield Part((at[0], at[1] - 1), (3.9, 0.62 * long), tint(rng, "glass"), 5.5)
     yield Part((at[0], at[1] - 1.5), (3.6, 0.36 * long), paint, 7)

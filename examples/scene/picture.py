@@ -48,7 +48,9 @@ def encoded(values: Array, dtype: str) -> Array:
     """Convert reflectances to values of a type, never 0, which is nodata."""
     if dtype == "float32":
         return values
-    scale, offset, most = {"uint8": (255, 0.5, 255), "uint16": (1500, 180.5, 2047)}[dtype]
+    scale, offset, most = {"uint8": (255, 0.5, 255), "uint16": (1500, 180.5, 2047)}[
+        dtype
+    ]
     numbers: Array = values * np.float32(scale) + np.float32(offset)
     return numbers.clip(1, most)
 
@@ -69,5 +71,7 @@ def coverage(size: tuple[int, int], window: Window) -> Mask:
     long, wide = (half * cos - half[::-1] * sin) / math.cos(2 * angle)
     x = np.arange(window[2]) + window[0] + 0.5 - half[0]
     y = (np.arange(window[3]) + window[1] + 0.5 - half[1])[:, None]
-    inside: Mask = (np.abs(cos * x + sin * y) < long) & (np.abs(cos * y - sin * x) < wide)
+    inside: Mask = (np.abs(cos * x + sin * y) < long) & (
+        np.abs(cos * y - sin * x) < wide
+    )
     return inside

@@ -25,7 +25,9 @@ class Part(NamedTuple):
     half: Pair
     colour: Array
     height: float | None = 0.0  # None paints on the parts below
-    pitch: float = 0.0  # slope of a roof up to its ridge, which runs along the first axis
+    pitch: float = (
+        0.0  # slope of a roof up to its ridge, which runs along the first axis
+    )
     stripe: float = 0.0  # period of tiles, boards or panels beside the ridge, pixels
     across: bool = False  # the ridge runs along the second axis
     leafy: bool = False
@@ -54,7 +56,11 @@ class Relief:
         rise, end = part.half[1] - np.abs(beside), part.half[0] - np.abs(along)
         if part.across:
             beside, rise, end = along, end, rise
-        inside, grain, height = np.minimum(rise, end) > 0, self.grain[box], part.height or 0.0
+        inside, grain, height = (
+            np.minimum(rise, end) > 0,
+            self.grain[box],
+            part.height or 0.0,
+        )
         shade, top = 1 + 0.07 * grain, height + part.pitch * rise
         if part.stripe:
             shade *= 1 + 0.1 * np.cos(2 * math.pi / part.stripe * beside)
@@ -72,24 +78,35 @@ class Relief:
     def render(self) -> tuple[Array, Array]:
         """Light the model; returns the factor of the ground, (h, w), and the summand, (4, h, w)."""
         relief = top = self.height * FINE
-        down, right = (np.clip(np.roll(relief, -1, k) - relief, -1.5, 1.5) for k in (0, 1))
-        facing = (SUN[2] - right * SUN[0] - down * SUN[1]) / np.sqrt(1 + right**2 + down**2)
+        down, right = (
+            np.clip(np.roll(relief, -1, k) - relief, -1.5, 1.5) for k in (0, 1)
+        )
+        facing = (SUN[2] - right * SUN[0] - down * SUN[1]) / np.sqrt(
+            1 + right**2 + down**2
+        )
         reach, highest = 1, float(relief.max())
         while reach * SUN[2] < highest:  # every round doubles the length of shadows
             shift = -round(reach * SUN[1]), -round(reach * SUN[0])
-            top = np.maximum(top, np.roll(top, shift, (0, 1)) - np.float32(reach * SUN[2]))
+            top = np.maximum(
+                top, np.roll(top, shift, (0, 1)) - np.float32(reach * SUN[2])
+            )
             reach *= 2
         shadow = (top > relief + 1).astype(np.float32)
         light, ground = np.clip(facing / SUN[2], 0, 1.5) * (1 - shadow), 1 - self.cover
         sky = 6 * HAZE + 0.18
-        add = self.cover * self.colour * (sky + (1 - sky) * light) + ground * shadow * HAZE
+        add = (
+            self.cover * self.colour * (sky + (1 - sky) * light)
+            + ground * shadow * HAZE
+        )
         return downsampled(ground * (1 - 0.6 * shadow)), downsampled(add)
 
 
 def axes_of(turn: int) -> Array:
     """Return the two axes of an object that faces a direction, (2, 2)."""
     angle = 2 * math.pi * turn / STEPS
-    return np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return np.array(
+        [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+    )
 
 
 def downsampled(fine: Array) -> Array:

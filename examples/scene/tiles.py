@@ -34,7 +34,9 @@ class Tiles:
         self.model = lru_cache(1024)(self._model)
         self.tile = lru_cache(8)(self._tile)
 
-    def _model(self, number: int, variant: int, turn: int) -> tuple[int, int, Array, Array]:
+    def _model(
+        self, number: int, variant: int, turn: int
+    ) -> tuple[int, int, Array, Array]:
         """Render a model: its offset, the factor of the ground and the summand."""
         build, size, _ = MODELS[NAMES[number]]
         rng = self.land.rng(2, (number, variant))
@@ -53,7 +55,10 @@ class Tiles:
         start = np.array([left, top])
         cells = self.land.around(start + TILE / 2, 1700)
         picture = self.draw_ground(start, cells)
-        tone, warm = noise_window(self.tone, start)[0], noise_window(self.tone, start + 450)[0]
+        tone, warm = (
+            noise_window(self.tone, start)[0],
+            noise_window(self.tone, start + 450)[0],
+        )
         picture *= 1 + 0.06 * tone
         picture[0] *= 1 + 0.025 * warm
         picture[2] *= 1 - 0.025 * warm
@@ -67,20 +72,32 @@ class Tiles:
         """Draw the ground of a tile, with roads along the borders of its districts."""
         line = np.arange(TILE) + 0.5
         right, down = bend(line[None] + start[0], line[:, None] + start[1])
-        x, y = (line[None] + right).astype(np.float32), (line[:, None] + down).astype(np.float32)
+        x, y = (
+            (line[None] + right).astype(np.float32),
+            (line[:, None] + down).astype(np.float32),
+        )
         sites: Array = np.stack([self.land.site(cell) for cell in cells]) - start
-        picture, border = np.zeros((self.bands, TILE, TILE), np.float32), np.zeros_like(x)
+        picture, border = (
+            np.zeros((self.bands, TILE, TILE), np.float32),
+            np.zeros_like(x),
+        )
         near = nearby_sites(x, y, sites)
         for k in near:
-            depth = reduce(np.minimum, border_depths(x, y, sites[k], sites[near[near != k]]))
+            depth = reduce(
+                np.minimum, border_depths(x, y, sites[k], sites[near[near != k]])
+            )
             box = bounds(depth > -0.5)
             share = np.clip(depth[box] + 0.5, 0, 1)
             district = self.land.district(cells[k])
             picture[:, *box] += share * self.ground(district, start, depth, box)
             np.maximum(border, depth, out=border)
-        slope = np.array([0.13, 0.22], np.float32)  # gives dashes along roads in any direction
+        slope = np.array(
+            [0.13, 0.22], np.float32
+        )  # gives dashes along roads in any direction
         phase = float(start @ slope.astype(float) % (2 * math.pi))
-        draw_road(picture, border, ROAD, np.sin(slope[0] * x + (slope[1] * y + phase)) > 0.2)
+        draw_road(
+            picture, border, ROAD, np.sin(slope[0] * x + (slope[1] * y + phase)) > 0.2
+        )
         return picture
 
     def ground(self, district: District, start: Place, depth: Array, box: Box) -> Array:
@@ -89,7 +106,9 @@ class Tiles:
             noise_window(self.grass, start)[0][box],
             axes_of(district.turn).astype(np.float32),
         )
-        line = (np.arange(TILE) + 0.5 + (start - district.site)[:, None]).astype(np.float32)
+        line = (np.arange(TILE) + 0.5 + (start - district.site)[:, None]).astype(
+            np.float32
+        )
         u, v = (a * line[0, box[1]] + b * line[1, box[0], None] for a, b in axes)
         table, at = district.table, 4 * u + district.table.shape[1] / 2
         if district.kind == "lake":
@@ -124,7 +143,9 @@ def overlap(at: int, length: int) -> Box:
     return slice(start, stop), slice(start - at, max(start, stop) - at)
 
 
-def make_noise(rng: np.random.Generator, size: int, power: float, bands: int = 1) -> Array:
+def make_noise(
+    rng: np.random.Generator, size: int, power: float, bands: int = 1
+) -> Array:
     """Make periodic noise of unit variance and falling spectrum, (bands, size + TILE, same)."""
     pitch = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
     falling = np.maximum(pitch, 4 / size) ** power * np.exp(-((pitch / 0.42) ** 4))

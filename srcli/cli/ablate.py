@@ -96,8 +96,8 @@ KINDS = {"N": click.IntRange(min=1), "out": click.Path(path_type=Path, file_okay
 def command() -> None:
     """Train and compare variants of a recipe.
 
-    One thing is changed at a time, and all variants are trained alike. The papers' ablations are
-    built in, with the figures that they printed; yours are TOML files.
+    One thing is changed at a time, and all variants are trained alike. The papers'
+    ablations are built in, with the figures that they printed; yours are TOML files.
     """
 
 
@@ -113,17 +113,19 @@ def list_command(json_file: str | None) -> None:
     ]
     labels = ("ablation", "what it asks", "source")
     table = make_table(rows, labels, ("scale", "variants"), title="Ablations")
-    advice = "'srx ablate show NAME' shows the variants and what was printed and measured."
+    advice = (
+        "'srx ablate show NAME' shows the variants and what was printed and measured."
+    )
     show_results([table, advice], ablations, targets, quiet=json_file == "-")
 
 
 @command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
-def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
+def show_command(**given: Any) -> None:
     """Show variants, printed figures and results; train nothing.
 
-    NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
-    Without any, all results in --out are shown.
+    NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a
+    TOML file. Without any, all results in --out are shown.
     """
     from srcli.pipelines.ablate.results import (
         definition,
@@ -134,7 +136,9 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
     targets, stored = result_targets(given), stored_names(given["out"])
-    known = [name for name in given["names"] if name in stored]  # perhaps once from a file
+    known = [
+        name for name in given["names"] if name in stored
+    ]  # perhaps once from a file
     ablations = select_ablations([name for name in given["names"] if name not in known])
     wanted = [*known, *(each.name for each in ablations)] if given["names"] else stored
     results: list[AblationResult] = []
@@ -147,19 +151,24 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
         raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
     done = [each.ablation.name for each in results]
     others = [each for each in ablations if each.name not in done]
-    for ablation in others if not given["quiet"] and "-" not in targets.values() else ():
+    for ablation in (
+        others if not given["quiet"] and "-" not in targets.values() else ()
+    ):
         name = ablation.name if ablation.name in ABLATIONS else "FILE"
         run = f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m"
         print_blocks([*definition(ablation), published_table(ablation), run])
     _report(results, targets, quiet=given["quiet"], others=others)
 
 
-@command.command("run", cls=GroupedCommand, options=RUN_OPTIONS, kinds=KINDS, epilog=RUN_EXAMPLES)
+@command.command(
+    "run", cls=GroupedCommand, options=RUN_OPTIONS, kinds=KINDS, epilog=RUN_EXAMPLES
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
-def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+def run_command(**given: Any) -> int:
     """Train and measure all variants alike, and print the differences.
 
-    NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
+    NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a
+    TOML file.
     """
     from srcli.pipelines.ablate.run import AblateOptions, run_ablations
     from srcli.pipelines.executors import choose_executor
@@ -177,8 +186,13 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         threads=given["threads"] or 0,
         device=device,
     )
-    with stop_signals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
-        results = run_ablations(ablations, options, progress=console, stop=stop, executor=executor)
+    with (
+        stop_signals() as stop,
+        Console(quiet=given["quiet"], verbose=given["verbose"]) as console,
+    ):
+        results = run_ablations(
+            ablations, options, progress=console, stop=stop, executor=executor
+        )
         for result in results:
             for line in result.failures:
                 console.error(f"{result.ablation.name}: {line}")
@@ -187,7 +201,9 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     _report(results, targets, quiet=given["quiet"])
     if stopped:
         return int(ExitCode.INTERRUPTED)
-    return int(ExitCode.PARTIAL if any(each.failures for each in results) else ExitCode.OK)
+    return int(
+        ExitCode.PARTIAL if any(each.failures for each in results) else ExitCode.OK
+    )
 
 
 def _report(
@@ -206,4 +222,6 @@ def _report(
     judged = judge(results)
     blocks = [*report(judged)]
     plain = [*judged, *({"ablation": own} for own in others)]
-    show_results(blocks, plain, targets, quiet=quiet, full=["Made by srx ablate.", *blocks])
+    show_results(
+        blocks, plain, targets, quiet=quiet, full=["Made by srx ablate.", *blocks]
+    )

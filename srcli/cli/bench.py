@@ -52,8 +52,10 @@ KINDS = {
 }
 
 
-@click.command("bench", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-def command(**options: Any) -> None:  # noqa: ANN401 - click hands over every option by name
+@click.command(
+    "bench", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+)
+def command(**options: Any) -> None:
     """Measure speed, memory and work of models, side by side.
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
@@ -62,7 +64,16 @@ def command(**options: Any) -> None:  # noqa: ANN401 - click hands over every op
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
     targets = result_targets(options)
-    names = ("sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads", "published")
+    names = (
+        "sizes",
+        "precisions",
+        "tile",
+        "overlap",
+        "rounds",
+        "seconds",
+        "threads",
+        "published",
+    )
     settings = BenchOptions(
         scales=options["scales"] or (default_scale(options["models"]),),
         compare_plain=options["compare"] == "plain",

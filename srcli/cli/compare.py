@@ -31,18 +31,27 @@ Messages:
 
 
 @click.command(
-    "compare", cls=GroupedCommand, options=OPTIONS, kinds={"crop": parse_area}, epilog=EXAMPLES
+    "compare",
+    cls=GroupedCommand,
+    options=OPTIONS,
+    kinds={"crop": parse_area},
+    epilog=EXAMPLES,
 )
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 def command(
-    photo: Path, out: Path, models: tuple[str, ...], scale: int, crop: tuple[Area, ...], quiet: bool
+    photo: Path,
+    out: Path,
+    models: tuple[str, ...],
+    scale: int,
+    crop: tuple[Area, ...],
+    quiet: bool,
 ) -> None:
     """Put all models side by side on a photograph.
 
-    Parts of PHOTO are enlarged by each and written to OUT, a PNG. By default, parts with much, less
-    and little detail are chosen; below each picture stands the time that the model takes for a
-    megapixel of its result.
+    Parts of PHOTO are enlarged by each and written to OUT, a PNG. By default, parts
+    with much, less and little detail are chosen; below each picture stands the time
+    that the model takes for a megapixel of its result.
     """
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: give a name that ends in .png")

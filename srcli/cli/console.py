@@ -1,6 +1,7 @@
 """Dialogue with the user of a command: progress, messages, tables, results as text, signals.
 
-Progress goes to stderr, as bars on a terminal and as a line every few seconds elsewhere.
+Progress goes to stderr, as bars on a terminal and as a line every few seconds
+elsewhere.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ LINE_SECONDS = 10.0
 ENDING_SIGNALS = tuple(
     number
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK")
-    if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN
+    if (number := getattr(signal, name, None))
+    and signal.getsignal(number) != signal.SIG_IGN
 )
 """Signals by which systems end a process; not SIGHUP under ``nohup``.
 
@@ -56,14 +58,19 @@ def _rich(*, to_stderr: bool = False) -> rich.console.Console:
     return RichConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False)
 
 
-def echo(*lines: str, err: bool = False, out: rich.console.Console | None = None) -> None:
+def echo(
+    *lines: str, err: bool = False, out: rich.console.Console | None = None
+) -> None:
     """Print lines, broken at words on a terminal.
 
     Names of files in them cannot steer the terminal or forge lines.
     """
     out = out or _rich(to_stderr=err)
     wrap = textwrap.TextWrapper(
-        out.width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+        out.width,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
     )
     for line in map(visible, lines):
         wrap.subsequent_indent = " " * (len(line) - len(line.lstrip()))
@@ -73,8 +80,8 @@ def echo(*lines: str, err: bool = False, out: rich.console.Console | None = None
 class Console(Progress):
     """A ``Progress`` that writes to stderr; use as a context manager.
 
-    ``named`` gives files in a text the names that the user knows them by; with ``to_stdout``,
-    messages are the result and go to standard output.
+    ``named`` gives files in a text the names that the user knows them by; with
+    ``to_stdout``, messages are the result and go to standard output.
     """
 
     def __init__(
@@ -88,7 +95,12 @@ class Console(Progress):
         from rich import progress
 
         self.quiet = quiet
-        self._shown = {"message": not quiet, "warning": not quiet, "detail": verbose, "error": True}
+        self._shown = {
+            "message": not quiet,
+            "warning": not quiet,
+            "detail": verbose,
+            "error": True,
+        }
         self._named = named
         self._out = _rich(to_stderr=not to_stdout)
         self.shown = time.monotonic()
@@ -142,9 +154,13 @@ class Console(Progress):
 class _Task(Task):
     """A bar, or lines where there is no terminal."""
 
-    def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:
+    def __init__(
+        self, console: Console, label: str, total: float | None, unit: str
+    ) -> None:
         self._console, self._bars = console, console.bars
-        bar = self._bars.add_task(visible(label), total=total or None, unit=unit, text="")
+        bar = self._bars.add_task(
+            visible(label), total=total or None, unit=unit, text=""
+        )
         (self._bar,) = (each for each in self._bars.tasks if each.id == bar)
 
     def advance(self, amount: float = 1.0) -> None:
@@ -153,7 +169,11 @@ class _Task(Task):
         if self._bars.disable and now - self._console.shown >= LINE_SECONDS:
             self._console.shown = now
             of = f"of {bar.total:.0f}" if bar.total else ""
-            left = f"({format_duration(bar.time_remaining)} left)" if bar.time_remaining else ""
+            left = (
+                f"({format_duration(bar.time_remaining)} left)"
+                if bar.time_remaining
+                else ""
+            )
             texts = bar.fields["unit"], left, bar.fields["text"]
             done = f"{bar.description}: {bar.completed:.0f}"
             echo(" ".join(filter(None, (done, of, *texts))), err=True)
@@ -170,14 +190,18 @@ class _Task(Task):
 
 
 @contextmanager
-def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callable[[], bool]]:
+def stop_signals(
+    *, silent: bool = False, once: bool = False
+) -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C, SIGTERM, SIGHUP into a request to stop; yield a function that is True after one.
 
-    A second signal aborts, and so does one that arrives before the first call of that function,
-    when nothing would react to the request yet. If silent, nothing is printed at a signal.
+    A second signal aborts, and so does one that arrives before the first call of that
+    function, when nothing would react to the request yet. If silent, nothing is printed
+    at a signal.
 
-    If ``once``, further signals are ignored, to the end of the process: ``torchrun`` and batch
-    systems pass on the same signal several times, and kill processes that take too long.
+    If ``once``, further signals are ignored, to the end of the process: ``torchrun``
+    and batch systems pass on the same signal several times, and kill processes that
+    take too long.
     """
     asked = stopped = False
 
@@ -198,7 +222,10 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
         asked = True
         return stopped
 
-    former = {number: signal.signal(number, handle) for number in (signal.SIGINT, *ENDING_SIGNALS)}
+    former = {
+        number: signal.signal(number, handle)
+        for number in (signal.SIGINT, *ENDING_SIGNALS)
+    }
     try:
         yield stop
     finally:
@@ -209,8 +236,8 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
 def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
     """Print tables that are not empty, paragraphs, and names with their values in two columns.
 
-    Paragraphs that begin with blanks, such as commands, are not broken. The width is that of the
-    terminal, also through a pipe to ``less``; logs of jobs have 200.
+    Paragraphs that begin with blanks, such as commands, are not broken. The width is
+    that of the terminal, also through a pipe to ``less``; logs of jobs have 200.
     """
     from rich.table import Table as RichTable
 
@@ -248,10 +275,16 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
             overflow="ellipsis" if whole else "fold",
         )
     for row in table.rows:
-        cells = ("*" * (each.heading in row.best) + text for each, text in table.cells(row))
+        cells = (
+            "*" * (each.heading in row.best) + text for each, text in table.cells(row)
+        )
         drawn.add_row(*map(visible, [*[row.group] * len(groups), *cells]))
-    sources = dict.fromkeys(part for r in table.rows for part in r.source.split("; ") if part)
-    notes = [f"*: best of a {table.group_heading}."] * any(row.best for row in table.rows)
+    sources = dict.fromkeys(
+        part for r in table.rows for part in r.source.split("; ") if part
+    )
+    notes = [f"*: best of a {table.group_heading}."] * any(
+        row.best for row in table.rows
+    )
     notes += [f"Printed rows: {'; '.join(sources)}."] if sources else []
     out.print(visible(table.title), style="bold")
     out.print(drawn)
@@ -294,8 +327,9 @@ def json_text(value: object) -> str:
 def write_text(target: str, text: str) -> None:
     """Write text to a file, or for '-' to standard output.
 
-    A new or regular file is written whole or not at all, behind the link that a name may be; pipes
-    and devices are written to directly. Characters that UTF-8 cannot encode are escaped.
+    A new or regular file is written whole or not at all, behind the link that a name
+    may be; pipes and devices are written to directly. Characters that UTF-8 cannot
+    encode are escaped.
     """
     if target == "-":
         escape_names()
@@ -311,7 +345,9 @@ def write_text(target: str, text: str) -> None:
         # the reader needs no more, as 'head' does: no failure of this command
         echo(f"warning: {target}: closed by its reader before the end", err=True)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from error
+        raise UsageError(
+            f"{target}: cannot be written ({error.strerror or error})"
+        ) from error
 
 
 def is_replaceable(file: Path) -> bool:

@@ -76,12 +76,14 @@ KINDS = {
 }
 
 
-@click.command("eval", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
-def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+@click.command(
+    "eval", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+)
+def command(**given: Any) -> int:
     """Evaluate models on sets of pictures, by the papers' protocols.
 
-    Pictures of high resolution (HR) are made small (LR), enlarged by each model (SR) and compared
-    with the originals. Every table names its protocol.
+    Pictures of high resolution (HR) are made small (LR), enlarged by each model (SR)
+    and compared with the originals. Every table names its protocol.
     """
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
@@ -92,8 +94,12 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     targets = result_targets(given)
     names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
     options = EvalOptions(
-        **pick(given, *names, "device", "precision", "tta", "back_project", "value_range"),
-        metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
+        **pick(
+            given, *names, "device", "precision", "tta", "back_project", "value_range"
+        ),
+        metrics=tuple(
+            dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())
+        ),
         costs=not given["no_cost"],
         lr_folder=given["lr"],
     )
@@ -116,7 +122,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         for reason in dict.fromkeys(failure.reason for failure in result.failures):
             console.error(reason)
         if given["published"] and not result.published:
-            console.message("--published: no paper's figures for these sets and scales are known")
+            console.message(
+                "--published: no paper's figures for these sets and scales are known"
+            )
     if given["figure"] and crops:
         figure = Photograph(pixels=report.draw_figure(crops))
         write_photograph(given["figure"], figure, fmt="png")

@@ -39,9 +39,11 @@ Messages:
 KINDS = {"size": parse_size}
 
 
-@click.command("export", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command(
+    "export", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+)
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-def command(file: Path, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
+def command(file: Path, **given: Any) -> None:
     """Write a model for ONNX, TorchScript or ncnn.
 
     The name of OUT says which: .onnx, .pt or .param, which gets a .bin beside it.
@@ -52,7 +54,9 @@ def command(file: Path, **given: Any) -> None:  # noqa: ANN401 - click hands ove
     options = pick(given, "size", "value_range", "overwrite")
     result = export_model(given["model"], given["scale"], file, **options)
     facts, size = result["metadata"], format_bytes(result["bytes"])
-    lines = [f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"]
+    lines = [
+        f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"
+    ]
     lines += [
         f"  picture of {each['width']}x{each['height']}: differs from PyTorch by "
         f"{each['largest']:.4f} levels of 255 at most, {each['mean']:.5f} on average"

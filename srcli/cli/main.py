@@ -51,7 +51,8 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     commands=[
-        each.command for each in (upscale, compare, evaluate, train, ablate, bench, export, models)
+        each.command
+        for each in (upscale, compare, evaluate, train, ablate, bench, export, models)
     ],
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""Begin with: srx upscale photos/ larger/ -s 4
@@ -84,13 +85,15 @@ def doctor(json_file: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``srx`` and leave the process with its exit code."""
-    # what is imported stays: looking for garbage among it took a fifth of a short command's time
+    # what is imported stays: looking for garbage among it took a fifth of a short
+    # command's time
     gc.set_threshold(10_000, 20, 100)
     for number in ENDING_SIGNALS:
         signal.signal(number, signal.default_int_handler)
     code = run(arguments)
     if any(thread.name == "gdal-copy" for thread in threading.enumerate()):
-        # GDAL, interrupted in a copy, would first write the rest of the file that nobody wants
+        # GDAL, interrupted in a copy, would first write the rest of the file that
+        # nobody wants
         click.echo(nl=False)  # writes what waits; either stream may be closed
         os._exit(code)
     gc.freeze()  # nor is any looked for at the end, when all memory is given back
@@ -100,12 +103,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
     escape_names()
-    if os.environ.get("COLUMNS") == "0":  # the width is not known; rich would print nothing
+    if (
+        os.environ.get("COLUMNS") == "0"
+    ):  # the width is not known; rich would print nothing
         del os.environ["COLUMNS"]
     try:
         Path.cwd()
     except FileNotFoundError:  # where PyTorch's libraries end the process
-        echo("srx: error: the folder that you are in was removed; cd to another", err=True)
+        echo(
+            "srx: error: the folder that you are in was removed; cd to another",
+            err=True,
+        )
         return int(ExitCode.USAGE)
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -129,7 +137,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
-        sys.stdout = io.StringIO()  # what the disk does not take is not tried again at the end
+        sys.stdout = (
+            io.StringIO()
+        )  # what the disk does not take is not tried again at the end
         full = "the disk is full; make room and run again"
         large = "a file may not become so large here; see 'ulimit -f'"
         echo(f"srx: error: {full if error.errno in NO_SPACE else large}", err=True)
@@ -139,7 +149,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             command = next((word for word in words if word in CONTINUED), "")
             # with --overwrite, old outputs cannot be told from those of this run
             fresh = {"--overwrite", "--show", "--dry-run"} & {*words}
-            echo(f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}", err=True)
+            echo(
+                f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}",
+                err=True,
+            )
         return int(ExitCode.INTERRUPTED)
     except RuntimeError as error:
         if not lacks_threads(error):

@@ -49,7 +49,7 @@ Results:
 
 @click.command("models", cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]")
-def command(name: str | None, **given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
+def command(name: str | None, **given: Any) -> None:
     """List the models, or show how one was trained and measured.
 
     NAME is a model of the list, FILE a weights file (.safetensors, .pth).
@@ -59,7 +59,11 @@ def command(name: str | None, **given: Any) -> None:  # noqa: ANN401 - click han
     targets, every = result_targets(given), given["every"]
     options = pick(given, "every", "scale", "value_range")
     models = list_models(name, tried=given["verbose"], **options)
-    blocks = _cards(models[0], name) if name else _list(models, [] if every else without_weights())
+    blocks = (
+        _cards(models[0], name)
+        if name
+        else _list(models, [] if every else without_weights())
+    )
     show_results(blocks, models, targets, quiet=given["json_file"] == "-")
 
 
@@ -76,7 +80,9 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
             shown = "untrained" if card["scale"] in model["untrained"] else shown
             cost = card["efficiency"]
             macs = f"{cost['conv_macs'] / 1e9:.1f}"
-            figures.append((f"x{card['scale']}", f"{cost['parameters']:,}", macs, shown))
+            figures.append(
+                (f"x{card['scale']}", f"{cost['parameters']:,}", macs, shown)
+            )
         for label, cells in zip_longest(labels, figures):
             cells = (*(label or ("", "")), *(cells or ("",) * 4))
             rows.append(Row(cells=cells, group=model["name"]))
@@ -89,7 +95,9 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
             "--all' shows their costs; -m FILE takes published files."
         )
-    if packaged := [f"{n} ({own.source})" for n, own in MODELS.items() if not own.target]:
+    if packaged := [
+        f"{n} ({own.source})" for n, own in MODELS.items() if not own.target
+    ]:
         blocks.append(f"Networks of installed packages: {', '.join(packaged)}.")
     return blocks
 
@@ -125,7 +133,10 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
         if card["file"]:
             blocks += [f"x{card['scale']}", _weights(card), ""]
     if model["untrained"]:
-        scale, scales = model["untrained"][0], ", ".join(f"x{s}" for s in model["untrained"])
+        scale, scales = (
+            model["untrained"][0],
+            ", ".join(f"x{s}" for s in model["untrained"]),
+        )
         # Fine-tuned weights have no recipe of their own name: their network's.
         recipe = name if name in model["recipes"] else model["recipes"][0]
         own = f"{name}@" if split_code(name)[0] else ""
@@ -143,17 +154,28 @@ def _figures(model: Facts) -> Table:
     cards = model["cards"]
     # None where it cannot be counted
     parameters = [card["efficiency"]["parameters"] for card in cards]
-    rows = {"parameters": [NOTHING if each is None else f"{each:,}" for each in parameters]}
+    rows = {
+        "parameters": [NOTHING if each is None else f"{each:,}" for each in parameters]
+    }
     for label, work in WORK.items():
         counted = [card["efficiency"][work] for card in cards]
         rows[label] = [number(value and value / 1e9, 3) for value in counted]
-    keys = [(name, key) for card in cards for name, row in card["sets"].items() for key in row]
+    keys = [
+        (name, key)
+        for card in cards
+        for name, row in card["sets"].items()
+        for key in row
+    ]
     for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):
         metric = METRICS[key]
         values = [card["sets"].get(name, {}).get(key) for card in cards]
-        rows[f"{name} {metric.heading}"] = [number(value, metric.digits) for value in values]
+        rows[f"{name} {metric.heading}"] = [
+            number(value, metric.digits) for value in values
+        ]
     if untrained := model["untrained"]:
-        rows["weights"] = ["untrained" if c["scale"] in untrained else "yes" for c in cards]
+        rows["weights"] = [
+            "untrained" if c["scale"] in untrained else "yes" for c in cards
+        ]
     lines = ((label, *own) for label, own in rows.items())
     scales = [f"x{card['scale']}" for card in cards]
     return make_table(lines, ("",), scales, title="Figures of the form that runs")
@@ -168,13 +190,19 @@ def _weights(card: Facts) -> list[tuple[str, str]]:
         pairs |= dict(sorted(card["notes"].items()))
     if tried := card["test_picture"]:
         pairs["values"] = f"0 to {card['white']:g} in the network"
-        figures = ", ".join(f"{psnr:.1f} dB with values to {top}" for top, psnr in tried.items())
+        figures = ", ".join(
+            f"{psnr:.1f} dB with values to {top}" for top, psnr in tried.items()
+        )
         pairs["test picture"] = f"{figures} (enlarged, made small again; 20 are needed)"
     if card["stale"]:
         pairs["card"] = "describes other weights, with another sha256"
     else:
         pairs |= {key: card.get(key, "") for key in ("dtype", "licence")} | training
-        named = {"command": "measured by", "chain": "chain", "as_printed": "as the paper"}
+        named = {
+            "command": "measured by",
+            "chain": "chain",
+            "as_printed": "as the paper",
+        }
         pairs |= {label: measured.get(key, "") for key, label in named.items()}
         if shift := measured.get("flat_colours"):
             pairs["flat colours"] = f"come out up to {shift} of 255 levels wrong"

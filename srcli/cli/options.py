@@ -52,7 +52,8 @@ _ENTRY = re.compile(
 )
 
 _SHARED = {
-    entry["parameter"] or entry["names"].split()[-1].lstrip("-").replace("-", "_"): entry[0]
+    entry["parameter"]
+    or entry["names"].split()[-1].lstrip("-").replace("-", "_"): entry[0]
     for entry in _ENTRY.finditer(SHARED)
 }
 """Each of them by its parameter."""
@@ -75,7 +76,9 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, click.Option]]:
         text,
         flags=re.MULTILINE,
     )
-    assert not _ENTRY.sub("", text).strip(), text  # a line that says nothing would be lost
+    assert not _ENTRY.sub("", text).strip(), (
+        text
+    )  # a line that says nothing would be lost
     heading = ""
     for entry in _ENTRY.finditer(text):
         heading = entry["heading"] or heading
@@ -96,9 +99,14 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, click.Option]]:
         if more == "?":
             settings |= {"is_flag": False, "flag_value": empty}
         if entry["default"]:
-            settings["default"] = (entry["default"],) if more == "..." else entry["default"]
+            settings["default"] = (
+                (entry["default"],) if more == "..." else entry["default"]
+            )
         settings["multiple"] = more == "..."
-        yield heading, click.Option([*names, *filter(None, [entry["parameter"]])], **settings)
+        yield (
+            heading,
+            click.Option([*names, *filter(None, [entry["parameter"]])], **settings),
+        )
 
 
 class GroupedCommand(click.Command):
@@ -106,10 +114,10 @@ class GroupedCommand(click.Command):
 
     def __init__(
         self,
-        *others: Any,  # noqa: ANN401 - those of click
+        *others: Any,
         options: str = "",
         kinds: Kinds = MappingProxyType({}),
-        **named: Any,  # noqa: ANN401
+        **named: Any,
     ) -> None:
         super().__init__(*others, **named)
         self.groups: dict[str, list[click.Option]] = {}
@@ -117,14 +125,22 @@ class GroupedCommand(click.Command):
             self.params.append(option)
             self.groups.setdefault(heading, []).append(option)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         """Write the options of each group below its heading."""
-        last = [*self.groups.get("Messages", ()), *filter(None, [self.get_help_option(ctx)])]
+        last = [
+            *self.groups.get("Messages", ()),
+            *filter(None, [self.get_help_option(ctx)]),
+        ]
         for heading, options in (self.groups | {"Messages": last}).items():
             records = filter(None, (option.get_help_record(ctx) for option in options))
             with formatter.section(heading):
                 formatter.write_dl(
-                    [(re.sub("INTEGER( RANGE)?", "N", name), text) for name, text in records],
+                    [
+                        (re.sub("INTEGER( RANGE)?", "N", name), text)
+                        for name, text in records
+                    ],
                     col_max=min(30, formatter.width // 3),
                 )
 
@@ -176,7 +192,9 @@ def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def result_targets(given: Mapping[str, Any]) -> dict[str, str]:
     """Return the files of a command's results by option, after ``check_targets``."""
     names = ("json", "markdown", "html", "figure")
-    values = {f"--{name}": given.get(f"{name}_file") or given.get(name) for name in names}
+    values = {
+        f"--{name}": given.get(f"{name}_file") or given.get(name) for name in names
+    }
     targets = {option: str(value) for option, value in values.items() if value}
     check_targets(targets)
     return targets
@@ -191,7 +209,9 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
         to_stdout = str(target) == "-"
         if not to_stdout and (reason := _obstacle(Path(target))):
             raise UsageError(f"{option} {target}: cannot be written, {reason}")
-        other = owners.setdefault("-" if to_stdout else os.path.realpath(target), option)
+        other = owners.setdefault(
+            "-" if to_stdout else os.path.realpath(target), option
+        )
         # pipes and devices may take one text after the other
         if other != option and (to_stdout or is_replaceable(Path(target))):
             raise UsageError(f"{other} and {option} are both {target}; give two files")
@@ -206,7 +226,8 @@ def _obstacle(file: Path) -> str:
             file = (file.resolve() if file.is_symlink() else file).parent
             if not file.is_dir():
                 return f"there is no folder {file}"
-        # pipes and devices are not opened: that would wait for the reader, or end its input
+        # pipes and devices are not opened: that would wait for the reader, or end its
+        # input
         return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
     except OSError as error:
         return error.strerror or str(error)

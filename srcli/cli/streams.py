@@ -31,7 +31,8 @@ def open_streams(
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield inputs and output as files, and what takes the folder of temporary ones out of a text.
 
-    ``-`` among them becomes a temporary file; a picture for standard output goes there at the end.
+    ``-`` among them becomes a temporary file; a picture for standard output goes there
+    at the end.
     """
     if STREAM not in (*inputs, output):
         yield inputs, output, str
@@ -44,7 +45,10 @@ def open_streams(
         if source == STREAM:
             source = _receive(folder)
         if output == STREAM:
-            target = folder / f"standard output.{name_in_folder(source, folder, options).format}"
+            target = (
+                folder
+                / f"standard output.{name_in_folder(source, folder, options).format}"
+            )
 
         def named(text: str) -> str:
             return text.replace(str(folder) + os.sep, "")
@@ -64,17 +68,27 @@ def open_streams(
             _send(target)
 
 
-def _check_streams(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> None:
+def _check_streams(
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions
+) -> None:
     from srcli.pipelines.upscale.inputs import is_folder
 
     if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):
-        raise UsageError("-: standard input and output hold one picture, which is upscaled alone")
+        raise UsageError(
+            "-: standard input and output hold one picture, which is upscaled alone"
+        )
     if inputs[0] == STREAM and output != STREAM and is_folder(output, options):
-        raise UsageError(f"{output}: give a file name for the picture from standard input")
+        raise UsageError(
+            f"{output}: give a file name for the picture from standard input"
+        )
     if inputs[0] == STREAM and (not sys.stdin or sys.stdin.isatty()):
-        raise UsageError("-: standard input is closed or a terminal; give it a picture: < in.png")
+        raise UsageError(
+            "-: standard input is closed or a terminal; give it a picture: < in.png"
+        )
     if output == STREAM and (not sys.stdout or sys.stdout.isatty()):
-        raise UsageError("-: standard output is closed or a terminal; redirect it: > out.png")
+        raise UsageError(
+            "-: standard output is closed or a terminal; redirect it: > out.png"
+        )
 
 
 def _send(picture: Path) -> None:
@@ -85,7 +99,9 @@ def _send(picture: Path) -> None:
     except BrokenPipeError:
         with suppress(OSError):  # nothing is left for Python to write at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise PictureError("standard output: was closed before all was written") from None
+        raise PictureError(
+            "standard output: was closed before all was written"
+        ) from None
 
 
 def _receive(folder: Path) -> Path:
@@ -138,7 +154,9 @@ class ReportLines:
             self.failed = True
             with suppress(OSError):  # half a line is none
                 self._stream.truncate(self._length)
-            reason = explain_os_error(Path(), error, other=f"cannot be written ({error.strerror})")
+            reason = explain_os_error(
+                Path(), error, other=f"cannot be written ({error.strerror})"
+            )
             reason = reason.removeprefix(".: ").partition(";")[0]
             echo(
                 f"error: --report {self.path}: {reason}; the report ends before {file.source}, "
@@ -179,7 +197,9 @@ def _open_report(path: Path) -> IO[bytes]:
                     )
         return path.open("wb", buffering=0)
     except OSError as error:
-        raise UsageError(f"--report {path}: cannot be written ({error.strerror})") from error
+        raise UsageError(
+            f"--report {path}: cannot be written ({error.strerror})"
+        ) from error
 
 
 def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
@@ -198,5 +218,6 @@ def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
         "error": named(file.error) or None,
     }
     line = json.dumps(plain, ensure_ascii=False)
-    # bytes that are not UTF-8 stand as \udcXX, which os.fsencode turns into the same name again
+    # bytes that are not UTF-8 stand as \udcXX, which os.fsencode turns into the same
+    # name again
     return (line if line.isprintable() else json.dumps(plain)) + "\n"

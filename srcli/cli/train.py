@@ -75,29 +75,35 @@ KINDS = {
 }
 
 
-@click.command("train", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command(
+    "train", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+)
 @click.argument("recipe", required=False)
-def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+def command(**given: Any) -> int:
     """Train a network by a recipe.
 
-    RECIPE is a name such as g-idrn-muon, a recipe file, or your own network: FILE.py:CLASS, a
-    PyTorch module. 'srx models NAME' names the recipes of a network. Files are TOML or JSON; 'srx
-    train init' prints one with comments.
+    RECIPE is a name such as g-idrn-muon, a recipe file, or your own network:
+    FILE.py:CLASS, a PyTorch module. 'srx models NAME' names the recipes of a network.
+    Files are TOML or JSON; 'srx train init' prints one with comments.
 
-    --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx upscale -m'),
-    recipe.json (the recipe as trained), report.html (curves, also while it runs), log.jsonl and
-    the checkpoint. --resume FOLDER alone continues a training that was stopped
-    or killed; Ctrl-C saves a checkpoint first. With a new --budget it stretches the schedule, that
-    of a finished training too, which then goes on in its last stage.
+    --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx
+    upscale -m'), recipe.json (the recipe as trained), report.html (curves, also while
+    it runs), log.jsonl and the checkpoint. --resume FOLDER alone continues a training
+    that was stopped or killed; Ctrl-C saves a checkpoint first. With a new --budget it
+    stretches the schedule, that of a finished training too, which then goes on in its
+    last stage.
 
-    Under torchrun all processes train one network, on one GPU each: every process computes its
-    share of each batch of the recipe and of each validation; the first one writes. --nnodes takes
-    several machines; see docs/scale.md.
+    Under torchrun all processes train one network, on one GPU each: every process
+    computes its share of each batch of the recipe and of each validation; the first one
+    writes. --nnodes takes several machines; see docs/scale.md.
     """
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
     degradation = given.pop("degradation")
-    changes = (*((f"degradation={degradation}",) if degradation else ()), *given.pop("overrides"))
+    changes = (
+        *((f"degradation={degradation}",) if degradation else ()),
+        *given.pop("overrides"),
+    )
     if given["recipe"] == "init":
         click.echo(EXAMPLE, nl=False)
         return int(ExitCode.OK)
@@ -105,10 +111,14 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     folder = _resumed_folder(given)
     names = ("recipe",) if show else ("recipe", "scale", "data", "out")
     if missing := [name for name in names if not (folder or given[name])]:
-        shown = ", ".join("RECIPE" if name == "recipe" else f"--{name}" for name in missing)
+        shown = ", ".join(
+            "RECIPE" if name == "recipe" else f"--{name}" for name in missing
+        )
         raise UsageError(f"srx train needs {shown}; see srx train --help")
     if show:  # as a file that gives the same recipe again
-        recipe = apply_overrides(load_recipe(given["recipe"] or f"{folder}/recipe.json"), changes)
+        recipe = apply_overrides(
+            load_recipe(given["recipe"] or f"{folder}/recipe.json"), changes
+        )
         click.echo(json.dumps(plain_recipe(recipe), indent=2))
         return int(ExitCode.OK)
     given["scale"], given["threads"] = given["scale"] or 0, given["threads"] or 0
@@ -132,7 +142,9 @@ def _resumed_folder(given: dict[str, Any]) -> Path | None:
     if given["out"] is None:
         return Path(value)
     if given["recipe"] is not None:
-        raise UsageError(f"--resume {value} --out {given['out']}: give one of the two folders")
+        raise UsageError(
+            f"--resume {value} --out {given['out']}: give one of the two folders"
+        )
     given["recipe"] = value  # --resume RECIPE ... --out FOLDER
     return None
 
@@ -142,7 +154,9 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     from srcli.recipes.code import allow_code, split_code
 
     source = click.get_current_context().get_parameter_source
-    names = {name for name in given if source(name) not in (None, ParameterSource.DEFAULT)}
+    names = {
+        name for name in given if source(name) not in (None, ParameterSource.DEFAULT)
+    }
     if split_code(given["recipe"] or "")[0]:  # code that the stored recipe names, too
         allow_code(given["recipe"])
         names.discard("recipe")
@@ -152,7 +166,10 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train(
-    work: Callable[[Progress, Callable[[], bool]], TrainResult], *, quiet: bool, verbose: bool
+    work: Callable[[Progress, Callable[[], bool]], TrainResult],
+    *,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     from srcli.training.parallel import find_team
 
@@ -180,7 +197,9 @@ def summary(result: TrainResult) -> str:
     if position.at_best:
         (_, first), *others = position.at_best.items()
         sets = "".join(f", {name} {psnr:.3f} dB" for name, psnr in others)
-        best = f"; best validation {first:.3f} dB{sets} (iteration {position.best_total})"
+        best = (
+            f"; best validation {first:.3f} dB{sets} (iteration {position.best_total})"
+        )
     iterations = plural(position.total, "iteration")
     head = f"trained {iterations}"
     if not result.finished:

@@ -117,9 +117,13 @@ _WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 def parse_bands(text: str, count: int = 0) -> tuple[int, ...]:
     """Read band numbers such as ``4,3,2``, so many if a count is given."""
     parts = re.split(r"[,\s]+", text.strip())
-    numbers = tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)
+    numbers = tuple(
+        int(part) if part.isascii() and part.isdigit() else 0 for part in parts
+    )
     if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise ValueError(f"{text!r} is no list of different bands from 1, such as 4,3,2")
+        raise ValueError(
+            f"{text!r} is no list of different bands from 1, such as 4,3,2"
+        )
     if count and len(numbers) != count:
         raise ValueError(f"{text!r}: give {count} bands, such as 1,2,3")
     return numbers
@@ -187,7 +191,8 @@ _ELSEWHERE = {
     "-rb": "each model has its own way of resampling: -m bicubic is one",
     "-oo": "open options of GDAL are not taken",
 }
-"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to use."""
+"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to
+use."""
 
 
 class GdalCommand(GroupedCommand):
@@ -198,8 +203,13 @@ class GdalCommand(GroupedCommand):
         for word in args[: args.index("--")] if "--" in args else args:
             if word in _ELSEWHERE:
                 ctx.fail(f"{word}: {_ELSEWHERE[word]}")
-            if word.startswith("-o") and word not in ("-o", "-of"):  # -overwrite, -ot, -ofCOG
-                ctx.fail(f"{word}: write '-o {word[2:]}', or another option as it stands in --help")
+            if word.startswith("-o") and word not in (
+                "-o",
+                "-of",
+            ):  # -overwrite, -ot, -ofCOG
+                ctx.fail(
+                    f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
+                )
         return super().parse_args(ctx, list(_split_windows(args)))
 
 
@@ -241,14 +251,16 @@ KINDS = {
 }
 
 
-@click.command("upscale", cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES)
+@click.command(
+    "upscale", cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+)
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
-def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+def command(**options: Any) -> int:
     """Upscale pictures and rasters with a trained network.
 
-    IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders; OUT, the last
-    argument, is a folder, or a file name when there is one picture. For one picture, - is standard
-    input or output.
+    IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders;
+    OUT, the last argument, is a folder, or a file name when there is one picture. For
+    one picture, - is standard input or output.
     """
     from srcli.imaging.rasters.opening import as_input, network_access
     from srcli.pipelines.executors import choose_executor
@@ -256,12 +268,16 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     from srcli.pipelines.upscale.run import upscale_files
 
     dry_run, quiet = options["dry_run"], options["quiet"]
-    paths = [as_input(word) for word in options["paths"]]  # by a path GDAL's names lose slashes
+    paths = [
+        as_input(word) for word in options["paths"]
+    ]  # by a path GDAL's names lose slashes
     inputs, output = split_paths(paths, options["output"], options["overwrite"])
     named_last = options["output"] or options["paths"][-1]
     options["into_folder"] = named_last.endswith(("/", os.sep))
     output = Path(output)  # no name of GDAL's
-    executor, options["device"] = choose_executor(options["device"], options["executor"])
+    executor, options["device"] = choose_executor(
+        options["device"], options["executor"]
+    )
     if to_stdout := output == STREAM:  # all else that is printed goes to standard error
         options["suffix"] = ""
     settings = read_settings(options)
@@ -317,7 +333,9 @@ def split_paths(
             f"give an output folder, or -o {last} --overwrite to replace it"
         )
     if same and len(inputs) == 1 and not overwrite:
-        raise UsageError(f"{last}: is the input; --overwrite replaces it by its enlargement")
+        raise UsageError(
+            f"{last}: is the input; --overwrite replaces it by its enlargement"
+        )
     return inputs, last
 
 
@@ -327,14 +345,16 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     from srcli.inference.device import EngineOptions
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
-    def chosen(kind: type[T], **known: Any) -> T:  # noqa: ANN401 - as its fields
+    def chosen(kind: type[T], **known: Any) -> T:
         names = (each.name for each in fields(kind) if each.name in options)
         return kind(**{name: options[name] for name in names} | known)
 
     fmt = options["format"].lower().lstrip(".")
     scale = Fraction(options["scale"] or 0).limit_denominator(1000)
     longest, window = options["long_edge"], options["projwin"]
-    _refuse_several(options, "say how large results are", "--scale", "--size", "--long-edge")
+    _refuse_several(
+        options, "say how large results are", "--scale", "--size", "--long-edge"
+    )
     _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
     size = options["size"] or (Box(longest=longest) if longest else None)
     if scale.denominator > 1:
@@ -342,7 +362,9 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
     raster = chosen(
         RasterOptions,
         bands=sum(options["bands"], ()) or None,
-        bounds=(window[0], window[3], window[2], window[1]) if window else options["bounds"],
+        bounds=(window[0], window[3], window[2], window[1])
+        if window
+        else options["bounds"],
         creation=dict(options["creation"]),
         cog=options["cog"] or fmt == "cog",
         resume=not options["no_resume"],
@@ -376,7 +398,11 @@ def _show(console: Console, file: FileReport, *, planned: bool) -> None:
         console.error(file.error)
     elif planned:
         size = f"{file.size[1]}x{file.size[0]} " if file.size else ""
-        what = f"{size}{file.target.suffix.lstrip('.')}".strip() if size else "skip, exists"
+        what = (
+            f"{size}{file.target.suffix.lstrip('.')}".strip()
+            if size
+            else "skip, exists"
+        )
         say(f"{file.source} -> {file.target} ({what})")
     elif file.state == "done":
         why = f" as {file.condition}" if file.condition else ""
@@ -397,7 +423,9 @@ def _closing(summary: Reporter, *, planned: bool, auto: bool) -> str:
     models = Counter(file.model for file in summary.files if file.condition)
     parts = [f"{done} done"]
     if auto and models:
-        parts[0] += f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
+        parts[0] += (
+            f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
+        )
     if skipped:
         parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
     if failed:

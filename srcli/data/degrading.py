@@ -1,13 +1,14 @@
 """Degrade HR to LR as cameras and programs do, by numbers drawn from a recipe's ranges.
 
-Values of pictures stay floats of 0 to 255 between the steps and are rounded once, to 8 or 16 bits
-as the picture has; a JPEG has 8. A picture that is only downscaled is rounded as MATLAB rounds it.
-All works on encoded (not linear) values, as the field does.
+Values of pictures stay floats of 0 to 255 between the steps and are rounded once, to 8
+or 16 bits as the picture has; a JPEG has 8. A picture that is only downscaled is
+rounded as MATLAB rounds it. All works on encoded (not linear) values, as the field
+does.
 
-Any kernel is a sum of few products of a column and a row, its singular vectors: one for a round
-Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each product is two passes
-along one axis. A downscale that follows is merged into them, so that only pixels that stay are
-computed, fast and on one thread.
+Any kernel is a sum of few products of a column and a row, its singular vectors: one for
+a round Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each
+product is two passes along one axis. A downscale that follows is merged into them, so
+that only pixels that stay are computed, fast and on one thread.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ MID_GRAY = 127.5
 REACH_SIGMAS = 4.0
 """Radius of a Gaussian kernel in standard deviations."""
 NEGLIGIBLE = 1e-3
-"""Share of a kernel's singular values that is left out: about 0.1 levels of 255 at edges."""
+"""Share of a kernel's singular values that is left out: about 0.1 levels of 255 at
+edges."""
 BLOCK = 8
-"""Pixels that one matrix product makes along an axis; more would multiply mostly zeros."""
+"""Pixels that one matrix product makes along an axis; more would multiply mostly
+zeros."""
 WORK = 2**18
-"""Multiplications in one product. OpenBLAS does not divide products this small among threads, which
-would fight for the cores with those of a training, and round in another way."""
+"""Multiplications in one product. OpenBLAS does not divide products this small among
+threads, which would fight for the cores with those of a training, and round in another
+way."""
 MCU = 16
 """Pixels after which the blocks of a 4:2:0 JPEG repeat, luma and chroma together."""
 HALO = 8
@@ -53,24 +57,30 @@ VALIDATION_SEED = 20
 def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.float32]:
     """Resize (H, W, C) of any real dtype to (height, width) by a filter of Pillow, not rounded."""
     planes = [
-        np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling[name.upper()]))
+        np.asarray(
+            Image.fromarray(plane).resize(size[::-1], Image.Resampling[name.upper()])
+        )
         for plane in picture.transpose(2, 0, 1).astype(np.float32, order="C")
     ]
     return np.stack(planes, axis=2)
 
 
-def filtered(picture: Array, kernel: NDArray[np.float64], scale: int = 1) -> NDArray[np.float32]:
+def filtered(
+    picture: Array, kernel: NDArray[np.float64], scale: int = 1
+) -> NDArray[np.float32]:
     """Filter a picture, then make it smaller by MATLAB's bicubic, without any rounding.
 
-    The picture is (H, W, C) of any real dtype, both sides multiples of the scale (1 for none), its
-    edges mirrored with the edge pixel repeated; weights are (K, K), K odd.
+    The picture is (H, W, C) of any real dtype, both sides multiples of the scale (1 for
+    none), its edges mirrored with the edge pixel repeated; weights are (K, K), K odd.
     """
     indices, weights = taps(16 * scale, 16, Fraction(1, scale))
     # At a whole scale every output pixel has the weights of one in the middle.
     offsets = indices[8] - 8 * scale
     dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
     dense[offsets - offsets[0]] = weights[8]
-    columns, rows = ([np.convolve(dense, part) for part in parts] for parts in factors(kernel))
+    columns, rows = (
+        [np.convolve(dense, part) for part in parts] for parts in factors(kernel)
+    )
     start = int(offsets[0]) - kernel.shape[0] // 2
 
     def padded(lines: Array, axis: int) -> Array:
@@ -90,11 +100,15 @@ def filtered(picture: Array, kernel: NDArray[np.float64], scale: int = 1) -> NDA
     return made[: picture.shape[0] // scale, : picture.shape[1] // scale]
 
 
-def factors(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def factors(
+    kernel: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return columns (N, K) and rows (N, K) whose products add up to a kernel, but for a trace."""
     column, row = kernel.sum(axis=1), kernel.sum(axis=0)
     if np.abs(np.outer(column, row) - kernel).max() < NEGLIGIBLE * kernel.max() / 100:
-        return column[None], row[None]  # a round Gaussian, without the time of a decomposition
+        return column[None], row[
+            None
+        ]  # a round Gaussian, without the time of a decomposition
     left, values, right = np.linalg.svd(kernel)
     kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
     return (left[:, :kept] * values[:kept]).T, right[:kept]
@@ -107,7 +121,9 @@ def _products(
     band = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
     for i in range(BLOCK):
         band[i, stride * i : stride * i + len(weights)] = weights
-    read = sliding_window_view(lines, band.shape[1], axis=0)[:: stride * BLOCK].swapaxes(1, 2)
+    read = sliding_window_view(lines, band.shape[1], axis=0)[
+        :: stride * BLOCK
+    ].swapaxes(1, 2)
     made = np.empty((len(read), BLOCK, lines.shape[1]), np.float32)
     step = max(WORK // band.size, 1)
     for at in range(0, lines.shape[1], step):
@@ -115,11 +131,13 @@ def _products(
     return made.reshape(-1, lines.shape[1])
 
 
-def gaussian(sigma: float, aspect: float = 1.0, angle: float = 0.0) -> NDArray[np.float64]:
+def gaussian(
+    sigma: float, aspect: float = 1.0, angle: float = 0.0
+) -> NDArray[np.float64]:
     """Return the weights (K, K), K odd, of a Gaussian blur; they sum to 1.
 
-    They are made from the contrast that a Gaussian leaves at each frequency: samples of a Gaussian
-    of less than half a pixel would blur far less than asked.
+    They are made from the contrast that a Gaussian leaves at each frequency: samples of
+    a Gaussian of less than half a pixel would blur far less than asked.
     """
     reach = max(math.ceil(REACH_SIGMAS * sigma), 2) if sigma > 0 else 0
     frequencies = 2 * math.pi * np.fft.fftfreq(2 * reach + 1)
@@ -130,9 +148,9 @@ def gaussian(sigma: float, aspect: float = 1.0, angle: float = 0.0) -> NDArray[n
     return np.fft.fftshift(np.fft.ifft2(contrast).real)
 
 
-# Steps of a degradation take (H, W, 3) of 0 to 255 and a source of random numbers, and return the
-# picture of that size, which is rounded by a JPEG alone. Other numbers are those of the pieces of
-# ``srcli.recipes.degradation``, drawn.
+# Steps of a degradation take (H, W, 3) of 0 to 255 and a source of random numbers, and
+# return the picture of that size, which is rounded by a JPEG alone. Other numbers are
+# those of the pieces of ``srcli.recipes.degradation``, drawn.
 
 
 def blur(
@@ -161,7 +179,9 @@ def add_noise(
     values = picture.astype(np.float32)
     height, width, channels = values.shape
     coarse = [max(round(side / size), 1) for side in (height, width)]
-    noise = sigma * random.standard_normal((*coarse, 1 if gray else channels), dtype=np.float32)
+    noise = sigma * random.standard_normal(
+        (*coarse, 1 if gray else channels), dtype=np.float32
+    )
     if colour:
         noise -= noise.mean(axis=2, keepdims=True)
     if size > 1:
@@ -181,7 +201,10 @@ def through_jpeg(
     subsampled: bool = False,
 ) -> NDArray[np.uint8]:
     """Save a JPEG whose blocks begin at the corner, colours perhaps at half the size (4:2:0)."""
-    stream, rounded = io.BytesIO(), Image.fromarray(np.ascontiguousarray(round_levels(picture)))
+    stream, rounded = (
+        io.BytesIO(),
+        Image.fromarray(np.ascontiguousarray(round_levels(picture))),
+    )
     rounded.save(stream, "JPEG", quality=quality, subsampling=2 if subsampled else 0)
     with Image.open(stream) as image:
         return np.asarray(image.convert("RGB"))
@@ -231,9 +254,13 @@ class DegradationChain:
         values = to_levels(mod_crop(picture, self.scale))
         height, width = (side // self.scale for side in values.shape[:2])
 
-        def size_before(steps: Sequence[partial[Array] | Resampling]) -> tuple[int, int]:
+        def size_before(
+            steps: Sequence[partial[Array] | Resampling],
+        ) -> tuple[int, int]:
             """Return the size from which the last steps come to that of LR."""
-            changes = (step.factor for step in reversed(steps) if isinstance(step, Resampling))
+            changes = (
+                step.factor for step in reversed(steps) if isinstance(step, Resampling)
+            )
             factor = math.prod(changes)
             return max(round(height / factor), 1), max(round(width / factor), 1)
 
@@ -243,20 +270,26 @@ class DegradationChain:
             steps, kernel = steps[:-1], gaussian(**steps[-1].keywords)
         for step in steps:
             values = step(values, random)
-        if self.filter == "bicubic" and not any(isinstance(s, Resampling) for s in self.after):
+        if self.filter == "bicubic" and not any(
+            isinstance(s, Resampling) for s in self.after
+        ):
             values = filtered(values, kernel, self.scale)
         else:
             values = filtered(values, kernel) if kernel.size > 1 else values
             values = resampled(values, size_before(self.after), self.filter)
         for done, change in enumerate(self.after, 1):
             if isinstance(change, Resampling):
-                values = resampled(values, size_before(self.after[done:]), change.filter)
+                values = resampled(
+                    values, size_before(self.after[done:]), change.filter
+                )
             else:
                 values = change(values, random)
         return round_levels(values, picture.dtype)
 
 
-def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> DegradationChain:
+def draw(
+    degradation: Degradation, scale: int, random: np.random.Generator
+) -> DegradationChain:
     """Draw the pieces to apply, and their numbers."""
     if degradation.clean and random.random() < degradation.clean:
         return DegradationChain(scale=scale)
@@ -264,7 +297,9 @@ def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> D
     after = [_draw_piece(piece, random, 1) for piece in degradation.after]
     return DegradationChain(
         scale=scale,
-        before=tuple(step for step in before if step and not isinstance(step, Resampling)),
+        before=tuple(
+            step for step in before if step and not isinstance(step, Resampling)
+        ),
         after=tuple(step for step in after if step is not None),
         filter=_one_of(degradation.filters, random),
     )
@@ -301,8 +336,13 @@ def _draw_piece(
         return partial(sharpen, sigma=sigma, amount=random.uniform(*piece.amount))
     if isinstance(piece, Resize):
         return Resampling(random.uniform(*piece.factor), _one_of(piece.filters, random))
-    quality, subsampled = random.integers(*piece.quality, endpoint=True), random.random()
-    return partial(through_jpeg, quality=int(quality), subsampled=subsampled < piece.subsampling)
+    quality, subsampled = (
+        random.integers(*piece.quality, endpoint=True),
+        random.random(),
+    )
+    return partial(
+        through_jpeg, quality=int(quality), subsampled=subsampled < piece.subsampling
+    )
 
 
 def degrade(
@@ -314,11 +354,12 @@ def degrade(
     """Make the LR picture of a test set: one draw from a degradation's ranges.
 
     Args:
-        picture: HR, (H, W, 3) RGB, uint8 or uint16, both sides at least ``scale``; rows and columns
-            that the scale does not divide are cut at the far ends.
+        picture: HR, (H, W, 3) RGB, uint8 or uint16, both sides at least ``scale``; rows
+            and columns that the scale does not divide are cut at the far ends.
         scale: The super-resolution factor.
-        degradation: A name of ``srcli.recipes.degradation.DEGRADATIONS``, or your own. With
-            ``bicubic`` the result is that of ``srcli.imaging.resize.downscale``, bit for bit.
+        degradation: A name of ``srcli.recipes.degradation.DEGRADATIONS``, or your own.
+            With ``bicubic`` the result is that of ``srcli.imaging.resize.downscale``,
+            bit for bit.
         seed: Seed of the draw; give every picture of a set another.
 
     Returns:
@@ -328,16 +369,29 @@ def degrade(
         RecipeError: If there is no degradation of that name.
         ValueError: If the picture has another shape or type, or is too small.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected (H, W, 3) uint8 or uint16, got {picture.shape} {picture.dtype}")
-    chosen = Degradation.named(degradation) if isinstance(degradation, str) else degradation
+    if (
+        picture.ndim != 3
+        or picture.shape[2] != 3
+        or picture.dtype not in (np.uint8, np.uint16)
+    ):
+        raise ValueError(
+            f"expected (H, W, 3) uint8 or uint16, got {picture.shape} {picture.dtype}"
+        )
+    chosen = (
+        Degradation.named(degradation) if isinstance(degradation, str) else degradation
+    )
     random = np.random.default_rng(seed)
     return draw(chosen, scale, random).apply(picture, random)
 
 
-def degrade_pairs(pairs: Pairs, degradation: Degradation, seed: int = VALIDATION_SEED) -> Pairs:
+def degrade_pairs(
+    pairs: Pairs, degradation: Degradation, seed: int = VALIDATION_SEED
+) -> Pairs:
     """Return the same HR pictures with degraded LR; picture ``i`` is drawn by ``(seed, i)``."""
-    made = (degrade(hr, pairs.scale, degradation, (seed, i)) for i, hr in enumerate(pairs.hr))
+    made = (
+        degrade(hr, pairs.scale, degradation, (seed, i))
+        for i, hr in enumerate(pairs.hr)
+    )
     return replace(pairs, lr=[*made])
 
 
@@ -350,9 +404,10 @@ def degraded_patch(
 ) -> Array:
     """Make an LR patch (patch, patch, 3) as if the whole picture were degraded.
 
-    The picture is HR, (H, W, 3), both sides multiples of the scale; ``corner`` is top and left of
-    the patch in LR pixels. ``random`` gives the position of JPEG blocks and the noise. What lies
-    farther away than ``HALO``, and in other blocks of a JPEG, does not count.
+    The picture is HR, (H, W, 3), both sides multiples of the scale; ``corner`` is top
+    and left of the patch in LR pixels. ``random`` gives the position of JPEG blocks and
+    the noise. What lies farther away than ``HALO``, and in other blocks of a JPEG, does
+    not count.
     """
     steps = [step.func for step in chain.after if isinstance(step, partial)]
     block = MCU if through_jpeg in steps else 1

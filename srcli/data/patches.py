@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.int64]
 Patches = tuple[Picture, Picture, Numbers | None, NDArray[np.float64] | None]
-"""LR (N, P, P, 3) and HR (N, sP, sP, 3) of one step as they lie in the pictures, and how they are
-to vary: the channel that each becomes (N, 3), and the (N, 4) of ``draw_colours``."""
+"""LR (N, P, P, 3) and HR (N, sP, sP, 3) of one step as they lie in the pictures, and
+how they are to vary: the channel that each becomes (N, 3), and the (N, 4) of
+``draw_colours``."""
 
 TURNS = {"d8": range(8), "rotations": (0, 3, 5, 6), "none": (0,)}
 """Ways to turn patches by augmentation, as ``turned`` numbers them."""
@@ -39,21 +40,21 @@ CELL = 8
 class PatchSampler(Dataset[Any]):
     """Draw batches of aligned LR and HR patches; batch ``step`` depends on the seed and step only.
 
-    Patches are turned as the stage says. For a network on Y they are Y of the RGB pixels, not
-    rounded, as its input is when it enlarges a picture.
+    Patches are turned as the stage says. For a network on Y they are Y of the RGB
+    pixels, not rounded, as its input is when it enlarges a picture.
 
     Args:
         pairs: HR and LR pictures, none of which is copied.
         seed: Seed of the whole training.
         colour: ``rgb``, or ``y`` for one channel.
-        degradation: Makes every LR patch anew from the HR pixels around it, by a draw of its own;
-            None takes LR of ``pairs``.
-        share: (k, n): only the k-th of n equal parts of every batch is made, for rank k of n
-            processes; together they make the batch of a single process, (0, 1).
+        degradation: Makes every LR patch anew from the HR pixels around it, by a draw
+            of its own; None takes LR of ``pairs``.
+        share: (k, n): only the k-th of n equal parts of every batch is made, for rank k
+            of n processes; together they make the batch of a single process, (0, 1).
         device: Where the batches are put.
-        workers: Processes that cut the patches of the next steps while a GPU computes; 0 cuts in
-            the call. After a skipped step or in another stage, the first batch has to be waited
-            for.
+        workers: Processes that cut the patches of the next steps while a GPU computes;
+            0 cuts in the call. After a skipped step or in another stage, the first
+            batch has to be waited for.
     """
 
     def __init__(
@@ -69,7 +70,12 @@ class PatchSampler(Dataset[Any]):
     ) -> None:
         if not pairs.lr:
             raise DataError("no training pictures are left; give more with --data")
-        self.pairs, self.seed, self.colour, self.degradation = pairs, seed, colour, degradation
+        self.pairs, self.seed, self.colour, self.degradation = (
+            pairs,
+            seed,
+            colour,
+            degradation,
+        )
         self.share, self.device, self.workers = share, torch.device(device), workers
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
         self._detail = [measure_detail(image) for image in pairs.lr]
@@ -92,13 +98,16 @@ class PatchSampler(Dataset[Any]):
     def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step, on the device.
 
-        They are floats in [0, 1], or a little beyond, in channels_last layout; C is 3, or 1 for Y.
+        They are floats in [0, 1], or a little beyond, in channels_last layout; C is 3,
+        or 1 for Y.
         """
         if not self.workers:
             return self._varied(self[step, stage])
         if self._next != (step, stage):
             loader = DataLoader(
-                proxy(self),  # a cycle of references would let the processes outlive the sampler
+                proxy(
+                    self
+                ),  # a cycle of references would let the processes outlive the sampler
                 batch_size=None,
                 sampler=zip(count(step), repeat(stage)),
                 num_workers=self.workers,
@@ -151,19 +160,29 @@ class PatchSampler(Dataset[Any]):
         lr, hr = (to_tensor(each, self.device) for each in patches[:2])
         orders, colours = patches[2:]
         if orders is not None:
-            places = torch.arange(len(lr), device=lr.device)[:, None], upload(orders, lr.device)
+            places = (
+                torch.arange(len(lr), device=lr.device)[:, None],
+                upload(orders, lr.device),
+            )
             layout = torch.channels_last
-            lr, hr = (each[places].contiguous(memory_format=layout) for each in (lr, hr))
+            lr, hr = (
+                each[places].contiguous(memory_format=layout) for each in (lr, hr)
+            )
         if colours is not None:
             lr, hr = recoloured(lr, hr, colours)
         return (luma(lr), luma(hr)) if self.colour == "y" else (lr, hr)
 
-    def _draw(self, random: np.random.Generator, usable: Numbers, stage: Stage) -> Numbers:
+    def _draw(
+        self, random: np.random.Generator, usable: Numbers, stage: Stage
+    ) -> Numbers:
         """Draw a place for each patch: number of the picture, top and left in LR pixels."""
         step = stage.patch_stride
-        # Pictures are drawn in proportion to their area, so that every pixel is as likely.
+        # Pictures are drawn in proportion to their area, so that every pixel is as
+        # likely.
         areas = self.shapes[usable].prod(axis=1).astype(np.float64)
-        which = usable[np.searchsorted(np.cumsum(areas), random.random(stage.batch) * areas.sum())]
+        which = usable[
+            np.searchsorted(np.cumsum(areas), random.random(stage.batch) * areas.sum())
+        ]
         free = (self.shapes[which] - stage.edge(self.pairs.scale)) // step + 1
         corner = (random.random((stage.batch, 2)) * free).astype(np.int64) * step
         return np.column_stack([which, corner])
@@ -173,7 +192,9 @@ class PatchSampler(Dataset[Any]):
         first, last = places[:, 1:] // CELL, (places[:, 1:] + edge) // CELL
         inside = (
             self._detail[which][top:bottom, left:right]
-            for which, (top, left), (bottom, right) in zip(places[:, 0], first, last, strict=True)
+            for which, (top, left), (bottom, right) in zip(
+                places[:, 0], first, last, strict=True
+            )
         )
         return [each.sum(dtype=np.float64) / max(each.size, 1) for each in inside]
 
@@ -181,12 +202,16 @@ class PatchSampler(Dataset[Any]):
 def _stacked(patches: list[Picture]) -> Picture:
     """Stack patches, which all become uint16 where one of them is."""
     deepest = np.result_type(*patches)
-    return np.stack([each if each.dtype == deepest else each * np.uint16(257) for each in patches])
+    return np.stack(
+        [each if each.dtype == deepest else each * np.uint16(257) for each in patches]
+    )
 
 
 def measure_detail(image: Picture) -> NDArray[np.float32]:
     """Sum the gradient energy of an LR picture in cells of ``CELL`` pixels."""
-    gray = image.astype(np.float32).mean(axis=2) * np.float32(255 / np.iinfo(image.dtype).max)
+    gray = image.astype(np.float32).mean(axis=2) * np.float32(
+        255 / np.iinfo(image.dtype).max
+    )
     energy: NDArray[np.float32] = np.zeros_like(gray)
     energy[:, 1:] += np.abs(np.diff(gray, axis=1))
     energy[1:] += np.abs(np.diff(gray, axis=0))
@@ -197,11 +222,13 @@ def measure_detail(image: Picture) -> NDArray[np.float32]:
     return energy
 
 
-def draw_colours(random: np.random.Generator, batch: int, share: float) -> NDArray[np.float64]:
+def draw_colours(
+    random: np.random.Generator, batch: int, share: float
+) -> NDArray[np.float64]:
     """Draw (N, 4) for a batch: R, G, B and contrast, 0..1; NaN for patches that keep their colours.
 
-    Photographs hold few saturated colours, aerial pictures hardly any: networks trained on these
-    alone shift them, flat cyan at worst by 38 of 255 levels.
+    Photographs hold few saturated colours, aerial pictures hardly any: networks trained
+    on these alone shift them, flat cyan at worst by 38 of 255 levels.
     """
     colours = np.empty((batch, 4))
     # A channel is 0 or 1, as in saturated colours, in a sixth of the draws each.
@@ -211,11 +238,14 @@ def draw_colours(random: np.random.Generator, batch: int, share: float) -> NDArr
     return colours
 
 
-def recoloured(lr: Tensor, hr: Tensor, colours: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+def recoloured(
+    lr: Tensor, hr: Tensor, colours: NDArray[np.float64]
+) -> tuple[Tensor, Tensor]:
     """Move RGB patches (N, 3, H, W) to other mean colours, linearly, as LR is made from HR.
 
-    Their contrast is made so much smaller that HR stays within 0 to 1; those that are moved to
-    saturated colours become flat. ``colours`` are the (N, 4) of ``draw_colours``.
+    Their contrast is made so much smaller that HR stays within 0 to 1; those that are
+    moved to saturated colours become flat. ``colours`` are the (N, 4) of
+    ``draw_colours``.
     """
     own = upload(colours, hr.device).to(hr.dtype)
     colour, contrast = own[:, :3, None, None], own[:, 3:, None, None]
@@ -225,7 +255,10 @@ def recoloured(lr: Tensor, hr: Tensor, colours: NDArray[np.float64]) -> tuple[Te
     room = torch.minimum((1 - colour) / above, colour / below).amin(dim=1, keepdim=True)
     gain = contrast * room.clamp(max=1.0)
     kept = colour.isnan()
-    gain, offset = torch.where(kept, 1.0, gain), torch.where(kept, 0.0, colour - gain * mean)
+    gain, offset = (
+        torch.where(kept, 1.0, gain),
+        torch.where(kept, 0.0, colour - gain * mean),
+    )
     return lr * gain + offset, hr * gain + offset
 
 
@@ -235,7 +268,9 @@ def to_tensor(patches: Picture, device: torch.device) -> Tensor:
     They are uint8 or uint16.
     """
     deep = patches.dtype == np.uint16
-    values = upload(patches.astype(np.int32) if deep else patches, device)  # as torch has no uint16
+    values = upload(
+        patches.astype(np.int32) if deep else patches, device
+    )  # as torch has no uint16
     return values.permute(0, 3, 1, 2).float().div_(65535.0 if deep else 255.0)
 
 

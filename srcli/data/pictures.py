@@ -1,6 +1,7 @@
 """Find and decode training and test pictures in folders and in zip shards.
 
-LR pictures among HR ones are found by the names that data sets give them and their folders.
+LR pictures among HR ones are found by the names that data sets give them and their
+folders.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class PictureRef:
     """File of the LR picture; None where LR is made from this one."""
 
     label: str = ""
-    """Its name in tables and in other programs' file names, where it is not the file's."""
+    """Its name in tables and in other programs' file names, where it is not the
+    file's."""
 
     @property
     def name(self) -> str:
@@ -85,9 +87,13 @@ def _encoded(ref: PictureRef, zips: Zips) -> bytes:
         size = f"{member.file_size >> 20} MiB"
         raise DataError(f"{ref}: {size} unpacked is too large; remove or replace it")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{ref}: cannot be unpacked within bounds; pack it with deflate")
+        raise DataError(
+            f"{ref}: cannot be unpacked within bounds; pack it with deflate"
+        )
     with archive.open(member) as stream:
-        return stream.read(member.file_size)  # no more, where there is more than it claims
+        return stream.read(
+            member.file_size
+        )  # no more, where there is more than it claims
 
 
 def photograph_of(name: str) -> str:
@@ -103,7 +109,9 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
             raise DataError(f"{path}: no such file or folder")
         if not (path.is_dir() or path.is_file()):
             raise DataError(f"{path}: a pipe or a device; copy it to a file first")
-        below = sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]
+        below = (
+            sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]
+        )
         for file in below:
             if file.suffix.lower() == ".zip":
                 found.extend(_members(file))
@@ -125,8 +133,14 @@ def _members(path: Path) -> list[PictureRef]:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
         except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"{path}: not a readable zip file; copy it again") from error
-    return [PictureRef(path=path, member=name) for name in sorted(names) if _is_picture(Path(name))]
+            raise DataError(
+                f"{path}: not a readable zip file; copy it again"
+            ) from error
+    return [
+        PictureRef(path=path, member=name)
+        for name in sorted(names)
+        if _is_picture(Path(name))
+    ]
 
 
 _FOLDER = re.compile(
@@ -147,7 +161,9 @@ def refuse_twins(where: Path, names: Sequence[str]) -> None:
     twins: dict[str, str] = {}
     for name in known.values():
         if ending := _ENDING.fullmatch(name):
-            others = (f"{ending[1].casefold()}{suffix}" for suffix in ("", "_hr", "-hr", "hr"))
+            others = (
+                f"{ending[1].casefold()}{suffix}" for suffix in ("", "_hr", "-hr", "hr")
+            )
             if twin := next((known[other] for other in others if other in known), ""):
                 twins[name] = twin
     if twins:
@@ -171,7 +187,9 @@ def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
         groups.setdefault(root, []).append(ref)
     for root, own in groups.items():
         folders = Counter(_folders(root, ref) for ref in own)
-        lr = {each: n for each, n in folders.items() if any(map(_FOLDER.fullmatch, each))}
+        lr = {
+            each: n for each, n in folders.items() if any(map(_FOLDER.fullmatch, each))
+        }
         if lr:
             remedy = "give the folder of the HR pictures, or one of these by itself to train on it"
             if len(lr) < len(folders):
@@ -204,11 +222,13 @@ class _LargeError(Exception):
     """A picture is to be decoded by itself."""
 
 
-def decode(ref: PictureRef, zips: Zips | None = None, most: int = LARGEST_PICTURE) -> Picture:
+def decode(
+    ref: PictureRef, zips: Zips | None = None, most: int = LARGEST_PICTURE
+) -> Picture:
     """Decode one picture to (H, W, 3) RGB; _LargeError for one of over ``most`` pixels.
 
-    It is uint8, or uint16 where values have more bits. Gray becomes R = G = B, and transparency is
-    ignored.
+    It is uint8, or uint16 where values have more bits. Gray becomes R = G = B, and
+    transparency is ignored.
     """
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
@@ -216,19 +236,25 @@ def decode(ref: PictureRef, zips: Zips | None = None, most: int = LARGEST_PICTUR
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             if image.width * image.height > LARGEST_PICTURE:
-                raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
+                raise DataError(
+                    f"{ref}: {image.width}x{image.height} is too large; cut it"
+                )
             if image.width * image.height > most:
                 raise _LargeError
             if (pixels := _read_deep(encoded, image)) is not None:
                 return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
             load(image)
             if image.mode[0] in "IF":  # which Pillow would clip at 255
-                raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
+                raise ValueError(
+                    f"pixels of kind {image.mode} are neither 8 nor 16 bits"
+                )
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
-        raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
+        raise DataError(
+            f"{ref}: cannot be decoded ({error}); remove or replace it"
+        ) from error
 
 
 def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
@@ -242,8 +268,12 @@ def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
         header = tiff.read_header(Path(image.format), stream)
         if header.bits == 16 and not header.refusal:
             with MemoryFile(encoded) as file:
-                pixels = tiff.read_pixels(replace(header, path=Path(file.name)), stream)[0]
-            return upright(pixels, header.orientation)  # as Pillow turns those of 8 bits
+                pixels = tiff.read_pixels(
+                    replace(header, path=Path(file.name)), stream
+                )[0]
+            return upright(
+                pixels, header.orientation
+            )  # as Pillow turns those of 8 bits
     return None
 
 
@@ -256,8 +286,8 @@ def read_pictures(
 ) -> Iterator[T | SrxError]:
     """Decode pictures in threads; give, in their order, what is made of each or its error.
 
-    That is what ``use`` returns, which is called in the threads. ``smallest`` are the pixels that
-    both sides must have.
+    That is what ``use`` returns, which is called in the threads. ``smallest`` are the
+    pixels that both sides must have.
     """
     zips: Zips = {}
 
@@ -265,7 +295,9 @@ def read_pictures(
         picture = decode(ref, zips, most)
         height, width = picture.shape[:2]
         if min(height, width) < smallest:
-            raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
+            raise DataError(
+                f"{ref}: {width}x{height} is smaller than {smallest} pixels"
+            )
         return use(ref, picture)
 
     ahead = partial(read, most=_SIDE_BY_SIDE)

@@ -1,7 +1,7 @@
 """Which pictures are held out of a training, how HR and LR make pairs, and where pairs are kept.
 
-Pictures for which there is no memory lie in mapped files, of which the system takes the memory back
-when it is needed.
+Pictures for which there is no memory lie in mapped files, of which the system takes the
+memory back when it is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ HELD_OUT = (
     "ubuntu-117", "ubuntumate-808", "xubuntu-897",
 )
 # fmt: on
-"""Photographs of the training shards that are held out by default, fixed for every comparison."""
+"""Photographs of the training shards that are held out by default, fixed for every
+comparison."""
 FEWEST = 5
 """With fewer photographs than this none is held out by rule."""
 SHARE = 0.02
@@ -32,9 +33,11 @@ SHARE = 0.02
 MOST = 16
 """Largest number of photographs that are held out by rule."""
 MOST_CROPS = 10
-"""Largest number of crops of one photograph that are validated on, the first by name."""
+"""Largest number of crops of one photograph that are validated on, the first by
+name."""
 FILE_BYTES = 2**28
-"""Bytes of a mapped file, which holds many pictures: a process may map a few ten thousand files."""
+"""Bytes of a mapped file, which holds many pictures: a process may map a few ten
+thousand files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,8 @@ def pair_up(
 ) -> tuple[Picture, Picture]:
     """Return HR and LR of one size; LR is read, or made from HR where there is no file of it.
 
-    Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left out.
+    Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left
+    out.
     """
     if ref.lr is None:
         return (hr := mod_crop(hr, scale)), shrink(hr, scale)
@@ -75,14 +79,19 @@ def pair_up(
 def make_pairs(images: Iterable[Picture], scale: int) -> Pairs:
     """Crop HR pictures to multiples of ``scale`` and make their LR."""
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
-    return Pairs(scale=scale, hr=hr, lr=[downscale(each, scale) for each in hr], digest=digest(hr))
+    return Pairs(
+        scale=scale,
+        hr=hr,
+        lr=[downscale(each, scale) for each in hr],
+        digest=digest(hr),
+    )
 
 
 class PictureStore:
     """Keep pictures in main memory up to a limit, the others in mapped files.
 
-    The files have no names, or lose them with the process: none is left behind, however it ends.
-    ``limit`` are the bytes of pictures in main memory, None for all of them.
+    The files have no names, or lose them with the process: none is left behind, however
+    it ends. ``limit`` are the bytes of pictures in main memory, None for all of them.
     """
 
     def __init__(self, limit: int | None = None, folder: Path | None = None) -> None:
@@ -94,13 +103,19 @@ class PictureStore:
     def keep(self, picture: Picture) -> Picture:
         """Store a picture (H, W, 3); return a contiguous array of its pixels to use instead."""
         size = picture.nbytes
-        if self._limit is None or self._folder is None or self.in_memory + size <= self._limit:
+        if (
+            self._limit is None
+            or self._folder is None
+            or self.in_memory + size <= self._limit
+        ):
             self.in_memory += size
             return np.ascontiguousarray(picture)
         if len(self._free) < size:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._free = empty_array((max(FILE_BYTES, size),), np.uint8, self._folder)
+                self._free = empty_array(
+                    (max(FILE_BYTES, size),), np.uint8, self._folder
+                )
             except OSError as error:
                 raise DataError(
                     f"{self._folder}: no room for decoded pictures ({error.strerror or error}), "
@@ -121,8 +136,8 @@ class DataSelection:
     data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, all of which must be there; empty for no validation, None for
-    those of the built-in list that are there, or a few by rule."""
+    """Photographs for validation, all of which must be there; empty for no validation,
+    None for those of the built-in list that are there, or a few by rule."""
     lr: Path | None = None
     """Folder of the LR pictures of ``data``, where it does not lie beside them."""
 
@@ -142,14 +157,18 @@ class Split:
 def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     """Hold out the named photographs; if none is named and none of the built-in list there, a few.
 
-    The rule for these: 2 % of the photographs, at least 1 and at most 16, the first by sorted name;
-    none of fewer than 5. If the names look like few photographs (``IMG_0001``, ``IMG_0002``), every
-    picture counts as one.
+    The rule for these: 2 % of the photographs, at least 1 and at most 16, the first by
+    sorted name; none of fewer than 5. If the names look like few photographs
+    (``IMG_0001``, ``IMG_0002``), every picture counts as one.
     """
     names = selection.hold_out or ()
-    train, held = split_held_out(refs, HELD_OUT if selection.hold_out is None else names)
+    train, held = split_held_out(
+        refs, HELD_OUT if selection.hold_out is None else names
+    )
     if not train:
-        raise DataError("no training pictures are left after --hold-out; give more with --data")
+        raise DataError(
+            "no training pictures are left after --hold-out; give more with --data"
+        )
     there = {name for ref in refs for name in (ref.name, photograph_of(ref.name))}
     if absent := [name for name in names if name not in there]:
         # The picture of the right name would be trained on.
@@ -183,7 +202,10 @@ def split_held_out(
             held.setdefault(key, []).append(ref)
         else:
             train.append(ref)
-    crops = (sorted(held[name], key=lambda ref: ref.name)[:MOST_CROPS] for name in sorted(held))
+    crops = (
+        sorted(held[name], key=lambda ref: ref.name)[:MOST_CROPS]
+        for name in sorted(held)
+    )
     return train, [ref for own in crops for ref in own]
 
 
@@ -193,7 +215,9 @@ def split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
     if len(names) < fewest:
         names = sorted({ref.name for ref in refs})
     if len(names) < fewest:
-        reason = f"no validation: fewer than {fewest} pictures (name some with --hold-out)"
+        reason = (
+            f"no validation: fewer than {fewest} pictures (name some with --hold-out)"
+        )
         return Split(train=refs, held_out=[], reason=reason)
     count = min(max(round(SHARE * len(names)), 1), MOST)
     train, held = split_held_out(refs, names[:count])

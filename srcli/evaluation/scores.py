@@ -34,18 +34,30 @@ METRICS = {
     "psnr": Metric("PSNR dB", 3, "peak signal-to-noise ratio, peak 255"),
     "ssim": Metric("SSIM", 4, "structural similarity (Wang et al. 2004)"),
     "ifc": Metric(
-        "IFC", 3, "information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)"
+        "IFC",
+        3,
+        "information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)",
     ),
     "consistency": Metric(
         "cons. dB", 2, "PSNR between the LR picture and the SR picture made small again"
     ),
-    "low": Metric("low dB", 3, "PSNR of the low frequencies: a Gaussian of 9x9 pixels, sigma 1.5"),
-    "high": Metric("high dB", 3, "PSNR of the high frequencies, which that Gaussian takes away"),
+    "low": Metric(
+        "low dB", 3, "PSNR of the low frequencies: a Gaussian of 9x9 pixels, sigma 1.5"
+    ),
+    "high": Metric(
+        "high dB", 3, "PSNR of the high frequencies, which that Gaussian takes away"
+    ),
     "lpips": Metric(
-        "LPIPS", 4, "perceptual distance (Zhang et al. 2018), VGG-16; lower is better", True
+        "LPIPS",
+        4,
+        "perceptual distance (Zhang et al. 2018), VGG-16; lower is better",
+        True,
     ),
     "dists": Metric(
-        "DISTS", 4, "distance of structure and texture (Ding et al. 2020); lower is better", True
+        "DISTS",
+        4,
+        "distance of structure and texture (Ding et al. 2020); lower is better",
+        True,
     ),
 }
 DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
@@ -66,7 +78,8 @@ class PictureScore:
     seconds: float | None
     """Time of the network alone; None for pictures that another program made."""
     bicubic: float | None = None
-    """PSNR of bicubic interpolation of the same LR picture; None where PSNR was not measured."""
+    """PSNR of bicubic interpolation of the same LR picture; None where PSNR was not
+    measured."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +111,9 @@ class Evaluation:
     failures: list[Failure] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
-    """Of a ``model`` to the first, by ``scale``, ``dataset`` and ``metric``: ``mean`` over the
-    ``pictures`` measured with both, its 95 % interval ``low`` to ``high``, NaN without one."""
+    """Of a ``model`` to the first, by ``scale``, ``dataset`` and ``metric``: ``mean``
+    over the ``pictures`` measured with both, its 95 % interval ``low`` to ``high``, NaN
+    without one."""
     published: list[PublishedRow] = field(default_factory=list)
     published_costs: list[PublishedRow] = field(default_factory=list)
     """Costs printed in papers, to show beside ``costs``."""
@@ -108,24 +122,37 @@ class Evaluation:
         """Return the sets of a scale, in the order of measuring."""
         return [dataset for each, dataset in self.sizes if each == scale]
 
-    def of(self, scale: int, dataset: str, model: str | None = None) -> list[PictureScore]:
+    def of(
+        self, scale: int, dataset: str, model: str | None = None
+    ) -> list[PictureScore]:
         """Return the scores of one set at one scale, of all models or one."""
-        own = [each for each in self.scores if (each.scale, each.dataset) == (scale, dataset)]
+        own = [
+            each
+            for each in self.scores
+            if (each.scale, each.dataset) == (scale, dataset)
+        ]
         return [each for each in own if model in (None, each.model)]
 
-    def means(self, scale: int | None = None, dataset: str | None = None) -> list[dict[str, Any]]:
+    def means(
+        self, scale: int | None = None, dataset: str | None = None
+    ) -> list[dict[str, Any]]:
         """Return rows of means by ``scale``, ``dataset`` and ``model``, in the order of measuring.
 
-        Of the pictures of a set (``of``) so many were measured (``pictures``): ``values`` and
-        ``medians`` by metric, the median of ``seconds``, the mean PSNR of ``bicubic``, or None.
+        Of the pictures of a set (``of``) so many were measured (``pictures``):
+        ``values`` and ``medians`` by metric, the median of ``seconds``, the mean PSNR
+        of ``bicubic``, or None.
         """
         found = []
         for (own, name), model in product(self.sizes, self.models):
             wanted = scale in (None, own) and dataset in (None, name)
             if wanted and (group := self.of(own, name, model)):
-                seconds = [score.seconds for score in group if score.seconds is not None]
+                seconds = [
+                    score.seconds for score in group if score.seconds is not None
+                ]
                 levels = [score.bicubic for score in group if score.bicubic is not None]
-                columns = {key: [s.values[key] for s in group] for key in group[0].values}
+                columns = {
+                    key: [s.values[key] for s in group] for key in group[0].values
+                }
                 found.append({
                     "scale": own,
                     "dataset": name,
@@ -142,16 +169,26 @@ class Evaluation:
     def add_differences(self) -> None:
         """Compare every model with the first, picture by picture; without infinite differences."""
         against = self.models[0]
-        for (scale, dataset), model, metric in product(self.sizes, self.models[1:], self.metrics):
+        for (scale, dataset), model, metric in product(
+            self.sizes, self.models[1:], self.metrics
+        ):
             first, other = (
-                {score.picture: score.values[metric] for score in self.of(scale, dataset, each)}
+                {
+                    score.picture: score.values[metric]
+                    for score in self.of(scale, dataset, each)
+                }
                 for each in (against, model)
             )
-            pairs = [other[name] - value for name, value in first.items() if name in other]
+            pairs = [
+                other[name] - value for name, value in first.items() if name in other
+            ]
             if finite := list(filter(math.isfinite, pairs)):
                 low, high, _ = crossed_interval(np.array([finite]))
                 names = {"model": model, "against": against, "metric": metric}
-                mean = {"pictures": len(finite), "mean": math.fsum(finite) / len(finite)}
+                mean = {
+                    "pictures": len(finite),
+                    "mean": math.fsum(finite) / len(finite),
+                }
                 place = {"scale": scale, "dataset": dataset, **names}
                 self.differences.append({**place, **mean, "low": low, "high": high})
 
@@ -169,14 +206,14 @@ class Evaluation:
 def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
 
-    The differences of one training, or of one picture, are correlated. Their variances are
-    separated as in a two-way table of random effects, and the interval is Student's with the
-    degrees of freedom of Satterthwaite (1946); a percentile bootstrap over three seeds or five
-    pictures is too short. With one seed it is the paired t interval over pictures, which does not
-    cover other trainings.
+    The differences of one training, or of one picture, are correlated. Their variances
+    are separated as in a two-way table of random effects, and the interval is Student's
+    with the degrees of freedom of Satterthwaite (1946); a percentile bootstrap over
+    three seeds or five pictures is too short. With one seed it is the paired t interval
+    over pictures, which does not cover other trainings.
 
-    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper end, and
-    the two-sided p-value; NaN with one seed and one picture.
+    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper
+    end, and the two-sided p-value; NaN with one seed and one picture.
     """
     from scipy.special import stdtr, stdtrit
 
@@ -210,19 +247,23 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
 def label_models(models: Sequence[str]) -> dict[str, str]:
     """Return each model once, in order, with a short name that stays different from the others.
 
-    Two spellings of one path are the same model. Files are called by their stem, with folders where
-    needed; names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
-    UsageError if there is none.
+    Two spellings of one path are the same model. Files are called by their stem, with
+    folders where needed; names that are alike even then (``ddsr`` and
+    ``ddsr.safetensors``) are not shortened. UsageError if there is none.
     """
     if not models:
         raise UsageError("nothing to measure: give a model")
     found: dict[object, str] = {}
     for model in models:
         path = Path(model)
-        found.setdefault(model if model in MODELS or not path.exists() else path.resolve(), model)
+        found.setdefault(
+            model if model in MODELS or not path.exists() else path.resolve(), model
+        )
     names = list(found.values())
     paths = [Path(name) for name in names]
-    plain = [p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths]
+    plain = [
+        p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths
+    ]
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         labels = ["/".join(path.parts[-depth:]) for path in plain]
         if len(set(labels)) == len(names):

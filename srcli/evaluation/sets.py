@@ -31,7 +31,8 @@ BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 """Photographs that come with scikit-image's wheel; nothing is downloaded."""
 _ENDING = re.compile(
-    r"(([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?)\Z", re.IGNORECASE
+    r"(([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?)\Z",
+    re.IGNORECASE,
 )
 
 
@@ -70,13 +71,16 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     """Find a set: a folder, a name below ``$SRX_DATA/benchmarks``, or ``built-in``.
 
     A folder holds HR pictures; or a folder of HR pictures (``HR``, ``GT``, ``GTmod12``,
-    ``..._HR``) beside one of LR pictures (``LR_bicubic/X4``, ``LRbicx4``, ``LR_x4``, ``LR``,
-    ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png`` (SelfExSR), ``X_HR.png``
-    and ``X_LR4.png`` (RealSR). Other degradations (``LR_unknown``) are not taken for bicubic;
-    ``notes`` names them. DataError if there is no such set, or it holds no pictures.
+    ``..._HR``) beside one of LR pictures (``LR_bicubic/X4``, ``LRbicx4``, ``LR_x4``,
+    ``LR``, ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png``
+    (SelfExSR), ``X_HR.png`` and ``X_LR4.png`` (RealSR). Other degradations
+    (``LR_unknown``) are not taken for bicubic; ``notes`` names them. DataError if there
+    is no such set, or it holds no pictures.
     """
     if name == BUILT_IN:
-        pictures = (PictureRef(path=Path(BUILT_IN), member=each) for each in BUILT_IN_PICTURES)
+        pictures = (
+            PictureRef(path=Path(BUILT_IN), member=each) for each in BUILT_IN_PICTURES
+        )
         return PictureSet(BUILT_IN, Path(BUILT_IN), tuple(pictures))
     folder = _find_folder(name)
     place = folder.resolve()
@@ -117,9 +121,10 @@ def list_pictures(folder: Path) -> list[Path]:
 def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -> Match:
     """Match the files of one folder to the pictures of a set by their names.
 
-    A file belongs to the picture whose name is its stem, with or without endings such as ``x4``,
-    ``_SRF_4_LR`` or ``_SR``; else to the picture with the longest name that its stem begins with,
-    followed by anything but a letter or digit (``baby_model-x.png`` to ``baby``).
+    A file belongs to the picture whose name is its stem, with or without endings such
+    as ``x4``, ``_SRF_4_LR`` or ``_SR``; else to the picture with the longest name that
+    its stem begins with, followed by anything but a letter or digit
+    (``baby_model-x.png`` to ``baby``).
 
     The scale, and the kind (``LR`` or ``SR``), only stand in messages.
     """
@@ -140,7 +145,9 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
             missing[name] = f"{name}: several {kind} pictures ({several}) in {folder}"
         else:
             expected = f"{name}.png or {name}x{scale}.png"
-            missing[name] = f"{name}: no {kind} picture in {folder}; expected {expected}"
+            missing[name] = (
+                f"{name}: no {kind} picture in {folder}; expected {expected}"
+            )
     return Match(matched, missing, orphans)
 
 
@@ -148,14 +155,19 @@ def _owner(stem: str, names: list[str]) -> str | None:
     """Return the picture that a file's stem names, with or without the field's endings."""
     known = {name.casefold(): name for name in names}
     base = stem
-    while base.casefold() not in known and (ending := _ENDING.search(base)) and ending.start():
+    while (
+        base.casefold() not in known
+        and (ending := _ENDING.search(base))
+        and ending.start()
+    ):
         base = base[: ending.start()]  # img_x4_SR, then img_x4, then img
     if base.casefold() in known:
         return known[base.casefold()]
     begun = [
         name
         for folded, name in known.items()
-        if stem.casefold().startswith(folded) and not stem[len(name) : len(name) + 1].isalnum()
+        if stem.casefold().startswith(folded)
+        and not stem[len(name) : len(name) + 1].isalnum()
     ]
     return max(begun, key=len, default=None)
 
@@ -168,8 +180,12 @@ def _find_folder(name: str) -> Path:
         raise DataError(f"{name}: a file; give the folder that holds the pictures")
     base = os.environ.get("SRX_DATA")
     benchmarks = Path(base) / "benchmarks" if base else None
-    known = _folders(benchmarks) if benchmarks is not None and benchmarks.is_dir() else []
-    if found := next((x for x in known if x.name.casefold() == str(path).casefold()), None):
+    known = (
+        _folders(benchmarks) if benchmarks is not None and benchmarks.is_dir() else []
+    )
+    if found := next(
+        (x for x in known if x.name.casefold() == str(path).casefold()), None
+    ):
         return found
     where = str(benchmarks) if benchmarks else "a folder of sets (SRX_DATA is not set)"
     hint = did_you_mean(Path(name).name, [BUILT_IN, *(each.name for each in known)])
@@ -195,11 +211,15 @@ def _pictures(folder: Path) -> list[Path]:
 def _only(found: list[Path], folder: Path, kind: str, remedy: str) -> Path | None:
     if len(found) > 1:
         names = ", ".join(sorted(str(path.relative_to(folder)) for path in found))
-        raise DataError(f"{folder}: several folders of {kind} pictures ({names}); {remedy}")
+        raise DataError(
+            f"{folder}: several folders of {kind} pictures ({names}); {remedy}"
+        )
     return found[0] if found else None
 
 
-def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, tuple[str, ...]]:
+def _lr_folder(
+    folder: Path, hr_folder: Path, scale: int
+) -> tuple[Path | None, tuple[str, ...]]:
     """Find the LR folder of a scale one or two levels below the set, or note similar folders."""
     stem = HR_FOLDER.fullmatch(hr_folder.name)
     prefix = f"({_plain(stem[1] or '') if stem else ''})?"
@@ -207,8 +227,15 @@ def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, 
     places = below + [deeper for path in below for deeper in _folders(path)]
     of_any_scale = f"{prefix}lr(bic|bicubic)?"
     of_scale = f"{prefix}(lr(bic|bicubic)?)?x{scale}"
-    for pattern, wanted in ((of_scale, places), (of_any_scale, filter(_pictures, below))):
-        found = [p for p in wanted if re.fullmatch(pattern, _plain(str(p.relative_to(folder))))]
+    for pattern, wanted in (
+        (of_scale, places),
+        (of_any_scale, filter(_pictures, below)),
+    ):
+        found = [
+            p
+            for p in wanted
+            if re.fullmatch(pattern, _plain(str(p.relative_to(folder))))
+        ]
         if lr_folder := _only(found, folder, f"x{scale} LR", "use --lr"):
             return lr_folder, ()
     others = ", ".join(p.name for p in below if re.match(f"{prefix}lr", _plain(p.name)))
@@ -220,13 +247,17 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _suffixed_pairs(folder: Path, scale: int) -> tuple[list[PictureRef], dict[str, str]]:
+def _suffixed_pairs(
+    folder: Path, scale: int
+) -> tuple[list[PictureRef], dict[str, str]]:
     """Return pairs named ``X_SRF_4_HR`` and ``X_SRF_4_LR``, or ``X_HR`` and ``X_LR4``.
 
     The second value are the pictures without a partner, with the reason in words.
     """
     by_name = {path.name.casefold(): path for path in _pictures(folder)}
-    realsr = any(path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values())
+    realsr = any(
+        path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values()
+    )
     ending = re.compile("(.+)_HR" if realsr else rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
     last = f"LR{scale}" if realsr else "LR"
     items, missing = [], {}
@@ -253,7 +284,9 @@ def _pillow(picture: Array, scale: int, *, by: Image.Resampling) -> Array:
     if picture.dtype != np.uint8:  # Pillow has no colours of 16 bits
         made: Array = resampled(picture, (height, width), by.name)
         return to_dtype(made, picture.dtype)
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), by))
+    return np.asarray(
+        Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), by)
+    )
 
 
 def _mean(picture: Array, scale: int) -> Array:
@@ -274,12 +307,16 @@ def _blur_down(picture: Array, scale: int) -> Array:
 
 
 KERNELS = {
-    "bicubic": ResizeKernel("MATLAB-compatible bicubic (a = -0.5, antialiased)", downscale),
+    "bicubic": ResizeKernel(
+        "MATLAB-compatible bicubic (a = -0.5, antialiased)", downscale
+    ),
     "bicubic-pillow": ResizeKernel(
         "Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
         partial(_pillow, by=Image.Resampling.BICUBIC),
     ),
-    "lanczos": ResizeKernel("Pillow's Lanczos", partial(_pillow, by=Image.Resampling.LANCZOS)),
+    "lanczos": ResizeKernel(
+        "Pillow's Lanczos", partial(_pillow, by=Image.Resampling.LANCZOS)
+    ),
     "box": ResizeKernel("mean of scale x scale pixels", _mean),
     "blur-down": ResizeKernel(
         "7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)", _blur_down
@@ -299,16 +336,18 @@ CHAINS = {
 class Pair:
     """HR and LR of one picture.
 
-    Usually all are RGB, as users have them. On ``luma`` alone, the chain of the published rows of
-    bicubic, they are uint8 Y in all three channels, to double, MATLAB bicubic by 1/scale, the
-    model, clipped to 16..235, uint8: not rounded between downscaling and the model. Gray pictures
-    are then taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
-    because networks on Y were trained on that range.
+    Usually all are RGB, as users have them. On ``luma`` alone, the chain of the
+    published rows of bicubic, they are uint8 Y in all three channels, to double, MATLAB
+    bicubic by 1/scale, the model, clipped to 16..235, uint8: not rounded between
+    downscaling and the model. Gray pictures are then taken as luma; their 0..255 reach
+    the model as the Y of a gray picture, 16..235, because networks on Y were trained on
+    that range.
     """
 
     name: str
     hr: Array
-    """(H, W, 3), uint8 or uint16, gray as R = G = B; sides are ``scale`` times those of LR."""
+    """(H, W, 3), uint8 or uint16, gray as R = G = B; sides are ``scale`` times those of
+    LR."""
     lr: Array
     """(H / scale, W / scale, 3), as HR, or on luma float32 in [0, 1]."""
     gray: bool
@@ -321,14 +360,20 @@ class Pair:
     def digest(self) -> str:
         """SHA-256 of both pictures."""
         head = f"{self.hr.shape} {self.lr.shape} {self.lr.dtype} {self.gray}"
-        return hashlib.sha256(head.encode() + self.hr.tobytes() + self.lr.tobytes()).hexdigest()
+        return hashlib.sha256(
+            head.encode() + self.hr.tobytes() + self.lr.tobytes()
+        ).hexdigest()
 
     def enlarged(self, enlarge: Callable[[Array], Array]) -> Array:
         """Return LR enlarged by a function, as the picture that is compared."""
         if not self.luma:
             return enlarge(self.lr)
         share = (Y_WHITE - Y_BLACK) / 255
-        lr = (Y_BLACK / 255 + self.lr * share).astype(np.float32) if self.gray else self.lr
+        lr = (
+            (Y_BLACK / 255 + self.lr * share).astype(np.float32)
+            if self.gray
+            else self.lr
+        )
         levels = enlarge(lr).astype(np.float64) * 255
         levels = (levels - Y_BLACK) / share if self.gray else levels
         return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
@@ -337,7 +382,9 @@ class Pair:
         """Downscale an SR picture to the form of LR."""
         if not self.luma:
             return kernel.shrink(sr, scale)
-        return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
+        return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(
+            np.float32
+        )
 
 
 def to_luma(picture: Array, *, gray: bool) -> Array:
@@ -360,22 +407,29 @@ def read_pair(
 ) -> Pair:
     """Read a picture; its LR is made from HR by the kernel, or read where the set has it.
 
-    It is saved as a JPEG of the quality ``jpeg``, with chroma at half size, if one is given.
+    It is saved as a JPEG of the quality ``jpeg``, with chroma at half size, if one is
+    given.
     """
     original, gray = _read_hr(picture, on_luma=on_luma)
     size = height, width = original.shape[:2]
     if min(size) < scale:
         raise DataError(f"{picture}: {width}x{height} is smaller than the scale")
-    hr, lr = pair_up(picture, original, scale, kernel.shrink, lambda path: read_picture(path)[0])
+    hr, lr = pair_up(
+        picture, original, scale, kernel.shrink, lambda path: read_picture(path)[0]
+    )
     if jpeg is not None:
         lr = through_jpeg(lr, quality=jpeg, subsampled=True)
     if on_luma:
         if picture.lr is not None:
-            raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
+            raise UsageError(
+                "--chain luma-float makes LR itself; it cannot take LR files"
+            )
         hr = to_luma(hr, gray=gray)
         small = resize(hr[..., 0].astype(np.float64), Fraction(1, scale)) / 255
         lr = _to_channels(small.astype(np.float32))
-    return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=size, luma=on_luma)
+    return Pair(
+        name=picture.name, hr=hr, lr=lr, gray=gray, full_size=size, luma=on_luma
+    )
 
 
 def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
@@ -383,11 +437,15 @@ def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
     photograph = read_photograph(path)
     pixels, alpha = photograph.pixels, photograph.alpha
     if pixels.dtype.kind == "f":
-        raise DataError(f"{path}: a floating-point picture; evaluation compares 8 and 16 bits")
+        raise DataError(
+            f"{path}: a floating-point picture; evaluation compares 8 and 16 bits"
+        )
     if on_luma and pixels.dtype != np.uint8:
         raise DataError(f"{path}: a 16-bit picture; --chain luma-float compares 8 bits")
     if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
-        raise DataError(f"{path}: is transparent in places; evaluation compares opaque pictures")
+        raise DataError(
+            f"{path}: is transparent in places; evaluation compares opaque pictures"
+        )
     gray = pixels.shape[2] == 1
     return (pixels.repeat(3, axis=2) if gray else pixels), gray
 

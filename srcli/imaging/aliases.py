@@ -1,7 +1,8 @@
 """Names in UTF-8 for files whose own names are not: rasterio and GDAL take no others.
 
-Linux has names of any bytes, and old archives and drives hold Latin-1. A private folder gets links
-to such files and folders, under names that are readable too; it goes when the process ends.
+Linux has names of any bytes, and old archives and drives hold Latin-1. A private folder
+gets links to such files and folders, under names that are readable too; it goes when
+the process ends.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def is_utf8(name: str) -> bool:
 
 def readable_name(name: str) -> str:
     """Return a name with the bytes that are no UTF-8 as ``%fc``."""
-    text = "".join(f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign for sign in name)
+    text = "".join(
+        f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign for sign in name
+    )
     return text if len(text.encode()) <= _LONGEST_NAME else text[-_LONGEST_NAME // 4 :]
 
 
@@ -52,8 +55,8 @@ def alias_of_folder(folder: Path) -> Path:
 def alias_of_file(path: Path) -> Path:
     """Return the file itself, or a link to it that has a name in UTF-8.
 
-    Files beside it that have the same stem, such as masks and world files, and sources beside a
-    mosaic, are found beside the link.
+    Files beside it that have the same stem, such as masks and world files, and sources
+    beside a mosaic, are found beside the link.
     """
     absolute = path.absolute()
     if is_utf8(str(absolute)):

@@ -13,28 +13,33 @@ Floats = NDArray[np.float32]
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 _ROWS = 256  # computed at once
 _DATA = 0.05
-"""Share of a picture's pixels from which colours that are replaced look as if they meant something:
-they differ from their neighbours, which soft edges alone do in fewer places."""
+"""Share of a picture's pixels from which colours that are replaced look as if they
+meant something: they differ from their neighbours, which soft edges alone do in fewer
+places."""
 
 
 def fill_transparent(pixels: Array, alpha: Array) -> Array:
     """Give pixels that are hardly seen the colours of those around them that are.
 
-    Programs leave any colour (often black) where little or nothing is seen; a network that looks at
-    such pixels would draw it into the visible edge. So the colours of others count by alpha:
+    Programs leave any colour (often black) where little or nothing is seen; a network
+    that looks at such pixels would draw it into the visible edge. So the colours of
+    others count by alpha:
 
-    - A pixel with less than half of the alpha that is found within ``_REACH`` pixels keeps of its
-      own colour twice the ratio of the two; the rest is the mean around it, weighted by alpha and
-      nearness. With straight colours, halfway between two pixels, that is what interpolation of
-      colours multiplied by alpha gives. Pictures of equal alpha, however faint, stay as they are.
-    - A fully transparent pixel gets the mean, weighted by alpha, of the smallest block of 2x2, 4x4,
-      ... that has a visible pixel.
+    - A pixel with less than half of the alpha that is found within ``_REACH`` pixels
+      keeps of its own colour twice the ratio of the two; the rest is the mean around
+      it, weighted by alpha and nearness. With straight colours, halfway between two
+      pixels, that is what interpolation of colours multiplied by alpha gives. Pictures
+      of equal alpha, however faint, stay as they are.
+    - A fully transparent pixel gets the mean, weighted by alpha, of the smallest block
+      of 2x2, 4x4, ... that has a visible pixel.
 
-    Pixels of the highest alpha stay; the same array comes back if there is nothing to fill, or
-    nothing to fill it with.
+    Pixels of the highest alpha stay; the same array comes back if there is nothing to
+    fill, or nothing to fill it with.
     """
     if pixels.ndim != 3 or pixels.shape[:2] != alpha.shape:
-        raise ValueError(f"expected (H, W, C) and (H, W), got {pixels.shape} and {alpha.shape}")
+        raise ValueError(
+            f"expected (H, W, C) and (H, W), got {pixels.shape} and {alpha.shape}"
+        )
     pixels = _fill_faint(pixels, alpha)
     holes = alpha == 0
     if not holes.any():
@@ -57,7 +62,8 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
 def hides_colours(pixels: Array, filled: Array) -> bool:
     """Return True if ``fill_transparent`` has replaced many colours that were not flat.
 
-    Alpha of a game's texture, for example, may be its gloss or height, and no transparency.
+    Alpha of a game's texture, for example, may be its gloss or height, and no
+    transparency.
     """
     lost = 0
     for top in range(0, len(pixels), _ROWS):

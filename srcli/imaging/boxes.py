@@ -89,7 +89,9 @@ def _associated(table: bytes, item: int) -> list[int]:
         size = 1 + wide
         indices = stream.read(count[0] * size)
         if int.from_bytes(number) == item:
-            mask = 0x7FFF if wide else 0x7F  # the highest bit says that it must be understood
+            mask = (
+                0x7FFF if wide else 0x7F
+            )  # the highest bit says that it must be understood
             starts = range(0, len(indices), size)
             return [int.from_bytes(indices[at : at + size]) & mask for at in starts]
     return []
@@ -102,7 +104,9 @@ def _find(stream: IO[bytes], wanted: bytes) -> bytes:
         if length == 1:
             length = int.from_bytes(stream.read(8)) - 8
         if kind == wanted:
-            return stream.read(min(length - 8, _LARGEST_META) if length else _LARGEST_META)
+            return stream.read(
+                min(length - 8, _LARGEST_META) if length else _LARGEST_META
+            )
         if length < 8:
             break
         stream.seek(length - 8, io.SEEK_CUR)

@@ -1,7 +1,8 @@
 """Compare what the header of a picture claims with the bytes of its file, before any memory.
 
-A few bytes can claim gigabytes: rows of a TIFF without strips for them, a GIF of one pixel on a
-huge canvas. No compression makes more of a byte than is said here, so that nothing is decoded.
+A few bytes can claim gigabytes: rows of a TIFF without strips for them, a GIF of one
+pixel on a huge canvas. No compression makes more of a byte than is said here, so that
+nothing is decoded.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError
 from srcli.imaging.exif import Tags, read_directory, read_start
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIP_ROWS = 256, 257, 258, 259, 277, 278
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIP_ROWS = (
+    256,
+    257,
+    258,
+    259,
+    277,
+    278,
+)
 _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
 _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _PHOTOMETRIC = 284, 322, 323, 262
 _NEEDED = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
@@ -27,10 +35,18 @@ _FAR = 2**60
 """Bytes: beyond the end of every file."""
 _SEPARATE, _YCBCR, _OLD_JPEG = 2, 6, 6
 _DEFLATE_RATIO, _LZW_RATIO = 1032, 4096
-_BEST_RATIOS = {1: 1, 5: _LZW_RATIO, 7: 2048, 8: _DEFLATE_RATIO, 32946: _DEFLATE_RATIO, 32773: 64}
+_BEST_RATIOS = {
+    1: 1,
+    5: _LZW_RATIO,
+    7: 2048,
+    8: _DEFLATE_RATIO,
+    32946: _DEFLATE_RATIO,
+    32773: 64,
+}
 """Most bytes that one byte unpacks to, by TIFF's numbers of compressions."""
 _LIKELY_RATIO = 4096
-"""The same where a compression knows no limit (ZSTD, LZMA, LERC, fax), of large blocks alone."""
+"""The same where a compression knows no limit (ZSTD, LZMA, LERC, fax), of large blocks
+alone."""
 _LARGE_BLOCK = 2**28
 _JPEG_RATIO = 1024
 """Pixels; a block of 64 takes a bit at least."""
@@ -48,14 +64,16 @@ Numbers = NDArray[np.int64]
 
 def cut_short(path: Path, what: str) -> PictureError:
     """Return the error for a file that holds less than its header claims."""
-    return PictureError(f"{path}: the file is damaged or cut short: {what}; copy it again")
+    return PictureError(
+        f"{path}: the file is damaged or cut short: {what}; copy it again"
+    )
 
 
 def check_tiff(path: Path, tags: Tags, stream: IO[bytes], source: str = "") -> None:
     """Refuse a TIFF with a directory that claims more than the file holds.
 
-    Blocks at 0 are empty, as GDAL leaves them out. ``source`` names the file where it is one of
-    the sources of a mosaic.
+    Blocks at 0 are empty, as GDAL leaves them out. ``source`` names the file where it
+    is one of the sources of a mosaic.
     """
     shortage = tiff_shortage(tags, stream.seek(0, os.SEEK_END))
     if shortage and source:
@@ -82,7 +100,9 @@ def tiff_shortage(tags: Tags, file_size: int) -> str:
         if blocks.across * blocks.planes == 1:
             rows = len(blocks.offsets) * blocks.height
             return f"{rows:,} of its {blocks.image_height:,} rows are there"
-        return f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
+        return (
+            f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
+        )
     held = blocks.held
     beyond = int((blocks.offsets + held > file_size).sum())
     if beyond:
@@ -114,7 +134,8 @@ class TiffBlocks:
     """Bytes of a row of a block, unpacked."""
     compression: int
     offsets: Numbers
-    """Of the blocks that have one, maybe fewer than ``count``; 0 for those that are empty."""
+    """Of the blocks that have one, maybe fewer than ``count``; 0 for those that are
+    empty."""
     sizes: Numbers | None
     """Bytes in the file, where it says so."""
 
@@ -126,7 +147,11 @@ class TiffBlocks:
         sizes = _array(tags, _TILE_SIZES if tiled else _STRIP_SIZES)
         compression = _first(tags, _COMPRESSION, 1)
         image_width, image_height = _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
-        if offsets is None or min(image_width, image_height) < 1 or compression == _OLD_JPEG:
+        if (
+            offsets is None
+            or min(image_width, image_height) < 1
+            or compression == _OLD_JPEG
+        ):
             return None
         width = _first(tags, _TILE_WIDTH, 0) if tiled else image_width
         height = _first(tags, _TILE_HEIGHT if tiled else _STRIP_ROWS, 0) or image_height
@@ -182,7 +207,8 @@ class TiffBlocks:
         if sizes is None or len(sizes) < self.count:
             sizes = np.ones(self.count, np.int64)  # libtiff finds them out
         sizes = sizes[: self.count]
-        # many writers state other sizes of uncompressed blocks, or 0, and libtiff reads these
+        # many writers state other sizes of uncompressed blocks, or 0, and libtiff reads
+        # these
         if self.compression == 1:
             return np.where(offsets > 0, self.unpacked, 0)
         return np.where(offsets > 0, sizes, 0)
@@ -221,7 +247,9 @@ def check_area(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
     _check_pixels(path, pixels, size * ratio, size)
 
 
-def check_png(path: Path, sides: Collection[tuple[int, int]], bits: int, size: int) -> None:
+def check_png(
+    path: Path, sides: Collection[tuple[int, int]], bits: int, size: int
+) -> None:
     """Refuse a PNG file of so many bytes that cannot hold pictures of these widths and heights."""
     needed = sum((-(-width * bits // 8) + 1) * height for width, height in sides)
     if needed > size * _DEFLATE_RATIO:
@@ -295,7 +323,9 @@ def check_webp(path: Path, size: tuple[int, int], stream: IO[bytes]) -> None:
     check_canvas(path, size, frames)
 
 
-def check_canvas(path: Path, size: tuple[int, int], frames: Sequence[Rectangle]) -> None:
+def check_canvas(
+    path: Path, size: tuple[int, int], frames: Sequence[Rectangle]
+) -> None:
     """Refuse an animation whose canvas (width, height) is much larger than its frames reach."""
     width, height = size
     if not frames or width * height <= SMALL_CANVAS:

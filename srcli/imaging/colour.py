@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from srcli.imaging.photograph import Array
 
-# Rows give Y, Cb, Cr for R, G, B in 0..1 on the 8-bit scale (ITU-R BT.601, limited range).
+# Rows give Y, Cb, Cr for R, G, B in 0..1 on the 8-bit scale (ITU-R BT.601, limited
+# range).
 RGB_TO_YCBCR = np.array(
     [[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]
 )
@@ -31,7 +32,9 @@ def luma(image: Array) -> NDArray[np.float64]:
 
 def are_gray(pixels: Array) -> bool:
     """Return True if the channels of (H, W, C) are equal everywhere."""
-    rows_at_once = 256  # a picture in colours is left at once, and little memory is taken
+    rows_at_once = (
+        256  # a picture in colours is left at once, and little memory is taken
+    )
     for top in range(0, len(pixels), rows_at_once):
         rows = pixels[top : top + rows_at_once]
         if not (rows == rows[:, :, :1]).all():

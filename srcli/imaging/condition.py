@@ -1,7 +1,7 @@
 """Judge from its pixels what a photograph has gone through: blocks of JPEG, blur, noise, nothing.
 
-The thresholds are those of EXPERIMENTS.md: measured on pictures made smaller without more, and on
-the same after files, blur and noise of known strength.
+The thresholds are those of EXPERIMENTS.md: measured on pictures made smaller without
+more, and on the same after files, blur and noise of known strength.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ SOFT = 0.5
 NOISY = 2.0
 """Levels of noise in the smoothest places from which a picture is noisy."""
 DRAWN = 0.4
-"""Share of neighbours of one colour from which a picture is a drawing, screenshot or pixel art."""
+"""Share of neighbours of one colour from which a picture is a drawing, screenshot or
+pixel art."""
 _SMALLEST = 64  # pixels a side below which nothing can be measured
 _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
 _SMOOTH = 4  # levels: a step beside one that is larger belongs to the picture
 _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
-_TRACES = 0.8  # of the steps that are not 0: antialiased drawings have as many small ones
+_TRACES = (
+    0.8  # of the steps that are not 0: antialiased drawings have as many small ones
+)
 _COLOURS = 0.01  # for each pixel
 _EDGE = 12  # levels that the rise of an edge has at least
 _WHITE = 1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
@@ -37,8 +40,8 @@ _WHITE = 1.2  # noise over the spread of means of 4x4 pixels: texture has less o
 def judge(pixels: NDArray[Any]) -> Condition:
     """Say in one word what (H, W, C) of 1 or 3 channels, uint8 or uint16, has gone through.
 
-    Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side, in which
-    nothing can be measured.
+    Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side,
+    in which nothing can be measured.
     """
     top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
     middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
@@ -58,8 +61,8 @@ def judge(pixels: NDArray[Any]) -> Condition:
 def blockiness(gray: Gray) -> float:
     """Compare steps across the borders of 8x8 blocks with all others, in smooth places.
 
-    Blocks may begin anywhere, as they do after turning or cropping. The ratio is about 1 without
-    blocks.
+    Blocks may begin anywhere, as they do after turning or cropping. The ratio is about
+    1 without blocks.
     """
     return float(np.mean([_along_rows(gray), _along_rows(gray.T)]))
 
@@ -85,7 +88,9 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
     found = [np.abs(np.diff(values, axis=axis)).max(axis=2).ravel() for axis in (0, 1)]
     steps = np.concatenate(found)
     other = steps[steps > 0]
-    if len(other) > (1 - DRAWN) * len(steps) or (other <= _SMOOTH).sum() > _TRACES * len(other):
+    if len(other) > (1 - DRAWN) * len(steps) or (
+        other <= _SMOOTH
+    ).sum() > _TRACES * len(other):
         return False
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
     return len(np.unique(colours)) <= _COLOURS * colours.size
@@ -94,14 +99,16 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
 def sharpness(gray: Gray) -> float:
     """Return how much of the rise of the strongest edges happens from one pixel to the next.
 
-    The median over the steepest twentieth of all rises over four pixels: 1 for ideal edges, 0.25
-    for ramps; 1 as well if there is no edge.
+    The median over the steepest twentieth of all rises over four pixels: 1 for ideal
+    edges, 0.25 for ramps; 1 as well if there is no edge.
     """
     found = []
     for each in (gray, gray.T):
         steps = np.abs(np.diff(each, axis=1))
         rise = np.abs(each[:, 4:] - each[:, :-4])
-        steepest = np.lib.stride_tricks.sliding_window_view(steps, 4, axis=1).max(axis=2)
+        steepest = np.lib.stride_tricks.sliding_window_view(steps, 4, axis=1).max(
+            axis=2
+        )
         edges = rise >= max(np.percentile(rise, 95), _EDGE)
         if edges.any():
             found.append(np.median(steepest[edges] / rise[edges]))
@@ -111,11 +118,14 @@ def sharpness(gray: Gray) -> float:
 def noise_level(gray: Gray) -> float:
     """Estimate the standard deviation of white noise, in levels, in the smoothest places.
 
-    By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996), in blocks
-    of 8x8 pixels; 0 if what is there is texture, which has larger forms as well.
+    By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996),
+    in blocks of 8x8 pixels; 0 if what is there is texture, which has larger forms as
+    well.
     """
     rows = gray[:-2] - 2 * gray[1:-1] + gray[2:]
-    fine = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]) * (np.sqrt(np.pi / 2) / 6)
+    fine = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]) * (
+        np.sqrt(np.pi / 2) / 6
+    )
     height, width = (side // _BLOCK for side in fine.shape)
 
     def means(values: Gray, edge: int) -> Gray:
@@ -127,7 +137,9 @@ def noise_level(gray: Gray) -> float:
     quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)
     noise, spread = means(fine, _BLOCK).ravel(), quarters.std(axis=(1, 3)).ravel()
     light = quarters.mean(axis=(1, 3)).ravel()
-    inside = (light > _BLOCK) & (light < 255 - _BLOCK)  # no noise shows where it is clipped
+    inside = (light > _BLOCK) & (
+        light < 255 - _BLOCK
+    )  # no noise shows where it is clipped
     if not inside.any():
         return 0.0
     noise, spread = noise[inside], spread[inside]

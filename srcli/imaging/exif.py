@@ -1,7 +1,8 @@
 """Tags of TIFF files and EXIF blocks: read, packed, and edited in place.
 
-Values stay the bytes of the file. All libraries that were tried (Pillow, libvips, tifffile) move
-makers' notes, which point at each other by offset, guess types anew, or drop what they do not know.
+Values stay the bytes of the file. All libraries that were tried (Pillow, libvips,
+tifffile) move makers' notes, which point at each other by offset, guess types anew, or
+drop what they do not know.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _TYPES = {
     11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 _RATIONAL = frozenset({5, 10})
-_BYTES = {kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPES.items()}
+_BYTES = {
+    kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPES.items()
+}
 _POINTERS = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
@@ -50,14 +53,19 @@ class Entry:
         parts: list[float] = np.frombuffer(self.value, "<" + _TYPES[self.kind]).tolist()
         if self.kind not in _RATIONAL:
             return parts
-        return [a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return [
+            a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)
+        ]
 
     def with_numbers(self, values: Sequence[float]) -> Entry | None:
         """Return it with other numbers, rounded for whole types; None if it does not hold them."""
         parts, code = values, _TYPES[self.kind]
         if self.kind in _RATIONAL:
             # as exact as 32 bits are
-            ratios = [Fraction(v).limit_denominator(int(2**31 / (abs(v) + 1)) or 1) for v in values]
+            ratios = [
+                Fraction(v).limit_denominator(int(2**31 / (abs(v) + 1)) or 1)
+                for v in values
+            ]
             parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
         elif code[0] != "f":
             parts = [round(value) for value in values]
@@ -77,7 +85,8 @@ class Layout:
         self.order, self.big = order, big
         self.count = struct.Struct(order + "HQ"[big])  # number of entries
         self.offset = struct.Struct(order + "IQ"[big])
-        # tag, type, number of values, and the value itself where it fits, else its offset
+        # tag, type, number of values, and the value itself where it fits, else its
+        # offset
         self.entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
         self.inline = self.offset.size
 
@@ -110,22 +119,34 @@ def read_start(source: Source) -> tuple[Layout, int]:
         if version == 42:
             return Layout(order), int(first)
         if version == 43:
-            return Layout(order, big=True), int(struct.unpack_from(order + "Q", head, 8)[0])
+            return Layout(order, big=True), int(
+                struct.unpack_from(order + "Q", head, 8)[0]
+            )
     raise ValueError("no TIFF structure")
 
 
 def read_directory(
-    source: Source, at: int, layout: Layout, needed: Container[int] = (), *, only: int | None = None
+    source: Source,
+    at: int,
+    layout: Layout,
+    needed: Container[int] = (),
+    *,
+    only: int | None = None,
 ) -> tuple[Tags, int]:
     """Read one directory: its entries, and the offset of the next one, 0 after the last.
 
-    Entries of unknown type, or whose value lies outside, are left out; ``only`` one tag is read. A
-    ValueError is raised if the directory itself or the value of a needed tag is cut short.
+    Entries of unknown type, or whose value lies outside, are left out; ``only`` one tag
+    is read. A ValueError is raised if the directory itself or the value of a needed tag
+    is cut short.
     """
     head, size, inline = layout.count.size, layout.entry.size, layout.inline
     stated = _piece(source, at, head)
     number = int(layout.count.unpack(stated)[0]) if len(stated) == head else -1
-    table = _piece(source, at + head, number * size) if 0 <= number <= _MOST_ENTRIES else b""
+    table = (
+        _piece(source, at + head, number * size)
+        if 0 <= number <= _MOST_ENTRIES
+        else b""
+    )
     if len(table) != number * size:
         raise ValueError("a tag directory is cut short, or of impossible length")
     tags: Tags = {}
@@ -141,7 +162,9 @@ def read_directory(
             raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
     following = _piece(source, at + head + len(table), inline)
-    return tags, int(layout.offset.unpack(following)[0]) if len(following) == inline else 0
+    return tags, int(layout.offset.unpack(following)[0]) if len(
+        following
+    ) == inline else 0
 
 
 def _piece(source: Source, at: int, length: int) -> bytes:
@@ -151,21 +174,27 @@ def _piece(source: Source, at: int, length: int) -> bytes:
     return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
-def read_parts(source: Source, main: Tags, layout: Layout) -> tuple[dict[int, Tags], list[int]]:
+def read_parts(
+    source: Source, main: Tags, layout: Layout
+) -> tuple[dict[int, Tags], list[int]]:
     """Read the ``PARTS`` that the main directory points to, and list those that are damaged."""
     parts = {}
     for tag in PARTS:
         with suppress(ValueError):
             if tag in main and main[tag].kind in _POINTERS:
-                parts[tag] = read_directory(source, int(main[tag].numbers[0]), layout)[0]
+                parts[tag] = read_directory(source, int(main[tag].numbers[0]), layout)[
+                    0
+                ]
     return parts, [tag for tag in PARTS if tag in main and tag not in parts]
 
 
-def pack(main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout) -> tuple[bytes, int]:
+def pack(
+    main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout
+) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
-    The result will stand at an even offset. Empty parts, and what parts point to, are left out.
-    The offset of the main directory is given with it.
+    The result will stand at an even offset. Empty parts, and what parts point to, are
+    left out. The offset of the main directory is given with it.
     """
     data, main = bytearray(), {**main}
     for tag, part in parts.items():
@@ -192,13 +221,17 @@ class Block:
         self.parts, self.damaged = read_parts(self.tiff, self.main, self.layout)
 
     def edited(
-        self, main: Mapping[int, Entry | None], details: Mapping[int, Entry | None] | None = None
+        self,
+        main: Mapping[int, Entry | None],
+        details: Mapping[int, Entry | None] | None = None,
     ) -> bytes:
         """Return it with other entries of two directories; None for those that go."""
         start = edit_directory(self.tiff, self.start, main, self.layout)
         self.tiff[:8] = self.layout.start(start)
         if details and EXIF_IFD in self.parts:
-            edit_directory(self.tiff, int(self.main[EXIF_IFD].numbers[0]), details, self.layout)
+            edit_directory(
+                self.tiff, int(self.main[EXIF_IFD].numbers[0]), details, self.layout
+            )
         return PREFIX + bytes(self.tiff)
 
 
@@ -221,7 +254,9 @@ def orientation(exif: bytes | None) -> int | None:
 def software(exif: bytes | None) -> str:
     """Return the Software entry; empty without one, or in a damaged block."""
     entry = read_main(exif).get(SOFTWARE)
-    return entry.value.split(b"\0")[0].decode("utf-8", "replace").strip() if entry else ""
+    return (
+        entry.value.split(b"\0")[0].decode("utf-8", "replace").strip() if entry else ""
+    )
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
@@ -246,7 +281,11 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
         return exif
     block = Block(exif or Layout("<").start(8) + bytes(6))
     there = {*block.main} - {SOFTWARE}
-    new = {t: Entry(TEXT, text.encode() + b"\0") for t, text in texts.items() if t not in there}
+    new = {
+        t: Entry(TEXT, text.encode() + b"\0")
+        for t, text in texts.items()
+        if t not in there
+    }
     return block.edited(new)
 
 
@@ -259,8 +298,9 @@ def edit_directory(
 ) -> int:
     """Put other entries, None for those that go, into a directory at an offset, or a new one.
 
-    The next directory is unlinked. One that is new or grows moves to the end. What is given will
-    stand at an even offset ``shift`` of the structure. The offset of the directory is returned.
+    The next directory is unlinked. One that is new or grows moves to the end. What is
+    given will stand at an even offset ``shift`` of the structure. The offset of the
+    directory is returned.
     """
     head, size, number = layout.count.size, layout.entry.size, 0
     rows: dict[int, bytes] = {}
@@ -272,7 +312,9 @@ def edit_directory(
         rows.pop(tag, None)
         if entry is not None:
             field = layout.turned(entry.value, entry.kind)
-            if len(field) > layout.inline:  # never in place: some writers let tags share a value
+            if (
+                len(field) > layout.inline
+            ):  # never in place: some writers let tags share a value
                 place = len(tiff) + len(tiff) % 2  # even
                 tiff += bytes(place - len(tiff)) + field
                 field = layout.offset.pack(shift + place)

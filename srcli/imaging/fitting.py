@@ -1,6 +1,7 @@
 """Fit metadata to pixels that were turned upright or enlarged; drop what points at lost pictures.
 
-In XMP, RDF writes a property as an attribute or as an element: both are nodes of a document here.
+In XMP, RDF writes a property as an attribute or as an element: both are nodes of a
+document here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from srcli.imaging.photograph import Metadata
 _EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)
 # SubjectArea and SubjectLocation, in pixels of the picture as it is stored
 _AREAS = (0x9214, 0xA214)
-# pixels per length of the sensor across and down; the same of a print, which is not enlarged here
+# pixels per length of the sensor across and down; the same of a print, which is not
+# enlarged here
 _FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 
@@ -31,7 +33,9 @@ VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
 _DEWARP_LEFT_OUT = "calibration of the lens (DewarpData) left out: it is not turned"
 
-_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""")
+_ORIENTATION = re.compile(
+    rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
+)
 _LARGEST = 2**20  # bytes of a packet that is edited
 _AMPERSAND = "\ue000"
 """Stands for ``&`` in a document, so that references stay as they are written."""
@@ -59,8 +63,9 @@ _COMPANIONS = (
     (f"{_ADOBE}xmp/note/HasExtendedXMP", "", "extended XMP left out"),
     (f"{_ADOBE}xap/1.0/Thumbnails", "(?!)", ""),
 )
-"""Pictures and sounds beside the picture: patterns of the namespace and name of properties that
-point at them, and of what these hold where something is lost, in words for the user."""
+"""Pictures and sounds beside the picture: patterns of the namespace and name of
+properties that point at them, and of what these hold where something is lost, in words
+for the user."""
 
 _SIZES = (
     (_GPANO, "FullPanoWidthPixels", "FullPanoHeightPixels"),
@@ -79,7 +84,8 @@ _SIZES = (
 class PixelMap:
     """How the pixels of a picture became those of another: turned first, then resized.
 
-    Places are measured from the upper left corner, in pixels or as parts of the picture's sides.
+    Places are measured from the upper left corner, in pixels or as parts of the
+    picture's sides.
     """
 
     before: tuple[int, int]
@@ -130,7 +136,9 @@ class PixelMap:
         return [*moved, across, down][: len(values)]
 
 
-def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[str, ...]]:
+def fit_metadata(
+    metadata: Metadata, pixels: PixelMap
+) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata as they describe the new pixels, and what is lost, for the user."""
     block, packet, dpi = metadata.exif, metadata.xmp, metadata.dpi
     notes: tuple[str, ...] = ()
@@ -150,8 +158,8 @@ def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[
 def fit_exif(block: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     """Fit an EXIF block to pixels that were turned or enlarged; tell of parts that are lost.
 
-    Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
-    the sensor follow the pixels. All else stays where it is.
+    Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the
+    resolution of the sensor follow the pixels. All else stays where it is.
     """
     old = exif.Block(block)
     if old.following > old.start:
@@ -173,7 +181,9 @@ def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
     changes: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
     if pixels.changes_nothing:
         return changes
-    known = {t: one for t, one in tags.items() if one.kind not in (exif.TEXT, exif.UNDEFINED)}
+    known = {
+        t: one for t, one in tags.items() if one.kind not in (exif.TEXT, exif.UNDEFINED)
+    }
     for tag in known.keys() & _AREAS:
         if len(place := known[tag].numbers) in (2, 3, 4):
             changes[tag] = known[tag].with_numbers(pixels.area(place))
@@ -181,7 +191,10 @@ def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
         if known.keys() >= {*pair}:
             old = [known[tag].numbers[0] for tag in pair]
             new = pixels.size(old) if pair == _FOCAL_PLANE else old[::-1]
-            changes |= {tag: known[tag].with_numbers([n]) for tag, n in zip(pair, new, strict=True)}
+            changes |= {
+                tag: known[tag].with_numbers([n])
+                for tag, n in zip(pair, new, strict=True)
+            }
     return changes
 
 
@@ -205,10 +218,10 @@ def xmp_orientation(xmp: bytes | None) -> int | None:
 def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     """Fit an XMP packet to pixels that were turned or enlarged.
 
-    Its orientation becomes 1. Regions of faces, sizes of panoramas and pictures, the place of the
-    subject and the resolution of the sensor follow the pixels; properties of gain maps, videos,
-    depth maps and others beside the picture are dropped. A packet that is not well-formed keeps
-    all that.
+    Its orientation becomes 1. Regions of faces, sizes of panoramas and pictures, the
+    place of the subject and the resolution of the sensor follow the pixels; properties
+    of gain maps, videos, depth maps and others beside the picture are dropped. A packet
+    that is not well-formed keeps all that.
     """
     xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
     try:
@@ -228,7 +241,9 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _text_of(document: minidom.Document) -> str:
-    return "".join(node.toxml() for node in document.childNodes).replace(_AMPERSAND, "&")
+    return "".join(node.toxml() for node in document.childNodes).replace(
+        _AMPERSAND, "&"
+    )
 
 
 def _nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types for what is common
@@ -259,7 +274,9 @@ def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
 def _move(document: minidom.Document, pixels: PixelMap) -> None:
     """Let regions, places and sizes follow the pixels; numbers that are none stay as they are."""
     inside = document.getElementsByTagNameNS
-    applied = [_texts(one, _DIMENSIONS, "wh") for one in inside(_MWG, "AppliedToDimensions")]
+    applied = [
+        _texts(one, _DIMENSIONS, "wh") for one in inside(_MWG, "AppliedToDimensions")
+    ]
     faces = _map_of_regions(applied, pixels)
     for sides in applied:
         _follow(sides, faces.size)
@@ -299,13 +316,18 @@ def _move_sizes(document: minidom.Document, pixels: PixelMap) -> None:
 
 def _fit_calibration(document: minidom.Document, pixels: PixelMap) -> tuple[str, ...]:
     """Let focal length and centre of DJI's cameras, in pixels, follow; return what is lost."""
-    names = ("CalibratedFocalLength", "CalibratedOpticalCenterX", "CalibratedOpticalCenterY")
+    names = (
+        "CalibratedFocalLength",
+        "CalibratedOpticalCenterX",
+        "CalibratedOpticalCenterY",
+    )
     lengths, across, down = _texts(document, _DJI, names)
     _follow([lengths], lambda values: pixels.size((*values, *values))[:1])
     _follow([across, down], pixels.area)
     (dewarping,) = _texts(document, _DJI, ("DewarpData",))
     for text in dewarping:
-        # a date; focal lengths and distances from the middle in pixels, then coefficients
+        # a date; focal lengths and distances from the middle in pixels, then
+        # coefficients
         date, _, numbers = text.nodeValue.partition(";")
         values = numbers.split(",")
         try:
@@ -333,8 +355,8 @@ def _drop(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an 
 def _map_of_regions(applied: list[list[list[Any]]], pixels: PixelMap) -> PixelMap:
     """Return how regions of faces move.
 
-    They belong to the stored picture (MWG guidelines, 5.9), unless the size that they state is that
-    of the upright one.
+    They belong to the stored picture (MWG guidelines, 5.9), unless the size that they
+    state is that of the upright one.
     """
     height, width = pixels.before[::-1]
     with suppress(LookupError, ValueError):  # none is stated
@@ -344,14 +366,20 @@ def _map_of_regions(applied: list[list[list[Any]]], pixels: PixelMap) -> PixelMa
     return pixels
 
 
-def _move_regions(texts: list[list[Any]], pixels: PixelMap, *, corner: bool = False) -> None:
+def _move_regions(
+    texts: list[list[Any]], pixels: PixelMap, *, corner: bool = False
+) -> None:
     """Move a box, by its centre or its corner, a circle or a polygon; the unit comes first."""
     units, x, y, *extent = texts
     if not any(unit.nodeValue == "pixel" for unit in units):
         pixels = pixels.of_parts
     if not pixels.changes_nothing:
         columns = [x, y, *filter(None, extent)]
-        _follow(columns, partial(pixels.area, corner=corner and len(columns) == 4), exact=True)
+        _follow(
+            columns,
+            partial(pixels.area, corner=corner and len(columns) == 4),
+            exact=True,
+        )
 
 
 def _texts(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # noqa: ANN401

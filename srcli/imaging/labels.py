@@ -1,7 +1,7 @@
 """Descriptions of colours that are no ICC profile: code points (CICP), gamma and primaries.
 
-Every such label is turned into an ICC profile (version 4.4, of a display) that says the same, for
-the formats that hold only those; PNG and AVIF keep the label itself.
+Every such label is turned into an ICC profile (version 4.4, of a display) that says the
+same, for the formats that hold only those; PNG and AVIF keep the label itself.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class ColourLabel:
     profile: bytes | None
     """An ICC profile that says the same; None if that is sRGB, or not known."""
     cicp: bytes | None = None
-    """Code points of ITU-T H.273: primaries, transfer function, matrix 0, full range 1."""
+    """Code points of ITU-T H.273: primaries, transfer function, matrix 0, full range
+    1."""
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     """Type and content of the chunks of a PNG file that describe them."""
 
@@ -88,12 +89,15 @@ def hdr_of(label: ColourLabel | None, icc: bytes | None) -> str | None:
 
 
 def from_cicp(
-    cicp: bytes, channels: int, notes: list[str], chunks: tuple[tuple[bytes, bytes], ...] = ()
+    cicp: bytes,
+    channels: int,
+    notes: list[str],
+    chunks: tuple[tuple[bytes, bytes], ...] = (),
 ) -> ColourLabel | None:
     """Return the label of code points of ITU-T H.273; None, and a note, where they are not known.
 
-    The curve of BT.709 beside its primaries is taken as sRGB: encoders write it for pictures that
-    are sRGB, and programs show them so.
+    The curve of BT.709 beside its primaries is taken as sRGB: encoders write it for
+    pictures that are sRGB, and programs show them so.
     """
     primaries, transfer = cicp[:2].ljust(2, b"\0")
     xy = _PRIMARIES.get(1 if primaries == _UNSAID else primaries)
@@ -107,7 +111,9 @@ def from_cicp(
     if xy == SRGB and transfer not in _HDR and curve in (SRGB_CURVE, _VIDEO):
         return ColourLabel(None, cicp, chunks)
     name = f"CICP {primaries}/{transfer}"
-    return ColourLabel(_make_profile(name, xy, [curve], channels=channels, cicp=cicp), cicp, chunks)
+    return ColourLabel(
+        _make_profile(name, xy, [curve], channels=channels, cicp=cicp), cicp, chunks
+    )
 
 
 def from_primaries(
@@ -119,8 +125,9 @@ def from_primaries(
 ) -> ColourLabel | None:
     """Return the label of primaries and tone curves; None if they are sRGB, and no chunks given.
 
-    Primaries are CIE x and y of white, red, green, blue, or None for sRGB's; curves one for all
-    channels, or one for each. The notes get a line for values that are impossible.
+    Primaries are CIE x and y of white, red, green, blue, or None for sRGB's; curves one
+    for all channels, or one for each. The notes get a line for values that are
+    impossible.
     """
     plain = ColourLabel(None, None, chunks) if chunks else None
     xy = SRGB if xy is None else xy
@@ -128,9 +135,13 @@ def from_primaries(
         same = channels == 1 or np.allclose(xy, SRGB, rtol=0, atol=_CLOSE)
         if same and all(_is_srgb(curve) for curve in curves):
             return plain
-        profile = _make_profile("Colours of the original", xy, curves, channels=channels)
+        profile = _make_profile(
+            "Colours of the original", xy, curves, channels=channels
+        )
     except ValueError:
-        notes.append("a description of colours that is impossible: they are taken as sRGB")
+        notes.append(
+            "a description of colours that is impossible: they are taken as sRGB"
+        )
         return plain
     return ColourLabel(profile, None, chunks)
 
@@ -138,9 +149,13 @@ def from_primaries(
 def _is_srgb(curve: Curve) -> bool:
     if isinstance(curve, np.ndarray):
         values = np.linspace(0, 1, len(curve))
-        exact = np.where(values < 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        exact = np.where(
+            values < 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+        )
         return bool(np.abs(curve - exact).max() < 0.01)
-    return curve == SRGB_CURVE or (len(curve) == 1 and abs(1 / curve[0] - 0.45455) < 0.005)
+    return curve == SRGB_CURVE or (
+        len(curve) == 1 and abs(1 / curve[0] - 0.45455) < 0.005
+    )
 
 
 def _curve(transfer: int) -> Curve | None:
@@ -202,7 +217,9 @@ def _make_profile(
 def _to_d50(xy: Array) -> tuple[Array, Array]:
     """Return the XYZ of red, green and blue as columns, seen under D50, and the adaptation."""
     x, y = xy[::2], xy[1::2]
-    with np.errstate(all="ignore"):  # of impossible primaries, which are refused when packed
+    with np.errstate(
+        all="ignore"
+    ):  # of impossible primaries, which are refused when packed
         points = np.array([x / y, np.ones(4), (1 - x - y) / y])
         matrix = points[:, 1:] * np.linalg.solve(points[:, 1:], points[:, 0])
         gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ points[:, 0]))
@@ -232,4 +249,8 @@ def _pack_curve(curve: Curve) -> bytes:
 
 def _text(text: str) -> bytes:
     data = text.encode("utf-16-be")
-    return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(data), 28) + data
+    return (
+        b"mluc\0\0\0\0"
+        + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(data), 28)
+        + data
+    )

@@ -29,7 +29,8 @@ Array = NDArray[Any]
 NAME = "srx"
 _PIECE = 2**13  # bytes from the middle of an input by which it is known again
 LARGEST_AREA = 2**30
-"""Pixels; a larger photograph is refused (a few bytes can claim a picture of terabytes)."""
+"""Pixels; a larger photograph is refused (a few bytes can claim a picture of
+terabytes)."""
 LARGEST_IN_MEMORY = 2**27
 """Bytes; larger arrays lie in files where a folder is given for them."""
 
@@ -45,7 +46,8 @@ class Format:
     """Bits per value that it holds; 32 is floating point."""
     alpha: bool = False
     gray: bool = True
-    """It holds pictures of one channel; otherwise gray is stored as equal R, G and B."""
+    """It holds pictures of one channel; otherwise gray is stored as equal R, G and
+    B."""
     metadata: frozenset[str] = frozenset()
     """The fields of ``Metadata`` that it holds: ``icc``, ``exif``, ``xmp``, ``dpi``."""
     largest_side: int = 2**31 - 1
@@ -73,7 +75,8 @@ _KNOWN = (
     ),
     # 32-bit file size; 3 bytes a pixel and 54 of header leave 1.43 billion pixels
     Format("bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"}), largest_area=1_400_000_000),
-    # 256 colours a frame; only animations are written as GIF unless --format asks for it
+    # 256 colours a frame; only animations are written as GIF unless --format asks for
+    # it
     Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
     Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
 )  # fmt: skip
@@ -85,8 +88,8 @@ _READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
     {suffix for known in FORMATS.values() for suffix in known.suffixes} | {*_READ_ONLY}
 )
-"""Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL need
-``srcli[formats]``, and fail one by one without it."""
+"""Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
+need ``srcli[formats]``, and fail one by one without it."""
 _STARTS = {
     "png": rb"\x89PNG\r\n\x1a\n",
     "jpg": rb"\xff\xd8\xff",
@@ -104,12 +107,16 @@ _STARTS = {
 def format_of_suffix(suffix: str) -> str | None:
     """Return the name of the format of a file name's suffix."""
     wanted = "." + suffix.lower().removeprefix(".")
-    return next((known.name for known in FORMATS.values() if wanted in known.suffixes), None)
+    return next(
+        (known.name for known in FORMATS.values() if wanted in known.suffixes), None
+    )
 
 
 def format_of_content(head: bytes) -> str | None:
     """Detect a file's format by its first bytes."""
-    found = (name for name, start in _STARTS.items() if re.match(start, head, re.DOTALL))
+    found = (
+        name for name, start in _STARTS.items() if re.match(start, head, re.DOTALL)
+    )
     return next(found, None)
 
 
@@ -122,7 +129,8 @@ class Metadata:
     colours: ColourLabel | None = None
     """Another description of the colours, which counts where there is no ``icc``."""
     exif: bytes | None = None
-    """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel sizes."""
+    """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel
+    sizes."""
     xmp: bytes | None = None
     """XMP packet; orientation 1 where it states one."""
     iptc: bytes | None = None
@@ -130,7 +138,8 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     """Pixels per inch, horizontal and vertical."""
     software: str | None = None
-    """Programs that made the picture: a text of PNG, which other formats hold in EXIF."""
+    """Programs that made the picture: a text of PNG, which other formats hold in
+    EXIF."""
     texts: tuple[tuple[bytes, bytes], ...] = ()
     """Other texts, as the chunks of PNG that hold them: type and content."""
 
@@ -154,8 +163,8 @@ class Provenance:
     options: str = ""
     """Checksum of the options that pixels and size depend on; empty for none."""
     source: str = ""
-    """The input's ``mark_source``; empty in outputs of earlier versions, which did not record
-    options either."""
+    """The input's ``mark_source``; empty in outputs of earlier versions, which did not
+    record options either."""
 
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, behind that of the input."""
@@ -176,11 +185,15 @@ class Provenance:
 def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
     """Return what an input is known by, without its name in clear, which may be private.
 
-    Three words: the extension, and checksums of the names of the file and its folder, and of its
-    size and a piece from its middle; the last is empty for what is no file on disk.
+    Three words: the extension, and checksums of the names of the file and its folder,
+    and of its size and a piece from its middle; the last is empty for what is no file
+    on disk.
     """
     content = ""
-    with suppress(OSError), nullcontext(stream) if stream else open_input(path) as opened:
+    with (
+        suppress(OSError),
+        nullcontext(stream) if stream else open_input(path) as opened,
+    ):
         size = os.fstat(opened.fileno()).st_size
         opened.seek(max(size - _PIECE, 0) // 2)
         content = _checksum(f"{size} ".encode() + opened.read(_PIECE))
@@ -206,13 +219,14 @@ class Picture:
 
     path: Path
     format: str
-    """As ``format_of_content`` tells it, not the file's name; ``""`` for the formats that only GDAL
-    reads."""
+    """As ``format_of_content`` tells it, not the file's name; ``""`` for the formats
+    that only GDAL reads."""
     height: int
     """Pixels, after the EXIF orientation, as ``width``."""
     width: int
     channels: int
-    """Colour channels as ``read_photograph`` gives them, 1 or 3; of rasters the bands."""
+    """Colour channels as ``read_photograph`` gives them, 1 or 3; of rasters the
+    bands."""
     bits: int
     """Of a value as ``read_photograph`` gives it: 8, 16 or 32 (floating point)."""
     has_alpha: bool = False
@@ -221,9 +235,11 @@ class Picture:
     orientation: int = 1
     """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
     lossless: bool = True
-    """False where the pixels are stored with losses, as far as that is known without decoding."""
+    """False where the pixels are stored with losses, as far as that is known without
+    decoding."""
     metadata: Metadata = Metadata()
-    """With the colour profile of the stored pixels, which may be of another kind (CMYK)."""
+    """With the colour profile of the stored pixels, which may be of another kind
+    (CMYK)."""
     raster: str | None = None
     """The reason to read it as a raster, for the user; None for photographs."""
     refusal: str | None = None
@@ -248,21 +264,24 @@ class Photograph:
     """Pixels the right way up, with their metadata."""
 
     pixels: Array
-    """(H, W, C), C = 1 (gray) or 3 (RGB); uint8, uint16 or float32 (in the file's own values)."""
+    """(H, W, C), C = 1 (gray) or 3 (RGB); uint8, uint16 or float32 (in the file's own
+    values)."""
     alpha: Array | None = None
-    """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum (1.0 for
-    floats) is opaque."""
+    """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum
+    (1.0 for floats) is opaque."""
     metadata: Metadata = Metadata()
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""
 
 
-def empty_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None) -> Array:
+def empty_array(
+    shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None
+) -> Array:
     """Return a new array with arbitrary contents, in a file if it is large and may be in one.
 
-    The folder is that of such a file, whose bytes are all reserved on the disk; an error of the
-    system says that there is no room. It has no name or loses it with the process, and the array
-    alone keeps it.
+    The folder is that of such a file, whose bytes are all reserved on the disk; an
+    error of the system says that there is no room. It has no name or loses it with the
+    process, and the array alone keeps it.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if folder is None or size <= LARGEST_IN_MEMORY:
@@ -272,7 +291,9 @@ def empty_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = 
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(stream.fileno(), 0, size)
         else:
-            stream.writelines(bytes(min(2**20, size - at)) for at in range(0, size, 2**20))
+            stream.writelines(
+                bytes(min(2**20, size - at)) for at in range(0, size, 2**20)
+            )
             stream.flush()
         return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
 
@@ -291,7 +312,8 @@ DAMAGE = (
     ArithmeticError, AssertionError, RuntimeError, struct.error, zlib.error,
     DecompressionBombError,
 )  # fmt: skip
-"""Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not know."""
+"""Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not
+know."""
 
 _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
 _PLAIN_REASONS: dict[type[Exception], str] = {
@@ -308,13 +330,18 @@ def decoding(path: Path) -> Iterator[None]:
     try:
         yield
     except tuple(_PLAIN_REASONS) as error:
-        reason = next(text for kind, text in _PLAIN_REASONS.items() if isinstance(error, kind))
+        reason = next(
+            text for kind, text in _PLAIN_REASONS.items() if isinstance(error, kind)
+        )
         raise PictureError(f"{path}: {reason}") from None
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         # the cause of rasterio's errors says more
-        reason = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
+        reason = (
+            " ".join(str(error.__cause__ or error).split())[:200]
+            or type(error).__name__
+        )
         if kind := _unread_kind(path, reason):
             raise PictureError(
                 f"{path}: its pixels are stored as {kind!r}, which is not read; export it as PNG"
@@ -331,6 +358,8 @@ def _unread_kind(path: Path, reason: str) -> str:
         if format_of_content(stream.read(64)) in ("avif", "heic"):
             kind = read_item_kind(stream)
             # pictures made of others are read, but for some of them
-            composed = kind in ("grid", "iden", "iovl") and "Not implemented" not in reason
+            composed = (
+                kind in ("grid", "iden", "iovl") and "Not implemented" not in reason
+            )
             return "" if composed or kind in ("av01", "hvc1") else kind
     return ""

@@ -41,8 +41,8 @@ _READERS = {
     "heic": "pillow_heif.as_plugin:HeifImageFile",
     "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
 }
-"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide pixel limit and
-tries every format there is."""
+"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide
+pixel limit and tries every format there is."""
 _EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
 """Formats that further libraries read, in words, and what to install."""
 _LOCK = threading.RLock()
@@ -52,7 +52,9 @@ _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
-_LARGEST_CANVAS = 2**26  # pixels to which frames may reach that are larger than their animation
+_LARGEST_CANVAS = (
+    2**26
+)  # pixels to which frames may reach that are larger than their animation
 _GAIN_MAPS = (
     b"urn:iso:std:iso:ts:21496:-1\0",
     b"http://ns.adobe.com/hdr-gain-map/",
@@ -66,9 +68,17 @@ _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
-_MAKERS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))  # 0 to 2, 13, 14 are read
+_MAKERS = frozenset(
+    f"APP{number}" for number in (*range(3, 13), 15)
+)  # 0 to 2, 13, 14 are read
 THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
-_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = 0xE0, 0xED, 0xEE, 0xEF, 0xDA  # segments of JPEG
+_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = (
+    0xE0,
+    0xED,
+    0xEE,
+    0xEF,
+    0xDA,
+)  # segments of JPEG
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 _BMP_FILE_HEADER = 14  # bytes, as are the next two
@@ -94,7 +104,9 @@ def quiet_pillow() -> Iterator[list[str]]:
         finally:
             Image.MAX_IMAGE_PIXELS = limit
         messages += [
-            " ".join(str(one.message).split()) for one in caught if one.category is UserWarning
+            " ".join(str(one.message).split())
+            for one in caught
+            if one.category is UserWarning
         ]
 
 
@@ -161,20 +173,32 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     image, notes = open_image(name, stream)
     notes += _check_claims(name, path, image.size, stream)
     info = image.info
-    dpi, exif, depth = info.get("dpi"), info.get("exif") or None, info.get("bit_depth", 8)
+    dpi, exif, depth = (
+        info.get("dpi"),
+        info.get("exif") or None,
+        info.get("bit_depth", 8),
+    )
     stream.seek(0)
-    webp = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD)) if name == "webp" else None
+    webp = (
+        re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
+        if name == "webp"
+        else None
+    )
     # AVIF and HEIC describe their items there
     start = stream.read(_START) if name in ("avif", "heic", "jxl") else b""
     notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
     if stretched := name == "jpg" and depth > 8:
         notes.append(f"values of {depth} bits stretched to 16")
     # a bit of the AV1 configuration says 10 or 12
-    elif depth > 8 or (name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40):
+    elif depth > 8 or (
+        name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40
+    ):
         notes.append("over 8 bits: rounded to 8")
     with quiet_pillow():
         frames = int(getattr(image, "n_frames", 1))
-        if "mp" in info:  # further pictures, of which a broken list does not spoil the first
+        if (
+            "mp" in info
+        ):  # further pictures, of which a broken list does not spoil the first
             stream.seek(0)
             with suppress(*DAMAGE):
                 frames = int(getattr(open_image("mpo", stream)[0], "n_frames", 1))
@@ -216,15 +240,23 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
-def _stored_size(name: str, image: Image.Image, stream: IO[bytes]) -> tuple[int, int, int]:
+def _stored_size(
+    name: str, image: Image.Image, stream: IO[bytes]
+) -> tuple[int, int, int]:
     """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
     width, height = image.size
     if name == "avif" and (box := boxes.read_crop(stream, width, height)):
         return box[2] - box[0], box[3] - box[1], 0
     if name == "heic":  # whose library turns the pixels, and says beside EXIF how
         orientation = image.info.get("original_orientation") or 1
-        return (height, width, orientation) if orientation > 4 else (width, height, orientation)
-    if name == "jxl" and not vars(image)["jpeg"]:  # whose library does so, but for JPEGs inside
+        return (
+            (height, width, orientation)
+            if orientation > 4
+            else (width, height, orientation)
+        )
+    if (
+        name == "jxl" and not vars(image)["jpeg"]
+    ):  # whose library does so, but for JPEGs inside
         return width, height, 1
     return width, height, 0
 
@@ -246,7 +278,9 @@ def _label(
 ) -> ColourLabel | None:
     """Return what describes the colours of a file without a profile; None is sRGB."""
     if name == "jpg" and channels == 3 and exif and is_adobe_rgb(exif):
-        return labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
+        return labels.from_primaries(
+            labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes
+        )
     found = _CODE_POINTS.search(start)
     points = found and tuple(min(int.from_bytes(one), 255) for one in found.groups())
     if not points or points in _SRGB_POINTS:
@@ -260,7 +294,8 @@ def _colours_of_bmp(
 ) -> tuple[bytes | None, ColourLabel | None]:
     """Return the ICC profile that a BMP file embeds, or its calibrated colours; None is sRGB.
 
-    As in browsers, the white of calibrated colours is D65. Impossible values are told in the notes.
+    As in browsers, the white of calibrated colours is D65. Impossible values are told
+    in the notes.
     """
     stream.seek(_BMP_FILE_HEADER)
     header = stream.read(_BMP_VERSION_5).ljust(_BMP_VERSION_5, b"\0")
@@ -269,7 +304,11 @@ def _colours_of_bmp(
         start, length = struct.unpack_from("<II", header, 112)
         stream.seek(_BMP_FILE_HEADER + start)
         icc = stream.read(min(length, _LARGEST_PROFILE))
-        return (icc, None) if len(icc) == length and icc[36:40] == b"acsp" else (None, None)
+        return (
+            (icc, None)
+            if len(icc) == length and icc[36:40] == b"acsp"
+            else (None, None)
+        )
     ends = np.frombuffer(header, "<i4", 9, 60).reshape(3, 3)
     gammas = np.frombuffer(header, "<u4", 3, 96) / 2**16
     sums = ends.sum(axis=1, keepdims=True)
@@ -277,10 +316,14 @@ def _colours_of_bmp(
     if not calibrated or sums.min() <= 0 or not gammas.all():
         return None, None  # most programs leave them empty
     xy = (*labels.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
-    return None, labels.from_primaries(xy, [(one,) for one in gammas.tolist()], channels, notes)
+    return None, labels.from_primaries(
+        xy, [(one,) for one in gammas.tolist()], channels, notes
+    )
 
 
-def _check_claims(name: str, path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[str]:
+def _check_claims(
+    name: str, path: Path, size: tuple[int, int], stream: IO[bytes]
+) -> list[str]:
     """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
     if name == "gif":
         return _check_frames(path, size, stream)
@@ -312,22 +355,30 @@ def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[
 
 def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note a gain map and the video of a motion photo, of which XMP may not tell."""
-    hdr = any(content.startswith(_GAIN_MAPS[0]) for _, content in vars(image)["applist"])
+    hdr = any(
+        content.startswith(_GAIN_MAPS[0]) for _, content in vars(image)["applist"]
+    )
     if "mp" in image.info:  # a gain map is a further picture
         stream.seek(0)
         data = stream.read()
         hdr = any(mark in data for mark in _GAIN_MAPS)
-    # a directory at the end, by Samsung: behind its version and count there are entries of 12 bytes
-    # (type, offset and length), its length and an end mark
+    # a directory at the end, by Samsung: behind its version and count there are entries
+    # of 12 bytes (type, offset and length), its length and an end mark
     stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))
     directory = stream.read().rpartition(b"SEFH")[2]
     entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
-    video = any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
+    video = any(
+        entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12)
+    )
     segments = vars(image)["applist"]
     thermal = any(content.startswith(b"FLIR\0") for _, content in segments)
     names = sorted({name for name, content in segments if _is_of_maker(name, content)})
-    notes = [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video + [THERMAL_LEFT_OUT] * thermal
-    return notes + [f"data of the camera's maker left out ({', '.join(names)})"] * bool(names)
+    notes = (
+        [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video + [THERMAL_LEFT_OUT] * thermal
+    )
+    return notes + [f"data of the camera's maker left out ({', '.join(names)})"] * bool(
+        names
+    )
 
 
 def _is_of_maker(name: str, content: bytes) -> bool:
@@ -341,7 +392,9 @@ def video_behind(stream: IO[bytes]) -> list[str]:
     return [VIDEO_LEFT_OUT] if _VIDEO.search(stream.read()) else []
 
 
-def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:
+def pixels_of(
+    image: Image.Image, icc: bytes | None = None
+) -> tuple[Array, Array | None]:
     """Decode an image of any mode to (H, W, C) with C 1 or 3, and alpha (H, W) or None.
 
     The profile is needed for modes other than gray and RGB.
@@ -379,8 +432,8 @@ def as_image(values: Array) -> Image.Image:
 def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
     """Convert colours, (H, W, C) uint8, by their profile, else as Pillow does, to sRGB.
 
-    They are gray or RGB unless the mode is another one of Pillow's; a and b of ``"LAB"`` are
-    signed, as in TIFF, and need no profile.
+    They are gray or RGB unless the mode is another one of Pillow's; a and b of
+    ``"LAB"`` are signed, as in TIFF, and need no profile.
     """
     height, width, channels = values.shape
     mode = mode or {1: "L", 3: "RGB"}[channels]
@@ -391,15 +444,26 @@ def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
         source = io.BytesIO(icc)
     transform = None
     if source is not None:
-        target, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+        target, intent = (
+            ImageCms.createProfile("sRGB"),
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        )
         flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
         with suppress(ImageCms.PyCMSError):
-            transform = ImageCms.buildTransform(source, target, mode, "RGB", intent, flags)
+            transform = ImageCms.buildTransform(
+                source, target, mode, "RGB", intent, flags
+            )
     converted = np.empty((height, width, 3), np.uint8)
     step = _COPIED_PIXELS // width or 1
     for top in range(0, height, step):
         rows = values[top : top + step]
-        image: Any = Image.frombytes(mode, (width, len(rows)), rows.tobytes(), "raw", mode)
-        image = ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
+        image: Any = Image.frombytes(
+            mode, (width, len(rows)), rows.tobytes(), "raw", mode
+        )
+        image = (
+            ImageCms.applyTransform(image, transform)
+            if transform
+            else image.convert("RGB")
+        )
         converted[top : top + step] = np.asarray(image)
     return converted

@@ -1,7 +1,8 @@
 """PNG files: header, metadata and texts by their chunks, pixels by libvips.
 
-Chunks are walked here because libraries do not name those that are damaged or not kept, Pillow
-refuses pictures for damaged metadata and does not see metadata behind the pixels before decoding.
+Chunks are walked here because libraries do not name those that are damaged or not kept,
+Pillow refuses pictures for damaged metadata and does not see metadata behind the pixels
+before decoding.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ _TEXTS = (b"iTXt", b"tEXt", b"zTXt")
 _BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
 _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
-_LARGEST_KEPT = 2**20  # bytes that one may unpack to: Pillow opens no file with a larger one
+_LARGEST_KEPT = (
+    2**20
+)  # bytes that one may unpack to: Pillow opens no file with a larger one
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 # of programs, about the file that was read, or repeating its EXIF
 _OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
-_BY_TAG = {0x010E: ("Description", "Title"), 0x013B: ("Author", "Artist"), 0x8298: ("Copyright",)}
+_BY_TAG = {
+    0x010E: ("Description", "Title"),
+    0x013B: ("Author", "Artist"),
+    0x8298: ("Copyright",),
+}
 """Tags of EXIF, and the keywords of which the first that is there fills one."""
 _LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
 
@@ -64,13 +71,23 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             chunks.setdefault(kind, content)
             if kind == b"fcTL":
                 frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
-    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks.get(b"IHDR", b""))
+    width, height, depth, colour, *_ = struct.unpack(
+        ">IIBBBBB", chunks.get(b"IHDR", b"")
+    )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
-    claims.check_png(path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END))
-    channels = 1 if colour in (0, 4) else 3  # others are 2, 3 and 6: RGB, palette, RGB with alpha
+    claims.check_png(
+        path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END)
+    )
+    channels = (
+        1 if colour in (0, 4) else 3
+    )  # others are 2, 3 and 6: RGB, palette, RGB with alpha
     metadata = _read_texts(texts, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
-    exif, density, dpi = chunks.get(b"eXIf") or metadata.exif, chunks.get(b"pHYs", b""), None
+    exif, density, dpi = (
+        chunks.get(b"eXIf") or metadata.exif,
+        chunks.get(b"pHYs", b""),
+        None,
+    )
     if len(density) == 9 and density[8] == 1:
         across, down = struct.unpack(">II", density[:8])
         dpi = across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
@@ -79,7 +96,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     # readers are to take the first picture then, and do
     there = len(frames) if stated <= _MOST_FRAMES else 1
     if stated > there:
-        notes.append(f"an animation of {stated} pictures by its header: {there} can be read")
+        notes.append(
+            f"an animation of {stated} pictures by its header: {there} can be read"
+        )
     frame_count = max(min(stated, there), 1)
     return Picture(
         path=path,
@@ -108,9 +127,12 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         rest = head[54:] if head[37:41] == b"pHYs" else head[33:]
         return head[:33] + _pack_metadata(metadata) + rest
 
-    # Of about the size and speed that Pillow has at level 1: more would cost seconds for 2 %.
+    # Of about the size and speed that Pillow has at level 1: more would cost seconds
+    # for 2 %.
     bits = values.dtype.itemsize * 8
-    vips.encode(stream, values, ".png", edit, compression=4, filter="paeth", bitdepth=bits)
+    vips.encode(
+        stream, values, ".png", edit, compression=4, filter="paeth", bitdepth=bits
+    )
 
 
 def _pack_metadata(metadata: Metadata) -> bytes:
@@ -122,7 +144,9 @@ def _pack_metadata(metadata: Metadata) -> bytes:
     if icc is not None:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if metadata.dpi is not None:
-        density = (min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi)
+        density = (
+            min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi
+        )
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:
         chunks.append((b"eXIf", metadata.exif.removeprefix(PREFIX)))
@@ -140,10 +164,14 @@ def _text_chunk(keyword: str, text: bytes) -> Chunk:
 def chunk(kind: bytes, content: bytes) -> bytes:
     """Return a chunk with its length and checksum."""
     checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    )
 
 
-def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bool]]:
+def walk(
+    stream: IO[bytes], *, pixels: bool = False
+) -> Iterator[tuple[bytes, bytes, bool]]:
     """Iterate over chunks: type, content, and True if the checksum is right.
 
     The content of pixels is empty, and not checked, unless they are asked for.
@@ -177,8 +205,8 @@ def _read_colours(
 ) -> tuple[bytes | None, ColourLabel | None]:
     """Return the ICC profile and the label of colours; one is None where the other rules it out.
 
-    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third edition). A profile
-    among the texts comes after sRGB.
+    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third
+    edition). A profile among the texts comes after sRGB.
     """
     icc = None
     if b"iCCP" in chunks:
@@ -188,7 +216,9 @@ def _read_colours(
             notes.append("damaged colour profile left out")
     icc = icc or (None if b"sRGB" in chunks else raw_icc)
     kept = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
-    cicp, gamma, points = (chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM"))
+    cicp, gamma, points = (
+        chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM")
+    )
     if cicp:
         fits = icc is not None and labels.profile_fits(icc, channels)
         profile = [(b"iCCP", chunks[b"iCCP"])] if fits and b"iCCP" in chunks else []
@@ -198,15 +228,20 @@ def _read_colours(
         return icc, ColourLabel(None, None, kept) if kept else None
     exponent = int.from_bytes(gamma) if len(gamma) == 4 else 0
     curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
-    xy = [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)] if len(points) == 32 else None
+    xy = (
+        [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)]
+        if len(points) == 32
+        else None
+    )
     return None, labels.from_primaries(xy, [curve], channels, notes, kept)
 
 
 def _read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     """Read the text chunks of a PNG file; damaged ones, and more than 32 MiB, are left out.
 
-    They are kept as they are stored. EXIF, XMP and the colour profile may be raw profiles, as
-    ImageMagick and ExifTool write them. The notes get what is left out, in words for the user.
+    They are kept as they are stored. EXIF, XMP and the colour profile may be raw
+    profiles, as ImageMagick and ExifTool write them. The notes get what is left out, in
+    words for the user.
     """
     kept: list[Chunk] = []
     software, room, left_out = None, _MOST_TEXT, set()
@@ -262,7 +297,8 @@ def texts_elsewhere(
 ) -> tuple[dict[int, str], str, tuple[str, ...]]:
     """Return what a format other than PNG holds of texts, as texts.
 
-    They are those for the main directory of EXIF, by tag; the comment; the keywords of the others.
+    They are those for the main directory of EXIF, by tag; the comment; the keywords of
+    the others.
     """
     words: dict[str, str] = {}
     for kind, content in texts:
@@ -277,7 +313,9 @@ def texts_elsewhere(
     return by_tag, comment, tuple(words)
 
 
-def _unpack(kind: bytes, content: bytes, limit: int = _LARGEST_TEXT) -> tuple[str, bytes]:
+def _unpack(
+    kind: bytes, content: bytes, limit: int = _LARGEST_TEXT
+) -> tuple[str, bytes]:
     """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
     keyword, rest = content.split(b"\0", 1)
     packed = kind == b"zTXt" or (kind == b"iTXt" and bool(rest[0]))

@@ -39,8 +39,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
     """Read a picture file completely: upright pixels, metadata that fit them, and warnings.
 
     Raises:
-        PictureError: If the file is missing, unreadable, damaged, cut short, or not a photograph,
-            or has over ``LARGEST_AREA`` pixels.
+        PictureError: If the file is missing, unreadable, damaged, cut short, or not a
+            photograph, or has over ``LARGEST_AREA`` pixels.
     """
     path = source.path if isinstance(source, Picture) else source
     with decoding(path), open_input(path) as stream:
@@ -83,7 +83,9 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         return tiff.scaled(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
     image = pillow.cropped(pillow.open_image(picture.format, stream)[0], stream)
-    orientation = 1 if picture.format == "heic" else picture.orientation  # it is upright
+    orientation = (
+        1 if picture.format == "heic" else picture.orientation
+    )  # it is upright
     return *pillow.pixels_of(image, picture.metadata.icc), orientation
 
 
@@ -91,8 +93,8 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
     """Decode the frames of an animation, complete and not only what changes, one after another.
 
     Yields:
-        RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows it; and how
-        often the whole is played, 0 is without end.
+        RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows
+        it; and how often the whole is played, 0 is without end.
     """
     with decoding(picture.path), open_input(picture.path) as stream:
         image, _ = pillow.open_image(picture.format, stream)
@@ -102,14 +104,17 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
         for index in range(first, first + picture.frames):
             image.seek(index)
             image.load()
-            # Pillow makes a GIF larger for frames that reach beyond it; browsers cut those
+            # Pillow makes a GIF larger for frames that reach beyond it; browsers cut
+            # those
             stored = np.asarray(image.convert("RGBA"))[:height, :width]
             values = upright(stored, picture.orientation)
             loop = image.info.get("loop")
             if picture.format == "gif":  # which counts repetitions
                 loop = 1 if loop is None else loop and loop + 1
             pixels, alpha = values[:, :, :3].copy(), values[:, :, 3].copy()
-            photograph = Photograph(pixels=pixels, alpha=alpha, metadata=picture.metadata)
+            photograph = Photograph(
+                pixels=pixels, alpha=alpha, metadata=picture.metadata
+            )
             yield photograph, round(image.info.get("duration", 0)), loop or 0
 
 
@@ -127,8 +132,9 @@ def upright(image: Array, orientation: int) -> Array:
 def open_picture(path: Path, *, confined: bool = False) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
-    The path may be a ``DatasetName``. Files beside it can make it a raster, such as world files.
-    Rasters made of other files are no pictures if they are to be ``confined``.
+    The path may be a ``DatasetName``. Files beside it can make it a raster, such as
+    world files. Rasters made of other files are no pictures if they are to be
+    ``confined``.
     """
     from srcli.imaging.rasters.info import companion_reason
     from srcli.imaging.rasters.opening import DatasetName, open_by_gdal
@@ -170,10 +176,14 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     if picture.refusal is not None:
         return picture
     if min(picture.height, picture.width) < 1:
-        raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
+        raise PictureError(
+            f"{path}: a picture of {picture.width}x{picture.height} pixels is empty"
+        )
     metadata, orientation = picture.metadata, picture.orientation
     if not 1 <= orientation <= 8:
-        orientation = exif.orientation(metadata.exif) or xmp_orientation(metadata.xmp) or 1
+        orientation = (
+            exif.orientation(metadata.exif) or xmp_orientation(metadata.xmp) or 1
+        )
     stored = picture.height, picture.width
     size = stored[::-1] if orientation > 4 else stored
     metadata, notes = fit_metadata(metadata, PixelMap(stored, size, orientation))
@@ -189,7 +199,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 def _not_a_picture(path: Path) -> PictureError:
     names = ", ".join(sorted({*FORMATS, "heic", "jxl"}))
-    return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
+    return PictureError(
+        f"{path}: not a picture that srx reads ({names}); convert it first"
+    )
 
 
 def read_provenance(path: Path) -> Provenance | None:
@@ -200,7 +212,9 @@ def read_provenance(path: Path) -> Provenance | None:
     except PictureError:
         return None
     text = metadata.software or exif.software(metadata.exif)
-    found = _OWN.fullmatch(text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} "))
+    found = _OWN.fullmatch(
+        text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} ")
+    )
     if found is None:
         return None
     own: dict[str, Any] = found.groupdict("")

@@ -1,9 +1,10 @@
 """MATLAB-compatible bicubic resizing of arrays: by a factor or into a box of pixels.
 
-The kernel is Keys' cubic convolution with a = -0.5 (Keys 1981), widened by 1/scale when shrinking
-(antialiasing). Edges are mirrored with the edge pixel repeated. Rows are resized first, then
-columns; integer arrays are rounded half away from zero and clipped after EACH of the two passes,
-which is what makes LR pictures equal to those of MATLAB's ``imresize`` bit for bit.
+The kernel is Keys' cubic convolution with a = -0.5 (Keys 1981), widened by 1/scale when
+shrinking (antialiasing). Edges are mirrored with the edge pixel repeated. Rows are
+resized first, then columns; integer arrays are rounded half away from zero and clipped
+after EACH of the two passes, which is what makes LR pictures equal to those of MATLAB's
+``imresize`` bit for bit.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ STRIP = 1 << 18
 def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Map positions beyond the ends of an axis to the samples that they mirror.
 
-    Positions are 0 to ``length`` - 1 on the axis itself, below and above beyond its ends, which are
-    mirrored as often as it takes; the outermost sample is repeated, as by numpy's ``symmetric``.
+    Positions are 0 to ``length`` - 1 on the axis itself, below and above beyond its
+    ends, which are mirrored as often as it takes; the outermost sample is repeated, as
+    by numpy's ``symmetric``.
     """
     turned: NDArray[np.int64] = np.mod(positions, 2 * length)
     return np.where(turned < length, turned, 2 * length - 1 - turned)
@@ -47,8 +49,8 @@ def taps(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Compute the input samples and weights of each output sample along one axis.
 
-    The scale is that of output samples per input sample. Returned are indices (out_length, K) into
-    the input axis and weights (out_length, K) that sum to 1.
+    The scale is that of output samples per input sample. Returned are indices
+    (out_length, K) into the input axis and weights (out_length, K) that sum to 1.
     """
     stretch = float(scale) if scale < 1 else 1.0
     width = 4.0 / stretch
@@ -68,17 +70,22 @@ def taps(
 def resize(image: Array, scale: float | Fraction) -> Array:
     """Resize (H, W) or (H, W, C) as MATLAB's ``imresize(image, scale, 'bicubic')`` does.
 
-    Any real dtype is kept: integers are rounded and clipped after each pass, floats are computed in
-    float64. The scale is output pixels per input pixel, a ``Fraction`` for 1/3.
+    Any real dtype is kept: integers are rounded and clipped after each pass, floats are
+    computed in float64. The scale is output pixels per input pixel, a ``Fraction`` for
+    1/3.
     """
     exact = Fraction(scale).limit_denominator(10_000)
     if image.ndim not in (2, 3) or 0 in image.shape or exact <= 0:
-        raise ValueError(f"expected a picture, (H, W) or (H, W, C), not {image.shape} by {scale}")
+        raise ValueError(
+            f"expected a picture, (H, W) or (H, W, C), not {image.shape} by {scale}"
+        )
     height, width = (math.ceil(side * exact) for side in image.shape[:2])
     return _resize_axis(_resize_axis(image, height, 0, exact), width, 1, exact)
 
 
-def _resize_axis(image: Array, out_length: int, axis: int, scale: Fraction | None = None) -> Array:
+def _resize_axis(
+    image: Array, out_length: int, axis: int, scale: Fraction | None = None
+) -> Array:
     # By strips of rows: whole pictures in float64 would take ten times their size.
     length = image.shape[axis]
     indices, weights = taps(length, out_length, scale or Fraction(out_length, length))
@@ -121,7 +128,9 @@ def mod_crop(image: Array, multiple: int) -> Array:
     """Crop at the bottom and the right so that both sides divide by ``multiple``."""
     height, width = image.shape[:2]
     if height < multiple or width < multiple:
-        raise ValueError(f"a picture of {width}x{height} is smaller than the scale {multiple}")
+        raise ValueError(
+            f"a picture of {width}x{height} is smaller than the scale {multiple}"
+        )
     return image[: height - height % multiple, : width - width % multiple]
 
 
@@ -148,8 +157,14 @@ class Box:
         return times((height, width), self._share(height, width))
 
     def _share(self, height: int, width: int) -> Fraction:
-        bounds = ((self.height, height), (self.width, width), (self.longest, max(height, width)))
-        return min((Fraction(most, side) for most, side in bounds if most), default=Fraction(1))
+        bounds = (
+            (self.height, height),
+            (self.width, width),
+            (self.longest, max(height, width)),
+        )
+        return min(
+            (Fraction(most, side) for most, side in bounds if most), default=Fraction(1)
+        )
 
 
 def times(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
@@ -169,12 +184,15 @@ def shrink(image: Array, size: tuple[int, int]) -> Array:
     if image.shape[:2] == size:
         return image
     smaller = _resize_axis(_resize_axis(image, size[0], axis=0), size[1], axis=1)
-    # Bicubic overshoots: what was clear, opaque or white all around must stay exactly so.
+    # Bicubic overshoots: what was clear, opaque or white all around must stay exactly
+    # so.
     return np.clip(smaller, image.min(), image.max())
 
 
 def shrink_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Downscale a mask (H, W); a pixel is set where any part of it is."""
-    starts = [np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)]
+    starts = [
+        np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)
+    ]
     rows = np.logical_or.reduceat(mask, starts[0], axis=0)
     return np.logical_or.reduceat(rows, starts[1], axis=1)

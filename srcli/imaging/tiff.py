@@ -1,9 +1,9 @@
 """TIFF files: metadata by their tags, pixels read by GDAL, and written by libvips.
 
-Of the readers tried, Pillow keeps 8 of 16-bit colour, the wheels of libvips know no ZSTD and then
-give wrong pixels, tifffile alone knows no LZW. What is written has its directory of tags packed
-anew behind the pixels, because neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and
-Pillow does not beside 16-bit colour.
+Of the readers tried, Pillow keeps 8 of 16-bit colour, the wheels of libvips know no
+ZSTD and then give wrong pixels, tifffile alone knows no LZW. What is written has its
+directory of tags packed anew behind the pixels, because neither libvips nor GDAL nor
+tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit colour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Pict
 from srcli.imaging.resize import to_dtype
 
 # Tags of the main directory.
-_KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = 254, 256, 257, 258, 262, 277, 338
+_KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = (
+    254,
+    256,
+    257,
+    258,
+    262,
+    277,
+    338,
+)
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
 _SAMPLE_FORMAT, _SUB_DIRECTORIES, _COLOUR_MAP = 339, 330, 320
 _COMPRESSION, _JPEG = 259, 7
@@ -37,19 +45,43 @@ _COMPRESSIONS = {
     **dict.fromkeys((50002, 52546), "JPEG XL"),
 }
 _WHITE_IS_0, _LAB = 0, 8
-_SENSOR = (32803, 34892)  # photometric: a pixel for each colour filter, or three before development
+_SENSOR = (
+    32803,
+    34892,
+)  # photometric: a pixel for each colour filter, or three before development
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
-_NEEDED = frozenset({_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)})
+_NEEDED = frozenset(
+    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)}
+)
 """Tags without whose values pixels come out wrong."""
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
-_DEFAULT_CURVE = (2.2,)  # of TIFF 6.0, where primaries are told without a transfer function
+_DEFAULT_CURVE = (
+    2.2,
+)  # of TIFF 6.0, where primaries are told without a transfer function
 _PREMULTIPLIED = 1  # a value of ExtraSamples
 _DESCRIPTIVE = frozenset(
-    {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095}
+    {
+        270,
+        271,
+        272,
+        305,
+        306,
+        315,
+        316,
+        18246,
+        18249,
+        33432,
+        40091,
+        40092,
+        40093,
+        40094,
+        40095,
+    }
 )
-"""Tags that describe the photograph (title, camera, author ...), not how it is stored."""
+"""Tags that describe the photograph (title, camera, author ...), not how it is
+stored."""
 _RASTER_TAGS = {
     **dict.fromkeys((33550, 33922, 34264), "a place on the map (GeoTIFF)"),
     34735: "a coordinate system (GeoTIFF)",
@@ -82,26 +114,37 @@ _GDAL_OPTIONS = {
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the layout and the metadata of a TIFF file's first page.
 
-    If its layout is not that of a photograph, the picture has a ``refusal``. PictureError for what
-    a camera's sensor saw, before which there mostly is a preview of some 200 pixels.
+    If its layout is not that of a photograph, the picture has a ``refusal``.
+    PictureError for what a camera's sensor saw, before which there mostly is a preview
+    of some 200 pixels.
     """
     tags, layout, following, page = _read_tags(stream)
     height, width, orientation = (
         _numbers(tags, tag, 0)[0] for tag in (_HEIGHT, _WIDTH, exif.ORIENTATION)
     )
-    bits, kinds, samples = (_numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES))
+    bits, kinds, samples = (
+        _numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES)
+    )
     claims.check_tiff(path, tags, stream)
     photometric = _numbers(tags, _MODEL, -1)[0]
     preview = _numbers(tags, _KIND, 0)[0] & _REDUCED and _SUB_DIRECTORIES in tags
     if preview or photometric in _SENSOR:
-        raise PictureError(f"{path}: a camera's raw file; develop it first, to TIFF or JPEG")
+        raise PictureError(
+            f"{path}: a camera's raw file; develop it first, to TIFF or JPEG"
+        )
     model, colours = _MODELS.get(photometric, ("", 0))
     # format 4 is "undefined", which is taken as a whole number
-    depth, *others = {_DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in kinds}
+    depth, *others = {
+        _DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in kinds
+    }
     spare = samples[0] - colours
     wrong = {
-        "bands of unknown meaning": not model or spare < 0 or (spare > 1 and model != "CMYK"),
-        "values of a kind that srx does not read": others or not depth or len(set(bits)) > 1,
+        "bands of unknown meaning": not model
+        or spare < 0
+        or (spare > 1 and model != "CMYK"),
+        "values of a kind that srx does not read": others
+        or not depth
+        or len(set(bits)) > 1,
         f"{model} colours in over 8 bits": depth > 8 and model in ("YCbCr", "LAB"),
         "a palette of floats": depth > 16 and model == "palette",
         "no colours in its palette": model == "palette" and _COLOUR_MAP not in tags,
@@ -116,15 +159,21 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     pages = _further_pages(stream, following, layout)
     reasons = {
         **{reason: True for tag, reason in _RASTER_TAGS.items() if tag in tags},
-        "a mask of valid pixels": any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]),
+        "a mask of valid pixels": any(
+            kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]
+        ),
         "64-bit floats": kinds[0] == 3 and bits[0] == 64,
         "more pixels than a photograph": height * width > LARGEST_AREA,
-        # as a raster, the bands of Lab and its like would be taken for red, green and blue
+        # as a raster, the bands of Lab and its like would be taken for red, green and
+        # blue
         f"{bands}, of a kind that photographs have not": refusal and photometric < _LAB,
     }
-    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
+    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be
+    # alpha
     unsaid = -1 if model in ("gray", "RGB", "palette") else 0
-    has_alpha = spare == 1 and model != "YCbCr" and _numbers(tags, _EXTRA, unsaid) != [0]
+    has_alpha = (
+        spare == 1 and model != "YCbCr" and _numbers(tags, _EXTRA, unsaid) != [0]
+    )
     converted, channels = model in ("CMYK", "LAB"), 1 if model == "gray" else 3
     losses = {
         "a band of unknown meaning is left out": spare and not has_alpha,
@@ -160,7 +209,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             exif=_exif(stream, tags, layout, notes),
             xmp=tags[_XMP].value if _XMP in tags else None,
             # bytes, whatever type they are said to have
-            iptc=layout.turned(tags[_IPTC].value, tags[_IPTC].kind) if _IPTC in tags else None,
+            iptc=layout.turned(tags[_IPTC].value, tags[_IPTC].kind)
+            if _IPTC in tags
+            else None,
             dpi=_resolution(tags),
         ),
         warnings=tuple(notes),
@@ -171,8 +222,13 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
     tags, *_, page = _read_tags(stream)
     end = stream.seek(0, os.SEEK_END)
-    for at, length in _PLACES:  # GDAL takes a strip or a tile that is not there for empty
-        for place, count in zip(_numbers(tags, at), _numbers(tags, length), strict=True):
+    for (
+        at,
+        length,
+    ) in _PLACES:  # GDAL takes a strip or a tile that is not there for empty
+        for place, count in zip(
+            _numbers(tags, at), _numbers(tags, length), strict=True
+        ):
             if not count or place + count > end:
                 raise ValueError("a part of its pixels is missing")
     photometric, *_ = _numbers(tags, _MODEL)
@@ -246,7 +302,9 @@ def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int, int]:
     layout, first = read_start(stream)
     tags, following = read_directory(stream, first, layout, _NEEDED)
     kinds = [_numbers(tags, _KIND, 0)[0], *_further_pages(stream, following, layout)]
-    full = [number for number, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
+    full = [
+        number for number, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)
+    ]
     page = full[0] if full and _SUB_DIRECTORIES not in tags else 1
     for _ in range(page - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)
@@ -306,13 +364,18 @@ def _label(
     }
     if not found:
         return None
-    white, points = found.get(_WHITE, labels.SRGB[:2]), found.get(_PRIMARIES, labels.SRGB[2:])
+    white, points = (
+        found.get(_WHITE, labels.SRGB[:2]),
+        found.get(_PRIMARIES, labels.SRGB[2:]),
+    )
     values = np.asarray(found.get(_TRANSFER, ()), np.float64) / 65535
     length = 2 ** (8 if bits <= 8 else 16)
     curves: list[Any] = [_DEFAULT_CURVE]
     if len(values) in (length, 3 * length):
         steps = np.linspace(0, length - 1, min(length, 4096))
-        curves = [np.interp(steps, range(length), part) for part in values.reshape(-1, length)]
+        curves = [
+            np.interp(steps, range(length), part) for part in values.reshape(-1, length)
+        ]
     return labels.from_primaries((*white, *points), curves, channels, notes)
 
 
@@ -336,14 +399,23 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
         for tag, usual in zip(_RESOLUTION, (0, 0, _INCH), strict=True)
     )
     per_inch = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(int(unit), 0)
-    return (across * per_inch, down * per_inch) if per_inch * min(across, down) > 0 else None
+    return (
+        (across * per_inch, down * per_inch)
+        if per_inch * min(across, down) > 0
+        else None
+    )
 
 
-def _exif(stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]) -> bytes | None:
+def _exif(
+    stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]
+) -> bytes | None:
     main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
     found, damaged = exif.read_parts(stream, tags, layout)
     notes += [exif.DAMAGED] * bool(damaged)
-    parts = {p: {t: one for t, one in part.items() if one.kind < 16} for p, part in found.items()}
+    parts = {
+        p: {t: one for t, one in part.items() if one.kind < 16}
+        for p, part in found.items()
+    }
     if not main and not any(parts.values()):
         return None
     own = Layout(layout.order)
@@ -366,8 +438,8 @@ def read_bands(
 ) -> tuple[Array, int]:
     """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 
-    The size is (height, width) by the file's header; the prefix ``"GTIFF_RAW:"`` leaves CMYK as it
-    is, and ``"GTIFF_DIR:2:"`` takes a page.
+    The size is (height, width) by the file's header; the prefix ``"GTIFF_RAW:"`` leaves
+    CMYK as it is, and ``"GTIFF_DIR:2:"`` takes a page.
 
     Returns:
         Values (H, W, C), whole numbers or floats, and their bits.
@@ -376,14 +448,20 @@ def read_bands(
 
     name = os.fspath(alias_of_file(path).absolute())
     with rasterio.Env(**_GDAL_OPTIONS):
-        with pillow.quiet_pillow():  # a photograph has no position, of which rasterio warns
+        with (
+            pillow.quiet_pillow()
+        ):  # a photograph has no position, of which rasterio warns
             source = rasterio.open(prefix + name, driver=driver)
         with source:
             if source.shape != size or source.count < count:
-                raise ValueError(f"{source.count} bands of {source.shape[1]}x{source.shape[0]}")
+                raise ValueError(
+                    f"{source.count} bands of {source.shape[1]}x{source.shape[0]}"
+                )
             values = np.empty((*size, count), source.dtypes[0])
             source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
-            bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * values.dtype.itemsize)
+            bits = source.tags(1, ns="IMAGE_STRUCTURE").get(
+                "NBITS", 8 * values.dtype.itemsize
+            )
     return values, int(bits)
 
 

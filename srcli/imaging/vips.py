@@ -1,9 +1,10 @@
 """Decode and encode pixels with libvips: every bit at 8 and 16 bits a value, row by row.
 
-Tried beside it for PNG: Pillow (no 16-bit colour; data that end early become black without a word;
-writing copies a picture to 4 bytes a pixel), imageio (which calls Pillow), GDAL (no EXIF, XMP or
-resolution; twice the memory), imagecodecs (whole files in memory, 26 MB to install). pyvips is
-imported late: training does without it. Its cache, which knows pictures by name, is never used.
+Tried beside it for PNG: Pillow (no 16-bit colour; data that end early become black
+without a word; writing copies a picture to 4 bytes a pixel), imageio (which calls
+Pillow), GDAL (no EXIF, XMP or resolution; twice the memory), imagecodecs (whole files
+in memory, 26 MB to install). pyvips is imported late: training does without it. Its
+cache, which knows pictures by name, is never used.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
     except vips.Error as error:
         if "creat" in str(error) and "thread" in str(error):
             raise PictureError(f"{stream.name}: {NO_THREADS}") from None
-        raise ValueError("it holds too little data for its size, or damaged data") from None
+        raise ValueError(
+            "it holds too little data for its size, or damaged data"
+        ) from None
     if image.bands in (1, 3):
         return values, None
     return values[:, :, :-1].copy(), values[:, :, -1].copy()
@@ -50,14 +53,17 @@ def encode(
 ) -> None:
     """Write a picture or an animation without metadata.
 
-    Values are (H, W, C), uint8, uint16 or float32, with alpha last; of animations (N, H, W, 4)
-    uint8, with the duration of each frame, perhaps mapped from a file: frames are compressed one by
-    one. The file is empty; for TIFF one that can be sought in and read. ``edit`` changes the bytes
-    at the start, up to some pixels. Options are those of libvips for the suffix.
+    Values are (H, W, C), uint8, uint16 or float32, with alpha last; of animations (N,
+    H, W, 4) uint8, with the duration of each frame, perhaps mapped from a file: frames
+    are compressed one by one. The file is empty; for TIFF one that can be sought in and
+    read. ``edit`` changes the bytes at the start, up to some pixels. Options are those
+    of libvips for the suffix.
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]
-    if repeated := channels > 1 and values.strides[-1] == 0:  # as of gray that goes into RGB
+    if (
+        repeated := channels > 1 and values.strides[-1] == 0
+    ):  # as of gray that goes into RGB
         values = values[..., :1]
     rows = np.ascontiguousarray(values).reshape(-1, width, values.shape[-1])
     image = vips.Image.new_from_array(rows, interpretation="auto")
@@ -96,7 +102,9 @@ def encode(
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
-    os.environ.setdefault("VIPS_WARNING", "1")  # no warnings of damaged files on the terminal
+    os.environ.setdefault(
+        "VIPS_WARNING", "1"
+    )  # no warnings of damaged files on the terminal
     import pyvips
 
     with _LOCK:  # the first threads that read and write come here at once

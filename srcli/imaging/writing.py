@@ -16,10 +16,24 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
+from srcli.files import (
+    NEW_FILE,
+    FileAttributes,
+    explain_os_error,
+    remove_stale,
+    replacing,
+)
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.labels import ColourLabel, hdr_of, profile_fits
-from srcli.imaging.photograph import DAMAGE, FORMATS, Array, Format, Metadata, Photograph, Picture
+from srcli.imaging.photograph import (
+    DAMAGE,
+    FORMATS,
+    Array,
+    Format,
+    Metadata,
+    Photograph,
+    Picture,
+)
 from srcli.imaging.resize import to_dtype
 
 log = logging.getLogger(__name__)
@@ -30,7 +44,11 @@ _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
-_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(png.XMP_PREFIX), "iptc": 65_533 - 27}
+_JPEG_LIMITS = {
+    "exif": 65_533,
+    "xmp": 65_533 - len(png.XMP_PREFIX),
+    "iptc": 65_533 - 27,
+}
 _ICC_PIECE = 65_533 - 14
 
 
@@ -53,7 +71,9 @@ def check_writable(
         losses.append("gif holds 256 colours a frame: --format webp or png keep all")
     most = max(known.bits)
     if bits == 32 and most < 32:
-        losses.append(f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits")
+        losses.append(
+            f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits"
+        )
     elif bits > most:
         losses.append(f"{fmt} holds {most} bits: {bits}-bit values are rounded")
     return tuple(losses)
@@ -64,7 +84,11 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     words = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
     known, profile = FORMATS[fmt], metadata.profile
     held = known.metadata
-    lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
+    lost = [
+        text
+        for name, text in words.items()
+        if getattr(metadata, name) and name not in held
+    ]
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
     hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours
     kept = _holds_label(fmt, label)
@@ -81,7 +105,9 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
         )
     *_, names = png.texts_elsewhere(metadata.texts, fmt)
     if names and fmt != "png":
-        notes.append(f"text entries left out (png keeps them): {', '.join(names)[:200]}")
+        notes.append(
+            f"text entries left out (png keeps them): {', '.join(names)[:200]}"
+        )
     return tuple(notes)
 
 
@@ -102,8 +128,8 @@ def write_photograph(
 ) -> None:
     """Write a photograph; an existing file is replaced once the new one is complete.
 
-    The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1 to 100 for
-    jpg, webp (100 is lossless) and avif, the format's own by default.
+    The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1
+    to 100 for jpg, webp (100 is lossless) and avif, the format's own by default.
     """
     known = FORMATS[fmt]
     pixels = photograph.pixels
@@ -126,7 +152,9 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
     metadata = _as_held(photograph.metadata, known.name)
     channels = pixels.shape[2] if known.gray else 3
-    if channels > pixels.shape[2] or (metadata.icc is not None and "icc" not in known.metadata):
+    if channels > pixels.shape[2] or (
+        metadata.icc is not None and "icc" not in known.metadata
+    ):
         pixels = pillow.to_srgb(pixels, metadata.icc)[:, :, :channels]
         metadata = replace(metadata, icc=None)
     if alpha is not None:
@@ -161,7 +189,10 @@ def _as_held(metadata: Metadata, fmt: str) -> Metadata:
         earlier, text = exif.software(block), metadata.software
         software = {exif.SOFTWARE: text if earlier in text else f"{earlier}; {text}"}
     described, *_ = png.texts_elsewhere(metadata.texts, fmt)
-    for texts in (described | software, software):  # which must not make EXIF too long for jpg
+    for texts in (
+        described | software,
+        software,
+    ):  # which must not make EXIF too long for jpg
         with suppress(ValueError):
             longer = exif.with_texts(block, texts)
             if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
@@ -213,7 +244,10 @@ def _encode(
         # which Pillow takes off of still pictures alone
         options["exif"] = (metadata.exif or b"").removeprefix(exif.PREFIX)
     # without a descriptor Pillow calls ``write``, whose errors tell their reason
-    image, file = pillow.as_image(values), cast("IO[bytes]", SimpleNamespace(write=stream.write))
+    image, file = (
+        pillow.as_image(values),
+        cast("IO[bytes]", SimpleNamespace(write=stream.write)),
+    )
     if metadata.colours is None or metadata.colours.cicp is None:
         image.save(file, fmt, **options, **more)
         return
@@ -241,7 +275,9 @@ def _metadata_segments(metadata: Metadata) -> bytes:
         parts.append((0xE2, b"ICC_PROFILE\0" + bytes([number, len(pieces)]) + piece))
     _, comment, _ = png.texts_elsewhere(metadata.texts, "jpg")
     parts += [(0xFE, comment.encode())] if comment else []
-    return b"".join(struct.pack(">BBH", 0xFF, mark, len(one) + 2) + one for mark, one in parts)
+    return b"".join(
+        struct.pack(">BBH", 0xFF, mark, len(one) + 2) + one for mark, one in parts
+    )
 
 
 @contextmanager
@@ -254,13 +290,20 @@ def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise PictureError(explain_os_error(path, error)) from error
     except DAMAGE as error:
-        raise PictureError(f"{path}: cannot be written ({error}); take another format") from error
+        raise PictureError(
+            f"{path}: cannot be written ({error}); take another format"
+        ) from error
 
 
 def is_kept(picture: Picture, fmt: str) -> bool:
     """Return True if a picture is an animation, and a format can hold all of its frames."""
     own = FORMATS.get(picture.format)
-    return picture.frames > 1 and own is not None and own.animated and FORMATS[fmt].animated
+    return (
+        picture.frames > 1
+        and own is not None
+        and own.animated
+        and FORMATS[fmt].animated
+    )
 
 
 def write_animation(
@@ -276,22 +319,36 @@ def write_animation(
 ) -> None:
     """Write an animation; an existing file is replaced once the new one is complete.
 
-    Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are changed to
-    sRGB where the format, which is ``animated``, holds no colour profile. 0 plays are without end.
+    Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are
+    changed to sRGB where the format, which is ``animated``, holds no colour profile. 0
+    plays are without end.
     """
     with _new_file(path, attributes) as stream:
         metadata = _as_held(metadata, fmt)
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
-            size, durations = frames.shape[2:0:-1], [one or _USUAL_DURATION for one in milliseconds]
-            rest = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames[1:]]
-            more = {"save_all": True, "append_images": rest, "duration": durations, "loop": plays}
+            size, durations = (
+                frames.shape[2:0:-1],
+                [one or _USUAL_DURATION for one in milliseconds],
+            )
+            rest = [
+                Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1)
+                for one in frames[1:]
+            ]
+            more = {
+                "save_all": True,
+                "append_images": rest,
+                "duration": durations,
+                "loop": plays,
+            }
             _encode(stream, frames[0], metadata, "webp", quality, method=4, **more)
         else:
             for frame in frames if metadata.icc is not None else ():
                 frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
-            vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
+            vips.encode(
+                stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays
+            )
 
 
 def _write_apng(
@@ -307,13 +364,19 @@ def _write_apng(
     for index, (frame, duration) in enumerate(zip(frames, milliseconds, strict=True)):
         png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
         encoded.seek(len(png.SIGNATURE))
-        chunks = [(kind, content) for kind, content, _ in png.walk(encoded, pixels=True)]
+        chunks = [
+            (kind, content) for kind, content, _ in png.walk(encoded, pixels=True)
+        ]
         if not index:
             stream.writelines(png.chunk(*one) for one in chunks if one[0] != b"IDAT")
-            stream.write(png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays)))
+            stream.write(
+                png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays))
+            )
         height, width = frame.shape[:2]
         delay = min(duration, 2**16 - 1)
-        control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
+        control = struct.pack(
+            ">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0
+        )
         stream.write(png.chunk(b"fcTL", control))
         for content in (content for kind, content in chunks if kind == b"IDAT"):
             if not index:

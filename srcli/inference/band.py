@@ -1,8 +1,8 @@
 """One band of rows of an enlarged image: tiles are blended in, finished rows come out as pixels.
 
-Along each axis every tile has a core, where it alone counts, and ramps, each shared with one
-neighbour (see ``tiling``). Only ramps wait in floats for the tile that completes them; what is
-complete is turned into pixels at once.
+Along each axis every tile has a core, where it alone counts, and ramps, each shared
+with one neighbour (see ``tiling``). Only ramps wait in floats for the tile that
+completes them; what is complete is turned into pixels at once.
 """
 
 from __future__ import annotations
@@ -26,27 +26,31 @@ if TYPE_CHECKING:
     Rows = tuple[int, NDArray[Any]]
 
 PIECE_BYTES = 48 * 1024 * 1024
-"""Rows come in pieces of about this size, so that memory shrinks while they are written: blocks
-above 32 MiB go back to the system as soon as they are freed."""
+"""Rows come in pieces of about this size, so that memory shrinks while they are
+written: blocks above 32 MiB go back to the system as soon as they are freed."""
 GPU_TILES = 16
-"""Tiles that a GPU blends at once: whatever their number, most steps start one kernel each."""
+"""Tiles that a GPU blends at once: whatever their number, most steps start one kernel
+each."""
 
 
 class TorchBand:
     """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
 
-    That row is held as pixels. In floats there is only the ramp to the next row of tiles. Where one
-    channel is to come out, tiles of three are reduced to luma.
+    That row is held as pixels. In floats there is only the ramp to the next row of
+    tiles. Where one channel is to come out, tiles of three are reduced to luma.
     """
 
-    def __init__(self, grid: TileGrid, *, scale: int, channels: int, encoder: PixelEncoder) -> None:
+    def __init__(
+        self, grid: TileGrid, *, scale: int, channels: int, encoder: PixelEncoder
+    ) -> None:
         self.grid = grid
         self.scale = scale
         self.channels = channels
         self.encoder = encoder
         self.device = encoder.device
         self._columns = [
-            self._part(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
+            self._part(grid.lefts, column, grid.tile_width)
+            for column in range(len(grid.lefts))
         ]
         self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
         self._waiting: list[tuple[Tensor, _Part]] = []
@@ -54,11 +58,18 @@ class TorchBand:
         self._together = GPU_TILES if self.device.type == "cuda" else 1
         self._row: _Part | None = None
         self._pieces: list[tuple[int, Tensor]] = []
-        """Finished pixels (h, W, C) of the row of tiles, each with its first output row."""
+        """Finished pixels (h, W, C) of the row of tiles, each with its first output
+        row."""
         self._beside: Tensor | None = None
-        tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1 if len(grid.tops) > 1 else 0
+        tallest = (
+            math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1
+            if len(grid.tops) > 1
+            else 0
+        )
         self._above = torch.zeros(
-            (channels, tallest, grid.width * scale), dtype=encoder.blending, device=self.device
+            (channels, tallest, grid.width * scale),
+            dtype=encoder.blending,
+            device=self.device,
         )
         """Ramp of the row of tiles above."""
         self._copies: list[tuple[int, Callable[[], NDArray[Any]]]] = []
@@ -68,12 +79,12 @@ class TorchBand:
     def add(self, tile: Tensor | None, *, row: int, column: int) -> list[Rows]:
         """Blend one enlarged tile (C, sH, sW) of a grid place in, or zeros for None.
 
-        Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
-        come out from where that one shares none with the row above.
+        Tiles come row by row, from left to right. The first may begin any row of tiles:
+        rows then come out from where that one shares none with the row above.
 
-        Returned are rows that no later tile touches: (first output row, (h, W, C) in the dtype of
-        the encoder), from top to bottom, maybe in several pieces; they belong to the caller. From a
-        GPU they come with those of the next row of tiles.
+        Returned are rows that no later tile touches: (first output row, (h, W, C) in
+        the dtype of the encoder), from top to bottom, maybe in several pieces; they
+        belong to the caller. From a GPU they come with those of the next row of tiles.
         """
         if column == 0:
             self._begin(row)
@@ -101,7 +112,9 @@ class TorchBand:
         for block, part in self._waiting:
             if part.core > part.start:
                 assert self._beside is not None
-                blocks.append(self._beside + block[:, :, part.start : part.core] * part.rise)
+                blocks.append(
+                    self._beside + block[:, :, part.start : part.core] * part.rise
+                )
             blocks.append(block[:, :, part.core : part.end])
             if part.stop > part.end:
                 self._beside = block[:, :, part.end : part.stop] * part.fall
@@ -121,7 +134,11 @@ class TorchBand:
 
     def _block(self, tile: Tensor | None) -> Tensor:
         grid = self.grid
-        size = (self.channels, grid.tile_height * self.scale, grid.tile_width * self.scale)
+        size = (
+            self.channels,
+            grid.tile_height * self.scale,
+            grid.tile_width * self.scale,
+        )
         if tile is None:
             return torch.zeros((), device=self.device).expand(size)
         block = tile.to(self.device)
@@ -133,7 +150,10 @@ class TorchBand:
 
     def _begin(self, row: int) -> None:
         """Make room for the rows that a row of tiles completes."""
-        part, encoder = self._part(self.grid.tops, row, self.grid.tile_height), self.encoder
+        part, encoder = (
+            self._part(self.grid.tops, row, self.grid.tile_height),
+            self.encoder,
+        )
         if self._row is None:  # what the row above would have to give is not there
             part = part._replace(start=part.core, rise=part.rise[:0])
         self._row = part
@@ -155,7 +175,11 @@ class TorchBand:
                 target.copy_(pixels[first - top : last - top])
 
     def _part(self, starts: Sequence[int], index: int, tile: int) -> _Part:
-        own: dict[str, int] = {"tile": tile, "overlap": self.grid.overlap, "scale": self.scale}
+        own: dict[str, int] = {
+            "tile": tile,
+            "overlap": self.grid.overlap,
+            "scale": self.scale,
+        }
         origin, length = starts[index] * self.scale, tile * self.scale
         start = core = 0
         end = stop = length
@@ -164,15 +188,17 @@ class TorchBand:
         if index + 1 < len(starts):
             end, stop = (place - origin for place in ramp(starts, index, **own))
         weights = upload(axis_weights(starts, index, **own), self.device)
-        return _Part(origin, start, core, end, stop, weights[start:core], weights[end:stop])
+        return _Part(
+            origin, start, core, end, stop, weights[start:core], weights[end:stop]
+        )
 
 
 class _Part(NamedTuple):
     """The parts of a tile along one axis, in output pixels from its own first one.
 
-    ``origin`` is that pixel's place in the image. From ``start`` on the tile shares pixels with the
-    one before, from ``core`` on they are its own alone, from ``end`` on it shares them with the
-    next, and from ``stop`` on it gives nothing.
+    ``origin`` is that pixel's place in the image. From ``start`` on the tile shares
+    pixels with the one before, from ``core`` on they are its own alone, from ``end`` on
+    it shares them with the next, and from ``stop`` on it gives nothing.
     """
 
     origin: int
@@ -217,11 +243,13 @@ def is_full_range(values: Values) -> bool:
 class PixelEncoder:
     """Turn enlarged tiles into the pixels of a file, of a dtype and range of values.
 
-    None is for photographs: uint8 and uint16 have their full range, float32 comes as the network
-    gives it.
+    None is for photographs: uint8 and uint16 have their full range, float32 comes as
+    the network gives it.
     """
 
-    def __init__(self, dtype: np.dtype[Any], values: Values | None, device: torch.device) -> None:
+    def __init__(
+        self, dtype: np.dtype[Any], values: Values | None, device: torch.device
+    ) -> None:
         if values is None and dtype not in (np.uint8, np.uint16, np.float32):
             raise ValueError(f"expected values for pixels of {dtype}")
         self.dtype = dtype
@@ -232,7 +260,8 @@ class PixelEncoder:
         narrow = is_narrow(dtype)
         self.blending = torch.float32 if narrow or self.copies else torch.float64
         """Dtype of sums of weighted tiles."""
-        # 16 bits are rounded in float64: fp32 has 24 bits, and the last one must not be lost.
+        # 16 bits are rounded in float64: fp32 has 24 bits, and the last one must not be
+        # lost.
         eight = self.copies or dtype.itemsize == 1
         self._rounding = torch.float32 if eight else torch.float64
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
@@ -251,7 +280,8 @@ class PixelEncoder:
         if self.copies:
             return block
         pixels = block.to(self._rounding)
-        # A tensor of our own: what follows works in place, and tiles are not ours to change.
+        # A tensor of our own: what follows works in place, and tiles are not ours to
+        # change.
         pixels = pixels * self._range
         if not isinstance(self._low, float) or self._low:
             pixels += self._low

@@ -1,7 +1,8 @@
 """Calibrate a network on a sample of a whole image, so that its tiles come out as the image would.
 
-Channel attention takes mean, contrast and maximum of its input: of a tile, where the network was
-made for pictures. Windows spread over the image give those of the image, maxima nearly so.
+Channel attention takes mean, contrast and maximum of its input: of a tile, where the
+network was made for pictures. Windows spread over the image give those of the image,
+maxima nearly so.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from srcli.layers.tiles import Calibration
 
 WINDOW_SIDE = 28
-"""Edge of a window, input pixels. Many small ones are better than few, down to this: their margins
-(``srcli.layers.tiles.MARGIN``) are lost."""
+"""Edge of a window, input pixels. Many small ones are better than few, down to this:
+their margins (``srcli.layers.tiles.MARGIN``) are lost."""
 MAX_WINDOWS = 84
-"""Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
+"""Windows of an image; together a third more pixels than a batch of tiles on the
+CPU."""
 MAX_SHARE = 0.33
 """Largest share of the pixels of a small image."""
 CANDIDATE_WINDOWS = 2048
@@ -32,14 +34,16 @@ CANDIDATE_WINDOWS = 2048
 def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | None:
     """Return the calibration of an image, for ``start`` of the engine.
 
-    None where the network does not care, one tile holds the image, or no window is valid.
+    None where the network does not care, one tile holds the image, or no window is
+    valid.
     """
     if not engine.calibrates or grid.count == 1:
         return None
     places = sample(grid.height, grid.width)
     spread = _valid(source, grid.edge, places, len(places))
     if 2 * len(spread) < len(places):
-        # A flight along a road, a turned swath: look closer, there is little between nodata.
+        # A flight along a road, a turned swath: look closer, there is little between
+        # nodata.
         closer = sample(grid.height, grid.width, most=CANDIDATE_WINDOWS, share=1.0)
         spread = max(spread, _valid(source, grid.edge, closer, len(places)), key=len)
     while spread:
@@ -56,7 +60,9 @@ def sample(
     """Spread windows evenly over an image, from top to bottom."""
     side = min(WINDOW_SIDE, height, width)
     most = min(most, max(int(share * height * width / side**2), 1))
-    down = min(max(round(math.sqrt(most * height / width)), 1), most, -(-height // side))
+    down = min(
+        max(round(math.sqrt(most * height / width)), 1), most, -(-height // side)
+    )
     across = min(most // down, -(-width // side))
     return [
         Window(top=top, left=left, height=side, width=side)
@@ -65,7 +71,9 @@ def sample(
     ]
 
 
-def _valid(source: Source, edge: int, places: list[Window], most: int) -> list[NDArray[Any]]:
+def _valid(
+    source: Source, edge: int, places: list[Window], most: int
+) -> list[NDArray[Any]]:
     """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
     found: list[NDArray[Any]] = []
     seen, every = 0, 1

@@ -23,7 +23,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srcli.imaging.colour import GRAY_SHARES
-from srcli.inference.band import PixelEncoder, TorchBand, host_copy, is_full_range, is_narrow
+from srcli.inference.band import (
+    PixelEncoder,
+    TorchBand,
+    host_copy,
+    is_full_range,
+    is_narrow,
+)
 from srcli.inference.device import EngineOptions, within_memory
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import HalfConv2d, PackedConv2d
@@ -50,16 +56,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CPU_BATCH_PIXELS = 48 * 1024
-"""Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
+"""Input pixels of a batch on the CPU: larger batches fall out of the cache and gain
+nothing."""
 GPU_BATCH_PIXELS = 64 * 192 * 192
 """The same on a GPU, which is busy by then: more would only take memory."""
 GPU_MEMORY_SHARE = 0.6
-"""Of what is free on a GPU, for a batch: the rest is for workspaces of cuDNN and for blending."""
+"""Of what is free on a GPU, for a batch: the rest is for workspaces of cuDNN and for
+blending."""
 UNKNOWN_BYTES = 32 * 1024
-"""Memory for each input pixel of networks in which it cannot be counted: of the largest, EDSR."""
+"""Memory for each input pixel of networks in which it cannot be counted: of the
+largest, EDSR."""
 BACK_PROJECTIONS = (1.0, 1.0)
 """Share of the error that each round of correction takes away."""
-if hasattr(os, "register_at_fork"):  # a forked process would wait for OpenMP's threads for ever
+if hasattr(
+    os, "register_at_fork"
+):  # a forked process would wait for OpenMP's threads for ever
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
@@ -68,16 +79,20 @@ def without_tf32() -> AbstractContextManager[None]:
 
     Half precision is as fast as before: only the image path of its networks is in fp32.
     """
-    if hasattr(torch.backends.cudnn, "conv"):  # from PyTorch 2.9 on; where a program has set it,
+    if hasattr(
+        torch.backends.cudnn, "conv"
+    ):  # from PyTorch 2.9 on; where a program has set it,
         return hold_setting(torch.backends.cudnn.conv, "fp32_precision", "ieee")
-    return hold_setting(torch.backends.cudnn, "allow_tf32", False)  # ... this would raise
+    return hold_setting(
+        torch.backends.cudnn, "allow_tf32", False
+    )  # ... this would raise
 
 
 class TorchEngine:
     """Run a network on tiles of photographs.
 
-    ``device`` and ``half``, the type of the forward pass, None for fp32, stand for what ``options``
-    say of them.
+    ``device`` and ``half``, the type of the forward pass, None for fp32, stand for what
+    ``options`` say of them.
     """
 
     def __init__(
@@ -96,9 +111,12 @@ class TorchEngine:
         self._failures = 0
         self._fitting = sys.maxsize
         """Input pixels of a batch that fits into memory, as far as is known."""
-        # Grouped fp32 convolutions on the CPU are slow in channels_last unless they are packed.
+        # Grouped fp32 convolutions on the CPU are slow in channels_last unless they are
+        # packed.
         packed = any(isinstance(each, PackedConv2d) for each in network.modules())
-        last = not options.plain and (half is not None or device.type == "cuda" or packed)
+        last = not options.plain and (
+            half is not None or device.type == "cuda" or packed
+        )
         self._layout = torch.channels_last if last else torch.contiguous_format
         self._passes = range(len(ORIENTATIONS) if options.tta else 1)
         self.network = network.to(device).eval()
@@ -108,16 +126,22 @@ class TorchEngine:
         self.calibrates = network.pools_globally
         self.overlaps = device.type == "cuda"
         """A batch is computed while the one before is blended and written."""
-        # Its few kernels go first, else each would wait for those of a pass that have come before.
+        # Its few kernels go first, else each would wait for those of a pass that have
+        # come before.
         self._beside = torch.cuda.Stream(device, priority=-1) if self.overlaps else None  # type: ignore[no-untyped-call]
-        # What the network's modules hold is of one batch: threads that share an engine take turns.
+        # What the network's modules hold is of one batch: threads that share an engine
+        # take turns.
         self._lock = Lock()
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once, fewer after a batch that did not fit into memory."""
         pixels, wanted = height * width, self.options.batch
         if wanted is None:
-            most = self._gpu_batch_pixels if self.device.type == "cuda" else CPU_BATCH_PIXELS
+            most = (
+                self._gpu_batch_pixels
+                if self.device.type == "cuda"
+                else CPU_BATCH_PIXELS
+            )
             wanted = min(64, most // pixels)
         return max(1, min(wanted, self._fitting // pixels))
 
@@ -126,9 +150,13 @@ class TorchEngine:
         """Input pixels of a batch that is to fit into the memory that was free at first."""
         with self._lock:
             each = bytes_per_pixel(self._rgb_network)
-        each += 2 * 12 * self.scale**2  # the batches before, in fp32, that are still blended
+        each += (
+            2 * 12 * self.scale**2
+        )  # the batches before, in fp32, that are still blended
         free = torch.cuda.mem_get_info(self.device)[0]
-        free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(
+            self.device
+        )
         return min(GPU_BATCH_PIXELS, int(GPU_MEMORY_SHARE * free / each))
 
     @within_memory
@@ -146,7 +174,10 @@ class TorchEngine:
                     with record_calibration(self.network) as values:
                         self._pass(number, x, None, None, half)
                     passes.append(values)
-                found = {name: torch.stack([one[name] for one in passes]) for name in passes[0]}
+                found = {
+                    name: torch.stack([one[name] for one in passes])
+                    for name in passes[0]
+                }
                 if are_finite(found):
                     return found
         return None
@@ -163,10 +194,10 @@ class TorchEngine:
     ) -> Results:
         """Start to enlarge tiles (H, W, C) of one size: uint8, uint16, or float32 in [0, 1].
 
-        Called ``beside``, what is returned waits for them: (3, scale H, scale W) each, None where
-        the network gave no finite values. Both raise ``MemoryError`` for too many tiles. Without a
-        calibration each is taken for a whole image, and without ``positions``, for grids with a
-        ``step`` of 1, as well.
+        Called ``beside``, what is returned waits for them: (3, scale H, scale W) each,
+        None where the network gave no finite values. Both raise ``MemoryError`` for too
+        many tiles. Without a calibration each is taken for a whole image, and without
+        ``positions``, for grids with a ``step`` of 1, as well.
         """
         try:
             return partial(self._finish, self._start(tiles, calibration, positions))
@@ -184,7 +215,9 @@ class TorchEngine:
         """Give a batch to the device; returned is what ``_finish`` takes."""
         with self._lock, torch.inference_mode():
             x, half, where = self._upload(tiles), self.half, None
-            if positions is not None and any(each[2:] != tiles[0].shape[:2] for each in positions):
+            if positions is not None and any(
+                each[2:] != tiles[0].shape[:2] for each in positions
+            ):
                 where = upload(np.array(positions), self.device)
             out = self._enlarge(x, calibration, where, half)
             if self._beside is not None:
@@ -205,9 +238,13 @@ class TorchEngine:
                 out[again] = self._enlarge(x[again], calibration, where, None)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).cpu().numpy()
                 self._failures += 1
-                if self._failures == 2 and half == torch.float16:  # some cards do it badly
+                if (
+                    self._failures == 2 and half == torch.float16
+                ):  # some cards do it badly
                     self.half = None
-                    log.warning("fp16 gives values that are not finite: goes on in fp32")
+                    log.warning(
+                        "fp16 gives values that are not finite: goes on in fp32"
+                    )
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
     @within_memory
@@ -227,9 +264,11 @@ class TorchEngine:
         self.network.white_level = levels
         return (x if levels is None else x / float(levels)).expand(-1, 3, -1, -1)
 
-    def _enlarge(self, x: Tensor, *given: Any) -> Tensor:  # noqa: ANN401
+    def _enlarge(self, x: Tensor, *given: Any) -> Tensor:
         """Enlarge a batch, of one picture for each of the tiles where they have no positions."""
-        out = reduce(torch.add, (self._pass(number, x, *given) for number in self._passes))
+        out = reduce(
+            torch.add, (self._pass(number, x, *given) for number in self._passes)
+        )
         if self.options.tta:
             out = out / len(self._passes)
         return back_projected(out, x, self.corrections)
@@ -245,8 +284,12 @@ class TorchEngine:
         """Enlarge a batch once, flipped and rotated, and turn the result back."""
         turns, mirrored = ORIENTATIONS[number]
         if positions is not None:
-            positions = orient_positions(positions, x.shape[2], x.shape[3], turns, mirrored)
-        values = calibration and {name: value[number] for name, value in calibration.items()}
+            positions = orient_positions(
+                positions, x.shape[2], x.shape[3], turns, mirrored
+            )
+        values = calibration and {
+            name: value[number] for name, value in calibration.items()
+        }
         x = orient(x, turns, mirrored)
         height, width = x.shape[2:]
         size = (self.network.padded(height), self.network.padded(width))
@@ -296,7 +339,13 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.alive: dict[int, int] = {}
         self.peak = 0
 
-    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_dispatch__(
+        self,
+        call: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         found = call(*args, **(kwargs or {}))
         for tensor in (each for each in tree_leaves(found) if isinstance(each, Tensor)):
             memory = tensor.untyped_storage()
@@ -312,11 +361,13 @@ def back_projected(
 ) -> Tensor:
     """Correct an SR picture (N, C, sH, sW) until, downscaled, it is nearer to its LR picture.
 
-    Each of the ``shares`` is a round. One below 1 gives that much back of what a network took for
+    Each of the ``shares`` is a round. One below 1 gives that much back of what a
+    network took for
     noise: grain as soft as bicubic interpolation makes it.
 
-    Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both ways, the one
-    that LR pictures of training and benchmarks are made by. Both are fp32, in the same range.
+    Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both
+    ways, the one that LR pictures of training and benchmarks are made by. Both are
+    fp32, in the same range.
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
     for share in shares:
@@ -328,12 +379,12 @@ def back_projected(
 class RasterEngine:
     """Run a network on tiles of rasters, by the engine for photographs; see there for methods.
 
-    Each band is in one of the ``groups``. Three go through the network as RGB, a single one as
-    gray, of which luma comes out; ``gray`` says that red, green and blue are equal, and gives luma
-    to all three. Values outside the network's range are clipped for it; what was clipped is
-    enlarged by bicubic interpolation and added again, so that nothing is lost. Groups whose bands
-    are ``interpolated`` are enlarged by it alone, in 64-bit floats where values have more than 16
-    bits.
+    Each band is in one of the ``groups``. Three go through the network as RGB, a single
+    one as gray, of which luma comes out; ``gray`` says that red, green and blue are
+    equal, and gives luma to all three. Values outside the network's range are clipped
+    for it; what was clipped is enlarged by bicubic interpolation and added again, so
+    that nothing is lost. Groups whose bands are ``interpolated`` are enlarged by it
+    alone, in 64-bit floats where values have more than 16 bits.
     """
 
     def __init__(
@@ -349,7 +400,9 @@ class RasterEngine:
         self.scale = engine.scale
         self.calibrates = engine.calibrates
         self.overlaps, self.beside = engine.overlaps, engine.beside
-        self.groups = tuple(group for group in groups if not {*group} <= {*interpolated})
+        self.groups = tuple(
+            group for group in groups if not {*group} <= {*interpolated}
+        )
         self._interpolated, self.gray = sorted(interpolated), gray
         # A view where they lie side by side: a list copies, pixel by pixel.
         self._bands: list[Any] = [
@@ -367,18 +420,25 @@ class RasterEngine:
     def batch_size(self, height: int, width: int) -> int:
         """Tiles to try at once; fewer of many bands, all of which stay on the device meanwhile."""
         most = 4 if self.overlaps else 8  # bands of two batches
-        return max(1, self.engine.batch_size(height, width) * most // max(most, self.channels))
+        return max(
+            1, self.engine.batch_size(height, width) * most // max(most, self.channels)
+        )
 
     def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``start`` for windows."""
         if not self.groups:
             return None
         units = windows if self._plain else normalise(np.stack(windows), self.values)[0]
-        found = (self.engine.calibrate([each[:, :, own] for each in units]) for own in self._bands)
+        found = (
+            self.engine.calibrate([each[:, :, own] for each in units])
+            for own in self._bands
+        )
         rows = [each for each in found if each is not None]
         if len(rows) < len(self.groups):
             return None
-        return {name: torch.cat([each[name] for each in rows], dim=1) for name in rows[0]}
+        return {
+            name: torch.cat([each[name] for each in rows], dim=1) for name in rows[0]
+        }
 
     @within_memory
     def start(
@@ -398,10 +458,15 @@ class RasterEngine:
 
         def begun() -> Iterator[Results]:
             for row, bands in enumerate(self._bands):
-                own = calibration and {k: each[:, row : row + 1] for k, each in calibration.items()}
-                yield self.engine.start([tile[:, :, bands] for tile in units], own, positions)
+                own = calibration and {
+                    k: each[:, row : row + 1] for k, each in calibration.items()
+                }
+                yield self.engine.start(
+                    [tile[:, :, bands] for tile in units], own, positions
+                )
 
-        # A processor has nothing to do beside, and takes less memory for one group at a time.
+        # A processor has nothing to do beside, and takes less memory for one group at a
+        # time.
         groups = list(begun()) if self.overlaps else begun()
         return partial(self._finish, len(tiles), tiles[0].shape[:2], groups, excess)
 
@@ -443,7 +508,9 @@ class RasterEngine:
         """Return a new band; it gives rows of the raster's dtype and range."""
         assert (channels, dtype) == (self.channels, self.values.dtype)
         with self.beside():
-            return TorchBand(grid, scale=self.scale, channels=channels, encoder=self._encoder)
+            return TorchBand(
+                grid, scale=self.scale, channels=channels, encoder=self._encoder
+            )
 
 
 Engine = TorchEngine | RasterEngine
@@ -455,15 +522,18 @@ def normalise(
 ) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     """Map the values of a file to [0, 1].
 
-    The last axis are bands where these have ranges of their own; NaN becomes 0. Returned are the
-    tiles clipped, and what clipping took away, in units of the range: float32 or float64, None
-    where nothing lies outside. Of ``interpolated`` bands it takes away all.
+    The last axis are bands where these have ranges of their own; NaN becomes 0.
+    Returned are the tiles clipped, and what clipping took away, in units of the range:
+    float32 or float64, None where nothing lies outside. Of ``interpolated`` bands it
+    takes away all.
     """
-    # Differences of integers of 16 bits are exact in float32; floats may lie close together, far
-    # from 0, and must not leave the range by rounding.
+    # Differences of integers of 16 bits are exact in float32; floats may lie close
+    # together, far from 0, and must not leave the range by rounding.
     ends = np.array(values.ranges, np.float64)
     whole = bool((ends == np.rint(ends)).all())
-    units: NDArray[Any] = tiles.astype("f4" if whole and is_narrow(tiles.dtype) else "f8")
+    units: NDArray[Any] = tiles.astype(
+        "f4" if whole and is_narrow(tiles.dtype) else "f8"
+    )
     low, high = ends.T if len(ends) > 1 else ends[0]
     units -= low
     units /= high - low

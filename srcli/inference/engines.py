@@ -33,7 +33,11 @@ WHOLE_TILE = 1 << 20
 
 
 def make_engine(
-    network: Network, options: EngineOptions, *, bits: int = 8, whole_pictures: bool = False
+    network: Network,
+    options: EngineOptions,
+    *,
+    bits: int = 8,
+    whole_pictures: bool = False,
 ) -> TorchEngine:
     """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
 
@@ -52,7 +56,9 @@ def make_engine(
             pack_convolutions(network)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
-    return TorchEngine(network, options, device=device, half=None if options.plain else half)
+    return TorchEngine(
+        network, options, device=device, half=None if options.plain else half
+    )
 
 
 def network_half(
@@ -71,7 +77,9 @@ class EnginePool:
     ``changed`` tells apart weights that stood in one file.
     """
 
-    def __init__(self, model: str, scale: int, options: EngineOptions, changed: int = 0) -> None:
+    def __init__(
+        self, model: str, scale: int, options: EngineOptions, changed: int = 0
+    ) -> None:
         self.model, self.scale, self.options = model, scale, options
         self._pools = {(model, scale): self}
         self._engines: dict[object, TorchEngine] = {}
@@ -95,7 +103,9 @@ class EnginePool:
     @cached_property
     def network(self) -> Network:
         """The network in evaluation mode; ModelError as of ``load_model``."""
-        network = load_model(self.model, self.scale, value_range=self.options.value_range)
+        network = load_model(
+            self.model, self.scale, value_range=self.options.value_range
+        )
         if self.options.strength and self.model == PHOTO_MODEL:
             make_crisper(network, self.options.strength)
         return network
@@ -104,7 +114,8 @@ class EnginePool:
         """Engine for pictures of this depth."""
         half = half_type(self._device, self.options.precision, bits=bits)
         if half not in self._engines:
-            # each has a layout of its own, and all but plain ones copy the network for it
+            # each has a layout of its own, and all but plain ones copy the network for
+            # it
             own = copy.deepcopy(self.network) if self.options.plain else self.network
             self._engines[half] = make_engine(own, self.options, bits=bits)
         return self._engines[half]
@@ -146,7 +157,11 @@ def run_one(engine: Engine, work: ImageJob, *, task: Task | None = None) -> None
 
 
 def enlarge_array(
-    engine: Engine, pixels: NDArray[Any], grid: TileGrid | None = None, *, name: str = "picture"
+    engine: Engine,
+    pixels: NDArray[Any],
+    grid: TileGrid | None = None,
+    *,
+    name: str = "picture",
 ) -> NDArray[Any]:
     """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
 

@@ -1,9 +1,10 @@
 """Many images through one engine: tiles of equal size share batches, rows go to the sinks.
 
-Convolutions pad with zeros, which a network takes for a black frame: on flat areas the outermost
-pixels come out too dark. A few mirrored pixels around an image, cut away afterwards, keep the frame
-out of sight. The outermost pixel comes twice: repeated more often, or as the mirror's axis, it
-costs the edges of photographs a decibel (EXPERIMENTS.md).
+Convolutions pad with zeros, which a network takes for a black frame: on flat areas the
+outermost pixels come out too dark. A few mirrored pixels around an image, cut away
+afterwards, keep the frame out of sight. The outermost pixel comes twice: repeated more
+often, or as the mirror's axis, it costs the edges of photographs a decibel
+(EXPERIMENTS.md).
 """
 
 from __future__ import annotations
@@ -42,14 +43,17 @@ class ImageJob:
     """Names the image in errors."""
     source: Source
     write: Write
-    """Takes the enlarged rows without the grid's mirrored edge, (scale H, scale W) in all."""
+    """Takes the enlarged rows without the grid's mirrored edge, (scale H, scale W) in
+    all."""
     grid: TileGrid
     tile_rows: range | None = None
-    """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row of tiles of
-    this image only, so that a part of it makes the same batches as the whole, as far as they fit
-    into memory. Tiles are read ahead. None for images that share batches with others."""
+    """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row
+    of tiles of this image only, so that a part of it makes the same batches as the
+    whole, as far as they fit into memory. Tiles are read ahead. None for images that
+    share batches with others."""
     calibration: Any = None
-    """The engine's measurements of the whole image, for every tile of it; made if None."""
+    """The engine's measurements of the whole image, for every tile of it; made if
+    None."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written of it afterwards."""
     owner: Any = None
@@ -79,7 +83,9 @@ class ArraySource:
 
     def __init__(self, pixels: NDArray[Any]) -> None:
         if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "uif":
-            raise ValueError(f"expected (H, W, C) of numbers, got {pixels.shape} {pixels.dtype}")
+            raise ValueError(
+                f"expected (H, W, C) of numbers, got {pixels.shape} {pixels.dtype}"
+            )
         self.pixels = pixels
         self.height, self.width, self.channels = pixels.shape
         self.dtype = pixels.dtype
@@ -102,12 +108,19 @@ def write_into(pixels: NDArray[Any]) -> Write:
 
 
 def array_job(
-    pixels: NDArray[Any], grid: TileGrid, *, name: str, scale: int, folder: Path | None = None
+    pixels: NDArray[Any],
+    grid: TileGrid,
+    *,
+    name: str,
+    scale: int,
+    folder: Path | None = None,
 ) -> tuple[ImageJob, NDArray[Any]]:
     """Return the job of an array (H, W, C), and what it will write; see ``empty_array``."""
     height, width, channels = pixels.shape
     out = empty_array((height * scale, width * scale, channels), pixels.dtype, folder)
-    return ImageJob(name=name, source=ArraySource(pixels), write=write_into(out), grid=grid), out
+    return ImageJob(
+        name=name, source=ArraySource(pixels), write=write_into(out), grid=grid
+    ), out
 
 
 def run_stream(
@@ -115,9 +128,9 @@ def run_stream(
 ) -> Iterator[ImageJob]:
     """Enlarge images; yield each soon after its last row is written, or when it failed.
 
-    Tiles of neighbouring images share a batch where their sizes agree. One image's failure leaves
-    the others alone. Jobs are taken one at a time, so that a generator may load them lazily; the
-    task is advanced by every finished tile.
+    Tiles of neighbouring images share a batch where their sizes agree. One image's
+    failure leaves the others alone. Jobs are taken one at a time, so that a generator
+    may load them lazily; the task is advanced by every finished tile.
     """
     active: list[ImageJob] = []
     for batch, begun in _started(engine, _batches(engine, jobs, active)):
@@ -148,13 +161,21 @@ def _started(
     """Yield batches; start each before the one before comes, where the engine works beside."""
     before: tuple[list[_Tile], list[Results]] = [], []
     for batch in batches:
-        if before[0] and not before[1]:  # did not fit beside the one before it: goes alone
+        if (
+            before[0] and not before[1]
+        ):  # did not fit beside the one before it: goes alone
             yield before
             before = [], []
         ready = [tile for tile in batch if tile.pixels is not None]
         begun: list[Results] = []
-        if engine.overlaps and ready and len(ready) <= engine.batch_size(*ready[0].size):
-            with suppress(Exception):  # comes again, and is told, when no other is under way
+        if (
+            engine.overlaps
+            and ready
+            and len(ready) <= engine.batch_size(*ready[0].size)
+        ):
+            with suppress(
+                Exception
+            ):  # comes again, and is told, when no other is under way
                 begun.append(_start(engine, ready))
         if engine.overlaps and batch:
             before, (batch, begun) = (batch, begun), before
@@ -174,17 +195,27 @@ def _batches(
             waiting = []
         active.append(job)
         with _failing(job):
-            job.band = engine.band(job.grid, channels=job.source.channels, dtype=job.source.dtype)
+            job.band = engine.band(
+                job.grid, channels=job.source.channels, dtype=job.source.dtype
+            )
             if job.tiles and job.calibration is None:
                 job.calibration = calibrate(engine, job.source, job.grid)
         for tile in _tiles(engine, job):
-            if tile.pixels is not None and waiting and not _can_share_batch(waiting[0], tile):
+            if (
+                tile.pixels is not None
+                and waiting
+                and not _can_share_batch(waiting[0], tile)
+            ):
                 yield waiting
                 waiting = []
             waiting.append(tile)
             ready = [each for each in waiting if each.pixels is not None]
             ends_row = by_rows and tile.column + 1 == len(job.grid.lefts)
-            if ends_row or not ready or len(ready) >= engine.batch_size(*waiting[0].size):
+            if (
+                ends_row
+                or not ready
+                or len(ready) >= engine.batch_size(*waiting[0].size)
+            ):
                 yield waiting
                 waiting = []
         if job.error is not None:
@@ -209,12 +240,18 @@ def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
         while job.error is None and (found := next(reader, None)):
             place, reading = found
             with _failing(job):
-                yield _Tile(job, *place[:2], reading.result() if reading else read(place))
+                yield _Tile(
+                    job, *place[:2], reading.result() if reading else read(place)
+                )
 
 
-def _finish(engine: Engine, batch: list[_Tile], begun: list[Results], task: Task) -> None:
+def _finish(
+    engine: Engine, batch: list[_Tile], begun: list[Results], task: Task
+) -> None:
     """Enlarge the tiles of a batch, blend them in, and write the rows that are done."""
-    enlarged = _enlarge(engine, [tile for tile in batch if tile.pixels is not None], begun)
+    enlarged = _enlarge(
+        engine, [tile for tile in batch if tile.pixels is not None], begun
+    )
     for tile in batch:
         job, out = tile.job, None if tile.pixels is None else next(enlarged)
         if isinstance(out, SrxError):
@@ -262,7 +299,9 @@ def _start(engine: Engine, tiles: list[_Tile]) -> Results:
     return engine.start([tile.pixels for tile in tiles], job.calibration, positions)
 
 
-def _run(engine: Engine, tiles: list[_Tile], begun: list[Results]) -> Iterator[Tensor | SrxError]:
+def _run(
+    engine: Engine, tiles: list[_Tile], begun: list[Results]
+) -> Iterator[Tensor | SrxError]:
     job = tiles[0].job
     found: Sequence[Tensor | None] = ()
     error: SrxError | None = None
@@ -279,7 +318,8 @@ def _run(engine: Engine, tiles: list[_Tile], begun: list[Results]) -> Iterator[T
             reason = f"{tile.job.name}: {infinite}; try another model"
             yield InferenceError(reason) if out is None else out
     elif len(tiles) > 1:
-        # Of tiles that fail otherwise, each goes alone: those of other pictures may be sound.
+        # Of tiles that fail otherwise, each goes alone: those of other pictures may be
+        # sound.
         yield from _enlarge(engine, tiles, [], len(tiles) // 2 if error is None else 1)
     else:
         height, width = tiles[0].size
@@ -292,7 +332,8 @@ def _can_share_batch(a: _Tile, b: _Tile) -> bool:
         a.pixels.shape == b.pixels.shape
         and a.pixels.dtype == b.pixels.dtype
         and a.job.calibration is b.job.calibration
-        # Told where they lie, whole pictures would come out another way, if by rounding alone.
+        # Told where they lie, whole pictures would come out another way, if by rounding
+        # alone.
         and (a.job.grid.step == 1 or (a.job.grid.count == 1) == (b.job.grid.count == 1))
     )
 
@@ -304,4 +345,6 @@ def _failing(job: ImageJob) -> Iterator[None]:
             yield
     except SrxError as error:
         short = f"{job.name}: out of memory; use a smaller --tile"
-        job.error = InferenceError(short) if isinstance(error.__cause__, MemoryError) else error
+        job.error = (
+            InferenceError(short) if isinstance(error.__cause__, MemoryError) else error
+        )

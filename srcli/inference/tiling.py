@@ -25,11 +25,11 @@ class Tiling:
     edge: int = 0
     """Mirrored around the image while it is enlarged."""
     step: int = 1
-    """Tiles begin on multiples of it, as far as they are large enough; above 1 the engine gets
-    their positions."""
+    """Tiles begin on multiples of it, as far as they are large enough; above 1 the
+    engine gets their positions."""
     whole: int = 0
-    """Images of at most so many pixels, with their edge, are one tile whatever their shape: they
-    need neither overlap nor calibration."""
+    """Images of at most so many pixels, with their edge, are one tile whatever their
+    shape: they need neither overlap nor calibration."""
 
     def grid(self, height: int, width: int) -> TileGrid:
         """Cut an image, counted with its edge, into tiles as short as their number allows."""
@@ -62,14 +62,16 @@ class Tiling:
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
     """Shortest tile that covers an axis with as many tiles as ``tile`` needs.
 
-    Without it the last tile, shifted inwards, would compute most of its pixels a second time: 300
-    pixels in tiles of 192 are 384 computed, in tiles of 158 they are 316. With a ``step`` the last
-    tile, which ends with the axis, begins on a multiple of it.
+    Without it the last tile, shifted inwards, would compute most of its pixels a second
+    time: 300 pixels in tiles of 192 are 384 computed, in tiles of 158 they are 316.
+    With a ``step`` the last tile, which ends with the axis, begins on a multiple of it.
     """
     if length <= tile:
         return length
     longest = tile - (tile - length) % step
-    if longest <= overlap or _stride(longest, overlap, step) % step:  # too small for that
+    if (
+        longest <= overlap or _stride(longest, overlap, step) % step
+    ):  # too small for that
         longest, step = tile, 1
     count = 1 - (length - longest) // -_stride(longest, overlap, step)
     size = -(-(length + (count - 1) * overlap) // count)
@@ -85,11 +87,13 @@ def _stride(tile: int, overlap: int, step: int) -> int:
     return aligned if aligned > overlap else tile - overlap
 
 
-def split_axis(length: int, *, tile: int, overlap: int, step: int = 1) -> tuple[int, ...]:
+def split_axis(
+    length: int, *, tile: int, overlap: int, step: int = 1
+) -> tuple[int, ...]:
     """First pixels of the tiles along one axis, increasing.
 
-    They are multiples of ``step`` where the last tile, which ends with the axis, can begin on one,
-    and where tiles are large enough.
+    They are multiples of ``step`` where the last tile, which ends with the axis, can
+    begin on one, and where tiles are large enough.
     """
     if length < 1:
         raise ValueError(f"expected a length of at least 1, got {length}")
@@ -100,7 +104,8 @@ def split_axis(length: int, *, tile: int, overlap: int, step: int = 1) -> tuple[
 
 
 TRIM = 0.25
-"""Share of the overlap, at each of its ends, where the tile whose border is near gets no weight."""
+"""Share of the overlap, at each of its ends, where the tile whose border is near gets
+no weight."""
 
 
 def axis_weights(
@@ -108,9 +113,10 @@ def axis_weights(
 ) -> NDArray[np.float32]:
     """Return the weights of tile ``index`` along one axis, (tile * scale,) in [0, 1].
 
-    Between neighbours the weight moves along a smoothstep curve in the middle of what they share,
-    no wider than ``overlap``; so a tile shifted inwards changes no weight far from the border.
-    ``starts`` are the first input pixels of all tiles of the axis, increasing.
+    Between neighbours the weight moves along a smoothstep curve in the middle of what
+    they share, no wider than ``overlap``; so a tile shifted inwards changes no weight
+    far from the border. ``starts`` are the first input pixels of all tiles of the axis,
+    increasing.
     """
     centres = starts[index] + (np.arange(tile * scale) + 0.5) / scale
     weights = np.ones(tile * scale)
@@ -126,30 +132,35 @@ def ramp(
 ) -> tuple[int, int]:
     """Return the output pixels in which tile ``index`` hands over to the next.
 
-    These are the first in which both have a weight, and the first after it in which only the next
-    tile has one; equal where nothing is blended.
+    These are the first in which both have a weight, and the first after it in which
+    only the next tile has one; equal where nothing is blended.
     """
     first, last = joint(starts, index, tile, overlap)
-    # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing is rounded here.
+    # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing is
+    # rounded here.
     start = math.floor(first * scale - 0.5) + 1
     return start, max(start, math.ceil(last * scale - 0.5))
 
 
-def joint(starts: Sequence[int], index: int, tile: int, overlap: int) -> tuple[float, float]:
+def joint(
+    starts: Sequence[int], index: int, tile: int, overlap: int
+) -> tuple[float, float]:
     """Return the first and last place where tile ``index`` hands over to the next, input pixels.
 
-    Both are equal where there is no overlap.
-    The middles of two neighbouring joints are as far apart as half of what lies between the first
-    pixels of a tile and of the next but one. A joint is half as wide as the overlap. As
-    2 * overlap < tile, three tiles in a row never start within one overlap, so joints cannot touch;
-    this holds for balanced tiles and for a last tile that is shifted inwards too.
+    Both are equal where there is no overlap. The middles of two neighbouring joints are
+    as far apart as half of what lies between the first pixels of a tile and of the next
+    but one. A joint is half as wide as the overlap. As 2 * overlap < tile, three tiles
+    in a row never start within one overlap, so joints cannot touch; this holds for
+    balanced tiles and for a last tile that is shifted inwards too.
     """
     middle = (starts[index] + tile + starts[index + 1]) / 2
     half = overlap * (1 - 2 * TRIM) / 2
     return middle - half, middle + half
 
 
-def _rise(centres: NDArray[np.float64], first: float, last: float) -> NDArray[np.float64]:
+def _rise(
+    centres: NDArray[np.float64], first: float, last: float
+) -> NDArray[np.float64]:
     if last <= first:
         return (centres > first).astype(np.float64)
     t = np.clip((centres - first) / (last - first), 0.0, 1.0)
@@ -162,12 +173,16 @@ def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | N
     None where it holds no valid pixel.
     """
     top, height, above, below = _inside(window.top - edge, window.height, source.height)
-    left, width, before, behind = _inside(window.left - edge, window.width, source.width)
+    left, width, before, behind = _inside(
+        window.left - edge, window.width, source.width
+    )
     # what is mirrored is no more valid than the rest
     pixels = source.read(Window(top=top, left=left, height=height, width=width))
     if pixels is None or not (above or below or before or behind):
         return pixels
-    padded = np.pad(pixels, ((above, below), (before, behind), (0, 0)), mode="symmetric")
+    padded = np.pad(
+        pixels, ((above, below), (before, behind), (0, 0)), mode="symmetric"
+    )
     top, left = window.top - edge + above - top, window.left - edge + before - left
     return padded[top : top + window.height, left : left + window.width]
 
@@ -183,10 +198,11 @@ def _inside(start: int, length: int, whole: int) -> tuple[int, int, int, int]:
 def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
     """Return the rows of tiles that give some output rows as if all were done.
 
-    A row of tiles that comes first gives nothing of what it shares with the row above, so that
-    rows which need that are computed from the row of tiles above.
+    A row of tiles that comes first gives nothing of what it shares with the row above,
+    so that rows which need that are computed from the row of tiles above.
     """
-    # ends[row]: first output row that waits for the next row of tiles; it is alone from cores[row]
+    # ends[row]: first output row that waits for the next row of tiles; it is alone from
+    # cores[row]
     ramps = [
         ramp(grid.tops, row, tile=grid.tile_height, overlap=grid.overlap, scale=scale)
         for row in range(len(grid.tops) - 1)

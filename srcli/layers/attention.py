@@ -50,7 +50,8 @@ class ContrastChannelAttention(ChannelAttention):
 class PooledChannelAttention(nn.Module):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
 
-    A convolution of the odd length ``kernel`` runs along the channels and joins both into one row.
+    A convolution of the odd length ``kernel`` runs along the channels and joins both
+    into one row.
     """
 
     def __init__(
@@ -66,15 +67,23 @@ class PooledChannelAttention(nn.Module):
             raise ValueError(f"expected an odd kernel, got {kernel}")
         self.average = GlobalPool("mean") if pool != "max" else None
         self.maximum = GlobalPool("maximum") if pool != "avg" else None
-        self.join = nn.Conv1d(2 if pool == "both" else 1, 1, kernel, padding=kernel // 2)
+        self.join = nn.Conv1d(
+            2 if pool == "both" else 1, 1, kernel, padding=kernel // 2
+        )
         self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
         """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        pools = [each(x)[..., 0, 0] for each in (self.average, self.maximum) if each is not None]
+        pools = [
+            each(x)[..., 0, 0]
+            for each in (self.average, self.maximum)
+            if each is not None
+        ]
         joined = apply_to_each(self.join, torch.stack(pools, dim=1))
-        return sigmoid(self.expand(F.relu(self.squeeze(joined.transpose(1, 2)[..., None]))))
+        return sigmoid(
+            self.expand(F.relu(self.squeeze(joined.transpose(1, 2)[..., None])))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
@@ -85,10 +94,11 @@ class EnhancedSpatialAttention(nn.Module):
     """ESA (RFANet, Liu et al. 2020), or RLFN's reduced form of it (Kong et al. 2022).
 
     Every value is gated by a strongly shrunk map of its surroundings: a strided
-    convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly. Tiles whose
-    places are held (``srcli.layers.tiles``) are resized as parts of their pictures. Inside are
-    ``width`` channels; RFANet has 3 convolutions of the shrunk map (``depth``), RLFN 1, and BSRN
-    makes them in another way, with another activation between them.
+    convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly.
+    Tiles whose places are held (``srcli.layers.tiles``) are resized as parts of their
+    pictures. Inside are ``width`` channels; RFANet has 3 convolutions of the shrunk map
+    (``depth``), RLFN 1, and BSRN makes them in another way, with another activation
+    between them.
     """
 
     MINIMUM = 15
@@ -131,16 +141,22 @@ class EnhancedSpatialAttention(nn.Module):
 class AsymmetricNonLocal(nn.Module):
     """ANRB: every pixel attends to a pyramid of pooled regions (G-IDRN; Zhu et al. 2019).
 
-    The pyramid pools the WHOLE input, so that a tile has other statistics than its picture.
+    The pyramid pools the WHOLE input, so that a tile has other statistics than its
+    picture.
 
     Args:
-        bins: Edge lengths of the pooled grids; empty means no pooling, attention over all pixels.
-        scores: How many queries times keys of a picture are held at once. With gradients recorded
-            all of them are: autograd would keep every part anyway.
+        bins: Edge lengths of the pooled grids; empty means no pooling, attention over
+            all pixels.
+        scores: How many queries times keys of a picture are held at once. With
+            gradients recorded all of them are: autograd would keep every part anyway.
     """
 
     def __init__(
-        self, *, channels: int, bins: tuple[int, ...] = (1, 3, 6, 8), scores: int = 1 << 20
+        self,
+        *,
+        channels: int,
+        bins: tuple[int, ...] = (1, 3, 6, 8),
+        scores: int = 1 << 20,
     ) -> None:
         super().__init__()
         self.bins = tuple(bins)
@@ -154,17 +170,24 @@ class AsymmetricNonLocal(nn.Module):
         """Add the attended value to (N, C, H, W)."""
         n, _, h, w = x.shape
         query: Tensor = self.query(x)
-        # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
+        # Pooling commutes with 1x1 convolutions; pooled after them it is one channel,
+        # not many.
         key, value = self.pyramid(self.key(x)), self.pyramid(self.value(x))
         query = query.flatten(2)
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if tracing and not self.bins:
-            raise RuntimeError("attention over all pixels would be traced for one size alone")
-        if torch.is_grad_enabled() or tracing:  # the number of parts would be traced too
+            raise RuntimeError(
+                "attention over all pixels would be traced for one size alone"
+            )
+        if (
+            torch.is_grad_enabled() or tracing
+        ):  # the number of parts would be traced too
             attended = [attend(query, key, value)]
         else:
             most = max(self.scores // key.shape[2], 1)
-            attended = [attend(part, key, value) for part in torch.split(query, most, dim=2)]
+            attended = [
+                attend(part, key, value) for part in torch.split(query, most, dim=2)
+            ]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         return torch.add(x, self.out(mixed))
 
@@ -172,12 +195,17 @@ class AsymmetricNonLocal(nn.Module):
         """Pool (N, C, H, W) over all grids: (N, C, sum of bins squared)."""
         if not self.bins:
             return maps.flatten(2)
-        # torch.onnx is imported when it is asked, which takes longer than a small picture
+        # torch.onnx is imported when it is asked, which takes longer than a small
+        # picture
         traced = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()  # type: ignore[attr-defined, no-untyped-call]
         if maps.device.type != "cpu" or traced:
             traced = traced or torch.compiler.is_compiling()
-            return grid_means(maps, self.bins, _grid_shares if traced else _kept_grid_shares)
-        return torch.cat([F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2)
+            return grid_means(
+                maps, self.bins, _grid_shares if traced else _kept_grid_shares
+            )
+        return torch.cat(
+            [F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2
+        )
 
 
 def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
@@ -186,14 +214,19 @@ def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Te
     for count in bins:
         cells = torch.arange(count, device=device)[:, None]
         pixels = torch.arange(length, device=device)
-        first, last = cells * length // count, ((cells + 1) * length + count - 1) // count
+        first, last = (
+            cells * length // count,
+            ((cells + 1) * length + count - 1) // count,
+        )
         inside = ((pixels >= first) & (pixels < last)).float()
         rows.append(inside / inside.sum(dim=1, keepdim=True))
     return torch.cat(rows)
 
 
 @lru_cache(maxsize=64)
-def _kept_grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
+def _kept_grid_shares(
+    length: int, bins: tuple[int, ...], device: torch.device
+) -> Tensor:
     with torch.inference_mode(mode=False):  # trainings use them, too
         return _grid_shares(length, bins, device)
 
@@ -205,8 +238,9 @@ def grid_means(
 ) -> Tensor:
     """Average maps over grids, as ``F.adaptive_avg_pool2d`` does, by two products of matrices.
 
-    ONNX has no such pool for sides that do not divide by a grid, nor has Metal, and CUDA's walks
-    through each window on its own. Gives (N, C, sum of bins squared) in the order of ``bins``.
+    ONNX has no such pool for sides that do not divide by a grid, nor has Metal, and
+    CUDA's walks through each window on its own. Gives (N, C, sum of bins squared) in
+    the order of ``bins``.
     """
     down, across = (shares(length, bins, maps.device) for length in maps.shape[2:])
     with full_precision(maps.device):
@@ -225,6 +259,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         scores = query.float().transpose(1, 2) * key.float()
         shares = scores.softmax(dim=2)
         if is_processor_inference(shares):
-            # A product of matrices orders its sums by the number of pictures in a batch.
+            # A product of matrices orders its sums by the number of pictures in a
+            # batch.
             return shares.mul_(value.float()).sum(dim=2)[:, None]
         return (shares @ value.float().transpose(1, 2)).transpose(1, 2)

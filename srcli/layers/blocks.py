@@ -25,10 +25,14 @@ def conv(
     taken: int, given: int, kernel: int = 3, *, groups: int = 1, bias: bool = True
 ) -> nn.Conv2d:
     """Make a convolution whose output has the size of its input; ``kernel`` is odd."""
-    return nn.Conv2d(taken, given, kernel, padding=kernel // 2, groups=groups, bias=bias)
+    return nn.Conv2d(
+        taken, given, kernel, padding=kernel // 2, groups=groups, bias=bias
+    )
 
 
-def convs(widths: Iterable[tuple[int, int]], kernel: int = 3, *, groups: int = 1) -> nn.ModuleList:
+def convs(
+    widths: Iterable[tuple[int, int]], kernel: int = 3, *, groups: int = 1
+) -> nn.ModuleList:
     """Make several of them from pairs of channels taken and given."""
     return nn.ModuleList(conv(*pair, kernel, groups=groups) for pair in widths)
 
@@ -85,10 +89,13 @@ def outputs_in_row(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
 class Concatenation(nn.Module):
     """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
 
-    Each maps ``channels`` to ``channels``; a leaky ReLU of the slope follows the fusion.
+    Each maps ``channels`` to ``channels``; a leaky ReLU of the slope follows the
+    fusion.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], *, channels: int, slope: float) -> None:
+    def __init__(
+        self, modules: Sequence[nn.Module], *, channels: int, slope: float
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         self.fuse = conv(len(modules) * channels, channels, 1)
@@ -96,14 +103,16 @@ class Concatenation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        return convolve_joined(self.fuse, outputs_in_row(self.blocks, x), slope=self.slope)
+        return convolve_joined(
+            self.fuse, outputs_in_row(self.blocks, x), slope=self.slope
+        )
 
 
 class FeatureDistillationBlock(nn.Module):
     """RFDB of RFDN (Liu et al. 2020), without block residual; each step distils half the channels.
 
-    The attention at its end is CCA, or ESA in the form of the AIM challenge; ``make`` gives the 3x3
-    convolutions.
+    The attention at its end is CCA, or ESA in the form of the AIM challenge; ``make``
+    gives the 3x3 convolutions.
     """
 
     def __init__(
@@ -136,11 +145,17 @@ class FeatureDistillationBlock(nn.Module):
 class ResidualLocalFeatureBlock(nn.Module):
     """RLFB of RLFN (Kong et al. 2022) and RRLFN: three 3x3 units, a 1x1 convolution, attention.
 
-    The activation follows each unit, a ReLU where ``slope`` is 0; the input is added behind them.
+    The activation follows each unit, a ReLU where ``slope`` is 0; the input is added
+    behind them.
     """
 
     def __init__(
-        self, units: Iterable[nn.Module], *, channels: int, esa_channels: int, slope: float
+        self,
+        units: Iterable[nn.Module],
+        *,
+        channels: int,
+        esa_channels: int,
+        slope: float,
     ) -> None:
         super().__init__()
         self.refine = nn.ModuleList(units)
@@ -179,7 +194,8 @@ class ShuffleUpsampling(nn.Sequential):
 class LongSkip(SkiplessNetwork):
     """The frame of many networks: body and tail beside a long skip, then the enlargement.
 
-    That doubles step by step at full width, or with ``shuffled`` is one sub-pixel shuffle.
+    That doubles step by step at full width, or with ``shuffled`` is one sub-pixel
+    shuffle.
     """
 
     def __init__(
@@ -200,7 +216,10 @@ class LongSkip(SkiplessNetwork):
         self.up: nn.Module
         self.last: nn.Module
         if shuffled:
-            self.up, self.last = conv(channels, 3 * scale * scale), nn.PixelShuffle(scale)
+            self.up, self.last = (
+                conv(channels, 3 * scale * scale),
+                nn.PixelShuffle(scale),
+            )
         else:
             self.up = ShuffleUpsampling(channels=channels, scale=scale)
             self.last = conv(channels, 3)
@@ -211,17 +230,23 @@ class LongSkip(SkiplessNetwork):
 
 
 @torch.no_grad()
-def merge_convolutions(layers: nn.Module, *, channels: int, scale: int = 1) -> nn.Conv2d:
+def merge_convolutions(
+    layers: nn.Module, *, channels: int, scale: int = 1
+) -> nn.Conv2d:
     """Return the one 5x5 convolution that layers are which have no activations between them.
 
-    Equal to rounding but for the outermost input pixel, where maps between the layers are padded.
+    Equal to rounding but for the outermost input pixel, where maps between the layers
+    are padded.
 
-    The layers, which take ``channels``, are two 3x3 convolutions, or three with pixel shuffles
-    between them by ``scale`` in all; each output pixel depends on 5x5 input pixels around its
-    place. Above a scale of 1 a pixel shuffle is to follow the one convolution.
+    The layers, which take ``channels``, are two 3x3 convolutions, or three with pixel
+    shuffles between them by ``scale`` in all; each output pixel depends on 5x5 input
+    pixels around its place. Above a scale of 1 a pixel shuffle is to follow the one
+    convolution.
     """
     side = 5
-    impulses = torch.zeros(channels + 1, channels, side, side)  # and the last is of none
+    impulses = torch.zeros(
+        channels + 1, channels, side, side
+    )  # and the last is of none
     impulses[range(channels), range(channels), side // 2, side // 2] = 1
     out: Tensor = layers(impulses)
     found = out.view(channels + 1, -1, side, scale, side, scale)

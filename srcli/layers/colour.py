@@ -37,7 +37,8 @@ def ycbcr_to_rgb(x: Tensor) -> Tensor:
 
 
 def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
-    # Sums of planes, not a matrix product: that would run in TF32 on a GPU and lose 8-bit steps.
+    # Sums of planes, not a matrix product: that would run in TF32 on a GPU and lose
+    # 8-bit steps.
     a, b, c = x[:, 0], x[:, 1], x[:, 2]
     planes = [a * float(row[0]) + b * float(row[1]) + c * float(row[2]) for row in rows]
     return torch.stack(planes, dim=1)
@@ -52,10 +53,10 @@ def _shifted(x: Tensor, offsets: NDArray[Any]) -> Tensor:
 class LumaOnRgb(Network):
     """Enlarge RGB by a network that takes and gives Y.
 
-    Y is not rounded on the way. Cb and Cr are enlarged by MATLAB-compatible bicubic interpolation
-    of floats. A gray picture comes as R = G = B and stays so (its Cb and Cr are constant): the
-    network then sees it in the range 16..235 of 255 that it was trained on, and gray files come
-    out as their RGB copies do.
+    Y is not rounded on the way. Cb and Cr are enlarged by MATLAB-compatible bicubic
+    interpolation of floats. A gray picture comes as R = G = B and stays so (its Cb and
+    Cr are constant): the network then sees it in the range 16..235 of 255 that it was
+    trained on, and gray files come out as their RGB copies do.
     """
 
     def __init__(self, network: Network) -> None:
@@ -66,7 +67,8 @@ class LumaOnRgb(Network):
         self.minimum = network.minimum
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        # Only the network itself may run in half precision: colours keep their 8-bit steps.
+        # Only the network itself may run in half precision: colours keep their 8-bit
+        # steps.
         with full_precision(x.device):
             ycbcr = rgb_to_ycbcr(x.float())
             chroma = bicubic_resize(ycbcr[:, 1:], self.scale)

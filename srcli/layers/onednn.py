@@ -1,8 +1,9 @@
 """Fused convolutions of oneDNN, which are private in PyTorch and tried before they are used.
 
-PyTorch's own compiler calls these operations, and a later version may rename or change them.
-``find_fault`` computes a small convolution by each of them and by the plain layer; where one is
-missing, takes other arguments or gives other values, networks keep their plain layers.
+PyTorch's own compiler calls these operations, and a later version may rename or change
+them. ``find_fault`` computes a small convolution by each of them and by the plain
+layer; where one is missing, takes other arguments or gives other values, networks keep
+their plain layers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Geometry:
     groups: int = 1
 
     @property
-    def arguments(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
+    def arguments(
+        self,
+    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
         """Arguments in the order in which oneDNN's operations take them."""
         return self.padding, self.stride, self.dilation, self.groups
 
@@ -39,7 +42,11 @@ def pack_weight(weight: Tensor, geometry: Geometry) -> Tensor:
 
 
 def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, slope: float | None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+    slope: float | None,
 ) -> Tensor:
     """Convolve by packed weights, and apply a leaky ReLU of a slope; None for none."""
     activation = ("none", []) if slope is None else ("leaky_relu", [slope])
@@ -80,7 +87,9 @@ def find_fault(dtype: torch.dtype) -> str:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             errors = _errors(dtype)
     except Exception as error:  # noqa: BLE001 - of private operations any may come
-        return f"PyTorch {torch.__version__}: {type(error).__name__}: {error}".splitlines()[0]
+        return f"PyTorch {torch.__version__}: {type(error).__name__}: {error}".splitlines()[
+            0
+        ]
     # NaN is no error of rounding either.
     wrong = [name for name, error in errors.items() if not error <= 1]
     if wrong:
@@ -110,10 +119,13 @@ def _errors(dtype: torch.dtype) -> dict[str, float]:
 
     convolved = exact(x, weight, bias)
     summed = convolved + plus.double()
-    # Each of so many products and sums, of so large values, is rounded once, the result again.
+    # Each of so many products and sums, of so large values, is rounded once, the result
+    # again.
     terms = weight[0].numel() + 2
     largest = exact(x.abs(), weight.abs(), bias.abs()) + plus.double().abs()
-    allowed = largest * (terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps)
+    allowed = largest * (
+        terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps
+    )
 
     def error(found: Tensor, expected: Tensor) -> float:
         return float(((found.double() - expected).abs() / allowed).max())
@@ -124,5 +136,7 @@ def _errors(dtype: torch.dtype) -> dict[str, float]:
             convolve(x, packed, bias, geometry, 0.25), F.leaky_relu(convolved, 0.25)
         ),
         "convolve_plus": error(convolve_plus(x, plus, packed, bias, geometry), summed),
-        "add_convolution": error(add_convolution(plus.clone(), x, packed, bias, geometry), summed),
+        "add_convolution": error(
+            add_convolution(plus.clone(), x, packed, bias, geometry), summed
+        ),
     }

@@ -53,7 +53,9 @@ class OwnNetwork(Network):
         if isinstance(out := self.network(x), Tensor):
             return out
         when = " in training" * self.network.training
-        raise ModelError(f"{self.reference}: gives {type(out).__name__}{when}, not one tensor")
+        raise ModelError(
+            f"{self.reference}: gives {type(out).__name__}{when}, not one tensor"
+        )
 
     def _probe(self, scale: int | None) -> None:
         """Find scale, colour and sizes that the module takes, as far as they are not known."""
@@ -79,7 +81,9 @@ class OwnNetwork(Network):
             if found and scale in (None, found) and shape == enlarged:
                 break
             wanted = f", not {scale} times as high and wide" if scale else ""
-            shapes.append(f"{self.reference}: gives {shape} for a picture {tuple(x.shape)}{wanted}")
+            shapes.append(
+                f"{self.reference}: gives {shape} for a picture {tuple(x.shape)}{wanted}"
+            )
         else:
             raise ModelError((shapes or errors)[0])
         self.network.train(training)
@@ -88,12 +92,15 @@ class OwnNetwork(Network):
         if not hasattr(kind, "minimum"):
             self.minimum = height
 
-    # Tensors are called as in the user's module, so that its own code loads the weights, too.
+    # Tensors are called as in the user's module, so that its own code loads the
+    # weights, too.
     def state_dict(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401, D102
         return self.network.state_dict(*given, **named)
 
     def load_state_dict(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401, D102
         return self.network.load_state_dict(*given, **named)
 
-    def named_parameters(self, *given: Any, **named: Any) -> Iterator[tuple[str, nn.Parameter]]:  # noqa: ANN401, D102
+    def named_parameters(  # noqa: D102
+        self, *given: Any, **named: Any
+    ) -> Iterator[tuple[str, nn.Parameter]]:
         return self.network.named_parameters(*given, **named)

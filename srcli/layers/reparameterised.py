@@ -27,25 +27,33 @@ class FoldedKernel(NamedTuple):
 def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     """Return the one kernel that gives the sum of several convolutions of the same input.
 
-    Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN 2025; RepVGG,
-    Ding et al. 2021). One that needs no rim stays as it is: ONNX wants plain kernels.
+    Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN
+    2025; RepVGG, Ding et al. 2021). One that needs no rim stays as it is: ONNX wants
+    plain kernels.
     """
     size = max(weight.shape[-1] for weight, _ in kernels)
     rims = [(size - weight.shape[-1]) // 2 for weight, _ in kernels]
-    weights = [F.pad(w, [rim] * 4) if rim else w for (w, _), rim in zip(kernels, rims, strict=True)]
-    return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, [b for _, b in kernels]))
+    weights = [
+        F.pad(w, [rim] * 4) if rim else w
+        for (w, _), rim in zip(kernels, rims, strict=True)
+    ]
+    return FoldedKernel(
+        reduce(torch.add, weights), reduce(torch.add, [b for _, b in kernels])
+    )
 
 
 def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
     """Return the kernel of a convolution followed by a normalisation in evaluation mode.
 
-    ``W' = gain W / sqrt(var + eps)``, ``b' = gain (b - mean) / sqrt(var + eps) + shift``.
+    ``W' = gain W / sqrt(var + eps)``,
+    ``b' = gain (b - mean) / sqrt(var + eps) + shift``.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
     return FoldedKernel(
-        kernel.weight * gain.view(-1, 1, 1, 1), (kernel.bias - norm.running_mean) * gain + norm.bias
+        kernel.weight * gain.view(-1, 1, 1, 1),
+        (kernel.bias - norm.running_mean) * gain + norm.bias,
     )
 
 
@@ -65,7 +73,8 @@ def behind(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
 class FoldingConv(nn.Module):
     """A convolution with branches in training that fold into one 3x3 kernel.
 
-    It runs as that kernel in training too: the same sum and gradients for the price of one branch.
+    It runs as that kernel in training too: the same sum and gradients for the price of
+    one branch.
     """
 
     def kernel(self) -> FoldedKernel:
@@ -88,27 +97,37 @@ class FoldingConv(nn.Module):
         own = next(self.parameters())
         place = "cpu" if own.device.type == "mps" else own.device
         weight, bias = copy.deepcopy(self).to(place).double().kernel()
-        with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
+        with torch.device(
+            "meta"
+        ):  # no random numbers are drawn for weights that are replaced
             plain = conv(weight.shape[1], weight.shape[0])
-        plain.load_state_dict({"weight": weight.to(own), "bias": bias.to(own)}, assign=True)
+        plain.load_state_dict(
+            {"weight": weight.to(own), "bias": bias.to(own)}, assign=True
+        )
         return plain.train(self.training)
 
 
 class ReparameterisedConv(FoldingConv):
     """3x3 convolution with further branches, all linear, which fold into the 3x3 kernel.
 
-    Without any extra branch it is a plain 3x3 convolution: its deployed form. Both forms call the
-    3x3 branch ``conv``.
+    Without any extra branch it is a plain 3x3 convolution: its deployed form. Both
+    forms call the 3x3 branch ``conv``.
 
     Args:
         channels: Of input and output.
         pointwise: A 1x1 convolution beside the 3x3 one.
         identity: The input itself beside them.
-        bn: Batch normalisation at the end of every branch; their convolutions then have no bias.
+        bn: Batch normalisation at the end of every branch; their convolutions then have
+            no bias.
     """
 
     def __init__(
-        self, *, channels: int, pointwise: bool = True, identity: bool = False, bn: bool = False
+        self,
+        *,
+        channels: int,
+        pointwise: bool = True,
+        identity: bool = False,
+        bn: bool = False,
     ) -> None:
         super().__init__()
 
@@ -117,7 +136,9 @@ class ReparameterisedConv(FoldingConv):
 
         self.identity = identity
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=not bn)
-        self.point = nn.Conv2d(channels, channels, 1, bias=not bn) if pointwise else None
+        self.point = (
+            nn.Conv2d(channels, channels, 1, bias=not bn) if pointwise else None
+        )
         self.conv_norm = norm(True)
         self.point_norm = norm(pointwise)
         self.identity_norm = norm(identity)
@@ -137,9 +158,15 @@ class ReparameterisedConv(FoldingConv):
         if self.point is not None:
             branches.append((kernel_of(self.point), self.point_norm))
         if self.identity:
-            eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)[..., None, None]
-            branches.append((FoldedKernel(eyes, eyes.new_zeros(len(eyes))), self.identity_norm))
-        return fold([own if norm is None else absorb(own, norm) for own, norm in branches])
+            eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)[
+                ..., None, None
+            ]
+            branches.append(
+                (FoldedKernel(eyes, eyes.new_zeros(len(eyes))), self.identity_norm)
+            )
+        return fold(
+            [own if norm is None else absorb(own, norm) for own, norm in branches]
+        )
 
     def deploy(self) -> nn.Module:
         """Return the form without further branches, a new module."""
@@ -152,7 +179,8 @@ class ReparameterisedConv(FoldingConv):
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
         """Return a state with which, in evaluation mode, it equals a 3x3 kernel.
 
-        Extra convolutions are zero; what an identity branch adds is taken from the 3x3 one.
+        Extra convolutions are zero; what an identity branch adds is taken from the 3x3
+        one.
         """
         twin = copy.deepcopy(self)
         for parameter in twin.parameters():
@@ -175,7 +203,9 @@ def kernel_of(conv: nn.Conv2d) -> FoldedKernel:
     return FoldedKernel(conv.weight, bias)
 
 
-def _replace(network: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
+def _replace(
+    network: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]
+) -> None:
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, kind):
@@ -200,8 +230,8 @@ class TrainedWithBranches(Network):
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one of this network, its extra branches at zero.
 
-        It may be of another scale, in whole or in part, of bare units or not; units in training
-        form already stay as they are.
+        It may be of another scale, in whole or in part, of bare units or not; units in
+        training form already stay as they are.
         """
         found = dict(tensors)
         for name, unit in self.named_modules():
@@ -211,7 +241,9 @@ class TrainedWithBranches(Network):
                 continue
             for stem in (f"{name}.conv", name):
                 if {f"{stem}.weight", f"{stem}.bias"} <= found.keys():
-                    kernel = FoldedKernel(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
+                    kernel = FoldedKernel(
+                        found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias")
+                    )
                     state = unit.unfolded(kernel)
                     found |= {f"{name}.{key}": value for key, value in state.items()}
                     break

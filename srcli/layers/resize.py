@@ -19,17 +19,20 @@ _DYADIC = (2, 4)
 """Scales by which the kernel's weights are sums of few powers of two."""
 
 
-def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = None) -> Tensor:
+def bicubic_resize(
+    x: Tensor, scale: float | Fraction, *, levels: int | None = None
+) -> Tensor:
     """Resize as MATLAB's ``imresize`` does.
 
-    Gives (N, C, ceil(scale H), ceil(scale W)) in the dtype of ``x``, computed in fp32 at least.
+    Gives (N, C, ceil(scale H), ceil(scale W)) in the dtype of ``x``, computed in fp32
+    at least.
 
     Args:
         x: (N, C, H, W) of a floating dtype.
         scale: Output pixels per input pixel. Give a ``Fraction`` for 1/3.
-        levels: For pictures in [0, 1] that stand for integers 0..levels: round and clip to these
-            after each of the two passes, as MATLAB does with integer pictures. None for floats,
-            which are neither rounded nor clipped.
+        levels: For pictures in [0, 1] that stand for integers 0..levels: round and clip
+            to these after each of the two passes, as MATLAB does with integer pictures.
+            None for floats, which are neither rounded nor clipped.
     """
     if x.ndim != 4:
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
@@ -44,14 +47,19 @@ def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = N
         weights = cubic((np.arange(-reach, shrink + reach) - (shrink - 1) / 2) / shrink)
         phases = [(weights / weights.sum()).tolist()]
     if levels is not None:
-        # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all weights are
-        # n/1024, and sums of up to 13 bits exact in fp32; else float64, where there is one.
+        # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all
+        # weights are n/1024, and sums of up to 13 bits exact in fp32; else float64,
+        # where there is one.
         if (phases is None or levels >= 1 << 13) and x.device.type != "mps":
             out = out.double()
         out = out.mul(levels).round()
     for axis in (2, 3):
         length = out.shape[axis]
-        if phases and length % shrink == 0 and (shrink == 1 or length >= 3 * shrink // 2):
+        if (
+            phases
+            and length % shrink == 0
+            and (shrink == 1 or length >= 3 * shrink // 2)
+        ):
             out = _phased_axis(out, axis, phases, shrink)
         else:
             out = _resize_axis(out, axis, exact)
@@ -68,14 +76,18 @@ def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
     out: Tensor | None = None
     for k in range(indices.shape[1]):
         index = torch.from_numpy(indices[:, k].copy()).to(x.device)
-        weight = torch.from_numpy(weights[:, k].copy()).to(x.device, x.dtype).view(shape)
+        weight = (
+            torch.from_numpy(weights[:, k].copy()).to(x.device, x.dtype).view(shape)
+        )
         term = x.index_select(axis, index) * weight
         out = term if out is None else out.add_(term)
     assert out is not None
     return out
 
 
-def _phased_axis(x: Tensor, axis: int, phases: list[list[float]], shrink: int = 1) -> Tensor:
+def _phased_axis(
+    x: Tensor, axis: int, phases: list[list[float]], shrink: int = 1
+) -> Tensor:
     """Resize an axis: whole rows at once for each weight of each sub-pixel position.
 
     There are several positions, or one whose rows are so many pixels apart.
@@ -85,7 +97,9 @@ def _phased_axis(x: Tensor, axis: int, phases: list[list[float]], shrink: int = 
     before = x.narrow(axis, 0, reach).flip(axis)
     after = x.narrow(axis, length - reach, reach).flip(axis)
     ends = beyond // reach
-    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis).movedim(axis, 0)
+    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis).movedim(
+        axis, 0
+    )
     made: list[Tensor] = []
     for weights in phases:
         (first, weight), *rest = ((k, w) for k, w in enumerate(weights) if w)
@@ -99,8 +113,8 @@ def _phased_axis(x: Tensor, axis: int, phases: list[list[float]], shrink: int = 
 def bicubic_phases(scale: int) -> Tensor:
     """Kernels (scale * scale, 5, 5) of enlarging by 2, 3 or 4, one for every sub-pixel position.
 
-    Kernel r * scale + c gives output pixel (s*i + r, s*j + c) as a correlation of the 5x5
-    neighbourhood of input pixel (i, j), away from the borders.
+    Kernel r * scale + c gives output pixel (s*i + r, s*j + c) as a correlation of the
+    5x5 neighbourhood of input pixel (i, j), away from the borders.
     """
     axis = _phase_taps(scale)
     kernels = np.einsum("ri,cj->rcij", axis, axis).reshape(scale * scale, 5, 5)
@@ -111,10 +125,11 @@ def bicubic_phases(scale: int) -> Tensor:
 def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float) -> int:
     """Let a network enlarge bicubically by copies of the picture in its first channels.
 
-    Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to one of the
-    four corners; through them the 3x3 kernels of ``up``, which stands before a sub-pixel shuffle,
-    reach as far as the 5x5 of bicubic interpolation, whose kernels are added to ``gain`` times its
-    first weights. Returns the number of these channels; ModelError if the network has fewer.
+    Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to
+    one of the four corners; through them the 3x3 kernels of ``up``, which stands before
+    a sub-pixel shuffle, reach as far as the 5x5 of bicubic interpolation, whose kernels
+    are added to ``gain`` times its first weights. Returns the number of these channels;
+    ModelError if the network has fewer.
     """
     copies = 3 * len(CORNERS)
     if head.out_channels < copies:
@@ -126,7 +141,8 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
     damp(up, gain)
     head.bias[:copies] = 0
     head.weight[:copies] = 0
-    # The middle row and column are seen by two copies (the centre by four), which share them.
+    # The middle row and column are seen by two copies (the centre by four), which share
+    # them.
     share = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0])
     shared = bicubic_phases(scale) * share[:, None] * share
     phases = scale * scale

@@ -1,14 +1,15 @@
 """What a whole picture gives to its tiles: statistics of global pools, places of stretched maps.
 
-A network that pools globally gets other statistics from a tile than from the picture. Its pools
-record them on a sample of the picture (``record_calibration``) and hold them for every tile
-(``hold``), each by the name of its module, as observers of quantisation do.
+A network that pools globally gets other statistics from a tile than from the picture.
+Its pools record them on a sample of the picture (``record_calibration``) and hold them
+for every tile (``hold``), each by the name of its module, as observers of quantisation
+do.
 
-A layer that makes one value of every so many pixels and resizes them to the size of its input does
-so by a factor that depends on that size: a tile would be stretched otherwise than the picture that
-it is of. While it holds where the tile lies, ``StretchedMap`` stretches it as its part of the
-picture. Positions are (N, 4) integers in pixels: top and left of each tile of a batch, height and
-width of its picture.
+A layer that makes one value of every so many pixels and resizes them to the size of its
+input does so by a factor that depends on that size: a tile would be stretched otherwise
+than the picture that it is of. While it holds where the tile lies, ``StretchedMap``
+stretches it as its part of the picture. Positions are (N, 4) integers in pixels: top
+and left of each tile of a batch, height and width of its picture.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 Mode = Literal["bilinear", "nearest"]
 Kind = TypeVar("Kind", bound=nn.Module)
 MARGIN = 4
-"""Outermost pixels of windows left out of mean and variance: padding by zeros spoils features
-there. A maximum counts them: around a whole picture it often lies there, too."""
+"""Outermost pixels of windows left out of mean and variance: padding by zeros spoils
+features there. A maximum counts them: around a whole picture it often lies there,
+too."""
 STRIP = 1 << 20
 """Values of a picture's map that are widened at once."""
 
@@ -78,7 +80,8 @@ class GlobalPool(nn.Module):
 def contrast(features: Tensor) -> Tensor:
     """Standard deviation plus mean of every channel, (N, C, 1, 1) (IMDN, Hui et al. 2019).
 
-    It is the population's deviation, with 1e-6 under the root: flat maps have a gradient.
+    It is the population's deviation, with 1e-6 under the root: flat maps have a
+    gradient.
     """
     if not torch.is_grad_enabled():
         if features.is_cuda and features.dtype != torch.float32:
@@ -92,7 +95,10 @@ def half_contrast(features: Tensor) -> Tensor:
     """``contrast`` of half precision: CUDA sums it up in fp32, in one pass without a copy."""
     deviation, mean = torch.std_mean(features, dim=(2, 3), correction=0, keepdim=True)
     # The root of a sum of squares, which would vanish or overflow on the way.
-    return torch.hypot(deviation, _least_deviation(deviation.dtype, deviation.device)) + mean
+    return (
+        torch.hypot(deviation, _least_deviation(deviation.dtype, deviation.device))
+        + mean
+    )
 
 
 @cache
@@ -102,22 +108,30 @@ def _least_deviation(kind: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    # At least fp32: the variance of nearly flat maps vanishes in half precision. On processors by
-    # strips of rows: wide copies of a whole picture's map would be most of the memory it takes.
+    # At least fp32: the variance of nearly flat maps vanishes in half precision. On
+    # processors by strips of rows: wide copies of a whole picture's map would be most
+    # of the memory it takes.
     kind = torch.promote_types(features.dtype, torch.float32)
     strips: tuple[Tensor, ...] = (features,)  # in files, which are for any size, too
     if features.is_cpu and not is_traced():
         # Of as many rows in every batch, so that a picture's sums are the same.
-        strips = torch.split(features, max(STRIP // features[0, :, 0].numel(), 1), dim=2)
+        strips = torch.split(
+            features, max(STRIP // features[0, :, 0].numel(), 1), dim=2
+        )
 
     def mean(change: Callable[[Tensor], Tensor]) -> Tensor:
-        means = [change(strip.to(kind)).mean(dim=(2, 3), keepdim=True) for strip in strips]
+        means = [
+            change(strip.to(kind)).mean(dim=(2, 3), keepdim=True) for strip in strips
+        ]
         if len(means) > 1:
             rows = zip(means, strips, strict=True)
-            means = [mean * (strip.shape[2] / features.shape[2]) for mean, strip in rows]
+            means = [
+                mean * (strip.shape[2] / features.shape[2]) for mean, strip in rows
+            ]
         return sum(means[1:], means[0])
 
-    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
+    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as
+    # long.
     middle = mean(lambda strip: strip)
     variance = mean(lambda strip: (strip - middle).square_())
     return (variance + 1e-6).sqrt(), middle
@@ -126,8 +140,8 @@ def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
 class _Contrast(torch.autograd.Function):
     """``contrast`` with its gradient in one pass over the features.
 
-    Left to autograd, deviation and mean keep several fp32 copies of the map and walk them a dozen
-    times backwards: 7 ms instead of 1.4 for (8, 72, 48, 48) on one core.
+    Left to autograd, deviation and mean keep several fp32 copies of the map and walk
+    them a dozen times backwards: 7 ms instead of 1.4 for (8, 72, 48, 48) on one core.
     """
 
     @staticmethod
@@ -148,8 +162,9 @@ class _Contrast(torch.autograd.Function):
 
 
 Calibration = Mapping[str, Tensor]
-"""What a network's global pools hold, by their names: (P, N, C, 1, 1) for each of the P passes that
-one picture takes (8 in a self-ensemble, else 1) and each of a raster's N groups of bands."""
+"""What a network's global pools hold, by their names: (P, N, C, 1, 1) for each of the P
+passes that one picture takes (8 in a self-ensemble, else 1) and each of a raster's N
+groups of bands."""
 
 
 def are_finite(calibration: Calibration) -> bool:
@@ -160,15 +175,17 @@ def are_finite(calibration: Calibration) -> bool:
 
 def modules_of(network: nn.Module, kind: type[Kind]) -> dict[str, Kind]:
     """Return the modules of a kind in a network, by their names."""
-    return {name: each for name, each in network.named_modules() if isinstance(each, kind)}
+    return {
+        name: each for name, each in network.named_modules() if isinstance(each, kind)
+    }
 
 
 @contextmanager
 def record_calibration(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Record the global pools of a network on windows of one picture.
 
-    Every pool takes the batch as a whole; the network is called once within the block. When that
-    ends, the dictionary holds their values by name.
+    Every pool takes the batch as a whole; the network is called once within the block.
+    When that ends, the dictionary holds their values by name.
     """
     pools = modules_of(network, GlobalPool)
     found: dict[str, Tensor] = {}
@@ -176,7 +193,9 @@ def record_calibration(network: nn.Module) -> Iterator[dict[str, Tensor]]:
         pool.recording = True
     try:
         yield found
-        found |= {name: pool.held for name, pool in pools.items() if pool.held is not None}
+        found |= {
+            name: pool.held for name, pool in pools.items() if pool.held is not None
+        }
     finally:
         for pool in pools.values():
             pool.recording, pool.held = False, None
@@ -217,8 +236,8 @@ def hold(
 ) -> Iterator[None]:
     """Let a network hold what whole pictures give to their tiles, until the block ends.
 
-    ``values`` are from ``record_calibration`` of this network (KeyError for those of another),
-    ``positions`` of a batch of a ``size``. None stands for whole pictures.
+    ``values`` are from ``record_calibration`` of this network (KeyError for those of
+    another), ``positions`` of a batch of a ``size``. None stands for whole pictures.
     """
     pools = modules_of(network, GlobalPool) if values else {}
     maps = modules_of(network, StretchedMap).values() if positions is not None else ()
@@ -251,12 +270,16 @@ def orient_positions(
 
 
 def stretch_weights(
-    positions: Tensor, size: tuple[int, int], step: int, minimum: int, mode: Mode = "bilinear"
+    positions: Tensor,
+    size: tuple[int, int],
+    step: int,
+    minimum: int,
+    mode: Mode = "bilinear",
 ) -> tuple[Tensor, Tensor]:
     """Return the weights by which ``stretch_part`` resizes maps of tiles; see ``StretchedMap``.
 
-    They are of (N, H, h) and (N, W, w): the share of each value of a map in each row and column. A
-    shorter side of ``size`` (H, W) than ``minimum`` counts as that long.
+    They are of (N, H, h) and (N, W, w): the share of each value of a map in each row
+    and column. A shorter side of ``size`` (H, W) than ``minimum`` counts as that long.
     """
     # Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
     kind = torch.float32 if positions.device.type == "mps" else torch.float64
@@ -264,7 +287,9 @@ def stretch_weights(
     def shares(starts: Tensor, wholes: Tensor, length: int) -> Tensor:
         length = max(length, minimum)
         values = (length - minimum) // step + 1
-        in_whole = ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
+        in_whole = (
+            ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
+        )
         starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
         pixels = torch.arange(length, device=starts.device, dtype=kind) + starts
         if mode == "nearest":
@@ -283,9 +308,9 @@ def stretch_weights(
 def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Resize maps of tiles, (N, C, h, w) to (N, C, H, W), as the whole pictures' would be.
 
-    Equal to the part of ``F.interpolate`` of the whole, as far as a tile's map is the part of the
-    whole's: where tiles begin on multiples of ``step``, away from their borders. ``rows`` and
-    ``columns`` are from ``stretch_weights``.
+    Equal to the part of ``F.interpolate`` of the whole, as far as a tile's map is the
+    part of the whole's: where tiles begin on multiples of ``step``, away from their
+    borders. ``rows`` and ``columns`` are from ``stretch_weights``.
     """
     tiles, channels, height = maps.shape[:3]
     size = (rows.shape[1], columns.shape[1])

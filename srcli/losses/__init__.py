@@ -38,7 +38,9 @@ class AmplitudeLoss(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape; a scalar."""
-        own, wanted = (torch.fft.rfft2(each.float(), norm="ortho").abs() for each in (sr, hr))
+        own, wanted = (
+            torch.fft.rfft2(each.float(), norm="ortho").abs() for each in (sr, hr)
+        )
         difference: Tensor = own - wanted
         return difference.abs().mean()
 
@@ -46,7 +48,9 @@ class AmplitudeLoss(nn.Module):
 def gaussian(size: int, sigma: float) -> Tensor:
     """Return a normalised 1-D Gaussian of odd length ``size``; ``sigma`` is in samples."""
     if size < 1 or size % 2 == 0 or sigma <= 0:
-        raise ValueError(f"expected an odd size and a sigma above 0, got {size} and {sigma}")
+        raise ValueError(
+            f"expected an odd size and a sigma above 0, got {size} and {sigma}"
+        )
     x = torch.arange(size, dtype=torch.float64) - size // 2
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)
     return (kernel / kernel.sum()).float()
@@ -55,10 +59,13 @@ def gaussian(size: int, sigma: float) -> Tensor:
 def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
     """Subtract the Gaussian low-pass of (N, C, H, W), channel by channel, borders reflected.
 
-    The odd-length 1-D kernel is applied along both axes, which are longer than half of it.
+    The odd-length 1-D kernel is applied along both axes, which are longer than half of
+    it.
     """
     half = len(kernel) // 2
-    return images - blur(F.pad(images, (half, half, half, half), mode="reflect"), kernel)
+    return images - blur(
+        F.pad(images, (half, half, half, half), mode="reflect"), kernel
+    )
 
 
 class _Blur(torch.autograd.Function):
@@ -67,8 +74,8 @@ class _Blur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, kernel: Tensor) -> Tensor:
         ctx.save_for_backward(kernel)
-        # Shifted sums, not convolutions: on a CPU, depthwise convolutions of three channels take
-        # 3x as long, which was a tenth of a training iteration.
+        # Shifted sums, not convolutions: on a CPU, depthwise convolutions of three
+        # channels take 3x as long, which was a tenth of a training iteration.
         taps = kernel.to(images.dtype)
         for axis in (3, 2):
             length = images.shape[axis] - len(taps) + 1
@@ -94,7 +101,8 @@ def blur(images: Tensor, kernel: Tensor) -> Tensor:
 class HighFrequencyLoss(nn.Module):
     """Mean absolute difference of Gaussian high-pass images (G-IDRN, Acta Automatica Sinica, 2024).
 
-    The kernel's odd edge ``size`` and its standard deviation ``sigma`` are in HR pixels.
+    The kernel's odd edge ``size`` and its standard deviation ``sigma`` are in HR
+    pixels.
     """
 
     kernel: Tensor
@@ -105,7 +113,8 @@ class HighFrequencyLoss(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape; a scalar."""
-        # The filter is linear: high-pass of the difference = difference of the high-passes.
+        # The filter is linear: high-pass of the difference = difference of the
+        # high-passes.
         return high_pass((sr - hr).contiguous(), self.kernel).abs().mean()
 
 
@@ -130,8 +139,8 @@ class SSIMLoss(nn.Module):
 def texture(images: Tensor) -> Tensor:
     """Tell texture (1) from flat places (0) in (N, C, H, W) in [0, 1]: (N, 1, H, W).
 
-    It rises with the root mean square, in 13x13 pixels, of the slopes of the channels' mean: from 2
-    to 10 of 255 levels a pixel.
+    It rises with the root mean square, in 13x13 pixels, of the slopes of the channels'
+    mean: from 2 to 10 of 255 levels a pixel.
     """
     gray = F.pad(images.float().mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     across = gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]
@@ -169,12 +178,16 @@ class WeightedLoss(nn.Module):
         super().__init__()
         self.terms = nn.ModuleList(map(_build, terms))
         self.weights = [term.weight for term in terms]
-        self.take_lr = ["lr" in inspect.signature(term.forward).parameters for term in self.terms]
+        self.take_lr = [
+            "lr" in inspect.signature(term.forward).parameters for term in self.terms
+        ]
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor) -> Tensor:
         """Compare SR (N, C, sH, sW) with HR, also by LR (N, C, H, W); a scalar."""
         values: list[Tensor] = []
-        for weight, term, takes_lr in zip(self.weights, self.terms, self.take_lr, strict=True):
+        for weight, term, takes_lr in zip(
+            self.weights, self.terms, self.take_lr, strict=True
+        ):
             values.append(weight * (term(sr, hr, lr) if takes_lr else term(sr, hr)))
             if values[-1].ndim:
                 raise ModelError(f"loss {type(term).__name__}: gives no single number")

@@ -18,11 +18,12 @@ EPSILON = 1e-7
 class ContrastiveLoss(nn.Module):
     """Sum over two feature maps of d(SR, HR) / (d(SR, bicubic) + eps), d the mean of |a - b|.
 
-    The maps are those of a random, frozen network: 3x3 convolution, tanh, 3x3 convolution, with
-    weights from He's normal distribution and without biases. The paper gives the form of the loss
-    and of the features; RLFN (Kong et al. 2022) has the bicubic picture as the one to be unlike.
-    All other values are inferred. It is very large where SR is still nearly bicubic: for networks
-    that have been trained. ``channels`` are those of the feature network's two convolutions.
+    The maps are those of a random, frozen network: 3x3 convolution, tanh, 3x3
+    convolution, with weights from He's normal distribution and without biases. The
+    paper gives the form of the loss and of the features; RLFN (Kong et al. 2022) has
+    the bicubic picture as the one to be unlike. All other values are inferred. It is
+    very large where SR is still nearly bicubic: for networks that have been trained.
+    ``channels`` are those of the feature network's two convolutions.
     """
 
     first: Tensor
@@ -37,7 +38,8 @@ class ContrastiveLoss(nn.Module):
             ("first", "second"), (3, channels[0]), channels, strict=True
         ):
             weight = torch.randn(after, before, 3, 3, generator=random)
-            # Buffers, not parameters: they move with the loss to a device and are never trained.
+            # Buffers, not parameters: they move with the loss to a device and are never
+            # trained.
             self.register_buffer(name, weight * math.sqrt(2 / (9 * before)))
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,10 +64,11 @@ class ContrastiveLoss(nn.Module):
 class FeatureLoss(nn.Module):
     """Mean absolute difference of features, a perceptual loss (Johnson et al. 2016).
 
-    The features are those of ``PhotoFeatures`` after the last blocks that work at a half, a
-    quarter, an eighth and a sixteenth of the size. Their first convolution steps by two pixels, so
-    that a network could please it with dots in one of four places: the pictures of a batch are cut
-    at all four in turn. ``blocks`` are numbers from 0 to 15.
+    The features are those of ``PhotoFeatures`` after the last blocks that work at a
+    half, a quarter, an eighth and a sixteenth of the size. Their first convolution
+    steps by two pixels, so that a network could please it with dots in one of four
+    places: the pictures of a batch are cut at all four in turn. ``blocks`` are numbers
+    from 0 to 15.
     """
 
     def __init__(self, *, blocks: tuple[int, ...] = (0, 2, 4, 10)) -> None:
@@ -85,5 +88,8 @@ class FeatureLoss(nn.Module):
 def _shifted(images: Tensor) -> Tensor:
     """Cut (N, 3, H, W) to (N, 3, H - 1, W - 1), each next one from another of four corners."""
     height, width = images.shape[2] - 1, images.shape[3] - 1
-    cut = [image[:, i // 2 % 2 :, i % 2 :][:, :height, :width] for i, image in enumerate(images)]
+    cut = [
+        image[:, i // 2 % 2 :, i % 2 :][:, :height, :width]
+        for i, image in enumerate(images)
+    ]
     return torch.stack(cut)

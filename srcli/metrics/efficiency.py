@@ -45,12 +45,13 @@ def count_parameters(network: nn.Module) -> int:
 def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     """Count the work of one LR picture, its sides padded to what the network takes.
 
-    Returns the multiply-accumulates of all convolutions, bias not counted, and the output elements
-    of all ReLUs, leaky or parametric too.
+    Returns the multiply-accumulates of all convolutions, bias not counted, and the
+    output elements of all ReLUs, leaky or parametric too.
 
-    Nothing is computed, on the meta device; a network that branches on numbers, and so does not run
-    there, is run on the processor. Pooling, interpolation, softmax, matrix products and additions
-    count nothing. ModelError if it runs on neither, or only there and the picture is large.
+    Nothing is computed, on the meta device; a network that branches on numbers, and so
+    does not run there, is run on the processor. Pooling, interpolation, softmax, matrix
+    products and additions count nothing. ModelError if it runs on neither, or only
+    there and the picture is large.
     """
     if network.opaque:
         raise ModelError(f"{network.reference}: its work cannot be counted")
@@ -65,10 +66,15 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     raise ModelError(f"{name}: its work cannot be counted ({reason})") from failure
 
 
-def _count(network: Network, size: tuple[int, int], device: torch.device) -> tuple[int, int]:
-    # by deepcopy's memory of what it has copied, tensors move without a copy of their numbers
+def _count(
+    network: Network, size: tuple[int, int], device: torch.device
+) -> tuple[int, int]:
+    # by deepcopy's memory of what it has copied, tensors move without a copy of their
+    # numbers
     tensors = (*network.parameters(), *network.buffers())
-    twin = copy.deepcopy(network, {id(each): each.to(device) for each in tensors}).eval()
+    twin = copy.deepcopy(
+        network, {id(each): each.to(device) for each in tensors}
+    ).eval()
     elements = dict.fromkeys(_RELUS, lambda *_, out_shape, **__: math.prod(out_shape))
     counter = FlopCounterMode(display=False, custom_mapping=elements)
     with torch.no_grad(), counter:
@@ -81,21 +87,26 @@ def _count(network: Network, size: tuple[int, int], device: torch.device) -> tup
 def count_work(network: Network) -> dict[str, int]:
     """Count the work at an LR size of 256x256, by the name of the figure.
 
-    ``conv_macs`` are of the convolutions, ``challenge_flops`` have one more for every output
-    element of a (leaky, parametric) ReLU, and ``hd_conv_macs`` are for an output of 1280x720 (its
-    LR size rounded down).
+    ``conv_macs`` are of the convolutions, ``challenge_flops`` have one more for every
+    output element of a (leaky, parametric) ReLU, and ``hd_conv_macs`` are for an output
+    of 1280x720 (its LR size rounded down).
     """
     macs, activations = count_macs(network, *CHALLENGE_SIZE)
     hd_macs, _ = count_macs(network, *(side // network.scale for side in HD_SIZE))
-    return {"conv_macs": macs, "challenge_flops": macs + activations, "hd_conv_macs": hd_macs}
+    return {
+        "conv_macs": macs,
+        "challenge_flops": macs + activations,
+        "hd_conv_macs": hd_macs,
+    }
 
 
 def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> Cost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
-    The network itself is not changed; the LR size of 256x256 is padded to what it takes. Returned
-    are ``scale``, ``model``, ``size``, ``parameters`` and the figures of ``count_work``, None where
-    they cannot be counted, and ``peak_memory`` in bytes, None without a GPU.
+    The network itself is not changed; the LR size of 256x256 is padded to what it
+    takes. Returned are ``scale``, ``model``, ``size``, ``parameters`` and the figures
+    of ``count_work``, None where they cannot be counted, and ``peak_memory`` in bytes,
+    None without a GPU.
     """
     work: Cost = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
     with suppress(ModelError):
@@ -107,21 +118,30 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
 
 
 def forward_memory(
-    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool = False
+    network: Network,
+    size: tuple[int, int],
+    device: torch.device,
+    *,
+    gradients: bool = False,
 ) -> int | None:
     """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
 
-    It is None without a GPU, or if that has too little. The LR size (height, width) is padded.
-    Recording gradients keeps every intermediate result alive until the end.
+    It is None without a GPU, or if that has too little. The LR size (height, width) is
+    padded. Recording gradients keeps every intermediate result alive until the end.
     """
     if device.type != "cuda":
         return None
     twin = copy.deepcopy(network).float().eval()
     height, width = (network.padded(side) for side in size)
     try:
-        with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+        with (
+            torch.inference_mode(mode=not gradients),
+            torch.set_grad_enabled(gradients),
+        ):
             twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-            lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
+            lr_image = torch.zeros(
+                1, network.input_channels, height, width, device=device
+            )
             twin(lr_image)  # the first pass allocates what stays
             return peak_memory(lambda: twin(lr_image), device)
     except torch.OutOfMemoryError:
@@ -132,8 +152,8 @@ def forward_memory(
 def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
     """Make a call; return what it allocates at most, in bytes, beside what stood before it.
 
-    Seen are tensors and the workspaces of cuDNN, in blocks as PyTorch's allocator rounds them up.
-    None without a GPU.
+    Seen are tensors and the workspaces of cuDNN, in blocks as PyTorch's allocator
+    rounds them up. None without a GPU.
     """
     if device.type != "cuda":
         call()

@@ -1,7 +1,8 @@
 """PSNR and SSIM as the MATLAB scripts of the SR literature compute them, under named protocols.
 
-A protocol says which channel is compared, how it is rounded, and what a gray picture is. LPIPS and
-DISTS come from the library piq, with weights in the user's cache; nothing is downloaded.
+A protocol says which channel is compared, how it is rounded, and what a gray picture
+is. LPIPS and DISTS come from the library piq, with weights in the user's cache; nothing
+is downloaded.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ def psnr(a: Array, b: Array) -> float:
 def split_psnr(a: Array, b: Array) -> tuple[float, float]:
     """Return the PSNR in dB of the low and of the high frequencies of two pictures.
 
-    Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on the scale
-    of the pictures (the split of G-IDRN's loss; its paper shows high frequencies stretched).
+    Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on
+    the scale of the pictures (the split of G-IDRN's loss; its paper shows high
+    frequencies stretched).
     """
     from scipy.ndimage import gaussian_filter
 
@@ -53,8 +55,9 @@ def split_psnr(a: Array, b: Array) -> tuple[float, float]:
 def ssim(a: Array, b: Array) -> float:
     """Return the structural similarity of Wang's ``ssim_index`` (Wang et al. 2004).
 
-    11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid area only, no downsampling;
-    the mean over channels of (H, W) or (H, W, C) in 0..255. ValueError for less than 11x11 pixels.
+    11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid area only, no
+    downsampling; the mean over channels of (H, W) or (H, W, C) in 0..255. ValueError
+    for less than 11x11 pixels.
     """
     _require_one_shape(a, b)
     if min(a.shape[:2]) < WINDOW:
@@ -97,14 +100,19 @@ class EvaluationProtocol:
     ) -> Array:
         """Return the compared channels of a picture (H, W, 3), 8 or 16 bits, without its border.
 
-        They are (H, W) or, under ``rgb`` unless ``luma`` is asked for, (H, W, 3), in 0..255.
-        ``gray`` is True if the HR file has one channel. ValueError if nothing is left.
+        They are (H, W) or, under ``rgb`` unless ``luma`` is asked for, (H, W, 3), in
+        0..255. ``gray`` is True if the HR file has one channel. ValueError if nothing
+        is left.
         """
         if picture.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"protocols compare uint8 and uint16 pictures, got {picture.dtype}")
+            raise ValueError(
+                f"protocols compare uint8 and uint16 pictures, got {picture.dtype}"
+            )
         if min(picture.shape[:2]) <= 2 * shave:
             raise ValueError(f"nothing is left after shaving {shave} pixels")
-        area = picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
+        area = picture[
+            shave : picture.shape[0] - shave, shave : picture.shape[1] - shave
+        ]
         level = np.iinfo(picture.dtype).max / PEAK  # 1, or 257 for 16 bits
         if self.channel == "rgb" and not luma:
             return area / level
@@ -133,7 +141,9 @@ PROTOCOLS = {
 }
 """By name; tables since about 2018 print ``y``."""
 
-LUMA_FLOAT = EvaluationProtocol("luma-float", "rounded BT.601 Y alone, gray taken as luma", "luma")
+LUMA_FLOAT = EvaluationProtocol(
+    "luma-float", "rounded BT.601 Y alone, gray taken as luma", "luma"
+)
 """Protocol of the chain that published rows of bicubic were computed with."""
 
 WEIGHTS = {
@@ -147,7 +157,9 @@ def require_perceptual(names: Iterable[str]) -> None:
     """Refuse metrics (keys of ``WEIGHTS``) whose library or weights are missing."""
     for name in names:
         if find_spec("piq") is None:
-            raise UsageError(f"--metrics {name}: needs the library piq; pip install piq")
+            raise UsageError(
+                f"--metrics {name}: needs the library piq; pip install piq"
+            )
         import torch
 
         folder = Path(torch.hub.get_dir()) / "checkpoints"

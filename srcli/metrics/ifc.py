@@ -1,15 +1,17 @@
 """The information fidelity criterion (IFC) of Sheikh, Bovik and de Veciana.
 
-"An information fidelity criterion for image quality assessment using natural scene statistics",
-IEEE Transactions on Image Processing 14(12), 2005, in the vector form of the authors' release:
-sub-bands of a steerable pyramid, each modelled as a Gaussian scale mixture of 3x3 blocks that pass
-a channel with gain and additive noise. The criterion is the mutual information of the distorted
-picture and the original, in bits per pixel; more is better and there is no upper bound.
+"An information fidelity criterion for image quality assessment using natural scene
+statistics", IEEE Transactions on Image Processing 14(12), 2005, in the vector form of
+the authors' release: sub-bands of a steerable pyramid, each modelled as a Gaussian
+scale mixture of 3x3 blocks that pass a channel with gain and additive noise. The
+criterion is the mutual information of the distorted picture and the original, in bits
+per pixel; more is better and there is no upper bound.
 
-The pyramid is Simoncelli and Freeman's (ICIP 1995) with the ``sp5`` filters that E. Simoncelli
-published in matlabPyrTools and pyrtools, designed as in Karasaridis and Simoncelli (ICASSP 1996).
-Of six orientations only the first and the fourth are built, because no other is used here. All
-filters are even or odd about both of their axes, so each is written down as one quadrant.
+The pyramid is Simoncelli and Freeman's (ICIP 1995) with the ``sp5`` filters that E.
+Simoncelli published in matlabPyrTools and pyrtools, designed as in Karasaridis and
+Simoncelli (ICASSP 1996). Of six orientations only the first and the fourth are built,
+because no other is used here. All filters are even or odd about both of their axes, so
+each is written down as one quadrant.
 """
 
 from __future__ import annotations
@@ -67,11 +69,13 @@ LEVELS = 4
 BLOCK = 3
 """Edge of the blocks of coefficients that are the vectors of the scale mixture."""
 MINIMUM = 9 * 2 ** (LEVELS - 1)
-"""Smallest height and width, 72: no level may be smaller than the pyramid's 9x9 filter."""
+"""Smallest height and width, 72: no level may be smaller than the pyramid's 9x9
+filter."""
 FLAT = 1e-15
 """Energy below which a window is ignored, because no regression is possible."""
 NOISE = 1e-10
-"""Added to the variance of the channel's noise, so that equal pictures have a finite value."""
+"""Added to the variance of the channel's noise, so that equal pictures have a finite
+value."""
 RANK = 1e-12
 """Eigenvalues below this fraction of the largest are rounding errors of 0."""
 
@@ -79,15 +83,18 @@ RANK = 1e-12
 def ifc(sr: Array, hr: Array) -> float:
     """Return the criterion of a picture, in bits per pixel.
 
-    Both are (H, W) luma in 0..255, any real dtype, already cropped by the border that is left out;
-    both sides at least ``MINIMUM``. It is 0 or more; about 2 for bicubic at x4 and 6 at x2. It
-    depends on rounding: compare values only of pictures that were quantised the same way.
-    ValueError for NaN and infinity.
+    Both are (H, W) luma in 0..255, any real dtype, already cropped by the border that
+    is left out; both sides at least ``MINIMUM``. It is 0 or more; about 2 for bicubic
+    at x4 and 6 at x2. It depends on rounding: compare values only of pictures that were
+    quantised the same way. ValueError for NaN and infinity.
     """
     if sr.shape != hr.shape:
         raise ValueError(f"pictures differ in shape: {sr.shape} and {hr.shape}")
     pairs = zip(_bands(hr), _bands(sr), strict=True)
-    return sum(_information(*original, distorted) for original, (distorted, _) in pairs) / sr.size
+    return (
+        sum(_information(*original, distorted) for original, (distorted, _) in pairs)
+        / sr.size
+    )
 
 
 def _information(original: Floats, window: int, distorted: Floats) -> float:
@@ -103,12 +110,16 @@ def _information(original: Floats, window: int, distorted: Floats) -> float:
     whitened = (directions[:, kept] / np.sqrt(variances)).T @ blocks
     # Maximum-likelihood multiplier of every block: its energy relative to the band's.
     scale = (whitened**2).sum(axis=0).reshape(rows, columns) / BLOCK**2
-    means = [_window_sums(values, window) / window**2 for values in (original, distorted)]
+    means = [
+        _window_sums(values, window) / window**2 for values in (original, distorted)
+    ]
     energy, energy_now = (
         np.maximum(_window_sums(values**2, window) - window**2 * mean**2, 0.0)
         for values, mean in zip((original, distorted), means, strict=True)
     )
-    shared = _window_sums(distorted * original, window) - window**2 * means[1] * means[0]
+    shared = (
+        _window_sums(distorted * original, window) - window**2 * means[1] * means[0]
+    )
     # Regression distorted = gain * original + noise; a negative gain shares nothing.
     used = (energy >= FLAT) & (energy_now >= FLAT) & (shared > 0)
     gain = np.where(used, shared / (energy + FLAT), 0.0)
@@ -121,7 +132,9 @@ def _block_covariance(values: Floats) -> Floats:
     """Return the covariance (9, 9) of all 3x3 blocks of a sub-band, in reading order."""
     height, width = (side - BLOCK + 1 for side in values.shape)
     starts = [(row, column) for row in range(BLOCK) for column in range(BLOCK)]
-    views = [values[row : row + height, column : column + width] for row, column in starts]
+    views = [
+        values[row : row + height, column : column + width] for row, column in starts
+    ]
     moments = np.empty((len(views), len(views)))
     for i, j in combinations_with_replacement(range(len(views)), 2):
         moments[i, j] = moments[j, i] = np.vecdot(views[i], views[j]).sum()
@@ -154,7 +167,8 @@ def _border_blocks(window: int) -> int:
 def _window_sums(values: Floats, window: int) -> Floats:
     """Return sums over square windows centred on the blocks that are not left out.
 
-    They are added directly: differences of running sums would be too inexact in flat areas.
+    They are added directly: differences of running sums would be too inexact in flat
+    areas.
     """
     border = _border_blocks(window)
     first = BLOCK * border + BLOCK // 2 - window // 2
@@ -170,9 +184,10 @@ def _window_sums(values: Floats, window: int) -> Floats:
 def edge_bands(picture: Array) -> list[tuple[Floats, ...]]:
     """Build the sub-bands of orientations 1 and 4 of a steerable pyramid of a picture (H, W).
 
-    Edges are mirrored about the edge sample, which is not repeated (``reflect1``). Returned are the
-    responses to ``ACROSS_COLUMNS`` and ``ACROSS_ROWS`` for every level, finest first; level k,
-    counted from 0, has the size of the picture divided by ``2 ** k``, rounded up.
+    Edges are mirrored about the edge sample, which is not repeated (``reflect1``).
+    Returned are the responses to ``ACROSS_COLUMNS`` and ``ACROSS_ROWS`` for every
+    level, finest first; level k, counted from 0, has the size of the picture divided by
+    ``2 ** k``, rounded up.
     """
     from scipy.ndimage import correlate
 
@@ -181,6 +196,9 @@ def edge_bands(picture: Array) -> list[tuple[Floats, ...]]:
     for level in range(LEVELS):
         if level:
             low = correlate(low, LOW_NEXT, mode="mirror")[::2, ::2]
-        pair = (correlate(low, kernel, mode="mirror") for kernel in (ACROSS_COLUMNS, ACROSS_ROWS))
+        pair = (
+            correlate(low, kernel, mode="mirror")
+            for kernel in (ACROSS_COLUMNS, ACROSS_ROWS)
+        )
         bands.append(tuple(pair))
     return bands

@@ -23,7 +23,9 @@ def describe_machine(device: torch.device) -> str:
 
     processor = platform.processor() or platform.machine()
     with suppress(OSError):  # not Linux
-        if found := re.search(r"(?m)^model name\s*:(.*)", Path("/proc/cpuinfo").read_text("utf-8")):
+        if found := re.search(
+            r"(?m)^model name\s*:(.*)", Path("/proc/cpuinfo").read_text("utf-8")
+        ):
             processor = found[1].strip()
     if device.type == "cuda":
         processor = f"{torch.cuda.get_device_name(device)}; {processor}"
@@ -62,7 +64,9 @@ def free_memory() -> int | None:
     """Return the bytes that the kernel and the control group leave free; None if unknown."""
     free = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB", 1024)
     group = Path("/sys/fs/cgroup")
-    limit = _number(group / "memory.max", r"(\d+)")  # the word "max" where there is none
+    limit = _number(
+        group / "memory.max", r"(\d+)"
+    )  # the word "max" where there is none
     used = _number(group / "memory.current", r"(\d+)")
     if limit is None or used is None:
         return free

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.files import shipped_text
-from srcli.recipes.code import build_module, installed, load_code, short_code, split_code
+from srcli.recipes.code import (
+    build_module,
+    installed,
+    load_code,
+    short_code,
+    split_code,
+)
 from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
@@ -42,7 +48,9 @@ class NetworkEntry:
 
 MODELS: dict[str, NetworkEntry] = {
     name: convert(plain, NetworkEntry, name)
-    for name, plain in tomllib.loads(shipped_text("models.toml", "srcli.models")).items()
+    for name, plain in tomllib.loads(
+        shipped_text("models.toml", "srcli.models")
+    ).items()
 }
 MODELS |= {
     name: NetworkEntry(summary="network of an installed package", source=point.value)
@@ -74,7 +82,9 @@ def name_of(network: Network) -> str:
         return network.reference
     kind = type(network)
     target = f"{kind.__module__}:{kind.__qualname__}".removeprefix("srcli.models.")
-    return next((name for name, own in MODELS.items() if own.target == target), kind.__name__)
+    return next(
+        (name for name, own in MODELS.items() if own.target == target), kind.__name__
+    )
 
 
 def build_network(
@@ -82,17 +92,23 @@ def build_network(
 ) -> Network:
     """Build an untrained network of ``MODELS``, or of code that the user has named.
 
-    It is of one of its scales; None is for code that has but one. Options are keyword arguments of
-    its constructor that differ from the defaults. ModelError if the name, the scale or an option
-    does not fit.
+    It is of one of its scales; None is for code that has but one. Options are keyword
+    arguments of its constructor that differ from the defaults. ModelError if the name,
+    the scale or an option does not fit.
     """
     where, kind = f"model {name}", network_class(name, scale)
     options = dict(options or {})
-    if name.startswith("g-idrn") and (options.get("deployed") or not options.get("edge_branches")):
+    if name.startswith("g-idrn") and (
+        options.get("deployed") or not options.get("edge_branches")
+    ):
         # Files of former versions name branches for edges that were off, or are folded.
-        options = {k: v for k, v in options.items() if k not in ("deployed", "edge_branches")}
+        options = {
+            k: v for k, v in options.items() if k not in ("deployed", "edge_branches")
+        }
     if "scale" in options:
-        raise ModelError(f"{where}: the scale is no option of the network; give it by --scale")
+        raise ModelError(
+            f"{where}: the scale is no option of the network; give it by --scale"
+        )
     try:
         if not find_entry(name).target:
             from srcli.layers.own import OwnNetwork
@@ -106,7 +122,11 @@ def build_network(
 
 
 def outline_network(
-    name: str, *, scale: int, options: Mapping[str, Any] | None = None, most: int | None = None
+    name: str,
+    *,
+    scale: int,
+    options: Mapping[str, Any] | None = None,
+    most: int | None = None,
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 
@@ -119,14 +139,26 @@ def outline_network(
     class NoNumbers(TorchFunctionMode):
         """Draws no normal numbers: on the meta device PyTorch imports its compiler for them."""
 
-        def __torch_function__(self, call: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-            return args[0] if call is torch.Tensor.normal_ else call(*args, **(kwargs or {}))
+        def __torch_function__(
+            self,
+            call: Any,  # noqa: ANN401
+            _: Any,  # noqa: ANN401
+            args: Any = (),  # noqa: ANN401
+            kwargs: Any = None,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
+            return (
+                args[0]
+                if call is torch.Tensor.normal_
+                else call(*args, **(kwargs or {}))
+            )
 
     built = itertools.count(1)
 
     def give_up(module: torch.nn.Module, key: str, parameter: torch.Tensor) -> None:
         if most is not None and next(built) > most:
-            raise ModelError(f"model {name}: its options ask for far more tensors than {most:,}")
+            raise ModelError(
+                f"model {name}: its options ask for far more tensors than {most:,}"
+            )
 
     hook = register_module_parameter_registration_hook(give_up)
     try:
@@ -137,7 +169,9 @@ def outline_network(
             raise
     finally:
         hook.remove()
-    return build_network(name, scale=scale, options=options)  # a user's code may need numbers
+    return build_network(
+        name, scale=scale, options=options
+    )  # a user's code may need numbers
 
 
 def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

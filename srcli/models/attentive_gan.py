@@ -21,14 +21,16 @@ class AttentiveGenerator(Network):
     Args:
         channels: Channels C of all feature maps.
         steps: Time steps T of the attention; 0 leaves attention out.
-        rdb: Blocks of a time step: residual dense ones, or plain convolutions of about their size.
+        rdb: Blocks of a time step: residual dense ones, or plain convolutions of about
+            their size.
         num_rdb: How many of them a time step has.
         growth: Channels that each convolution of a dense block adds.
         rdb_depth: 3x3 convolutions of a block.
         mapping_depth: Convolutions of the mapping.
-        mapping_input: What the mapping reads: the picture's features beside the last map, or the
-            state of the attention's recurrent unit, as the paper's equations 7 and 8 have it to
-            the letter; the picture's features are used where there is no attention.
+        mapping_input: What the mapping reads: the picture's features beside the last
+            map, or the state of the attention's recurrent unit, as the paper's
+            equations 7 and 8 have it to the letter; the picture's features are used
+            where there is no attention.
     """
 
     edge = 4
@@ -56,15 +58,21 @@ class AttentiveGenerator(Network):
         self.mapping_input = mapping_input
 
         def block() -> nn.Module:
-            return ResidualDenseBlock(channels, rdb_depth, growth if rdb == "dense" else 0)
+            return ResidualDenseBlock(
+                channels, rdb_depth, growth if rdb == "dense" else 0
+            )
 
         self.head = conv(3, channels)
         self.shallow = conv(channels, channels)
         self.attention = (
-            AttentionStep([block() for _ in range(num_rdb)], channels) if steps else None
+            AttentionStep([block() for _ in range(num_rdb)], channels)
+            if steps
+            else None
         )
         inputs = channels + 1 if steps and mapping_input == "map" else channels
-        self.mapping = convs([(inputs, channels), *[(channels, channels)] * (mapping_depth - 1)])
+        self.mapping = convs(
+            [(inputs, channels), *[(channels, channels)] * (mapping_depth - 1)]
+        )
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -94,11 +102,13 @@ class AttentiveGenerator(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        ``deep_gain`` is the factor on the initial weights of what is added to that. Fewer than
-        twelve channels have no such start (ModelError).
+        ``deep_gain`` is the factor on the initial weights of what is added to that.
+        Fewer than twelve channels have no such start (ModelError).
         """
         self.up.weight[:, : 3 * len(CORNERS)] = 0
-        carriers = range(carry_by_corners(self.head, self.up, self.scale, gain=deep_gain))
+        carriers = range(
+            carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
+        )
         last = self.mapping[-1]
         assert isinstance(last, nn.Conv2d)
         # Small and not zero: behind a ReLU, zeros would never learn.
@@ -174,4 +184,6 @@ class ResidualDenseBlock(nn.Module):
         for convolution in self.convolutions:
             seen = kept[-1:] if self.fuse is None else kept
             kept.append(convolve_joined(convolution, seen, slope=0.0))
-        return torch.add(x, kept[-1] if self.fuse is None else convolve_joined(self.fuse, kept))
+        return torch.add(
+            x, kept[-1] if self.fuse is None else convolve_joined(self.fuse, kept)
+        )

@@ -20,7 +20,8 @@ class Bicubic(Network):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W).
 
-        With a ``white_level`` both passes are rounded and clipped, as MATLAB's are; floats are not.
+        With a ``white_level`` both passes are rounded and clipped, as MATLAB's are;
+        floats are not.
         """
         with full_precision(x.device):
             return bicubic_resize(x.float(), self.scale, levels=self.white_level)

@@ -19,9 +19,9 @@ from srcli.layers.reproducible import apply_to_each
 class DDSR(Network):
     """Enlarge Y / 255 by ``scale``; the defaults are the paper's final model, DDSR-18.
 
-    A transposed convolution makes F1 at full size; ``depth - 1`` layers of 3x3 convolution and
-    PReLU map it; the last convolution takes the sum of both. That sum stands before the last
-    convolution because F1 has many maps and the output one.
+    A transposed convolution makes F1 at full size; ``depth - 1`` layers of 3x3
+    convolution and PReLU map it; the last convolution takes the sum of both. That sum
+    stands before the last convolution because F1 has many maps and the output one.
 
     Args:
         depth: Convolutions after the transposed one, the last included (6, 12, 18).
@@ -47,7 +47,12 @@ class DDSR(Network):
         self.residual = residual
         padding, extra = deconv_geometry(deconv_kernel, scale)
         self.up = nn.ConvTranspose2d(
-            1, channels, deconv_kernel, stride=scale, padding=padding, output_padding=extra
+            1,
+            channels,
+            deconv_kernel,
+            stride=scale,
+            padding=padding,
+            output_padding=extra,
         )
         self.act = nn.PReLU(channels)
         layers: list[nn.Module] = []
@@ -58,8 +63,8 @@ class DDSR(Network):
         self._initialise()
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        # What carries the picture past the mapping is kept exact: half precision would cost it
-        # 8-bit steps.
+        # What carries the picture past the mapping is kept exact: half precision would
+        # cost it 8-bit steps.
         with full_precision(x.device):
             first: Tensor = self.act(apply_to_each(self.up, x.float()))
         deep: Tensor = self.body(first)
@@ -77,7 +82,8 @@ class DDSR(Network):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 inputs = float(module.weight[0].numel())
                 if isinstance(module, nn.ConvTranspose2d):
-                    # An output pixel gets one product in stride * stride of those of a kernel.
+                    # An output pixel gets one product in stride * stride of those of a
+                    # kernel.
                     inputs = module.weight[0, 0].numel() / self.scale**2
                 module.weight.normal_(0.0, gain / math.sqrt(inputs))
                 assert module.bias is not None
@@ -88,18 +94,21 @@ class DDSR(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its other maps.
 
-        One map of F1 becomes the picture itself, every LR pixel at one HR pixel and zeros between.
-        Some maps of the mapping carry it, a pixel a layer, to a grid of places; the last
-        convolution weights what it finds there. No value on the way is negative, so that the
-        PReLUs change none. ``deep_gain`` is the factor on the last convolution's first weights for
-        all other maps; a ModelError says that there are too few layers or maps.
+        One map of F1 becomes the picture itself, every LR pixel at one HR pixel and
+        zeros between. Some maps of the mapping carry it, a pixel a layer, to a grid of
+        places; the last convolution weights what it finds there. No value on the way is
+        negative, so that the PReLUs change none. ``deep_gain`` is the factor on the
+        last convolution's first weights for all other maps; a ModelError says that
+        there are too few layers or maps.
         """
         layers = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
         kernel = self.up.kernel_size[0]
         tap = kernel // 2
         offset = tap - deconv_geometry(kernel, self.scale)[0]
         reach = bicubic_reach(self.scale, offset=offset, steps=len(layers))
-        places = sorted(itertools.product(reach, repeat=2), key=lambda place: place != (0, 0))
+        places = sorted(
+            itertools.product(reach, repeat=2), key=lambda place: place != (0, 0)
+        )
         if len(places) > self.last.in_channels:
             raise ModelError(
                 f"a bicubic start takes {len(places)} channels or more, not "
@@ -112,7 +121,8 @@ class DDSR(Network):
             self.last.weight[0, number] = torch.outer(reach[down], reach[right])
             for index, layer in enumerate(layers):
                 layer.weight[number] = 0
-                # Where it need not move, the picture comes from F1 itself, which nothing rounds.
+                # Where it need not move, the picture comes from F1 itself, which
+                # nothing rounds.
                 if number or not self.residual:
                     # a step of -1, 0 or 1 on the way to the place
                     steps = (math.copysign(index < abs(w), w) for w in (down, right))
@@ -129,10 +139,11 @@ def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
 def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
     """Return 3-tap kernels on shifted copies that make bicubic interpolation, along one axis.
 
-    The copies show the picture at full size: LR pixel i at HR pixel ``scale * i + offset``, zeros
-    elsewhere. Kernels (3,), to be correlated, go by the shift of the copy, ``steps`` HR pixels at
-    most: its value at HR pixel q is the picture's at q + shift. ModelError if the shifts do not
-    reach as far as the interpolation.
+    The copies show the picture at full size: LR pixel i at HR pixel
+    ``scale * i + offset``, zeros elsewhere. Kernels (3,), to be correlated, go by the
+    shift of the copy, ``steps`` HR pixels at
+    most: its value at HR pixel q is the picture's at q + shift. ModelError if the
+    shifts do not reach as far as the interpolation.
     """
     kernels: dict[int, Tensor] = {}
     for place in range(-3 * scale, 3 * scale + 1):

@@ -1,7 +1,7 @@
 """Discriminators: an auto-encoder, and classifiers of pictures, patches, pixels and features.
 
-The first two are the ways in which the attentive GAN's paper can be read. All but the classifier of
-pictures take any size.
+The first two are the ways in which the attentive GAN's paper can be read. All but the
+classifier of pictures take any size.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SLOPE = 0.2
 class AutoEncoder(Network):
     """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
 
-    ``widths`` are the channels after each convolution of the encoder, ``decoder`` those after each
-    doubling of the size in the decoder.
+    ``widths`` are the channels after each convolution of the encoder, ``decoder`` those
+    after each doubling of the size in the decoder.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class AutoEncoder(Network):
 class Classifier(Network):
     """Tell real pictures from made ones: convolutions, then fully connected layers.
 
-    The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
-    ``hidden`` is the width of the first of two fully connected layers; 0 for one layer alone, as in
-    the paper's text; ``size`` is the edge of the pictures.
+    The paper's last sigmoid belongs to its loss and is taken there, on logits, where it
+    is exact. ``hidden`` is the width of the first of two fully connected layers; 0 for
+    one layer alone, as in the paper's text; ``size`` is the edge of the pictures.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Classifier(Network):
 class PatchClassifier(Network):
     """Tell real from made patch by patch: convolutions alone (PatchGAN, Isola et al. 2017).
 
-    All weights are normalised by their largest singular value (spectral normalisation, Miyato et
-    al. 2018), so that it cannot grow too sure. Kernels are twice as wide as their strides: every
-    pixel then counts the same, where narrower ones teach the network a grid. ``widths`` are the
-    channels after each halving of the size.
+    All weights are normalised by their largest singular value (spectral normalisation,
+    Miyato et al. 2018), so that it cannot grow too sure. Kernels are twice as wide as
+    their strides: every pixel then counts the same, where narrower ones teach the
+    network a grid. ``widths`` are the channels after each halving of the size.
     """
 
     def __init__(self, *, widths: tuple[int, ...] = (48, 96, 192)) -> None:
@@ -124,9 +124,10 @@ class PatchClassifier(Network):
 class UNet(Network):
     """Tell real from made pixel by pixel: a U-Net (Real-ESRGAN, Wang et al. 2021).
 
-    It sees the whole patch and answers for every pixel, so that flat sky and fine fur are judged
-    each by its own. All weights but the first and the last are normalised by their largest singular
-    value. ``width`` are the channels at full size; they double with each of three halvings.
+    It sees the whole patch and answers for every pixel, so that flat sky and fine fur
+    are judged each by its own. All weights but the first and the last are normalised by
+    their largest singular value. ``width`` are the channels at full size; they double
+    with each of three halvings.
     """
 
     multiple_of = minimum = 8
@@ -143,7 +144,9 @@ class UNet(Network):
             spectral_norm(conv(before, after, bias=False))
             for before, after in pairwise(widths[::-1])
         )
-        self.end = nn.ModuleList(spectral_norm(conv(width, width, bias=False)) for _ in range(2))
+        self.end = nn.ModuleList(
+            spectral_norm(conv(width, width, bias=False)) for _ in range(2)
+        )
         self.last = conv(width, 1)
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -161,10 +164,11 @@ class UNet(Network):
 class FeatureClassifier(Network):
     """Tell real from made in features of photographs (projected GAN, Sauer et al. 2021).
 
-    As ``PhotoFeatures`` stay what they are, it knows early what texture looks like: in hundreds of
-    iterations, where classifiers of pixels take thousands. It is given LR too, enlarged to the size
-    of the pictures, and so finds texture that LR does not ask for. ``widths`` are the channels of
-    its own layers for each of the feature maps, ``seen`` those for LR.
+    As ``PhotoFeatures`` stay what they are, it knows early what texture looks like: in
+    hundreds of iterations, where classifiers of pixels take thousands. It is given LR
+    too, enlarged to the size of the pictures, and so finds texture that LR does not ask
+    for. ``widths`` are the channels of its own layers for each of the feature maps,
+    ``seen`` those for LR.
     """
 
     minimum = 32
@@ -181,9 +185,13 @@ class FeatureClassifier(Network):
         self.features = PhotoFeatures(blocks)
         maps = self.features(torch.zeros(1, 3, self.minimum, self.minimum))
         if len(widths) != len(maps):
-            raise ValueError(f"expected {len(maps)} widths for blocks={blocks}, got {widths}")
+            raise ValueError(
+                f"expected {len(maps)} widths for blocks={blocks}, got {widths}"
+            )
         self.seen = convs([(3, seen), (seen, seen), (seen, seen)])
-        self.first = convs(((m.shape[1], n) for m, n in zip(maps, widths, strict=True)), 1)
+        self.first = convs(
+            ((m.shape[1], n) for m, n in zip(maps, widths, strict=True)), 1
+        )
         self.joined = convs((n + seen, n) for n in widths)
         self.middle = nn.ModuleList(spectral_norm(conv(n, n)) for n in widths)
         self.last = nn.ModuleList(spectral_norm(conv(n, 1)) for n in widths)
@@ -193,7 +201,9 @@ class FeatureClassifier(Network):
         seen = in_row(self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE)
         logits: list[Tensor] = []
         layers = zip(self.first, self.joined, self.middle, self.last, strict=True)
-        for (first, *rest, last), found in zip(layers, self.features(x[:, :3]), strict=True):
+        for (first, *rest, last), found in zip(
+            layers, self.features(x[:, :3]), strict=True
+        ):
             own = convolve(first, found, slope=SLOPE)
             beside = F.interpolate(seen, own.shape[2:], mode="bilinear")
             own = last(in_row(rest, torch.cat([own, beside], 1), slope=SLOPE))
@@ -220,7 +230,9 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
     taken = {"size": size} if name == "fc" else {}
     network = construct(DISCRIMINATORS[name], options, where, **taken)
     try:
-        network.check_input(torch.empty(1, network.input_channels, size, size, device="meta"))
+        network.check_input(
+            torch.empty(1, network.input_channels, size, size, device="meta")
+        )
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from error
     return network
@@ -228,7 +240,9 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
 
 def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:
     if len(widths) != len(strides) or not widths:
-        raise ValueError(f"expected as many widths as strides, got {widths} and {strides}")
+        raise ValueError(
+            f"expected as many widths as strides, got {widths} and {strides}"
+        )
     return nn.ModuleList(
         nn.Conv2d(before, after, 3, stride=stride, padding=1)
         for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)

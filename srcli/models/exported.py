@@ -22,7 +22,8 @@ _OPERATORS = re.compile(
     r"aten::(?!(save|from_file)$)\w+|"
     r"prim::(Constant|GetAttr|NumToTensor|If|Loop|device|dtype|(List|Tuple)(Construct|Unpack))"
 )
-"""Those of networks: the others reach files and objects, or call what is not looked at."""
+"""Those of networks: the others reach files and objects, or call what is not looked
+at."""
 _SPECIAL = re.compile(r"\b__(?!(?:torch|parameters|buffers|annotations)__)[a-z_]+?__\b")
 """Names of code that runs when a file is read, or before a network."""
 
@@ -49,7 +50,9 @@ class OnnxProgram(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1]."""
         session = onnx_session(self.content, x.device.type)
-        return torch.from_numpy(session.run(None, {"input": x.cpu().numpy()})[0]).to(x.device)
+        return torch.from_numpy(session.run(None, {"input": x.cpu().numpy()})[0]).to(
+            x.device
+        )
 
 
 _MESSAGES = {
@@ -58,11 +61,19 @@ _MESSAGES = {
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "attribute": {
+        5: "tensor",
+        6: "graph",
+        10: "tensor",
+        11: "graph",
+        22: "sparse",
+        23: "sparse",
+    },
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "external"},
 }
-"""What of an ONNX file, a message of Google's protocol buffers, leads to its tensors."""
+"""What of an ONNX file, a message of Google's protocol buffers, leads to its
+tensors."""
 
 
 def _names_files(content: bytes) -> bool:
@@ -123,10 +134,17 @@ class ExportedNetwork(Network):
     def __init__(self, program: nn.Module, facts: Mapping[str, str]) -> None:
         super().__init__(int(facts["scale"]))
         if facts["size"] != "any":
-            raise ValueError(f"it takes pictures of {facts['size']} alone; leave --size out")
+            raise ValueError(
+                f"it takes pictures of {facts['size']} alone; leave --size out"
+            )
         self.network, self.facts = program, facts
-        self.reference = "ONNX Runtime" if isinstance(program, OnnxProgram) else "TorchScript"
-        self.multiple_of, self.minimum = int(facts["multiple_of"]), int(facts["minimum"])
+        self.reference = (
+            "ONNX Runtime" if isinstance(program, OnnxProgram) else "TorchScript"
+        )
+        self.multiple_of, self.minimum = (
+            int(facts["multiple_of"]),
+            int(facts["minimum"]),
+        )
         self.edge, self.tile_step = int(facts["edge"]), int(facts["tile_step"])
         # A file holds neither statistics of a picture nor places of its tiles.
         self.tiles = self.tile_step == 1 and facts["tile"].isdigit()
@@ -151,7 +169,9 @@ def load_exported(path: Path) -> ExportedNetwork | None:
     content = path.read_bytes() if is_onnx else b""
     try:
         names = zip_names(path)
-        facts_name = next((name for name in names if name.endswith("/extra/srx.json")), "")
+        facts_name = next(
+            (name for name in names if name.endswith("/extra/srx.json")), ""
+        )
         if not facts_name and b"srx_version" not in content:
             return None
         if is_onnx:
@@ -162,7 +182,9 @@ def load_exported(path: Path) -> ExportedNetwork | None:
         else:
             with zipfile.ZipFile(path) as members:
                 facts = json.loads(members.read(facts_name))
-                code = b"".join(members.read(name) for name in names if name.endswith(".py"))
+                code = b"".join(
+                    members.read(name) for name in names if name.endswith(".py")
+                )
             strange = set(_SPECIAL.findall(code.decode()))
             if not strange:
                 with warnings.catch_warnings(action="ignore"):  # it is deprecated
@@ -170,12 +192,16 @@ def load_exported(path: Path) -> ExportedNetwork | None:
                 kinds = re.findall(r"\w+::\w+", str(program.inlined_graph))
                 strange = {kind for kind in kinds if not _OPERATORS.fullmatch(kind)}
             if strange:
-                raise ValueError(f"it does more than compute: {', '.join(sorted(strange))}")
+                raise ValueError(
+                    f"it does more than compute: {', '.join(sorted(strange))}"
+                )
         return ExportedNetwork(program, facts)
     except ModelError:
         raise
     except ImportError as error:
-        raise ModelError(f"{path}: needs onnxruntime: pip install onnxruntime") from error
+        raise ModelError(
+            f"{path}: needs onnxruntime: pip install onnxruntime"
+        ) from error
     except Exception as error:  # whatever the libraries raise
         what = str(error).partition("\n")[0]
         reason = f"cannot be run as a file of srx export ({what}); export it again"

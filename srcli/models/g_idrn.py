@@ -12,7 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
-from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs, damp
+from srcli.layers.blocks import (
+    Concatenation,
+    FeatureDistillationBlock,
+    conv,
+    convs,
+    damp,
+)
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, full_precision
 from srcli.layers.reproducible import sigmoid
@@ -25,22 +31,24 @@ UNIT = 8
 class GIDRN(Network):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's final model.
 
-    With ``dense_shortcut`` the blocks stand in groups (3 groups of 3 by default), joined inside and
-    among each other by dense shortcuts; without it they stand in the frame of RFDN: all outputs
-    concatenated, fused by a 1x1 convolution.
+    With ``dense_shortcut`` the blocks stand in groups (3 groups of 3 by default),
+    joined inside and among each other by dense shortcuts; without it they stand in the
+    frame of RFDN: all outputs concatenated, fused by a 1x1 convolution.
 
     Args:
         channels: Channels of the body (72; the RFDB variants of the ablation use 48).
         num_groups: Groups of blocks with dense shortcuts.
         group_width: Channels in a group of the 3x3 convolutions of a G-IDB.
         block: ``g-idb`` or the ``rfdb`` it replaces.
-        dual_path: Reconstruct from the features and, by a 5x5 convolution, from the LR image; else
-            the global skip connection of RFDN.
+        dual_path: Reconstruct from the features and, by a 5x5 convolution, from the LR
+            image; else the global skip connection of RFDN.
         dense_shortcut: Dense shortcuts instead of the concatenation of all blocks.
         ds_initial: Start value of the shortcut weights; 1 makes the features explode.
         ds_self: Shortcuts from a module's input to its own output too.
-        outer_shortcut: Shortcuts among the groups too; the paper's ablation models have none.
-        group_fuse: Fuse the outputs of the groups by a 1x1 convolution instead of outer shortcuts.
+        outer_shortcut: Shortcuts among the groups too; the paper's ablation models have
+            none.
+        group_fuse: Fuse the outputs of the groups by a 1x1 convolution instead of outer
+            shortcuts.
         anrb: Asymmetric non-local residual block before the upsampling.
         anrb_bins: Its pooled grids; empty for none.
     """
@@ -69,17 +77,25 @@ class GIDRN(Network):
     ) -> None:
         super().__init__(scale)
         if block == "g-idb" and channels % group_width:
-            raise ValueError(f"channels={channels} does not divide by group_width={group_width}")
+            raise ValueError(
+                f"channels={channels} does not divide by group_width={group_width}"
+            )
         if dense_shortcut and num_blocks % num_groups:
-            raise ValueError(f"num_blocks={num_blocks} does not divide by num_groups={num_groups}")
+            raise ValueError(
+                f"num_blocks={num_blocks} does not divide by num_groups={num_groups}"
+            )
         self.slope = slope
         self.dual_path = dual_path
 
         def make() -> nn.Module:
             if block == "rfdb":
                 attention = partial(ContrastChannelAttention, channels=channels)
-                return FeatureDistillationBlock(attention, channels=channels, slope=slope)
-            return GroupDistillationBlock(channels=channels, group_width=group_width, slope=slope)
+                return FeatureDistillationBlock(
+                    attention, channels=channels, slope=slope
+                )
+            return GroupDistillationBlock(
+                channels=channels, group_width=group_width, slope=slope
+            )
 
         def shortcut(modules: list[nn.Module]) -> nn.Module:
             return DenseShortcut(modules, initial=ds_initial, include_self=ds_self)
@@ -99,18 +115,29 @@ class GIDRN(Network):
         else:
             self.body = shortcut(inner) if outer_shortcut else nn.Sequential(*inner)
         self.smooth = None if dual_path else conv(channels, channels)
-        self.non_local = AsymmetricNonLocal(channels=channels, bins=anrb_bins) if anrb else None
+        self.non_local = (
+            AsymmetricNonLocal(channels=channels, bins=anrb_bins) if anrb else None
+        )
         self.up = conv(channels, 3 * scale * scale)
         self.direct = conv(3, 3 * scale * scale, 5) if dual_path else None
         self.merged: MergedForm | None = None
 
     def keep_half(self, half: torch.dtype) -> None:
         """Keep a form of it that GPUs run fast; ablation models of other parts have none."""
-        if MergedForm.fits(self.body) and self.dual_path and self.non_local and self.non_local.bins:
+        if (
+            MergedForm.fits(self.body)
+            and self.dual_path
+            and self.non_local
+            and self.non_local.bins
+        ):
             self.merged = MergedForm(self, half)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        if self.merged is None or x.is_meta or not torch.is_autocast_enabled(x.device.type):
+        if (
+            self.merged is None
+            or x.is_meta
+            or not torch.is_autocast_enabled(x.device.type)
+        ):
             head: Tensor = self.head(x)
             features: Tensor = self.body(head)
             if self.smooth is not None:
@@ -121,7 +148,8 @@ class GIDRN(Network):
         else:
             out = self.merged(x)
         if self.direct is not None:
-            # The image path carries the picture itself: half precision would cost it 8-bit steps.
+            # The image path carries the picture itself: half precision would cost it
+            # 8-bit steps.
             with full_precision(x.device):
                 image: Tensor = self.direct(x.float())
                 out = out + image
@@ -131,9 +159,10 @@ class GIDRN(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        The non-local block passes features on as they are at first: from random weights it adds
-        the same to all pixels, which short trainings take long to unlearn (EXPERIMENTS.md).
-        ``deep_gain`` is the factor on the initial weights of the deep path's last convolution.
+        The non-local block passes features on as they are at first: from random weights
+        it adds the same to all pixels, which short trainings take long to unlearn
+        (EXPERIMENTS.md). ``deep_gain`` is the factor on the initial weights of the deep
+        path's last convolution.
         """
         damp(self.up, deep_gain)
         if self.non_local is not None:
@@ -143,18 +172,24 @@ class GIDRN(Network):
         damp(self.direct, 0)
         kernels, steps = bicubic_phases(self.scale), self.scale**2
         for channel in range(3):
-            self.direct.weight[channel * steps : (channel + 1) * steps, channel] = kernels
+            self.direct.weight[channel * steps : (channel + 1) * steps, channel] = (
+                kernels
+            )
 
 
 class DenseShortcut(nn.Module):
     """Run modules in a row; learnt shares of earlier inputs join each output (DSNet 2021).
 
-    ``x_j = M_j(x_{j-1}) + sum of w_i^j * x_{i-1}`` over i < j; ``include_self`` adds i = j.
+    ``x_j = M_j(x_{j-1}) + sum of w_i^j * x_{i-1}`` over i < j; ``include_self`` adds i
+    = j.
 
-    All modules keep the shape of their input; ``initial`` is the start value of every w.
+    All modules keep the shape of their input; ``initial`` is the start value of every
+    w.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], *, initial: float, include_self: bool) -> None:
+    def __init__(
+        self, modules: Sequence[nn.Module], *, initial: float, include_self: bool
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         self.include_self = include_self
@@ -198,7 +233,8 @@ class GroupDistillationBlock(nn.Module):
         kept.append(self.grouped[3](step))
         fused = convolve_joined(self.fuse, kept)
         del kept, step  # they need not lie there while attention makes more
-        # The share joins the small gate, not the large map: one pass over the features fewer.
+        # The share joins the small gate, not the large map: one pass over the features
+        # fewer.
         gate = self.attention.gate(fused) * self.share.to(fused.dtype)
         return torch.addcmul(x, fused, gate.to(fused.dtype))
 
@@ -206,11 +242,12 @@ class GroupDistillationBlock(nn.Module):
 class MergedForm(nn.Module):
     """G-IDRN up to its pixel shuffle for GPUs in half precision: few large kernels.
 
-    There a grouped convolution is no faster than a dense one, and every bias, sum and concatenation
-    walks through memory once more. So the layers of each step of a G-IDB are one dense 3x3
-    convolution, and the fusion of the steps adds up matrix products. Channels behind those of the
-    network are of ones: the weights of the first are the biases, at the rim of maps padded by
-    zeros, too. Weights are merged in float64 and rounded once.
+    There a grouped convolution is no faster than a dense one, and every bias, sum and
+    concatenation walks through memory once more. So the layers of each step of a G-IDB
+    are one dense 3x3 convolution, and the fusion of the steps adds up matrix products.
+    Channels behind those of the network are of ones: the weights of the first are the
+    biases, at the rim of maps padded by zeros, too. Weights are merged in float64 and
+    rounded once.
     """
 
     @staticmethod
@@ -234,7 +271,10 @@ class MergedForm(nn.Module):
             ]
         )
         out = head.new_zeros(UNIT, width)
-        out[0, :channels], out[1, :channels] = attention.out.weight.flatten(), attention.out.bias
+        out[0, :channels], out[1, :channels] = (
+            attention.out.weight.flatten(),
+            attention.out.bias,
+        )
         up = _with_ones(exact.up, len(exact.up.weight), width)
         _keep(self, half, head=head, looks=looks.T, out=out, up=up)
         self.body = _MergedShortcut(network.body, channels, half)
@@ -245,8 +285,8 @@ class MergedForm(nn.Module):
         head, looks, out, up = map(self.get_buffer, ("head", "looks", "out", "up"))
         ones = F.pad(x, (0, 0, 0, 0, 0, UNIT - 3), value=1.0).to(head.dtype)
         features: Tensor = self.body(_convolve(ones, head))
-        # Fused attention wants eight channels: behind the map queries have zeros, keys and values
-        # ones, whose mean takes the bias of the convolution that follows.
+        # Fused attention wants eight channels: behind the map queries have zeros, keys
+        # and values ones, whose mean takes the bias of the convolution that follows.
         found = (_rows(features) @ looks).view(len(x), *x.shape[2:], 3 * UNIT)
         pooled = self.pyramid(found[..., UNIT::UNIT].permute(0, 3, 1, 2))
         key, value = F.pad(pooled[..., None], (0, UNIT - 1), value=1.0).chunk(2, dim=1)
@@ -290,11 +330,14 @@ class _MergedShortcut(nn.Module):
         super().__init__()
         kinds: dict[object, Any] = {DenseShortcut: _MergedShortcut}
         self.blocks = nn.ModuleList(
-            kinds.get(type(each), _MergedBlock)(each, channels, half) for each in shortcut.blocks
+            kinds.get(type(each), _MergedBlock)(each, channels, half)
+            for each in shortcut.blocks
         )
         one = torch.eye(channels // UNIT * UNIT + UNIT).double()
         one[channels:] = 0  # what is added leaves the ones alone
-        _keep(self, half, shares=shortcut.weights.detach().double()[:, None, None] * one)
+        _keep(
+            self, half, shares=shortcut.weights.detach().double()[:, None, None] * one
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         inputs: list[Tensor] = []
@@ -310,24 +353,37 @@ class _MergedShortcut(nn.Module):
 class _MergedBlock(nn.Module):
     """A ``GroupDistillationBlock``; where its pool is held, the gate becomes a part of weights."""
 
-    def __init__(self, block: GroupDistillationBlock, channels: int, half: torch.dtype) -> None:
+    def __init__(
+        self, block: GroupDistillationBlock, channels: int, half: torch.dtype
+    ) -> None:
         super().__init__()
-        self.slope, self.share, self.pool = block.slope, block.share.item(), block.attention.pool
+        self.slope, self.share, self.pool = (
+            block.slope,
+            block.share.item(),
+            block.attention.pool,
+        )
         self.held, self.gated = torch.empty(0), (torch.empty(0), torch.empty(0))
         exact: Any = copy.deepcopy(block).double().requires_grad_(requires_grad=False)
         width = channels // UNIT * UNIT + UNIT
         fuse = exact.fuse.weight[..., 0, 0].split(channels, dim=1)
         joins, own = torch.zeros(3, width, width).double(), range(channels + 1)
         weights = torch.zeros(4, width, width, 3, 3).double()
-        for number, (weight, grouped) in enumerate(zip(weights, exact.grouped, strict=True)):
+        for number, (weight, grouped) in enumerate(
+            zip(weights, exact.grouped, strict=True)
+        ):
             matrix = torch.eye(channels, channels + 1).double()
             if number < 3:
-                matrix = _with_ones(exact.pointwise[number], channels, channels + 1)[..., 0, 0]
+                matrix = _with_ones(exact.pointwise[number], channels, channels + 1)[
+                    ..., 0, 0
+                ]
                 joins[number, : channels + 1, :channels] = (fuse[number] @ matrix).T
                 weight[own, own, 1, 1] = 1
-            # Impulses give the weights of the grouped convolution after the matrix, mirrored.
+            # Impulses give the weights of the grouped convolution after the matrix,
+            # mirrored.
             impulses, groups = matrix.T[..., None, None], grouped.groups
-            found = F.conv2d(impulses, grouped.weight, padding=2, groups=groups).flip(2, 3)
+            found = F.conv2d(impulses, grouped.weight, padding=2, groups=groups).flip(
+                2, 3
+            )
             found[-1, :, 1, 1] += grouped.bias
             weight[:channels, : channels + 1] += found.transpose(0, 1)
         last = weights[3, :channels]
@@ -335,7 +391,12 @@ class _MergedBlock(nn.Module):
         last[:, channels, 1, 1] += exact.fuse.bias
         _keep(self, half, weight0=weights[0], weight1=weights[1], weight2=weights[2])
         _keep(self, half, weight3=weights[3], joins=joins)
-        _keep(self, torch.promote_types(half, torch.float32), exact3=weights[3], exact_joins=joins)
+        _keep(
+            self,
+            torch.promote_types(half, torch.float32),
+            exact3=weights[3],
+            exact_joins=joins,
+        )
         squeeze, expand = exact.attention.squeeze, exact.attention.expand
         _keep(self, half, squeeze=squeeze.weight.flatten(1), squeeze_bias=squeeze.bias)
         behind = (0, width - channels)  # whose gates are 0
@@ -349,7 +410,8 @@ class _MergedBlock(nn.Module):
             kept.append(F.leaky_relu_(step, self.slope))
         weight, joins = self.get_buffer("weight3"), self.get_buffer("joins")
         held = None if self.pool.recording else self.pool.held
-        # Input and gate in one weight, rounded to the 8 bits of bf16, cost a third more error.
+        # Input and gate in one weight, rounded to the 8 bits of bf16, cost a third more
+        # error.
         if held is not None and weight.dtype != torch.bfloat16:
             weight, joins = self._gated_by(held)
         fused = _convolve(kept.pop(), weight)
@@ -369,7 +431,8 @@ class _MergedBlock(nn.Module):
 
     def _gated_by(self, held: Tensor) -> tuple[Tensor, Tensor]:
         """Weights that hold gate and input, kept until another picture's are asked for."""
-        # Each pass is handed a new view of the same values; what is kept cannot be overwritten.
+        # Each pass is handed a new view of the same values; what is kept cannot be
+        # overwritten.
         if _place(held) != _place(self.held):
             gate = self._gate(held.to(self.get_buffer("joins").dtype))[0] * self.share
             joins = self.get_buffer("exact_joins") * gate

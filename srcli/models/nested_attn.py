@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from srcli.layers.attention import PooledChannelAttention
-from srcli.layers.blocks import Residual, ShuffleUpsampling, conv, damp, merge_convolutions
+from srcli.layers.blocks import (
+    Residual,
+    ShuffleUpsampling,
+    conv,
+    damp,
+    merge_convolutions,
+)
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicEnlargement
@@ -25,11 +31,12 @@ class NestedAttention(Network):
         pool: Global pools of the attention.
         reduction: How many times narrower its bottleneck is.
         ca_kernel: Odd length of its convolution along the channels.
-        accumulate: How a loop joins its input and the outputs of its modules: all side by side
-            under a 1x1 convolution, or added up.
-        activations: Where ReLUs stand: inside the blocks alone, or also behind the first
-            convolution, the 1x1 convolutions and each step of the enlargement; the paper has ReLU
-            as its activation and no list. Residual branches end without one.
+        accumulate: How a loop joins its input and the outputs of its modules: all side
+            by side under a 1x1 convolution, or added up.
+        activations: Where ReLUs stand: inside the blocks alone, or also behind the
+            first convolution, the 1x1 convolutions and each step of the enlargement;
+            the paper has ReLU as its activation and no list. Residual branches end
+            without one.
     """
 
     edge = 4
@@ -50,7 +57,9 @@ class NestedAttention(Network):
     ) -> None:
         super().__init__(scale)
         if levels < 1 or branches < 1:
-            raise ValueError(f"levels={levels} and branches={branches} must be at least 1")
+            raise ValueError(
+                f"levels={levels} and branches={branches} must be at least 1"
+            )
         self.pools_globally = ca
 
         def attention() -> nn.Module:
@@ -64,10 +73,14 @@ class NestedAttention(Network):
             if number == 0:
                 gate = attention()
                 first, second = conv(channels, channels), conv(channels, channels)
-                return Residual(first=first, act=nn.ReLU(), second=second, attention=gate)
+                return Residual(
+                    first=first, act=nn.ReLU(), second=second, attention=gate
+                )
             inner = [level(number - 1) for _ in range(branches)]
             concatenate = accumulate == "concat"
-            return NestedLoop(inner, channels=channels, concatenate=concatenate, act=act)
+            return NestedLoop(
+                inner, channels=channels, concatenate=concatenate, act=act
+            )
 
         def act() -> nn.Module:
             return nn.ReLU() if activations == "all" else nn.Identity()
@@ -83,7 +96,8 @@ class NestedAttention(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
-        # The image path carries the picture itself and stays in fp32, whatever the rest does.
+        # The image path carries the picture itself and stays in fp32, whatever the rest
+        # does.
         return torch.add(out.float(), self.skip(x))
 
     def for_inference(self) -> Self:

@@ -1,8 +1,9 @@
 """Build the network of a weights file: that of its metadata, or that which its tensors fit.
 
-Tensors of other software are recognised by their names and shapes, or by the library spandrel.
-Relatives of a network have its tensors, and other code: another range of values, or a skip that no
-tensor shows. They load, and give a picture of something else, so networks try a test picture first.
+Tensors of other software are recognised by their names and shapes, or by the library
+spandrel. Relatives of a network have its tensors, and other code: another range of
+values, or a skip that no tensor shows. They load, and give a picture of something else,
+so networks try a test picture first.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ from srcli.files import shipped_text
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.layers.resize import bicubic_resize
-from srcli.models import MODELS, build_network, find_entry, network_class, outline_network
+from srcli.models import (
+    MODELS,
+    build_network,
+    find_entry,
+    network_class,
+    outline_network,
+)
 from srcli.models.exported import load_exported
 from srcli.models.storage import WeightsInfo, read_weights
 
@@ -36,21 +43,26 @@ Tensors = Mapping[str, Tensor]
 Named = tuple[Tensors, WeightsInfo]
 Candidate = tuple[Tensors, WeightsInfo, list[str]]
 
-_MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
+_MOST_BUILT = (
+    100  # parameters that a network's constructor makes for each tensor of its file
+)
 
 FIXED = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
-PUBLISHED: Mapping[str, Any] = tomllib.loads(shipped_text("published_files.toml", "srcli.models"))
+PUBLISHED: Mapping[str, Any] = tomllib.loads(
+    shipped_text("published_files.toml", "srcli.models")
+)
 """The files of authors that are known, by the names of their tensors."""
 FAITHFUL = 20.0
-"""Least PSNR in dB, of the test picture and its enlargement made small again, of a network that
-enlarges. All shipped weights, those trained against a discriminator and on degraded photographs
-included, bicubic interpolation, and 16 published files of six networks have 37 and more; files of
-relatives with another skip, and networks without training or skip, 18 and less
-(benchmarks/value_ranges.py)."""
+"""Least PSNR in dB, of the test picture and its enlargement made small again, of a
+network that enlarges. All shipped weights, those trained against a discriminator and on
+degraded photographs included, bicubic interpolation, and 16 published files of six
+networks have 37 and more; files of relatives with another skip, and networks without
+training or skip, 18 and less (benchmarks/value_ranges.py)."""
 CLEARLY = 10.0
-"""PSNR in dB by which another range of values must be better to be the right one. The right one was
-better by 21 and more in every published file, and in no trained network the wrong one was."""
+"""PSNR in dB by which another range of values must be better to be the right one. The
+right one was better by 21 and more in every published file, and in no trained network
+the wrong one was."""
 _SIDE = 24
 _BORDER = 4
 """LR pixels that are not compared: networks pad by zeros."""
@@ -59,12 +71,16 @@ RANGES = (1.0, 255.0)
 
 
 def load_network(
-    path: Path, scale: int | None = None, *, value_range: int | None = None, code: str = ""
+    path: Path,
+    scale: int | None = None,
+    *,
+    value_range: int | None = None,
+    code: str = "",
 ) -> tuple[Network, WeightsInfo]:
     """Build the network of a weights file and load its tensors.
 
-    With ``code``, which the user has named, it is of that. ModelError if the file cannot be read,
-    fits no network or not the scale, or does not enlarge.
+    With ``code``, which the user has named, it is of that. ModelError if the file
+    cannot be read, fits no network or not the scale, or does not enlarge.
     """
     if exported := load_exported(path):
         info = WeightsInfo(model=exported.reference, scale=exported.scale)
@@ -95,7 +111,9 @@ def choose_scale(path: Path, matches: Sequence[Named], scale: int | None) -> Nam
     if not fitting:
         raise ModelError(f"{path}: is for scale {scales}, not {scale}")
     if len(fitting) > 1:
-        what = f"is of {fitting[0][1].model}, and does not say for which scale ({scales})"
+        what = (
+            f"is of {fitting[0][1].model}, and does not say for which scale ({scales})"
+        )
         raise ModelError(f"{path}: {what}; name one by -s")
     return fitting[0]
 
@@ -105,8 +123,8 @@ def _build_foreign(
 ) -> tuple[Network, WeightsInfo, str]:
     """Build the network that tensors fit, with the range of values that enlarges a test picture.
 
-    Where none does, or no network fits, it is spandrel's. Returns a note on the choice, too.
-    ModelError if neither enlarges.
+    Where none does, or no network fits, it is spandrel's. Returns a note on the choice,
+    too. ModelError if neither enlarges.
     """
     if not (matches := find_matches(tensors)):
         return *_build_by_spandrel(path, tensors, scale), ""
@@ -119,12 +137,16 @@ def _build_foreign(
         network.white, figures = best_range(network)
         shown = ", as a test picture shows"
         if figures[network.white] < FAITHFUL:
-            with suppress(ModelError, RuntimeError, ValueError):  # what follows says more
+            with suppress(
+                ModelError, RuntimeError, ValueError
+            ):  # what follows says more
                 other, about = _build_by_spandrel(path, tensors, info.scale)
                 if consistency(other.eval()) >= FAITHFUL:
                     why = f"{info.model} itself enlarges nothing with it"
                     return other, about, f"read by spandrel, as {why}"
-            tried = ", ".join(f"{psnr:.0f} with values to {top:g}" for top, psnr in figures.items())
+            tried = ", ".join(
+                f"{psnr:.0f} with values to {top:g}" for top, psnr in figures.items()
+            )
             raise ModelError(
                 f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
                 f"other code: a test picture does not come out enlarged (dB: {tried}; {FAITHFUL:g} "
@@ -163,14 +185,18 @@ def _build_by_spandrel(
 ) -> tuple[Network, WeightsInfo]:
     """Build a network that is not of our table; spandrel itself reads no file.
 
-    ModelError if it is not installed, or does not know the network either; what comes nearest of
-    ours is told.
+    ModelError if it is not installed, or does not know the network either; what comes
+    nearest of ours is told.
     """
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
 
-        descriptor = ModelLoader().load_from_state_dict(canonicalize_state_dict(dict(tensors)))
-    except Exception as error:  # of its own kinds, or of a torchvision for another torch
+        descriptor = ModelLoader().load_from_state_dict(
+            canonicalize_state_dict(dict(tensors))
+        )
+    except (
+        Exception
+    ) as error:  # of its own kinds, or of a torchvision for another torch
         reason = str(error).partition("\n")[0]
         hint = f"spandrel knows none, either ({reason})".removesuffix(" ()")
         if isinstance(error, ImportError):
@@ -190,7 +216,10 @@ def _build_by_spandrel(
     channels = descriptor.input_channels, descriptor.output_channels
     if not isinstance(descriptor, ImageModelDescriptor) or channels != (3, 3):
         raise ModelError(f"{path}: is of {name}, which does not turn RGB into RGB")
-    network, notes = SpandrelNetwork(descriptor), {"recognised by": f"spandrel, as {name}"}
+    network, notes = (
+        SpandrelNetwork(descriptor),
+        {"recognised by": f"spandrel, as {name}"},
+    )
     info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
     choose_scale(path, [(tensors, info)], scale)
     return network, info
@@ -204,21 +233,27 @@ def consistency(network: Network) -> float:
         small = bicubic_resize(enlarged.float(), Fraction(1, network.scale))
     inside = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
     error = float((small - picture)[inside].square().mean())
-    return -10 * math.log10(max(error, _LEAST_ERROR)) if math.isfinite(error) else -math.inf
+    return (
+        -10 * math.log10(max(error, _LEAST_ERROR))
+        if math.isfinite(error)
+        else -math.inf
+    )
 
 
 def best_range(network: Network) -> tuple[float, dict[float, float]]:
     """Find the range of values that a network in evaluation mode was trained on.
 
-    Returns the value of white, which is that of the network unless another one of ``RANGES`` is
-    clearly better; and the ``consistency`` with each.
+    Returns the value of white, which is that of the network unless another one of
+    ``RANGES`` is clearly better; and the ``consistency`` with each.
     """
     usual, figures = network.white, {}
     for white in sorted({usual, *RANGES}):
         network.white = white
         figures[white] = consistency(network)
     network.white = usual
-    return max(figures, key=lambda each: figures[each] + CLEARLY * (each == usual)), figures
+    return max(
+        figures, key=lambda each: figures[each] + CLEARLY * (each == usual)
+    ), figures
 
 
 @cache
@@ -226,21 +261,27 @@ def _test_picture(side: int) -> Tensor:
     """Return (1, 3, H, W) in [0, 1]: soft colours, a disc and bars, shrunk as pictures are."""
     y, x = np.mgrid[0 : 4 * side, 0 : 4 * side] / (4 * side)
     waves = ((1.3, 0.6, 0.0), (0.5, -1.1, 1.6), (0.8, 1.2, 1.0))
-    planes = np.stack([0.5 + 0.25 * np.sin(2 * np.pi * (a * x + b * y) + c) for a, b, c in waves])
+    planes = np.stack(
+        [0.5 + 0.25 * np.sin(2 * np.pi * (a * x + b * y) + c) for a, b, c in waves]
+    )
     disc = (x - 0.4) ** 2 + (y - 0.45) ** 2 < 0.05
     bars = (x > 0.65) & (np.sin(40 * (x + 0.5 * y)) > 0)
     planes[:, disc] = 0.9 - 0.8 * planes[:, disc]
     planes[:, bars] *= 0.6
-    return bicubic_resize(torch.from_numpy(planes).float()[None], Fraction(1, 4)).clamp(0, 1)
+    return bicubic_resize(torch.from_numpy(planes).float()[None], Fraction(1, 4)).clamp(
+        0, 1
+    )
 
 
 def find_matches(tensors: Tensors) -> list[Named]:
     """Return the network that tensors belong to, several times where it may be of several scales.
 
-    Their names are those that its authors published them under. Each match has them by the
-    network's own names, and what the metadata would say.
+    Their names are those that its authors published them under. Each match has them by
+    the network's own names, and what the metadata would say.
     """
-    fitting = ([each[:2] for each in found if not each[2]] for found in _candidates(tensors))
+    fitting = (
+        [each[:2] for each in found if not each[2]] for found in _candidates(tensors)
+    )
     return next(filter(None, fitting), [])
 
 
@@ -250,18 +291,26 @@ def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
         name, layers = file["model"], file["layers"]
         if not all(f"{layer}.weight" in tensors for layer in layers):
             continue
-        notes = {"recognised by": f"the names of its layers, such as {', '.join(layers)}"}
-        with suppress(KeyError, TypeError):  # it lacks a tensor, or has another of its name
+        notes = {
+            "recognised by": f"the names of its layers, such as {', '.join(layers)}"
+        }
+        with suppress(
+            KeyError, TypeError
+        ):  # it lacks a tensor, or has another of its name
             prepared = network_class(name).prepare_published(tensors)
             if "shifts" in file:
                 prepared = fold_shifts(prepared, *file["shifts"])
-            renamed = {scale: _renamed(prepared, file, scale) for scale in MODELS[name].scales}
+            renamed = {
+                scale: _renamed(prepared, file, scale) for scale in MODELS[name].scales
+            }
             for further in file.get("either", [{}]):
                 candidates: list[Candidate] = []
                 for scale, own in renamed.items():
                     options = (file["options"] | further).items()
                     network = {key: _option(value, own) for key, value in options}
-                    info = WeightsInfo(model=name, scale=scale, network=network, notes=notes)
+                    info = WeightsInfo(
+                        model=name, scale=scale, network=network, notes=notes
+                    )
                     with suppress(ModelError):  # there is no network of these options
                         candidates.append((own, info, differences(own, info)[0]))
                 yield candidates
@@ -272,10 +321,13 @@ def differences(
 ) -> tuple[list[str], Network]:
     """Say in words what keeps tensors from being those of a network; and return its outline.
 
-    ModelError if there is none, or one of more than ``most`` parameters: metadata may ask for any.
+    ModelError if there is none, or one of more than ``most`` parameters: metadata may
+    ask for any.
     """
     with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
-        outline = outline_network(info.model, scale=info.scale, options=info.network, most=most)
+        outline = outline_network(
+            info.model, scale=info.scale, options=info.network, most=most
+        )
     wanted, given = (
         {key: tuple(value.shape) for key, value in each.items()}
         for each in (outline.state_dict(), tensors)
@@ -284,7 +336,9 @@ def differences(
     found += [f"{key!r} is unknown" for key in given.keys() - wanted.keys()]
     for key in wanted.keys() & given.keys():
         if wanted[key] != given[key]:
-            found.append(f"{key!r} is of another shape, {given[key]} instead of {wanted[key]}")
+            found.append(
+                f"{key!r} is of another shape, {given[key]} instead of {wanted[key]}"
+            )
     return sorted(found), outline
 
 
@@ -301,9 +355,12 @@ def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
         raise ModelError(f"{path}: {error}") from error
     if wrong:
         raise ModelError(f"{path}: {_misfit(info, wrong)}")
-    state = {k: tensors[k].to(v.dtype, copy=True) for k, v in network.state_dict().items()}
+    state = {
+        k: tensors[k].to(v.dtype, copy=True) for k, v in network.state_dict().items()
+    }
     network.load_state_dict(state, assign=True)
-    # files do not hold all of some networks, and a user's constructor may compute anything
+    # files do not hold all of some networks, and a user's constructor may compute
+    # anything
     others = any(each.is_meta for each in (*network.parameters(), *network.buffers()))
     if others or not find_entry(info.model).target:
         network = build_network(info.model, scale=info.scale, options=info.network)
@@ -311,14 +368,18 @@ def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
     return network
 
 
-def _renamed(tensors: Tensors, file: Mapping[str, Any], scale: int) -> dict[str, Tensor]:
+def _renamed(
+    tensors: Tensors, file: Mapping[str, Any], scale: int
+) -> dict[str, Tensor]:
     names = dict(file.get("names", {}))
     for table in file.get("shared", ()):
         names |= PUBLISHED["names"][table]
     found: dict[str, Tensor] = {}
     for key, value in tensors.items():
         for pattern, wanted in names.items():
-            key = re.sub(pattern.replace("SCALE", str(scale)), partial(_filled, wanted), key)
+            key = re.sub(
+                pattern.replace("SCALE", str(scale)), partial(_filled, wanted), key
+            )
         if key:
             found[key] = value
     return found
@@ -329,7 +390,11 @@ def _filled(wanted: str, match: re.Match[str]) -> str:
 
     def group(place: re.Match[str]) -> str:
         own, divisor, plus = match[int(place[1])], place[2], place[3]
-        return str(int(own) // int(divisor or 1) + int(plus or 0)) if divisor or plus else own
+        return (
+            str(int(own) // int(divisor or 1) + int(plus or 0))
+            if divisor or plus
+            else own
+        )
 
     return re.sub(r"\{(\d)(?://(\d))?([+-]\d+)?\}", group, wanted)
 
@@ -347,11 +412,14 @@ def _option(value: Any, tensors: Tensors) -> Any:  # noqa: ANN401
 def fold_shifts(tensors: Tensors, first: str, last: str) -> dict[str, Tensor]:
     """Fold colour shifts that training has changed into the first and the last convolution.
 
-    EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution, and add it
-    by another. Some trained these, too, by mistake; the fixed ones are ``Network.subtract_mean``.
-    Outputs differ near borders alone: zeros around a picture stand for another colour then.
+    EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution,
+    and add it by another. Some trained these, too, by mistake; the fixed ones are
+    ``Network.subtract_mean``. Outputs differ near borders alone: zeros around a picture
+    stand for another colour then.
     """
-    keys = [f"{name}_mean.{part}" for name in ("sub", "add") for part in ("weight", "bias")]
+    keys = [
+        f"{name}_mean.{part}" for name in ("sub", "add") for part in ("weight", "bias")
+    ]
     if any(len(tensors.get(key, ())) != 3 for key in keys):
         return dict(tensors)
     before, subtracted, after, added = (tensors[key].float() for key in keys)
@@ -365,7 +433,10 @@ def fold_shifts(tensors: Tensors, first: str, last: str) -> dict[str, Tensor]:
     return {
         **tensors,
         f"{first}.weight": torch.einsum("omhw,mi->oihw", kernel, before[:, :, 0, 0]),
-        f"{first}.bias": tensors[f"{first}.bias"] + torch.einsum("omhw,m->o", kernel, offset),
-        f"{last}.weight": (after[:, :, 0, 0] @ weight.reshape(3, -1)).reshape(weight.shape),
+        f"{first}.bias": tensors[f"{first}.bias"]
+        + torch.einsum("omhw,m->o", kernel, offset),
+        f"{last}.weight": (after[:, :, 0, 0] @ weight.reshape(3, -1)).reshape(
+            weight.shape
+        ),
         f"{last}.bias": (after[:, :, 0, 0] @ bias + (added - mean)[:, None]).flatten(),
     }

@@ -17,8 +17,8 @@ from srcli.layers.resize import carry_by_corners
 class RRLFN(TrainedWithBranches):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's network in training form.
 
-    The deployed form has one 3x3 kernel where the training form adds branches: RLFN-S (Kong et al.
-    2022) with ReLU. Its state lacks only what the extra branches add.
+    The deployed form has one 3x3 kernel where the training form adds branches: RLFN-S
+    (Kong et al. 2022) with ReLU. Its state lacks only what the extra branches add.
 
     Args:
         esa_channels: Channels inside the attention of a block.
@@ -71,11 +71,13 @@ class RRLFN(TrainedWithBranches):
     def _enlarge(self, x: Tensor) -> Tensor:
         """Pictures too small for the attention are continued by their outermost pixels, and cut."""
         height, width = x.shape[2:]
-        down, right = (max(EnhancedSpatialAttention.MINIMUM - side, 0) for side in (height, width))
+        down, right = (
+            max(EnhancedSpatialAttention.MINIMUM - side, 0) for side in (height, width)
+        )
         if down or right:
             x = F.pad(x, (0, right, 0, down), mode="replicate")
-        # The picture itself runs past the body, from the head to the upsampling: half precision
-        # would cost it 8-bit steps.
+        # The picture itself runs past the body, from the head to the upsampling: half
+        # precision would cost it 8-bit steps.
         with full_precision(x.device):
             head: Tensor = self.head(x.float())
         deep: Tensor = self.tail(self.body(head))
@@ -89,8 +91,9 @@ class RRLFN(TrainedWithBranches):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        ``deep_gain`` is the factor on the initial weights of the body's last convolution and of the
-        upsampling. A network of fewer than 12 channels has no such start (ModelError).
+        ``deep_gain`` is the factor on the initial weights of the body's last
+        convolution and of the upsampling. A network of fewer than 12 channels has no
+        such start (ModelError).
         """
         carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
         damp(self.tail, deep_gain)

@@ -31,7 +31,9 @@ Key = tuple[str, ...]
 FORMAT = "1"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
 WEIGHTS_SUFFIXES = (".safetensors", ".onnx", *CHECKPOINT_SUFFIXES)
-_KNOWN: Mapping[str, Any] = tomllib.loads(shipped_text("checkpoints.toml", "srcli.models"))
+_KNOWN: Mapping[str, Any] = tomllib.loads(
+    shipped_text("checkpoints.toml", "srcli.models")
+)
 _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
 _DEEPEST = 4
 """Tables within tables that are looked into."""
@@ -60,7 +62,8 @@ class StoredWeights(NamedTuple):
     note: str = ""
     """What was chosen among several tables of tensors, in words."""
     key: str = ""
-    """Names that stood above those of the tensors, such as ``params_ema`` or ``model.module``."""
+    """Names that stood above those of the tensors, such as ``params_ema`` or
+    ``model.module``."""
 
 
 def save_weights(
@@ -76,10 +79,13 @@ def save_weights(
         kept = value.half() if half and value.is_floating_point() else value
         stored[key] = kept.detach().cpu().contiguous()
     content = save(stored, metadata={**stated, "network": network, **info.notes})
-    # The writer of safetensors shuffles metadata: sorted, equal weights are equal files.
+    # The writer of safetensors shuffles metadata: sorted, equal weights are equal
+    # files.
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
-    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(
+        header, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    ).encode()
     text += b" " * (-len(text) % 8)  # the numbers behind it stay aligned
     write_whole(path, len(text).to_bytes(8, "little") + text + content[start:])
 
@@ -87,13 +93,16 @@ def save_weights(
 def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     """Read the tensors of a weights file, its metadata if it is ours, and a note on the choice.
 
-    It is ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote, of which
-    only plain tensors are read (no code runs). Of tables for the generator and the discriminator
-    the former is taken, of averaged and other weights the averaged ones; a table of just these
-    ``names`` stays as it is. ModelError if the file is damaged, of another kind, or lacks tensors.
+    It is ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote,
+    of which only plain tensors are read (no code runs). Of tables for the generator and
+    the discriminator the former is taken, of averaged and other weights the averaged
+    ones; a table of just these ``names`` stays as it is. ModelError if the file is
+    damaged, of another kind, or lacks tensors.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
+        raise ModelError(
+            f"{path}: {'not a file' if path.exists() else 'no such weights file'}"
+        )
     import torch
 
     inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
@@ -101,13 +110,18 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     try:
         zip_names(path)  # refuses what unpacks to far more
         with path.open("rb") as stream:
-            start = stream.read(9)  # of .safetensors a length and JSON, whatever it is called
+            start = stream.read(
+                9
+            )  # of .safetensors a length and JSON, whatever it is called
         if path.suffix.lower() == ".safetensors" or start[8:] == b"{":
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
                 metadata = stored.metadata() or {}
         else:  # an unusable file is told of, so that warnings say nothing new
-            with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(inert):
+            with (
+                warnings.catch_warnings(action="ignore"),
+                torch.serialization.safe_globals(inert),
+            ):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
@@ -116,7 +130,9 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     if "srx_format" in metadata:
         return StoredWeights(content, _parse(path, metadata))
     chosen = _choose_table(path, content, names)
-    _check_unpacked(path, (v.numel() * v.element_size() for v in chosen.tensors.values()))
+    _check_unpacked(
+        path, (v.numel() * v.element_size() for v in chosen.tensors.values())
+    )
     return chosen
 
 
@@ -131,13 +147,17 @@ def zip_names(path: Path) -> list[str]:
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
     notes = dict(metadata)
     if (written := notes.pop("srx_format")) != FORMAT:
-        raise ModelError(f"{path}: written by a newer srx (format {written}); update srx")
+        raise ModelError(
+            f"{path}: written by a newer srx (format {written}); update srx"
+        )
     try:
         network = parse_text(notes.pop("network"))
         return WeightsInfo(
             model=notes.pop("model"),
             scale=int(notes.pop("scale")),
-            network={k: tuple(v) if isinstance(v, list) else v for k, v in network.items()},
+            network={
+                k: tuple(v) if isinstance(v, list) else v for k, v in network.items()
+            },
             notes=notes,
         )
     except (KeyError, ValueError, AttributeError) as error:
@@ -174,7 +194,9 @@ def _choose_table(path: Path, content: object, names: Collection[str]) -> Stored
     if averaged.intersection(key) and plain:
         other, whole = plain[0]
         note = f"its averaged weights ({'.'.join(key)}) are used, not {'.'.join(other)}"
-        if tensors.keys() <= whole.keys():  # averages of parameters alone lack the buffers
+        if (
+            tensors.keys() <= whole.keys()
+        ):  # averages of parameters alone lack the buffers
             tensors = {**whole, **tensors}
     return StoredWeights(tensors, None, note, ".".join(key))
 
@@ -190,19 +212,31 @@ def _tables(
     found = []
     for name in (*_KNOWN["averaged"], *_KNOWN["weights"]):
         found += _tables(content.get(name), names, (*key, name), depth + 1)
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {
+        str(name): value for name, value in content.items() if isinstance(value, Tensor)
+    }
     if tensors and names == tensors.keys():
         return [*found, (key, tensors)]
     tensors = {k: v for k, v in tensors.items() if not re.match(_KNOWN["others"], k)}
     # names that begin with that of a generator, averaged or not, are of it alone
     averaged = _below(tensors, _KNOWN["averaged"])
     plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
-    both = [{k.removeprefix("module.") for k in each[1]} for each in (averaged, plain) if each]
+    both = [
+        {k.removeprefix("module.") for k in each[1]}
+        for each in (averaged, plain)
+        if each
+    ]
     if averaged and plain and both[0] - {"n_averaged"} == both[1]:
         parts = [averaged, plain]
     else:  # what is averaged may be another thing, such as an attention
-        wrappers = (*_WRAPPERS, *_KNOWN["averaged"], next(iter(tensors), "").partition(".")[0])
-        one = _below(tensors, _KNOWN["generator"]) or _below(tensors, wrappers, whole=True)
+        wrappers = (
+            *_WRAPPERS,
+            *_KNOWN["averaged"],
+            next(iter(tensors), "").partition(".")[0],
+        )
+        one = _below(tensors, _KNOWN["generator"]) or _below(
+            tensors, wrappers, whole=True
+        )
         parts = [one] if one else []
     for name, part in parts:
         found += _tables(part, names, (*key, name), depth)
@@ -214,13 +248,21 @@ def _below(
 ) -> tuple[str, Tensors] | None:
     """Return the tensors of the first of some networks, without its name before theirs.
 
-    With ``whole``, only a name before all of them counts, if it leaves no number, as of a layer.
+    With ``whole``, only a name before all of them counts, if it leaves no number, as of
+    a layer.
     """
     for name in names:
-        below = {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}.")}
-        # PyTorch's wrappers have counts of their own beside the network, such as n_averaged
+        below = {
+            k[len(name) + 1 :]: v
+            for k, v in tensors.items()
+            if k.startswith(f"{name}.")
+        }
+        # PyTorch's wrappers have counts of their own beside the network, such as
+        # n_averaged
         others = [k for k in tensors if "." in k or name not in _KNOWN["pytorch"]]
-        all_of_it = len(others) == len(below) and not any(key[:1].isdigit() for key in below)
+        all_of_it = len(others) == len(below) and not any(
+            key[:1].isdigit() for key in below
+        )
         if any("." in key for key in below) and (all_of_it or not whole):
             return name, below
     return None

@@ -27,7 +27,11 @@ AERIAL_MODEL = "g-idrn-aerial"
 def weights_dir() -> Path:
     """Folder of the shipped weights: inside the installed package, else beside its sources."""
     packaged = Path(str(files("srcli") / "_weights"))
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "weights"
+    return (
+        packaged
+        if packaged.is_dir()
+        else Path(__file__).resolve().parents[2] / "weights"
+    )
 
 
 def weights_path(name: str, scale: int) -> Path:
@@ -38,7 +42,9 @@ def weights_path(name: str, scale: int) -> Path:
 def shipped_scales(name: str) -> tuple[int, ...]:
     """Scales at which a model can be used as installed."""
     entry = find_entry(name)
-    return tuple(s for s in entry.scales if not entry.trained or weights_path(name, s).is_file())
+    return tuple(
+        s for s in entry.scales if not entry.trained or weights_path(name, s).is_file()
+    )
 
 
 def network_digest(network: Network) -> str:
@@ -54,24 +60,30 @@ def network_digest(network: Network) -> str:
 
 
 def load_model(
-    model: str | os.PathLike[str], scale: int | None = None, *, value_range: int | None = None
+    model: str | os.PathLike[str],
+    scale: int | None = None,
+    *,
+    value_range: int | None = None,
 ) -> Network:
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
     Args:
-        model: A name of ``srx models``, or the path of a file of weights or of ``srx export``.
-            Checkpoints of other software are recognised by names and shapes of their tensors. Or
-            your own code, which is imported: ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``.
-        scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
-        value_range: White, 1 or 255, inside the network of such a checkpoint; found by a test
-            picture where it is None.
+        model: A name of ``srx models``, or the path of a file of weights or of
+            ``srx export``. Checkpoints of other software are recognised by names and
+            shapes of their tensors. Or your own code, which is imported:
+            ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``.
+        scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4
+            for names.
+        value_range: White, 1 or 255, inside the network of such a checkpoint; found by
+            a test picture where it is None.
 
     Returns:
-        The network, taking and giving (N, 3, H, W) RGB in [0, 1], or (N, 1, H, W) where its
-        ``colour`` is ``y``: Y / 255, from 16/255 to 235/255.
+        The network, taking and giving (N, 3, H, W) RGB in [0, 1], or (N, 1, H, W) where
+        its ``colour`` is ``y``: Y / 255, from 16/255 to 235/255.
 
     Raises:
-        ModelError: If there is no such model, scale or file, or its network does not enlarge.
+        ModelError: If there is no such model, scale or file, or its network does not
+            enlarge.
     """
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
@@ -83,8 +95,12 @@ def load_model(
     path = find_weights(model, 4 if scale is None else scale)
     with undisturbed():
         if path is not None:
-            return load_network(path, scale, value_range=value_range, code=code)[0].eval()
-        network = build_network(code or model, scale=scale or (None if code else 4)).eval()
+            return load_network(path, scale, value_range=value_range, code=code)[
+                0
+            ].eval()
+        network = build_network(
+            code or model, scale=scale or (None if code else 4)
+        ).eval()
     if network.reference and network.needs_weights:
         raise ModelError(
             f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
@@ -97,14 +113,16 @@ def model_text(model: object) -> str:
     """Return a model as options have it: its name, or the path of its file, as a text."""
     if isinstance(model, str | os.PathLike):
         return os.fspath(model)
-    raise UsageError(f"expected the name of a model or a weights file, got {type(model).__name__}")
+    raise UsageError(
+        f"expected the name of a model or a weights file, got {type(model).__name__}"
+    )
 
 
 def make_crisper(network: Network, strength: float) -> None:
     """Move the weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, which 1 reaches.
 
-    Weights between two that began as one enlarge as well as these (network interpolation, ESRGAN,
-    Wang et al. 2018).
+    Weights between two that began as one enlarge as well as these (network
+    interpolation, ESRGAN, Wang et al. 2018).
     """
     crisp = load_model(CRISP_MODEL, network.scale).state_dict()
     for name, value in network.state_dict().items():
@@ -142,7 +160,8 @@ def split_model(model: str) -> tuple[str, Path | None]:
 def default_scale(models: Iterable[str]) -> int:
     """Return the scale where none is given: that of the first weights file, 4 if all are names.
 
-    Missing files do not count. ModelError if the file cannot be read, or does not tell its scale.
+    Missing files do not count. ModelError if the file cannot be read, or does not tell
+    its scale.
     """
     for model in models:
         code, file = split_model(model)
@@ -152,7 +171,9 @@ def default_scale(models: Iterable[str]) -> int:
         if file and file.is_file():
             from srcli.models.recognition import choose_scale, find_matches
 
-            with suppress(ModelError):  # of what is damaged or exported the others know more
+            with suppress(
+                ModelError
+            ):  # of what is damaged or exported the others know more
                 tensors, own, *_ = read_weights(file)
                 found = [({}, own)] if own else find_matches(tensors)
                 if found and not code:  # the network is built later, once

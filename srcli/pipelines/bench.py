@@ -21,7 +21,12 @@ from srcli.evaluation.scores import label_models
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array, make_engine, network_half
+from srcli.inference.engines import (
+    choose_tiling,
+    enlarge_array,
+    make_engine,
+    network_half,
+)
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
@@ -45,10 +50,11 @@ PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, o
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
 """Bounds of the number of rounds chosen by time."""
 BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
-"""Load for each processor before the first round, and slowest round as a multiple of the median,
-above which the machine was busy with something else."""
+"""Load for each processor before the first round, and slowest round as a multiple of
+the median, above which the machine was busy with something else."""
 Speed = dict[str, Any]
-"""Speed of one model in one number format on one picture, as JSON has it (``make_speeds``)."""
+"""Speed of one model in one number format on one picture, as JSON has it
+(``make_speeds``)."""
 PRECISIONS: dict[torch.dtype | None, Precision] = {
     None: "fp32",
     torch.bfloat16: "bf16",
@@ -127,18 +133,29 @@ class Bench:
 
 
 def bench(
-    models: Sequence[str], options: BenchOptions | None = None, *, progress: Progress | None = None
+    models: Sequence[str],
+    options: BenchOptions | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Bench:
     """Measure models side by side.
 
-    Models are names of ``srx models`` or weights files; repeated ones run once. InferenceError if a
-    picture does not fit into memory, other SrxErrors if models and options make no sense here.
+    Models are names of ``srx models`` or weights files; repeated ones run once.
+    InferenceError if a picture does not fit into memory, other SrxErrors if models and
+    options make no sense here.
     """
     options, progress = options or BenchOptions(), progress or Progress()
-    labels, load, device = label_models(models), load_average(), choose_device(options.device)
+    labels, load, device = (
+        label_models(models),
+        load_average(),
+        choose_device(options.device),
+    )
     scales = dict.fromkeys(options.scales)
     costs, groups = list[Cost](), dict[tuple[int, ...], list[BenchCase]]()
-    with threads(options.threads), closing(progress.task("timing", unit="pictures")) as task:
+    with (
+        threads(options.threads),
+        closing(progress.task("timing", unit="pictures")) as task,
+    ):
         for scale, (model, label) in product(scales, labels.items()):
             task.describe(f"{label} x{scale}")
             network = _load(model, scale, options.value_range, progress)
@@ -146,20 +163,32 @@ def bench(
                 groups.setdefault((scale, *case.picture.shape), []).append(case)
             costs.append(model_cost(network, model=label, device=device))
         for cases in groups.values():
-            time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
-        speeds = tuple(speed for cases in groups.values() for speed in make_speeds(cases))
+            time_rounds(
+                cases, rounds=options.rounds, seconds=options.seconds, task=task
+            )
+        speeds = tuple(
+            speed for cases in groups.values() for speed in make_speeds(cases)
+        )
         machine = describe_machine(device)
     published: list[PublishedRow] = []
     if options.published:
-        wanted = None if options.published == "all" else [cost["model"] for cost in costs]
+        wanted = (
+            None if options.published == "all" else [cost["model"] for cost in costs]
+        )
         published = [row for scale in scales for row in published_costs(scale, wanted)]
         if not published:
-            progress.warn("--published: no paper prints costs of these models at these scales")
+            progress.warn(
+                "--published: no paper prints costs of these models at these scales"
+            )
     how = METHOD + (PLAIN if options.compare_plain else "")
-    return Bench(machine, how, tuple(costs), speeds, tuple(published), busy_note(load, speeds))
+    return Bench(
+        machine, how, tuple(costs), speeds, tuple(published), busy_note(load, speeds)
+    )
 
 
-def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
+def _load(
+    model: str, scale: int, value_range: int | None, progress: Progress
+) -> Network:
     """Load a network, with random weights where there are none: they do not change its speed."""
     code, weights = split_code(model)
     allow_code(code)
@@ -171,7 +200,9 @@ def _load(model: str, scale: int, value_range: int | None, progress: Progress) -
         return network
     network = build_network(code or model, scale=scale).deploy()
     if network.needs_weights:
-        progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
+        progress.warn(
+            f"{model} x{scale}: there are no weights; it is timed with random ones"
+        )
     return network
 
 
@@ -183,7 +214,9 @@ def make_cases(
     Formats that are the same on this device run once.
     """
     device = choose_device(options.device)
-    names = (PRECISIONS[network_half(network, device, each)] for each in options.precisions)
+    names = (
+        PRECISIONS[network_half(network, device, each)] for each in options.precisions
+    )
     kinds = [replace(options, precision=name) for name in dict.fromkeys(names)]
     if options.compare_plain:
         kinds.append(replace(options, precision="fp32", plain=True, batch=1))
@@ -201,8 +234,9 @@ def time_rounds(
 ) -> None:
     """Run cases in turn, round by round, every second round backwards.
 
-    So a machine that becomes slower or faster meanwhile treats them alike. Without a number of
-    rounds they are run until ``seconds`` have passed for all together, 3 to 100 times.
+    So a machine that becomes slower or faster meanwhile treats them alike. Without a
+    number of rounds they are run until ``seconds`` have passed for all together, 3 to
+    100 times.
     """
     task.grow(len(cases) * (1 + (rounds or FEWEST_ROUNDS)))
     for case in cases:
@@ -240,7 +274,9 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             "tiles": grid.count,
             "tile": (grid.tile_height, grid.tile_width),  # input pixels
             "overlap": grid.overlap,
-            "batch": min(grid.count, engine.batch_size(grid.tile_height, grid.tile_width)),
+            "batch": min(
+                grid.count, engine.batch_size(grid.tile_height, grid.tile_width)
+            ),
             "conv_macs": macs,  # of the picture in one piece; None where they cannot be counted
             "seconds": tuple(case.seconds),  # of every round: from memory to memory
             "peak_memory": case.peak,
@@ -257,7 +293,8 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
 def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     """Return a note if something else ran meanwhile, as load and spread show; else None.
 
-    The load is the average before the first round; the speeds are all that was measured.
+    The load is the average before the first round; the speeds are all that was
+    measured.
     """
     spread = max(speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds)
     loaded = f"load average {load or 0:.1f} on {processors()} processors at the start"
@@ -288,7 +325,9 @@ def _speed_table(group: Sequence[Speed]) -> Table:
     for speed in group:
         kinds = ("median_seconds", "fastest_seconds", "slowest_seconds")
         middle, *ends = (significant(speed[kind] * 1000) for kind in kinds)
-        macs, peak, times = (speed[key] for key in ("conv_macs", "peak_memory", "times_plain"))
+        macs, peak, times = (
+            speed[key] for key in ("conv_macs", "peak_memory", "times_plain")
+        )
         rows.append(
             [
                 *(speed[key] for key in ("model", "format", "tiles")),

@@ -28,20 +28,26 @@ SIDE = 80
 MARGIN = 32
 """Pixels around a part that models see as well."""
 SHARES = (1.0, 0.9, 0.5)
-"""Parts by their detail: that with the most, one with more than nine in ten, one in the middle."""
+"""Parts by their detail: that with the most, one with more than nine in ten, one in the
+middle."""
 CELL = 320
-"""Least longest side of a part on a sheet, in pixels; larger ones stand in full size."""
+"""Least longest side of a part on a sheet, in pixels; larger ones stand in full
+size."""
 
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
 Rows = dict[Part, dict[str, "Pixels"]]
-"""What each part of a photograph shows, by its caption: (H, W, 3) uint8, first the input, its
-pixels enlarged as they are; then what each model makes of it, captioned with the time for a
-megapixel of results."""
+"""What each part of a photograph shows, by its caption: (H, W, 3) uint8, first the
+input, its pixels enlarged as they are; then what each model makes of it, captioned with
+the time for a megapixel of results."""
 
 
 def compare(
-    photo: Path, models: Sequence[str], scale: int, parts: Sequence[Part], progress: Progress
+    photo: Path,
+    models: Sequence[str],
+    scale: int,
+    parts: Sequence[Part],
+    progress: Progress,
 ) -> Rows:
     """Enlarge parts of a photograph by models, all by default; without any part, some are chosen.
 
@@ -51,12 +57,18 @@ def compare(
     pixels = photograph.pixels
     if pixels.dtype != np.uint8:
         white = 65535 if pixels.dtype == np.uint16 else 1
-        pixels = (np.nan_to_num(pixels).clip(0, white) * (255 / white)).round().astype(np.uint8)
+        pixels = (
+            (np.nan_to_num(pixels).clip(0, white) * (255 / white))
+            .round()
+            .astype(np.uint8)
+        )
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     height, width = pixels.shape[:2]
     for left, top, across, down in parts:
         if left + across > width or top + down > height:
-            raise UsageError(f"--crop: ends outside {photo}, which has {width}x{height} pixels")
+            raise UsageError(
+                f"--crop: ends outside {photo}, which has {width}x{height} pixels"
+            )
     own = (name for name, entry in MODELS.items() if not entry.compared)
     models = models or [name for name in own if scale in shipped_scales(name)]
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
@@ -72,9 +84,13 @@ def compare(
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)
-        options = UpscaleOptions(model=model, scale=scale)  # ``auto`` looks at the whole photograph
+        options = UpscaleOptions(
+            model=model, scale=scale
+        )  # ``auto`` looks at the whole photograph
         chosen, _ = choose_model(photograph, options, opened.format)
-        enlarge = partial(upscale, model=chosen, scale=scale, strength=options.engine.strength)
+        enlarge = partial(
+            upscale, model=chosen, scale=scale, strength=options.engine.strength
+        )
         enlarge(regions[0][0][:8, :8])  # loads it
         began = time.perf_counter()
         made = [enlarge(region)[inside] for region, inside in regions]
@@ -91,22 +107,33 @@ def choose_parts(pixels: Pixels) -> list[Part]:
     height, width = (min(SIDE, side) for side in pixels.shape[:2])
     steps = np.abs(np.diff(pixels.mean(axis=2, dtype=np.float32), axis=1, prepend=0))
     detail = {
-        (left, top, width, height): float(steps[top : top + height, left + 1 : left + width].sum())
+        (left, top, width, height): float(
+            steps[top : top + height, left + 1 : left + width].sum()
+        )
         for top in range(0, steps.shape[0] - height + 1, height)
         for left in range(0, steps.shape[1] - width + 1, width)
     }
     order = sorted(detail, key=detail.__getitem__)
-    return list(dict.fromkeys(order[round(share * (len(order) - 1))] for share in SHARES))
+    return list(
+        dict.fromkeys(order[round(share * (len(order) - 1))] for share in SHARES)
+    )
 
 
 def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
-    cell = max([CELL, *(max(own.shape) for row in rows.values() for own in row.values())])
+    cell = max(
+        [CELL, *(max(own.shape) for row in rows.values() for own in row.values())]
+    )
     lines = []
     for (_, _, width, height), row in rows.items():
         share = cell / max(width, height)
         size = max(round(width * share), 1), max(round(height * share), 1)
-        images = ((name, Image.fromarray(np.ascontiguousarray(own))) for name, own in row.items())
+        images = (
+            (name, Image.fromarray(np.ascontiguousarray(own)))
+            for name, own in row.items()
+        )
         how = Image.Resampling.LANCZOS
-        lines.append({name: np.asarray(each.resize(size, how)) for name, each in images})
+        lines.append(
+            {name: np.asarray(each.resize(size, how)) for name, each in images}
+        )
     return draw_sheet(lines, cell)

@@ -29,25 +29,36 @@ def describe_installation() -> dict[str, str]:
     """Return what a report of a fault needs, in words, by name; nothing is changed."""
     half, free = half_type(choose_device("auto"), "auto"), free_memory()
     there = {name: next(iter(distributions(name=name)), None) for name in _LIBRARIES}
-    shipped = {name: shipped_scales(name) for name, own in MODELS.items() if own.trained}
-    weights = [f"{name} x{' x'.join(map(str, own))}" for name, own in shipped.items() if own]
+    shipped = {
+        name: shipped_scales(name) for name, own in MODELS.items() if own.trained
+    }
+    weights = [
+        f"{name} x{' x'.join(map(str, own))}" for name, own in shipped.items() if own
+    ]
     data = os.environ.get("SRX_DATA", "")
     sets = sorted(path.name for path in Path(data, "benchmarks").glob("*/"))
     return {
         "srx": f"{srcli.__version__} in {Path(srcli.__file__).parent}",
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        "libraries": ", ".join(f"{name} {own.version}" for name, own in there.items() if own),
-        "not installed": ", ".join(name for name, own in there.items() if not own) or "nothing",
+        "libraries": ", ".join(
+            f"{name} {own.version}" for name, own in there.items() if own
+        ),
+        "not installed": ", ".join(name for name, own in there.items() if not own)
+        or "nothing",
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
-        "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
+        "half precision": str(half).removeprefix("torch.")
+        if half
+        else "no: fp32 for all pictures",
         "convolutions": f"on the processor: {describe_convolutions()}",
         "formats": ", ".join(FORMATS),
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
         "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
         "cache": str(cache_folder()),
         "weights": ", ".join(weights) or "none: install srx again",
-        "SRX_DATA": (data and f"{data}, sets: {', '.join(sets) or 'none in benchmarks/'}")
+        "SRX_DATA": (
+            data and f"{data}, sets: {', '.join(sets) or 'none in benchmarks/'}"
+        )
         or "not set",
     }
 
@@ -57,5 +68,7 @@ def _devices() -> list[str]:
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        found.append(f"cuda:{index} ({name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)")
+        found.append(
+            f"cuda:{index} ({name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)"
+        )
     return [*found, "mps"] if torch.backends.mps.is_available() else found

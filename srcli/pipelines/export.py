@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
 CHECKED_SIZES = ((48, 40), (75, 98))
-"""Height and width of the pictures that files are checked with; they are traced with the first."""
+"""Height and width of the pictures that files are checked with; they are traced with
+the first."""
 TOLERANCE = 0.1
-"""Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by one."""
+"""Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by
+one."""
 OPSET = 18
-"""Of ONNX; read by ONNX Runtime from 1.14 on, and by TensorRT and OpenVINO of its time."""
+"""Of ONNX; read by ONNX Runtime from 1.14 on, and by TensorRT and OpenVINO of its
+time."""
 
 
 class ExportedForm(nn.Module):
@@ -67,12 +70,13 @@ def export_model(
 ) -> dict[str, Any]:
     """Export a network, as the name of the file ends, and compare it with PyTorch on a photograph.
 
-    ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and width of the
-    only input that the file takes, None for any. The file is replaced when the check has passed.
+    ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and
+    width of the only input that the file takes, None for any. The file is replaced when
+    the check has passed.
 
-    Returned are, as JSON has them, the ``file``, its ``bytes``, the ``metadata`` stored in it, the
-    ``parities`` (what differs from PyTorch on each crop, in levels of 255), and ``notes``:
-    requirements that the software which runs the file must meet.
+    Returned are, as JSON has them, the ``file``, its ``bytes``, the ``metadata`` stored
+    in it, the ``parities`` (what differs from PyTorch on each crop, in levels of 255),
+    and ``notes``: requirements that the software which runs the file must meet.
 
     UsageError if a file exists, a package is missing or the network does not take the size,
     ModelError if the kind of file has no such operators, InferenceError if it gives another picture
@@ -85,31 +89,47 @@ def export_model(
     if (taken := next(filter(Path.exists, made), None)) and not overwrite:
         raise UsageError(f"{taken}: exists already; give --overwrite or another name")
     if missing := [name for name in packages if find_spec(name) is None]:
-        raise UsageError(f"{kind} needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+        raise UsageError(
+            f"{kind} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
     network = load_model(model, scale, value_range=value_range)
     if isinstance(network, ExportedNetwork):
-        raise UsageError(f"{model}: is an exported file; give the weights that it was made from")
+        raise UsageError(
+            f"{model}: is an exported file; give the weights that it was made from"
+        )
     if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
         raise UsageError(
             f"--size {size[1]}x{size[0]}: {model} takes sides that divide by "
             f"{network.multiple_of}, from {network.minimum} on"
         )
     form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
-    if size is None:  # what a network does for smaller pictures by Python is not in its file
+    if (
+        size is None
+    ):  # what a network does for smaller pictures by Python is not in its file
         least = [each.minimum for each in modules_of(network, StretchedMap).values()]
         network.minimum = max(network.minimum, *least, 1)
     metadata = describe(network, model, size)
-    sizes = [size] if size else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
+    sizes = (
+        [size]
+        if size
+        else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
+    )
     whole = (real_picture(*each).transpose(2, 0, 1)[None] for each in sizes)
-    pictures = [np.ascontiguousarray(each, np.float32) / np.float32(255) for each in whole]
+    pictures = [
+        np.ascontiguousarray(each, np.float32) / np.float32(255) for each in whole
+    ]
     x = torch.from_numpy(pictures[0])
     try:
         with TemporaryDirectory() as folder:
             try:
-                run = write(form, x, Path(folder) / file.name, metadata, size is not None)
+                run = write(
+                    form, x, Path(folder) / file.name, metadata, size is not None
+                )
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
-                raise ModelError(f"{model}: cannot be written as {kind} ({reason})") from error
+                raise ModelError(
+                    f"{model}: cannot be written as {kind} ({reason})"
+                ) from error
             parities = [measure_parity(form, run, each) for each in pictures]
             worst = max(each["largest"] for each in parities)
             if not worst <= TOLERANCE:
@@ -118,7 +138,9 @@ def export_model(
                     f"levels of 255 (allowed: {TOLERANCE:g}); try the other kind of file"
                 )
             contents = [Path(folder, part.name).read_bytes() for part in made]
-            for part, content in zip(made, contents, strict=True):  # of ncnn first the weights
+            for part, content in zip(
+                made, contents, strict=True
+            ):  # of ncnn first the weights
                 write_whole(part, content)
     except OSError as error:
         raise DataError(explain_os_error(file, error)) from error
@@ -127,12 +149,20 @@ def export_model(
     return found | {"parities": parities, "notes": notes}
 
 
-def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict[str, str]:
+def describe(
+    network: Network, model: str, size: tuple[int, int] | None
+) -> dict[str, str]:
     """Return what an exported file says about itself."""
     tiling = choose_tiling(model, network)
     weights = find_weights(model, network.scale)
-    card = weights.with_suffix(".toml") if weights else None  # has the licence of shipped weights
-    facts = tomllib.loads(card.read_text(encoding="utf-8")) if card and card.is_file() else {}
+    card = (
+        weights.with_suffix(".toml") if weights else None
+    )  # has the licence of shipped weights
+    facts = (
+        tomllib.loads(card.read_text(encoding="utf-8"))
+        if card and card.is_file()
+        else {}
+    )
     found = {
         "model": Path(model).name,
         "scale": network.scale,
@@ -170,15 +200,20 @@ def needs(network: Network) -> list[str]:
             max(network.multiple_of, network.minimum) > 1
         ),
         f"Mirror {network.edge} pixels around a picture and crop {network.edge * network.scale}"
-        f" from the output, or its outermost pixels come out too dark": network.edge > 0,
+        f" from the output, or its outermost pixels come out too dark": network.edge
+        > 0,
     }
     return [line for line, holds in lines.items() if holds]
 
 
-def measure_parity(form: ExportedForm, run: Run, picture: NDArray[np.float32]) -> dict[str, float]:
+def measure_parity(
+    form: ExportedForm, run: Run, picture: NDArray[np.float32]
+) -> dict[str, float]:
     """Compare an exported file with PyTorch on a picture."""
     with torch.inference_mode():
-        difference = np.abs(run(picture) - form(torch.from_numpy(picture)).numpy()) * 255
+        difference = (
+            np.abs(run(picture) - form(torch.from_numpy(picture)).numpy()) * 255
+        )
     largest, mean = float(difference.max()), float(difference.mean())
     height, width = picture.shape[2:]
     return {"height": height, "width": width, "largest": largest, "mean": mean}
@@ -196,7 +231,8 @@ def write_onnx(
         "output": {0: "batch", 2: "output_height", 3: "output_width"},
     }
     with warnings.catch_warnings(), torch.no_grad():
-        # Deprecated, but it takes seconds where its successor takes minutes and more packages.
+        # Deprecated, but it takes seconds where its successor takes minutes and more
+        # packages.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             form,
@@ -209,7 +245,9 @@ def write_onnx(
             opset_version=OPSET,
         )
     model = onnx.load(file)
-    plugin = {"model_type": json.dumps("Superresolution")}  # for Deepness, a plugin of QGIS
+    plugin = {
+        "model_type": json.dumps("Superresolution")
+    }  # for Deepness, a plugin of QGIS
     if fixed:
         percent = math.ceil(100 * int(metadata["overlap"]) / min(x.shape[2:]))
         plugin["tiles_overlap"] = json.dumps(percent)
@@ -225,10 +263,14 @@ def write_torchscript(
 ) -> Run:
     """Write a TorchScript file; whatever ``fixed`` is, it takes any number of any size."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # deprecated, and the form that loads without Python
+        warnings.simplefilter(
+            "ignore"
+        )  # deprecated, and the form that loads without Python
         traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
         # by Python: on a full disk torch.jit.save would end the process
-        file.write_bytes(traced.save_to_buffer({"srx.json": json.dumps(dict(metadata))}))
+        file.write_bytes(
+            traced.save_to_buffer({"srx.json": json.dumps(dict(metadata))})
+        )
         loaded = torch.jit.load(file)  # type: ignore[no-untyped-call] # noqa: TID251 - just written
     return lambda picture: np.asarray(loaded(torch.from_numpy(picture)))
 
@@ -236,7 +278,13 @@ def write_torchscript(
 class _PlainSums(TorchFunctionMode):
     """Writes fused sums out, which ncnn does not have."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_function__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         if func is torch.addcmul:
             return args[0] + args[1] * args[2]
         return func(*args, **(kwargs or {}))
@@ -247,7 +295,8 @@ def write_ncnn(
 ) -> Run:
     """Write ncnn's .param, and its .bin beside it; without ``fixed`` they take any size.
 
-    Input and output are called ``data`` and ``output``, as Real-ESRGAN's programs ask for them.
+    Input and output are called ``data`` and ``output``, as Real-ESRGAN's programs ask
+    for them.
     """
     import ncnn
     import pnnx
@@ -256,16 +305,22 @@ def write_ncnn(
         with _PlainSums():
             write_torchscript(form, x, Path(work, "net.pt"), metadata, fixed)
         shapes = [tuple(x.shape), (1, 3, *(2 * side for side in x.shape[2:]))]
-        sizes = [f"inputshape{'2' * i}={list(s)}" for i, s in enumerate(shapes[: 2 - fixed])]
+        sizes = [
+            f"inputshape{'2' * i}={list(s)}" for i, s in enumerate(shapes[: 2 - fixed])
+        ]
         command = [pnnx.EXEC_PATH, "net.pt", *sizes, "fp16=0"]
         subprocess.run(command, cwd=work, capture_output=True, check=False)
         for suffix in ("param", "bin"):
             made = Path(work, f"net.ncnn.{suffix}").read_bytes()
             if suffix == "param":
-                made = re.sub(rb"\bin0\b", b"data", re.sub(rb"\bout0\b", b"output", made))
+                made = re.sub(
+                    rb"\bin0\b", b"data", re.sub(rb"\bout0\b", b"output", made)
+                )
             file.with_suffix(f".{suffix}").write_bytes(made)
     net = ncnn.Net()
-    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_fp16_packed = False
+    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_fp16_packed = (
+        False
+    )
     if net.load_param(str(file)) or net.load_model(str(file.with_suffix(".bin"))):
         raise RuntimeError("ncnn has no such operators")
 
@@ -282,4 +337,5 @@ KINDS = {
     ".pt": ("torchscript", (), write_torchscript),
     ".param": ("ncnn", ("ncnn", "pnnx"), write_ncnn),
 }
-"""By the end of a file's name: its kind, packages that it needs, what writes and loads it."""
+"""By the end of a file's name: its kind, packages that it needs, what writes and loads
+it."""

@@ -15,7 +15,13 @@ import torch
 from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
 from srcli.metrics.efficiency import Cost, model_cost
-from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
+from srcli.models import (
+    MODELS,
+    NetworkEntry,
+    build_network,
+    find_entry,
+    network_options,
+)
 from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
@@ -27,17 +33,23 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
     Form = tuple[Network, WeightsInfo, Path | None]
-    """A network of one scale as it is deployed, and its weights file; None without weights."""
+    """A network of one scale as it is deployed, and its weights file; None without
+    weights."""
 
 Facts = dict[str, Any]
 """Plain values by name, as ``srx models --json`` has them."""
 _COSTS: dict[str, Cost] = {}
-"""Costs by what decides on them: many models are one network, trained on other pictures."""
+"""Costs by what decides on them: many models are one network, trained on other
+pictures."""
 
 
 def without_weights() -> list[str]:
     """Return the names of compared networks of which there are no weights here."""
-    return [name for name, entry in MODELS.items() if entry.compared and not shipped_scales(name)]
+    return [
+        name
+        for name, entry in MODELS.items()
+        if entry.compared and not shipped_scales(name)
+    ]
 
 
 def list_models(
@@ -50,20 +62,32 @@ def list_models(
 ) -> list[Facts]:
     """Describe the models, or the one that ``name``, maybe a weights file with its range, is of.
 
-    Each has ``cards``, one for every scale with weights or without: the card file, if there is one,
-    with the weights' digest, metadata and work; its ``sets`` are the metrics that were measured,
-    such as ``{"Set5": {"psnr": 31.64}}``. ``scales`` can be used as installed, ``untrained``
-    cannot. With ``tried``, cards of weights have ``test_picture``: the PSNR in dB of a picture that
-    is enlarged and made small again, by the value of white in the network.
+    Each has ``cards``, one for every scale with weights or without: the card file, if
+    there is one, with the weights' digest, metadata and work; its ``sets`` are the
+    metrics that were measured, such as ``{"Set5": {"psnr": 31.64}}``. ``scales`` can be
+    used as installed, ``untrained`` cannot. With ``tried``, cards of weights have
+    ``test_picture``: the PSNR in dB of a picture that is enlarged and made small again,
+    by the value of white in the network.
 
-    Compared networks without weights are among all if ``every`` is set; some take a second to
-    count. A ModelError says that there is no such model, or why a file is not read.
+    Compared networks without weights are among all if ``every`` is set; some take a
+    second to count. A ModelError says that there is no such model, or why a file is not
+    read.
     """
     if name is None:
-        left_out = {name for name, entry in MODELS.items() if not entry.target}  # of packages
+        left_out = {
+            name for name, entry in MODELS.items() if not entry.target
+        }  # of packages
         left_out.update(() if every else without_weights())
-        names = [n for n in MODELS if n not in left_out and scale in (None, *MODELS[n].scales)]
-        return [model for each in names for model in list_models(each, scale=scale, tried=tried)]
+        names = [
+            n
+            for n in MODELS
+            if n not in left_out and scale in (None, *MODELS[n].scales)
+        ]
+        return [
+            model
+            for each in names
+            for model in list_models(each, scale=scale, tried=tried)
+        ]
     code, file = split_model(name)
     allow_code(code)
     if file:
@@ -90,10 +114,14 @@ def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
     entry = NetworkEntry(summary="", source=name) if outside else find_entry(name)
     options = {} if given == name else info.network
     paper, tiling = PAPERS.get(entry.paper), choose_tiling(given, network)
-    recipes = [n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target]
+    recipes = [
+        n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target
+    ]
     rows = (row for row in load_published() if entry.paper and row.model == name)
     untrained = [
-        own.scale for each, own, file in forms if not file and entry.trained and each.needs_weights
+        own.scale
+        for each, own, file in forms
+        if not file and entry.trained and each.needs_weights
     ]
     return {
         "name": name,
@@ -115,7 +143,9 @@ def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
     }
 
 
-def _card(network: Network, info: WeightsInfo, file: Path | None, *, tried: bool) -> Facts:
+def _card(
+    network: Network, info: WeightsInfo, file: Path | None, *, tried: bool
+) -> Facts:
     content: Facts = {}
     if file and (beside := file.with_suffix(".toml")).is_file():
         with suppress(ValueError):

@@ -28,8 +28,8 @@ class Window:
 class TileGrid:
     """The tiles of an image; all have the same size.
 
-    Neighbours share at least ``overlap`` pixels; the last tile of an axis is shifted inwards. An
-    axis shorter than the tile has one tile of its own length.
+    Neighbours share at least ``overlap`` pixels; the last tile of an axis is shifted
+    inwards. An axis shorter than the tile has one tile of its own length.
     """
 
     height: int
@@ -40,10 +40,11 @@ class TileGrid:
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
     step: int = 1
-    """Above 1 the engine gets the positions of tiles; where tiles are large enough, they begin on
-    multiples of it."""
+    """Above 1 the engine gets the positions of tiles; where tiles are large enough,
+    they begin on multiples of it."""
     edge: int = 0
-    """Of the pixels on each side, so many mirror the image; the output is without them."""
+    """Of the pixels on each side, so many mirror the image; the output is without
+    them."""
 
     @property
     def count(self) -> int:
@@ -58,7 +59,9 @@ class TileGrid:
         """Yield (row, column, window) of every tile, row by row."""
         for row, top in enumerate(self.tops):
             for column, left in enumerate(self.lefts):
-                window = Window(top=top, left=left, height=self.tile_height, width=self.tile_width)
+                window = Window(
+                    top=top, left=left, height=self.tile_height, width=self.tile_width
+                )
                 yield row, column, window
 
 
@@ -75,7 +78,8 @@ class Source(Protocol):
     def read(self, window: Window) -> NDArray[Any] | None:
         """Return (window.height, window.width, channels) of ``dtype``.
 
-        None if the window holds no valid pixel: it needs no network, its output has no meaning.
+        None if the window holds no valid pixel: it needs no network, its output has no
+        meaning.
         """
 
 
@@ -86,7 +90,8 @@ class Values:
     dtype: np.dtype[Any]
     """Of the pixels of input and output."""
     ranges: tuple[tuple[float, float], ...]
-    """The network's 0 and 1, the second above the first: of each band, or one pair for all."""
+    """The network's 0 and 1, the second above the first: of each band, or one pair for
+    all."""
     most: float | None = None
     """Highest value that the output can store; None is that of the dtype."""
 
@@ -94,13 +99,16 @@ class Values:
         """Raise a ``ValueError`` for a range that is empty or not finite."""
         for low, high in self.ranges:
             if not (math.isfinite(high - low) and high > low):
-                raise ValueError(f"expected a finite low below high, got {low} and {high}")
+                raise ValueError(
+                    f"expected a finite low below high, got {low} and {high}"
+                )
 
 
 def are_units(low: float, high: float) -> bool:
     """Return True if floats from ``low`` to ``high`` look as if 0 were black and 1 white.
 
-    They lie between both and use a good part of it, or are 0 all over; fractions of a thousandth
-    are quantities of their own, which a network for 0 to 1 would bury under its errors.
+    They lie between both and use a good part of it, or are 0 all over; fractions of a
+    thousandth are quantities of their own, which a network for 0 to 1 would bury under
+    its errors.
     """
     return low >= 0 and (high == 0 or 0.25 <= high <= 1)

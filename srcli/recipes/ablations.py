@@ -14,7 +14,13 @@ from srcli.errors import RecipeError
 from srcli.files import shipped_text
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import Range, convert, unknown
-from srcli.recipes.files import SUFFIXES, apply_changes, apply_overrides, load_recipe, read_table
+from srcli.recipes.files import (
+    SUFFIXES,
+    apply_changes,
+    apply_overrides,
+    load_recipe,
+    read_table,
+)
 from srcli.recipes.published import name_key
 from srcli.recipes.training import TrainRecipe
 
@@ -40,20 +46,23 @@ _SIZES = Range(
 class Variant:
     """One line of an ablation: a recipe with single fields changed."""
 
-    name: Annotated[str, Range("letters, digits, blanks and .,:;=+_- only", _VARIANT.fullmatch)]
+    name: Annotated[
+        str, Range("letters, digits, blanks and .,:;=+_- only", _VARIANT.fullmatch)
+    ]
     """Short name for tables."""
     changes: Mapping[str, object] = field(default_factory=dict)
-    """Changes of the ablation's recipe, in order: dotted fields as ``srx train --set`` takes them
-    (``network.block``, ``stages.0.losses``), each with a plain value, the text ``null`` for none.
-    A stage one past the last is a copy of the last one."""
+    """Changes of the ablation's recipe, in order: dotted fields as ``srx train --set``
+    takes them (``network.block``, ``stages.0.losses``), each with a plain value, the
+    text ``null`` for none. A stage one past the last is a copy of the last one."""
     sentence: str
     """Description, a sentence without a full stop."""
     published: Annotated[Mapping[str, float], _FIGURES] = field(default_factory=dict)
-    """Printed figures by the keys of ``_KEY``: ``parameters`` in thousands, of the form that runs
-    (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as efficient-SR challenges
-    count them, ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
-    ``SET.seconds`` a picture, ``training.seconds`` of 100 iterations; ``.difference`` is a printed
-    difference to the base, where no value is printed."""
+    """Printed figures by the keys of ``_KEY``: ``parameters`` in thousands, of the form
+    that runs (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as
+    efficient-SR challenges count them, ``memory.128x128`` in the paper's MB,
+    ``SET.psnr`` in dB, ``SET.seconds`` a picture, ``training.seconds`` of 100
+    iterations; ``.difference`` is a printed difference to the base, where no value is
+    printed."""
     note: str = ""
     """Doubts about a printed figure; empty for most."""
 
@@ -63,13 +72,15 @@ class Ablation:
     """A question to a network, and the variants that answer it."""
 
     name: Annotated[
-        str, Range("small letters, digits and ._- with at most one /", _ABLATION.fullmatch)
+        str,
+        Range("small letters, digits and ._- with at most one /", _ABLATION.fullmatch),
     ]
     """Name, such as ``g-idrn/blocks``."""
     question: str
     """Question that it answers, ending with a question mark."""
     recipe: str
-    """Recipe that all variants start from: a name of the recipe table, or the path of a file."""
+    """Recipe that all variants start from: a name of the recipe table, or the path of a
+    file."""
     scale: Annotated[int, Range("2, 3 or 4", lambda scale: scale in (2, 3, 4))]
     base: str
     """Name of the variant that the others are compared with."""
@@ -77,12 +88,14 @@ class Ablation:
     changes: Mapping[str, object] = field(default_factory=dict)
     """Changes of the recipe for all variants, before their own."""
     sets: tuple[str, ...] = ()
-    """Evaluation sets of the paper, the first of them decides; a set that is not available
-    shows a dash. Each a name below ``$SRX_DATA/benchmarks``, a folder or ``built-in``."""
+    """Evaluation sets of the paper, the first of them decides; a set that is not
+    available shows a dash. Each a name below ``$SRX_DATA/benchmarks``, a folder or
+    ``built-in``."""
     source: str = ""
     """Paper and table; empty for an ablation of our own."""
     own: bool = False
-    """True if no paper has it; variants may still have printed figures from elsewhere."""
+    """True if no paper has it; variants may still have printed figures from
+    elsewhere."""
     protocol: str = "y"
     """Name of the measurement protocol."""
     memory_sizes: Annotated[tuple[tuple[int, int], ...], _SIZES] = ()
@@ -95,10 +108,14 @@ class Ablation:
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
         if len(names) < 2 or len(names) > len(set(names)):
-            raise RecipeError(f"{self.name}: give two variants or more, each with its own name")
+            raise RecipeError(
+                f"{self.name}: give two variants or more, each with its own name"
+            )
         if self.base not in names:
             have = ", ".join(names)
-            raise RecipeError(f"{self.name}: base {self.base!r} is none of the variants: {have}")
+            raise RecipeError(
+                f"{self.name}: base {self.base!r} is none of the variants: {have}"
+            )
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``."""
@@ -112,10 +129,13 @@ class Ablation:
                 return value
         return None
 
-    def printed_difference(self, name: str, dataset: str, metric: str = "psnr") -> float | None:
+    def printed_difference(
+        self, name: str, dataset: str, metric: str = "psnr"
+    ) -> float | None:
         """Return a variant's printed figure minus the base's, or the difference that is printed.
 
-        Rounded to six digits; None where the paper prints neither, and for the base itself.
+        Rounded to six digits; None where the paper prints neither, and for the base
+        itself.
         """
         if name == self.base:
             return None
@@ -128,17 +148,22 @@ class Ablation:
 
 def changes_text(changes: Mapping[str, object]) -> list[str]:
     """Return changes of a recipe as ``srx train --set`` takes them."""
-    return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changes.items()]
+    return [
+        f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changes.items()
+    ]
 
 
 def select_ablations(names: Iterable[str]) -> list[Ablation]:
     """Return the ablations that are asked for, in that order, each once.
 
-    ``names`` are those of the table, of networks (all of their ablations), or ``.toml`` files.
+    ``names`` are those of the table, of networks (all of their ablations), or ``.toml``
+    files.
     """
     found: dict[str, Ablation] = {}
     for name in names:
-        own = [each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")]
+        own = [
+            each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")
+        ]
         if Path(name).suffix.lower() == ".toml":
             own = [*load_ablations(Path(name))]
         if not own:
@@ -152,7 +177,8 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
 def load_ablations(path: Path) -> tuple[Ablation, ...]:
     """Read ablations from a file in the form of the table's own, ``srcli/recipes/ablations.toml``.
 
-    The path of a recipe file is relative to this file. Messages name the file and the key.
+    The path of a recipe file is relative to this file. Messages name the file and the
+    key.
     """
     plain = read_table(path)
     found = []
@@ -161,7 +187,9 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
             if Path(ablation.recipe).suffix.lower() in SUFFIXES:
                 ablation = replace(ablation, recipe=str(path.parent / ablation.recipe))
             if ablation.name in ABLATIONS:
-                raise RecipeError(f"{ablation.name}: this name is taken; choose another")
+                raise RecipeError(
+                    f"{ablation.name}: this name is taken; choose another"
+                )
             for variant in ablation.variants:
                 resolve(ablation, variant)
             found.append(ablation)
@@ -182,14 +210,17 @@ def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
     return found
 
 
-def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:
+def resolve(
+    ablation: Ablation, variant: Variant, settings: Sequence[str] = ()
+) -> TrainRecipe:
     """Return the recipe of a variant: the ablation's recipe with all changes.
 
-    Options of networks and losses are checked when these are built, as with ``srx train --set``.
+    Options of networks and losses are checked when these are built, as with
+    ``srx train --set``.
 
-    ``settings`` (``path=value``) are for all variants, and applied before the changes of the
-    ablation, so that they hold for stages which those add by copying. They may not be of fields
-    that the ablation changes itself.
+    ``settings`` (``path=value``) are for all variants, and applied before the changes
+    of the ablation, so that they hold for stages which those add by copying. They may
+    not be of fields that the ablation changes itself.
     """
     changed = {path for each in ablation.variants for path in each.changes}
     for path in (setting.partition("=")[0].strip() for setting in settings):
@@ -201,10 +232,13 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
     try:
         return apply_changes(apply_changes(recipe, ablation.changes), variant.changes)
     except RecipeError as error:
-        raise RecipeError(f"{ablation.name}, variant {variant.name!r}: {error}") from error
+        raise RecipeError(
+            f"{ablation.name}, variant {variant.name!r}: {error}"
+        ) from error
 
 
 ABLATIONS: dict[str, Ablation] = {
-    each.name: each for each in parse_ablations(tomllib.loads(shipped_text("ablations.toml")))
+    each.name: each
+    for each in parse_ablations(tomllib.loads(shipped_text("ablations.toml")))
 }
 """Ablations of the papers and our own, by name."""

@@ -1,8 +1,9 @@
 """Code of users and of installed packages: networks, losses and recipes that are imported by name.
 
-Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``@WEIGHTS`` behind it for trained
-weights. It is imported only where they have done so themselves, in a command or a call: recipes,
-ablations and weights files may be a stranger's, and what these alone name is never run.
+Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``@WEIGHTS`` behind it
+for trained weights. It is imported only where they have done so themselves, in a
+command or a call: recipes, ablations and weights files may be a stranger's, and what
+these alone name is never run.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 Maker = Callable[..., Any]
 
 NAMED = "SRX_NAMED_CODE"
-"""Environment variable with the code that was named, a line each: worker processes take it over."""
-_CODE = re.compile(r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)(?:@(.+))?")
+"""Environment variable with the code that was named, a line each: worker processes take
+it over."""
+_CODE = re.compile(
+    r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)(?:@(.+))?"
+)
 _OURS = (sys.prefix, str(Path(__file__).parents[1]), "<")
 """Beginnings of files whose lines say nothing to the author of some code."""
 
@@ -56,7 +60,11 @@ def _absolute(code: str) -> str:
 def allow_code(*texts: str) -> None:
     """Note that the user has named the code in models or changes of a recipe: it may be run."""
     for text in texts:
-        for part in (text, text.partition("=")[2], *re.split(r"[\s\"'=,\[\]{}]+", text)):
+        for part in (
+            text,
+            text.partition("=")[2],
+            *re.split(r"[\s\"'=,\[\]{}]+", text),
+        ):
             if code := split_code(part)[0]:
                 named = os.environ.get(NAMED, "").split("\n")
                 os.environ[NAMED] = "\n".join(dict.fromkeys([*named, _absolute(code)]))
@@ -65,7 +73,8 @@ def allow_code(*texts: str) -> None:
 def require_named(code: str) -> str:
     """Return the code that is run for one that is asked for; ModelError if the user named none.
 
-    It is that of this very file or module, or else what the user has named that is called so.
+    It is that of this very file or module, or else what the user has named that is
+    called so.
     """
     whole, named = _absolute(code), os.environ.get(NAMED, "").split("\n")
     alike = [each for each in reversed(named) if short_code(each) == short_code(code)]
@@ -80,7 +89,9 @@ def require_named(code: str) -> str:
 @cache
 def installed(group: str) -> dict[str, EntryPoint]:
     """Return what packages add to ``networks``, ``losses`` or ``recipes``, by entry points."""
-    from importlib.metadata import entry_points  # here: commands without networks start fast
+    from importlib.metadata import (
+        entry_points,
+    )  # here: commands without networks start fast
 
     return {point.name: point for point in entry_points(group=f"srcli.{group}")}
 
@@ -108,12 +119,16 @@ def _load(code: str) -> Any:  # noqa: ANN401
     with explained(f"{where}: cannot be imported"):
         module = _run_file(file) if file else import_module(where)
     if not callable(found := getattr(module, name, None)):
-        raise ModelError(f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}")
+        raise ModelError(
+            f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}"
+        )
     return found
 
 
 def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
-    spec = spec_from_file_location(f"{Path(file).stem}_{zlib.crc32(file.encode()):08x}", file)
+    spec = spec_from_file_location(
+        f"{Path(file).stem}_{zlib.crc32(file.encode()):08x}", file
+    )
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = module_from_spec(spec)
@@ -121,22 +136,28 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
     return module
 
 
-def build_module(maker: Maker, options: Mapping[str, Any], where: str, **further: object) -> Any:  # noqa: ANN401
+def build_module(
+    maker: Maker, options: Mapping[str, Any], where: str, **further: object
+) -> Any:  # noqa: ANN401
     """Build a user's module by options, and further values as far as it takes them.
 
-    RecipeError for an option that it does not have; ModelError for whatever it raises, and for what
-    is no ``torch.nn.Module``.
+    RecipeError for an option that it does not have; ModelError for whatever it raises,
+    and for what is no ``torch.nn.Module``.
     """
     with explained(f"{where}: cannot be built"):
         parameters = inspect.signature(maker).parameters
         free = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         for name in options:
             if not free and name not in parameters:
-                raise unknown("option", name, where, [n for n in parameters if n not in further])
+                raise unknown(
+                    "option", name, where, [n for n in parameters if n not in further]
+                )
         taken = {name: value for name, value in further.items() if name in parameters}
         made = maker(**options, **taken)
     if not hasattr(made, "named_parameters"):
-        raise ModelError(f"{where}: is no torch.nn.Module, but gives {type(made).__name__}")
+        raise ModelError(
+            f"{where}: is no torch.nn.Module, but gives {type(made).__name__}"
+        )
     return made
 
 

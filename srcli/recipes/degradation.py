@@ -38,12 +38,14 @@ class Blur(_Piece):
 
     kind: Literal["blur"] = "blur"
     sigma: Annotated[tuple[float, float], _within(0, 10)]
-    """Lowest and highest standard deviation along the wider axis, in LR pixels, so that a range
-    means the same at every scale."""
+    """Lowest and highest standard deviation along the wider axis, in LR pixels, so that
+    a range means the same at every scale."""
     aspect: Annotated[tuple[float, float], _within(0.05, 1)] = (1.0, 1.0)
-    """Standard deviation along the narrower axis over that along the wider one; 1 is round."""
+    """Standard deviation along the narrower axis over that along the wider one; 1 is
+    round."""
     angle: Annotated[tuple[float, float], _within(0, 180)] = (0.0, 180.0)
-    """Direction of the wider axis in degrees: 0 along the rows, 45 right and down, 90 down."""
+    """Direction of the wider axis in degrees: 0 along the rows, 45 right and down, 90
+    down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +56,16 @@ class Noise(_Piece):
     sigma: Annotated[tuple[float, float], _within(0, 100)]
     """Lowest and highest standard deviation at mid-gray, in levels of 255."""
     shot: Annotated[tuple[float, float], _within(0, 1)] = (0.0, 0.0)
-    """Share of the variance at mid-gray that is proportional to the brightness (photon noise)."""
+    """Share of the variance at mid-gray that is proportional to the brightness (photon
+    noise)."""
     gray: Annotated[float, FRACTION] = 0.0
     """Probability that the noise is the same in all three channels."""
     colour: bool = False
-    """It is in the colours alone, and never gray, as a phone's noise reduction leaves it."""
+    """It is in the colours alone, and never gray, as a phone's noise reduction leaves
+    it."""
     size: Annotated[tuple[float, float], _within(1, 64)] = (1.0, 1.0)
-    """Smallest and largest distance of two independent values, in pixels: above 1 it is in
-    blotches, and ``sigma`` is that in their middles."""
+    """Smallest and largest distance of two independent values, in pixels: above 1 it is
+    in blotches, and ``sigma`` is that in their middles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +94,8 @@ class Sharpen(_Piece):
 class Resize(_Piece):
     """A picture resized after it was saved; only after the downscale.
 
-    The pieces before it work on a picture that is so many times smaller, or larger, that its result
-    has the size of LR.
+    The pieces before it work on a picture that is so many times smaller, or larger,
+    that its result has the size of LR.
     """
 
     kind: Literal["resize"] = "resize"
@@ -113,14 +117,16 @@ class Degradation:
     after: tuple[Piece, ...] = ()
     """Applied to LR, in this order."""
     clean: Annotated[float, FRACTION] = 0.0
-    """Probability that the downscale is MATLAB's bicubic and no piece is applied, so that clean
-    pictures are learned as well."""
+    """Probability that the downscale is MATLAB's bicubic and no piece is applied, so
+    that clean pictures are learned as well."""
     filters: Annotated[tuple[Filter, ...], SOME] = ("bicubic",)
     """Filters of the downscale, one of which is drawn; ``bicubic`` is MATLAB's."""
 
     def __post_init__(self) -> None:
         if any(isinstance(piece, Resize) for piece in self.before):
-            raise RecipeError("before: a resize has its place after the downscale, in 'after'")
+            raise RecipeError(
+                "before: a resize has its place after the downscale, in 'after'"
+            )
 
     @classmethod
     def named(cls, name: str) -> Degradation:
@@ -132,12 +138,16 @@ class Degradation:
     @property
     def name(self) -> str:
         """Its name in the table, or ``custom``."""
-        return next((name for name, known in DEGRADATIONS.items() if known == self), "custom")
+        return next(
+            (name for name, known in DEGRADATIONS.items() if known == self), "custom"
+        )
 
     @property
     def is_clean(self) -> bool:
         """True if LR is the downscaled HR and no more."""
-        return self.clean == 1 or not (self.before or self.after or self.filters != ("bicubic",))
+        return self.clean == 1 or not (
+            self.before or self.after or self.filters != ("bicubic",)
+        )
 
 
 BICUBIC = Degradation()

@@ -66,7 +66,9 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     inner = {path.rpartition(".")[2]: path for path in reversed(paths)}
     names = [path for path in paths if "." not in path]
     wanted = _USUAL_NAMES.get(name, name)
-    near = get_close_matches(wanted, inner, n=1) or get_close_matches(wanted, names, 1, 0.5)
+    near = get_close_matches(wanted, inner, n=1) or get_close_matches(
+        wanted, names, 1, 0.5
+    )
     hint = f"there are: {', '.join(names)}" if names else "it takes none"
     if near:
         path = inner[near[0]]
@@ -82,7 +84,9 @@ def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
             yield from (f"{name}.{path}" for path in _paths(own))
     elif get_origin(hint) in (tuple, Annotated, Union, UnionType):
         place = "0." if get_origin(hint) is tuple else ""
-        yield from (f"{place}{path}" for each in get_args(hint) for path in _paths(each))
+        yield from (
+            f"{place}{path}" for each in get_args(hint) for path in _paths(each)
+        )
 
 
 @cache
@@ -95,10 +99,10 @@ def field_types(kind: type[Any]) -> Mapping[str, Any]:
 def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any field of any recipe
     """Check a plain value of JSON or TOML against a type and turn it into that type.
 
-    Lists become tuples, tables become dataclasses, whole numbers become floats where floats are
-    wanted. Types are dataclasses, tuples, mappings, Literals, unions, bool, int, float, str and
-    Path; ``object`` takes any value as it is. RecipeError, with the name of the field (``where``),
-    if it does not fit.
+    Lists become tuples, tables become dataclasses, whole numbers become floats where
+    floats are wanted. Types are dataclasses, tuples, mappings, Literals, unions, bool,
+    int, float, str and Path; ``object`` takes any value as it is. RecipeError, with the
+    name of the field (``where``), if it does not fit.
     """
     origin, inner = get_origin(hint), get_args(hint)
     if hint in (object, Any):
@@ -117,15 +121,21 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
         return _union(value, inner, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise RecipeError(f"{where} must be a table of names and values, got {value!r}")
-        return {str(k): convert(part, inner[1], f"{where}.{k}") for k, part in value.items()}
+            raise RecipeError(
+                f"{where} must be a table of names and values, got {value!r}"
+            )
+        return {
+            str(k): convert(part, inner[1], f"{where}.{k}") for k, part in value.items()
+        }
     return _plain(value, hint, where)
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     if get_origin(hint) is Literal:
         if value not in get_args(hint) or isinstance(value, bool):
-            raise RecipeError(f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}")
+            raise RecipeError(
+                f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}"
+            )
         return value
     kinds, words = _PLAIN.get(hint, ((), hint))
     if not isinstance(value, kinds) or isinstance(value, bool) is not (hint is bool):
@@ -146,8 +156,12 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     for name, part in value.items():
         if name not in types and (name, part) not in _GONE.items():
             raise unknown("field", str(name), where, _paths(kind))
-    made = {k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types}
-    without = [each for each in fields(kind) if each.default is each.default_factory is MISSING]
+    made = {
+        k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types
+    }
+    without = [
+        each for each in fields(kind) if each.default is each.default_factory is MISSING
+    ]
     if missing := [repr(each.name) for each in without if each.name not in made]:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
     return kind(**made)
@@ -161,7 +175,9 @@ def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]
     if items[-1] is Ellipsis or len(set(items)) == 1:  # their owner checks the length
         items = items[:1] * len(value)
     if len(items) != len(value):
-        raise RecipeError(f"{where} must be a list of {len(items)} values, got {value!r}")
+        raise RecipeError(
+            f"{where} must be a list of {len(items)} values, got {value!r}"
+        )
     pairs = enumerate(zip(value, items, strict=True))
     return tuple(convert(part, item, f"{where}.{i}") for i, (part, item) in pairs)
 
@@ -172,7 +188,9 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
         return None
     if len(options) == 1:
         return convert(value, options[0], where)  # its own message says more
-    if isinstance(value, Mapping) and all(map(is_dataclass, options)):  # the one of this kind
+    if isinstance(value, Mapping) and all(
+        map(is_dataclass, options)
+    ):  # the one of this kind
         kinds = {get_args(field_types(table)["kind"])[0]: table for table in options}
         kind = value.get("kind")
         if not isinstance(kind, str):
@@ -193,12 +211,15 @@ def construct(
 ) -> Made:
     """Construct by options, checked against names and types and converted, and further values.
 
-    The constructor is annotated with plain types; ``where`` names the options' owner in messages.
-    RecipeError says which option does not exist, has another type, or cannot be used.
+    The constructor is annotated with plain types; ``where`` names the options' owner in
+    messages. RecipeError says which option does not exist, has another type, or cannot
+    be used.
     """
     given = inspect.signature(constructor).parameters.values()
     names = [
-        each.name for each in given if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        each.name
+        for each in given
+        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     ]
     hints = get_type_hints(vars(constructor).get("__init__", constructor))
     made = {}

@@ -23,7 +23,8 @@ SUFFIXES = (".json", ".toml")
 def load_recipe(name: str) -> TrainRecipe:
     """Return a recipe of the table or an installed package, or read it from a file.
 
-    A network of the user's code, or of a package, has a plain recipe. RecipeError if there is none.
+    A network of the user's code, or of a package, has a plain recipe. RecipeError if
+    there is none.
     """
     if name in RECIPES:
         return RECIPES[name]
@@ -71,8 +72,8 @@ def read_table(path: Path) -> Any:  # noqa: ANN401 - what the file holds
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:
     """Return the recipe with fields replaced, one after the other.
 
-    Settings are ``path=value`` as ``srx train --set`` takes them; RecipeError if a field does not
-    exist or the value does not fit it.
+    Settings are ``path=value`` as ``srx train --set`` takes them; RecipeError if a
+    field does not exist or the value does not fit it.
     """
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -89,9 +90,10 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
 def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecipe:
     """Return the recipe with fields replaced; for TOML.
 
-    A stage one past the last begins as a copy of the last one. Changes are plain values by path:
-    field names, indices into lists and names of options, joined by dots; texts are read as ``srx
-    train --set`` reads them. RecipeError if a field does not exist or the value does not fit it.
+    A stage one past the last begins as a copy of the last one. Changes are plain values
+    by path: field names, indices into lists and names of options, joined by dots; texts
+    are read as ``srx train --set`` reads them. RecipeError if a field does not exist or
+    the value does not fit it.
     """
     plain = plain_recipe(recipe)
     for path, value in changes.items():
@@ -114,7 +116,9 @@ def _put(plain: dict[str, Any], path: str, value: object) -> None:
         if isinstance(inside, list):
             if not name.isdecimal() or int(name) >= len(inside):
                 last = len(inside) - 1
-                raise RecipeError(f"no entry {name!r} in {where}; there are: 0 to {last}")
+                raise RecipeError(
+                    f"no entry {name!r} in {where}; there are: 0 to {last}"
+                )
             place, key = inside, int(name)
         elif isinstance(inside, dict):
             place, key = inside, name
@@ -154,7 +158,9 @@ def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: AN
         a, b = dict(enumerate(a)), dict(enumerate(b))
     if isinstance(a, dict) and isinstance(b, dict):
         inside = f"{where}." if where else ""
-        found = (first_difference(a.get(k), b.get(k), f"{inside}{k}") for k in {**a, **b})
+        found = (
+            first_difference(a.get(k), b.get(k), f"{inside}{k}") for k in {**a, **b}
+        )
         return next(filter(None, found), None)
     return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
 
@@ -166,7 +172,9 @@ RECIPES: dict[str, TrainRecipe] = {}
 for _name, _fields in tomllib.loads(shipped_text("recipes.toml")).items():
     _base = _fields.pop("base", "")
     RECIPES[_name] = (
-        apply_changes(RECIPES[_base], _fields) if _base else convert(_fields, TrainRecipe, _name)
+        apply_changes(RECIPES[_base], _fields)
+        if _base
+        else convert(_fields, TrainRecipe, _name)
     )
 PLAIN = RECIPES.pop("plain")
 """Recipe of networks without one of their own."""

@@ -11,7 +11,12 @@ from typing import Any
 from srcli.files import shipped_text
 from srcli.recipes.fields import convert
 
-SAME_SET = {"b100": "bsd100", "bsds100": "bsd100", "b200": "bsd200", "bsds200": "bsd200"}
+SAME_SET = {
+    "b100": "bsd100",
+    "bsds100": "bsd100",
+    "b200": "bsd200",
+    "bsds200": "bsd200",
+}
 """Aliases of sets in lower case, and the name that is used for all of them here."""
 
 
@@ -31,17 +36,21 @@ class PublishedRow:
     parameters: float | None = None
     """Thousands of parameters, as printed."""
     gflops: float | None = None
-    """10^9 FLOPs of a 256x256 LR picture as efficient-SR challenges count them, as printed."""
+    """10^9 FLOPs of a 256x256 LR picture as efficient-SR challenges count them, as
+    printed."""
     milliseconds: float | None = None
     """Time of a picture, as printed."""
     timed_on: str = ""
-    """Device and pictures of that time, as far as the paper tells; empty without a time."""
+    """Device and pictures of that time, as far as the paper tells; empty without a
+    time."""
     source: str
     """Paper and table."""
     protocol: str = ""
-    """Protocol of the measurement as far as the paper tells; do not compare across protocols."""
+    """Protocol of the measurement as far as the paper tells; do not compare across
+    protocols."""
     preset: str = ""
-    """Name of our protocol that measures alike, as far as is known; empty where none is."""
+    """Name of our protocol that measures alike, as far as is known; empty where none
+    is."""
     note: str = ""
     """Reason to doubt a figure; empty for most."""
 
@@ -56,14 +65,17 @@ def load_published() -> tuple[PublishedRow, ...]:
 def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
     names = {field.name for field in fields(PublishedRow)}
     for line in table["rows"]:
-        own = {name: value for name, value in {**table, **line}.items() if name in names}
+        own = {
+            name: value for name, value in {**table, **line}.items() if name in names
+        }
         if "milliseconds" not in line:
             own.pop("timed_on", None)
         for dataset, values in zip(table["sets"], line["values"], strict=True):
             remarks = [
                 note["text"]
                 for note in table.get("notes", ())
-                if note["method"] == line["method"] and dataset in note.get("sets", (dataset,))
+                if note["method"] == line["method"]
+                and dataset in note.get("sets", (dataset,))
             ]
             own |= {"dataset": dataset, "note": "; ".join(remarks)}
             own["values"] = dict(zip(table["metrics"], values, strict=False))
@@ -77,10 +89,10 @@ def published_rows(
 ) -> list[PublishedRow]:
     """Return the printed rows of a set, the lowest PSNR first, of some of our models or of all.
 
-    The set's name may be in any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same. The rows
-    have the name that was given, so that they join with measured ones; a method may occur several
-    times, from several sources. Those of some models are without repeated rows, and without rows of
-    bicubic from papers of other models.
+    The set's name may be in any case; ``B100``, ``BSD100`` and ``BSDS100`` are the
+    same. The rows have the name that was given, so that they join with measured ones; a
+    method may occur several times, from several sources. Those of some models are
+    without repeated rows, and without rows of bicubic from papers of other models.
     """
     rows = [
         replace(row, dataset=dataset)
@@ -91,12 +103,16 @@ def published_rows(
     ]
     if models is None:
         return rows
-    with_model = {row.source for row in load_published() if row.model not in (None, "bicubic")}
+    with_model = {
+        row.source for row in load_published() if row.model not in (None, "bicubic")
+    }
     ours = {row.source for row in rows if row.model != "bicubic"}
     kept: dict[tuple[object, ...], PublishedRow] = {}
     for row in rows:
         if row.model != "bicubic" or row.source in ours or row.source not in with_model:
-            kept.setdefault((row.model or name_key(row.method), *sorted(row.values.items())), row)
+            kept.setdefault(
+                (row.model or name_key(row.method), *sorted(row.values.items())), row
+            )
     return list(kept.values())
 
 

@@ -9,14 +9,23 @@ from typing import Annotated, Literal
 
 from srcli.errors import RecipeError
 from srcli.recipes.degradation import BICUBIC, Degradation
-from srcli.recipes.fields import BELOW_ONE, FRACTION, FRACTIONS, NOT_NEGATIVE, POSITIVE, Range
+from srcli.recipes.fields import (
+    BELOW_ONE,
+    FRACTION,
+    FRACTIONS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Range,
+)
 
 Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 """Values of the options of networks and losses."""
 _RATES = Range("at least 0", lambda rates: all(rate >= 0 for rate in rates.values()))
 _PATCH = Range(
     "above 0, or three such numbers for x2, x3 and x4",
-    lambda edge: len(edge) == 3 and min(edge) > 0 if isinstance(edge, tuple) else edge > 0,
+    lambda edge: (
+        len(edge) == 3 and min(edge) > 0 if isinstance(edge, tuple) else edge > 0
+    ),
 )
 
 
@@ -25,7 +34,8 @@ class LossTerm:
     """One weighted term of the loss."""
 
     name: str
-    """A name from ``srcli.losses.LOSSES`` or of an installed package, or FILE.py:CLASS."""
+    """A name from ``srcli.losses.LOSSES`` or of an installed package, or
+    FILE.py:CLASS."""
     weight: Annotated[float, NOT_NEGATIVE] = 1.0
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the loss, such as ``sigma``."""
@@ -41,8 +51,8 @@ class Optimizer:
     """An optimiser and its settings; a kind ignores those of others."""
 
     kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
-    """``muon`` makes the momentum of kernels orthogonal and is Adam for the rest; it takes two to
-    four times Adam's learning rate."""
+    """``muon`` makes the momentum of kernels orthogonal and is Adam for the rest; it
+    takes two to four times Adam's learning rate."""
     learning_rate: Annotated[float, POSITIVE] = 5e-4
     """Peak learning rate."""
     beta1: Annotated[float, BELOW_ONE] = 0.9
@@ -54,17 +64,20 @@ class Optimizer:
     nesterov: bool = False
     """SGD: Nesterov's momentum, the gradient where the momentum leads."""
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
-    """Pull of the weights towards 0: ``adam`` and ``sgd`` add this times the weight to its
-    gradient, ``adamw`` and ``muon`` shrink the weight itself by this times the learning rate."""
+    """Pull of the weights towards 0: ``adam`` and ``sgd`` add this times the weight to
+    its gradient, ``adamw`` and ``muon`` shrink the weight itself by this times the
+    learning rate."""
     clip_norm: Annotated[float, NOT_NEGATIVE] = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
     rates: Annotated[Mapping[str, float], _RATES] = field(default_factory=dict)
-    """Factors on the learning rate of single layers, by the beginning of the names of their
-    weights, such as ``{"up": 0.1}``."""
+    """Factors on the learning rate of single layers, by the beginning of the names of
+    their weights, such as ``{"up": 0.1}``."""
 
     def __post_init__(self) -> None:
         if self.rates and self.kind == "muon":
-            raise RecipeError("muon ignores rates; set the kind to adam, adamw or sgd before them")
+            raise RecipeError(
+                "muon ignores rates; set the kind to adam, adamw or sgd before them"
+            )
         if self.nesterov and self.momentum == 0:
             raise RecipeError("nesterov needs a momentum above 0")
 
@@ -74,9 +87,9 @@ class Adversarial:
     """A discriminator that is trained with the network, and its part in the loss."""
 
     discriminator: Literal["ae", "fc", "patch", "unet", "features"] = "ae"
-    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, ``patch``, ``unet``
-    and ``features``: classifiers of patches, of pixels and of features of photographs, all with
-    binary cross-entropy."""
+    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier,
+    ``patch``, ``unet`` and ``features``: classifiers of patches, of pixels and of
+    features of photographs, all with binary cross-entropy."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the discriminator that differ from its defaults."""
     weight: Annotated[float, NOT_NEGATIVE] = 0.01
@@ -84,15 +97,17 @@ class Adversarial:
     optimizer: Optimizer = Optimizer(learning_rate=1e-4)
     """Of the discriminator; its rate follows the schedule of the stage."""
     textured: bool = False
-    """The discriminator teaches only where HR has texture, so that flat places stay clean."""
+    """The discriminator teaches only where HR has texture, so that flat places stay
+    clean."""
     jitter: Annotated[int, NOT_NEGATIVE] = 0
     """All but ``fc``: output pixels by which pictures are randomly shifted before the
-    discriminator. Without it the network learns a grid of the discriminator's strides."""
+    discriminator. Without it the network learns a grid of the discriminator's
+    strides."""
     gamma: Annotated[float, POSITIVE] = 0.5
     """``ae``: target ratio of the network's quantity to the loss of real pictures."""
     balance_on: Literal["generator", "reconstruction"] = "generator"
-    """``ae``: the network's quantity is its whole loss (L_G, as the paper writes), or the
-    discriminator's error on its output (l(SR), as in BEGAN)."""
+    """``ae``: the network's quantity is its whole loss (L_G, as the paper writes), or
+    the discriminator's error on its output (l(SR), as in BEGAN)."""
     balance_rate: Annotated[float, NOT_NEGATIVE] = 0.001
     """``ae``: rate at which the balance k_t moves."""
     balance_start: Annotated[float, FRACTION] = 0.0
@@ -112,7 +127,8 @@ class Schedule:
     """``halving``: the rate is multiplied by ``gamma`` after every such fraction."""
     gamma: Annotated[float, POSITIVE] = 0.5
     hold: Annotated[float, FRACTION] = 0.0
-    """``cosine``: the rate stays at its peak until this fraction, and falls from there."""
+    """``cosine``: the rate stays at its peak until this fraction, and falls from
+    there."""
     floor: Annotated[float, FRACTION] = 0.0
     """``cosine``: share of the peak that is left at the end."""
 
@@ -125,24 +141,28 @@ class Stage:
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     steps: Annotated[int, POSITIVE] = 1_000_000
-    """Iterations; ``--budget`` replaces them, in proportion where there are several stages."""
+    """Iterations; ``--budget`` replaces them, in proportion where there are several
+    stages."""
     batch: Annotated[int, POSITIVE] = 32
     """Patches per iteration."""
     patch: Annotated[int | tuple[int, int, int], _PATCH] = 64
-    """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4, half at x8."""
+    """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4, half at
+    x8."""
     patch_stride: Annotated[int, POSITIVE] = 1
     """Patches lie at multiples of so many LR pixels from the picture's corner."""
     augmentation: Literal["d8", "rotations", "none"] = "d8"
-    """Turns of the patches: the 8 flips and rotations, the 4 rotations, or as they are."""
+    """Turns of the patches: the 8 flips and rotations, the 4 rotations, or as they
+    are."""
     prefer_detail: bool = False
     """Take the one with more gradient energy of two random places."""
     shuffle_channels: bool = False
     """Put R, G and B of every patch into a random order."""
     recolour: Annotated[float, FRACTION] = 0.0
-    """Share of the patches that are moved to a random colour, with less contrast, down to flat."""
+    """Share of the patches that are moved to a random colour, with less contrast, down
+    to flat."""
     reset_optimizer: bool = True
-    """Begin from the averaged weights with a fresh optimiser; false goes on with weights and
-    optimiser of the stage before. No effect on the first stage."""
+    """Begin from the averaged weights with a fresh optimiser; false goes on with
+    weights and optimiser of the stage before. No effect on the first stage."""
     adversarial: Adversarial | None = None
     """Train against a discriminator; None trains by the losses alone."""
 
@@ -167,12 +187,15 @@ class TrainRecipe:
     """Keyword arguments of the network that differ from its defaults."""
     stages: tuple[Stage, ...] = (Stage(),)
     ema_decay: Annotated[float, BELOW_ONE] = 0.999
-    """Decay of the averaged weights that are validated and saved; 0 turns averaging off."""
+    """Decay of the averaged weights that are validated and saved; 0 turns averaging
+    off."""
     start_from_bicubic: bool = False
-    """Begin as bicubic interpolation, for networks that can; weights of ``--init`` override it."""
+    """Begin as bicubic interpolation, for networks that can; weights of ``--init``
+    override it."""
     start_from: str = ""
-    """Begin from trained weights: a name of ``srx models``, taken at the scale of the training, or
-    a weights file; weights of ``--init`` override it. Empty for new weights."""
+    """Begin from trained weights: a name of ``srx models``, taken at the scale of the
+    training, or a weights file; weights of ``--init`` override it. Empty for new
+    weights."""
     degradation: Degradation = BICUBIC
     """Makes LR from HR; in files a name of ``DEGRADATIONS``, or a table."""
     validate_every: Annotated[int, POSITIVE] = 1000
@@ -180,8 +203,8 @@ class TrainRecipe:
     paper: str = ""
     """Source of the settings, and the paper's training data."""
     inferred: tuple[str, ...] = ()
-    """Fields of a recipe called a paper's that the paper does not state: our choices. ``*`` is any
-    stage."""
+    """Fields of a recipe called a paper's that the paper does not state: our choices.
+    ``*`` is any stage."""
 
     def __post_init__(self) -> None:
         if not self.stages:

@@ -29,14 +29,17 @@ TEMPLATES = "srcli.report"
 def render_page(package: str, *, title: str, script: str = "", **values: object) -> str:
     """Return the page that ``page.html.j2`` of a package describes; every text is escaped.
 
-    A policy inside the page forbids it to load anything and to run any script but its own.
+    A policy inside the page forbids it to load anything and to run any script but its
+    own.
 
     ``script`` names a file in the package; ``values`` go to the template.
     """
     code = shipped_text(script, package) if script else ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     if code:
-        digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
+        digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode(
+            "ascii"
+        )
         policy += f"; script-src 'sha256-{digest}'"
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
@@ -48,7 +51,9 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
     environment.globals["version"] = __version__
     style, own = Markup(shipped_text("page.css", TEMPLATES)), Markup(code)
     template = environment.get_template("page.html.j2")
-    return printable(template.render(title=title, policy=policy, style=style, script=own, **values))
+    return printable(
+        template.render(title=title, policy=policy, style=style, script=own, **values)
+    )
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -63,7 +68,9 @@ def image_uri(picture: NDArray[np.uint8], kind: str = "png") -> str:
     return data_uri(stream.getvalue(), kind)
 
 
-def draw_sheet(rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int) -> NDArray[np.uint8]:
+def draw_sheet(
+    rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int
+) -> NDArray[np.uint8]:
     """Draw rows of pictures, (H, W, 3) uint8 of at most this width, each above its name."""
     font, lines = ImageFont.load_default(13), []
     for row in rows:
@@ -87,7 +94,9 @@ def draw_chart(draw: Callable[[Axes], object], alt: str) -> Markup:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # letters that matplotlib's font lacks, the reader's has
+        warnings.simplefilter(
+            "ignore"
+        )  # letters that matplotlib's font lacks, the reader's has
         mpl.rcdefaults()
         mpl.rcParams.update(
             {"svg.hashsalt": "srx", "svg.fonttype": "none", "text.parse_math": False}

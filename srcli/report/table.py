@@ -52,7 +52,8 @@ class Row:
     best: frozenset[str] = frozenset()
     """Headings of the cells that hold the best value of their group."""
     source: str = ""
-    """The publication that printed the row, with its protocol; empty for measured rows."""
+    """The publication that printed the row, with its protocol; empty for measured
+    rows."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ class Table:
     def cells(self, row: Row) -> list[tuple[Column, str]]:
         """Return the cells of a row as they are printed, each with its column."""
         texts = (NOTHING if cell is None else cell for cell in row.cells)
-        shown = (text if isinstance(text, str) else str(text) for text in texts)  # maybe markup
+        shown = (
+            text if isinstance(text, str) else str(text) for text in texts
+        )  # maybe markup
         return list(zip(self.columns, shown, strict=True))
 
 
@@ -127,17 +130,24 @@ def short(value: float) -> str:
 def decimals(values: Iterable[float], least: int = 0) -> int:
     """Return the digits behind the point of the longest of some values, but at least ``least``.
 
-    Printed values are stored as numbers: 32.20 beside 32.25 has lost its zero, and gets it back.
+    Printed values are stored as numbers: 32.20 beside 32.25 has lost its zero, and gets
+    it back.
     """
-    lengths = (len(repr(float(value)).partition(".")[2]) for value in values if value % 1)
+    lengths = (
+        len(repr(float(value)).partition(".")[2]) for value in values if value % 1
+    )
     return max([least, *lengths])
 
 
-def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -> set[str]:
+def best_of(
+    values: Mapping[str, float], digits: int, *, lowest: bool = False
+) -> set[str]:
     """Return the names whose values print as the highest, or lowest; none among fewer than two."""
     printed = {name: round(value, digits) for name, value in values.items()}
     top = (min if lowest else max)(printed.values(), default=0.0)
-    return {name for name, value in printed.items() if value == top and len(printed) > 1}
+    return {
+        name for name, value in printed.items() if value == top and len(printed) > 1
+    }
 
 
 def cost_tables(
@@ -169,9 +179,18 @@ def cost_tables(
         for row in printed
         if row.scale == scale
     ]
-    measured = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
+    measured = (
+        "parameters",
+        "LR size",
+        "MACs",
+        "FLOPs",
+        "MACs to 1280×720",
+        "peak memory",
+    )
     return [
-        make_table(counted, ("model",), measured, title=f"x{scale}, cost", notes=(COST_NOTE,)),
+        make_table(
+            counted, ("model",), measured, title=f"x{scale}, cost", notes=(COST_NOTE,)
+        ),
         make_table(
             beside,
             ("printed",),

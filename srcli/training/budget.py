@@ -32,7 +32,9 @@ def parse_budget(text: str) -> Budget:
     """Read ``40000`` (iterations) or ``90s``, ``25m``, ``2h``, ``1.5d`` (time)."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
     if not match or float(match[1]) <= 0 or (not match[2] and "." in match[1]):
-        raise RecipeError(f"budget {text!r}: give iterations (40000) or time (90s, 25m, 2h)")
+        raise RecipeError(
+            f"budget {text!r}: give iterations (40000) or time (90s, 25m, 2h)"
+        )
     return Budget(float(match[1]) * _SECONDS.get(match[2], 1.0), timed=bool(match[2]))
 
 
@@ -47,7 +49,8 @@ def parse_seconds(text: str) -> float:
 def stage_budgets(recipe: TrainRecipe, text: str | None) -> list[Budget]:
     """Divide a budget among the stages in proportion to their iterations; None keeps those.
 
-    Iterations sum to those of the budget, by the largest remainders, with one at least for each.
+    Iterations sum to those of the budget, by the largest remainders, with one at least
+    for each.
     """
     parts = [stage.steps for stage in recipe.stages]
     if text is None:

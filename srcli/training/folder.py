@@ -69,7 +69,8 @@ class RunRecord:
     processes: int = 1
     """Processes that train together; another number rounds sums differently."""
     best_by: str | None = None
-    """The set that decides which weights are the best, if it is not part of the data."""
+    """The set that decides which weights are the best, if it is not part of the
+    data."""
 
 
 class RunFolder:
@@ -78,15 +79,20 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         tensors, settings = ("best", "last", "state"), ("recipe", "run", "options")
-        self.best, self.last, self.state = (path / f"{each}.safetensors" for each in tensors)
-        self.recipe, self.run, self.options = (path / f"{each}.json" for each in settings)
+        self.best, self.last, self.state = (
+            path / f"{each}.safetensors" for each in tensors
+        )
+        self.recipe, self.run, self.options = (
+            path / f"{each}.json" for each in settings
+        )
         self.log, self.lock = path / "log.jsonl", path / ".lock"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder and keep other trainings out of it while the block writes into it.
 
-        Folders into which nothing was written are removed then: a refused training leaves nothing.
+        Folders into which nothing was written are removed then: a refused training
+        leaves nothing.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
@@ -120,7 +126,9 @@ class RunFolder:
                 )
         return False
 
-    def store(self, recipe: TrainRecipe, record: RunRecord, options: Mapping[str, object]) -> None:
+    def store(
+        self, recipe: TrainRecipe, record: RunRecord, options: Mapping[str, object]
+    ) -> None:
         """Store what a training goes on with; a log without a checkpoint is removed."""
         if not self.state.is_file():
             write_json(self.recipe, plain_recipe(recipe))
@@ -128,10 +136,13 @@ class RunFolder:
         write_json(self.run, asdict(record))
         write_json(self.options, options)
 
-    def resume(self, recipe: TrainRecipe, record: RunRecord, progress: Progress) -> RunRecord:
+    def resume(
+        self, recipe: TrainRecipe, record: RunRecord, progress: Progress
+    ) -> RunRecord:
         """Check that the checkpoint has these settings, and return those to go on with.
 
-        A budget or init that is None is taken from the stored ones. What changes is warned of.
+        A budget or init that is None is taken from the stored ones. What changes is
+        warned of.
         """
         stored: RunRecord = _read(self.run, RunRecord)
         if difference := self._difference(stored, recipe, record):
@@ -139,7 +150,9 @@ class RunFolder:
                 f"--resume: {self.path} holds another training; {difference}; "
                 f"--resume {self.path} alone repeats its options, or give another --out"
             )
-        merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
+        merged = replace(
+            record, init=stored.init, budget=record.budget or stored.budget
+        )
         lengths = stage_budgets(recipe, merged.budget)
         if lengths != stage_budgets(recipe, stored.budget):
             position = read_position(self.state)
@@ -157,10 +170,14 @@ class RunFolder:
         for name in ("precision", "threads", "processes"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
-                progress.warn(f"{name} was {was} and is {now} now: not the same to the last bit")
+                progress.warn(
+                    f"{name} was {was} and is {now} now: not the same to the last bit"
+                )
         return merged
 
-    def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
+    def _difference(
+        self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord
+    ) -> str:
         """Describe a setting that differs from that of the stored training."""
         was, now = (
             {"scale": own.scale, "seed": own.seed, "data": own.data, **plain_recipe(of)}
@@ -185,7 +202,9 @@ def resumable(file: Path) -> Iterator[None]:
     except Exception as error:
         reason = str(error).partition("\n")[0]
         advice = "use another --out, or delete it to start over"
-        raise CheckpointError(f"{file}: cannot be resumed ({reason}); {advice}") from error
+        raise CheckpointError(
+            f"{file}: cannot be resumed ({reason}); {advice}"
+        ) from error
 
 
 def read_position(file: Path) -> Position:
@@ -197,7 +216,9 @@ def read_position(file: Path) -> Position:
 def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -> None:
     """Write a state; a crash leaves the former file as it was."""
     # Cloned, because tied tensors would be refused.
-    stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    stored = {
+        key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()
+    }
     write_whole(file, save(stored, metadata={"position": json.dumps(asdict(position))}))
 
 
@@ -228,7 +249,10 @@ def rewind(file: Path, total: int) -> None:
 
     A killed run has logged iterations after its checkpoint; they will be done again.
     """
-    lines, kept = file.read_bytes().splitlines(keepends=True) if file.is_file() else [], []
+    lines, kept = (
+        file.read_bytes().splitlines(keepends=True) if file.is_file() else [],
+        [],
+    )
     for line in lines:
         with suppress(ValueError, TypeError, KeyError):
             if line.endswith(b"\n") and json.loads(line)["total"] <= total:

@@ -42,7 +42,8 @@ TRIM = 0.2
 class Ema:
     """Averages of all floating-point parameters and buffers; integers (counters) are copied.
 
-    ``decay`` is the share of the old average that is kept at each step; 0 follows the weights.
+    ``decay`` is the share of the old average that is kept at each step; 0 follows the
+    weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -54,7 +55,9 @@ class Ema:
     def update(self, network: nn.Module, step: int) -> None:
         """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        pairs = [(self.averages[key], value) for key, value in network.state_dict().items()]
+        pairs = [
+            (self.averages[key], value) for key, value in network.state_dict().items()
+        ]
         averages, weights = zip(
             *(each for each in pairs if each[0].is_floating_point()), strict=True
         )
@@ -68,27 +71,29 @@ class Ema:
 class Trainer:
     """Train one network by a recipe; construct, then ``run``.
 
-    All ranks make the same calls; rank 0 alone logs and saves, and its clock decides for all.
+    All ranks make the same calls; rank 0 alone logs and saves, and its clock decides
+    for all.
     """
 
     context: StepContext
     recipe: TrainRecipe
     batch: Callable[[int, Stage], tuple[Tensor, Tensor]]
-    """Return LR (N, C, P, P) and HR (N, C, sP, sP) of a step in [0, 1], or a little beyond: the
-    same for the same step. Each of several processes gets its share of the patches."""
+    """Return LR (N, C, P, P) and HR (N, C, sP, sP) of a step in [0, 1], or a little
+    beyond: the same for the same step. Each of several processes gets its share of the
+    patches."""
     folder: Path
     """Where the files of ``RunFolder`` are written."""
     budget: str | None = None
     """As ``parse_budget`` reads it; None keeps the recipe's iterations."""
     checkpoint_seconds: float = 300.0
     validator: Callable[[Network], Mapping[str, Sequence[float]]] | None = None
-    """Return the PSNR of a network in dB on every picture, by the name of each set; called with the
-    averaged weights, on every rank, all of which return the same. The first set decides which
-    weights are the best."""
+    """Return the PSNR of a network in dB on every picture, by the name of each set;
+    called with the averaged weights, on every rank, all of which return the same. The
+    first set decides which weights are the best."""
     save: Callable[[Path, dict[str, Tensor], Position], None] = lambda *_: None
-    """Write averaged weights to a file: the last ones at every checkpoint; the best ones after the
-    best validation so far, by ``paired_gain``, and in stages whose aim PSNR does not measure after
-    every validation."""
+    """Write averaged weights to a file: the last ones at every checkpoint; the best
+    ones after the best validation so far, by ``paired_gain``, and in stages whose aim
+    PSNR does not measure after every validation."""
     log: Callable[[Mapping[str, object]], object] = lambda _: None
     """Called with every entry of the log."""
     stop: Callable[[], bool] = lambda: False
@@ -109,7 +114,8 @@ class Trainer:
         self._values: list[Mapping[str, Tensor]] = []
         """Losses and the like of all iterations since the last entry of the log."""
         self._began = self._saved = self._logged = 0.0
-        """Times of the start of the stage, without pauses, of checkpoint and entry of the log."""
+        """Times of the start of the stage, without pauses, of checkpoint and entry of
+        the log."""
 
     @property
     def step(self) -> SupervisedStep:
@@ -119,8 +125,8 @@ class Trainer:
     def resume(self) -> bool:
         """Load the checkpoint of the folder; false if there is none.
 
-        Rank 0 alone reads the file, which may lie on a disk of its own. A training that is finished
-        goes on in its last stage where the budget is longer now.
+        Rank 0 alone reads the file, which may lie on a disk of its own. A training that
+        is finished goes on in its last stage where the budget is longer now.
         """
         state = self.files.state
         if not self.team.on_rank_zero(state.is_file):
@@ -147,11 +153,14 @@ class Trainer:
         """Train to the end of the budget; false if stopped before (a checkpoint is written).
 
         Raises:
-            InferenceError: If the training diverges; the last checkpoint stays as it was.
+            InferenceError: If the training diverges; the last checkpoint stays as it
+                was.
             OSError: If the folder cannot be written.
             PeerError: On all ranks but 0, if any of them fails.
         """
-        self.team.broadcast([*self.network.state_dict().values(), *self.ema.averages.values()])
+        self.team.broadcast(
+            [*self.network.state_dict().values(), *self.ema.averages.values()]
+        )
         self.network.train()
         stages, position = self.recipe.stages, self.position
         while position.stage < len(stages):
@@ -162,7 +171,8 @@ class Trainer:
             if position.stage < len(stages):
                 position.step, position.elapsed = 0, 0.0
                 if stages[position.stage].reset_optimizer:
-                    # A warm start: averaged weights; optimiser and schedule of the new stage.
+                    # A warm start: averaged weights; optimiser and schedule of the new
+                    # stage.
                     self.network.load_state_dict(self.ema.averages)
                 else:
                     self.step.restore(before.state())
@@ -224,8 +234,8 @@ class Trainer:
     ) -> tuple[bool, float, bool, bool]:
         """Log and show an iteration on rank 0, and return what is due there.
 
-        That is true to validate, the seconds spent in this stage, and true to save; ``stop`` is
-        passed on, from all ranks.
+        That is true to validate, the seconds spent in this stage, and true to save;
+        ``stop`` is passed on, from all ranks.
         """
         if self.team.rank:
             return False, 0.0, False, stop
@@ -236,7 +246,12 @@ class Trainer:
         elapsed, save = self._look_at_clock()
         after = self.budgets[position.stage].progress(position.step, elapsed)
         validate = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
-        return validate or position.total % self.recipe.validate_every == 0, elapsed, save, stop
+        return (
+            validate or position.total % self.recipe.validate_every == 0,
+            elapsed,
+            save,
+            stop,
+        )
 
     def _look_at_clock(self) -> tuple[float, bool]:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
@@ -249,7 +264,9 @@ class Trainer:
         if not self._values:
             return
         names, position, count = self._values[0], self.position, len(self._values)
-        columns = [torch.stack([each[name] for each in self._values]).mean() for name in names]
+        columns = [
+            torch.stack([each[name] for each in self._values]).mean() for name in names
+        ]
         means = dict(zip(names, torch.stack(columns).tolist(), strict=True))
         if not all(map(math.isfinite, means.values())):
             raise diverged()
@@ -257,8 +274,14 @@ class Trainer:
         speed = count / max(now - self._logged, 1e-9)
         self._values, self._logged = [], now
         rate = rate_at(self.recipe.stages[position.stage], self._done)
-        # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
-        entry = {**means, "rate": rate, "per_second": round(speed, 3), "iterations": count}
+        # "iterations" are fewer than LOG_STEPS after a resume and at the end of a
+        # stage.
+        entry = {
+            **means,
+            "rate": rate,
+            "per_second": round(speed, 3),
+            "iterations": count,
+        }
         self._write("train", entry)
         losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
         best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
@@ -272,7 +295,9 @@ class Trainer:
         self.team.on_all_ranks(self._require_finite)
         # The running statistics of batch normalisation are each rank's own.
         self.team.broadcast([*self.ema.averages.values()])
-        weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+        weights = {
+            key: value.clone() for key, value in self.network.state_dict().items()
+        }
         self.network.load_state_dict(self.ema.averages)
         self.network.eval()
         try:
@@ -298,11 +323,17 @@ class Trainer:
         better = better or not (self.step.best_by_psnr or math.isnan(value))
         entry["best"] = better
         if not self.recipe.degradation.is_clean:
-            entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it
+            entry["degradation"] = (
+                self.recipe.degradation.name
+            )  # these PSNRs depend on it
         self._write("validation", entry)
         self.progress.message(f"iteration {position.total}: validation: {message}")
         if better:
-            position.best, position.best_total, position.at_best = value, position.total, means
+            position.best, position.best_total, position.at_best = (
+                value,
+                position.total,
+                means,
+            )
             position.best_pictures = [*pictures]
             self.save(self.files.best, self.ema.averages, position)
             self.checkpoint()  # after a kill, a worse one must not replace the best
@@ -310,7 +341,9 @@ class Trainer:
     def checkpoint(self) -> None:
         """Write the state and the last weights; the former files stay if one is not finite."""
         self._require_finite()
-        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors = {
+            f"network.{key}": value for key, value in self.network.state_dict().items()
+        }
         tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
         write_state(self.files.state, self.position, tensors | self.step.state())
         self.save(self.files.last, self.ema.averages, self.position)
@@ -318,12 +351,18 @@ class Trainer:
     def _write(self, event: str, values: Mapping[str, object]) -> None:
         position = self.position
         place = {name: getattr(position, name) for name in ("stage", "step", "total")}
-        entry = {"event": event, **place, "elapsed": round(position.elapsed, 2), **values}
+        entry = {
+            "event": event,
+            **place,
+            "elapsed": round(position.elapsed, 2),
+            **values,
+        }
         write_entry(self.files.log, entry)
         self.log(entry)
 
     def _require_finite(self) -> None:
-        # A weight can be lost an iteration before the loss shows it; such a state is never saved.
+        # A weight can be lost an iteration before the loss shows it; such a state is
+        # never saved.
         tensors = [*self.network.parameters(), *self.step.state().values()]
         sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
@@ -344,9 +383,12 @@ def diverged() -> InferenceError:
 def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
     """Return by how much scores have risen: the trimmed mean of the differences of each picture.
 
-    The fifth of the pictures with the lowest differences and the fifth with the highest are left
-    out (of fewer than five none), so that single pictures that swing do not decide.
+    The fifth of the pictures with the lowest differences and the fifth with the highest
+    are left out (of fewer than five none), so that single pictures that swing do not
+    decide.
     """
-    differences = sorted(b - a if b != a else 0.0 for a, b in zip(before, after, strict=True))
+    differences = sorted(
+        b - a if b != a else 0.0 for a, b in zip(before, after, strict=True)
+    )
     cut = int(TRIM * len(differences))  # equal ones may be infinite
     return fmean(differences[cut : len(differences) - cut])

@@ -1,10 +1,11 @@
 """Optimisers and learning rates of recipes; the state of optimisers as named tensors.
 
-Muon is orthogonal momentum for the kernels of convolutions and Adam for all other weights: the
-momentum of a matrix is replaced by the nearest matrix whose singular values are all one, so that
-directions with rare gradients are learned as fast as the frequent ones (Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon/). The step has the size of Adam's (Liu et al. 2025, arXiv
-2502.16982), so that Adam's learning rates can be used.
+Muon is orthogonal momentum for the kernels of convolutions and Adam for all other
+weights: the momentum of a matrix is replaced by the nearest matrix whose singular
+values are all one, so that directions with rare gradients are learned as fast as the
+frequent ones (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/). The step
+has the size of Adam's (Liu et al. 2025, arXiv 2502.16982), so that Adam's learning
+rates can be used.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from srcli.recipes.training import Optimizer, Schedule, Stage
 from srcli.training.parallel import ALONE, Team
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the quintic iteration: the steepest slope at zero that converges to about one."""
+"""Coefficients of the quintic iteration: the steepest slope at zero that converges to
+about one."""
 _ROUNDS = 5
 _SIZE = 0.2
 """Root mean square of Adam's steps, in learning rates."""
@@ -31,8 +33,13 @@ _SMALLEST = 4
 
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """Build the optimiser that a recipe describes."""
-    own: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    parameters = _groups(network, settings.rates) if settings.rates else network.parameters()
+    own: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+    }
+    parameters = (
+        _groups(network, settings.rates) if settings.rates else network.parameters()
+    )
     if settings.kind == "sgd":
         own |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
         return torch.optim.SGD(parameters, **own, fused=True)
@@ -52,7 +59,9 @@ def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, An
         unused.discard(start or "")
         groups.setdefault(rates.get(start or "", 1.0), []).append(weight)
     if unused:
-        raise RecipeError(f"rates: no weight of the network begins with {min(unused)!r}")
+        raise RecipeError(
+            f"rates: no weight of the network begins with {min(unused)!r}"
+        )
     return [{"params": weights, "factor": factor} for factor, weights in groups.items()]
 
 
@@ -72,7 +81,9 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
     if progress < peak_ends:
         return 1.0
     rest = (progress - peak_ends) / max(1.0 - peak_ends, 1e-9)
-    return schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))
+    return schedule.floor + (1.0 - schedule.floor) * 0.5 * (
+        1.0 + math.cos(math.pi * rest)
+    )
 
 
 def rate_at(stage: Stage, done: float) -> float:
@@ -81,7 +92,11 @@ def rate_at(stage: Stage, done: float) -> float:
 
 
 def apply_gradients(
-    optimizer: torch.optim.Optimizer, *, rate: float, clip_norm: float, team: Team = ALONE
+    optimizer: torch.optim.Optimizer,
+    *,
+    rate: float,
+    clip_norm: float,
+    team: Team = ALONE,
 ) -> None:
     """Take one step by the means of the gradients of all processes, and clear the gradients."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -105,7 +120,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
     """Put back what ``optimizer_tensors`` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -116,8 +133,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     for parameter, slots in optimizer.state.items():
         for key, value in slots.items():
             if value.shape == parameter.shape:
-                # Fused Adam walks parameter and moments side by side in memory: a moment laid out
-                # otherwise than its parameter (channels_last) would silently be another's.
+                # Fused Adam walks parameter and moments side by side in memory: a
+                # moment laid out otherwise than its parameter (channels_last) would
+                # silently be another's.
                 slots[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
             else:  # PyTorch leaves counts of steps where the file was read
                 slots[key] = value.to(parameter.device)
@@ -125,19 +143,26 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with ``prefix``, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return {
+        k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
+    }
 
 
 class Muon(torch.optim.AdamW):
     """Optimise kernels by orthogonal momentum and the other weights by AdamW.
 
-    The kernel of a convolution is a matrix for each of its groups: output channels by input
-    channels times taps. Biases, gains and kernels with less than four rows or columns are the rest.
-    ``momentum`` is Nesterov's, of the matrices; all else is as in AdamW.
+    The kernel of a convolution is a matrix for each of its groups: output channels by
+    input channels times taps. Biases, gains and kernels with less than four rows or
+    columns are the rest. ``momentum`` is Nesterov's, of the matrices; all else is as in
+    AdamW.
     """
 
-    def __init__(self, network: nn.Module, *, momentum: float = 0.95, **settings: Any) -> None:  # noqa: ANN401
-        super().__init__(network.parameters(), fused=True, **({"weight_decay": 0.0} | settings))
+    def __init__(
+        self, network: nn.Module, *, momentum: float = 0.95, **settings: Any
+    ) -> None:
+        super().__init__(
+            network.parameters(), fused=True, **({"weight_decay": 0.0} | settings)
+        )
         self.momentum = momentum
         self._shapes = _matrices(network)
 
@@ -176,7 +201,10 @@ class Muon(torch.optim.AdamW):
         stack = torch.cat([each.reshape(-1, *size) for each in updates])
         found = orthogonal(stack) * (_SIZE * max(size) ** 0.5)
         parts = found.split([self._shapes[kernel][0] for kernel in kernels])
-        steps = [step.reshape(kernel.shape) for step, kernel in zip(parts, kernels, strict=True)]
+        steps = [
+            step.reshape(kernel.shape)
+            for step, kernel in zip(parts, kernels, strict=True)
+        ]
         torch._foreach_add_(kernels, steps, alpha=-rate)
 
 

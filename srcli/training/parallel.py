@@ -20,7 +20,8 @@ from srcli.errors import DataError, InferenceError, PeerError, SrxError
 Result = TypeVar("Result")
 
 TIMEOUT = timedelta(hours=2)
-"""Longest time that the others wait for a process, such as one that makes all LR pictures."""
+"""Longest time that the others wait for a process, such as one that makes all LR
+pictures."""
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -42,7 +43,8 @@ class Team:
     """Process that started this one: of several, that of ``torchrun``."""
 
     connected: bool = False
-    """True if the processes exchange tensors by ``torch.distributed``; see ``process_group``."""
+    """True if the processes exchange tensors by ``torch.distributed``; see
+    ``process_group``."""
 
     @property
     def orphaned(self) -> bool:
@@ -52,9 +54,9 @@ class Team:
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace the tensors by their means over the processes, by one transfer.
 
-        Gradients are averaged here and not by ``DistributedDataParallel``: both networks of an
-        adversarial training, and networks of which more than ``forward`` is called, need no
-        wrapper.
+        Gradients are averaged here and not by ``DistributedDataParallel``: both
+        networks of an adversarial training, and networks of which more than ``forward``
+        is called, need no wrapper.
         """
         if not self.connected:
             return
@@ -89,8 +91,8 @@ class Team:
     def gather(self, work: Callable[[], Result]) -> list[Result]:
         """Call a function on every rank; where it fails on one, it fails on all.
 
-        It returns what can be pickled, and must not use the team. Rank 0 raises the reason, the
-        others a PeerError.
+        It returns what can be pickled, and must not use the team. Rank 0 raises the
+        reason, the others a PeerError.
         """
         if not self.connected:
             return [work()]
@@ -138,7 +140,10 @@ def _first_sentence(error: RuntimeError) -> str:
 def find_team(environment: Mapping[str, str] | None = None) -> Team:
     """Read from the environment variables of ``torchrun`` which process this is."""
     known = os.environ if environment is None else environment
-    if any(name not in known for name in TORCHRUN_VARIABLES) or int(known["WORLD_SIZE"]) == 1:
+    if (
+        any(name not in known for name in TORCHRUN_VARIABLES)
+        or int(known["WORLD_SIZE"]) == 1
+    ):
         return ALONE
     rank, size = int(known["RANK"]), int(known["WORLD_SIZE"])
     return Team(
@@ -159,12 +164,15 @@ def process_group(team: Team) -> Iterator[Team]:
     if team.size == 1:
         yield team
         return
-    # This module keeps the group of its import as a default argument. Imported later, by parts of
-    # an optimiser, it would keep the group alive, and its threads then abort the process at exit.
+    # This module keeps the group of its import as a default argument. Imported later,
+    # by parts of an optimiser, it would keep the group alive, and its threads then
+    # abort the process at exit.
     import_module("torch.distributed.nn.functional")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        dist.init_process_group(backend, rank=team.rank, world_size=team.size, timeout=TIMEOUT)
+        dist.init_process_group(
+            backend, rank=team.rank, world_size=team.size, timeout=TIMEOUT
+        )
     except RuntimeError as error:
         raise InferenceError(
             f"process {team.rank} of {team.size} cannot reach the others "

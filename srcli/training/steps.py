@@ -48,7 +48,11 @@ class Numerics:
     @property
     def precision(self) -> str:
         """The number format of the forward pass: ``fp32``, or PyTorch's name of another."""
-        return "fp32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
+        return (
+            "fp32"
+            if self.autocast is None
+            else str(self.autocast).removeprefix("torch.")
+        )
 
     @property
     def layout(self) -> torch.memory_format:
@@ -69,7 +73,8 @@ class Numerics:
     def computing(self) -> Iterator[None]:
         """Let a GPU multiply in TF32 and choose its kernels by trials while a step is computed.
 
-        Pictures that are enlarged in between, exactly and of many sizes, must have neither.
+        Pictures that are enlarged in between, exactly and of many sizes, must have
+        neither.
         """
         matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
         names = (matmul, "allow_tf32"), (cudnn, "allow_tf32"), (cudnn, "benchmark")
@@ -82,7 +87,10 @@ class Numerics:
         """Return the context of a forward pass."""
         half = self.autocast
         return torch.autocast(
-            self.device.type, half, enabled=half is not None, cache_enabled=not self.graphs
+            self.device.type,
+            half,
+            enabled=half is not None,
+            cache_enabled=not self.graphs,
         )
 
 
@@ -103,28 +111,36 @@ class StepContext:
         """The network, its compiled form, or its passes as graphs."""
         if self.numerics.compile:
             return torch.compile(self.network)
-        # Graphs are recorded after trial passes, which would count in statistics of batches; code
-        # of users may do more in Python than a graph repeats.
+        # Graphs are recorded after trial passes, which would count in statistics of
+        # batches; code of users may do more in Python than a graph repeats.
         counts = self.network.reference or any(
-            isinstance(each, nn.modules.batchnorm._BatchNorm) for each in self.network.modules()
+            isinstance(each, nn.modules.batchnorm._BatchNorm)
+            for each in self.network.modules()
         )
-        return graphed(self.network) if self.numerics.graphs and not counts else self.network
+        return (
+            graphed(self.network)
+            if self.numerics.graphs and not counts
+            else self.network
+        )
 
 
 def graphed(network: Network) -> Callable[[Tensor], Tensor]:
     """Return passes of a network, with gradients, as CUDA graphs, one for each shape of input.
 
-    Small networks start so many short kernels that a GPU waits for Python three quarters of the
-    time. The output lies in memory that the next call overwrites.
+    Small networks start so many short kernels that a GPU waits for Python three
+    quarters of the time. The output lies in memory that the next call overwrites.
     """
-    # The passes that were recorded ran on another stream; PyTorch waits for it, and warns.
+    # The passes that were recorded ran on another stream; PyTorch waits for it, and
+    # warns.
     graph, graphs = torch.autograd.graph, dict[torch.Size, Any]()
     if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # PyTorch 2.11
         graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 
     def run(x: Tensor) -> Tensor:
         if x.shape not in graphs:
-            passes = nn.Sequential(network).train()  # the call changes the module's "forward"
+            passes = nn.Sequential(
+                network
+            ).train()  # the call changes the module's "forward"
             graphs[x.shape] = torch.cuda.make_graphed_callables(
                 passes, (x.clone(),), allow_unused_input=True
             )
@@ -148,12 +164,14 @@ class SupervisedStep:
         self.optimizer = make_optimizer(context.network, stage.optimizer)
         self._forward = context.forward
 
-    def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
+    def __call__(
+        self, lr_image: Tensor, hr_image: Tensor, done: float
+    ) -> dict[str, Tensor]:
         """Change the weights by one batch: LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1].
 
-        Of several processes, each has its share; ``done`` is the fraction of the stage that is
-        done, for the learning rate. Returned are scalars for log and progress, ``loss`` first; on a
-        GPU they may not be computed yet.
+        Of several processes, each has its share; ``done`` is the fraction of the stage
+        that is done, for the learning rate. Returned are scalars for log and progress,
+        ``loss`` first; on a GPU they may not be computed yet.
         """
         _, loss = self.predict(lr_image, hr_image)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -167,14 +185,20 @@ class SupervisedStep:
         sr_image = sr_image.float()
         return sr_image, self.losses(sr_image, hr_image, lr_image)
 
-    def _apply(self, optimizer: torch.optim.Optimizer, settings: Optimizer, done: float) -> None:
+    def _apply(
+        self, optimizer: torch.optim.Optimizer, settings: Optimizer, done: float
+    ) -> None:
         """Change weights by the gradients that were computed."""
         rate = settings.learning_rate * rate_factor(self.stage.schedule, done)
-        apply_gradients(optimizer, rate=rate, clip_norm=settings.clip_norm, team=self.team)
+        apply_gradients(
+            optimizer, rate=rate, clip_norm=settings.clip_norm, team=self.team
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Return all that an exact resume needs, apart from the network and its averages."""
-        return {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
+        return {
+            f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()
+        }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
@@ -184,19 +208,25 @@ class SupervisedStep:
 class AdversarialStep(SupervisedStep):
     """Train network and discriminator on the same batch, as BEGAN does (Berthelot et al. 2017).
 
-    Both see the discriminator as it was before the iteration, so that it runs over the network's
-    output only once. Every stage begins with a new discriminator.
+    Both see the discriminator as it was before the iteration, so that it runs over the
+    network's output only once. Every stage begins with a new discriminator.
 
-    An auto-encoder has BEGAN's losses: l(v) is mean |D(v) - v|, and k_t holds both networks in
-    balance: L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the surplus
-    s = gamma l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks get better. Instead
-    of the generator's whole loss L_G, as in the text of the attentive GAN, BEGAN itself has l(SR).
-    Other discriminators have binary cross-entropy of logits.
+    An auto-encoder has BEGAN's losses: l(v) is mean |D(v) - v|, and k_t holds both
+    networks in
+    balance: L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the
+    surplus s = gamma l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks
+    get better. Instead of the generator's whole loss L_G, as in the text of the
+    attentive GAN, BEGAN itself has l(SR). Other discriminators have binary
+    cross-entropy of logits.
     """
 
-    best_by_psnr = False  # texture costs PSNR: the best by it would be the pre-trained network
+    best_by_psnr = (
+        False  # texture costs PSNR: the best by it would be the pre-trained network
+    )
 
-    def __init__(self, stage: Stage, settings: Adversarial, context: StepContext) -> None:
+    def __init__(
+        self, stage: Stage, settings: Adversarial, context: StepContext
+    ) -> None:
         super().__init__(stage, context)
         self.settings = settings
         scale = context.network.scale
@@ -208,20 +238,30 @@ class AdversarialStep(SupervisedStep):
             )
         self.discriminator = self.numerics.placed(network)
         self.sees_lr = network.input_channels == 6
-        self._judge_weights = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self._judge_weights = [
+            p for p in self.discriminator.parameters() if p.requires_grad
+        ]
         self.is_began = settings.discriminator == "ae"
-        self.balance = torch.tensor(float(settings.balance_start), device=self.numerics.device)
+        self.balance = torch.tensor(
+            float(settings.balance_start), device=self.numerics.device
+        )
         """k_t of BEGAN."""
         jitter = settings.jitter
         if jitter and settings.discriminator == "fc":
-            raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
+            raise RecipeError(
+                "jitter: the discriminator 'fc' takes pictures of one size only"
+            )
         if jitter and self._multiple(size - jitter) < self.discriminator.minimum:
-            raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
+            raise RecipeError(
+                f"jitter={jitter} leaves nothing of patches of {size} output pixels"
+            )
         self._second = make_optimizer(self.discriminator, settings.optimizer)
         self._seed = context.seed
         self._calls = 0
 
-    def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
+    def __call__(
+        self, lr_image: Tensor, hr_image: Tensor, done: float
+    ) -> dict[str, Tensor]:
         """Change both by one batch; see ``SupervisedStep``."""
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
@@ -232,22 +272,28 @@ class AdversarialStep(SupervisedStep):
         real, fake = self._crop(*pictures)
         on_real, on_fake = self._discriminate(real), self._discriminate(fake)
         if self.is_began:
-            l_real, l_fake = (on_real - real).abs().mean(), (on_fake - fake).abs().mean()
+            l_real, l_fake = (
+                (on_real - real).abs().mean(),
+                (on_fake - fake).abs().mean(),
+            )
             push, judged = l_fake, l_real - self.balance * l_fake
         else:
             l_real, l_fake = cross_entropy(on_real, 1.0), cross_entropy(on_fake, 0.0)
-            # The generator's is -log D(G(z)), which does not fade while the discriminator is sure.
+            # The generator's is -log D(G(z)), which does not fade while the
+            # discriminator is sure.
             push, judged = cross_entropy(on_fake, 1.0), l_real + l_fake
         weight = self.settings.weight
         if weight:
-            # The gradient at the picture alone: the discriminator's weights stay out of it.
+            # The gradient at the picture alone: the discriminator's weights stay out of
+            # it.
             (gradient,) = torch.autograd.grad(push, fake_image, retain_graph=True)
             if self.settings.textured:
                 gradient = gradient * texture(hr_image)
             torch.autograd.backward([loss, sr_image], [None, weight * gradient])
         else:
             loss.backward()  # type: ignore[no-untyped-call]
-        # Only as far as its weights lie: pictures, and features that stay as they are, need none.
+        # Only as far as its weights lie: pictures, and features that stay as they are,
+        # need none.
         judged.backward(inputs=self._judge_weights)  # type: ignore[no-untyped-call]
         whole = loss.detach() + weight * push.detach()
         values = {"loss": whole, "l_real": l_real.detach(), "l_fake": l_fake.detach()}
@@ -266,11 +312,15 @@ class AdversarialStep(SupervisedStep):
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
         own = super().state()
-        own |= {f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()}
+        own |= {
+            f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()
+        }
         own |= {f"second.{k}": v for k, v in optimizer_tensors(self._second).items()}
         if self.is_began:
             own["adversarial_loss.balance"] = self.balance
-        return own | {"jitter.calls": torch.tensor(self._calls, device=self.numerics.device)}
+        return own | {
+            "jitter.calls": torch.tensor(self._calls, device=self.numerics.device)
+        }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
@@ -289,7 +339,9 @@ class AdversarialStep(SupervisedStep):
             return pictures
         random = torch.Generator().manual_seed(self._seed * 1_000_003 + self._calls)
         top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
-        height, width = (self._multiple(length - jitter) for length in pictures[0].shape[2:])
+        height, width = (
+            self._multiple(length - jitter) for length in pictures[0].shape[2:]
+        )
         return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)
 
     def _multiple(self, length: int) -> int:

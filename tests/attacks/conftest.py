@@ -64,11 +64,15 @@ class Ended(NamedTuple):
 def fork(tmp_path_factory):
     """Run a command in a process of its own.
 
-    ``fork(arguments, seconds=None, limit=None)`` kills it where it takes longer, and limits the
-    address space that it takes to some bytes.
+    ``fork(arguments, seconds=None, limit=None)`` kills it where it takes longer, and
+    limits the address space that it takes to some bytes.
     """
     folder = tmp_path_factory.mktemp("forks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SRX_CACHE": str(folder / "cache")}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "SRX_CACHE": str(folder / "cache"),
+    }
     with (
         (folder / "log").open("w") as log,
         (folder / "log").open() as printed,
@@ -81,7 +85,9 @@ def fork(tmp_path_factory):
         def run(arguments, seconds=None, limit=None):
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(json.dumps([[*map(str, arguments)], seconds, limit]) + "\n")
+            process.stdin.write(
+                json.dumps([[*map(str, arguments)], seconds, limit]) + "\n"
+            )
             process.stdin.flush()
             code, peak = json.loads(process.stdout.readline())
             return Ended(code, peak, printed.read())
@@ -114,15 +120,24 @@ def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
     found = {}
     for fmt in ("png", "jpg", "webp", "avif", "bmp", "tif"):
         path = folder / f"a.{fmt}"
-        write_photograph(path, Photograph(pixels=crop, alpha=None, metadata=metadata), fmt=fmt)
+        write_photograph(
+            path, Photograph(pixels=crop, alpha=None, metadata=metadata), fmt=fmt
+        )
         found[path.suffix] = path.read_bytes()
     Image.fromarray(crop).quantize(32).save(folder / "a.gif")
     found[".gif"] = (folder / "a.gif").read_bytes()
-    deep = Photograph(pixels=crop.astype(np.uint16) * 257, alpha=None, metadata=Metadata())
+    deep = Photograph(
+        pixels=crop.astype(np.uint16) * 257, alpha=None, metadata=Metadata()
+    )
     write_photograph(folder / "deep.png", deep, fmt="png")
     found[".deep.png"] = (folder / "deep.png").read_bytes()
     rasters: dict[str, dict[str, object]] = {
-        ".geo.tif": {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
+        ".geo.tif": {
+            "tiled": True,
+            "blockxsize": 16,
+            "blockysize": 16,
+            "compress": "deflate",
+        },
         ".strips.tif": {"compress": "lzw", "nodata": 0},
         ".jp2": {"driver": "JP2OpenJPEG"},
     }
@@ -176,8 +191,12 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     elif kind == 5:
         data[place:place] = data[place // 2 : place // 2 + length]
     else:
-        extreme = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0, 1, 0xFFFF)[int(rng.integers(6))]
-        data[place : place + 4] = extreme.to_bytes(4, ("little", "big")[int(rng.integers(2))])
+        extreme = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0, 1, 0xFFFF)[
+            int(rng.integers(6))
+        ]
+        data[place : place + 4] = extreme.to_bytes(
+            4, ("little", "big")[int(rng.integers(2))]
+        )
     return bytes(data)
 
 

@@ -18,7 +18,8 @@ from tests.attacks.conftest import ALONE, TINY, write_all
 pytestmark = pytest.mark.attack
 
 CEILING = 450 << 20
-"""Bytes above those of Python, PyTorch and GDAL that a command may take for such a file."""
+"""Bytes above those of Python, PyTorch and GDAL that a command may take for such a
+file."""
 LIMIT = 4 << 30
 """Bytes of address space, so that a failing test does no harm to the machine."""
 SECONDS = 60.0
@@ -27,7 +28,9 @@ SIDE = 60_000
 
 def chunk(kind: bytes, content: bytes) -> bytes:
     checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    )
 
 
 def zeros(mebibytes: int) -> bytes:
@@ -45,7 +48,9 @@ def png(width: int, height: int, *extra: bytes, data: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
 
 
-def tiff(width: int, height: int, data: bytes, *, bands: int = 1, deflate: bool = False) -> bytes:
+def tiff(
+    width: int, height: int, data: bytes, *, bands: int = 1, deflate: bool = False
+) -> bytes:
     """Return a TIFF of 8-bit bands in one strip."""
     short, long = 3, 4
     start = 8 + 2 + 12 * 9 + 4
@@ -54,7 +59,9 @@ def tiff(width: int, height: int, data: bytes, *, bands: int = 1, deflate: bool 
         (259, short, 8 if deflate else 1), (262, short, 1), (273, long, start),
         (277, short, bands), (278, long, height), (279, long, len(data)),
     ]  # fmt: skip
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    entries = b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+    )
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + data
 
 
@@ -89,7 +96,8 @@ CLAIMED = {
     "a.gif": (b"GIF8", 6, struct.pack("<HH", 65535, 65535)),
 }
 LARGE = {"rows.png", "strip.tif"}
-"""Black pictures of their size; they are only planned, as they would be enlarged for an hour."""
+"""Black pictures of their size; they are only planned, as they would be enlarged for an
+hour."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +105,11 @@ def picture(originals):
     """Make a picture that claims gigabytes, in a few bytes or in some megabytes."""
 
     def make(name):
-        return MADE[name]() if name in MADE else claimed(originals[name[1:]], *CLAIMED[name])
+        return (
+            MADE[name]()
+            if name in MADE
+            else claimed(originals[name[1:]], *CLAIMED[name])
+        )
 
     return make
 
@@ -114,7 +126,9 @@ def peaks(tell):
     found: list[int] = []
     yield found
     most = max(found) >> 20
-    tell(f"files that claim much memory: {len(found)} commands, none took more than {most} MiB")
+    tell(
+        f"files that claim much memory: {len(found)} commands, none took more than {most} MiB"
+    )
 
 
 @pytest.fixture
@@ -159,7 +173,11 @@ def test_training_and_test_pictures(tmp_path, picture, originals, measure):
 
 @pytest.mark.parametrize(
     ("method", "honest"),
-    [(zipfile.ZIP_DEFLATED, True), (zipfile.ZIP_DEFLATED, False), (zipfile.ZIP_BZIP2, False)],
+    [
+        (zipfile.ZIP_DEFLATED, True),
+        (zipfile.ZIP_DEFLATED, False),
+        (zipfile.ZIP_BZIP2, False),
+    ],
 )
 def test_zips(tmp_path, originals, measure, method, honest):
     path = tmp_path / "a.zip"
@@ -170,18 +188,25 @@ def test_zips(tmp_path, originals, measure, method, honest):
                 member.write(bytes(1 << 20))
     if not honest:
         packed = zipfile.ZipFile(path).getinfo("zeros.png").compress_size
-        sizes, forged = struct.pack("<II", packed, 1 << 30), struct.pack("<II", packed, 9)
+        sizes, forged = (
+            struct.pack("<II", packed, 1 << 30),
+            struct.pack("<II", packed, 9),
+        )
         path.write_bytes(path.read_bytes().replace(sizes, forged))
     measure(*TRAIN, "--data", path, "--out", tmp_path / "a", codes=(0,))
 
 
-@pytest.mark.parametrize("options", [{"num_blocks": 3_000_000}, {"channels": 24_000}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"num_blocks": 3_000_000}, {"channels": 24_000}], ids=str
+)
 def test_weights(tmp_path, measure, options):
     small = {"channels": 16, "num_blocks": 2, "num_groups": 1}
     state = build_network("g-idrn", scale=2, options=small).state_dict()
     metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2"}
     path = tmp_path / "a.safetensors"
-    path.write_bytes(save(state, metadata={**metadata, "network": json.dumps(small | options)}))
+    path.write_bytes(
+        save(state, metadata={**metadata, "network": json.dumps(small | options)})
+    )
     measure("models", path)
 
 
@@ -198,9 +223,14 @@ def test_exported_files(tmp_path, measure):
 @pytest.mark.parametrize("repeated", [True, False])
 def test_checkpoints(tmp_path, measure, repeated):
     with torch.device("meta"):
-        state = build_network("srvgg", scale=2, options={"channels": 6000, "depth": 3}).state_dict()
+        state = build_network(
+            "srvgg", scale=2, options={"channels": 6000, "depth": 3}
+        ).state_dict()
     path, stream = tmp_path / "a.pth", io.BytesIO()
-    torch.save({key: torch.zeros(()).expand(value.shape) for key, value in state.items()}, stream)
+    torch.save(
+        {key: torch.zeros(()).expand(value.shape) for key, value in state.items()},
+        stream,
+    )
     if repeated:  # one value for all of 3.7 GB
         path.write_bytes(stream.getvalue())
     else:
@@ -227,13 +257,23 @@ def test_checkpoints(tmp_path, measure, repeated):
 def test_recipes(tmp_path, pictures, measure, suffix, text):
     path = tmp_path / f"a{suffix}"
     path.write_text(text)
-    measure("train", path, "-s", "2", "--data", pictures, "--out", tmp_path / "out", "-q")
+    measure(
+        "train", path, "-s", "2", "--data", pictures, "--out", tmp_path / "out", "-q"
+    )
 
 
 def test_true_pictures_are_enlarged(tmp_path, measure):
     """The hostile files are well made: those of the same kind that claim little are taken."""
     data = zlib.compress(bytes(64 * 48))
-    files = {"a.png": png(64, 48), "b.tif": tiff(64, 48, data, deflate=True), "c.vrt": vrt(64, 16)}
+    files = {
+        "a.png": png(64, 48),
+        "b.tif": tiff(64, 48, data, deflate=True),
+        "c.vrt": vrt(64, 16),
+    }
     write_all(tmp_path / "in", files)
-    paths = [tmp_path / "in", tmp_path / "in" / "c.vrt", tmp_path / "out"]  # mosaics are named
+    paths = [
+        tmp_path / "in",
+        tmp_path / "in" / "c.vrt",
+        tmp_path / "out",
+    ]  # mosaics are named
     measure("upscale", "-m", "bicubic", "-s", "2", *paths, codes=(0,))

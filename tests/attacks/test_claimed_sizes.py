@@ -60,7 +60,16 @@ MADE = {
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=str)
 def test_no_memory_is_taken_for_claims(tmp_path, fork, name, more):
     base = fork(["models", "bicubic"]).peak
-    words = ["upscale", MADE[name](tmp_path), tmp_path / "out", "-m", "bicubic", "-s", "2", *more]
+    words = [
+        "upscale",
+        MADE[name](tmp_path),
+        tmp_path / "out",
+        "-m",
+        "bicubic",
+        "-s",
+        "2",
+        *more,
+    ]
     ended = fork(words, SECONDS, LIMIT)
     assert ended.code == 2, ended.text[-2000:]
     assert ended.peak - base < CEILING
@@ -69,15 +78,35 @@ def test_no_memory_is_taken_for_claims(tmp_path, fork, name, more):
 
 def test_a_sparse_giant_takes_no_memory(tmp_path, fork):
     path = tmp_path / "a.tif"
-    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "SPARSE_OK": True, **PLACE}
+    profile = {
+        "driver": "GTiff",
+        "count": 1,
+        "dtype": "uint8",
+        "SPARSE_OK": True,
+        **PLACE,
+    }
     tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256, "nodata": 0}
-    with rasterio.open(path, "w", height=60_000, width=60_000, **profile, **tiles) as file:
+    with rasterio.open(
+        path, "w", height=60_000, width=60_000, **profile, **tiles
+    ) as file:
         window = rasterio.windows.Window(512, 512, 256, 256)
         file.write(np.full((1, 256, 256), 7, np.uint8), window=window)
     base = fork(["models", "bicubic"]).peak
-    words = ["upscale", path, tmp_path / "b.tif", "-m", "bicubic", "-s", "2", "--classes", "no"]
+    words = [
+        "upscale",
+        path,
+        tmp_path / "b.tif",
+        "-m",
+        "bicubic",
+        "-s",
+        "2",
+        "--classes",
+        "no",
+    ]
     ended = fork(words, SECONDS, None)
     assert ended.code == 0, ended.text[-2000:]
     assert ended.peak - base < 1 << 30
     with rasterio.open(tmp_path / "b.tif") as made:
-        assert made.read(1, window=rasterio.windows.Window(1024, 1024, 512, 512)).min() > 0
+        assert (
+            made.read(1, window=rasterio.windows.Window(1024, 1024, 512, 512)).min() > 0
+        )

@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
 
 LARGE = 256 << 20
 SPACES = (0.0, 0.2, 0.5, 0.8, 0.98, 1.3, 2.0, 4.0)
-"""Sizes of the disk as shares of all that a run leaves on it; while it runs it may take more."""
+"""Sizes of the disk as shares of all that a run leaves on it; while it runs it may take
+more."""
 PAGE = 4096
 FULL = ("disk is full", "No space left", "room on the disk", "are free")
 """Words of lines that name the disk as the cause."""
@@ -43,7 +44,9 @@ class Disk:
             path.rmdir() if path.is_dir() else path.unlink()
 
     def used(self) -> int:
-        return sum(-(-len(content) // PAGE) * PAGE for content in self.contents().values())
+        return sum(
+            -(-len(content) // PAGE) * PAGE for content in self.contents().values()
+        )
 
     def contents(self) -> dict[str, bytes]:
         """Return all files but those that belong to nobody's work, such as locks and logs."""
@@ -110,7 +113,9 @@ def attack(srx, disk, command, *, resume=(), clocks=()):
             for name, content in disk.contents().items():
                 hidden = any(each[0] == "." for each in Path(name).parts)
                 changing = name.endswith(clocks) if clocks else False
-                assert hidden or (is_whole(name, content) if changing else content == whole[name])
+                assert hidden or (
+                    is_whole(name, content) if changing else content == whole[name]
+                )
         disk.resize(LARGE)
         srx(*command, *(resume if disk.contents() else ()), code=0)
         found = disk.contents()
@@ -126,7 +131,18 @@ def attack(srx, disk, command, *, resume=(), clocks=()):
 
 RASTER = ["upscale", "{scene}", "-m", "bicubic", "-s", "3", "-q", "-o"]
 TRAIN = ["--data", "{pictures}", *TINY, *ALONE]
-EVAL = ["eval", "-m", "bicubic", "-s", "2", "--data", "{pictures}", "-q", "--metrics", "psnr"]
+EVAL = [
+    "eval",
+    "-m",
+    "bicubic",
+    "-s",
+    "2",
+    "--data",
+    "{pictures}",
+    "-q",
+    "--metrics",
+    "psnr",
+]
 EXPORT = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite"]
 CHANGING = (".safetensors", ".json", ".html")
 COMMANDS = {
@@ -148,24 +164,33 @@ COMMANDS = {
     "torchscript": ([*EXPORT, "{disk}/a.pt"], (".pt",)),
     "onnx": ([*EXPORT, "{disk}/a.onnx"], ()),
 }  # fmt: skip
-"""Commands, and suffixes of files that no two runs write alike, or that later ones replace."""
+"""Commands, and suffixes of files that no two runs write alike, or that later ones
+replace."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_commands(srx, tmp_path, disk, scene, pictures, originals, tell, monkeypatch, name):
+def test_commands(
+    srx, tmp_path, disk, scene, pictures, originals, tell, monkeypatch, name
+):
     if name == "onnx":
         pytest.importorskip(name)
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)  # four parts
     photographs = (".png", ".jpg", ".webp", ".avif", ".bmp", ".tif", ".gif")
-    write_all(tmp_path / "in", {f"{each[1:]}_{each}": originals[each] for each in photographs})
+    write_all(
+        tmp_path / "in", {f"{each[1:]}_{each}": originals[each] for each in photographs}
+    )
     ablation = tmp_path / "mine.toml"
     ablation.write_text(ABLATION_FILE)
     places = {"scene": scene, "pictures": pictures, "folder": tmp_path / "in"}
     words, clocks = COMMANDS[name]
-    words = [word.format(**places, disk=disk.folder, ablation=ablation) for word in words]
+    words = [
+        word.format(**places, disk=disk.folder, ablation=ablation) for word in words
+    ]
     resume = ["--resume"] if name == "trainings" else []
     failures = attack(srx, disk, words, resume=resume, clocks=clocks)
-    tell(f"full disks, {name}: {failures} runs failed in a line each; the next did the rest")
+    tell(
+        f"full disks, {name}: {failures} runs failed in a line each; the next did the rest"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

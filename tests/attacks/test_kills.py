@@ -66,7 +66,8 @@ def attack(fork, run, folder, command, kills):
         fork: Runs a command in a process of its own.
         run: The same, to its end.
         folder: For two folders of outputs.
-        command: Returns the command for one of them; files in it may be replaced until it ends.
+        command: Returns the command for one of them; files in it may be replaced until
+            it ends.
         kills: How often.
     """
     resume = ("--resume",) if "train" in command(folder) else ()
@@ -88,7 +89,12 @@ def attack(fork, run, folder, command, kills):
             killed += ended.code == -signal.SIGKILL
             more = resume if out.exists() else ()
             for name, content in contents(out).items():
-                assert name.startswith(".") or "/." in name or grows or content == whole[name]
+                assert (
+                    name.startswith(".")
+                    or "/." in name
+                    or grows
+                    or content == whole[name]
+                )
             for file in out.rglob("*.json"):
                 json.loads(file.read_text())
         run([*command(out), *more])
@@ -97,7 +103,18 @@ def attack(fork, run, folder, command, kills):
 
 
 def test_six_runs_are_killed_and_go_on(tmp_path, mixed, fork, run):
-    words = ["upscale", mixed, "-m", "bicubic", "-s", "2", "-q", "--device", "cpu", "-o"]
+    words = [
+        "upscale",
+        mixed,
+        "-m",
+        "bicubic",
+        "-s",
+        "2",
+        "-q",
+        "--device",
+        "cpu",
+        "-o",
+    ]
     assert attack(fork, run, tmp_path, lambda out: [*words, out], 6) >= 6
 
 

@@ -65,4 +65,6 @@ def test_links_put_in_the_place_of_temporary_files_while_they_are_written(
         attacker.join()
     assert victim.read_bytes() == b"precious"
     assert planted
-    tell(f"planted links: {planted} in the place of temporary files of {count} photographs")
+    tell(
+        f"planted links: {planted} in the place of temporary files of {count} photographs"
+    )

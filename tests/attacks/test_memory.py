@@ -34,7 +34,9 @@ def peak(*arguments):
     """Run ``srx`` and return the most memory that it took, in MiB."""
     command = [sys.executable, "-c", RUN, *map(str, arguments), "--quiet"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    )
     return int(done.stdout.split()[-1]) >> 10
 
 
@@ -51,6 +53,9 @@ def test_a_large_photograph(tmp_path, astronaut, tell, orientation):
     most = peak("upscale", tmp_path / "large.jpg", tmp_path / "b.jpg", *settings)
     result = open_picture(tmp_path / "b.jpg")
     assert sorted((result.height, result.width)) == sorted((2 * SIZE[0], 2 * SIZE[1]))
-    tell(f"40 megapixels x2, orientation {orientation}: {most} MiB; 20 kilopixels: {usual} MiB")
-    # the pixels, and Pillow's copy in four bytes each while they are read; the result has 458 MiB
+    tell(
+        f"40 megapixels x2, orientation {orientation}: {most} MiB; 20 kilopixels: {usual} MiB"
+    )
+    # the pixels, and Pillow's copy in four bytes each while they are read; the result
+    # has 458 MiB
     assert most - usual < 450

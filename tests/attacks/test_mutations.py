@@ -45,7 +45,9 @@ def test_pictures(tmp_path, originals, tell):
         assert "\n" not in file.error
         assert bool(file.error) == (file.state == "failed")
         assert file.seconds < LONGEST
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    assert not [
+        path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")
+    ]
     tell(
         f"mutated pictures: {PICTURES} of {len(suffixes)} kinds; "
         f"{found.counts['done'] - 1} enlarged, {found.counts['failed']} refused in a line"
@@ -74,7 +76,12 @@ def weights():
     torch.manual_seed(0)
     options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
     state = build_network("g-idrn", scale=2, options=options).state_dict()
-    metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2", "network": json.dumps(options)}
+    metadata = {
+        "srx_format": "1",
+        "model": "g-idrn",
+        "scale": "2",
+        "network": json.dumps(options),
+    }
     yield ".safetensors", save(state, metadata=metadata)
     stream = io.BytesIO()
     torch.save(load_model("ddsr", 2).state_dict(), stream)
@@ -102,7 +109,9 @@ def recipes():
 def test_weights_and_recipes(tmp_path, tell, make, use):
     for suffix, content in make():
         taken = attempts(content, suffix, tmp_path, use)
-        tell(f"mutated {make.__name__} ({suffix}): {OTHERS}; {taken} read, the others refused")
+        tell(
+            f"mutated {make.__name__} ({suffix}): {OTHERS}; {taken} read, the others refused"
+        )
 
 
 def test_zips(tmp_path, originals, tell):

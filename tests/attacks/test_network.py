@@ -48,7 +48,17 @@ def commands(folder, originals):
         ["eval", "-m", "bicubic", "-s", "2", "--data", pictures, *quick],
         ["models"],
         ["models", "g-idrn"],
-        ["train", "ddsr-short", "-s", "2", "--data", pictures, "--out", folder / "run", *tiny],
+        [
+            "train",
+            "ddsr-short",
+            "-s",
+            "2",
+            "--data",
+            pictures,
+            "--out",
+            folder / "run",
+            *tiny,
+        ],
         ["ablate", "list"],
         ["ablate", "show", "ddsr/depth"],
     ]
@@ -60,7 +70,9 @@ def test_no_command_connects(tmp_path, srx, originals, trap, tell):
         done = srx(*arguments)
         assert done.code in (0, 1), (arguments, done.err)
     assert trap == []
-    tell(f"network trap: {len(runs)} runs of all commands, no connection and no name looked up")
+    tell(
+        f"network trap: {len(runs)} runs of all commands, no connection and no name looked up"
+    )
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
@@ -70,6 +82,8 @@ def test_a_folder_is_enlarged_where_there_is_no_network(tmp_path, originals, tel
         pytest.skip("no permission to leave the network")
     arguments = commands(tmp_path, originals)[0]
     command = [*alone, sys.executable, "-m", "srcli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     tell("without a network: a folder of all formats was enlarged")

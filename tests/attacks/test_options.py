@@ -20,7 +20,8 @@ BASE = {
     "ablate run": ["ddsr/depth", "--data", "{folder}"],
     "ablate show": ["ddsr/depth"],
 }
-"""Arguments with which a command runs; none are needed where an option alone is refused."""
+"""Arguments with which a command runs; none are needed where an option alone is
+refused."""
 MEANT = {
     "--model": "no-such-model", "--device": "abacus", "--executor": "abacus",
     "--format": "docx", "--metrics": "taste",
@@ -96,12 +97,16 @@ def places(tmp_path_factory, astronaut):
     CASES,
     ids=[f"{words} {option.opts[-1]} {value[0]!r}" for words, option, value in CASES],
 )
-def test_wrong_values_are_refused_in_one_line(srx, tmp_path, places, words, option, value):
+def test_wrong_values_are_refused_in_one_line(
+    srx, tmp_path, places, words, option, value
+):
     base = [word.format(**places, out=tmp_path / "out") for word in BASE.get(words, [])]
     value = [word.format(**places) for word in value]
     done = srx(*words.split(), *base, option.opts[-1], *value, code=2)
     *usage, line = done.err.strip().splitlines()
-    assert all(each.startswith(("Usage:", "Try")) or not each for each in usage), done.err
+    assert all(each.startswith(("Usage:", "Try")) or not each for each in usage), (
+        done.err
+    )
     assert "\x1b" not in done.err
     assert line.startswith(("Error:", "srx: error:"))
     named = repr(value[0])[1:-1]  # what would steer the terminal is escaped
@@ -116,8 +121,13 @@ def test_every_option_of_every_command_is_attacked(tell):
     attacked = {(words, option.name) for words, option, _ in CASES}
     for words, command in commands():
         for option in command.params:
-            if isinstance(option, click.Option) and not (option.is_flag or option.count):
-                assert (words, option.name) in attacked or FREE & {*option.opts}, (words, option)
+            if isinstance(option, click.Option) and not (
+                option.is_flag or option.count
+            ):
+                assert (words, option.name) in attacked or FREE & {*option.opts}, (
+                    words,
+                    option,
+                )
     count = f"{len(attacked)} options of {len(names)} commands"
     tell(f"wrong values of options: {len(CASES)}, of {count}")
 

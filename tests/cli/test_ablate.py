@@ -76,7 +76,10 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
     assert starts["g-idrn/hp-sigma"].split()[-4:-2] == ["our", "own"]
     plain = json.loads(srx("ablate", "list", "--json", "-").out)
     assert [each["name"] for each in plain] == list(ABLATIONS)
-    assert plain[0]["variants"][0]["published"] == {"parameters": 534.0, "Set5.psnr": 37.893}
+    assert plain[0]["variants"][0]["published"] == {
+        "parameters": 534.0,
+        "Set5.psnr": 37.893,
+    }
 
 
 def test_an_ablation_shows_changes_and_printed_figures(srx):
@@ -97,7 +100,10 @@ def test_an_ablation_shows_changes_and_printed_figures(srx):
     ("name", "words"),
     [
         ("g-idrn/anrb-pooling", "no pooling 37.883 – 2266 8431"),
-        ("g-idrn/anrb-pooling", "of LR inputs of 128x128, 180x180, with gradients recorded"),
+        (
+            "g-idrn/anrb-pooling",
+            "of LR inputs of 128x128, 180x180, with gradients recorded",
+        ),
         ("ddsr/depth", "printed DDSR-6 DDSR-12 DDSR-18"),
         ("ddsr/depth", "Set5.ssim 0.9149 0.9163 0.9174"),
         ("ddsr/optimizer", "SGD, residual -0.63"),
@@ -116,13 +122,21 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     targets = ["--markdown", files[0], "--json", files[1]]
     other = mine.with_name("other.toml")
     other.write_text(MINE.replace('"mine"', '"yours/own"'))
-    result = srx("ablate", "run", mine, other, "--no-train", "--out", tmp_path / "out", *targets)
+    result = srx(
+        "ablate", "run", mine, other, "--no-train", "--out", tmp_path / "out", *targets
+    )
     assert result.code == 0, result.err
     assert "yours/own: cost" in result.out
     assert (tmp_path / "out/yours/own/ablation.json").is_file()
-    # head, 1 or 2 blocks, the loop's two convolutions, two steps up, the last: by hand, 16 channels
+    # head, 1 or 2 blocks, the loop's two convolutions, two steps up, the last: by hand,
+    # 16 channels
     block = 2 * (16 * 16 * 9 + 16) + (2 * 3 + 1) + (16 + 1) + (16 + 16)
-    rest = (3 * 16 * 9 + 16) + 2 * (16 * 64 * 9 + 64) + (16 * 3 * 9 + 3) + (16 * 16 * 9 + 16)
+    rest = (
+        (3 * 16 * 9 + 16)
+        + 2 * (16 * 64 * 9 + 64)
+        + (16 * 3 * 9 + 3)
+        + (16 * 16 * 9 + 16)
+    )
     counts = [n * block + 16 * 16 * (n + 1) + 16 + rest for n in (1, 2)]
     plain, _ = json.loads(files[1].read_text())
     assert [each["cost"]["parameters"] for each in plain["variants"]] == counts
@@ -136,7 +150,9 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     run = [*command_of(mine, pictures), "--set", "ema_decay=0.5"]
     first = srx(*run, "--json", "-", code=0)
     (plain,) = json.loads(first.out)
-    one, two = (each["seeds"][0]["scores"]["small"]["pictures"] for each in plain["variants"])
+    one, two = (
+        each["seeds"][0]["scores"]["small"]["pictures"] for each in plain["variants"]
+    )
     assert set(one) == set(two)
     assert len(one) == 2
     difference = sum(one[name]["psnr"] - two[name]["psnr"] for name in one) / 2
@@ -167,14 +183,26 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     [
         (["run", "ddsr/dept", "--no-train"], "did you mean 'ddsr/depth'"),
         (["show", "none.toml"], "none.toml: cannot be read"),
-        (["run", "ddsr/depth", "--no-train", "--set", "network.depth=9"], "changes network.depth"),
+        (
+            ["run", "ddsr/depth", "--no-train", "--set", "network.depth=9"],
+            "changes network.depth",
+        ),
         (["run", "ddsr/depth"], "--data: give pictures to train on, or --no-train"),
         (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
         (["run", "ddsr/depth", "--no-train", "--json", "no/a"], "--json no/a: cannot"),
         (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),
-        (["run", "ddsr/depth", "--no-train", "--set", "stages.0.bach=4"], "did you mean 'batch'"),
-        (["run", "ddsr/depth", "--data", "..", "--device", "abacus"], "--device abacus"),
-        (["run", "ddsr/depth", "--data", "..", "--precision", "fp16"], "--precision fp16"),
+        (
+            ["run", "ddsr/depth", "--no-train", "--set", "stages.0.bach=4"],
+            "did you mean 'batch'",
+        ),
+        (
+            ["run", "ddsr/depth", "--data", "..", "--device", "abacus"],
+            "--device abacus",
+        ),
+        (
+            ["run", "ddsr/depth", "--data", "..", "--precision", "fp16"],
+            "--precision fp16",
+        ),
         (["show"], "no results in ablations; 'srx ablate run' makes them"),
     ],
 )
@@ -188,7 +216,14 @@ def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, mess
 
 def command_of(file, pictures):
     """The command that runs the ablation of a file with a tiny budget."""
-    given = ["--data", pictures / "photos", "--hold-out", "none", "--sets", pictures / "small"]
+    given = [
+        "--data",
+        pictures / "photos",
+        "--hold-out",
+        "none",
+        "--sets",
+        pictures / "small",
+    ]
     return ["ablate", "run", file, *given, "--budget", 2, "--out", pictures / "out"]
 
 
@@ -203,7 +238,8 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     assert "warning: left out: " in line
     assert "remove it: what is trained stays" in line
     result, weights = (
-        pictures / "out/mine" / n for n in ("ablation.json", "one/seed-0/last.safetensors")
+        pictures / "out/mine" / n
+        for n in ("ablation.json", "one/seed-0/last.safetensors")
     )
     before, trained = result.read_bytes(), weights.stat().st_mtime_ns
     for damaged in ('{"x": 1}', json.dumps(json.loads(before) | {"conditions": {}})):
@@ -226,23 +262,34 @@ def test_two_processes_come_to_the_same(srx, mine, pictures):
     assert (trained / "last.safetensors").read_bytes() == alone
 
 
-def test_a_picture_that_cannot_be_read_fails_its_set_and_no_training(srx, mine, pictures):
+def test_a_picture_that_cannot_be_read_fails_its_set_and_no_training(
+    srx, mine, pictures
+):
     (pictures / "small" / "bad.png").write_bytes(b"nothing")
     result = srx(*command_of(mine, pictures), code=1)
     assert "one, seed 0: small: every picture must be measured" in result.err
     assert f"{pictures / 'small/bad.png'}" in result.err
     (pictures / "small" / "bad.png").unlink()
-    assert "2 of 2 trainings are there already" not in srx(*command_of(mine, pictures), code=0).err
+    assert (
+        "2 of 2 trainings are there already"
+        not in srx(*command_of(mine, pictures), code=0).err
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"network.branches" = 2', '"stages.0.losses.0.name" = "l9"', "'two': no loss 'l9'"),
+        (
+            '"network.branches" = 2',
+            '"stages.0.losses.0.name" = "l9"',
+            "'two': no loss 'l9'",
+        ),
         ("network.branches", "network.branchs", "'one': no option 'branchs'"),
     ],
 )
-def test_a_variant_that_cannot_be_trained_is_named_at_once(srx, mine, pictures, old, new, words):
+def test_a_variant_that_cannot_be_trained_is_named_at_once(
+    srx, mine, pictures, old, new, words
+):
     mine.write_text(MINE.replace(old, new))
     result = srx(*command_of(mine, pictures), code=2)
     assert f"mine, variant {words}" in result.err
@@ -272,6 +319,8 @@ def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, tmp_path, monkeypatc
         return true(ablations, options, progress=progress, stop=stop)
 
     monkeypatch.setattr(runs, "run_ablations", interrupted)
-    result = srx("ablate", "run", mine, "--no-train", "--out", tmp_path / "out", code=130)
+    result = srx(
+        "ablate", "run", mine, "--no-train", "--out", tmp_path / "out", code=130
+    )
     assert "the same command does what is missing" in result.err
     assert "mine: cost" in result.out

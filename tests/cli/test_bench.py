@@ -11,10 +11,18 @@ QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
 
 def test_tables_fit_a_narrow_terminal_and_name_the_machine(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    result = srx("bench", *QUICK, "--precision", "fp32", "--compare", "plain", "--threads", 1)
+    result = srx(
+        "bench", *QUICK, "--precision", "fp32", "--compare", "plain", "--threads", 1
+    )
     assert result.code == 0, result.err
     assert max(map(len, result.out.splitlines())) <= 80
-    for word in ("x4, 32x24 to 128x96, 2 rounds", "SR MP/s", "x plain", "parameters", "1 thread"):
+    for word in (
+        "x4, 32x24 to 128x96, 2 rounds",
+        "SR MP/s",
+        "x plain",
+        "parameters",
+        "1 thread",
+    ):
         assert word in result.out
     fp32, plain = [line for line in result.out.splitlines() if "bicubic" in line][:2]
     assert fp32.split()[1] == "fp32"
@@ -31,7 +39,12 @@ def test_json_on_stdout_sends_the_rest_to_stderr(srx):
         (3, [8, 40]),
     ]
     for speed in content["speeds"]:
-        assert 0 < speed["fastest_seconds"] <= speed["median_seconds"] <= speed["slowest_seconds"]
+        assert (
+            0
+            < speed["fastest_seconds"]
+            <= speed["median_seconds"]
+            <= speed["slowest_seconds"]
+        )
         assert len(speed["seconds"]) == speed["rounds"] == 2
     assert "SR MP/s" in result.err
 
@@ -42,10 +55,16 @@ def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
     result = srx("bench", *QUICK, *files, "-q")
     assert (result.code, result.out, result.err) == (0, "", "")
     assert json.loads(targets["json"].read_text())["machine"].startswith("cpu (")
-    assert targets["markdown"].read_text(encoding="utf-8").startswith("### x4, 32x24 to 128x96")
+    assert (
+        targets["markdown"]
+        .read_text(encoding="utf-8")
+        .startswith("### x4, 32x24 to 128x96")
+    )
 
 
-@pytest.mark.parametrize("size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"])
+@pytest.mark.parametrize(
+    "size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"]
+)
 def test_wrong_sizes_are_refused_in_one_line(srx, size):
     result = srx("bench", "-m", "bicubic", f"--size={size}", code=2)
     (line,) = [line for line in result.err.splitlines() if "Error" in line]
@@ -72,7 +91,9 @@ def test_wrong_usage_ends_with_code_2(srx, tmp_path, monkeypatch, arguments, sai
 
 
 def test_printed_costs_stand_below_ours_with_their_device(srx):
-    result = srx("bench", *QUICK, "-m", "fsrcnn", "--published", "--markdown", "-", code=0)
+    result = srx(
+        "bench", *QUICK, "-m", "fsrcnn", "--published", "--markdown", "-", code=0
+    )
     assert "| FSRCNN | 13 | – | 2.22 | rrlfn paper, Table 2;" in result.out
     assert "device and pictures not named" in result.out
     result = srx("bench", *QUICK, "--published")

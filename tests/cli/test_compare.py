@@ -21,12 +21,33 @@ def photo(tmp_path):
     return file
 
 
-def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(srx, photo, tmp_path):
+def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
+    srx, photo, tmp_path
+):
     crops = ("--crop", "10,20,40,30", "--crop", "100,60,30,60")
-    srx("compare", photo, tmp_path / "s.png", "-m", "bicubic", "-m", "rrlfn", *crops, code=0)
+    srx(
+        "compare",
+        photo,
+        tmp_path / "s.png",
+        "-m",
+        "bicubic",
+        "-m",
+        "rrlfn",
+        *crops,
+        code=0,
+    )
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == (3 * (CELL + 8), (CELL * 3 // 4 + 26) + (CELL + 26))
-    srx("compare", photo, tmp_path / "s.png", "-m", "bicubic", "--crop", "0,0,200,100", code=0)
+    srx(
+        "compare",
+        photo,
+        tmp_path / "s.png",
+        "-m",
+        "bicubic",
+        "--crop",
+        "0,0,200,100",
+        code=0,
+    )
     with Image.open(tmp_path / "s.png") as sheet:  # in full size
         assert sheet.size == (2 * 808, 400 + 26)
 
@@ -55,7 +76,9 @@ def test_auto_is_what_the_whole_photograph_gets(tmp_path):
     assert np.abs(shown.astype(int) - clean[96:156, 128:208]).mean() > 1
 
 
-def test_by_default_all_shipped_models_enlarge_what_was_chosen(srx, tmp_path, monkeypatch):
+def test_by_default_all_shipped_models_enlarge_what_was_chosen(
+    srx, tmp_path, monkeypatch
+):
     asked = []
 
     def enlarge(pixels, model, scale, strength):
@@ -93,7 +116,9 @@ def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
         (["nothing.png", "s.png"], "nothing.png: no such file"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(srx, photo, monkeypatch, tmp_path, words, said):
+def test_what_cannot_be_compared_is_one_line(
+    srx, photo, monkeypatch, tmp_path, words, said
+):
     monkeypatch.chdir(tmp_path)
     done = srx("compare", *words)
     assert done.code == (1 if "nothing.png" in words else 2)

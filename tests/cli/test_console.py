@@ -90,12 +90,17 @@ def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):
             signal.raise_signal(signal.SIGINT)
     assert "once more aborts" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
-    with stop_signals(), pytest.raises(KeyboardInterrupt):  # nobody would react to a request
+    with (
+        stop_signals(),
+        pytest.raises(KeyboardInterrupt),
+    ):  # nobody would react to a request
         signal.raise_signal(signal.SIGINT)
 
 
 def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     with stop_signals(once=True) as stop:
         stop()
         for _ in range(3):
@@ -117,7 +122,9 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     """Names hold what rich would read as markup, and a width of 80 would break them."""
     folder = tmp_path / "aerial_pictures_of_a_long_name"
     folder.mkdir()
-    Image.fromarray(astronaut[:80, :80]).save(folder / "a_town_from_low_above[bold]:smile:.png")
+    Image.fromarray(astronaut[:80, :80]).save(
+        folder / "a_town_from_low_above[bold]:smile:.png"
+    )
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "isatty", lambda number: False)
     options = ["-s", "4", "--data", folder, "--no-cost", "-v"]
@@ -125,14 +132,21 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     (line,) = [x for x in done.out.splitlines() if "smile" in x and "bicubic" not in x]
     assert "aerial_pictures_of_a_long_name/a_town_from_low_above[bold]:smile:" in line
     assert "g-idrn-aerial" in line
-    assert all(len(line) <= 200 for line in done.out.splitlines() if folder.name in line)
+    assert all(
+        len(line) <= 200 for line in done.out.splitlines() if folder.name in line
+    )
 
 
 def test_the_doctor_shows_what_a_bug_report_needs(srx, tmp_path, monkeypatch):
     (tmp_path / "benchmarks" / "Mine").mkdir(parents=True)
     monkeypatch.setenv("SRX_DATA", str(tmp_path))
     result = srx("doctor", code=0)
-    for part in (srcli.__version__, f"torch {torch.__version__}", "g-idrn x2 x3 x4", "cpu"):
+    for part in (
+        srcli.__version__,
+        f"torch {torch.__version__}",
+        "g-idrn x2 x3 x4",
+        "cpu",
+    ):
         assert part in result.out
     found = json.loads(srx("doctor", "--json", "-").out)
     assert found["SRX_DATA"].endswith("sets: Mine")

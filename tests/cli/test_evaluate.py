@@ -39,7 +39,11 @@ def read(result):
 
 @pytest.mark.parametrize(
     ("options", "rows"),
-    [((), RGB8), (("--protocol", "y-classic"), CLASSIC), (("--chain", "luma-float", *ALL), LUMA)],
+    [
+        ((), RGB8),
+        (("--protocol", "y-classic"), CLASSIC),
+        (("--chain", "luma-float", *ALL), LUMA),
+    ],
     ids=["y", "y-classic", "luma-float"],
 )
 def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):
@@ -55,7 +59,15 @@ def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):
 
 
 def test_ifc_of_bicubic_comes_out_as_published(srx, srx_data):
-    options = ("--data", "Set5", "--chain", "luma-float", "--metrics", "ifc", "--no-cost")
+    options = (
+        "--data",
+        "Set5",
+        "--chain",
+        "luma-float",
+        "--metrics",
+        "ifc",
+        "--no-cost",
+    )
     means = read(srx("eval", "-m", "bicubic", *ALL, *options, "--json", "-"))["means"]
     found = [mean["ifc"] for mean in means]
     assert found == pytest.approx([6.083, 3.580, 2.329], abs=0.002)
@@ -117,7 +129,9 @@ def test_every_written_form_tells_the_same(srx, pictures, tmp_path):
     assert "<script src" not in files["html"].read_text(encoding="utf-8")
 
 
-def test_pictures_can_be_kept_and_measured_again_as_another_programs(srx, pictures, tmp_path):
+def test_pictures_can_be_kept_and_measured_again_as_another_programs(
+    srx, pictures, tmp_path
+):
     first = srx(
         "eval", "-m", "rrlfn", "-s", "2", "--data", pictures, *QUICK, "--json", "-",
         "--save-images", tmp_path / "sr",
@@ -142,7 +156,17 @@ def test_luma_of_other_programs_pictures_is_compared_by_the_chain_on_luma(
     made = Image.fromarray(astronaut).resize((80, 64)).resize((160, 128))
     made.save(folder / "a.png")
     made.resize((120, 128)).save(folder / "b.png")
-    options = ("--sr", folder, "--hr", pictures, "-s", "2", "--metrics", "psnr", "--no-cost")
+    options = (
+        "--sr",
+        folder,
+        "--hr",
+        pictures,
+        "-s",
+        "2",
+        "--metrics",
+        "psnr",
+        "--no-cost",
+    )
     plain, luma = (
         read(srx("eval", *options, *chain, "--json", "-"))["pictures"][0]["psnr"]
         for chain in ((), ("--chain", "luma-float"))
@@ -164,11 +188,15 @@ def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeyp
 def test_a_set_by_two_names_is_one_set(srx, pictures, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     sets = ("--data", pictures, "--data", f"./{pictures.name}")
-    content = read(srx("eval", "-m", "bicubic", "-s", "2", *sets, *QUICK, "--json", "-"))
+    content = read(
+        srx("eval", "-m", "bicubic", "-s", "2", *sets, *QUICK, "--json", "-")
+    )
     assert [each["of"] for each in content["means"]] == [2]
 
 
-def test_other_programs_pictures_stand_beside_models(srx, pictures, tmp_path, astronaut):
+def test_other_programs_pictures_stand_beside_models(
+    srx, pictures, tmp_path, astronaut
+):
     folder = tmp_path / "theirs"
     folder.mkdir()
     Image.fromarray(astronaut).save(folder / "a_x2_SR.png")  # perfect
@@ -176,7 +204,9 @@ def test_other_programs_pictures_stand_beside_models(srx, pictures, tmp_path, as
     options = ("-m", "bicubic", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK)
     result = srx("eval", *options, "--json", "-", code=1)
     content = json.loads(result.out)
-    counts = {mean["model"]: (mean["pictures"], mean["of"]) for mean in content["means"]}
+    counts = {
+        mean["model"]: (mean["pictures"], mean["of"]) for mean in content["means"]
+    }
     assert counts == {"bicubic": (2, 2), "theirs": (1, 2)}
     assert "160x100 does not fit its HR picture b, 120x128" in result.err
     (folder / "b.png").unlink()
@@ -211,9 +241,13 @@ def test_published_rows_stand_beside_ours_with_their_source(srx, pictures):
     options = ("-m", "bicubic", "-s", "4", "--data", folder, *QUICK)
     result = srx("eval", *options, "--published", "--json", "-")
     rows = read(result)["published"]
-    assert [(row["method"].lower(), row["values"]["psnr"]) for row in rows] == [("bicubic", 28.42)]
+    assert [(row["method"].lower(), row["values"]["psnr"]) for row in rows] == [
+        ("bicubic", 28.42)
+    ]
     assert "28.42" in result.err
-    every = read(srx("eval", *options, "--published", "all", "--json", "-"))["published"]
+    every = read(srx("eval", *options, "--published", "all", "--json", "-"))[
+        "published"
+    ]
     assert len(every) > 20
     assert all(row["source"] for row in every)
 
@@ -232,7 +266,9 @@ def test_bad_pictures_are_named_and_the_others_go_on(srx, pictures):
             (pictures / name).write_bytes((pictures / "a.png").read_bytes()[:2000])
         else:
             Image.fromarray(pixels).save(pictures / name)
-    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--no-cost", code=1)
+    result = srx(
+        "eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--no-cost", code=1
+    )
     lines = [each for each in result.err.splitlines() if "error" in each]
     for name, (_, message) in BAD.items():
         assert [message in line for line in lines if name in line] == [True]
@@ -249,7 +285,19 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
 
     mine = tmp_path / "mine-x2.safetensors"
     shutil.copy(weights_path("g-idrn", 2), mine)
-    options = ("-m", "bicubic", "-m", mine, "-s", "2", "-s", "4", "--data", pictures, *QUICK)
+    options = (
+        "-m",
+        "bicubic",
+        "-m",
+        mine,
+        "-s",
+        "2",
+        "-s",
+        "4",
+        "--data",
+        pictures,
+        *QUICK,
+    )
     result = srx("eval", *options, "--json", "-", code=1)
     assert "mine-x2.safetensors: is for scale 2, not 4" in result.err
     content = json.loads(result.out)
@@ -259,7 +307,14 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
 
 
 def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
-    small = ("--set", "network.channels=4", "--set", "stages.0.patch=8", "--device", "cpu")
+    small = (
+        "--set",
+        "network.channels=4",
+        "--set",
+        "stages.0.patch=8",
+        "--device",
+        "cpu",
+    )
     srx(
         "train",
         "srcnn-915",
@@ -273,11 +328,22 @@ def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
         "--budget",
         "1",
     )
-    options = ("-m", tmp_path / "last.safetensors", "-s", "8", "--data", pictures, *QUICK)
+    options = (
+        "-m",
+        tmp_path / "last.safetensors",
+        "-s",
+        "8",
+        "--data",
+        pictures,
+        *QUICK,
+    )
     (mean,) = read(srx("eval", *options, "--json", "-"))["means"]
     assert (mean["scale"], mean["pictures"]) == (8, 2)
     result = srx("eval", "-s", "8", "--data", pictures, code=2)
-    assert "model g-idrn has no weights for scale 8; it has: 2, 3, 4; give a file" in result.err
+    assert (
+        "model g-idrn has no weights for scale 8; it has: 2, 3, 4; give a file"
+        in result.err
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ from srcli.cli.options import GroupedCommand
     [
         (["upscale", "a.png", "out"], "; the same command continues"),
         (["upscale", "a.png", "out", "--overwrite"], ""),
-        (["train", "g-idrn", "--out", "run"], "; the same command with --resume continues"),
+        (
+            ["train", "g-idrn", "--out", "run"],
+            "; the same command with --resume continues",
+        ),
         (["train", "g-idrn", "--show"], ""),
         (["ablate", "run", "mine.json"], "; the same command does the rest"),
         (["eval"], ""),
@@ -36,17 +39,26 @@ def test_an_interruption_says_what_the_same_command_does(srx, monkeypatch, words
 
     monkeypatch.setattr(main.group, "main", interrupted)
     stopped = srx(*words)
-    assert (stopped.code, stopped.out, stopped.err) == (130, "", f"srx: interrupted{rest}\n")
+    assert (stopped.code, stopped.out, stopped.err) == (
+        130,
+        "",
+        f"srx: interrupted{rest}\n",
+    )
 
 
 def test_names_cannot_steer_the_terminal_or_forge_lines(srx, tmp_path):
     name = "a\x1b[2J\nsrx: error: forged.png"
     (tmp_path / name).write_bytes(b"damaged")
-    for arguments in (("upscale", tmp_path / name, tmp_path / "b.png"), ("models", f"{name}.pt")):
+    for arguments in (
+        ("upscale", tmp_path / name, tmp_path / "b.png"),
+        ("models", f"{name}.pt"),
+    ):
         done = srx(*arguments)
         assert "a\\x1b[2J\\nsrx: error: forged.png" in done.err
         assert "\x1b" not in done.err
-        assert not any(line.startswith("srx: error: forged") for line in done.err.splitlines())
+        assert not any(
+            line.startswith("srx: error: forged") for line in done.err.splitlines()
+        )
     assert "\\x1b[2J" in srx("upscale", "a", "b", "--\x1b[2J").err
 
 
@@ -61,7 +73,11 @@ def test_a_closed_terminal_ends_a_run_as_sigterm_does(ignored):
         "main.main(['models'])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == (0 if ignored else 130), done.stderr
 
@@ -77,7 +93,10 @@ def test_shells_complete_commands_and_options():
         return [found.value for found in completion.get_completions(words, start)]
 
     assert complete([], "up") == ["upscale"]
-    assert complete(["upscale"], "--strip") == ["--strip-metadata", "--strip-provenance"]
+    assert complete(["upscale"], "--strip") == [
+        "--strip-metadata",
+        "--strip-provenance",
+    ]
 
 
 def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[Any]:
@@ -94,7 +113,9 @@ def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[A
 
 
 @pytest.mark.parametrize(("words", "command"), leaf_commands(main.group))
-def test_help_has_groups_of_options_in_one_line_each_and_examples_last(srx, words, command):
+def test_help_has_groups_of_options_in_one_line_each_and_examples_last(
+    srx, words, command
+):
     assert isinstance(command, GroupedCommand)
     context = click.Context(command, help_option_names=["-h", "--help"])
     shown = srx(*words, "--help").out
@@ -106,7 +127,9 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(srx, word
     if command.epilog:
         assert "\n  Examples:\n" in tail
         examples = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
-        assert max(map(len, examples)) <= 78  # with two blanks before, they fit 80 columns
+        assert (
+            max(map(len, examples)) <= 78
+        )  # with two blanks before, they fit 80 columns
 
 
 def test_help_and_errors_fit_narrow_terminals():
@@ -146,7 +169,10 @@ def test_help_and_errors_fit_narrow_terminals():
         (["ablate", "shwo"], "Did you mean 'show'?"),
         (["eval", "--modle", "g-idrn"], "'--model'"),
         (["train", "g-idrn-moun", "--show"], "did you mean g-idrn-muon?"),
-        (["train", "g-idrn", "--show", "--set", "lr=1"], "stages.0.optimizer.learning_rate"),
+        (
+            ["train", "g-idrn", "--show", "--set", "lr=1"],
+            "stages.0.optimizer.learning_rate",
+        ),
         (["upscale", __file__, "out", "-f", "jpgg"], "did you mean jpg?"),
     ],
 )
@@ -167,7 +193,9 @@ def test_a_full_disk_is_told_in_a_line(srx, monkeypatch):
 
 def test_a_width_of_nothing_hides_nothing(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "0")
-    assert "missing.png: no such file" in srx("upscale", "missing.png", "out", code=2).err
+    assert (
+        "missing.png: no such file" in srx("upscale", "missing.png", "out", code=2).err
+    )
 
 
 @pytest.mark.posix

@@ -17,7 +17,14 @@ from srcli.models.weights import load_model, shipped_scales, weights_path
 from srcli.pipelines import models
 from srcli.recipes.files import RECIPES
 
-SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
+SMALL = {
+    "channels": 12,
+    "steps": 2,
+    "num_rdb": 1,
+    "growth": 4,
+    "rdb_depth": 2,
+    "mapping_depth": 2,
+}
 
 
 def card_of(name, scale):
@@ -30,7 +37,9 @@ def generator(tmp_path_factory):
     """A weights file of a small network."""
     file = tmp_path_factory.mktemp("runs") / "best.safetensors"
     network = build_network("attentive-gan", scale=4, options=SMALL)
-    info = WeightsInfo(model="attentive-gan", scale=4, network=SMALL, notes={"recipe": "mine"})
+    info = WeightsInfo(
+        model="attentive-gan", scale=4, network=SMALL, notes={"recipe": "mine"}
+    )
     save_weights(file, network.state_dict(), info)
     return file
 
@@ -54,11 +63,18 @@ def counted(monkeypatch, listed):
 @pytest.fixture
 def no_weights(tmp_path, monkeypatch):
     """Nothing is installed."""
-    monkeypatch.setattr(models, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}")
+    monkeypatch.setattr(
+        models, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}"
+    )
 
 
 def test_models_that_share_a_network_have_its_costs(listed):
-    for name, scale in (("g-idrn", 2), ("g-idrn-photo", 4), ("ddsr", 3), ("nested-attn", 3)):
+    for name, scale in (
+        ("g-idrn", 2),
+        ("g-idrn-photo", 4),
+        ("ddsr", 3),
+        ("nested-attn", 3),
+    ):
         (card,) = (card for card in listed[name]["cards"] if card["scale"] == scale)
         own = model_cost(load_model(name, scale), model=card["efficiency"]["model"])
         assert card["efficiency"] == own
@@ -83,19 +99,28 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
             ready = scale in shipped_scales(name)
             assert ("untrained" in line) != ready
         assert entry.source in lines[first + 1]
-    measured = tomllib.loads(card_of("g-idrn", 2).read_text("utf-8"))["measured"]["sets"]["Set5"]
+    measured = tomllib.loads(card_of("g-idrn", 2).read_text("utf-8"))["measured"][
+        "sets"
+    ]["Set5"]
     psnr = f"{measured['psnr']:.2f}"
     assert re.search(rf"g-idrn +RGB +x2 +553,638 +34\.3 +{psnr}", result.out)
     assert re.search(r"rrlfn +RGB +x2 +454,620 +28\.1", result.out)  # deployed
     assert re.search(r"ddsr +Y +x2 +630,145 +164\.5", result.out)
     columns = {
-        line.index(f" x{scale} ") for line in lines for scale in (2, 3, 4) if f" x{scale} " in line
+        line.index(f" x{scale} ")
+        for line in lines
+        for scale in (2, 3, 4)
+        if f" x{scale} " in line
     }
     assert len(columns) == 1
 
 
-@pytest.mark.parametrize("name", [n for n, entry in MODELS.items() if not entry.compared])
-def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(listed, name):
+@pytest.mark.parametrize(
+    "name", [n for n, entry in MODELS.items() if not entry.compared]
+)
+def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(
+    listed, name
+):
     model, entry = listed[name], MODELS[name]
     assert tuple(card["scale"] for card in model["cards"]) == entry.scales
     assert tuple(model["scales"]) == shipped_scales(name)
@@ -112,7 +137,9 @@ def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(lis
         info = read_weights(path)[1]
         assert info is not None
         assert (info.model, info.scale) == (card["model"], card["scale"])
-        parameters = sum(p.numel() for p in load_model(name, card["scale"]).parameters())
+        parameters = sum(
+            p.numel() for p in load_model(name, card["scale"]).parameters()
+        )
         assert parameters == card["efficiency"]["parameters"]
         assert {"Set5", "Set14"} <= card["sets"].keys()
         recipe = RECIPES[card["training"]["recipe"]]  # one that a reader can run
@@ -136,15 +163,32 @@ def test_the_list_says_what_is_missing_and_has_compared_networks_where_all_are_a
 def test_a_model_shows_costs_training_and_measured_table(srx):
     result = srx("models", "g-idrn", code=0)
     text = " ".join(result.out.split())
-    words = ["553,638 564,513 579,738", "36.182", "Acta Automatica Sinica 2024", "num_blocks=9"]
-    words += ["192x192 input pixels, neighbours share 8", "recipes g-idrn, g-idrn-short"]
-    cards = [tomllib.loads(card_of("g-idrn", scale).read_text("utf-8")) for scale in (2, 3, 4)]
+    words = [
+        "553,638 564,513 579,738",
+        "36.182",
+        "Acta Automatica Sinica 2024",
+        "num_blocks=9",
+    ]
+    words += [
+        "192x192 input pixels, neighbours share 8",
+        "recipes g-idrn, g-idrn-short",
+    ]
+    cards = [
+        tomllib.loads(card_of("g-idrn", scale).read_text("utf-8"))
+        for scale in (2, 3, 4)
+    ]
     for name, metric, label in (("Set5", "psnr", "PSNR dB"), ("Set14", "ssim", "SSIM")):
         values = [card["measured"]["sets"][name][metric] for card in cards]
         digits = 3 if metric == "psnr" else 4
-        words.append(f"{name} {label} " + " ".join(f"{value:.{digits}f}" for value in values))
+        words.append(
+            f"{name} {label} " + " ".join(f"{value:.{digits}f}" for value in values)
+        )
     for card in cards:
-        words += [card["sha256"], f"licence {card['licence']}", card["measured"]["command"]]
+        words += [
+            card["sha256"],
+            f"licence {card['licence']}",
+            card["measured"]["command"],
+        ]
         words += [f"{key} {value}" for key, value in card["training"].items()]
         if shift := card["measured"].get("flat_colours"):
             words.append(f"come out up to {shift} of 255 levels wrong")
@@ -161,9 +205,15 @@ def test_a_model_without_weights_shows_its_costs_and_how_to_train_it(srx, no_wei
 def test_a_weights_file_tells_what_it_holds(srx, generator):
     result = srx("models", generator, code=0)
     parameters = sum(
-        p.numel() for p in build_network("attentive-gan", scale=4, options=SMALL).parameters()
+        p.numel()
+        for p in build_network("attentive-gan", scale=4, options=SMALL).parameters()
     )
-    for word in ("weights of attentive-gan x4", "growth=4", "recipe mine", f"{parameters:,}"):
+    for word in (
+        "weights of attentive-gan x4",
+        "growth=4",
+        "recipe mine",
+        f"{parameters:,}",
+    ):
         assert word in " ".join(result.out.split())
     (entry,) = json.loads(srx("models", generator, "--json", "-").out)
     assert (entry["name"], entry["scales"]) == ("attentive-gan", [4])

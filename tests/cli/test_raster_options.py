@@ -40,7 +40,11 @@ def parse(*words):
         (["-projwin", "-1", "4.5", "3", "2"], "bounds", (-1.0, 2.0, 3.0, 4.5)),
         (["--bounds", "1 2 3 4.5"], "bounds", (1.0, 2.0, 3.0, 4.5)),
         (["--bounds", "[-1, 2,3, 4]"], "bounds", (-1.0, 2.0, 3.0, 4.0)),
-        (["-co", "PREDICTOR=2", "-co=TILED=YES"], "creation", {"PREDICTOR": "2", "TILED": "YES"}),
+        (
+            ["-co", "PREDICTOR=2", "-co=TILED=YES"],
+            "creation",
+            {"PREDICTOR": "2", "TILED": "YES"},
+        ),
         (["--no-resume"], "resume", False),
         (["--cog"], "cog", True),
         (["--overviews"], "overviews", True),
@@ -49,7 +53,11 @@ def parse(*words):
 def test_options_mean_what_users_of_gdal_expect(words, field, value):
     settings = parse(*words)
     assert getattr(settings, field) == value
-    changed = [name for name in vars(settings) if getattr(settings, name) != getattr(parse(), name)]
+    changed = [
+        name
+        for name in vars(settings)
+        if getattr(settings, name) != getattr(parse(), name)
+    ]
     assert changed == [field]
 
 
@@ -95,7 +103,15 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path
         inside = (west + 0.3 * file.res[0], south + 0.3, east, north)
     window, corners = ("-srcwin", 40, 30, 48, 32), (west, north, east, south)
     asked = ("upscale", source, "-m", "bicubic", "-s", 2)
-    ours = srx(*asked, tmp_path / "ours.tif", "--srcwin", *window[1:], "--bidx", "4,1,2", "--cog")
+    ours = srx(
+        *asked,
+        tmp_path / "ours.tif",
+        "--srcwin",
+        *window[1:],
+        "--bidx",
+        "4,1,2",
+        "--cog",
+    )
     assert ours.code == 0, ours.err
     assert "are taken for red, green, blue" not in ours.err
     bands = ("-b", 4, "-b", 1, "-b", 2, "-of", "COG", "-co", "COMPRESS=ZSTD", "-q")
@@ -133,7 +149,16 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path
 )
 def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
     Image.fromarray(astronaut[:9, :8]).save(tmp_path / "a.bmp")
-    srx("upscale", tmp_path / "a.bmp", tmp_path, "-mbicubic", "-s2", "-vr", *words, code=0)
+    srx(
+        "upscale",
+        tmp_path / "a.bmp",
+        tmp_path,
+        "-mbicubic",
+        "-s2",
+        "-vr",
+        *words,
+        code=0,
+    )
     with Image.open(tmp_path / f"a.{suffix}") as image:
         assert image.size == (16, 18)
 
@@ -150,14 +175,35 @@ def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
 )
 def test_words_with_two_meanings_are_refused(srx, tmp_path, astronaut, words, message):
     Image.fromarray(astronaut[:9, :8]).save(tmp_path / "a.png")
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "out.png", "-m", "bicubic", *words, code=2)
+    done = srx(
+        "upscale",
+        tmp_path / "a.png",
+        tmp_path / "out.png",
+        "-m",
+        "bicubic",
+        *words,
+        code=2,
+    )
     (line,) = (line for line in done.err.splitlines() if line.startswith("Error: "))
     assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_short_options_and_names_behind_two_dashes_stay(srx, tmp_path, monkeypatch, astronaut):
+def test_short_options_and_names_behind_two_dashes_stay(
+    srx, tmp_path, monkeypatch, astronaut
+):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut[:9, :8]).save("-ot.png")
-    srx("upscale", "-mbicubic", "-s2", "-o", "out", "-t32", "-vrq", "--", "-ot.png", code=0)
+    srx(
+        "upscale",
+        "-mbicubic",
+        "-s2",
+        "-o",
+        "out",
+        "-t32",
+        "-vrq",
+        "--",
+        "-ot.png",
+        code=0,
+    )
     assert (tmp_path / "out" / "-ot.png").is_file()

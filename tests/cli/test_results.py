@@ -69,9 +69,14 @@ def test_bytes_that_are_not_utf8_are_escaped(tmp_path, monkeypatch):
     name = os.fsdecode(b"a\xff.png")
     write_text(str(tmp_path / "a.csv"), name)
     assert (tmp_path / "a.csv").read_text() == r"a\udcff.png"
-    for errors, expected in (("strict", rb"a\udcff.png"), ("surrogateescape", b"a\xff.png")):
+    for errors, expected in (
+        ("strict", rb"a\udcff.png"),
+        ("surrogateescape", b"a\xff.png"),
+    ):
         raw = io.BytesIO()
-        stream = io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)
+        stream = io.TextIOWrapper(
+            raw, encoding="utf-8", errors=errors, write_through=True
+        )
         monkeypatch.setattr(sys, "stdout", stream)
         write_text("-", name)
         assert raw.getvalue() == expected
@@ -85,7 +90,10 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path):
         ({"--json": tmp_path / "no" / "a.json"}, "there is no folder"),
         ({"--json": tmp_path / ("a" * 300)}, r"--json .*: cannot be written, \w+"),
         ({"--json": "-", "--csv": "-"}, "--json and --csv are both -"),
-        ({"--json": tmp_path / "a.json", "--html": tmp_path / "b.json"}, "--json and --html are"),
+        (
+            {"--json": tmp_path / "a.json", "--html": tmp_path / "b.json"},
+            "--json and --html are",
+        ),
     ):
         with pytest.raises(UsageError, match=message):
             check_targets(targets)
@@ -120,7 +128,9 @@ def upscale(srx, tmp_path, astronaut):
 
 
 @pytest.mark.posix
-def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(upscale, tmp_path):
+def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(
+    upscale, tmp_path
+):
     name = os.fsdecode(b"caf\xe9.png")
     try:
         (tmp_path / "in" / name).touch()
@@ -146,7 +156,10 @@ def test_a_picture_is_not_taken_for_a_report(upscale, tmp_path):
         result = upscale(report, code=2)
         assert f"--report {report}: exists and is no report" in result.err
     result = upscale(Path("-"))
-    assert (result.code, "--report -: give the name of a file" in result.err) == (2, True)
+    assert (result.code, "--report -: give the name of a file" in result.err) == (
+        2,
+        True,
+    )
     assert picture.read_bytes() == before
     assert not (tmp_path / "out").exists()
     result = upscale(tmp_path / "no" / "r.jsonl")
@@ -159,4 +172,6 @@ def test_lines_that_fail_later_are_told_once(upscale, tmp_path):
     reader.join(10)
     assert result.code == 1
     assert result.err.count("error:") == 1
-    assert f"--report {tmp_path / 'pipe'}: cannot be written (Broken pipe)" in result.err
+    assert (
+        f"--report {tmp_path / 'pipe'}: cannot be written (Broken pipe)" in result.err
+    )

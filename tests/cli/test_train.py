@@ -21,7 +21,14 @@ from srcli.recipes.files import RECIPES, read_recipe
 
 TINY = [
     *("--set", "network.channels=16", "--set", "network.num_blocks=2"),
-    *("--set", "network.num_groups=1", "--set", "stages.0.batch=2", "--set", "stages.0.patch=16"),
+    *(
+        "--set",
+        "network.num_groups=1",
+        "--set",
+        "stages.0.batch=2",
+        "--set",
+        "stages.0.patch=16",
+    ),
     *("--precision", "fp32", "--threads", "1", "--device", "cpu", "-s", "2"),
 ]
 
@@ -32,7 +39,9 @@ def pictures(tmp_path, astronaut, monkeypatch):
     monkeypatch.setenv("SRX_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for i, (top, left) in enumerate([(0, 0), (0, 64), (0, 96), (64, 0), (64, 64), (64, 96)]):
+    for i, (top, left) in enumerate(
+        [(0, 0), (0, 64), (0, 96), (64, 0), (64, 64), (64, 96)]
+    ):
         crop = astronaut[top : top + 64, left : left + 64]
         Image.fromarray(crop).save(folder / f"{'abcdef'[i]}.png")
     threads = torch.get_num_threads()
@@ -43,9 +52,19 @@ def pictures(tmp_path, astronaut, monkeypatch):
 def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
     srx, pictures, tmp_path
 ):
-    arguments = ["train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY]
+    arguments = [
+        "train",
+        "g-idrn-short",
+        "--data",
+        pictures,
+        "--out",
+        tmp_path / "run",
+        *TINY,
+    ]
     first = srx(*arguments, "--budget", "5", code=0)
-    assert f"weights: {tmp_path / 'run' / 'best.safetensors'}" in first.err.replace("\n", "")
+    assert f"weights: {tmp_path / 'run' / 'best.safetensors'}" in first.err.replace(
+        "\n", ""
+    )
     assert "best validation" in first.err
     refused = srx(*arguments, "--budget", "5", code=2)
     assert "--resume" in refused.err
@@ -78,7 +97,9 @@ def test_a_stored_recipe_file_trains_again(srx, pictures, tmp_path):
 def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tmp_path):
     common = ["train", "g-idrn-short", "--data", pictures, "--budget", "1", *TINY]
     quality = ("--set", "degradation.after.1.quality=50,60")
-    made = srx(*common, "--out", tmp_path / "a", "--degradation", "photo", *quality, code=0)
+    made = srx(
+        *common, "--out", tmp_path / "a", "--degradation", "photo", *quality, code=0
+    )
     assert "LR by degradation custom" in made.err
     stored = json.loads((tmp_path / "a" / "recipe.json").read_text())["degradation"]
     assert stored["before"][0]["kind"] == "blur"
@@ -88,7 +109,10 @@ def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tm
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--set stages.0.bach=8", "no field 'bach' in stages.0; did you mean 'batch'?\n"),
+        (
+            "--set stages.0.bach=8",
+            "no field 'bach' in stages.0; did you mean 'batch'?\n",
+        ),
         ("-s 5", "'5' is not one of"),
         ("--degradation foto", "photo"),
         ("--tensorboard events", "pip install tensorboard"),
@@ -97,12 +121,19 @@ def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tm
         ("--set stages.0.losses.0.name=huber", "huber"),
     ],
 )
-def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path, monkeypatch, words, told):
+def test_wrong_words_are_refused_in_one_line(
+    srx, pictures, tmp_path, monkeypatch, words, told
+):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     common = ("g-idrn-short", "--data", pictures, *TINY, "--budget", 5)
-    result = srx("train", *common, *words.split(), *(() if "--out" in words else ("--out", "run")))
+    result = srx(
+        "train",
+        *common,
+        *words.split(),
+        *(() if "--out" in words else ("--out", "run")),
+    )
     assert result.code == 2
     assert told in result.err.splitlines(keepends=True)[-1]
     assert sorted(tmp_path.iterdir()) == before
@@ -110,8 +141,23 @@ def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path, monkeypatc
 
 @pytest.mark.posix
 def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path):
-    arguments = ["train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY]
-    command = [sys.executable, "-m", "srcli", *map(str, arguments), "--budget", "100000"]
+    arguments = [
+        "train",
+        "g-idrn-short",
+        "--data",
+        pictures,
+        "--out",
+        tmp_path / "run",
+        *TINY,
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "srcli",
+        *map(str, arguments),
+        "--budget",
+        "100000",
+    ]
     process = subprocess.Popen(
         [*command, "--checkpoint-every", "0.001s"],
         stderr=subprocess.PIPE,
@@ -128,7 +174,9 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     assert process.returncode == 130
     assert "go on with --resume" in said
     assert "Traceback" not in said
-    resumed = srx(*arguments, "--resume", "--budget", "1", code=0)  # already spent: ends at once
+    resumed = srx(
+        *arguments, "--resume", "--budget", "1", code=0
+    )  # already spent: ends at once
     assert "resumed at iteration" in resumed.err
 
 
@@ -145,7 +193,9 @@ def test_a_shown_recipe_is_a_file_that_gives_the_same_recipe(srx, tmp_path, name
 def test_a_shown_recipe_has_the_changes_that_were_asked_for(srx):
     changes = ["--set", "stages.0.batch=4", "--set", "network.channels=32"]
     plain = json.loads(srx("train", "--show", "g-idrn").out)
-    shown = json.loads(srx("train", "--show", "g-idrn", *changes, "--degradation", "photo").out)
+    shown = json.loads(
+        srx("train", "--show", "g-idrn", *changes, "--degradation", "photo").out
+    )
     assert shown["stages"][0]["batch"] == 4
     assert shown["network"] == {"channels": 32}
     assert shown["degradation"] != plain["degradation"]
@@ -155,25 +205,57 @@ def test_what_a_training_needs_is_named_at_once(srx):
     assert "needs --scale, --data, --out;" in srx("train", "g-idrn").err
     assert "needs RECIPE;" in srx("train", "--show").err
     nothing = srx("train", "--resume", "runs/a")
-    assert (nothing.code, "--resume runs/a: holds no training" in nothing.err) == (2, True)
+    assert (nothing.code, "--resume runs/a: holds no training" in nothing.err) == (
+        2,
+        True,
+    )
 
 
-def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pictures, tmp_path):
+def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(
+    srx, pictures, tmp_path
+):
     done = srx(
-        *("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY),
-        *("--budget", "5", "--validate", pictures, "--tensorboard", tmp_path / "events"),
+        *(
+            "train",
+            "g-idrn-short",
+            "--data",
+            pictures,
+            "--out",
+            tmp_path / "run",
+            *TINY,
+        ),
+        *(
+            "--budget",
+            "5",
+            "--validate",
+            pictures,
+            "--tensorboard",
+            tmp_path / "events",
+        ),
         code=0,
     )
     assert ", pictures " in done.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
-    asked = ("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "other", *TINY)
+    asked = (
+        "train",
+        "g-idrn-short",
+        "--data",
+        pictures,
+        "--out",
+        tmp_path / "other",
+        *TINY,
+    )
     for place in (__file__, f"{__file__}/below"):
         refused = srx(*asked, "--tensorboard", place, code=2)
-        assert f"--tensorboard {place}: {__file__} is a file; give a folder" in refused.err
+        assert (
+            f"--tensorboard {place}: {__file__} is a file; give a folder" in refused.err
+        )
     assert not (tmp_path / "other").exists()
 
 
-def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, monkeypatch):
+def test_of_several_processes_only_the_first_tells_why_it_failed(
+    srx, pictures, monkeypatch
+):
     def failing(options, progress, stop):
         assert progress.quiet
         raise PeerError("told by the first")
@@ -182,7 +264,9 @@ def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, 
     rank = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
     for name, value in rank.items():
         monkeypatch.setenv(name, value)
-    done = srx("train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run")
+    done = srx(
+        "train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run"
+    )
     assert (done.code, done.out, done.err) == (1, "", "")
 
 
@@ -191,7 +275,15 @@ def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
 ):
     def weights(out):
         result = srx(
-            "train", "ddsr-short", "--data", pictures, "--out", out, *TINY[6:], "--budget", "4"
+            "train",
+            "ddsr-short",
+            "--data",
+            pictures,
+            "--out",
+            out,
+            *TINY[6:],
+            "--budget",
+            "4",
         )
         assert result.code == 0, result.err
         return result.err.replace("\n", " "), (out / "last.safetensors").read_bytes()

@@ -47,7 +47,9 @@ def size_of(path):
 
 
 def test_a_folder_of_pictures_with_the_flagship(srx, photos, tmp_path):
-    result = srx("upscale", photos, tmp_path / "out", "--model", "g-idrn", "-s", "4", code=0)
+    result = srx(
+        "upscale", photos, tmp_path / "out", "--model", "g-idrn", "-s", "4", code=0
+    )
     assert "3 done" in result.out
     for source in photos.iterdir():
         width, height = size_of(source)
@@ -65,8 +67,12 @@ def test_results_are_made_smaller_to_fit(srx, photos, geotiffs, tmp_path, astron
     foreseen = srx(*asked, "--dry-run", code=0)
     report = tmp_path / "report.jsonl"
     srx(*asked, "--report", report, code=0)
-    lines = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
-    told = {line["target"].split("/")[-1]: (line["width"], line["height"]) for line in lines}
+    lines = [
+        json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()
+    ]
+    told = {
+        line["target"].split("/")[-1]: (line["width"], line["height"]) for line in lines
+    }
     assert len(told) == 4
     for source in photos.iterdir():
         width, height = size_of(source)
@@ -80,8 +86,13 @@ def test_results_are_made_smaller_to_fit(srx, photos, geotiffs, tmp_path, astron
     edge = round(64 * len(alpha) / len(astronaut))
     assert (alpha[: edge - 3] == 0).all()
     assert (alpha[edge + 3 :] == 255).all()
-    with Image.fromarray(resize(astronaut, 3)) as whole, Image.open(out / "one.png") as fitted:
-        pillows = np.asarray(whole.resize(fitted.size, Image.Resampling.BICUBIC), np.float32)
+    with (
+        Image.fromarray(resize(astronaut, 3)) as whole,
+        Image.open(out / "one.png") as fitted,
+    ):
+        pillows = np.asarray(
+            whole.resize(fitted.size, Image.Resampling.BICUBIC), np.float32
+        )
         assert np.abs(np.asarray(fitted, np.float32) - pillows)[4:-4, 4:-4].mean() < 0.5
 
     raster = geotiffs / WITH_NODATA
@@ -91,7 +102,9 @@ def test_results_are_made_smaller_to_fit(srx, photos, geotiffs, tmp_path, astron
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_every_scale_is_sharper_and_closer_than_bicubic(srx, tmp_path, astronaut, scale):
+def test_every_scale_is_sharper_and_closer_than_bicubic(
+    srx, tmp_path, astronaut, scale
+):
     original = mod_crop(astronaut[:100, :120], scale)
     Image.fromarray(resize(original, Fraction(1, scale))).save(tmp_path / "small.png")
     quality = {}
@@ -113,7 +126,9 @@ def test_a_second_run_skips_what_is_finished(srx, photos, tmp_path):
     assert "1 done, 1 skipped" in result.out
     assert "gray.png: not a picture" in result.err
     assert (out / "gray.png").stat().st_mtime_ns == kept["gray.png"]
-    again = srx("upscale", photos / "one.png", out, "-m", "bicubic", "--overwrite", "-s", "2")
+    again = srx(
+        "upscale", photos / "one.png", out, "-m", "bicubic", "--overwrite", "-s", "2"
+    )
     assert "1 done" in again.out
     assert size_of(out / "one.png") == (320, 256)
 
@@ -124,7 +139,9 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
     (photos / "empty.png").write_bytes(b"")
     srx("upscale", photos / "text.jpg", tmp_path / "out", "-m", "bicubic", code=2)
     report = tmp_path / "report.jsonl"
-    result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report, code=1)
+    result = srx(
+        "upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report, code=1
+    )
     assert "3 done, 3 failed" in result.out
     for name in ("broken.png", "text.jpg", "empty.png"):
         (line,) = [line for line in result.err.splitlines() if name in line]
@@ -141,19 +158,37 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         (["{one}"], "no output given"),
         (["{one}", "{one}"], "last argument is the output"),
         (["{one}", "{gray}", "{gray}"], "last argument is the output"),
-        (["{photos}", "out", "-m", "nonsense"], "no model 'nonsense'; there are: g-idrn"),
-        (["{photos}/gray.png", "{photos}/one.png", "{photos}/zwei – Straße.jpg"], "last argument"),
+        (
+            ["{photos}", "out", "-m", "nonsense"],
+            "no model 'nonsense'; there are: g-idrn",
+        ),
+        (
+            ["{photos}/gray.png", "{photos}/one.png", "{photos}/zwei – Straße.jpg"],
+            "last argument",
+        ),
         (["{photos}", "out", "-s", "50"], "is not in the range"),
-        *((["{photos}", "out", "--fit", fit], "3840x2160") for fit in ("300", "0x5", "x")),
+        *(
+            (["{photos}", "out", "--fit", fit], "3840x2160")
+            for fit in ("300", "0x5", "x")
+        ),
         (["{photos}", "out", "--fit", "9x", "--cog"], "--cog"),
         (["{photos}", "out", "-t", "4"], "16"),
         (["{photos}", "out", "-t", "32", "--overlap", "16"], "below half"),
         (["missing/", "out"], "no such file"),
         (["{photos}", "{photos}"], "--suffix"),
         (["{photos}", "out", "--device", "cuda:7"], "CUDA"),
-        (["{photos}", "out", "--executor", "spark"], "give local, ray or ray://HOST:PORT"),
-        (["{photos}", "out", "--device", "cpu,tpu"], "--device tpu: give auto, cpu, cuda, cuda:N"),
-        (["{photos}", "out", "--devices", "cuda:7,cpu"], "--device cuda:7: this machine has"),
+        (
+            ["{photos}", "out", "--executor", "spark"],
+            "give local, ray or ray://HOST:PORT",
+        ),
+        (
+            ["{photos}", "out", "--device", "cpu,tpu"],
+            "--device tpu: give auto, cpu, cuda, cuda:N",
+        ),
+        (
+            ["{photos}", "out", "--devices", "cuda:7,cpu"],
+            "--device cuda:7: this machine has",
+        ),
         (
             ["{photos}", "out", "--executor", "ray", "--device", "cuda:1"],
             "--device cuda:1: Ray chooses the GPU",
@@ -164,7 +199,9 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         (["{photos}", "out", "-f", "tiff8"], "--format tiff8"),
     ],
 )
-def test_wrong_usage_is_one_clear_line_and_code_two(srx, photos, monkeypatch, arguments, message):
+def test_wrong_usage_is_one_clear_line_and_code_two(
+    srx, photos, monkeypatch, arguments, message
+):
     monkeypatch.chdir(photos.parent)
     places = {"one": photos / "one.png", "gray": photos / "gray.png", "photos": photos}
     before = {path.name: path.read_bytes() for path in photos.iterdir()}
@@ -185,7 +222,9 @@ def test_replacing_a_file_has_to_be_meant(srx, photos):
 
 @pytest.mark.parametrize("fmt", ["png", "tif"])
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(srx, tmp_path, astronaut, fmt):
+def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(
+    srx, tmp_path, astronaut, fmt
+):
     pixels = astronaut[:40, :48].astype(np.uint16) * 257 + 13
     source, target = tmp_path / f"deep.{fmt}", tmp_path / f"out.{fmt}"
     photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=SRGB))
@@ -210,7 +249,9 @@ def test_tiny_pictures(srx, tmp_path, size):
 
 
 @pytest.mark.posix
-def test_dry_run_tells_sizes_and_problems_and_does_nothing(srx, photos, tmp_path, monkeypatch):
+def test_dry_run_tells_sizes_and_problems_and_does_nothing(
+    srx, photos, tmp_path, monkeypatch
+):
     (photos / "bad.png").write_text("x")
     name = os.fsdecode(b"caf\xe9.png")
     try:
@@ -219,9 +260,14 @@ def test_dry_run_tells_sizes_and_problems_and_does_nothing(srx, photos, tmp_path
     except OSError:
         pytest.skip("the file system takes UTF-8 only")
     raw = io.BytesIO()
-    strict = io.TextIOWrapper(raw, encoding="utf-8", errors="strict", write_through=True)
+    strict = io.TextIOWrapper(
+        raw, encoding="utf-8", errors="strict", write_through=True
+    )
     monkeypatch.setattr(sys, "stdout", strict)
-    assert run(["upscale", str(photos), str(tmp_path / "out"), "--dry-run", "-s", "2"]) == 1
+    assert (
+        run(["upscale", str(photos), str(tmp_path / "out"), "--dry-run", "-s", "2"])
+        == 1
+    )
     told = raw.getvalue().decode()
     assert "one.png (320x256 png)" in told
     assert "would fail: " in told
@@ -236,16 +282,23 @@ def test_self_ensemble_changes_the_result_a_little(srx, tmp_path, astronaut):
         out = tmp_path / f"{name}.png"
         srx("upscale", tmp_path / "a.png", out, "-s", "2", *extra, code=0)
     plain, tta = (
-        np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("plain", "tta")
+        np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int)
+        for n in ("plain", "tta")
     )
     assert 0 < np.abs(plain - tta).mean() < 3
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
-def test_a_back_projected_picture_made_smaller_is_the_input(srx, tmp_path, astronaut, mode):
-    picture = Image.fromarray(astronaut[:24, :33]).convert("RGBA" if mode == "RGBA" else "RGB")
+def test_a_back_projected_picture_made_smaller_is_the_input(
+    srx, tmp_path, astronaut, mode
+):
+    picture = Image.fromarray(astronaut[:24, :33]).convert(
+        "RGBA" if mode == "RGBA" else "RGB"
+    )
     if mode == "I;16":
-        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+        picture = Image.fromarray(
+            np.asarray(picture.convert("L")).astype(np.uint16) * 257
+        )
     picture.save(tmp_path / "a.png")
     apart = []
     for extra in ([], ["--back-project"]):
@@ -266,7 +319,9 @@ def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astro
         said = srx("upscale", source, out, "-s", "4", "-m", model, *options, code=0).err
         return np.asarray(Image.open(out), int), said
 
-    photo, crisp = (enlarged(name)[0] for name in ("g-idrn-photo", "g-idrn-photo-crisp"))
+    photo, crisp = (
+        enlarged(name)[0] for name in ("g-idrn-photo", "g-idrn-photo-crisp")
+    )
     assert (photo != crisp).any()
     for strength, expected in (("0", photo), ("1", crisp)):
         found, _ = enlarged("g-idrn-photo", "--strength", strength)
@@ -299,14 +354,33 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
     Image.fromarray(astronaut[:48, :40]).save(source, quality=30)
     made = []
     for scale in (4, 2):
-        srx("upscale", source, out, "-m", "attentive-gan", "-s", scale, "--overwrite", code=0)
+        srx(
+            "upscale",
+            source,
+            out,
+            "-m",
+            "attentive-gan",
+            "-s",
+            scale,
+            "--overwrite",
+            code=0,
+        )
         made.append(np.asarray(Image.open(out)))
     whole, half = made
     assert half.shape == (96, 80, 3)
     assert np.abs(half - resize(whole, Fraction(1, 2))).max() <= 1
     in_python = srcli.upscale(source, "attentive-gan", 2)
     np.testing.assert_array_equal(half, np.asarray(in_python))
-    srx("compare", source, tmp_path / "sheet.png", "-m", "attentive-gan", "-s", 2, code=0)
+    srx(
+        "compare",
+        source,
+        tmp_path / "sheet.png",
+        "-m",
+        "attentive-gan",
+        "-s",
+        2,
+        code=0,
+    )
 
 
 def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_does(
@@ -317,8 +391,15 @@ def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_doe
     srx("upscale", fine, tmp_path / "fine.png", "-s", 2, code=0)
     for given in (fine, Image.open(fine)):
         made = np.asarray(srcli.upscale(given, "auto", 2))
-        np.testing.assert_array_equal(made, np.asarray(Image.open(tmp_path / "fine.png")))
-    grain = np.random.default_rng(0).normal(128, 20, (20, 24, 3)).clip(0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(
+            made, np.asarray(Image.open(tmp_path / "fine.png"))
+        )
+    grain = (
+        np.random.default_rng(0)
+        .normal(128, 20, (20, 24, 3))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
     Image.fromarray(grain).save(tmp_path / "a.png")
     srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-s", 5, code=0)
     told: list[float] = []
@@ -338,19 +419,28 @@ def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_doe
         (["--denoise", "0.5", "--back-project"], "drop --denoise"),
     ],
 )
-def test_strength_and_denoise_are_refused_where_it_means_nothing(srx, tmp_path, options, words):
+def test_strength_and_denoise_are_refused_where_it_means_nothing(
+    srx, tmp_path, options, words
+):
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
-    assert words in srx("upscale", tmp_path / "a.png", tmp_path / "out", *options, code=2).err
+    assert (
+        words
+        in srx("upscale", tmp_path / "a.png", tmp_path / "out", *options, code=2).err
+    )
 
 
 @pytest.mark.parametrize("name", ["grain.png", "grain.tif"])
-def test_denoise_gives_grain_back_as_soft_as_interpolation_makes_it(srx, tmp_path, name):
+def test_denoise_gives_grain_back_as_soft_as_interpolation_makes_it(
+    srx, tmp_path, name
+):
     grain = np.random.default_rng(0).normal(0, 10, (48, 48, 3))
     source, out = tmp_path / name, tmp_path / f"out-{name}"
     Image.fromarray((128 + grain).round().astype(np.uint8)).save(source)
 
     def enlarged(*options):
-        said = srx("upscale", source, out, "-s", "4", "-m", "g-idrn-photo", *options, code=0).err
+        said = srx(
+            "upscale", source, out, "-s", "4", "-m", "g-idrn-photo", *options, code=0
+        ).err
         return np.asarray(Image.open(out), float), said
 
     plain, _ = enlarged()
@@ -374,7 +464,9 @@ def test_a_share_beyond_one_is_refused_in_python_too(option):
 
 
 @pytest.mark.parametrize("georeferenced", [False, True])
-def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut, georeferenced):
+def test_strip_metadata_keeps_colours_and_georeference(
+    srx, tmp_path, astronaut, georeferenced
+):
     source, out = tmp_path / "a.tif", tmp_path / "out.tif"
     if georeferenced:
 
@@ -403,7 +495,9 @@ def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut,
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "tif", "png"])
-def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astronaut, fmt):
+def test_photographs_say_which_software_and_model_made_them(
+    srx, tmp_path, astronaut, fmt
+):
     exif = Image.Exif()
     exif[0x010F], exif[0x0131] = "Maker", "Camera 1.0"
     exif.get_ifd(0x8769)[0x927C] = b"note" * 9
@@ -434,7 +528,9 @@ def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astro
     srx("upscale", out, last, "-m", "bicubic", "-s", 2, code=0)
     with Image.open(last) as image:
         history = image.getexif()[0x0131]
-    assert history.startswith(f"{expected}; srx {srcli.__version__} (bicubic x2, source {fmt} ")
+    assert history.startswith(
+        f"{expected}; srx {srcli.__version__} (bicubic x2, source {fmt} "
+    )
 
 
 @pytest.mark.posix
@@ -481,16 +577,36 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, geotiffs, tmp_pa
     assert "are black to white" in done.err
     assert len(list((tmp_path / "out").iterdir())) == 3
     foreseen = srx("upscale", geotiffs, tmp_path / "other", *words, "--dry-run").out
-    assert any("black to white" in line for line in foreseen.splitlines() if line[:2] == "  ")
+    assert any(
+        "black to white" in line for line in foreseen.splitlines() if line[:2] == "  "
+    )
     again = srx("upscale", geotiffs, tmp_path / "out", *words)
     assert "3 skipped" in again.out
 
 
 @pytest.mark.parametrize("words", [(), ("--cog",), ("-f", "jpg"), ("-f", "png")])
-def test_rasters_say_which_software_and_model_made_them(srx, astronaut, tmp_path, words):
-    source, tags = tmp_path / "in.tif", {"TIFFTAG_SOFTWARE": "Mosaic 3", "AREA": "Bahamas"}
-    write_by_gdal(source, astronaut[:16, :24], then=lambda file: file.update_tags(**tags), **PLACE)
-    asked = ("upscale", source, tmp_path, "--suffix", "_big", "-m", "bicubic", "-s", 2, *words)
+def test_rasters_say_which_software_and_model_made_them(
+    srx, astronaut, tmp_path, words
+):
+    source, tags = (
+        tmp_path / "in.tif",
+        {"TIFFTAG_SOFTWARE": "Mosaic 3", "AREA": "Bahamas"},
+    )
+    write_by_gdal(
+        source, astronaut[:16, :24], then=lambda file: file.update_tags(**tags), **PLACE
+    )
+    asked = (
+        "upscale",
+        source,
+        tmp_path,
+        "--suffix",
+        "_big",
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        *words,
+    )
     suffix = words[-1] if "-f" in words else "tif"
     key = {"jpg": "EXIF_Software", "png": "Software", "tif": "TIFFTAG_SOFTWARE"}[suffix]
     for strip in ((), ("--strip-provenance",)):
@@ -505,7 +621,11 @@ def test_rasters_say_which_software_and_model_made_them(srx, astronaut, tmp_path
             continue
         made_by = f"Mosaic 3; srx {srcli.__version__} (bicubic x2, "
         assert tags[key].startswith(made_by)
-        made = {"SRX_VERSION": srcli.__version__, "SRX_MODEL": "bicubic", "SRX_SCALE": "2"}
+        made = {
+            "SRX_VERSION": srcli.__version__,
+            "SRX_MODEL": "bicubic",
+            "SRX_SCALE": "2",
+        }
         assert own == made
         if suffix == "jpg":
             with Image.open(tmp_path / "in_big.jpg") as image:
@@ -513,9 +633,24 @@ def test_rasters_say_which_software_and_model_made_them(srx, astronaut, tmp_path
 
 
 @pytest.mark.parametrize("cog", [(), ("--cog",)])
-def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(srx, geotiffs, tmp_path, cog):
+def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
+    srx, geotiffs, tmp_path, cog
+):
     source = geotiffs / WITH_NODATA
-    asked = ("upscale", source, "-m", "bicubic", "-s", 2, "--srcwin", 200, 200, 64, 64, *cog)
+    asked = (
+        "upscale",
+        source,
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        "--srcwin",
+        200,
+        200,
+        64,
+        64,
+        *cog,
+    )
     best = ("--co", f"{'QUALITY' if cog else 'JPEG_QUALITY'}=95")
 
     def made(*words):
@@ -535,7 +670,11 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(srx, geotiffs, tmp_p
     [
         (["--srcwin", 0, 0, 0, 5], 2, "srcwin"),
         (["--bounds", 1, 2, 3, 4], 2, "--bounds lies outside the file"),
-        (["--bounds", 1, 2, 3, "nan"], 2, "--bounds 1,2,3,nan: give left,bottom,right,top"),
+        (
+            ["--bounds", 1, 2, 3, "nan"],
+            2,
+            "--bounds 1,2,3,nan: give left,bottom,right,top",
+        ),
         (["--bidx", "7"], 2, "7"),
         (["--rgb", "1,2,9"], 2, "9"),
         (["--co", "COMPRESS=NONSENSE"], 2, "NONSENSE"),
@@ -557,23 +696,42 @@ def test_wrong_raster_options_leave_one_line_and_nothing_else(
     assert message in lines[0]
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     foreseen = srx(
-        "upscale", source, tmp_path / "out", "-m", "bicubic", "-s", 2, *words, "--dry-run"
+        "upscale",
+        source,
+        tmp_path / "out",
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        *words,
+        "--dry-run",
     )
     assert foreseen.code in (1, 2)
     assert message in foreseen.out + foreseen.err
 
 
-def test_a_photograph_is_enlarged_without_libraries_that_take_long_to_import(photos, tmp_path):
+def test_a_photograph_is_enlarged_without_libraries_that_take_long_to_import(
+    photos, tmp_path
+):
     for path in photos.iterdir():
         Image.open(path).crop((0, 0, 24, 20)).save(path)
-    left_out = ["torch.onnx", "torch._dynamo", "scipy", "skimage", "matplotlib", "rasterio"]
+    left_out = [
+        "torch.onnx",
+        "torch._dynamo",
+        "scipy",
+        "skimage",
+        "matplotlib",
+        "rasterio",
+    ]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({left_out!r}))\n"
         "from srcli.cli.main import run\n"
         f"print(run(['upscale', {str(photos)!r}, {str(tmp_path / 'out')!r}, '-s', '2']))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.stdout.endswith("\n0\n"), done.stdout + done.stderr
     assert len([*(tmp_path / "out").iterdir()]) == len([*photos.iterdir()])
 
@@ -588,7 +746,9 @@ def test_nothing_but_upscaling_needs_torch(photos, geotiffs, tmp_path):
         f"run(['upscale', {str(raster)!r}, {str(tmp_path)!r}, '--srcwin', '0', '0', '8', '8'])])"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300
+    )
     assert "[0, 0, 0]" in done.stdout, done.stderr
     assert "4.2 megapixels to write, 0 problems" in done.stdout
     assert "1 skipped" in done.stdout

@@ -62,7 +62,9 @@ def flat(level, size=256):
 def test_a_blur_takes_as_much_contrast_as_asked(sigma):
     # Waves along the rows: a Gaussian leaves exp(-(2 pi f sigma)^2 / 2) of frequency f.
     for frequency in (0.05, 0.125, 0.25):
-        wave = np.cos(2 * np.pi * frequency * np.arange(160))[None, :, None] * np.ones((8, 1, 1))
+        wave = np.cos(2 * np.pi * frequency * np.arange(160))[None, :, None] * np.ones(
+            (8, 1, 1)
+        )
         made = blur(wave, source(), sigma=sigma)[:, 20:-20]
         kept = np.exp(-0.5 * (2 * np.pi * frequency * sigma) ** 2)
         assert np.abs(made - kept * wave[:, 20:-20]).max() < 0.01
@@ -77,7 +79,10 @@ def test_a_blur_is_as_wide_as_asked_and_points_where_asked(aspect, angle):
     offsets = np.arange(-10, 11)
     y, x = np.meshgrid(offsets, offsets, indexing="ij")
     turn = np.radians(angle)
-    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    along, across = (
+        x * np.cos(turn) + y * np.sin(turn),
+        y * np.cos(turn) - x * np.sin(turn),
+    )
     assert np.sqrt((kernel * along**2).sum()) == pytest.approx(2.5, rel=0.01)
     assert np.sqrt((kernel * across**2).sum()) == pytest.approx(2.5 * aspect, rel=0.01)
     assert (kernel * along * across).sum() == pytest.approx(0, abs=0.02)
@@ -110,15 +115,21 @@ def test_photon_noise_grows_with_the_brightness(shot, gray):
     noise = partial(add_noise, sigma=4, shot=shot, gray=gray)
     for level in (0, 51, 204):
         variance = float(noise(flat(level), source()).var())
-        assert variance == pytest.approx(16 * (1 - shot + shot * level / 127.5), rel=0.04)
+        assert variance == pytest.approx(
+            16 * (1 - shot + shot * level / 127.5), rel=0.04
+        )
 
 
 @pytest.mark.parametrize("quality", [50, 75, 90, 97])
 @pytest.mark.parametrize("subsampled", [False, True])
-def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(astronaut, quality, subsampled):
+def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(
+    astronaut, quality, subsampled
+):
     stream = io.BytesIO()
     pillow = Image.fromarray(astronaut)
-    pillow.save(stream, "JPEG", quality=quality, subsampling="4:2:0" if subsampled else "4:4:4")
+    pillow.save(
+        stream, "JPEG", quality=quality, subsampling="4:2:0" if subsampled else "4:4:4"
+    )
     made = through_jpeg(astronaut, quality=quality, subsampled=subsampled)
     assert np.array_equal(made, np.asarray(Image.open(stream)))
 
@@ -150,7 +161,8 @@ TWICE: dict[str, Any] = {
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("chain", [CHAIN, TWICE])
 def test_an_edge_stays_where_it_is(scale, axis, chain):
-    # The edge lies between pixels 72 and 73 of HR: at 73 / scale of LR, counted from its border.
+    # The edge lies between pixels 72 and 73 of HR: at 73 / scale of LR, counted from
+    # its border.
     picture = np.full((60 * scale, 60 * scale, 3), 60, np.uint8)
     picture[73:] = 190
     picture = picture if axis == 0 else picture.swapaxes(0, 1)
@@ -176,8 +188,13 @@ def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
 def test_noise_of_colours_leaves_the_brightness_alone_and_are_as_wide_as_asked():
     fine = add_noise(flat(128), source(), sigma=6, colour=True) - 128
     assert np.abs(fine.mean(axis=2)).max() < 1e-4
-    assert fine.std() == pytest.approx(6 * np.sqrt(2 / 3), rel=0.02)  # two of three are free
-    assert np.abs(np.asarray(np.corrcoef(fine[:, 1:, 0].flat, fine[:, :-1, 0].flat))[0, 1]) < 0.02
+    assert fine.std() == pytest.approx(
+        6 * np.sqrt(2 / 3), rel=0.02
+    )  # two of three are free
+    assert (
+        np.abs(np.asarray(np.corrcoef(fine[:, 1:, 0].flat, fine[:, :-1, 0].flat))[0, 1])
+        < 0.02
+    )
     wide = add_noise(flat(128), source(), sigma=6, colour=True, size=4) - 128
     assert np.abs(wide.mean(axis=2)).max() < 1e-4
     assert np.corrcoef(wide[:, 1:, 0].flat, wide[:, :-1, 0].flat)[0, 1] > 0.9
@@ -187,10 +204,16 @@ def test_unsharp_masking_is_that_of_scikit_image(astronaut):
     from skimage.filters import unsharp_mask
 
     reference = unsharp_mask(
-        astronaut.astype(float), radius=1.2, amount=0.8, channel_axis=2, preserve_range=True
+        astronaut.astype(float),
+        radius=1.2,
+        amount=0.8,
+        channel_axis=2,
+        preserve_range=True,
     )
     made = sharpen(astronaut, source(), sigma=1.2, amount=0.8)
-    assert np.abs(made - reference)[8:-8, 8:-8].max() < 0.5  # its kernel ends at 4 sigma, too
+    assert (
+        np.abs(made - reference)[8:-8, 8:-8].max() < 0.5
+    )  # its kernel ends at 4 sigma, too
 
 
 @pytest.mark.parametrize("name", get_args(Filter))
@@ -200,7 +223,8 @@ def test_a_downscale_by_a_filter_is_pillow_s(astronaut, name):
     wanted = np.asarray(
         Image.fromarray(astronaut).resize(size, Image.Resampling[name.upper()])
     ).astype(int)
-    # Pillow rounds and clips after each axis, "bicubic" is MATLAB's: inside, little differs.
+    # Pillow rounds and clips after each axis, "bicubic" is MATLAB's: inside, little
+    # differs.
     difference = np.abs(chain.apply(astronaut, source()) - wanted)[2:-2, 2:-2]
     assert difference.max() <= 4
     assert difference.mean() < 0.5
@@ -209,10 +233,13 @@ def test_a_downscale_by_a_filter_is_pillow_s(astronaut, name):
 def summed(picture, kernel):
     """The kernel's weighted sum around every pixel, edges mirrored."""
     reach = kernel.shape[0] // 2
-    padded = np.pad(picture.astype(float), ((reach,) * 2, (reach,) * 2, (0, 0)), mode="symmetric")
+    padded = np.pad(
+        picture.astype(float), ((reach,) * 2, (reach,) * 2, (0, 0)), mode="symmetric"
+    )
     height, width = picture.shape[:2]
     return sum(
-        weight * padded[y : y + height, x : x + width] for (y, x), weight in np.ndenumerate(kernel)
+        weight * padded[y : y + height, x : x + width]
+        for (y, x), weight in np.ndenumerate(kernel)
     )
 
 
@@ -220,7 +247,11 @@ UNEVEN = np.random.default_rng(0).random((5, 5))
 """Positions matter in it: no symmetry hides a flip."""
 KINDS = {
     "uneven": (UNEVEN / UNEVEN.sum(), [1], 0.3),  # small singular values are left out
-    "product": (np.outer([1, 3, 5, 3, 1], [1, 4, 2, 4, 1]) / (13 * 12), [2, 3, 4], 1e-3),
+    "product": (
+        np.outer([1, 3, 5, 3, 1], [1, 4, 2, 4, 1]) / (13 * 12),
+        [2, 3, 4],
+        1e-3,
+    ),
     "none": (np.ones((1, 1)), [1, 2, 3, 4], 1e-3),
 }
 """Kernels, each with scales and the largest error."""
@@ -228,7 +259,9 @@ KINDS = {
 
 @pytest.mark.parametrize("size", [(31, 40), (5, 9), (1, 2)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_filter_and_downscale_in_one_go_are_the_sum_and_matlab_s_bicubic(astronaut, size, kind):
+def test_filter_and_downscale_in_one_go_are_the_sum_and_matlab_s_bicubic(
+    astronaut, size, kind
+):
     kernel, scales, error = KINDS[kind]
     for scale in scales:
         picture = astronaut[: size[0] * scale, : size[1] * scale]
@@ -246,7 +279,9 @@ def within(values, low, high):
 
 def share(count, probability, of=DRAWS):
     """Whether so many of all draws go with a probability (four standard deviations)."""
-    return abs(count - of * probability) <= 4 * np.sqrt(of * probability * (1 - probability))
+    return abs(count - of * probability) <= 4 * np.sqrt(
+        of * probability * (1 - probability)
+    )
 
 
 RANGES = {
@@ -270,12 +305,16 @@ def test_all_draws_keep_to_the_ranges_and_use_them(name, place):
         for field in RANGES[type(piece)]:
             unit = scale if (place, field) == ("before", "sigma") else 1
             drawn = [
-                getattr(step, field) if isinstance(step, Resampling) else step.keywords[field]
+                getattr(step, field)
+                if isinstance(step, Resampling)
+                else step.keywords[field]
                 for step in steps
             ]
             assert within([value / unit for value in drawn], *getattr(piece, field))
         if isinstance(piece, Noise) and not piece.colour:
-            assert share(sum(step.keywords["gray"] for step in steps), piece.gray, len(steps))
+            assert share(
+                sum(step.keywords["gray"] for step in steps), piece.gray, len(steps)
+            )
         if isinstance(piece, Jpeg):
             count = sum(step.keywords["subsampled"] for step in steps)
             assert share(count, piece.subsampling, len(steps))
@@ -295,7 +334,9 @@ def test_patches_of_such_files_have_their_size_and_lie_where_hr_does(astronaut, 
         assert patch.shape == (24, 24, 3)
 
         def distance(down, right, top=top, left=left, patch=patch):
-            moved = clean[top + down : top + down + 24, left + right : left + right + 24]
+            moved = clean[
+                top + down : top + down + 24, left + right : left + right + 24
+            ]
             return np.abs(moved - patch).mean()
 
         assert distance(0, 0) < min(distance(2, 0), distance(0, 2))
@@ -308,11 +349,17 @@ def test_a_resize_before_the_downscale_is_refused():
 
 def test_a_share_stays_clean_altogether():
     random = source()
-    half = Degradation(before=(Blur(sigma=(1, 1)),), after=(Noise(sigma=(1, 1)),), clean=0.5)
+    half = Degradation(
+        before=(Blur(sigma=(1, 1)),), after=(Noise(sigma=(1, 1)),), clean=0.5
+    )
     chains = [draw(half, 3, random) for _ in range(DRAWS)]
     clean = [chain for chain in chains if chain == DegradationChain(scale=3)]
     assert share(len(clean), 0.5)
-    assert all(len(chain.before) == len(chain.after) == 1 for chain in chains if chain not in clean)
+    assert all(
+        len(chain.before) == len(chain.after) == 1
+        for chain in chains
+        if chain not in clean
+    )
     assert replace(half, clean=1.0).is_clean
     assert not half.is_clean
 
@@ -338,7 +385,9 @@ def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
 @pytest.mark.parametrize("size", [(128, 160), (61, 47), (5, 4)])
 def test_bicubic_is_the_plain_downscale_bit_for_bit(astronaut, scale, size):
     picture = astronaut[: size[0], : size[1]]
-    assert np.array_equal(degrade(picture, scale, "bicubic", 3), downscale(picture, scale))
+    assert np.array_equal(
+        degrade(picture, scale, "bicubic", 3), downscale(picture, scale)
+    )
     assert degrade(picture, scale, "aerial").shape == downscale(picture, scale).shape
 
 
@@ -374,7 +423,10 @@ def test_pairs_keep_hr_and_each_has_its_own_draw(astronaut):
 def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
     picture = np.tile(astronaut, (2, 2, 1)) if scale == 4 else astronaut
     patch = min(side // scale for side in picture.shape[:2]) - 16
-    wide, slight = partial(blur, sigma=0.6 * scale, aspect=0.7, angle=30), partial(blur, sigma=0.4)
+    wide, slight = (
+        partial(blur, sigma=0.6 * scale, aspect=0.7, angle=30),
+        partial(blur, sigma=0.4),
+    )
     chain = DegradationChain(scale=scale, before=(wide,), after=(slight,))
     whole = chain.apply(picture, source())
     made = degraded_patch(picture, corner, patch, chain, source())
@@ -382,18 +434,23 @@ def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
     difference = np.abs(made.astype(int) - whole[rows, columns])
     assert difference.max() <= 1  # sums in another order round to another side, rarely
     assert difference.mean() < 0.01
-    plain = degraded_patch(picture, corner, patch, DegradationChain(scale=scale), source())
+    plain = degraded_patch(
+        picture, corner, patch, DegradationChain(scale=scale), source()
+    )
     assert np.array_equal(plain, downscale(picture, scale)[rows, columns])
 
 
 def test_blocks_lie_anywhere_and_patch_borders_are_those_of_a_larger_patch(astronaut):
     picture = np.tile(astronaut, (2, 2, 1))
-    chain = DegradationChain(scale=2, after=(partial(through_jpeg, quality=30, subsampled=True),))
+    chain = DegradationChain(
+        scale=2, after=(partial(through_jpeg, quality=30, subsampled=True),)
+    )
 
     def made(top, left, patch, seed):
         return degraded_patch(picture, (top, left), patch, chain, source(seed))
 
-    # One draw of the place of the blocks: a longer patch goes on, one a block further joins on.
+    # One draw of the place of the blocks: a longer patch goes on, one a block further
+    # joins on.
     for seed in range(12):
         patch = made(30, 40, 24, seed)
         assert np.array_equal(made(30, 40, 40, seed)[:24, :24], patch)
@@ -429,7 +486,8 @@ def test_clean_batches_are_the_plain_ones_and_degraded_ones_differ_in_lr_alone(p
 
 
 def test_every_patch_has_its_own_draw(astronaut):
-    # There is one place only: without the turns the patches would differ by the draw alone.
+    # There is one place only: without the turns the patches would differ by the draw
+    # alone.
     pairs = make_pairs([astronaut[:32, :32]], 2)
     lr, hr = PatchSampler(pairs, degradation=NOISY).batch(0, Stage(batch=12, patch=16))
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(hr)}) == 1

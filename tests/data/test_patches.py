@@ -18,7 +18,9 @@ from srcli.recipes.training import Stage
 def numbered(height, width, start):
     """A picture whose pixels all differ: the three channels spell the number of the pixel."""
     numbers = np.arange(start, start + height * width).reshape(height, width)
-    return np.stack([numbers // 65536, numbers // 256 % 256, numbers % 256], 2).astype(np.uint8)
+    return np.stack([numbers // 65536, numbers // 256 % 256, numbers % 256], 2).astype(
+        np.uint8
+    )
 
 
 def pictures(scale, *sizes):
@@ -52,14 +54,20 @@ def test_patches_are_places_of_pictures_in_all_eight_ways():
         width = pairs.lr[which].shape[1]
         top, left = divmod(first, width)
         place = np.arange(10_000).reshape(-1)[: pairs.lr[which].shape[0] * width]
-        place = place.reshape(-1, width)[top : top + 6, left : left + 6] + 10_000 * which
-        matches = [i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)]
+        place = (
+            place.reshape(-1, width)[top : top + 6, left : left + 6] + 10_000 * which
+        )
+        matches = [
+            i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)
+        ]
         assert len(matches) == 1
         seen.add((which, matches[0]))
     assert seen == {(which, way) for which in (0, 1) for way in range(8)}
 
 
-@pytest.mark.parametrize(("augmentation", "ways"), [("rotations", {0, 1, 2, 3}), ("none", {0})])
+@pytest.mark.parametrize(
+    ("augmentation", "ways"), [("rotations", {0, 1, 2, 3}), ("none", {0})]
+)
 def test_fewer_ways_and_places_on_a_grid_where_asked(augmentation, ways):
     stage = Stage(batch=200, patch=(6, 5, 4), patch_stride=4, augmentation=augmentation)
     batch, _ = PatchSampler(pictures(2, (20, 23))).batch(0, stage)
@@ -70,7 +78,9 @@ def test_fewer_ways_and_places_on_a_grid_where_asked(augmentation, ways):
         place = picture[top : top + 6, left : left + 6]
         seen |= {i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)}
     assert seen == ways
-    assert corners == {(top, left) for top in range(0, 15, 4) for left in range(0, 18, 4)}
+    assert corners == {
+        (top, left) for top in range(0, 15, 4) for left in range(0, 18, 4)
+    }
 
 
 def test_lr_and_hr_patches_show_the_same_place():
@@ -126,7 +136,9 @@ def test_pictures_below_the_patch_are_never_used():
     assert len(sampler.usable(10)) == 1
     batch, _ = sampler.batch(0, Stage(batch=50, patch=10))
     assert int(numbers(batch).min()) >= 10_000
-    with pytest.raises(DataError, match=r"no training picture has 13x13 LR .*stages\.2\.patch"):
+    with pytest.raises(
+        DataError, match=r"no training picture has 13x13 LR .*stages\.2\.patch"
+    ):
         sampler.usable(13, 2)
 
 
@@ -151,7 +163,8 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
         fits = [
             order
             for order in itertools.permutations(range(3))
-            if torch.equal(lr_image, lr[list(order)]) and torch.equal(hr_image, hr[list(order)])
+            if torch.equal(lr_image, lr[list(order)])
+            and torch.equal(hr_image, hr[list(order)])
         ]
         assert fits
         orders.update(fits)
@@ -163,7 +176,9 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
 
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
-    stage = Stage(batch=6, patch=5, prefer_detail=True, shuffle_channels=True, recolour=0.5)
+    stage = Stage(
+        batch=6, patch=5, prefer_detail=True, shuffle_channels=True, recolour=0.5
+    )
     pairs = pictures(2, (20, 23), (9, 12))
     whole = PatchSampler(pairs, seed=1).batch(3, stage)
     shares = []
@@ -176,7 +191,9 @@ def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
 
 
 @pytest.mark.parametrize("colour", ["rgb", "y"])
-def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(astronaut, colour):
+def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(
+    astronaut, colour
+):
     pairs = make_pairs([astronaut], 2)
     sampler = PatchSampler(pairs, seed=1, colour=colour)
     plain = sampler.batch(3, Stage(batch=40, patch=8))
@@ -185,7 +202,9 @@ def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(astro
     assert 10 <= sum(moved) <= 30
     assert changed[1].min() >= 0
     assert changed[1].max() <= 1
-    for lr, hr, lr_changed, hr_changed, is_moved in zip(*plain, *changed, moved, strict=True):
+    for lr, hr, lr_changed, hr_changed, is_moved in zip(
+        *plain, *changed, moved, strict=True
+    ):
         if not is_moved:
             assert torch.equal(lr, lr_changed)
             continue
@@ -202,9 +221,13 @@ def test_patches_become_flat_where_a_colour_is_saturated():
     colours = np.array([[0, 1, 1, 0.9], [0.5, 0.25, 0.75, 0.5], [np.nan] * 4])
     new_lr, new_hr = recoloured(lr, hr, colours)
     for new in (new_lr, new_hr):
-        expected = torch.tensor([0.0, 1.0, 1.0])[:, None, None].expand(3, *new.shape[2:])
+        expected = torch.tensor([0.0, 1.0, 1.0])[:, None, None].expand(
+            3, *new.shape[2:]
+        )
         torch.testing.assert_close(new[0], expected, atol=1e-6, rtol=0)
-    assert new_hr[1].mean(dim=(1, 2)).tolist() == pytest.approx([0.5, 0.25, 0.75], abs=1e-5)
+    assert new_hr[1].mean(dim=(1, 2)).tolist() == pytest.approx(
+        [0.5, 0.25, 0.75], abs=1e-5
+    )
     assert 0.01 < new_hr[1].std(dim=(1, 2)).min() < hr[1].std(dim=(1, 2)).max() / 2
     assert torch.equal(new_hr[2], hr[2])
     flat = torch.full((1, 3, 8, 8), 0.3)

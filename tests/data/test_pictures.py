@@ -49,7 +49,10 @@ def test_folders_zips_and_files_are_searched_in_order(tmp_path, shard, astronaut
     (folder / "sub" / "d.zip").write_bytes(shard.read_bytes())
     names = [ref.name for ref in find_pictures([folder])]
     assert names == ["a", "b", "c", *(f"p-{i:02d}_00" for i in range(12))]
-    assert [ref.name for ref in find_pictures([shard, folder / "b.png"])][-2:] == ["p-11_00", "b"]
+    assert [ref.name for ref in find_pictures([shard, folder / "b.png"])][-2:] == [
+        "p-11_00",
+        "b",
+    ]
 
 
 def read(refs, **options):
@@ -123,7 +126,9 @@ def test_members_that_hold_more_than_they_claim_are_refused(tmp_path, method):
         packed = archive.getinfo("a.png").compress_size
     true, forged = struct.pack("<II", packed, 100_000), struct.pack("<II", packed, 9)
     path.write_bytes(path.read_bytes().replace(true, forged))
-    with pytest.raises(DataError, match=r"a\.png: cannot be (unpacked|decoded \(Bad CRC)"):
+    with pytest.raises(
+        DataError, match=r"a\.png: cannot be (unpacked|decoded \(Bad CRC)"
+    ):
         decode(PictureRef(path=path, member="a.png"))
 
 
@@ -134,7 +139,9 @@ def test_pipes_are_no_pictures(tmp_path, astronaut):
     (tmp_path / "b.png").write_bytes(png(astronaut))
     assert [ref.name for ref in find_pictures([tmp_path])] == ["b"]
     for name in ("a.png", "a.zip"):
-        with pytest.raises(DataError, match="a pipe or a device; copy it to a file first"):
+        with pytest.raises(
+            DataError, match="a pipe or a device; copy it to a file first"
+        ):
             find_pictures([tmp_path / name])
 
 
@@ -155,7 +162,10 @@ def test_broken_pictures_are_told_of_and_left_out(tmp_path, astronaut):
     refs.append(PictureRef(path=tmp_path / "gone.png"))
     pictures, errors = read(refs, smallest=8)
     assert len(pictures) == 1
-    assert [error.split("/")[-1].split(".png")[0] for error in errors] == [*"bcdef", "gone"]
+    assert [error.split("/")[-1].split(".png")[0] for error in errors] == [
+        *"bcdef",
+        "gone",
+    ]
     assert "160x4 is smaller than 8" in errors[4]
 
 

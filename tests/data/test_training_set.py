@@ -51,12 +51,16 @@ def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
 def test_the_rule_takes_a_fiftieth_of_the_photographs():
     many = refs(*(f"p-{i:03d}_{j:02d}" for i in range(150) for j in range(2)))
     found = split(many)
-    assert names(found.held_out) == [f"p-{i:03d}_{j:02d}" for i in range(3) for j in range(2)]
+    assert names(found.held_out) == [
+        f"p-{i:03d}_{j:02d}" for i in range(3) for j in range(2)
+    ]
     assert len(found.train) == 294
     assert "by rule" in found.reason
     assert names(split(many[:20]).held_out) == ["p-000_00", "p-000_01"]
     assert len(split(refs(*(f"q{i:04d}" for i in range(2000)))).held_out) == 16
-    camera = split(refs(*(f"IMG_{i:04d}" for i in range(8))))  # all of one photograph by name
+    camera = split(
+        refs(*(f"IMG_{i:04d}" for i in range(8)))
+    )  # all of one photograph by name
     assert names(camera.held_out) == ["IMG_0000"]
     few = split(refs("a", "b", "c", "d"))
     assert few.held_out == []
@@ -64,7 +68,9 @@ def test_the_rule_takes_a_fiftieth_of_the_photographs():
 
 
 def test_names_that_were_asked_for_must_be_there():
-    with pytest.raises(DataError, match=r"--hold-out kd-3: .*data \(did you mean kde-3"):
+    with pytest.raises(
+        DataError, match=r"--hold-out kd-3: .*data \(did you mean kde-3"
+    ):
         split(hold_out=("b-2", "kd-3"))
     with pytest.raises(DataError, match=r"^--hold-out x: .* \(nor are 2 more\)$"):
         split(hold_out=("x", "y", "b-2", "z"))
@@ -81,7 +87,9 @@ def test_the_built_in_list_names_photographs_that_are_found():
     assert (len(found.held_out), len(found.train)) == (16, len(CROPS))
     assert found.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
     assert all(photograph_of(name) == name for name in HELD_OUT)
-    assert not any(name.startswith(("kde-", "plasma-")) for name in HELD_OUT)  # LGPL, GPL
+    assert not any(
+        name.startswith(("kde-", "plasma-")) for name in HELD_OUT
+    )  # LGPL, GPL
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -112,7 +120,9 @@ def test_pictures_stay_what_they_are(pictures, tmp_path, monkeypatch, size, limi
         np.testing.assert_array_equal(a, b)
         assert a.flags["C_CONTIGUOUS"]
     assert store.in_memory <= limit
-    assert store.in_memory + store.in_files == sum(picture.nbytes for picture in pictures)
+    assert store.in_memory + store.in_files == sum(
+        picture.nbytes for picture in pictures
+    )
     assert (store.in_files == 0) is (limit == 10**6)
     assert os.name == "nt" or not list(tmp_path.rglob("*.*"))  # files without names
 

@@ -22,8 +22,14 @@ def make(values, *, of=2, metrics=("psnr",)):
     )  # fmt: skip
     for model, column in values.items():
         for i, value in enumerate(column):
-            own = {"model": model, "values": dict.fromkeys(metrics, value), "seconds": 1.0 + i}
-            result.scores.append(PictureScore(scale=4, dataset="Set5", picture=f"p{i}", **own))
+            own = {
+                "model": model,
+                "values": dict.fromkeys(metrics, value),
+                "seconds": 1.0 + i,
+            }
+            result.scores.append(
+                PictureScore(scale=4, dataset="Set5", picture=f"p{i}", **own)
+            )
     return result
 
 
@@ -45,22 +51,36 @@ def test_means_keep_scales_and_sets_apart():
     ("values", "best"),
     [
         ({"a": [30.0, 30.0], "b": [31.0, 31.0]}, {"b"}),
-        ({"a": [30.0, 30.0004], "b": [30.0001, 30.0001], "c": [29.9, 30.0]}, {"a", "b"}),
-        ({"a": [30.0, 30.0], "b": [45.0], "c": [29.0, 29.0]}, {"a"}),  # fewer do not compete
+        (
+            {"a": [30.0, 30.0004], "b": [30.0001, 30.0001], "c": [29.9, 30.0]},
+            {"a", "b"},
+        ),
+        (
+            {"a": [30.0, 30.0], "b": [45.0], "c": [29.0, 29.0]},
+            {"a"},
+        ),  # fewer do not compete
         ({"a": [30.0, 30.0], "b": [45.0]}, set()),
         ({"a": [30.0, 30.0]}, set()),
         ({"a": [math.inf, 30.0], "b": [40.0, 40.0]}, {"a"}),
     ],
 )
 def test_the_best_are_all_whose_means_print_as_the_highest(values, best):
-    assert {row.cells[0] for row in score_table(make(values), 4).rows if row.best} == best
+    assert {
+        row.cells[0] for row in score_table(make(values), 4).rows if row.best
+    } == best
 
 
 def test_json_holds_everything_and_no_infinities(written):
-    written = replace(written, scores=[*written.scores], differences=[*written.differences])
+    written = replace(
+        written, scores=[*written.scores], differences=[*written.differences]
+    )
     odd = written.scores[0]
-    written.scores.append(replace(odd, picture="equal", values={"psnr": math.inf, "ssim": 1.0}))
-    written.differences.append({**written.differences[0], "low": math.nan, "high": math.nan})
+    written.scores.append(
+        replace(odd, picture="equal", values={"psnr": math.inf, "ssim": 1.0})
+    )
+    written.differences.append(
+        {**written.differences[0], "low": math.nan, "high": math.nan}
+    )
     text = json_text(written.as_json())
     found = json.loads(text)
     assert found["models"] == list(written.models)
@@ -84,7 +104,9 @@ def differences(first, other, lacking=()):
 
 
 def test_a_model_does_not_differ_from_itself():
-    assert differences([30.123456, 27.1, 33.3], [30.123456, 27.1, 33.3]) == [(3, 0.0, 0.0, 0.0)]
+    assert differences([30.123456, 27.1, 33.3], [30.123456, 27.1, 33.3]) == [
+        (3, 0.0, 0.0, 0.0)
+    ]
 
 
 def test_only_pictures_of_both_are_paired():

@@ -38,7 +38,9 @@ def test_lr_pictures_are_found_where_the_field_keeps_them(tmp_path, layout):
     assert item.path == tmp_path / "MySet" / LAYOUTS[layout][0]
     assert item.lr == tmp_path / "MySet" / LAYOUTS[layout][1]
     assert found.size == 1
-    assert layout == "plainer" or find_set(str(tmp_path / "MySet"), 2).items[0].lr is None
+    assert (
+        layout == "plainer" or find_set(str(tmp_path / "MySet"), 2).items[0].lr is None
+    )
 
 
 def test_other_degradations_are_not_taken_for_bicubic(tmp_path):
@@ -64,10 +66,15 @@ def test_a_plain_folder_of_lr_is_taken(tmp_path):
 
 @pytest.mark.parametrize(
     ("folder", "hr", "lr"),
-    [("image_SRF_4", "{}_SRF_4_HR.png", "{}_SRF_4_LR.png"), (".", "{}_HR.png", "{}_LR4.png")],
+    [
+        ("image_SRF_4", "{}_SRF_4_HR.png", "{}_SRF_4_LR.png"),
+        (".", "{}_HR.png", "{}_LR4.png"),
+    ],
     ids=["SelfExSR", "RealSR"],
 )
-def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path, folder, hr, lr):
+def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(
+    tmp_path, folder, hr, lr
+):
     place = tmp_path / "Urban" / folder
     for file in (hr.format("img_001"), lr.format("img_001"), hr.format("img_002")):
         put(place / file)
@@ -82,7 +89,12 @@ def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path, fold
 
 
 def test_what_has_no_partner_is_named_on_both_sides(tmp_path):
-    for file in ("HR/a.png", "HR/b.png", "LR_bicubic/X2/ax2.png", "LR_bicubic/X2/cx2.png"):
+    for file in (
+        "HR/a.png",
+        "HR/b.png",
+        "LR_bicubic/X2/ax2.png",
+        "LR_bicubic/X2/cx2.png",
+    ):
         put(tmp_path / file)
     found = find_set(str(tmp_path), 2)
     assert [item.name for item in found.items] == ["a"]
@@ -98,7 +110,9 @@ def test_lr_pictures_may_lie_anywhere(tmp_path):
     assert item.lr == tmp_path / "there/a_x3.png"
 
 
-def test_pictures_of_one_stem_keep_their_whole_names_and_hidden_files_are_none(tmp_path):
+def test_pictures_of_one_stem_keep_their_whole_names_and_hidden_files_are_none(
+    tmp_path,
+):
     for file in ("a.png", "a.jpg", "b.png", "._b.png"):
         put(tmp_path / file)
     assert [i.name for i in find_set(str(tmp_path), 2).items] == ["a.jpg", "a.png", "b"]
@@ -108,7 +122,9 @@ def test_a_name_is_looked_up_among_the_benchmarks(tmp_path, monkeypatch):
     put(tmp_path / "benchmarks/Urban100/a.png")
     monkeypatch.setenv("SRX_DATA", str(tmp_path))
     assert find_set("urban100", 2).name == find_set("Urban100/", 2).name == "Urban100"
-    with pytest.raises(DataError, match=r"there are: Urban100; .* \$SRX_DATA/benchmarks/B100"):
+    with pytest.raises(
+        DataError, match=r"there are: Urban100; .* \$SRX_DATA/benchmarks/B100"
+    ):
         find_set("B100", 2)
 
 
@@ -158,14 +174,18 @@ def test_a_file_belongs_to_the_picture_that_its_name_means(file, stem):
 
 
 def test_names_that_end_like_an_ending_are_still_found_whole():
-    found = match_files(["scene_HR", "x4"], [Path("scene_HR.png"), Path("x4.png")], 4, kind="LR")
+    found = match_files(
+        ["scene_HR", "x4"], [Path("scene_HR.png"), Path("x4.png")], 4, kind="LR"
+    )
     assert set(found.files) == {"scene_HR", "x4"}
     found = match_files(["a"], [Path("ax4.png"), Path("a.png")], 4, kind="LR")
     assert found.files["a"].name == "a.png"
 
 
 def test_a_missing_partner_says_what_was_expected_and_two_are_named():
-    found = match_files(["a", "b"], [Path("lr/b_x4.png"), Path("lr/b_SR.png")], 4, kind="LR")
+    found = match_files(
+        ["a", "b"], [Path("lr/b_x4.png"), Path("lr/b_SR.png")], 4, kind="LR"
+    )
     assert "ax4.png" in found.missing["a"]
     assert "several LR pictures (b_SR.png, b_x4.png)" in found.missing["b"]
 

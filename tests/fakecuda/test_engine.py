@@ -19,7 +19,8 @@ from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
 
 pytestmark = pytest.mark.fakecuda
 MOST = {"uint8": 3.7, "uint16": 3.8, "float32": 3.5}
-"""Kernels that blending starts for each tile, at most; to be lowered where they fall."""
+"""Kernels that blending starts for each tile, at most; to be lowered where they
+fall."""
 
 
 @pytest.fixture
@@ -55,7 +56,9 @@ def test_pictures_and_rasters_go_through_with_few_copies(
     grid = Tiling(tile=48, overlap=8, step=network.tile_step).grid(80, 120)
     job = ImageJob(name="a", source=source, write=mock.Mock(), grid=grid)
     with fake_cuda():
-        torch_engine = TorchEngine(network, EngineOptions(batch=3), device=GPU, half=half)
+        torch_engine = TorchEngine(
+            network, EngineOptions(batch=3), device=GPU, half=half
+        )
         engine: TorchEngine | RasterEngine = torch_engine
         if bands == 4:
             values = Values(dtype=np.dtype(dtype), ranges=((0, 200),))
@@ -69,7 +72,9 @@ def test_pictures_and_rasters_go_through_with_few_copies(
     assert [what for what, _ in host_copies].index("waited for") == 2 * (bands - 2)
     assert not watch.waits
     assert set(watch.copies) == {"cpu to cuda"}
-    assert watch.copies.total() <= 8  # tiles, windows, weights of three columns and of two rows
+    assert (
+        watch.copies.total() <= 8
+    )  # tiles, windows, weights of three columns and of two rows
 
 
 @pytest.mark.parametrize("dtype", MOST)

@@ -22,8 +22,10 @@ MOST = {
     "ddsr": (10460, 139, 256350, 12510, 138, 461220),
     "attentive-gan": (1350, 320, 93090, 2630, 328, 192230),
 }
-"""Bytes an input pixel that are alive at once, kernels, and bytes an input pixel that they read and
-write: in fp16, in fp16 with held pools where there are any, in fp32. To be lowered where they fall.
+"""Bytes an input pixel that are alive at once, kernels, and bytes an input pixel that
+they read and
+write: in fp16, in fp16 with held pools where there are any, in fp32. To be lowered
+    where they fall.
 """
 
 
@@ -32,7 +34,9 @@ def test_a_network_keeps_to_the_gpu_and_to_its_memory_and_kernels(name):
     scale, found = MODELS[name].scales[-1], []
     fused = build_network(name, scale=scale).for_inference()
     fused.white_level = 255
-    networks = {half: copy.deepcopy(fused) for half in (torch.bfloat16, torch.float16, None)}
+    networks = {
+        half: copy.deepcopy(fused) for half in (torch.bfloat16, torch.float16, None)
+    }
     for kind in (torch.bfloat16, torch.float16):
         keep_half_weights(networks[kind], kind)
     with fake_cuda() as mode:
@@ -53,6 +57,10 @@ def test_a_network_keeps_to_the_gpu_and_to_its_memory_and_kernels(name):
                 assert not watch.waits
                 assert not watch.copies
                 pixels = BATCH * SIDE**2
-                found += [watch.peak / pixels, watch.kernels.total(), watch.moved / pixels]
+                found += [
+                    watch.peak / pixels,
+                    watch.kernels.total(),
+                    watch.moved / pixels,
+                ]
     for value, most in zip(found[3:], MOST.get(name, ()), strict=False):
         assert 0.9 * most <= value <= most, found[3:]

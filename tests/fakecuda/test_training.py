@@ -28,7 +28,9 @@ def give_gradients(monkeypatch, *networks):
 
     monkeypatch.setattr(torch.Tensor, "backward", backward)
     monkeypatch.setattr(torch.autograd, "backward", backward)
-    monkeypatch.setattr(torch.autograd, "grad", lambda _, x, **__: [torch.empty_like(x)])
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda _, x, **__: [torch.empty_like(x)]
+    )
 
 
 @pytest.mark.parametrize("half", [None, torch.bfloat16])
@@ -42,7 +44,9 @@ def test_a_step_of_every_stage_keeps_all_state_on_the_gpu(name, half, monkeypatc
         context = StepContext(network=on_gpu(network, mode).train(), numerics=numerics)
         for stage in recipe.stages:
             step = make_step(stage, context)
-            give_gradients(monkeypatch, network, getattr(step, "discriminator", network))
+            give_gradients(
+                monkeypatch, network, getattr(step, "discriminator", network)
+            )
             patch = stage.edge(scale)
             lr_image = torch.rand(2, network.input_channels, patch, patch, device=GPU)
             hr_image = torch.rand(

@@ -31,7 +31,10 @@ def test_a_hole_takes_the_colours_beside_it():
     alpha[10:20, 5:20] = 0
     alpha[40:50, 44:60] = 0
     assert np.array_equal(
-        fill_transparent(np.where(alpha[..., None] == 0, 0, pixels).astype(np.uint8), alpha), pixels
+        fill_transparent(
+            np.where(alpha[..., None] == 0, 0, pixels).astype(np.uint8), alpha
+        ),
+        pixels,
     )
 
 

@@ -50,7 +50,9 @@ def test_blur_takes_sharpness_and_noise_does_not(picture):
     assert figures == sorted(figures, reverse=True)
     noisy = add_noise(picture, source(), sigma=5)
     assert sharpness(gray(noisy)) == pytest.approx(figures[0], abs=0.05)
-    steps = np.repeat(np.repeat(np.eye(16, dtype=np.float32) * 200, 8, axis=0), 8, axis=1)
+    steps = np.repeat(
+        np.repeat(np.eye(16, dtype=np.float32) * 200, 8, axis=0), 8, axis=1
+    )
     assert sharpness(steps) == pytest.approx(1)
     ramp = np.tile(np.arange(0, 256, 4, dtype=np.float32), (64, 1))
     assert sharpness(ramp) == pytest.approx(0.25)

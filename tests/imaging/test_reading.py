@@ -39,18 +39,28 @@ def raw_png(values, colour, *, depth=16, key=None, rows=None):
     height, width = values.shape[:2]
     body = values.astype(">u2" if depth == 16 else np.uint8).tobytes()
     step = len(body) // height
-    lines = b"".join(b"\0" + body[i * step : (i + 1) * step] for i in range(rows or height))
+    lines = b"".join(
+        b"\0" + body[i * step : (i + 1) * step] for i in range(rows or height)
+    )
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     transparent = [(b"tRNS", struct.pack(f">{len(key)}H", *key))] if key else []
     return png_of((b"IHDR", head), *transparent, (b"IDAT", zlib.compress(lines)))
 
 
-# --- PNG ---------------------------------------------------------------------------------------
+# --- PNG
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("channels", "colour", "key"),
-    [(1, 0, ()), (2, 4, ()), (3, 2, ()), (4, 6, ()), (1, 0, (1000,)), (3, 2, (1, 2, 3))],
+    [
+        (1, 0, ()),
+        (2, 4, ()),
+        (3, 2, ()),
+        (4, 6, ()),
+        (1, 0, (1000,)),
+        (3, 2, (1, 2, 3)),
+    ],
 )
 def test_16_bit_png_keeps_every_bit(tmp_path, channels, colour, key):
     values = noise((37, 23, channels), np.uint16)
@@ -65,12 +75,18 @@ def test_16_bit_png_keeps_every_bit(tmp_path, channels, colour, key):
     photograph = read_photograph(path)
     assert photograph.pixels.dtype == np.uint16
     assert np.array_equal(photograph.pixels, values[:, :, : 1 if channels < 3 else 3])
-    assert photograph.alpha is None if expected is None else same(photograph.alpha, expected)
+    assert (
+        photograph.alpha is None
+        if expected is None
+        else same(photograph.alpha, expected)
+    )
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_8_bit_png_equals_pillows(tmp_path, mode):
-    image = Image.fromarray(noise((31, 20, 4))[:, :, : 3 if mode == "P" else 4]).convert(mode)
+    image = Image.fromarray(
+        noise((31, 20, 4))[:, :, : 3 if mode == "P" else 4]
+    ).convert(mode)
     image.save(tmp_path / "a.png")
     photograph = read_photograph(tmp_path / "a.png")
     plain = {"1": "L", "LA": "L", "P": "RGB", "RGBA": "RGB"}.get(mode, mode)
@@ -88,7 +104,10 @@ def test_palettes_with_transparency(tmp_path):
     image.putdata([0, 1, 2, 3])
     image.save(tmp_path / "one.png", transparency=2)
     image.save(tmp_path / "all.png", transparency=bytes([0, 100, 200]))
-    one, many = read_photograph(tmp_path / "one.png"), read_photograph(tmp_path / "all.png")
+    one, many = (
+        read_photograph(tmp_path / "one.png"),
+        read_photograph(tmp_path / "all.png"),
+    )
     colours = [[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]]
     assert one.pixels[0].tolist() == many.pixels[0].tolist() == colours
     assert one.alpha is not None
@@ -114,7 +133,9 @@ def test_a_damaged_chunk_is_refused_or_left_out(tmp_path):
     assert "pHYs" in photograph.warnings[0]
 
 
-@pytest.mark.parametrize(("depth", "colour", "channels"), [(8, 2, 3), (16, 2, 3), (16, 4, 2)])
+@pytest.mark.parametrize(
+    ("depth", "colour", "channels"), [(8, 2, 3), (16, 2, 3), (16, 4, 2)]
+)
 def test_a_png_with_too_few_rows_is_refused(tmp_path, depth, colour, channels):
     values = noise((20, 20, channels), np.uint16 if depth == 16 else np.uint8)
     (tmp_path / "a.png").write_bytes(raw_png(values, colour, depth=depth, rows=11))
@@ -122,7 +143,8 @@ def test_a_png_with_too_few_rows_is_refused(tmp_path, depth, colour, channels):
         read_photograph(tmp_path / "a.png")
 
 
-# --- TIFF --------------------------------------------------------------------------------------
+# --- TIFF
+# --------------------------------------------------------------------------------------
 
 DEEP = noise((40, 33, 4), np.uint16)
 
@@ -137,7 +159,12 @@ DEEP = noise((40, 33, 4), np.uint16)
         {"tile": (16, 16)},
         {"compression": "zlib", "predictor": True},
         {"planarconfig": "separate"},
-        {"planarconfig": "separate", "tile": (16, 32), "compression": "zlib", "byteorder": ">"},
+        {
+            "planarconfig": "separate",
+            "tile": (16, 32),
+            "compression": "zlib",
+            "byteorder": ">",
+        },
     ],
     ids=str,
 )
@@ -158,19 +185,29 @@ def test_tiff_of_any_structure(tmp_path, options, dtype):
 @pytest.mark.parametrize("compress", ["LZW", "ZSTD", "PACKBITS", "DEFLATE"])
 def test_16_bit_tiff_of_any_compression(tmp_path, compress):
     path = tmp_path / "a.tif"
-    write_by_gdal(path, DEEP[:, :, :3], driver="GTiff", photometric="RGB", compress=compress)
+    write_by_gdal(
+        path, DEEP[:, :, :3], driver="GTiff", photometric="RGB", compress=compress
+    )
     assert np.array_equal(read_photograph(path).pixels, DEEP[:, :, :3])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_gray_tiff_with_and_without_alpha(tmp_path, dtype):
-    path, both, peak = tmp_path / "a.tif", DEEP[:, :, :2].astype(dtype), np.iinfo(dtype).max
+    path, both, peak = (
+        tmp_path / "a.tif",
+        DEEP[:, :, :2].astype(dtype),
+        np.iinfo(dtype).max,
+    )
     tifffile.imwrite(path, both[:, :, 0], photometric="minisblack", metadata=None)
     assert np.array_equal(read_photograph(path).pixels, both[:, :, :1])
     tifffile.imwrite(path, both[:, :, 0], photometric="miniswhite", metadata=None)
     assert np.array_equal(read_photograph(path).pixels, peak - both[:, :, :1])
     tifffile.imwrite(
-        path, both, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
+        path,
+        both,
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unassalpha"],
     )
     photograph = read_photograph(path)
     assert np.array_equal(photograph.pixels, both[:, :, :1])
@@ -225,7 +262,9 @@ def test_float_tiff_keeps_its_values_and_nan(tmp_path):
 )
 def test_other_tiff_layouts_are_refused_with_a_reason(tmp_path, values, photometric):
     path = tmp_path / "odd.tif"
-    tifffile.imwrite(path, values, photometric=photometric, planarconfig="contig", metadata=None)
+    tifffile.imwrite(
+        path, values, photometric=photometric, planarconfig="contig", metadata=None
+    )
     refused = r"odd\.tif: this TIFF has .*convert it"
     with pytest.raises(PictureError, match=refused):
         read_photograph(path)
@@ -236,14 +275,17 @@ def test_other_tiff_layouts_are_refused_with_a_reason(tmp_path, values, photomet
 
 def test_a_band_of_unknown_meaning_is_left_out_and_said(tmp_path):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, DEEP, photometric="rgb", extrasamples=["unspecified"], metadata=None)
+    tifffile.imwrite(
+        path, DEEP, photometric="rgb", extrasamples=["unspecified"], metadata=None
+    )
     photograph = read_photograph(path)
     assert np.array_equal(photograph.pixels, DEEP[:, :, :3])
     assert photograph.alpha is None
     assert "unknown meaning" in photograph.warnings[0]
 
 
-# --- Orientation and metadata --------------------------------------------------------------------
+# --- Orientation and metadata
+# --------------------------------------------------------------------
 
 
 def turned(values, orientation):
@@ -263,7 +305,9 @@ def test_orientation_is_applied_once_and_reset(tmp_path, name, orientation):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = orientation, "A camera"
     path = tmp_path / "a"
-    options = {"lossless": True} if name == "WEBP" else {"quality": 100, "subsampling": 0}
+    options = (
+        {"lossless": True} if name == "WEBP" else {"quality": 100, "subsampling": 0}
+    )
     if name == "deep TIFF":
         blocks = blocks.astype(np.uint16) * 257
         tags = [(274, 3, 1, orientation, True), (271, 2, 9, "A camera", True)]
@@ -272,7 +316,9 @@ def test_orientation_is_applied_once_and_reset(tmp_path, name, orientation):
         Image.fromarray(blocks).save(path, name, exif=exif, **options)
     photograph = read_photograph(path)
     expected, picture = turned(blocks, orientation), open_picture(path)
-    assert photograph.pixels.shape == expected.shape == (picture.height, picture.width, 3)
+    assert (
+        photograph.pixels.shape == expected.shape == (picture.height, picture.width, 3)
+    )
     tolerance = 9 if name == "JPEG" else 0
     assert np.abs(photograph.pixels.astype(int) - expected).max() <= tolerance
     kept = Image.Exif()
@@ -289,7 +335,9 @@ def test_orientation_is_applied_once_and_reset(tmp_path, name, orientation):
     ],
 )
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_orientation_in_xmp_is_reset_and_used_where_exif_is_silent(tmp_path, name, packet):
+def test_orientation_in_xmp_is_reset_and_used_where_exif_is_silent(
+    tmp_path, name, packet
+):
     path = tmp_path / "a"
     options = {"xmp": packet}
     if name == "PNG":
@@ -315,7 +363,9 @@ def camera_exif(order):
     exif = Image.Exif()
     exif.endian = order
     exif[0x0112], exif[0x010F], exif[0x0100], exif[0x0101] = 6, "Maker", 640, 480
-    exif.get_ifd(0x8769).update({0xA002: 640, 0xA003: 480, 0x927C: b"note" * 9, 0x829A: 0.01})
+    exif.get_ifd(0x8769).update(
+        {0xA002: 640, 0xA003: 480, 0x927C: b"note" * 9, 0x829A: 0.01}
+    )
     exif.get_ifd(0x8769)[0xA005] = {1: "R98", 0x1001: 640, 0x1002: 480}
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 0.0)})
     block = bytearray(exif.tobytes()[6:])
@@ -357,8 +407,12 @@ def test_exif_loses_its_thumbnail_and_sizes_and_nothing_else(tmp_path, order):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_values_where_exif_should_have_the_offset_of_the_next_directory_stay(tmp_path, order):
-    block = struct.pack(order + "HI", 42, 8) + struct.pack(order + "3H2I", 1, 0x8769, 4, 1, 22)
+def test_values_where_exif_should_have_the_offset_of_the_next_directory_stay(
+    tmp_path, order
+):
+    block = struct.pack(order + "HI", 42, 8) + struct.pack(
+        order + "3H2I", 1, 0x8769, 4, 1, 22
+    )
     block += struct.pack(order + "3H4I", 1, 0x829A, 5, 1, 36, 1, 640)
     exif = b"Exif\0\0" + (b"II" if order == "<" else b"MM") + block
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
@@ -368,7 +422,9 @@ def test_values_where_exif_should_have_the_offset_of_the_next_directory_stay(tmp
 
 
 def test_damaged_exif_is_left_out_and_said(tmp_path):
-    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\0")
+    Image.new("RGB", (6, 4)).save(
+        tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\0"
+    )
     photograph = read_photograph(tmp_path / "a.jpg")
     assert photograph.pixels.shape == (4, 6, 3)
     assert photograph.metadata.exif is None
@@ -377,7 +433,9 @@ def test_damaged_exif_is_left_out_and_said(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])
 @pytest.mark.parametrize("wrong", [(4, 1, 2**16), (2, 4, 8 << 24)])
-def test_a_pointer_to_nowhere_costs_exif_neither_orientation_nor_camera(tmp_path, name, wrong):
+def test_a_pointer_to_nowhere_costs_exif_neither_orientation_nor_camera(
+    tmp_path, name, wrong
+):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "A camera"
     exif.get_ifd(0x8825)[1] = "N"
@@ -394,7 +452,11 @@ def test_a_pointer_to_nowhere_costs_exif_neither_orientation_nor_camera(tmp_path
 
 def test_tiff_resolution_in_centimetres(tmp_path):
     tifffile.imwrite(
-        tmp_path / "a.tif", DEEP[:, :, 0], resolution=(100, 50), resolutionunit=3, metadata=None
+        tmp_path / "a.tif",
+        DEEP[:, :, 0],
+        resolution=(100, 50),
+        resolutionunit=3,
+        metadata=None,
     )
     assert read_photograph(tmp_path / "a.tif").metadata.dpi == pytest.approx((254, 127))
 
@@ -406,7 +468,8 @@ def test_a_profile_of_another_kind_is_left_out_and_said(tmp_path):
     assert "profile" in photograph.warnings[0]
 
 
-# --- Colours -----------------------------------------------------------------------------------
+# --- Colours
+# -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
@@ -415,7 +478,10 @@ def test_cmyk_without_a_profile_is_converted_as_pillow_does(tmp_path, name):
     image = Image.fromarray(ink, "CMYK")
     image.save(tmp_path / "a", name, quality=100)
     photograph = read_photograph(tmp_path / "a")
-    assert np.abs(photograph.pixels.astype(int) - np.asarray(image.convert("RGB"))).max() <= 12
+    assert (
+        np.abs(photograph.pixels.astype(int) - np.asarray(image.convert("RGB"))).max()
+        <= 12
+    )
     assert "CMYK converted to RGB" in photograph.warnings
     assert open_picture(tmp_path / "a").channels == 3
 
@@ -431,7 +497,10 @@ def test_cmyk_goes_through_its_profile_which_is_dropped_afterwards(tmp_path, nam
     )
     assert shown is not None
     assert np.abs(photograph.pixels.astype(int) - np.asarray(shown)).max() <= 12
-    assert np.abs(np.asarray(shown).astype(int) - np.asarray(image.convert("RGB"))).max() > 50
+    assert (
+        np.abs(np.asarray(shown).astype(int) - np.asarray(image.convert("RGB"))).max()
+        > 50
+    )
     assert photograph.metadata.icc is None
     write_photograph(tmp_path / "b.jpg", photograph, fmt="jpg")
     with Image.open(tmp_path / "b.jpg") as again:
@@ -446,18 +515,25 @@ def test_a_broken_cmyk_profile_does_not_end_in_the_file(tmp_path):
     image.save(tmp_path / "a.tif", icc_profile=bytes(broken))
     photograph = read_photograph(tmp_path / "a.tif")
     assert photograph.metadata.icc is None
-    assert photograph.pixels[0, 0].tolist() == np.asarray(image.convert("RGB"))[0, 0].tolist()
+    assert (
+        photograph.pixels[0, 0].tolist()
+        == np.asarray(image.convert("RGB"))[0, 0].tolist()
+    )
 
 
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_lab_tiff_goes_through_colour_management(tmp_path, astronaut, planes):
     rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    image = ImageCms.profileToProfile(Image.fromarray(astronaut), rgb, lab, outputMode="LAB")
+    image = ImageCms.profileToProfile(
+        Image.fromarray(astronaut), rgb, lab, outputMode="LAB"
+    )
     assert image is not None
     image.save(tmp_path / "a.tif")
     if planes == "separate":
         stored = np.moveaxis(tifffile.imread(tmp_path / "a.tif"), 2, 0)
-        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="cielab", planarconfig=planes)
+        tifffile.imwrite(
+            tmp_path / "a.tif", stored, photometric="cielab", planarconfig=planes
+        )
     photograph = read_photograph(tmp_path / "a.tif")
     assert np.abs(photograph.pixels.astype(int) - astronaut).mean() < 2
     assert "LAB converted to RGB" in photograph.warnings
@@ -468,7 +544,9 @@ def test_ycbcr_tiff(tmp_path, astronaut, kind):
     image = Image.fromarray(astronaut).convert("YCbCr")
     if kind == "planes":
         stored = np.moveaxis(np.asarray(image), 2, 0)
-        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="ycbcr", subsampling=(1, 1))
+        tifffile.imwrite(
+            tmp_path / "a.tif", stored, photometric="ycbcr", subsampling=(1, 1)
+        )
     else:
         compression = None if kind == "plain" else kind
         image.save(tmp_path / "a.tif", compression=compression, quality=100)
@@ -476,7 +554,8 @@ def test_ycbcr_tiff(tmp_path, astronaut, kind):
     assert np.abs(pixels.astype(int) - astronaut).mean() < 2
 
 
-# --- Several pictures, damage, threads ----------------------------------------------------------
+# --- Several pictures, damage, threads
+# ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
@@ -501,9 +580,12 @@ def test_transparent_gif(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("heic", "pillow_heif.as_plugin"), ("jxl", "pillow_jxl.JpegXLImagePlugin")]
+    ("name", "module"),
+    [("heic", "pillow_heif.as_plugin"), ("jxl", "pillow_jxl.JpegXLImagePlugin")],
 )
-def test_formats_of_further_libraries_are_read_upright(tmp_path, monkeypatch, name, module):
+def test_formats_of_further_libraries_are_read_upright(
+    tmp_path, monkeypatch, name, module
+):
     library = pytest.importorskip(module)
     image = Image.new("RGB", (64, 32), "red")
     image.paste("blue", (0, 0, 32, 32))
@@ -545,7 +627,9 @@ def test_cut_files_are_never_half_a_picture(tmp_path, astronaut, kind, part):
         Image.fromarray(astronaut).save(path, name.upper(), **SAVED[kind])
     else:
         pixels = (astronaut * 7.7).astype(*depth)
-        write_photograph(path, Photograph(pixels=pixels, alpha=None, metadata=Metadata()), fmt=name)
+        write_photograph(
+            path, Photograph(pixels=pixels, alpha=None, metadata=Metadata()), fmt=name
+        )
     content = path.read_bytes()
     assert read_photograph(path).pixels.shape == (128, 160, 3)
     path.write_bytes(content[: int(len(content) * part)])
@@ -554,7 +638,9 @@ def test_cut_files_are_never_half_a_picture(tmp_path, astronaut, kind, part):
 
 
 def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # over twice as many raise an error
+    monkeypatch.setattr(
+        Image, "MAX_IMAGE_PIXELS", 1000
+    )  # over twice as many raise an error
     Image.new("1", (160, 120)).save(tmp_path / "a.tif", compression="group4")
     assert open_picture(tmp_path / "a.tif").width == 160
     assert read_photograph(tmp_path / "a.tif").pixels.shape == (120, 160, 1)
@@ -564,7 +650,9 @@ def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path, monkeypa
 def test_many_threads_read_the_same(tmp_path):
     for kind in ("PNG", "TIFF", "JPEG", "GIF"):
         Image.fromarray(noise((60, 50, 3))).save(tmp_path / kind, kind)
-    tifffile.imwrite(tmp_path / "deep.tif", DEEP[:, :, :3], photometric="rgb", metadata=None)
+    tifffile.imwrite(
+        tmp_path / "deep.tif", DEEP[:, :, :3], photometric="rgb", metadata=None
+    )
     paths = [*tmp_path.iterdir()] * 6
     alone = [read_photograph(path).pixels for path in paths]
     filters, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
@@ -590,7 +678,8 @@ def test_upscale_opens_a_file_at_most_three_times(srx, tmp_path):
 
     sys.addaudithook(look)
     srx("upscale", *names, tmp_path / "out", "-m", "bicubic", "-s", 2, code=0)
-    # The third time it looks whether it has changed; GDAL's own opening Python does not see.
+    # The third time it looks whether it has changed; GDAL's own opening Python does not
+    # see.
     assert opened == dict.fromkeys(names, 3)
 
 
@@ -599,7 +688,9 @@ def test_damaged_exif_costs_a_tiff_nothing_else(tmp_path):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x829A] = 0.5
     photograph = Photograph(
-        pixels=np.full((5, 6, 1), 9, np.uint8), alpha=None, metadata=Metadata(exif=exif.tobytes())
+        pixels=np.full((5, 6, 1), 9, np.uint8),
+        alpha=None,
+        metadata=Metadata(exif=exif.tobytes()),
     )
     write_photograph(path, photograph, fmt="tif")
     content = path.read_bytes()
@@ -611,7 +702,8 @@ def test_damaged_exif_costs_a_tiff_nothing_else(tmp_path):
     assert "damaged part of EXIF left out" in photograph.warnings
 
 
-# --- Headers and bad files ----------------------------------------------------------------------
+# --- Headers and bad files
+# ----------------------------------------------------------------------
 
 
 def test_the_content_counts_and_not_the_name(tmp_path):
@@ -633,7 +725,12 @@ def test_no_pixel_is_decoded(tmp_path):
     head = struct.pack(">IIBBBBB", 3000, 3000, 16, 6, 0, 0, 0)
     path.write_bytes(png_of((b"IHDR", head), (b"IDAT", b"no pixels at all" * 5000)))
     seen = open_picture(path)
-    assert (seen.height, seen.width, seen.bits, seen.has_alpha) == (3000, 3000, 16, True)
+    assert (seen.height, seen.width, seen.bits, seen.has_alpha) == (
+        3000,
+        3000,
+        16,
+        True,
+    )
 
 
 @pytest.mark.parametrize("reader", [open_picture, read_photograph])
@@ -641,7 +738,11 @@ def test_no_pixel_is_decoded(tmp_path):
     ("name", "content", "message"),
     [
         ("empty.png", b"", "empty"),
-        ("text.png", b"just some words, no picture", r"not a picture that srx reads \(avif, bmp"),
+        (
+            "text.png",
+            b"just some words, no picture",
+            r"not a picture that srx reads \(avif, bmp",
+        ),
         ("cut.png", b"\x89PNG\r\n\x1a\n\0\0", "damaged or cut short"),
         ("cut.jpg", b"\xff\xd8\xff\xe0\0", "damaged or cut short"),
         ("cut.tif", b"II*\0\xff\0\0\0", "damaged or cut short"),

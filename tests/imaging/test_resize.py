@@ -23,7 +23,8 @@ from srcli.imaging.resize import (
 )
 
 DIGESTS = Path(__file__).with_name("lr_sha256.tsv")
-"""Digests of MATLAB's LR pictures of Set5 and Set14, and of what our code made of Chelsea."""
+"""Digests of MATLAB's LR pictures of Set5 and Set14, and of what our code made of
+Chelsea."""
 
 
 def rows_of(dataset):
@@ -37,7 +38,10 @@ def differing(dataset, read):
     for _, picture, scale, height, width, channels, digest in rows_of(dataset):
         lr_image = downscale(read(picture), int(scale))
         shape = (int(height), int(width), int(channels))
-        if (lr_image.shape, hashlib.sha256(lr_image.tobytes()).hexdigest()) != (shape, digest):
+        if (lr_image.shape, hashlib.sha256(lr_image.tobytes()).hexdigest()) != (
+            shape,
+            digest,
+        ):
             wrong.append(f"{picture} x{scale}")
     return wrong
 
@@ -52,7 +56,9 @@ def pixels_of(path):
 def test_lr_pictures_equal_matlabs_bit_for_bit(srx_data, dataset, count):
     folder = srx_data / "benchmarks" / dataset
     assert len(rows_of(dataset)) == count
-    assert differing(dataset, lambda picture: pixels_of(folder / f"{picture}.png")) == []
+    assert (
+        differing(dataset, lambda picture: pixels_of(folder / f"{picture}.png")) == []
+    )
 
 
 def test_lr_of_a_photograph_is_what_it_was_when_it_equalled_matlabs():
@@ -64,7 +70,9 @@ def test_lr_of_a_photograph_is_what_it_was_when_it_equalled_matlabs():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (1, 7), (7, 1, 1)])
 def test_tiny_pictures_of_one_colour_stay_so(shape, scale):
     result = resize(np.full(shape, 77, dtype=np.uint8), scale)
-    expected = tuple(math.ceil(Fraction(scale) * side) for side in shape[:2]) + shape[2:]
+    expected = (
+        tuple(math.ceil(Fraction(scale) * side) for side in shape[:2]) + shape[2:]
+    )
     assert result.shape == expected
     assert np.all(result == 77)
 
@@ -123,7 +131,9 @@ def test_strips_meet_as_in_the_whole(monkeypatch, astronaut):
                 np.testing.assert_array_equal(resize(image, scale), whole)
 
 
-@pytest.mark.parametrize("text", ["", "x", "3840", "0x5", "-3x5", "3.5x2", "50%", "5x5x5", "a x b"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "3840", "0x5", "-3x5", "3.5x2", "50%", "5x5x5", "a x b"]
+)
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="3840x2160"):
         parse_box(text)
@@ -147,10 +157,14 @@ def test_sizes_keep_their_shape_and_fit(box, size, fitted):
     assert parse_box(box).fitted(*size) == fitted
 
 
-@pytest.mark.parametrize("size", [(128, 128), (100, 77), (255, 256), (37, 256), (20, 19)])
+@pytest.mark.parametrize(
+    "size", [(128, 128), (100, 77), (255, 256), (37, 256), (20, 19)]
+)
 def test_pixels_are_those_of_pillow(astronaut, size):
     image = astronaut[:256, :256, 1].astype(np.float32)
-    expected = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+    expected = np.asarray(
+        Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)
+    )
     got = shrink(image, size)
     assert got.shape == size
     assert got.dtype == np.float32
@@ -159,7 +173,9 @@ def test_pixels_are_those_of_pillow(astronaut, size):
     np.testing.assert_allclose(
         got[inner], expected.clip(image.min(), image.max())[inner], atol=0.01
     )
-    whole = np.abs(shrink(astronaut[:256, :256], size)[:, :, 1][inner] - expected[inner])
+    whole = np.abs(
+        shrink(astronaut[:256, :256], size)[:, :, 1][inner] - expected[inner]
+    )
     assert whole.mean() < 0.5  # rounded and clipped after each of the two passes
 
 

@@ -35,7 +35,9 @@ def exif_of(order="<"):
     exif = Image.Exif()
     exif.endian = order
     exif[0x010F], exif[0x0112], exif[0x8298] = "Maker", 1, "(c) Someone"
-    exif.get_ifd(0x8769).update({0x829A: 0.004, 0x927C: b"note" * 5, 0x9003: "2024:05:06 07:08:09"})
+    exif.get_ifd(0x8769).update(
+        {0x829A: 0.004, 0x927C: b"note" * 5, 0x9003: "2024:05:06 07:08:09"}
+    )
     comment = "Grüße".encode("utf-16-le" if order == "<" else "utf-16-be")
     exif.get_ifd(0x8769).update({0x9286: b"UNICODE\0" + comment, 0xA005: {1: "R98"}})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 15.5)})
@@ -58,7 +60,8 @@ def stacked(photograph):
     return np.dstack([photograph.pixels, photograph.alpha])
 
 
-# --- Pixels --------------------------------------------------------------------------------------
+# --- Pixels
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (1, 1), (1, 40), (301, 211)])
@@ -71,7 +74,11 @@ def test_lossless_formats_as_gdal_reads_them(tmp_path, kind, shape):
         photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
         path = tmp_path / f"a.{fmt}"
         write_photograph(path, photograph, fmt=fmt)
-        seen, again, picture = read_by_gdal(path), read_photograph(path), open_picture(path)
+        seen, again, picture = (
+            read_by_gdal(path),
+            read_photograph(path),
+            open_picture(path),
+        )
         assert seen.dtype == again.pixels.dtype == dtype
         assert np.array_equal(seen, stacked(photograph))
         assert np.array_equal(stacked(again), stacked(photograph))
@@ -97,7 +104,9 @@ def test_lossy_formats_are_close_and_obey_quality(tmp_path, astronaut, fmt):
         write_photograph(tmp_path / "a", photograph, fmt=fmt, quality=quality)
         sizes.append((tmp_path / "a").stat().st_size)
         with Image.open(tmp_path / "a") as image:
-            error = np.abs(np.asarray(image.convert("RGB")).astype(int) - astronaut).mean()
+            error = np.abs(
+                np.asarray(image.convert("RGB")).astype(int) - astronaut
+            ).mean()
         assert error < (3 if quality is None else 12)
     assert sizes[0] > 2 * sizes[1]
 
@@ -114,7 +123,8 @@ def test_gray_becomes_rgb_where_the_format_has_no_gray(tmp_path, fmt):
     gray = ImageCms.createProfile("sRGB")
     profile = bytearray(ImageCms.ImageCmsProfile(gray).tobytes())
     profile[16:20] = b"GRAY"
-    # a gray profile must not end in a file of three channels, even one that cannot be used
+    # a gray profile must not end in a file of three channels, even one that cannot be
+    # used
     photograph = photograph_of((16, 16, 1), metadata=Metadata(icc=bytes(profile)))
     write_photograph(tmp_path / "a", photograph, fmt=fmt, quality=100)
     again = read_photograph(tmp_path / "a")
@@ -134,7 +144,9 @@ def test_transparency_is_put_on_white(tmp_path):
 
 
 def test_16_bits_are_rounded_and_not_cut(tmp_path):
-    values = np.array([[0, 128, 129, 257, 32767, 32896, 65406, 65407, 65535]], dtype=np.uint16)
+    values = np.array(
+        [[0, 128, 129, 257, 32767, 32896, 65406, 65407, 65535]], dtype=np.uint16
+    )
     photograph = Photograph(pixels=values[:, :, None], alpha=None, metadata=Metadata())
     write_photograph(tmp_path / "a.bmp", photograph, fmt="bmp")
     with Image.open(tmp_path / "a.bmp") as image:
@@ -148,7 +160,9 @@ def test_floats_are_cut_to_0_1_and_nan_becomes_0(tmp_path):
     expected = [0, 0, 32768, 65535, 65535, 0, 65535, 0]
     assert read_by_gdal(tmp_path / "a.png")[0, :, 0].tolist() == expected
     write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
-    assert np.array_equal(read_by_gdal(tmp_path / "a.tif")[:, :, 0], values, equal_nan=True)
+    assert np.array_equal(
+        read_by_gdal(tmp_path / "a.tif")[:, :, 0], values, equal_nan=True
+    )
 
 
 def test_sides_of_over_a_million_pixels(tmp_path):
@@ -164,14 +178,18 @@ def test_drawings_are_packed_by_their_repetitions(tmp_path):
     for row in range(0, 600, 12):
         draw.text((3, row), "The same words in every line " * 4, fill="black")
     drawing = np.asarray(image)
-    for name, values in (("a.png", drawing), ("b.png", drawing.astype(np.uint16) * 257)):
+    for name, values in (
+        ("a.png", drawing),
+        ("b.png", drawing.astype(np.uint16) * 257),
+    ):
         photograph = Photograph(pixels=values, alpha=None, metadata=Metadata())
         write_photograph(tmp_path / name, photograph, fmt="png")
         assert (tmp_path / name).stat().st_size < drawing.nbytes / 15
         assert np.array_equal(read_by_gdal(tmp_path / name), values)
 
 
-# --- Metadata ------------------------------------------------------------------------------------
+# --- Metadata
+# ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -198,22 +216,32 @@ def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
                 assert image.info["dpi"] == pytest.approx((300, 240), abs=0.02)
     again = read_photograph(path).metadata
     assert (again.icc, again.xmp) == (SRGB, XMP)
-    assert again.dpi == (None if fmt in ("webp", "avif") else pytest.approx((300, 240), abs=0.02))
+    assert again.dpi == (
+        None if fmt in ("webp", "avif") else pytest.approx((300, 240), abs=0.02)
+    )
     assert open_picture(path).raster is None
     exif = Image.Exif()
     exif.load(again.exif or b"")
     check_exif(exif)
     if fmt == "tif":
         assert b"R98" not in path.read_bytes()
-        assert b"\x05\xa0" not in (again.exif or b"")  # whose pointer would point to nowhere
+        assert b"\x05\xa0" not in (
+            again.exif or b""
+        )  # whose pointer would point to nowhere
     else:  # makers' notes point at themselves by offset
-        assert (again.exif or b"").index(b"notenote") == exif_of(order).index(b"notenote")
+        assert (again.exif or b"").index(b"notenote") == exif_of(order).index(
+            b"notenote"
+        )
 
 
 def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
-    metadata = Metadata(icc=SRGB + bytes(200_000), exif=exif_of() + bytes(70_000), xmp=XMP * 900)
+    metadata = Metadata(
+        icc=SRGB + bytes(200_000), exif=exif_of() + bytes(70_000), xmp=XMP * 900
+    )
     with caplog.at_level(logging.WARNING):
-        write_photograph(tmp_path / "a.jpg", photograph_of(metadata=metadata), fmt="jpg")
+        write_photograph(
+            tmp_path / "a.jpg", photograph_of(metadata=metadata), fmt="jpg"
+        )
     assert "EXIF is too long" in caplog.text
     assert "XMP is too long" in caplog.text
     again = read_photograph(tmp_path / "a.jpg").metadata
@@ -223,13 +251,18 @@ def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
 
 def test_bigtiff(tmp_path, monkeypatch):
     monkeypatch.setattr(tiff, "LARGEST_CLASSIC", 0)
-    photograph = photograph_of(dtype=np.uint16, metadata=Metadata(icc=SRGB, exif=exif_of()))
+    photograph = photograph_of(
+        dtype=np.uint16, metadata=Metadata(icc=SRGB, exif=exif_of())
+    )
     write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
         assert tif.is_bigtiff
         assert np.array_equal(tif.pages.first.asarray(), photograph.pixels)
         assert tif.pages.first.iccprofile == SRGB
-        assert tif.pages.first.tags[34665].value["DateTimeOriginal"] == "2024:05:06 07:08:09"
+        assert (
+            tif.pages.first.tags[34665].value["DateTimeOriginal"]
+            == "2024:05:06 07:08:09"
+        )
     again = read_photograph(tmp_path / "a.tif")
     assert np.array_equal(again.pixels, photograph.pixels)
     exif = Image.Exif()
@@ -237,20 +270,32 @@ def test_bigtiff(tmp_path, monkeypatch):
     check_exif(exif)
 
 
-# --- What a format can hold ---------------------------------------------------------------------
+# --- What a format can hold
+# ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("fmt", "height", "width"),
     [
-        *[("jpg", 65_501, 10), ("webp", 10, 16_384), ("avif", 32_769, 10), ("png", 10, 2**31)],
+        *[
+            ("jpg", 65_501, 10),
+            ("webp", 10, 16_384),
+            ("avif", 32_769, 10),
+            ("png", 10, 2**31),
+        ],
         *[("avif", 17_000, 17_000), ("bmp", 40_000, 40_000)],
     ],
 )
 def test_sizes_beyond_a_format_are_refused_with_another_one(fmt, height, width):
     layout: dict[str, Any] = {"has_alpha": False, "bits": 8}
-    limit = f"{max(height, width) - 1:,} pixels a side" if height != width else "pixels, not"
-    with pytest.raises(PictureError, match=f"{fmt} holds at most .*{limit}.*take --format"):
+    limit = (
+        f"{max(height, width) - 1:,} pixels a side"
+        if height != width
+        else "pixels, not"
+    )
+    with pytest.raises(
+        PictureError, match=f"{fmt} holds at most .*{limit}.*take --format"
+    ):
         check_writable(fmt, height=height, width=width, **layout)
     if height != width:
         height, width = height - (height > width), width - (width > height)
@@ -270,17 +315,23 @@ def test_losses_are_told_before_writing():
     assert check_writable("png", **size, has_alpha=True, bits=16) == ()
     assert check_writable("tif", **size, has_alpha=True, bits=32) == ()
     told = check_writable("jpg", **size, has_alpha=True, bits=16)
-    assert [one.split(":")[0] for one in told] == ["jpg has no transparency", "jpg holds 8 bits"]
+    assert [one.split(":")[0] for one in told] == [
+        "jpg has no transparency",
+        "jpg holds 8 bits",
+    ]
     assert "cut to 0..1" in check_writable("png", **size, has_alpha=False, bits=32)[0]
     assert check_writable("bmp", **size, has_alpha=False, bits=8) == ()
 
 
-# --- The file itself ----------------------------------------------------------------------------
+# --- The file itself
+# ----------------------------------------------------------------------------
 
 
 @pytest.mark.posix
 @pytest.mark.parametrize("fmt", sorted(FORMATS))
-def test_a_limit_in_the_middle_of_a_file_leaves_the_old_file_and_nothing_else(tmp_path, fmt):
+def test_a_limit_in_the_middle_of_a_file_leaves_the_old_file_and_nothing_else(
+    tmp_path, fmt
+):
     import resource
     import signal
 
@@ -327,11 +378,15 @@ def test_only_metadata_that_a_picture_has_can_be_lost():
     lost, changed = lost_metadata("bmp", Metadata(icc=b"profile", exif=b"Exif"))
     assert lost == "bmp holds no EXIF: left out"
     assert changed == "bmp holds no colour profile: colours become sRGB"
-    assert lost_metadata("png", Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")) == ()
+    assert (
+        lost_metadata("png", Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")) == ()
+    )
 
 
 def test_what_other_programs_put_beside_the_old_file_goes(tmp_path):
-    photograph = Photograph(pixels=np.zeros((4, 5, 3), np.uint8), alpha=None, metadata=Metadata())
+    photograph = Photograph(
+        pixels=np.zeros((4, 5, 3), np.uint8), alpha=None, metadata=Metadata()
+    )
     for name in ("a.tif.ovr", "a.tif.aux.xml", "a.txt"):
         (tmp_path / name).write_bytes(b"old")
     write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
@@ -342,13 +397,16 @@ def test_what_other_programs_put_beside_the_old_file_goes(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_an_impossible_resolution_does_not_cost_the_picture(tmp_path, fmt, dtype):
     pixels = np.full((4, 5, 3), 7, dtype)
-    huge = Photograph(pixels=pixels, alpha=None, metadata=Metadata(dpi=(4294967295.0, 1e12)))
+    huge = Photograph(
+        pixels=pixels, alpha=None, metadata=Metadata(dpi=(4294967295.0, 1e12))
+    )
     write_photograph(tmp_path / "a", huge, fmt=fmt)
     with Image.open(tmp_path / "a") as image:
         assert image.size == (5, 4)
 
 
-# --- Lossless WebP, and large arrays ------------------------------------------------------------
+# --- Lossless WebP, and large arrays
+# ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lossless", [True, False])
@@ -358,7 +416,10 @@ def test_an_impossible_resolution_does_not_cost_the_picture(tmp_path, fmt, dtype
         ("RGB", {}),
         ("RGBA", {}),
         ("RGB", {"icc_profile": SRGB}),
-        ("RGB", {"save_all": True, "append_images": [Image.new("RGB", (30, 20), "blue")]}),
+        (
+            "RGB",
+            {"save_all": True, "append_images": [Image.new("RGB", (30, 20), "blue")]},
+        ),
     ],
 )
 def test_files_say_which_they_are(tmp_path, mode, options, lossless):
@@ -376,7 +437,9 @@ def test_lossless_pictures_stay_so(srx, tmp_path):
         flat.save(tmp_path / f"{suffix}.{suffix}")
         words.insert(0, str(tmp_path / f"{suffix}.{suffix}"))
     srx("upscale", *words, "-m", "bicubic", "-s", "2", "-f", "webp", code=0)
-    made = {file.stem: open_picture(file).lossless for file in (tmp_path / "out").iterdir()}
+    made = {
+        file.stem: open_picture(file).lossless for file in (tmp_path / "out").iterdir()
+    }
     assert {name for name, lossless in made.items() if not lossless} == {"b", "jpg"}
     assert len(made) == 7
     with Image.open(tmp_path / "out" / "a.webp") as image:
@@ -412,7 +475,8 @@ def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
     np.testing.assert_array_equal(large, values)
 
 
-# --- A Software entry in EXIF, beside makers' notes ---------------------------------------------
+# --- A Software entry in EXIF, beside makers' notes
+# ---------------------------------------------
 
 
 UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
@@ -425,7 +489,11 @@ def with_software(exif, text):
 def block(order, *, earlier):
     exif = Image.Exif()
     exif.endian = order
-    exif[0x010F], exif[0x0132], exif[0x8298] = "Maker", "2024:05:06 07:08:09", "(c) Someone"
+    exif[0x010F], exif[0x0132], exif[0x8298] = (
+        "Maker",
+        "2024:05:06 07:08:09",
+        "(c) Someone",
+    )
     if earlier:
         exif[0x0131] = "Camera"
     exif.get_ifd(0x8769)[0x927C] = b"note" * 5

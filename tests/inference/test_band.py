@@ -34,7 +34,10 @@ def make_tiles(grid, scale, channels=3, seed=0):
     """Random tiles that disagree wherever they overlap."""
     random = np.random.default_rng(seed)
     shape = (channels, grid.tile_height * scale, grid.tile_width * scale)
-    return {place[:2]: random.uniform(-0.2, 1.2, shape).astype("f4") for place in grid.windows()}
+    return {
+        place[:2]: random.uniform(-0.2, 1.2, shape).astype("f4")
+        for place in grid.windows()
+    }
 
 
 def blended(grid, tiles, scale):
@@ -95,7 +98,12 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
 @pytest.mark.parametrize("first_row", [0, 1, 2])
 @pytest.mark.parametrize(
     "empty",
-    ["x... .xx. x... ....", "xxxx ...x xxxx .x..", "..x. xxxx xxxx ...x", "xxxx xxxx xxxx xxxx"],
+    [
+        "x... .xx. x... ....",
+        "xxxx ...x xxxx .x..",
+        "..x. xxxx xxxx ...x",
+        "xxxx xxxx xxxx xxxx",
+    ],
 )
 def test_no_tile_stands_for_zeros(empty, first_row):
     grid = make((52, 52, 16, 4))
@@ -107,10 +115,14 @@ def test_no_tile_stands_for_zeros(empty, first_row):
         if sign == "x"
     }
     assert holes < tiles.keys() or len(holes) == len(tiles) == 16
-    with_none = {place: None if place in holes else tile for place, tile in tiles.items()}
+    with_none = {
+        place: None if place in holes else tile for place, tile in tiles.items()
+    }
     with_zeros = {place: tile * (place not in holes) for place, tile in tiles.items()}
     values = Values(dtype=np.dtype("int16"), ranges=((-20.0, 90.0),))
-    expected = run(make_band(grid, 2, dtype="int16", values=values), with_zeros, first_row)
+    expected = run(
+        make_band(grid, 2, dtype="int16", values=values), with_zeros, first_row
+    )
     got = run(make_band(grid, 2, dtype="int16", values=values), with_none, first_row)
     assert got[0] == expected[0]
     np.testing.assert_array_equal(got[1], expected[1])
@@ -127,7 +139,9 @@ def held_bytes(known):
 
 
 def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
-    known = {id(each) for each in gc.get_objects() if issubclass(type(each), torch.Tensor)}
+    known = {
+        id(each) for each in gc.get_objects() if issubclass(type(each), torch.Tensor)
+    }
     grid = Tiling(tile=64, overlap=8).grid(64 * 3, 64 * 40)
     tile = torch.rand(3, grid.tile_height * 4, grid.tile_width * 4)
     known.add(id(tile))
@@ -171,7 +185,8 @@ DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "flo
 
 def values_of(dtype, low, high):
     return Values(
-        dtype=np.dtype(dtype), ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True))
+        dtype=np.dtype(dtype),
+        ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True)),
     )
 
 
@@ -213,7 +228,10 @@ def test_close_floats_far_from_zero_keep_their_differences():
 
 @pytest.mark.parametrize("high", [255.0, 254.7, 254.99999999])
 def test_nothing_counts_as_outside_by_rounding(high):
-    assert normalise(np.array([0.1, 33.3, high]), values_of("float64", 0.1, high))[1] is None
+    assert (
+        normalise(np.array([0.1, 33.3, high]), values_of("float64", 0.1, high))[1]
+        is None
+    )
     low = values_of("uint16", 123.4, 3000.0)
     assert normalise(np.array([124, 3000], np.uint16), low)[1] is None
 
@@ -231,7 +249,10 @@ def test_what_needs_float64_is_not_computed_on_metal():
         ("uint8", None, "mps"), ("uint16", None, "cpu"), ("float32", None, "mps"),
         ("float32", own, "cpu"),
     ):  # fmt: skip
-        assert PixelEncoder(np.dtype(dtype), values, torch.device("mps")).device.type == device
+        assert (
+            PixelEncoder(np.dtype(dtype), values, torch.device("mps")).device.type
+            == device
+        )
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])

@@ -78,7 +78,16 @@ class Holes(ArraySource):
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 1), (1, 999), (47, 48), (193, 193), (600, 400), (30, 50_000), (50_000, 30_000)]
+    "size",
+    [
+        (1, 1),
+        (1, 999),
+        (47, 48),
+        (193, 193),
+        (600, 400),
+        (30, 50_000),
+        (50_000, 30_000),
+    ],
 )
 def test_windows_lie_inside_spread_and_bounded(size):
     height, width = size
@@ -152,21 +161,28 @@ def test_every_tile_gets_the_contrast_of_the_whole(tta):
     pixels[:100] *= 0.1  # another contrast in each half
     engine = TorchEngine(Contrast(), EngineOptions(tta=tta), device=CPU)
     windows = np.stack(
-        [pixels[w.top : w.top + w.height, w.left : w.left + w.width] for w in sample(200, 240)]
+        [
+            pixels[w.top : w.top + w.height, w.left : w.left + w.width]
+            for w in sample(200, 240)
+        ]
     )
     seen = windows[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(-1, 3)
     expected = seen.std(axis=0) + seen.mean(axis=0)
     out = enlarge_array(engine, pixels, Tiling(tile=64, overlap=8).grid(200, 240))
     np.testing.assert_allclose(out, np.broadcast_to(expected, out.shape), rtol=1e-4)
     alone = enlarge_array(engine, pixels, Tiling(tile=240, overlap=8).grid(200, 240))
-    np.testing.assert_allclose(alone[0, 0], pixels.std((0, 1)) + pixels.mean((0, 1)), rtol=1e-4)
+    np.testing.assert_allclose(
+        alone[0, 0], pixels.std((0, 1)) + pixels.mean((0, 1)), rtol=1e-4
+    )
 
 
 def test_what_half_precision_cannot_measure_is_measured_in_full():
     pixels = np.ones((96, 96, 3), np.float32)
     engine = TorchEngine(Contrast(fragile=True), device=CPU, half=torch.bfloat16)
     out = enlarge_array(engine, pixels, Tiling(tile=48, overlap=8).grid(96, 96))
-    np.testing.assert_allclose(out, 1.001, rtol=1e-4)  # a deviation of sqrt(1e-6) beside the mean
+    np.testing.assert_allclose(
+        out, 1.001, rtol=1e-4
+    )  # a deviation of sqrt(1e-6) beside the mean
     assert engine.calibrate([np.full((8, 8, 3), np.nan, np.float32)]) is None
 
 
@@ -177,20 +193,28 @@ def test_each_group_of_bands_gets_its_own():
     threes = TorchEngine(Contrast(), EngineOptions(batch=3), device=CPU)
     engine = RasterEngine(threes, groups=((0, 1, 2), (3,)), values=values)
     inner = slice(MARGIN, WINDOW_SIDE - MARGIN)
-    windows = np.stack([pixels[w.top :, w.left :][inner, inner] for w in sample(96, 96)])
+    windows = np.stack(
+        [pixels[w.top :, w.left :][inner, inner] for w in sample(96, 96)]
+    )
     out = enlarge_array(engine, pixels, Tiling(tile=48, overlap=8).grid(96, 96))
     expected = windows.std((0, 1, 2)) + windows.mean((0, 1, 2))
-    np.testing.assert_allclose(out.reshape(-1, 4), np.broadcast_to(expected, (96 * 96, 4)), atol=1)
+    np.testing.assert_allclose(
+        out.reshape(-1, 4), np.broadcast_to(expected, (96 * 96, 4)), atol=1
+    )
 
 
 def test_tiles_of_the_flagship_come_out_as_the_whole_picture():
     from skimage import data
 
-    pixels = np.ascontiguousarray(data.coffee()[:200, :250]).astype(np.float32) / np.float32(255)
+    pixels = np.ascontiguousarray(data.coffee()[:200, :250]).astype(
+        np.float32
+    ) / np.float32(255)
     engine = EnginePool("g-idrn", 2, EngineOptions(precision="fp32")).engine(8)
     grid = Tiling(tile=100, overlap=16).grid(200, 250)
     whole = enlarge_array(engine, pixels).clip(0, 1)
-    calibrated = np.abs(enlarge_array(engine, pixels, grid).clip(0, 1) - whole).mean() * 255
+    calibrated = (
+        np.abs(enlarge_array(engine, pixels, grid).clip(0, 1) - whole).mean() * 255
+    )
     engine.calibrates = False
     alone = np.abs(enlarge_array(engine, pixels, grid).clip(0, 1) - whole).mean() * 255
     assert calibrated < 0.1
@@ -199,7 +223,9 @@ def test_tiles_of_the_flagship_come_out_as_the_whole_picture():
 
 def test_threads_that_share_an_engine_do_not_mix_their_pictures():
     random = np.random.default_rng(0)
-    pictures = [random.random((96, 100, 3), dtype=np.float32) * (i + 1) / 8 for i in range(8)]
+    pictures = [
+        random.random((96, 100, 3), dtype=np.float32) * (i + 1) / 8 for i in range(8)
+    ]
     engine = TorchEngine(Contrast(), EngineOptions(batch=2), device=CPU)
     grid = Tiling(tile=40, overlap=8).grid(96, 100)
     expected = [enlarge_array(engine, each, grid) for each in pictures]

@@ -19,7 +19,9 @@ CPU = torch.device("cpu")
 
 
 def test_auto_takes_the_best_there_is():
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("auto").type == (
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
     assert choose_device("cpu") == CPU
 
 
@@ -30,7 +32,9 @@ def test_what_is_not_there_is_refused(name):
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(monkeypatch, native):
+def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(
+    monkeypatch, native
+):
     monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
     assert half_type(CPU, "auto", bits=8) == (torch.bfloat16 if native else None)
     assert half_type(CPU, "auto", bits=16) is None
@@ -64,8 +68,9 @@ def test_tensors_reuse_memory_instead_of_faulting_it_in_again():
     for line in done.stdout.splitlines():
         taken, faults = line.split()
         assert taken == "True"
-        # 40 MB a round are 10,000 pages, and 360 MB 90,000; without the settings mostly all of
-        # them come anew each time. Blocks of 36 MB are above the threshold where glibc maps.
+        # 40 MB a round are 10,000 pages, and 360 MB 90,000; without the settings mostly
+        # all of them come anew each time. Blocks of 36 MB are above the threshold where
+        # glibc maps.
         assert int(faults) < 1000
 
 
@@ -76,7 +81,9 @@ def test_autocast_is_off_inside_a_block_of_full_precision_and_on_again_after():
             assert (a @ a).dtype == torch.float32
         assert (a @ a).dtype == torch.bfloat16
     with full_precision(torch.device("meta")):
-        assert (torch.empty(2, 2, device="meta") @ torch.empty(2, 2, device="meta")).is_meta
+        assert (
+            torch.empty(2, 2, device="meta") @ torch.empty(2, 2, device="meta")
+        ).is_meta
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -99,7 +99,9 @@ def test_self_ensemble_is_the_mean_over_flips_and_rotations():
 
     picture = np.zeros((5, 5, 3), np.float32)
     picture[2, 2] = 1.0
-    out = enlarge_array(TorchEngine(Shift(), EngineOptions(tta=True), device=CPU), picture)
+    out = enlarge_array(
+        TorchEngine(Shift(), EngineOptions(tta=True), device=CPU), picture
+    )
     assert out[2, 2].max() == 0
     for y, x in [(1, 2), (3, 2), (2, 1), (2, 3)]:
         np.testing.assert_allclose(out[y, x], 0.25)
@@ -144,7 +146,9 @@ def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
 def test_networks_run_without_tf32_and_the_setting_is_put_back(photo, chosen):
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     network, seen = Convolutions(), []
-    network.register_forward_pre_hook(lambda *_: seen.append(convolutions.fp32_precision))
+    network.register_forward_pre_hook(
+        lambda *_: seen.append(convolutions.fp32_precision)
+    )
     with hold_setting(convolutions, "fp32_precision", chosen):  # as other programs may
         before = convolutions.fp32_precision
         with ThreadPoolExecutor(3) as pool:
@@ -185,21 +189,31 @@ def placed_grid(step=STEP):
 def test_tiles_give_the_whole_picture(noise, tta):
     engine = TorchEngine(Stretched(), EngineOptions(tta=tta), device=CPU)
     whole = enlarge_array(engine, noise)
-    np.testing.assert_allclose(enlarge_array(engine, noise, placed_grid()), whole, atol=1e-5)
-    assert np.abs(enlarge_array(engine, noise, placed_grid(step=1)) - whole).mean() > 0.01
+    np.testing.assert_allclose(
+        enlarge_array(engine, noise, placed_grid()), whole, atol=1e-5
+    )
+    assert (
+        np.abs(enlarge_array(engine, noise, placed_grid(step=1)) - whole).mean() > 0.01
+    )
 
 
 @pytest.mark.parametrize("overlaps", [False, True])
 def test_tiles_that_fail_in_half_precision_keep_their_places(noise, overlaps):
     class FragileWhereWhite(Stretched):
         def forward(self, x):
-            return super().forward(x / (x < 1) if torch.is_autocast_enabled("cpu") else x)
+            return super().forward(
+                x / (x < 1) if torch.is_autocast_enabled("cpu") else x
+            )
 
     noise[:40, :40] = 1
-    half = TorchEngine(FragileWhereWhite(), EngineOptions(batch=5), device=CPU, half=torch.bfloat16)
+    half = TorchEngine(
+        FragileWhereWhite(), EngineOptions(batch=5), device=CPU, half=torch.bfloat16
+    )
     half.overlaps = overlaps
     whole = enlarge_array(TorchEngine(Stretched(), device=CPU), noise)
-    np.testing.assert_allclose(enlarge_array(half, noise, placed_grid()), whole, atol=0.01)
+    np.testing.assert_allclose(
+        enlarge_array(half, noise, placed_grid()), whole, atol=0.01
+    )
 
 
 def test_every_group_of_bands_has_its_tile_s_place():
@@ -241,12 +255,21 @@ class Dark(Network):
 def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale):
     picture, tiles = edges[:45, :61], Tiling(tile=24, overlap=8).grid(45, 61)
     plain, engine = (
-        TorchEngine(Dark(scale), EngineOptions(tta=tta, back_project=back), device=CPU, half=half)
+        TorchEngine(
+            Dark(scale),
+            EngineOptions(tta=tta, back_project=back),
+            device=CPU,
+            half=half,
+        )
         for back in (False, True)
     )
-    outs = [enlarge_array(*each) for each in ((engine, picture), (engine, picture, tiles))]
+    outs = [
+        enlarge_array(*each) for each in ((engine, picture), (engine, picture, tiles))
+    ]
     for out in outs:
-        assert np.abs(resize(out, Fraction(1, scale)).astype(int) - picture).mean() < 0.5
+        assert (
+            np.abs(resize(out, Fraction(1, scale)).astype(int) - picture).mean() < 0.5
+        )
     assert np.abs(outs[0].astype(int) - outs[1]).max() <= 2
     darker = resize(enlarge_array(plain, picture), Fraction(1, scale)).astype(int)
     assert np.abs(darker - picture).mean() > 5
@@ -265,7 +288,9 @@ def tiny():
         pytest.param(tiny, EngineOptions(tta=True, back_project=True), id="all"),
     ],
 )
-def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(photo, load, options):
+def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(
+    photo, load, options
+):
     picture = photo[:26, :26]
     tiles = Tiling(tile=16, overlap=6, edge=4).grid(26, 26)
     assert len(tiles.tops) > 1
@@ -274,7 +299,9 @@ def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(photo
     keep_half_weights(kept, torch.bfloat16)
     exact = TorchEngine(network, options, device=CPU)
     half = TorchEngine(kept, options, device=CPU, half=torch.bfloat16)
-    expected, found = (enlarge_array(each, picture, tiles).astype(int) for each in (exact, half))
+    expected, found = (
+        enlarge_array(each, picture, tiles).astype(int) for each in (exact, half)
+    )
     assert 0 < np.abs(found - expected).max() <= 4
     for value in kept.merged.buffers():
         value.mul_(float("nan"))

@@ -24,7 +24,9 @@ ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError("CUDA error: out of memory"),  # AcceleratorError is such
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
-    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError(
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    ),
     RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GiB)"),
 ]
 
@@ -149,7 +151,9 @@ def test_a_batch_on_a_gpu_is_what_fits_into_free_memory(name, monkeypatch):
     for free in (8, 24, 140):
         engine = TorchEngine(network, device=CPU)
         engine.device = torch.device("cuda", 0)
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free * GIB, 0))
+        monkeypatch.setattr(
+            torch.cuda, "mem_get_info", lambda _, free=free: (free * GIB, 0)
+        )
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * GIB)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: GIB)
         needed = OF_64_TILES[name] + 64 * 192**2 * OF_OUTPUTS / GIB

@@ -53,7 +53,8 @@ def deep(geotiffs):
 def make_engine(groups, dtype="uint8", low=0.0, high=255.0, network=None, batch=None):
     inner = TorchEngine(network or Turn(), EngineOptions(batch=batch), device=CPU)
     values = Values(
-        dtype=np.dtype(dtype), ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True))
+        dtype=np.dtype(dtype),
+        ranges=tuple(zip(np.ravel(low), np.ravel(high), strict=True)),
     )
     return RasterEngine(inner, groups=groups, values=values)
 
@@ -77,7 +78,9 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
     tiling = tiling or Tiling(tile=16, overlap=6)
     source, (height, width) = ArraySource(pixels), pixels.shape[:2]
     grid = tiling.padded_grid(height, width)
-    work = ImageJob(name="a.tif", source=source, write=rows.write, grid=grid, tile_rows=tiles)
+    work = ImageJob(
+        name="a.tif", source=source, write=rows.write, grid=grid, tile_rows=tiles
+    )
     (done,) = run_stream(engine, [work])
     if done.error is not None:
         raise done.error
@@ -93,7 +96,9 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
         (((1, 3, 2), (0,)), [0, 2, 3, 1]),
     ],
 )
-def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(aerial, groups, order):
+def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(
+    aerial, groups, order
+):
     engine = make_engine(groups)
     _, got = enlarge(engine, aerial)
     np.testing.assert_array_equal(got, aerial[:, :, order].repeat(2, 0).repeat(2, 1))
@@ -134,7 +139,8 @@ def test_the_network_sees_the_range_and_values_come_back(dtype):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
 def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, aerial):
-    # Bicubic interpolation is linear: with it as the network too, clipping must leave no trace.
+    # Bicubic interpolation is linear: with it as the network too, clipping must leave
+    # no trace.
     factor = {"uint8": 1, "uint16": 200, "int32": 8_000_000}.get(dtype, 1.25)
     pixels = (aerial[:, :, :3] * np.float64(factor)).astype(dtype)
     low, high = 60.0 * factor, 120.0 * factor
@@ -164,18 +170,34 @@ def test_one_group_that_is_not_finite_fails_the_tile(aerial):
 
 
 CASES = [
-    pytest.param("g-idrn", "aerial", "uint8", (0.0, 255.0), (24, 8), id="g-idrn, RGB and one"),
-    pytest.param("g-idrn", "deep", "uint16", (300.0, 900.0), (20, 5), id="g-idrn, 16 bits"),
-    pytest.param("rrlfn", "aerial", "uint8", (0.0, 255.0), (36, 8), id="rrlfn, RGB and one"),
-    pytest.param("bicubic", "aerial", "uint8", (0.0, 255.0), (16, 7), id="bicubic, 8 bits"),
-    pytest.param("bicubic", "aerial", "int16", (40.0, 100.0), (11, 0), id="bicubic, no overlap"),
-    pytest.param("bicubic", "deep", "float32", (300.0, 900.0), (13, 3), id="bicubic, floats"),
-    pytest.param("bicubic", "deep", "int32", (300.0, 900.0), (64, 8), id="bicubic, one tile"),
+    pytest.param(
+        "g-idrn", "aerial", "uint8", (0.0, 255.0), (24, 8), id="g-idrn, RGB and one"
+    ),
+    pytest.param(
+        "g-idrn", "deep", "uint16", (300.0, 900.0), (20, 5), id="g-idrn, 16 bits"
+    ),
+    pytest.param(
+        "rrlfn", "aerial", "uint8", (0.0, 255.0), (36, 8), id="rrlfn, RGB and one"
+    ),
+    pytest.param(
+        "bicubic", "aerial", "uint8", (0.0, 255.0), (16, 7), id="bicubic, 8 bits"
+    ),
+    pytest.param(
+        "bicubic", "aerial", "int16", (40.0, 100.0), (11, 0), id="bicubic, no overlap"
+    ),
+    pytest.param(
+        "bicubic", "deep", "float32", (300.0, 900.0), (13, 3), id="bicubic, floats"
+    ),
+    pytest.param(
+        "bicubic", "deep", "int32", (300.0, 900.0), (64, 8), id="bicubic, one tile"
+    ),
 ]
 
 
 @pytest.mark.parametrize(("model", "picture", "dtype", "span", "cut"), CASES)
-def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, cut, request):
+def test_resumed_at_any_row_the_bytes_are_the_same(
+    model, picture, dtype, span, cut, request
+):
     pixels = request.getfixturevalue(picture).astype(dtype)
     groups = ((0, 1, 2), (3,))[: pixels.shape[2] - 2]
     network = load_model(model, 2)

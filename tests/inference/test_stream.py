@@ -57,7 +57,9 @@ class Repeat(TorchEngine):
         def results():
             self.order.append(-number)
             return [
-                None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
+                None
+                if tile.max() == self.broken
+                else tile.repeat(SCALE, 0).repeat(SCALE, 1)
                 for tile in tiles
             ]
 
@@ -90,8 +92,12 @@ class PasteJob(ImageJob):
     """Takes what ``Paste`` hands over."""
 
     def __init__(self, source, grid, name="a.png", tile_rows=None):
-        self.pixels = np.zeros((source.height * SCALE, source.width * SCALE, 3), np.uint8)
-        super().__init__(name=name, source=source, write=self.paste, grid=grid, tile_rows=tile_rows)
+        self.pixels = np.zeros(
+            (source.height * SCALE, source.width * SCALE, 3), np.uint8
+        )
+        super().__init__(
+            name=name, source=source, write=self.paste, grid=grid, tile_rows=tile_rows
+        )
 
     def paste(self, top, rows):
         left, tile = rows
@@ -121,9 +127,15 @@ def test_every_image_comes_back_once_and_whole(batch, overlaps):
     numbers = range(1, len(engine.batches) + 1)
     if overlaps:  # a batch is waited for when the next one has begun
         pairs = [(number, 1 - number) for number in numbers if number > 1]
-        assert engine.order == [1, *(each for pair in pairs for each in pair), -numbers[-1]]
+        assert engine.order == [
+            1,
+            *(each for pair in pairs for each in pair),
+            -numbers[-1],
+        ]
     else:
-        assert engine.order == [each for number in numbers for each in (number, -number)]
+        assert engine.order == [
+            each for number in numbers for each in (number, -number)
+        ]
     assert sorted(map(id, done)) == sorted(map(id, works))
     assert all(is_right(work) for work in works)
 
@@ -154,7 +166,11 @@ def own_threads():
 @pytest.mark.parametrize("batch", [1, 3, 100])
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
-    engine, before, after = Repeat(batch, overlaps=by_rows), make_job(20, 20), make_job(20, 20)
+    engine, before, after = (
+        Repeat(batch, overlaps=by_rows),
+        make_job(20, 20),
+        make_job(20, 20),
+    )
     work = make_job(20, 31)
     work.tile_rows = range(len(work.grid.tops)) if by_rows else None
     windows = [window for _, _, window in work.grid.windows()]
@@ -166,7 +182,9 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
     assert is_right(before)
     assert is_right(after)
     assert work.tiles_done == work.grid.count
-    assert sum(shape[0] for shape in engine.batches) == 2 * 9 + work.grid.count - len(empty)
+    assert sum(shape[0] for shape in engine.batches) == 2 * 9 + work.grid.count - len(
+        empty
+    )
     expected = np.zeros_like(work.pixels)
     for window in windows:
         part = (slice(window.top, window.top + 8), slice(window.left, window.left + 8))
@@ -178,7 +196,9 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
     np.testing.assert_array_equal(work.pixels, expected)
 
 
-@pytest.mark.parametrize("rows", [range(3), range(1, 3), range(2, 3), range(2), range(1, 2)])
+@pytest.mark.parametrize(
+    "rows", [range(3), range(1, 3), range(2, 3), range(2), range(1, 2)]
+)
 def test_a_part_of_an_image_makes_the_same_batches(rows):
     runs = []
     for part in (range(3), rows):
@@ -229,7 +249,9 @@ def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_i
     assert all(map(is_right, done))
     whole, parts, wholes = engine.positions
     assert whole == [(0, 0, 8, 8)]
-    assert parts == [(0, x, 8, 20) for x in (0, 6, 12)] + [(y, 0, 20, 8) for y in (0, 6, 12)]
+    assert parts == [(0, x, 8, 20) for x in (0, 6, 12)] + [
+        (y, 0, 20, 8) for y in (0, 6, 12)
+    ]
     assert wholes == [(0, 0, 8, 8)] * 2
     plain = Repeat(batch=100)
     list(run_stream(plain, [make_job(*size) for size in sizes]))
@@ -239,12 +261,16 @@ def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_i
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 7), (9, 5)])
 @pytest.mark.parametrize("edge", [1, 4])
 def test_windows_are_those_of_the_padded_picture(height, width, edge):
-    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(
+        0, 255, (height, width, 3), dtype=np.uint8
+    )
     source = ArraySource(pixels)
     whole = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), mode="symmetric")
     for top in range(whole.shape[0]):
         for left in range(whole.shape[1]):
-            window = Window(top=top, left=left, height=min(3, whole.shape[0] - top), width=1)
+            window = Window(
+                top=top, left=left, height=min(3, whole.shape[0] - top), width=1
+            )
             expected = whole[top : top + window.height, left : left + 1]
             np.testing.assert_array_equal(read_mirrored(source, window, edge), expected)
 
@@ -255,7 +281,9 @@ class Darkening(Network):
     scale = 2
 
     def forward(self, x):
-        blurred = nn.functional.conv2d(x, torch.full((3, 1, 3, 3), 1 / 9), padding=1, groups=3)
+        blurred = nn.functional.conv2d(
+            x, torch.full((3, 1, 3, 3), 1 / 9), padding=1, groups=3
+        )
         return blurred.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 

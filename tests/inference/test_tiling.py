@@ -24,7 +24,9 @@ def test_small_images_are_one_tile_whatever_their_shape():
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)])
+@pytest.mark.parametrize(
+    ("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)]
+)
 def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overlap):
     size = balanced(length, tile=tile, overlap=overlap)
     starts = split_axis(length, tile=size, overlap=overlap)
@@ -37,7 +39,9 @@ def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overla
 @pytest.mark.parametrize("length", [1, 20, 192, 193, 250, 400, 608, 1001, 4096, 50_003])
 @pytest.mark.parametrize(("tile", "overlap"), [(192, 16), (64, 16), (48, 8), (29, 0)])
 @pytest.mark.parametrize("step", [2, 6, 7])
-def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(length, tile, overlap, step):
+def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(
+    length, tile, overlap, step
+):
     plain = Tiling(tile=tile, overlap=overlap).grid(9, length)
     grid = Tiling(tile=tile, overlap=overlap, step=step).grid(9, length)
     assert all(left % step == 0 for left in grid.lefts)
@@ -61,7 +65,13 @@ def test_impossible_tilings_are_refused(tile, overlap):
 
 GRIDS = [
     (length, tile, overlap, step)
-    for tile, overlaps in [(1, [0]), (5, [0, 2]), (9, [0, 1, 4]), (16, [0, 3, 7]), (17, [8])]
+    for tile, overlaps in [
+        (1, [0]),
+        (5, [0, 2]),
+        (9, [0, 1, 4]),
+        (16, [0, 3, 7]),
+        (17, [8]),
+    ]
     for overlap in overlaps
     for length in range(1, 61, 2)
     for step in (1, 6)
@@ -72,7 +82,10 @@ def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
     scale = 3
     for length, tile, overlap, step in GRIDS:
         grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length)
-        starts, own = grid.lefts, {"tile": grid.tile_width, "overlap": overlap, "scale": scale}
+        starts, own = (
+            grid.lefts,
+            {"tile": grid.tile_width, "overlap": overlap, "scale": scale},
+        )
         total, before = np.zeros(length * scale), (0, 0)
         for index, start in enumerate(starts):
             last = index + 1 == len(starts)
@@ -81,7 +94,9 @@ def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
             end = (start + grid.tile_width) * scale
             weights[start * scale : end] = axis_weights(starts, index, **own)
             # Ramps are in order, apart, inside the tile; nothing lies beyond them.
-            assert start * scale <= before[0] <= before[1] <= after[0] <= after[1] <= end
+            assert (
+                start * scale <= before[0] <= before[1] <= after[0] <= after[1] <= end
+            )
             assert (weights[before[1] : after[0]] == 1).all()
             shared = np.r_[weights[slice(*before)], weights[slice(*after)]]
             assert ((shared > 0) & (shared < 1)).all()

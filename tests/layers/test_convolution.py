@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srcli.layers.convolution import PackedConv2d, convolve, convolve_joined, pack_convolutions
+from srcli.layers.convolution import (
+    PackedConv2d,
+    convolve,
+    convolve_joined,
+    pack_convolutions,
+)
 
 
 def layers(**options):
@@ -28,7 +33,9 @@ def layers(**options):
      {"dilation": 2, "padding": 2}, {"padding_mode": "replicate"}],
     ids=str,
 )  # fmt: skip
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize(
+    "layout", [torch.contiguous_format, torch.channels_last], ids=str
+)
 def test_sums_and_activations_are_those_of_the_plain_layer(options, layout):
     torch.manual_seed(1)
     x = torch.randn(2, 16, 11, 13).contiguous(memory_format=layout)
@@ -46,7 +53,9 @@ def test_sums_and_activations_are_those_of_the_plain_layer(options, layout):
         for slope in (None, 0.0, 0.05):
             wanted = expected + plus
             wanted = wanted if slope is None else F.leaky_relu(wanted, slope)
-            torch.testing.assert_close(convolve(packed, x, plus=plus, slope=slope), wanted)
+            torch.testing.assert_close(
+                convolve(packed, x, plus=plus, slope=slope), wanted
+            )
             torch.testing.assert_close(plus, kept)
             alone = expected if slope is None else F.leaky_relu(expected, slope)
             torch.testing.assert_close(convolve(packed, x, slope=slope), alone)
@@ -76,7 +85,9 @@ def test_autocast_decides_the_number_format():
 
 def test_gradients_copies_and_activations_in_a_row():
     torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 3, 3), nn.ReLU())
+    plain = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 3, 3), nn.ReLU()
+    )
     packed = copy.deepcopy(plain)
     pack_convolutions(packed)
     x = torch.randn(1, 3, 12, 12)
@@ -94,11 +105,17 @@ def test_what_onednn_cannot_compute_stays_with_pytorch(monkeypatch):
     x = torch.randn(1, 16, 8, 8)
     with torch.inference_mode():
         double = copy.deepcopy(packed).double()
-        torch.testing.assert_close(double(x.double()), copy.deepcopy(plain).double()(x.double()))
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        torch.testing.assert_close(
+            double(x.double()), copy.deepcopy(plain).double()(x.double())
+        )
+        monkeypatch.setattr(
+            torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):  # exactly PyTorch's bits
             torch.testing.assert_close(packed(x), plain(x), rtol=0, atol=0)
     plain, packed = layers(groups=2)
     halves = torch.randn(1, 16, 8, 8).split(8, dim=1)
     with torch.no_grad():
-        torch.testing.assert_close(convolve_joined(packed, halves), plain(torch.cat(halves, dim=1)))
+        torch.testing.assert_close(
+            convolve_joined(packed, halves), plain(torch.cat(halves, dim=1))
+        )

@@ -13,7 +13,11 @@ from srcli.layers.convolution import PackedConv2d, pack_convolutions
 
 pytestmark = pytest.mark.numbers
 
-OPERATIONS = ["_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight"]
+OPERATIONS = [
+    "_convolution_pointwise",
+    "_convolution_pointwise_",
+    "_reorder_convolution_weight",
+]
 
 
 class MissingOperation:
@@ -62,7 +66,9 @@ def test_the_operations_work_with_this_pytorch():
     assert onednn.describe_convolutions() == "fused by oneDNN"
 
 
-@pytest.mark.parametrize("operation", [MissingOperation(), ChangedOperation(), WrongOperation()])
+@pytest.mark.parametrize(
+    "operation", [MissingOperation(), ChangedOperation(), WrongOperation()]
+)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_without_one_operation_layers_stay_plain(replace_operation, name, operation):
     replace_operation(name, operation)
@@ -74,7 +80,9 @@ def test_without_one_operation_layers_stay_plain(replace_operation, name, operat
 
 def test_a_fault_is_told_in_one_line(replace_operation):
     replace_operation("_convolution_pointwise", ChangedOperation())
-    expected = f"PyTorch {torch.__version__}: RuntimeError: expected at most 8 arguments"
+    expected = (
+        f"PyTorch {torch.__version__}: RuntimeError: expected at most 8 arguments"
+    )
     assert onednn.find_fault(torch.float32) == expected
 
 
@@ -87,10 +95,14 @@ def test_half_precision_may_fail_alone(replace_operation):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_pictures_are_enlarged_without_one(srx, replace_operation, astronaut, tmp_path, name):
+def test_pictures_are_enlarged_without_one(
+    srx, replace_operation, astronaut, tmp_path, name
+):
     Image.fromarray(astronaut[:24, :32]).save(tmp_path / "a.png")
     options = ["-m", "g-idrn", "-s", 2, "--device", "cpu", "--precision", "fp32", "-v"]
-    expected = srx("upscale", tmp_path / "a.png", tmp_path / "fused.png", *options, code=0)
+    expected = srx(
+        "upscale", tmp_path / "a.png", tmp_path / "fused.png", *options, code=0
+    )
     replace_operation(name, MissingOperation())
     plain = srx("upscale", tmp_path / "a.png", tmp_path / "plain.png", *options, code=0)
     fault = f"convolutions: plain layers (PyTorch {torch.__version__}: AttributeError"

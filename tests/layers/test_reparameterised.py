@@ -64,9 +64,13 @@ def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(options
     parameters = dict(unit.named_parameters())
 
     def gradients(out):
-        return torch.autograd.grad((out - goal).square().sum(), list(parameters.values()))
+        return torch.autograd.grad(
+            (out - goal).square().sum(), list(parameters.values())
+        )
 
-    for own, expected in zip(gradients(unit(x)), gradients(branches(unit, x)), strict=True):
+    for own, expected in zip(
+        gradients(unit(x)), gradients(branches(unit, x)), strict=True
+    ):
         torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)
 
 
@@ -80,6 +84,11 @@ def test_what_is_in_training_form_or_missing_stays():
     same = network.training_state(state)
     assert same.keys() == state.keys()
     assert all(torch.equal(same[key], state[key]) for key in state)
-    part = {"1.conv.weight": state["1.conv.weight"], "1.conv.bias": state["1.conv.bias"]}
+    part = {
+        "1.conv.weight": state["1.conv.weight"],
+        "1.conv.bias": state["1.conv.bias"],
+    }
     found = network.training_state(part | {"head.weight": torch.ones(1)})
-    assert found.keys() == {key for key in state if key.startswith("1.")} | {"head.weight"}
+    assert found.keys() == {key for key in state if key.startswith("1.")} | {
+        "head.weight"
+    }

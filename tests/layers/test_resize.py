@@ -12,7 +12,9 @@ from srcli.imaging.resize import resize
 from srcli.layers.resize import BicubicEnlargement, bicubic_resize
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4)])
+@pytest.mark.parametrize(
+    "scale", [2, 3, 4, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4)]
+)
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 7), (4, 12), (24, 36)])
 def test_it_equals_the_resize_of_arrays(scale, size):
     picture = np.random.default_rng(0).random((*size, 2))
@@ -28,7 +30,8 @@ def test_it_equals_the_resize_of_arrays(scale, size):
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (61, 47)])
 def test_with_levels_it_equals_the_resize_of_integers_bit_for_bit(scale, dtype, size):
     peak = np.iinfo(dtype).max
-    # Few values, far apart: ties between two levels and overshoot at both ends come up often.
+    # Few values, far apart: ties between two levels and overshoot at both ends come up
+    # often.
     picture = np.random.default_rng(1).choice([0, 1, 2, 64, 128, peak], size=(*size, 3))
     expected = resize(picture.astype(dtype), scale)
     x = torch.from_numpy(picture / peak).permute(2, 0, 1)[None].float()

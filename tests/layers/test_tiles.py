@@ -37,7 +37,11 @@ class Every(nn.Module):
         self.contrast = GlobalPool("contrast")
 
     def forward(self, x):
-        return {"mean": self.mean(x), "maximum": self.maximum(x), "contrast": self.contrast(x)}
+        return {
+            "mean": self.mean(x),
+            "maximum": self.maximum(x),
+            "contrast": self.contrast(x),
+        }
 
 
 def record(windows, network=None, **sample):
@@ -54,7 +58,9 @@ def features():
     return torch.from_numpy(np.random.default_rng(0).normal(3, 2, (4, 6, 8, 12)))
 
 
-@pytest.mark.parametrize(("spread", "offset"), [(0.0, 0.3), (1e-5, 0.0), (0.5, 0.1), (900.0, 5.0)])
+@pytest.mark.parametrize(
+    ("spread", "offset"), [(0.0, 0.3), (1e-5, 0.0), (0.5, 0.1), (900.0, 5.0)]
+)
 def test_the_contrast_of_half_precision_neither_vanishes_nor_overflows(spread, offset):
     torch.manual_seed(0)
     maps = (torch.randn(2, 3, 30, 40) * spread + offset).half()
@@ -66,7 +72,9 @@ def test_the_contrast_of_half_precision_neither_vanishes_nor_overflows(spread, o
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1), (1, 1, 7, 1)])
 def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
     generator = torch.Generator().manual_seed(3)
-    features = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(
+        shape, generator=generator, dtype=torch.float64, requires_grad=True
+    )
     assert torch.autograd.gradcheck(contrast, (features,))
 
 
@@ -165,7 +173,11 @@ def same_all_over(tile, whole, margin):
 @pytest.mark.parametrize(("height", "width"), [(131, 200), (96, 97), (600, 57)])
 @pytest.mark.parametrize(
     ("dtype", "mode"),
-    [(torch.float32, "bilinear"), (torch.float64, "bilinear"), (torch.float32, "nearest")],
+    [
+        (torch.float32, "bilinear"),
+        (torch.float64, "bilinear"),
+        (torch.float32, "nearest"),
+    ],
 )
 def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
     torch.manual_seed(0)
@@ -174,7 +186,9 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
     whole = F.interpolate(whole_map, (height, width), mode=mode)
     side = 57  # eight values
     corners = [(0, 0), (36, 0), (height - side, width - side)]
-    positions = [(top - top % STEP, left - left % STEP, height, width) for top, left in corners]
+    positions = [
+        (top - top % STEP, left - left % STEP, height, width) for top, left in corners
+    ]
     maps, parts = [], []
     for top, left, *_ in positions:
         rows, columns = top // STEP, left // STEP
@@ -185,7 +199,9 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
     # The whole's values drift by up to two from the pixels that they were made of.
     same_all_over(got, torch.cat(parts), margin=15)
     # The first tile ends nowhere above and to its left: there it is right to the edge.
-    torch.testing.assert_close(got[0, :, :42, :42], parts[0][0, :, :42, :42], atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        got[0, :, :42, :42], parts[0][0, :, :42, :42], atol=2e-5, rtol=0
+    )
 
 
 def test_far_to_the_right_places_are_as_exact_as_at_the_start():
@@ -194,7 +210,9 @@ def test_far_to_the_right_places_are_as_exact_as_at_the_start():
     left, side = 450_000, 57
     tile_map = torch.arange(8.0).expand(1, 1, 8, 8)
     got = stretched(tile_map, (side, side), place((0, left, side, width)))
-    exact = [(x + 0.5) * values / width - 0.5 - left / STEP for x in range(left, left + side)]
+    exact = [
+        (x + 0.5) * values / width - 0.5 - left / STEP for x in range(left, left + side)
+    ]
     expected = torch.tensor(exact).clamp(0, 7).expand(1, 1, side, side)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
@@ -212,7 +230,9 @@ def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
     where = orient_positions(where, *tile, turns, mirrored)
     ((top, left, *size),) = where.tolist()
     assert size == list(picture.shape)
-    assert torch.equal(picture[top : top + part.shape[0], left : left + part.shape[1]], part)
+    assert torch.equal(
+        picture[top : top + part.shape[0], left : left + part.shape[1]], part
+    )
 
 
 def test_a_placement_is_held_within_its_block_alone():
@@ -239,7 +259,11 @@ PICTURE = torch.arange(12.0).reshape(1, 1, 3, 4)
 
 @pytest.mark.parametrize(("turns", "mirrored"), ORIENTATIONS)
 def test_every_way_is_undone(turns, mirrored):
-    assert torch.equal(undo_orientation(orient(PICTURE, turns, mirrored), turns, mirrored), PICTURE)
-    doubled = orient(PICTURE, turns, mirrored).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.equal(
+        undo_orientation(orient(PICTURE, turns, mirrored), turns, mirrored), PICTURE
+    )
+    doubled = (
+        orient(PICTURE, turns, mirrored).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    )
     expected = PICTURE.repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert torch.equal(undo_orientation(doubled, turns, mirrored), expected)

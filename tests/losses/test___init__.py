@@ -17,19 +17,27 @@ from srcli.recipes.training import LossTerm
 def test_every_name_builds_and_is_zero_for_equal_pictures(name):
     loss = WeightedLoss([LossTerm(name=name)])
     x, lr_image = torch.rand(2, 3, 64, 64) / 50, torch.rand(2, 3, 32, 32)
-    assert float(loss(x, x, lr_image)) == pytest.approx(1e-3 if name == "charbonnier" else 0)
+    assert float(loss(x, x, lr_image)) == pytest.approx(
+        1e-3 if name == "charbonnier" else 0
+    )
     assert float(loss(torch.rand(2, 3, 64, 64), x, lr_image)) > 0
 
 
 def test_terms_are_weighted_and_added():
-    loss = WeightedLoss([LossTerm(name="l1", weight=0.4), LossTerm(name="l2", weight=0.6)])
+    loss = WeightedLoss(
+        [LossTerm(name="l1", weight=0.4), LossTerm(name="l2", weight=0.6)]
+    )
     sr, hr = torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 2, 2)
     assert float(loss(sr, hr, sr)) == pytest.approx(0.4 * 0.5 + 0.6 * 0.25)
 
 
 def test_texture_is_what_slopes_and_the_loss_of_flat_places_leaves_it_out():
-    ramp = torch.linspace(0, 1, 101)[:60].expand(1, 3, 40, 60).clone()  # 2.55 levels a pixel
-    assert texture(ramp)[..., 20, 30].item() == pytest.approx((0.01 - 0.008) / 0.03, rel=1e-3)
+    ramp = (
+        torch.linspace(0, 1, 101)[:60].expand(1, 3, 40, 60).clone()
+    )  # 2.55 levels a pixel
+    assert texture(ramp)[..., 20, 30].item() == pytest.approx(
+        (0.01 - 0.008) / 0.03, rel=1e-3
+    )
     picture = torch.zeros(1, 3, 40, 60)
     picture[..., 30:] = torch.rand(1, 3, 40, 30)
     share = texture(picture)
@@ -49,7 +57,10 @@ def test_texture_is_what_slopes_and_the_loss_of_flat_places_leaves_it_out():
         (LossTerm(name="l3"), "no loss 'l3'"),
         (LossTerm(name="features", options={"blocks": (16,)}), "from 0 to 15"),
         (LossTerm(name="l1", options={"sigma": 1.0}), "no option 'sigma'"),
-        (LossTerm(name="high-frequency", options={"sigm": 1.0}), "did you mean 'sigma'"),
+        (
+            LossTerm(name="high-frequency", options={"sigm": 1.0}),
+            "did you mean 'sigma'",
+        ),
         (LossTerm(name="high-frequency", options={"size": 8}), "odd size"),
         (LossTerm(name="high-frequency", options={"size": 9.5}), "whole number"),
         (LossTerm(name="high-frequency", options={"sigma": -1.0}), "sigma above 0"),
@@ -68,15 +79,24 @@ def test_it_is_the_picture_minus_its_blur():
         for picture in x.numpy()
     ]
     found = high_pass(x, gaussian(9, 1.5).double())
-    torch.testing.assert_close(found, x - torch.from_numpy(np.array(blurred)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        found, x - torch.from_numpy(np.array(blurred)), atol=1e-6, rtol=0
+    )
     small = x[:1, :1, :9, :10].clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda each: high_pass(each, gaussian(9, 1.5)), small)
+    assert torch.autograd.gradcheck(
+        lambda each: high_pass(each, gaussian(9, 1.5)), small
+    )
 
 
 def test_ssim_is_that_of_scikit_image():
     x, y = torch.rand(2, 3, 24, 31), torch.rand(2, 3, 24, 31)
     found = float(WeightedLoss([LossTerm(name="ssim")])(x, y, x))
-    settings = {"channel_axis": 0, "data_range": 1, "gaussian_weights": True, "sigma": 1.5}
+    settings = {
+        "channel_axis": 0,
+        "data_range": 1,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+    }
     expected = [
         structural_similarity(*pair, use_sample_covariance=False, **settings)
         for pair in zip(x.double().numpy(), y.double().numpy(), strict=True)

@@ -34,7 +34,9 @@ def test_it_is_the_formula(pictures):
 
     expected = 0.0
     unlike = bicubic_resize(lr, 2)
-    for own, near, far in zip(features(sr), features(hr), features(unlike), strict=True):
+    for own, near, far in zip(
+        features(sr), features(hr), features(unlike), strict=True
+    ):
         expected += float((own - near).abs().mean() / (own - far).abs().mean())
     assert float(loss(sr, hr, lr)) == pytest.approx(expected, rel=1e-5)
 
@@ -53,13 +55,19 @@ def test_impossible_values_are_refused(options, words):
 
 
 def test_dots_cost_the_same_wherever_they_stand():
-    picture = torch.from_numpy(data.astronaut()[:128, :128].transpose(2, 0, 1) / np.float32(255))
+    picture = torch.from_numpy(
+        data.astronaut()[:128, :128].transpose(2, 0, 1) / np.float32(255)
+    )
     losses = []
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         dotted = picture.clone()
         dotted[:, row::2, column::2] += 0.05
         losses.append(
-            float(FeatureLoss()(dotted.expand(4, -1, -1, -1), picture.expand(4, -1, -1, -1)))
+            float(
+                FeatureLoss()(
+                    dotted.expand(4, -1, -1, -1), picture.expand(4, -1, -1, -1)
+                )
+            )
         )
     assert min(losses) > 0.1
     assert max(losses) < 1.01 * min(losses)

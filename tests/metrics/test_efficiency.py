@@ -43,7 +43,9 @@ def test_every_operator_is_counted_by_hand():
     network = Small().train()
     macs, activations = count_macs(network, 10, 12)  # maps of 5x6, then 20x24
     assert network.training
-    assert count_parameters(network) == (3 * 8 * 9 + 8) + 4 * 2 * 9 + (4 * 3 * 16 + 6) + 6
+    assert (
+        count_parameters(network) == (3 * 8 * 9 + 8) + 4 * 2 * 9 + (4 * 3 * 16 + 6) + 6
+    )
     assert macs == 30 * 8 * 27 + 30 * 4 * 2 * 9 + 30 * 4 * 3 * 16
     assert activations == 30 * 8 + 30 * 4 + 20 * 24 * 6
 
@@ -93,7 +95,9 @@ def test_a_network_says_which_sizes_it_takes():
 
 
 def test_the_network_of_an_engine_stays_as_it_is():
-    engine = make_engine(load_model("g-idrn", 2), EngineOptions(device="cpu", precision="bf16"))
+    engine = make_engine(
+        load_model("g-idrn", 2), EngineOptions(device="cpu", precision="bf16")
+    )
     network = engine.network.train()
     weight = network.get_parameter("up.weight")
     before = weight.clone()

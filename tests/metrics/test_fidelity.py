@@ -34,7 +34,9 @@ def pair(astronaut):
 def test_frequencies_are_split(pair):
     picture, noisy = pair
     low, high = split_psnr(picture, noisy)
-    assert low > high > psnr(picture, noisy)  # noise is mostly fine, and none of it is lost
+    assert (
+        low > high > psnr(picture, noisy)
+    )  # noise is mostly fine, and none of it is lost
     brighter = np.clip(picture.astype(int) // 2 + 10, 0, 255)
     low, high = split_psnr(picture // 2, brighter)
     assert low == pytest.approx(20 * math.log10(255 / 10))
@@ -60,12 +62,17 @@ def test_psnr_equals_scikit_image(distorted):
 def test_ssim_of_one_window_is_the_formula_of_wang(distorted):
     weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     weights = np.outer(weights, weights) / weights.sum() ** 2
-    a, b = (each[:11, 95:106].reshape(11, 11, -1)[..., 0].astype(float) for each in distorted)
+    a, b = (
+        each[:11, 95:106].reshape(11, 11, -1)[..., 0].astype(float)
+        for each in distorted
+    )
     x, y = (weights * a).sum(), (weights * b).sum()
     xx, yy, xy = ((weights * (u - m) * (v - n)).sum() for u, m, v, n in
                   ((a, x, a, x), (b, y, b, y), (a, x, b, y)))  # fmt: skip
     c1, c2 = 2.55**2, 7.65**2
-    expected = (2 * x * y + c1) * (2 * xy + c2) / ((x * x + y * y + c1) * (xx + yy + c2))
+    expected = (
+        (2 * x * y + c1) * (2 * xy + c2) / ((x * x + y * y + c1) * (xx + yy + c2))
+    )
     assert ssim(a, b) == pytest.approx(expected, abs=1e-9)
 
 
@@ -130,7 +137,9 @@ def test_without_the_library_its_extra_is_named(monkeypatch):
 
 
 def test_missing_weights_are_named_with_their_place(piq):
-    with pytest.raises(UsageError, match=r"vgg16.* and dists_weights\.pt into .*points"):
+    with pytest.raises(
+        UsageError, match=r"vgg16.* and dists_weights\.pt into .*points"
+    ):
         require_perceptual(["dists"])
     piq.mkdir()
     for file in WEIGHTS["dists"]:

@@ -68,8 +68,8 @@ def test_what_cannot_be_judged_is_refused(picture):
 
 def test_values_of_pyrtools(astronaut):
     rounded = np.round(luma(astronaut))
-    # Mean squares and the coefficients at row 5, column 7, from SteerablePyramidSpace of
-    # pyrtools 1.1.1 (order 5, reflect1), sub-bands 0 and 3 of each level.
+    # Mean squares and the coefficients at row 5, column 7, from SteerablePyramidSpace
+    # of pyrtools 1.1.1 (order 5, reflect1), sub-bands 0 and 3 of each level.
     squares = [
         (15.84671, 15.717051),
         (143.583192, 127.804483),

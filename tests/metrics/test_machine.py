@@ -38,5 +38,7 @@ def test_threads_come_back_after_a_failure():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_the_kernel_says_what_is_free():
     lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
+    total = next(
+        int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal")
+    )
     assert 0 < (free_memory() or 0) <= total

@@ -1,6 +1,7 @@
 """What every network of the table must do; a new one needs a case here, and no tests of this kind.
 
-test_own_networks.py holds what is special: wiring, counts of variants, stored output values.
+test_own_networks.py holds what is special: wiring, counts of variants, stored output
+values.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Case:
     """One network of the table."""
 
     parameters: dict[int, int]
-    """Published or derived counts by scale, of the default settings in their deployed form."""
+    """Published or derived counts by scale, of the default settings in their deployed
+    form."""
     small: dict[str, Any] = field(default_factory=dict)
     """Options for little work, of at least twelve channels."""
     variants: tuple[dict[str, Any], ...] = ()
@@ -152,11 +154,15 @@ COMPARED = {
         variants=({"attention": "esa"},),
         others=(
             ({"channels": 52}, {2: 625_962, 3: 632_997, 4: 642_846}),
-            ({"channels": 50, "num_blocks": 4, "attention": "esa", "top": 255.0}, {4: 433_448}),
+            (
+                {"channels": 50, "num_blocks": 4, "attention": "esa", "top": 255.0},
+                {4: 433_448},
+            ),
         ),
     ),
     "imdn": Case(
-        parameters={2: 694_404, 3: 703_059, 4: 715_176}, small={"channels": 32, "num_blocks": 2}
+        parameters={2: 694_404, 3: 703_059, 4: 715_176},
+        small={"channels": 32, "num_blocks": 2},
     ),
     "rlfn": Case(
         parameters={2: 526_856, 3: 533_891, 4: 543_740},
@@ -166,7 +172,8 @@ COMPARED = {
             ({"channels": 46, "num_blocks": 4, "inner": 48}, {4: 317_218}),
         ),
     ),
-    # 12,464 and 3,937 in the paper, which leaves out the biases and the slopes of the PReLUs
+    # 12,464 and 3,937 in the paper, which leaves out the biases and the slopes of the
+    # PReLUs
     "fsrcnn": Case(
         parameters=dict.fromkeys((2, 3, 4), 12_464 + 173 + 172),
         small={"channels": 8, "inner": 4, "depth": 1},
@@ -178,7 +185,9 @@ COMPARED = {
         small={"channels": 8},
         others=(({"middle": 3}, {4: 24_416 + 97}), ({"middle": 1}, {4: 8_032 + 97})),
     ),
-    "vdsr": Case(parameters=dict.fromkeys((2, 3, 4), 665_921), small={"channels": 8, "depth": 4}),
+    "vdsr": Case(
+        parameters=dict.fromkeys((2, 3, 4), 665_921), small={"channels": 8, "depth": 4}
+    ),
     "edsr": Case(
         parameters={2: 40_729_603, 3: 43_680_003, 4: 43_089_923},
         small={"channels": 8, "num_blocks": 2},
@@ -193,7 +202,8 @@ COMPARED = {
         parameters={2: 1_401_749, 3: 1_586_389, 4: 1_549_462},
         small={"channels": 8, "num_blocks": 2},
     ),
-    # 1,591,963 with the upsampling of all scales and two shifts of 12, 414,811 of CARN-M
+    # 1,591,963 with the upsampling of all scales and two shifts of 12, 414,811 of
+    # CARN-M
     "carn": Case(
         parameters={2: 964_163, 3: 1_148_803, 4: 1_591_939 - 147_712 - 332_352},
         small={"channels": 8},
@@ -210,7 +220,8 @@ COMPARED = {
         small={"channels": 16, "num_groups": 2, "num_blocks": 1, "reduction": 4},
     ),
     "idn": Case(
-        parameters=dict.fromkeys((2, 3, 4), 552_769), small={"channels": 16, "num_blocks": 2}
+        parameters=dict.fromkeys((2, 3, 4), 552_769),
+        small={"channels": 16, "num_blocks": 2},
     ),
     # 1,774 K in the paper, which leaves out biases (1,025) and shares (16)
     "drcn": Case(
@@ -219,16 +230,19 @@ COMPARED = {
     ),
     # 298 K in tables, which leave out the normalisations
     "drrn": Case(
-        parameters=dict.fromkeys((2, 3, 4), 297_601 + 13_058), small={"channels": 8, "units": 3}
+        parameters=dict.fromkeys((2, 3, 4), 297_601 + 13_058),
+        small={"channels": 8, "units": 3},
     ),
     # 678 K in tables, which leave out the normalisations and the 6 shares of the sum
     "memnet": Case(
         parameters=dict.fromkeys((2, 3, 4), 678_209 + 17_282 + 6),
         small={"channels": 8, "num_blocks": 2, "recursions": 2},
     ),
-    # 407 K and 813 K in CARN's tables, which leave out the biases; 251 and 502 in others
+    # 407 K and 813 K in CARN's tables, which leave out the biases; 251 and 502 in
+    # others
     "lapsrn": Case(
-        parameters={2: 406_672 + 769, 4: 812_768 + 1_474}, small={"channels": 8, "depth": 2}
+        parameters={2: 406_672 + 769, 4: 812_768 + 1_474},
+        small={"channels": 8, "depth": 2},
     ),
     "cfsrcnn": Case(
         parameters={2: 1_310_336, 3: 1_494_976, 4: 1_458_048},
@@ -241,7 +255,8 @@ COMPARED = {
     ),
     # 402 K, 418 K and 441 K in the paper, without the gains of weight normalisation
     "maffsrn": Case(
-        parameters={2: 401_954, 3: 418_304, 4: 441_194}, small={"channels": 16, "num_groups": 1}
+        parameters={2: 401_954, 3: 418_304, 4: 441_194},
+        small={"channels": 16, "num_groups": 1},
     ),
     "rdn": Case(
         parameters={2: 22_123_395, 3: 22_308_035, 4: 22_271_107},
@@ -259,10 +274,12 @@ COMPARED = {
     ),
     # 332 K, 340 K and 352 K in the paper, as 304 K, 311 K and 322 K of the next
     "bsrn": Case(
-        parameters={2: 331_628, 3: 340_283, 4: 352_400}, small={"channels": 32, "num_blocks": 2}
+        parameters={2: 331_628, 3: 340_283, 4: 352_400},
+        small={"channels": 32, "num_blocks": 2},
     ),
     "lkdn": Case(
-        parameters={2: 303_812, 3: 311_387, 4: 321_992}, small={"channels": 16, "num_blocks": 2}
+        parameters={2: 303_812, 3: 311_387, 4: 321_992},
+        small={"channels": 16, "num_blocks": 2},
     ),
     # 481 K and 498 K in the paper
     "span": Case(
@@ -275,7 +292,9 @@ COMPARED = {
     "smfanet": Case(
         parameters={2: 185_628, 3: 190_503, 4: 197_328},
         small={"channels": 8, "num_blocks": 2},
-        others=(({"channels": 48, "num_blocks": 12}, {2: 480_300, 3: 486_795, 4: 495_888}),),
+        others=(
+            ({"channels": 48, "num_blocks": 12}, {2: 480_300, 3: 486_795, 4: 495_888}),
+        ),
     ),
     "rrdbnet": Case(
         parameters={1: 16_723_907, 2: 16_703_171, 4: 16_697_987},
@@ -288,7 +307,8 @@ COMPARED = {
         others=(({"depth": 32}, {4: 1_213_296}),),
     ),
 }
-"""Networks that the papers compare with: only what a network of one file can get wrong."""
+"""Networks that the papers compare with: only what a network of one file can get
+wrong."""
 OWN = list(CASES)
 CASES |= COMPARED
 VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in CASES] + [
@@ -380,7 +400,11 @@ def test_gradients_reach_every_parameter(name, options):
     x = picture(network, 18, 16) * 2 - 1
     if MODELS[name].trained:
         network(x).square().mean().backward()
-    dead = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    dead = [
+        key
+        for key, p in network.named_parameters()
+        if p.grad is None or not p.grad.any()
+    ]
     assert set(dead) <= set(CASES[name].dead)
 
 
@@ -402,7 +426,9 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, name, half):
     torch.testing.assert_close(a, b, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "options"), [*OWN_VARIANTS, ("ecbsr", {}), ("span", {})], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [*OWN_VARIANTS, ("ecbsr", {}), ("span", {})], ids=str
+)
 def test_the_deployed_form_gives_the_same_and_can_be_trained_again(name, options):
     for scale in (*MODELS[name].scales, 8)[: 1 if options else None]:
         network = small(name, scale, **options).train()
@@ -418,8 +444,13 @@ def test_the_deployed_form_gives_the_same_and_can_be_trained_again(name, options
             torch.testing.assert_close(plain(x), expected, atol=1e-5, rtol=1e-6)
             inner = slice(scale, -scale)  # its outermost input pixel may differ
             fused = network.for_inference()(x)[..., inner, inner]
-            torch.testing.assert_close(fused, expected[..., inner, inner], atol=1e-5, rtol=1e-6)
-            assert all(torch.equal(value, kept[key]) for key, value in network.state_dict().items())
+            torch.testing.assert_close(
+                fused, expected[..., inner, inner], atol=1e-5, rtol=1e-6
+            )
+            assert all(
+                torch.equal(value, kept[key])
+                for key, value in network.state_dict().items()
+            )
             network.load_state_dict(network.training_state(plain.state_dict()))
             torch.testing.assert_close(network(x), expected, atol=1e-5, rtol=1e-6)
         if "deployed" in inspect.signature(type(network)).parameters:
@@ -458,7 +489,11 @@ def test_known_weights_give_known_values(name):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [each for each in OWN_VARIANTS if each[0] in ("ddsr", "attentive-gan", "nested-attn")]
+    [
+        each
+        for each in OWN_VARIANTS
+        if each[0] in ("ddsr", "attentive-gan", "nested-attn")
+    ]
     + [("g-idrn", {}), ("rrlfn", {}), ("ddsr", {"depth": 18, "deconv_kernel": 7})],
     ids=str,
 )
@@ -466,21 +501,32 @@ def test_the_bicubic_start_is_bicubic_inside_the_borders(name, options, astronau
     for scale in MODELS[name].scales:
         network = small(name, scale, **options)
         network.start_from_bicubic(deep_gain=0.0)
-        pixels = torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float() / 255
+        pixels = (
+            torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float()
+            / 255
+        )
         x = pixels[:, : network.input_channels]
         with torch.no_grad():
             out = network(x)
-        if name in ("g-idrn", "rrlfn", "nested-attn"):  # the picture itself stays in fp32
+        if name in (
+            "g-idrn",
+            "rrlfn",
+            "nested-attn",
+        ):  # the picture itself stays in fp32
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                 half = network(x)
             assert half.dtype == torch.float32
             torch.testing.assert_close(half, out, atol=1e-6, rtol=0)
         border = 3 * scale
         inside = (..., slice(border, -border), slice(border, -border))
-        torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0
+        )
 
 
-def reaches_far(network: Network, values: dict[str, torch.Tensor] | None = None) -> bool:
+def reaches_far(
+    network: Network, values: dict[str, torch.Tensor] | None = None
+) -> bool:
     """Whether the right end of a long picture has any effect on its left end."""
     x = picture(network, 24, 240, count=1).requires_grad_()
     with hold(network, values):
@@ -526,18 +572,27 @@ def test_a_network_declares_what_it_needs(name, options):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [(name, {}) for name in [*OWN, "rlfn", "maffsrn", "rrdbnet"] if not small(name).pools_globally]
+    [
+        (name, {})
+        for name in [*OWN, "rlfn", "maffsrn", "rrdbnet"]
+        if not small(name).pools_globally
+    ]
     + [("rfdn", {"attention": "esa"})],
 )
 def test_tiles_come_out_as_the_whole_picture(name, options, astronaut):
     network = small(name, **options)
-    pixels = np.ascontiguousarray(np.tile(astronaut, (2, 1, 1))[:190, :90]).astype("f4") / 255
+    pixels = (
+        np.ascontiguousarray(np.tile(astronaut, (2, 1, 1))[:190, :90]).astype("f4")
+        / 255
+    )
     engine = TorchEngine(network, device=CPU)
     tiling = choose_tiling(name, network, tile=100, overlap=46)
     whole = enlarge_array(engine, pixels)
     tiled = enlarge_array(engine, pixels, tiling.grid(190, 90))
     assert np.abs(tiled - whole).mean() * 255 < 0.005
-    if network.tile_step > 1 and name in OWN:  # others gate by little before they are trained
+    if (
+        network.tile_step > 1 and name in OWN
+    ):  # others gate by little before they are trained
         alone = enlarge_array(engine, pixels, replace(tiling, step=1).grid(190, 90))
         assert np.abs(alone - whole).mean() > 10 * np.abs(tiled - whole).mean()
 
@@ -558,7 +613,9 @@ def test_the_declared_edge_keeps_the_frame_of_a_flat_picture_clean(name):
     assert errors[0] < errors[1] or not network.edge
 
 
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
+@pytest.mark.filterwarnings(
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)  # torch's own
 @pytest.mark.parametrize("name", TRAINED)
 def test_it_is_compiled_in_one_piece(name):
     network = small(name)

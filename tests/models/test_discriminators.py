@@ -39,7 +39,9 @@ def test_the_auto_encoder_gives_back_pictures_of_any_fitting_size(size):
 def test_the_classifier_gives_one_number_a_picture(size, hidden):
     torch.manual_seed(0)
     network = Classifier(size=size, widths=WIDTHS, hidden=hidden)
-    assert len([m for m in network.modules() if isinstance(m, nn.Linear)]) == (2 if hidden else 1)
+    assert len([m for m in network.modules() if isinstance(m, nn.Linear)]) == (
+        2 if hidden else 1
+    )
     out = network(torch.rand(3, 3, size, size))
     assert out.shape == (3, 1)
     out.square().mean().backward()
@@ -92,13 +94,28 @@ def test_the_classifier_of_features_sees_the_picture_and_lr():
     [
         ("features", 28, {}, "features: .*at least 32"),
         ("features", 64, {"widths": [4]}, "expected 5 widths"),
-        ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, fc, patch"),
+        (
+            "vgg",
+            96,
+            {},
+            "no discriminator 'vgg' in the recipe; there are: ae, fc, patch",
+        ),
         ("ae", 92, {}, "divide by 8, got 92x92"),
         ("ae", 96, {"decoder": [8, 8]}, "enlarges by 4"),
         ("fc", 96, {"widths": [8, 8]}, "as many widths as strides"),
-        ("fc", 96, {"hidden": "x"}, "hidden of discriminator fc must be a whole number"),
+        (
+            "fc",
+            96,
+            {"hidden": "x"},
+            "hidden of discriminator fc must be a whole number",
+        ),
         ("fc", 96, {"size": 32}, "leave it out"),
-        ("patch", 12, {"widths": [4, 4, 4, 4]}, "at least 16 pixels that divide by 1, got 12x12"),
+        (
+            "patch",
+            12,
+            {"widths": [4, 4, 4, 4]},
+            "at least 16 pixels that divide by 1, got 12x12",
+        ),
         ("patch", 96, {"widths": []}, "at least one width"),
     ],
 )

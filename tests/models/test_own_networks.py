@@ -32,8 +32,12 @@ def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns
         optimizer.zero_grad()
         network(torch.rand(1, 3, 12, 9)).square().mean().backward()
         optimizer.step()
-    moved = [p.grad is not None and bool(p.grad.any()) for p in network.non_local.parameters()]
-    # A softmax does not feel a constant added to all its scores: the key's bias has no gradient.
+    moved = [
+        p.grad is not None and bool(p.grad.any())
+        for p in network.non_local.parameters()
+    ]
+    # A softmax does not feel a constant added to all its scores: the key's bias has no
+    # gradient.
     assert sum(moved) >= len(moved) - 1
 
 
@@ -57,14 +61,18 @@ def test_the_form_for_gpus_gives_the_same_up_to_the_rim(channels):
     # Attention is computed in fp32, where each of its sums has one term for every key.
     keys = sum(count**2 for count in network.non_local.bins)
     rounding = keys * torch.finfo(torch.float32).eps / 2
-    pools = [{n: torch.rand(1, channels, 1, 1).double() for n in held} for _ in range(2)]
+    pools = [
+        {n: torch.rand(1, channels, 1, 1).double() for n in held} for _ in range(2)
+    ]
     with torch.no_grad():
         for values in (None, *pools, None):
             with hold(network, values):
                 expected = network.up(network.non_local(network.body(network.head(x))))
                 found = network.merged(x)
                 largest = expected.abs().max().item()
-                torch.testing.assert_close(found, expected, atol=rounding * largest, rtol=0)
+                torch.testing.assert_close(
+                    found, expected, atol=rounding * largest, rtol=0
+                )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,10 @@ def test_in_half_precision_that_form_is_as_near_and_in_fp32_it_is_not_used(name,
     kept = copy.deepcopy(network)
     keep_half_weights(kept, half)
     assert network_digest(kept)  # NumPy has no bfloat16
-    x = torch.from_numpy(data.astronaut()[60:84, 170:198].copy()).permute(2, 0, 1)[None] / 255
+    x = (
+        torch.from_numpy(data.astronaut()[60:84, 170:198].copy()).permute(2, 0, 1)[None]
+        / 255
+    )
     x = x.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         with record_calibration(network) as values:
@@ -93,14 +104,21 @@ def test_in_half_precision_that_form_is_as_near_and_in_fp32_it_is_not_used(name,
                 exact = network(x)
                 assert torch.equal(kept(x), exact)
                 with torch.autocast("cpu", dtype=half):
-                    before, after = ((each(x) - exact).abs() for each in (network, kept))
+                    before, after = (
+                        (each(x) - exact).abs() for each in (network, kept)
+                    )
             assert 0 < after.mean() < 1.1 * before.mean()
             assert after.square().mean() < 1.2**2 * before.square().mean()
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"block": "rfdb"}, {"dense_shortcut": False}, {"ds_self": True}, {"outer_shortcut": False}],
+    [
+        {"block": "rfdb"},
+        {"dense_shortcut": False},
+        {"ds_self": True},
+        {"outer_shortcut": False},
+    ],
 )
 def test_ablation_models_have_no_such_form(options):
     network: Any = small("g-idrn", **options)
@@ -111,7 +129,10 @@ def test_ablation_models_have_no_such_form(options):
 
 
 def test_files_that_name_branches_which_are_gone_load_where_these_were_off_or_folded():
-    for options in ({"edge_branches": False}, {"edge_branches": True, "deployed": True}):
+    for options in (
+        {"edge_branches": False},
+        {"edge_branches": True, "deployed": True},
+    ):
         assert build_network("g-idrn", scale=2, options=options).scale == 2
     with pytest.raises(ModelError, match="no option 'edge_branches'"):
         build_network("g-idrn", scale=2, options={"edge_branches": True})
@@ -122,7 +143,11 @@ def test_files_that_name_branches_which_are_gone_load_where_these_were_off_or_fo
     [
         ("rrlfn", {"channels": 11}, "12 channels"),
         ("ddsr", {"scale": 4, "depth": 6}, "8 layers or more, not 6"),
-        ("ddsr", {"scale": 4, "depth": 18, "channels": 35}, "36 channels or more, not 35"),
+        (
+            "ddsr",
+            {"scale": 4, "depth": 18, "channels": 35},
+            "36 channels or more, not 35",
+        ),
         ("attentive-gan", {"channels": 8}, "12 channels or more"),
     ],
 )
@@ -137,7 +162,9 @@ def test_small_pictures_are_continued_by_their_outermost_pixels():
     rows = torch.arange(15).clamp(max=3)
     columns = torch.arange(15).clamp(max=5)
     with torch.no_grad():
-        assert torch.equal(network(x), network(x[:, :, rows][:, :, :, columns])[:, :, :8, :12])
+        assert torch.equal(
+            network(x), network(x[:, :, rows][:, :, :, columns])[:, :, :8, :12]
+        )
 
 
 def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
@@ -168,14 +195,21 @@ def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
     network = small("attentive-gan", **options).train()
     network.start_from_bicubic()
     network(torch.rand(2, 3, 12, 9)).square().mean().backward()
-    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    dead = [
+        name
+        for name, p in network.named_parameters()
+        if p.grad is None or not p.grad.any()
+    ]
     assert dead == []
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_there_is_one_map_a_step_of_lr_s_size_between_0_and_1(steps, astronaut):
     network: Any = small("attentive-gan", steps=steps)
-    x = torch.from_numpy(astronaut[:20, :31].copy()).permute(2, 0, 1)[None].float() / 255
+    x = (
+        torch.from_numpy(astronaut[:20, :31].copy()).permute(2, 0, 1)[None].float()
+        / 255
+    )
     with torch.no_grad():
         sr_image, maps = network.attend(x)
         assert torch.equal(sr_image, network(x))
@@ -186,10 +220,20 @@ def test_there_is_one_map_a_step_of_lr_s_size_between_0_and_1(steps, astronaut):
 
 
 def test_relus_stand_behind_every_convolution_but_those_that_end_a_branch():
-    plain, rectified = NestedAttention(levels=2), NestedAttention(levels=2, activations="all")
-    counts = [sum(isinstance(m, nn.ReLU) for m in each.modules()) for each in (plain, rectified)]
-    assert counts[1] - counts[0] == 1 + 1 + 2  # the first, the loop's 1x1, two steps of x2
-    rectified.load_state_dict({k.replace("up.2", "up.3"): v for k, v in plain.state_dict().items()})
+    plain, rectified = (
+        NestedAttention(levels=2),
+        NestedAttention(levels=2, activations="all"),
+    )
+    counts = [
+        sum(isinstance(m, nn.ReLU) for m in each.modules())
+        for each in (plain, rectified)
+    ]
+    assert (
+        counts[1] - counts[0] == 1 + 1 + 2
+    )  # the first, the loop's 1x1, two steps of x2
+    rectified.load_state_dict(
+        {k.replace("up.2", "up.3"): v for k, v in plain.state_dict().items()}
+    )
     x = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
         assert not torch.equal(plain(x), rectified(x))

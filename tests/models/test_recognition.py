@@ -16,7 +16,8 @@ from srcli.models.recognition import find_matches, fold_shifts
 from srcli.models.weights import default_scale, load_model
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
-"""Names of tensors by their shape in the files of authors, of narrow and shallow networks."""
+"""Names of tensors by their shape in the files of authors, of narrow and shallow
+networks."""
 
 
 def published(file):
@@ -37,23 +38,63 @@ PUBLISHED = [
     ("rfdn", "rfdn", [4], RFDN_NAMES),
     ("rlfn", "rlfn", [2], {"block_2.esa.conv3.bias": "body.1.attention.pooled.bias"}),
     ("pan", "pan", [4], {"SCPA_trunk.1.PAConv.k3.weight": "body.1.gated.weight"}),
-    ("carn", "carn", [2, 3, 4], {"b2.b1.body.2.bias": "body.blocks.1.blocks.0.conv2.bias"}),
+    (
+        "carn",
+        "carn",
+        [2, 3, 4],
+        {"b2.b1.body.2.bias": "body.blocks.1.blocks.0.conv2.bias"},
+    ),
     ("edsr", "edsr", [4], {"body.2.bias": "tail.bias"}),
     ("basicsr_edsr", "edsr", [4], {"conv_after_body.bias": "tail.bias"}),
-    ("rcan", "rcan", [3], {"body.0.body.1.bias": "body.0.last.bias", "body.1.bias": "tail.bias"}),
+    (
+        "rcan",
+        "rcan",
+        [3],
+        {"body.0.body.1.bias": "body.0.last.bias", "body.1.bias": "tail.bias"},
+    ),
     ("basicsr_rcan", "rcan", [3], {"body.0.conv.bias": "body.0.last.bias"}),
     ("fsrcnn", "fsrcnn", [2, 3, 4], {"mid_part.2.bias": "body.4.bias"}),
     ("srcnn", "srcnn", [2, 3, 4], {"conv2.bias": "layers.1.bias"}),
     ("vdsr", "vdsr", [2, 3, 4], {"residual_layer.1.conv.weight": "layers.2.weight"}),
     ("ecbsr", "ecbsr", [3], {"backbone.1.act.weight": "body.3.weight"}),
-    ("rdn", "rdn", [3], {"rdbs.1.lff.bias": "body.1.fuse.bias", "gff.1.bias": "tail.bias"}),
-    ("rrdbnet", "rrdbnet", [2], {"body.0.rdb3.conv2.bias": "body.0.blocks.2.layers.1.bias"}),
-    ("old_rrdbnet", "rrdbnet", [4], {"model.6.bias": "up.1.bias", "model.8.bias": "full.bias"}),
-    ("middle_rrdbnet", "rrdbnet", [4], {"upconv2.bias": "up.1.bias", "HRconv.bias": "full.bias"}),
+    (
+        "rdn",
+        "rdn",
+        [3],
+        {"rdbs.1.lff.bias": "body.1.fuse.bias", "gff.1.bias": "tail.bias"},
+    ),
+    (
+        "rrdbnet",
+        "rrdbnet",
+        [2],
+        {"body.0.rdb3.conv2.bias": "body.0.blocks.2.layers.1.bias"},
+    ),
+    (
+        "old_rrdbnet",
+        "rrdbnet",
+        [4],
+        {"model.6.bias": "up.1.bias", "model.8.bias": "full.bias"},
+    ),
+    (
+        "middle_rrdbnet",
+        "rrdbnet",
+        [4],
+        {"upconv2.bias": "up.1.bias", "HRconv.bias": "full.bias"},
+    ),
     ("srvgg", "srvgg", [2], {"body.3.weight": "body.3.weight"}),
-    ("latticenet", "latticenet", [3], {"T_tdm1.0.bias": "deep.0.bias", "tail.0.bias": "tail.bias"}),
+    (
+        "latticenet",
+        "latticenet",
+        [3],
+        {"T_tdm1.0.bias": "deep.0.bias", "tail.0.bias": "tail.bias"},
+    ),
     ("cfsrcnn", "cfsrcnn", [2], {"conv33.0.weight": "extract.15.weight"}),
-    ("bsrn", "bsrn", [3], {"B2.esa.conv3_.dw.bias": "body.1.attention.0.deeper.1.1.bias"}),
+    (
+        "bsrn",
+        "bsrn",
+        [3],
+        {"B2.esa.conv3_.dw.bias": "body.1.attention.0.deeper.1.1.bias"},
+    ),
     ("lkdn", "lkdn", [2], {"B1.atten.depthwise.bias": "body.0.attention.near.bias"}),
     ("span", "span", [4], {"conv_cat.bias": "fuse.bias"}),
     ("smfanet", "smfanet", [4], {"feats.1.pcfn.conv_1.bias": "body.1.partial.bias"}),
@@ -70,17 +111,22 @@ def test_published_files_are_recognised(file, name, scales, renamed):
         assert info.model == name
         network = build_network(name, scale=info.scale, options=info.network)
         network.load_state_dict(dict(tensors))
-        assert all(torch.equal(tensors[own], state[key]) for key, own in renamed.items())
+        assert all(
+            torch.equal(tensors[own], state[key]) for key, own in renamed.items()
+        )
 
 
 def test_a_scale_that_cannot_be_seen_must_be_named(tmp_path):
     file, other = tmp_path / "a.pth", tmp_path / "b.pth"
     torch.save(published("fsrcnn"), file)
     torch.save(published("imdn"), other)
-    # random weights enlarge nothing: the range of values is told, so that none is sought
+    # random weights enlarge nothing: the range of values is told, so that none is
+    # sought
     assert load_model(str(file), 3, value_range=1).scale == 3
     for call in (load_model, lambda name: default_scale([name])):
-        with pytest.raises(ModelError, match=r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"):
+        with pytest.raises(
+            ModelError, match=r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"
+        ):
             call(str(file))
     with pytest.raises(ModelError, match=r"b\.pth: is for scale 3, not 4"):
         load_model(str(other), 4)
@@ -93,11 +139,17 @@ def test_what_fits_nothing_is_told_and_what_comes_nearest(tmp_path):
     del state["upsampler.0.bias"]
     state["fea_conv.bias"] = torch.zeros(3)
     torch.save(state, tmp_path / "a.pth")
-    nearest = r"nearest does not fit imdn x3: .head.bias. is of another shape, .* and 1 other"
-    with pytest.raises(ModelError, match=rf"a\.pth: does not say which .*{nearest}.* --init"):
+    nearest = (
+        r"nearest does not fit imdn x3: .head.bias. is of another shape, .* and 1 other"
+    )
+    with pytest.raises(
+        ModelError, match=rf"a\.pth: does not say which .*{nearest}.* --init"
+    ):
         load_model(str(tmp_path / "a.pth"))
     torch.save({"w": torch.zeros(2)}, tmp_path / "b.pth")
-    with pytest.raises(ModelError, match=r"\(1 tensors, 2 parameters, first .w.\); pip install"):
+    with pytest.raises(
+        ModelError, match=r"\(1 tensors, 2 parameters, first .w.\); pip install"
+    ):
         load_model(str(tmp_path / "b.pth"))
 
 
@@ -117,11 +169,17 @@ def test_colour_shifts_that_were_trained_are_folded():
 
     def enlarge(x, tensors):
         hidden = F.conv2d(x, tensors["a.weight"], tensors["a.bias"]).relu()
-        return F.pixel_shuffle(F.conv2d(hidden, tensors["b.weight"], tensors["b.bias"]), 2)
+        return F.pixel_shuffle(
+            F.conv2d(hidden, tensors["b.weight"], tensors["b.bias"]), 2
+        )
 
     x = torch.rand(1, 3, 8, 9)
-    theirs = enlarge(F.conv2d(x * 255, trained["sub_mean.weight"], trained["sub_mean.bias"]), found)
-    theirs = F.conv2d(theirs, trained["add_mean.weight"], trained["add_mean.bias"]) / 255
+    theirs = enlarge(
+        F.conv2d(x * 255, trained["sub_mean.weight"], trained["sub_mean.bias"]), found
+    )
+    theirs = (
+        F.conv2d(theirs, trained["add_mean.weight"], trained["add_mean.bias"]) / 255
+    )
     own, colour = fold_shifts(found | trained, "a", "b"), mean.view(3, 1, 1)
     ours = (enlarge(x * 255 - colour, own) + colour) / 255
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)

@@ -31,7 +31,8 @@ def test_what_is_stored_is_the_deployed_form_of_the_given_state():
     network = build(bn=True)
     kept = {key: value.clone() for key, value in network.state_dict().items()}
     averages = {
-        key: value * 1.5 if value.is_floating_point() else value for key, value in kept.items()
+        key: value * 1.5 if value.is_floating_point() else value
+        for key, value in kept.items()
     }
     tensors, options = to_deployed(network, averages, SMALL | {"bn": True})
     assert same(network.state_dict(), kept)
@@ -50,10 +51,17 @@ def psnr(network, picture, scale):
     return float(-10 * torch.log10(((found - picture)[:, :, 6:-6, 6:-6] ** 2).mean()))
 
 
-@pytest.mark.parametrize(("former", "scale"), [(2, 4), (2, 3), (3, 4), (4, 2), (4, 3), (3, 2)])
+@pytest.mark.parametrize(
+    ("former", "scale"), [(2, 4), (2, 3), (3, 4), (4, 2), (4, 3), (3, 2)]
+)
 @pytest.mark.parametrize("name", ["g-idrn", "rrlfn"])
-def test_shipped_weights_begin_another_scale_above_bicubic_start(astronaut, name, former, scale):
-    pixels = torch.from_numpy(astronaut[:96, :96].copy()).permute(2, 0, 1)[None].float() / 255
+def test_shipped_weights_begin_another_scale_above_bicubic_start(
+    astronaut, name, former, scale
+):
+    pixels = (
+        torch.from_numpy(astronaut[:96, :96].copy()).permute(2, 0, 1)[None].float()
+        / 255
+    )
     torch.manual_seed(0)
     network = build_network(name, scale=scale, options={})
     network.start_from_bicubic()
@@ -64,10 +72,16 @@ def test_shipped_weights_begin_another_scale_above_bicubic_start(astronaut, name
 
 @pytest.mark.parametrize(("former", "scale"), [(2, 4), (3, 2), (4, 3), (2, 3)])
 def test_every_position_begins_between_those_around_it(former, scale):
-    network = build_network("rrlfn", scale=scale, options={"channels": 12, "num_blocks": 1})
+    network = build_network(
+        "rrlfn", scale=scale, options={"channels": 12, "num_blocks": 1}
+    )
     tensors = {"up.bias": torch.arange(3 * former**2).float()}
     picture = torch.pixel_shuffle(tensors["up.bias"].view(1, -1, 1, 1), former)
     assert warm_start(network, tensors)[0] == 1
-    found = torch.pixel_shuffle(network.state_dict()["up.bias"].view(1, -1, 1, 1), scale)
-    wanted = torch.nn.functional.interpolate(picture, size=(scale, scale), mode="bilinear")
+    found = torch.pixel_shuffle(
+        network.state_dict()["up.bias"].view(1, -1, 1, 1), scale
+    )
+    wanted = torch.nn.functional.interpolate(
+        picture, size=(scale, scale), mode="bilinear"
+    )
     torch.testing.assert_close(found, wanted)

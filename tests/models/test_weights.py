@@ -19,7 +19,9 @@ from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
-INFO = WeightsInfo(model="g-idrn", scale=2, network=SMALL, notes={"recipe": "r", "iterations": "7"})
+INFO = WeightsInfo(
+    model="g-idrn", scale=2, network=SMALL, notes={"recipe": "r", "iterations": "7"}
+)
 
 
 @pytest.fixture
@@ -55,7 +57,9 @@ def test_a_damaged_file_is_named(file, length):
 def test_a_scale_without_weights_names_those_there_are(tmp_path, monkeypatch, network):
     monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
     assert shipped_scales("g-idrn") == ()
-    with pytest.raises(ModelError, match="has no weights for scale 2; it has: none yet"):
+    with pytest.raises(
+        ModelError, match="has no weights for scale 2; it has: none yet"
+    ):
         load_model("g-idrn", 2)
     save_weights(tmp_path / "g-idrn-x2.safetensors", network.state_dict(), INFO)
     assert shipped_scales("g-idrn") == (2,)
@@ -71,25 +75,33 @@ def test_a_scale_without_weights_names_those_there_are(tmp_path, monkeypatch, ne
 )
 def test_metadata_that_are_incomplete_or_of_later_are_refused(tmp_path, version, words):
     metadata = {"srx_format": version, "model": "g-idrn"}
-    (tmp_path / "a.safetensors").write_bytes(save({"w": torch.ones(2)}, metadata=metadata))
+    (tmp_path / "a.safetensors").write_bytes(
+        save({"w": torch.ones(2)}, metadata=metadata)
+    )
     with pytest.raises(ModelError, match=rf"a\.safetensors: {words}"):
         read_weights(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("options", [{"num_blocks": 3_000_000}, {"channels": 24_000}, None])
+@pytest.mark.parametrize(
+    "options", [{"num_blocks": 3_000_000}, {"channels": 24_000}, None]
+)
 def test_metadata_that_asks_for_a_huge_network_takes_no_memory(tmp_path, options):
     path = tmp_path / "a.safetensors"
     text = "[" * 100_000 + "]" * 100_000 if options is None else json.dumps(options)
     metadata = {"srx_format": "1", "model": "g-idrn", "scale": "4", "network": text}
     path.write_bytes(save({"a": torch.zeros(1)}, metadata=metadata))
     before = time.process_time()
-    with pytest.raises(ModelError, match=r"a\.safetensors: .*(far more tensors|nested too)"):
+    with pytest.raises(
+        ModelError, match=r"a\.safetensors: .*(far more tensors|nested too)"
+    ):
         load_model(str(path))
     assert time.process_time() - before < 2
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-def test_a_checkpoint_that_takes_far_more_memory_than_its_size_is_refused(tmp_path, compressed):
+def test_a_checkpoint_that_takes_far_more_memory_than_its_size_is_refused(
+    tmp_path, compressed
+):
     path, stream = tmp_path / "a.pth", io.BytesIO()
     value = torch.zeros(300_000) if compressed else torch.zeros(()).expand(300_000)
     torch.save({"a": value}, stream)
@@ -124,10 +136,14 @@ def test_what_is_stored_comes_back_and_equal_weights_are_equal_files(tmp_path, n
     first.rename(tmp_path / "W.SafeTensors")
     tensors, info, *_ = read_weights(tmp_path / "W.SafeTensors")
     assert (info, tensors.keys()) == (INFO, network.state_dict().keys())
-    assert all(torch.equal(tensors[key], own) for key, own in network.state_dict().items())
+    assert all(
+        torch.equal(tensors[key], own) for key, own in network.state_dict().items()
+    )
 
 
-@pytest.mark.parametrize(("name", "code"), [("ddsr", "ddsr:DDSR"), ("g-idrn", "g_idrn:GIDRN")])
+@pytest.mark.parametrize(
+    ("name", "code"), [("ddsr", "ddsr:DDSR"), ("g-idrn", "g_idrn:GIDRN")]
+)
 def test_bare_tensors_of_our_networks_load_by_their_class(tmp_path, name, code):
     path = tmp_path / "w.pth"
     named = load_model(name, 2)

@@ -62,9 +62,13 @@ def read_metadata(file):
     return json.loads(facts["srx.json"])
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.load.* is deprecated:DeprecationWarning"
+)
 @pytest.mark.parametrize("suffix", KINDS)
-def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp_path, suffix):
+def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(
+    tiny, tmp_path, suffix
+):
     if not all(map(find_spec, KINDS[suffix][1])):
         pytest.skip(f"software for {suffix} is not installed")
     file = tmp_path / f"out{suffix}"
@@ -74,7 +78,9 @@ def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp
     made = [file.with_suffix(".bin"), file] if suffix == ".param" else [file]
     assert sorted(tmp_path.iterdir()) == made
     assert result["bytes"] == sum(each.stat().st_size for each in made)
-    if suffix == ".param":  # has no place for them; its programs know input and output by name
+    if (
+        suffix == ".param"
+    ):  # has no place for them; its programs know input and output by name
         written, text = result["metadata"], file.read_text()
         assert text.count(" data\n") == text.count(" output 0=") == 1
     else:
@@ -89,7 +95,9 @@ def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"
     result = export_model(str(tiny / "ddsr.safetensors"), 2, file, size=(32, 40))
-    assert [(each["height"], each["width"]) for each in result["parities"]] == [(32, 40)]
+    assert [(each["height"], each["width"]) for each in result["parities"]] == [
+        (32, 40)
+    ]
     assert result["metadata"]["tile"] == str(MODELS["ddsr"].tile)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 32, 40]
@@ -107,19 +115,27 @@ def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setitem(KINDS, ".pt", (kind, packages, off))
     file = tmp_path / "out.pt"
-    with pytest.raises(InferenceError, match="differs from PyTorch's by 1 levels") as caught:
+    with pytest.raises(
+        InferenceError, match="differs from PyTorch's by 1 levels"
+    ) as caught:
         export_model(str(tiny / "ddsr.safetensors"), None, file)
     assert caught.value.exit_code == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network("rlfn", scale=2))
+    monkeypatch.setattr(
+        run, "load_model", lambda *_, **__: build_network("rlfn", scale=2)
+    )
     with pytest.raises(UsageError, match=r"--size 12x40: rlfn takes .* from 15 on"):
         export_model("rlfn", 2, tmp_path / "out.pt", size=(40, 12))
-    everywhere = build_network("g-idrn", scale=2, options=TINY["g-idrn"] | {"anrb_bins": ()})
+    everywhere = build_network(
+        "g-idrn", scale=2, options=TINY["g-idrn"] | {"anrb_bins": ()}
+    )
     monkeypatch.setattr(run, "load_model", lambda *_, **__: everywhere)
-    with pytest.raises(ModelError, match=r"mine.pt: cannot be written as torchscript \(attention"):
+    with pytest.raises(
+        ModelError, match=r"mine.pt: cannot be written as torchscript \(attention"
+    ):
         export_model("mine.pt", None, tmp_path / "out.pt")
     if find_spec("pnnx"):
         with pytest.raises(ModelError, match="cannot be written as ncnn"):
@@ -141,7 +157,9 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
     if suffix == ".param" and name in NOT_IN_NCNN:
         pytest.skip("has operators that ncnn lacks")
     scale = MODELS[name].scales[-1]
-    monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network(name, scale=scale).eval())
+    monkeypatch.setattr(
+        run, "load_model", lambda *_, **__: build_network(name, scale=scale).eval()
+    )
     monkeypatch.setattr(run, "find_weights", lambda *_: None)
     result = export_model(name, scale, tmp_path / f"out{suffix}")
     assert max(each["largest"] for each in result["parities"]) < 0.01
@@ -153,6 +171,11 @@ def test_a_full_disk_ends_the_command_in_a_line(tmp_path):
     code = f"{limit}; from srcli.cli.main import main; main()"
     words = ("export", str(tmp_path / "a.pt"), "-m", "rrlfn", "-s", "2")
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (done.returncode, "larger than a file may be" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "larger than a file may be" in done.stderr) == (2, True), (
+        done.stderr
+    )

@@ -22,7 +22,11 @@ WORDS = ("-m", "bicubic", "-s", 2)
 
 def gif_of(*frames):
     """A GIF of 4x4 pixels by its header, with frames of a side in pixels, black or white."""
-    data = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x80, 0, 0) + bytes([0, 0, 0, 255, 255, 255])
+    data = (
+        b"GIF89a"
+        + struct.pack("<HHBBB", 4, 4, 0x80, 0, 0)
+        + bytes([0, 0, 0, 255, 255, 255])
+    )
     for side, packed in frames:
         data += b"\x21\xf9\x04\0\x0a\0\0\0"
         data += b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + packed
@@ -37,12 +41,16 @@ def write_frames(path, size=(8, 6), duration=80, **options):
     frames = [Image.new("RGB", size, colour) for colour in COLOURS]
     for frame in frames:
         frame.paste((250, 250, 250), (0, 0, 3, 2))  # so that each side is known
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=duration, **options)
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=duration, **options
+    )
 
 
 def frames_of(path):
     with Image.open(path) as image:
-        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+        return [
+            np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)
+        ]
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
@@ -57,7 +65,10 @@ def test_frames_and_durations_are_kept(srx, tmp_path, suffix, fmt):
     with Image.open(made) as image:
         assert (image.size, image.info["loop"]) == ((16, 12), 0)
         for frame, colour in zip(ImageSequence.Iterator(image), COLOURS, strict=True):
-            assert np.abs(np.asarray(frame.convert("RGB"))[8, 12] - np.array(colour)).max() < 9
+            assert (
+                np.abs(np.asarray(frame.convert("RGB"))[8, 12] - np.array(colour)).max()
+                < 9
+            )
             found.append(round(image.info["duration"]))
     assert found == durations
 
@@ -65,7 +76,10 @@ def test_frames_and_durations_are_kept(srx, tmp_path, suffix, fmt):
 def test_a_format_without_frames_takes_the_first_and_tells(srx, tmp_path):
     write_frames(tmp_path / "a.gif")
     done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.jpg", *WORDS)
-    assert (done.code, "holds 3 pictures: only the first is used" in done.err) == (0, True)
+    assert (done.code, "holds 3 pictures: only the first is used" in done.err) == (
+        0,
+        True,
+    )
 
 
 def test_an_animation_that_is_cut_short_fails_and_leaves_nothing(srx, tmp_path):
@@ -106,7 +120,10 @@ def test_a_bomb_among_animations_stops_none_of_them(srx, tmp_path):
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     states = {Path(line["source"]).name: line["state"] for line in lines}
     assert states == {"a.gif": "done", "bomb.gif": "failed", "c.webp": "done"}
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.gif", "c.webp"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.gif",
+        "c.webp",
+    ]
     assert len(frames_of(tmp_path / "out" / "a.gif")) == 3
 
 
@@ -131,7 +148,9 @@ def test_an_animated_png_is_taken_by_the_frames_that_it_holds(srx, tmp_path, sta
     data = bytearray((tmp_path / "a.png").read_bytes())
     place = data.index(b"acTL")
     data[place + 4 : place + 8] = struct.pack(">I", stated)
-    data[place + 12 : place + 16] = struct.pack(">I", zlib.crc32(bytes(data[place : place + 12])))
+    data[place + 12 : place + 16] = struct.pack(
+        ">I", zlib.crc32(bytes(data[place : place + 12]))
+    )
     (tmp_path / "a.png").write_bytes(data)
     done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", *WORDS, code=0)
     assert (f"an animation of {stated} pictures" in done.err) == (stated > 3)
@@ -155,7 +174,9 @@ def test_frames_of_a_turned_animation_are_turned(srx, tmp_path, suffix):
     assert np.abs(small - np.asarray(first)).mean() < 8
 
 
-def test_an_animation_without_room_on_the_disk_says_how_much_it_takes(srx, tmp_path, monkeypatch):
+def test_an_animation_without_room_on_the_disk_says_how_much_it_takes(
+    srx, tmp_path, monkeypatch
+):
     write_frames(tmp_path / "a.gif")
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
@@ -163,17 +184,24 @@ def test_an_animation_without_room_on_the_disk_says_how_much_it_takes(srx, tmp_p
         done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS, *dry)
         assert done.code == 2
         said = done.err + done.out
-        assert re.search(r"a\.gif: its 3 pictures take .* when enlarged, and .* are free in ", said)
+        assert re.search(
+            r"a\.gif: its 3 pictures take .* when enlarged, and .* are free in ", said
+        )
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
         (errno.ENOSPC, "b.gif: the disk is full; make room"),
-        (errno.EFBIG, "b.gif: larger than a file may be here (by the file system or 'ulimit -f')"),
+        (
+            errno.EFBIG,
+            "b.gif: larger than a file may be here (by the file system or 'ulimit -f')",
+        ),
     ],
 )
-def test_the_true_reason_why_frames_cannot_be_kept(srx, tmp_path, monkeypatch, code, words):
+def test_the_true_reason_why_frames_cannot_be_kept(
+    srx, tmp_path, monkeypatch, code, words
+):
     def fail(*_):
         raise OSError(code, "no")
 

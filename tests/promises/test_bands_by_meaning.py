@@ -24,7 +24,9 @@ def enlarge(srx, tmp_path):
             for band, name in enumerate(names, 1):
                 file.set_band_description(band, name)
 
-        path = write_by_gdal(tmp_path / "a.tif", pixels, then=describe, **PLACE, **profile)
+        path = write_by_gdal(
+            tmp_path / "a.tif", pixels, then=describe, **PLACE, **profile
+        )
         target = tmp_path / "out.tif"
         words = ("-s", "2", "-m", "bicubic", "--overwrite", *options)
         said = srx("upscale", path, target, *words, code=0).err
@@ -80,12 +82,23 @@ def soft(kind):
 
 
 @pytest.mark.parametrize("kind", ["feathered", "fading"])
-def test_soft_alpha_becomes_that_of_the_photograph(srx, tmp_path, enlarge, colours, kind):
+def test_soft_alpha_becomes_that_of_the_photograph(
+    srx, tmp_path, enlarge, colours, kind
+):
     pixels = np.dstack([colours, soft(kind)])
     said, out = enlarge(pixels)
     assert IS_DATA not in said
     Image.fromarray(pixels).save(tmp_path / "b.png")
-    srx("upscale", tmp_path / "b.png", tmp_path / "b2.png", "-s", 2, "-m", "bicubic", code=0)
+    srx(
+        "upscale",
+        tmp_path / "b.png",
+        tmp_path / "b2.png",
+        "-s",
+        2,
+        "-m",
+        "bicubic",
+        code=0,
+    )
     photograph = np.asarray(Image.open(tmp_path / "b2.png"))
     assert np.array_equal(out.read(4), photograph[:, :, 3])
     seen = out.read(4) > 0
@@ -145,4 +158,6 @@ def test_the_order_of_bands_stays_and_pillow_reads_them(enlarge, colours, infrar
     assert (out.read(4) == 255).all()
     with Image.open(out.name) as image:
         assert image.mode == "RGBA"
-        assert np.array_equal(np.asarray(image)[:, :, :3], np.moveaxis(out.read([1, 2, 3]), 0, 2))
+        assert np.array_equal(
+            np.asarray(image)[:, :, :3], np.moveaxis(out.read([1, 2, 3]), 0, 2)
+        )

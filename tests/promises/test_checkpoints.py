@@ -28,14 +28,18 @@ BLACK, EXACT = -1.0, 0.0
 def srvgg(last: float = EXACT, fold: float | None = None):
     """A file by Real-ESRGAN's names, x2, that repeats pixels and adds ``last`` times the picture.
 
-    With ``fold``, darker values than that become wrong: none are where white is 255, all where 1.
+    With ``fold``, darker values than that become wrong: none are where white is 255,
+    all where 1.
     """
     identity = torch.zeros(3, 3, 3, 3)
     identity[range(3), range(3), 1, 1] = 1
     found = {"body.0.weight": identity, "body.0.bias": torch.zeros(3)}
     found |= {"body.1.weight": torch.ones(3), "body.3.weight": torch.ones(3)}
     found |= {"body.2.weight": identity.clone(), "body.2.bias": torch.zeros(3)}
-    found |= {"body.4.weight": last * identity.repeat_interleave(4, 0), "body.4.bias": zeros(12)}
+    found |= {
+        "body.4.weight": last * identity.repeat_interleave(4, 0),
+        "body.4.bias": zeros(12),
+    }
     if fold is not None:
         found["body.0.weight"] = -identity
         found["body.0.bias"] = torch.full((3,), fold)
@@ -78,10 +82,14 @@ zeros = torch.zeros
 def picture(tmp_path):
     """Soft colours in a PNG of 20x18 pixels, with what repeating its pixels makes of it."""
     y, x = np.mgrid[0:18, 0:20]
-    pixels = np.stack([80 + 5 * x, 90 + 4 * y, 200 - 3 * x - 2 * y], axis=2).astype(np.uint8)
+    pixels = np.stack([80 + 5 * x, 90 + 4 * y, 200 - 3 * x - 2 * y], axis=2).astype(
+        np.uint8
+    )
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
-    return path, np.asarray(Image.fromarray(pixels).resize((40, 36), Image.Resampling.NEAREST))
+    return path, np.asarray(
+        Image.fromarray(pixels).resize((40, 36), Image.Resampling.NEAREST)
+    )
 
 
 @pytest.fixture
@@ -100,12 +108,18 @@ def enlarge(srx, picture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "found", "wrong"), [(lambda: srvgg(fold=5.0), "255", "1"), (edsr, "1", "255")]
+    ("make", "found", "wrong"),
+    [(lambda: srvgg(fold=5.0), "255", "1"), (edsr, "1", "255")],
 )
-def test_the_range_of_values_of_a_relative_is_found_and_said(enlarge, picture, make, found, wrong):
+def test_the_range_of_values_of_a_relative_is_found_and_said(
+    enlarge, picture, make, found, wrong
+):
     result, pixels = enlarge(make())
     assert result.code == 0
-    assert f"takes values from 0 to {found}, not to {wrong}, as a test picture shows" in result.err
+    assert (
+        f"takes values from 0 to {found}, not to {wrong}, as a test picture shows"
+        in result.err
+    )
     assert abs(pixels - picture[1]).max() <= 1
     result, pixels = enlarge(make(), "--value-range", found)
     assert abs(pixels - picture[1]).max() <= 1
@@ -114,7 +128,9 @@ def test_the_range_of_values_of_a_relative_is_found_and_said(enlarge, picture, m
     assert abs(pixels - picture[1]).mean() > 20
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in weights_dir().glob("*-x4.*s")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in weights_dir().glob("*-x4.*s"))
+)
 def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     network = load_model(str(weights_dir() / f"{name}.safetensors"))
     top, figures = best_range(network)
@@ -122,10 +138,15 @@ def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     assert figures[top] > FAITHFUL + 10
 
 
-def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(enlarge, srx, tmp_path, picture):
+def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
+    enlarge, srx, tmp_path, picture
+):
     result, pixels = enlarge(srvgg(BLACK))
     assert (result.code, pixels) == (2, None)
-    assert "w.pth: has the tensors of srvgg x2, but is of a relative with other code" in result.err
+    assert (
+        "w.pth: has the tensors of srvgg x2, but is of a relative with other code"
+        in result.err
+    )
     assert "--value-range 1 or 255 uses it as it is" in result.err
     result, pixels = enlarge(None, "--value-range", "1")
     assert result.code == 0
@@ -139,11 +160,21 @@ def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(
     (tmp_path / "set").mkdir()
     Image.fromarray(picture[1]).resize((64, 64)).save(tmp_path / "set" / "a.png")
     run = [
-        *("eval", "-m", tmp_path / "w.pth", "-m", "bicubic", "--data", tmp_path / "set"),
+        *(
+            "eval",
+            "-m",
+            tmp_path / "w.pth",
+            "-m",
+            "bicubic",
+            "--data",
+            tmp_path / "set",
+        ),
         *("-s", "2", "--metrics", "psnr", "--no-cost", "--markdown", tmp_path / "e.md"),
     ]
     good = srx(*run)
-    assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text("utf-8")
+    assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text(
+        "utf-8"
+    )
     bad = srx(*run, "--value-range", "1", code=0)
     for text in (" ".join(bad.out.split()), (tmp_path / "e.md").read_text("utf-8")):
         assert "w is below bicubic interpolation on set" in text
@@ -202,7 +233,9 @@ def spandrel(monkeypatch):
 
     library.ImageModelDescriptor = Descriptor
     library.canonicalize_state_dict = dict
-    library.ModelLoader = lambda: SimpleNamespace(load_from_state_dict=lambda _: Descriptor())
+    library.ModelLoader = lambda: SimpleNamespace(
+        load_from_state_dict=lambda _: Descriptor()
+    )
     monkeypatch.setitem(sys.modules, "spandrel", library)
     return library
 
@@ -218,7 +251,9 @@ def test_spandrel_gets_its_try_before_a_relative_is_refused(enlarge, picture, sp
     assert "spandrel does not read it, either" in result.err
 
 
-def test_the_needs_of_a_network_of_spandrel_are_respected(spandrel, picture, tmp_path, monkeypatch):
+def test_the_needs_of_a_network_of_spandrel_are_respected(
+    spandrel, picture, tmp_path, monkeypatch
+):
     path = str(tmp_path / "w.pth")
     torch.save({"x": zeros(2)}, path)
     needs = SimpleNamespace(minimum=24, multiple_of=16, square=False)
@@ -246,14 +281,18 @@ def test_the_needs_of_a_network_of_spandrel_are_respected(spandrel, picture, tmp
         (None, "pip install 'spandrel' reads", {}),
     ],
 )
-def test_what_spandrel_cannot_give_is_told(enlarge, spandrel, monkeypatch, loads, words, changes):
+def test_what_spandrel_cannot_give_is_told(
+    enlarge, spandrel, monkeypatch, loads, words, changes
+):
     for name, value in changes.items():
         monkeypatch.setattr(spandrel.ImageModelDescriptor, name, value)
     if not loads:
         monkeypatch.setattr(spandrel, "ModelLoader", UnknownLoader)
     if loads is None:
         monkeypatch.setitem(sys.modules, "spandrel", None)
-    result, pixels = enlarge({"x": zeros(2)}, *(["-s", "3"] if loads and not changes else []))
+    result, pixels = enlarge(
+        {"x": zeros(2)}, *(["-s", "3"] if loads and not changes else [])
+    )
     assert (result.code, pixels) == (2, None)
     assert re.search(words, result.err)
 
@@ -280,7 +319,9 @@ def test_work_is_counted_in_inference_mode_and_what_cannot_be_is_a_dash(
     scored = srx("eval", *run, "--data", tmp_path / "set", "--metrics", "psnr")
     assert (bench.code, scored.code) == (0, 0)
     for said in (bench.out, scored.out):
-        (row,) = [line for line in said.splitlines() if line.startswith("| w | 9 | 256×256 |")]
+        (row,) = [
+            line for line in said.splitlines() if line.startswith("| w | 9 | 256×256 |")
+        ]
         # 3 products for each of 3 channels and 256x256 pixels
         assert f" {'589.8 K' if counted else '–'} |" in row
 
@@ -329,7 +370,9 @@ def test_the_network_of_a_checkpoint_is_found(enlarge, picture, content, said):
     assert (AVERAGED in result.err, "value" in result.err) == (bool(said), False)
 
 
-def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(srx, tmp_path):
+def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(
+    srx, tmp_path
+):
     path = tmp_path / "w.pth"
     torch.save({"params": GOOD, "params_ema": under("module.", srvgg(fold=5.0))}, path)
     text = " ".join(srx("models", "-v", path, code=0).out.split())
@@ -344,7 +387,10 @@ def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(srx
     (model,) = json.loads(srx("models", "-v", path, "--json", "-", code=0).out)
     figures = model["cards"][0]["test_picture"]
     assert figures["255"] > FAITHFUL > figures["1"]
-    assert f"{figures['1']:.1f} dB with values to 1, {figures['255']:.1f} dB with values" in text
+    assert (
+        f"{figures['1']:.1f} dB with values to 1, {figures['255']:.1f} dB with values"
+        in text
+    )
 
 
 def test_models_tells_of_networks_of_spandrel(srx, tmp_path, spandrel):
@@ -359,7 +405,9 @@ def test_models_tells_of_networks_of_spandrel(srx, tmp_path, spandrel):
         assert words in text
 
 
-@pytest.mark.parametrize("name", ["w.pkl", "w.bin", "w.pth.tar", "w.ckpt", "w.pt", "W.PTH"])
+@pytest.mark.parametrize(
+    "name", ["w.pkl", "w.bin", "w.pth.tar", "w.ckpt", "w.pt", "W.PTH"]
+)
 def test_checkpoints_are_read_by_any_of_their_names(enlarge, picture, tmp_path, name):
     for save in (torch.save, save_file):  # the latter by another name than its own
         save(GOOD, tmp_path / name)
@@ -374,7 +422,9 @@ class Trainer:
 
 def _script(path):
     with warnings.catch_warnings(action="ignore"):  # PyTorch wants others to be written
-        torch.jit.save(torch.jit.trace(nn.Conv2d(3, 3, 1), zeros(1, 3, 4, 4)), str(path))
+        torch.jit.save(
+            torch.jit.trace(nn.Conv2d(3, 3, 1), zeros(1, 3, 4, 4)), str(path)
+        )
 
 
 @pytest.mark.parametrize(
@@ -382,7 +432,11 @@ def _script(path):
     [
         ("w.pt", _script, r"a TorchScript program, .*state_dict\(\)"),
         *(
-            (n, lambda path: path.write_bytes(b"\x08\x08\x12\x07py"), "an ONNX model; give")
+            (
+                n,
+                lambda path: path.write_bytes(b"\x08\x08\x12\x07py"),
+                "an ONNX model; give",
+            )
             for n in ("w.onnx", "w.pth")
         ),
         (
@@ -395,18 +449,30 @@ def _script(path):
             lambda path: torch.save({"net": GOOD, "trainer": Trainer()}, path),
             r"Python objects \(.*Trainer\)",
         ),
-        ("w.pth", lambda path: path.write_text("<!DOCTYPE html><html>"), "a web page, not weights"),
+        (
+            "w.pth",
+            lambda path: path.write_text("<!DOCTYPE html><html>"),
+            "a web page, not weights",
+        ),
         (
             "w.safetensors",
-            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid"),
+            lambda path: path.write_text(
+                "version https://git-lfs.github.com/spec/v1\noid"
+            ),
             "a pointer of Git LFS, .*git lfs pull",
         ),
         ("w", lambda path: path.write_bytes(b"something"), "not a weights file"),
         ("w.pth", lambda path: path.touch(), "an empty file"),
-        ("w.ckpt", lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "damaged: its end is"),
+        (
+            "w.ckpt",
+            lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
+            "damaged: its end is",
+        ),
     ],
 )
-def test_another_kind_of_file_is_named_and_what_to_do(enlarge, tmp_path, name, write, words):
+def test_another_kind_of_file_is_named_and_what_to_do(
+    enlarge, tmp_path, name, write, words
+):
     write(tmp_path / name)
     result, pixels = enlarge(None, name=name)
     assert (result.code, pixels) == (2, None)

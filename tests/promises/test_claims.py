@@ -65,7 +65,9 @@ def test_a_width_that_no_strip_holds(srx, picture):
 
 def test_tiles_that_are_missing(srx, tmp_path):
     path = tmp_path / "a.tif"
-    write_by_gdal(path, noise((64, 64)), tiled=True, blockxsize=16, blockysize=16, **PLACE)
+    write_by_gdal(
+        path, noise((64, 64)), tiled=True, blockxsize=16, blockysize=16, **PLACE
+    )
     claim(path, ImageLength=640)
     refused(srx, path, "cut short: 16 of its 160 tiles are there")
 
@@ -89,7 +91,9 @@ def test_a_page_in_an_archive(srx, picture):
     archive = picture.with_name("a.zip")
     with zipfile.ZipFile(archive, "w") as members:
         members.write(picture, "a.tif")
-    done = srx("upscale", f"/vsizip/{archive}/a.tif", picture.parent / "b.tif", *WORDS, code=2)
+    done = srx(
+        "upscale", f"/vsizip/{archive}/a.tif", picture.parent / "b.tif", *WORDS, code=2
+    )
     assert "24 of its 30,000 rows are there" in done.err
 
 
@@ -126,7 +130,11 @@ def test_a_label_that_claims_much(srx, tmp_path):
 
 def gif(width, height, frame, data=b"\x02\x02\x44\x01\x00"):
     """Return a GIF of one frame of its own width and height, black by default."""
-    head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes([0, 0, 0, 9, 9, 9])
+    head = (
+        b"GIF89a"
+        + struct.pack("<HHBBB", width, height, 0x80, 0, 0)
+        + bytes([0, 0, 0, 9, 9, 9])
+    )
     return head + b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0) + data + b"\x3b"
 
 
@@ -173,7 +181,9 @@ def test_a_png_with_too_few_bytes(srx, tmp_path):
     path = tmp_path / "a.png"
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(90_001))), (b"IEND", b"")]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts)
+    )
     refused(srx, path, "bytes cannot hold its 900,000,000 pixels")
 
 
@@ -194,10 +204,16 @@ def test_other_headers_with_too_few_bytes(srx, tmp_path, fmt, marker, offset, si
     refused(srx, path, "bytes cannot hold its 900,000,000 pixels")
 
 
-@pytest.mark.parametrize("options", [{}, {"tiled": True}, {"compress": "deflate"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"tiled": True}, {"compress": "deflate"}], ids=str
+)
 def test_sound_files_of_all_layouts_are_read(srx, tmp_path, options):
-    values = np.zeros((300, 300, 3), np.uint8)  # as little as a compression can make of it
-    path = write_by_gdal(tmp_path / "a.tif", values, interleave="band", **PLACE, **options)
+    values = np.zeros(
+        (300, 300, 3), np.uint8
+    )  # as little as a compression can make of it
+    path = write_by_gdal(
+        tmp_path / "a.tif", values, interleave="band", **PLACE, **options
+    )
     srx("upscale", path, tmp_path / "b.tif", *WORDS, code=0)
     assert read_by_gdal(tmp_path / "b.tif").shape == (600, 600, 3)
 
@@ -207,7 +223,9 @@ def test_strips_without_their_lengths_are_read(srx, tmp_path):
     path = write_by_gdal(tmp_path / "a.tif", noise((24, 32)), blockysize=24, **PLACE)
     srx("upscale", path, tmp_path / "b.tif", *WORDS, code=0)
     srx("upscale", claim(path, StripByteCounts=0), tmp_path / "c.tif", *WORDS, code=0)
-    assert np.array_equal(read_by_gdal(tmp_path / "b.tif"), read_by_gdal(tmp_path / "c.tif"))
+    assert np.array_equal(
+        read_by_gdal(tmp_path / "b.tif"), read_by_gdal(tmp_path / "c.tif")
+    )
 
 
 def sparse(path, height, width, filled, **options):
@@ -231,7 +249,9 @@ def test_a_sparse_raster_equals_a_full_one(srx, tmp_path, nodata):
     full = write_by_gdal(tmp_path / "full.tif", values, nodata=nodata, **PLACE)
     for source, name in ((holes, "b.tif"), (full, "c.tif")):
         srx("upscale", source, tmp_path / name, *WORDS, *SMALL, code=0)
-    assert np.array_equal(read_by_gdal(tmp_path / "b.tif"), read_by_gdal(tmp_path / "c.tif"))
+    assert np.array_equal(
+        read_by_gdal(tmp_path / "b.tif"), read_by_gdal(tmp_path / "c.tif")
+    )
 
 
 def test_a_huge_sparse_raster_stays_small_and_quick(srx, tmp_path):
@@ -261,7 +281,11 @@ def test_pages_are_checked_by_their_own_directory(srx, tmp_path):
         for seed in (0, 1):
             writer.write(noise((24, 32, 3), seed=seed), photometric="rgb")
     with tifffile.TiffFile(path) as file:
-        (at,) = [tag.offset for tag in file.pages[1].aspage().tags if tag.name == "ImageLength"]
+        (at,) = [
+            tag.offset
+            for tag in file.pages[1].aspage().tags
+            if tag.name == "ImageLength"
+        ]
     data = bytearray(path.read_bytes())
     data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 5000)
     path.write_bytes(data)

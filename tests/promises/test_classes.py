@@ -17,7 +17,12 @@ from scipy.ndimage import gaussian_filter
 from tests.fixtures.photographs import write_by_gdal
 
 PLACE = {"crs": "EPSG:32632", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
-COLOURS = {0: (0, 0, 0, 255), 1: (200, 0, 0, 255), 4: (0, 90, 0, 255), 11: (9, 8, 7, 255)}
+COLOURS = {
+    0: (0, 0, 0, 255),
+    1: (200, 0, 0, 255),
+    4: (0, 90, 0, 255),
+    11: (9, 8, 7, 255),
+}
 LINE = "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
 WARNING = f"different values: {LINE}, --classes yes silences this"
 
@@ -47,7 +52,9 @@ def enlarge(srx, tmp_path):
 
     def run(path, *options, scale=2, ending="tif"):
         target = tmp_path / f"out-{len(list(tmp_path.iterdir()))}.{ending}"
-        done = srx("upscale", path, target, "-s", scale, "-m", "bicubic", *options, code=0)
+        done = srx(
+            "upscale", path, target, "-s", scale, "-m", "bicubic", *options, code=0
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return done.err, rasterio.open(target)
@@ -67,7 +74,11 @@ def picture(levels, dtype="uint8", noise=0.2):
     rng = np.random.default_rng(5)
     smooth = gaussian_filter(rng.normal(size=(90, 80)), 6)
     smooth = (smooth - smooth.min()) / np.ptp(smooth) * (levels - 1)
-    return np.rint(smooth + rng.normal(scale=noise, size=smooth.shape)).clip(0).astype(dtype)
+    return (
+        np.rint(smooth + rng.normal(scale=noise, size=smooth.shape))
+        .clip(0)
+        .astype(dtype)
+    )
 
 
 def repeated(pixels, scale):
@@ -97,7 +108,11 @@ def test_integers_of_few_values_keep_them_with_a_warning(save, enlarge, case):
         pixels = np.random.default_rng(1).choice(np.array(case, np.uint8), (64, 64))
     text, out = enlarge(save("a.tif", pixels, nodata=4), scale=3)
     assert WARNING in text.replace("\n", " ")
-    assert (out.dtypes[0], out.nodata, out.transform.a) == (str(pixels.dtype), 4, 10 / 3)
+    assert (out.dtypes[0], out.nodata, out.transform.a) == (
+        str(pixels.dtype),
+        4,
+        10 / 3,
+    )
     assert np.array_equal(out.read(1), repeated(pixels, 3))
 
 
@@ -105,7 +120,9 @@ def test_integers_of_few_values_keep_them_with_a_warning(save, enlarge, case):
 @pytest.mark.parametrize("bits", [8, 1])
 def test_a_palette_stays_one_and_so_do_bits(save, enlarge, ending, bits):
     pixels = patches([0, 1] if bits == 1 else list(COLOURS))
-    extra = {"NBITS": 1} if bits == 1 else {"colours": COLOURS, "photometric": "palette"}
+    extra = (
+        {"NBITS": 1} if bits == 1 else {"colours": COLOURS, "photometric": "palette"}
+    )
     path = save("a.tif", pixels, **extra)
     sidecar = """<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category>sea</Category>
     <Category>wood &amp; heath</Category></CategoryNames><GDALRasterAttributeTable><FieldDefn
@@ -150,7 +167,9 @@ def test_bands_of_classes_in_a_stack_are_told_one_by_one(save, enlarge, name, ta
     stack = rng.integers(0, 3000, (5, 60, 70)).astype(np.uint16)
     stack[2] = rng.permutation(5000)[stack[2]]  # flags of many values
     names = ["B2", "B3", name or "", "B4", "B8"]
-    path = save("a.tif", stack, nodata=0, names=names, then=lambda f: f.update_tags(3, **tags))
+    path = save(
+        "a.tif", stack, nodata=0, names=names, then=lambda f: f.update_tags(3, **tags)
+    )
     text, out = enlarge(path, "--rgb", "1,2,4")
     found = out.read()
     assert "band 3 (" in text
@@ -167,7 +186,10 @@ def test_bands_of_classes_in_a_stack_are_told_one_by_one(save, enlarge, name, ta
 def test_a_class_band_of_fewer_bits_joins_the_others(save, enlarge, tmp_path):
     scene = save("b.tif", picture(3000, "uint16"))
     classes = save("c.tif", patches([1, 4, 200], height=90, width=80))
-    parts = [("UInt16", "", scene), ("Byte", "<Description>Fmask</Description>", classes)]
+    parts = [
+        ("UInt16", "", scene),
+        ("Byte", "<Description>Fmask</Description>", classes),
+    ]
     bands = "".join(
         f'<VRTRasterBand dataType="{kind}" band="{number}">{extra}<SimpleSource><SourceFilename>'
         f"{file}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
@@ -190,7 +212,9 @@ PICTURES = {
     "flat terrain": picture(9, "int16", noise=0),
     "sixteen grays": picture(16) * 17,
     "nearly empty scan": 255 - picture(3, noise=0.5),
-    "flat colours": np.stack([patches([0, 90, 255]), patches([0, 120]), patches([9, 70, 80])]),
+    "flat colours": np.stack(
+        [patches([0, 90, 255]), patches([0, 120]), patches([9, 70, 80])]
+    ),
 }
 
 
@@ -214,14 +238,19 @@ def test_few_values_in_order_are_a_picture_until_the_user_says_not(save, enlarge
     pixels = picture(6, noise=0)
     path = save("a.tif", pixels)
     text, _ = enlarge(path)
-    assert "holds only 6 different values: taken for a picture; --classes yes if not" in text
+    assert (
+        "holds only 6 different values: taken for a picture; --classes yes if not"
+        in text
+    )
     text, out = enlarge(path, "--classes", "yes")
     assert "different values" not in text
     assert np.array_equal(out.read(1), repeated(pixels, 2))
 
 
 @pytest.mark.parametrize(("mode", "bands"), [("auto", 1), ("yes", 1), ("no", 3)])
-def test_classes_of_a_palette_picture_are_up_to_the_user(save, enlarge, tmp_path, mode, bands):
+def test_classes_of_a_palette_picture_are_up_to_the_user(
+    save, enlarge, tmp_path, mode, bands
+):
     path = save("a.tif", patches(list(COLOURS)), colours=COLOURS, photometric="palette")
     assert enlarge(path, "--classes", mode)[1].count == bands
     gdal_copy(str(path), str(tmp_path / "a.png"), driver="PNG")

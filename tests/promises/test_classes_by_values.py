@@ -49,7 +49,11 @@ def parcels(kind):
     return rng.permutation(90_000)[nearest] + 5
 
 
-CODES = {"belts": belts(), "parcels in rows": parcels("rows"), "parcels": parcels("cells")}
+CODES = {
+    "belts": belts(),
+    "parcels in rows": parcels("rows"),
+    "parcels": parcels("cells"),
+}
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -117,7 +121,9 @@ def three_years(low):
     years = []
     for _ in range(3):
         changed = rng.random(cells.shape) < 0.2
-        cells = np.where(changed, rng.permutation(cells.ravel()).reshape(cells.shape), cells)
+        cells = np.where(
+            changed, rng.permutation(cells.ravel()).reshape(cells.shape), cells
+        )
         years.append(cells.repeat(6, 0).repeat(6, 1)[:120, :160])
     return np.dstack(years).astype("uint8")
 

@@ -1,7 +1,7 @@
 """Pictures keep their colours in every output format, however their files describe them.
 
-Colours are computed here by published matrices (ITU-R BT.2087, CSS Color 4) and curves; LittleCMS
-shows what programs that read a profile will show.
+Colours are computed here by published matrices (ITU-R BT.2087, CSS Color 4) and curves;
+LittleCMS shows what programs that read a profile will show.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from tests.fixtures.photographs import SRGB
 COLOURS = np.array([[200, 60, 50], [70, 160, 80], [60, 70, 190], [128, 128, 128]]) / 255
 """As sRGB."""
 TO_SRGB = {  # of linear light
-    "bt2020": [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
+    "bt2020": [
+        [1.6605, -0.5876, -0.0728],
+        [-0.1246, 1.1329, -0.0083],
+        [-0.0182, -0.1006, 1.1187],
+    ],
     "p3": [[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]],
     "adobe": [[1.3984, -0.3984, 0], [0, 1, 0], [0, -0.0429, 1.0429]],
 }
@@ -33,7 +37,9 @@ HOLDING_PROFILES = ["png", "jpg", "webp", "tif"]
 
 def to_light(values):
     """Inverse curve of sRGB."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return np.where(
+        values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+    )
 
 
 def stored(space, curve):
@@ -49,7 +55,9 @@ def fields(values):
 
 
 def from_srgb_light(light):
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.where(
+        light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055
+    )
 
 
 def from_video_light(light):
@@ -81,7 +89,9 @@ def write_png(path, pixels, **chunks):
     data, more = buffer.getvalue(), b""
     for name, content in chunks.items():
         body = name.encode() + content
-        more += struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        more += (
+            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        )
     path.write_bytes(data[:33] + more + data[33:])
 
 
@@ -135,7 +145,18 @@ def upscale(srx, tmp_path):
 
     def run(source, fmt, *more):
         target, report = tmp_path / f"out.{fmt}", tmp_path / "report.jsonl"
-        done = srx("upscale", source, target, "-m", "bicubic", "-s", "2", "--report", report, *more)
+        done = srx(
+            "upscale",
+            source,
+            target,
+            "-m",
+            "bicubic",
+            "-s",
+            "2",
+            "--report",
+            report,
+            *more,
+        )
         assert done.code == 0, done.err
         (line,) = map(json.loads, report.read_text().splitlines())
         return target, " ".join(line["warnings"])
@@ -184,7 +205,10 @@ def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
     levels = shown(target)[:, 1] * 255
     assert np.all(np.diff(levels) > 10)  # bright parts are compressed, not cut
     assert 170 < levels[1] < 210  # paper white is a light gray
-    for origin in (source, target.rename(tmp_path / "in.tif")):  # by its label, by its profile
+    for origin in (
+        source,
+        target.rename(tmp_path / "in.tif"),
+    ):  # by its label, by its profile
         target, told = upscale(origin, "bmp")
         assert f"{word} becomes SDR" in told
         assert np.abs(shown(target)[:, 1] * 255 - levels).max() < 4
@@ -193,8 +217,13 @@ def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
 
 def test_gray_hdr_is_told(upscale, tmp_path):
     pq = bytes((*BT2020_PQ, 0, 1))
-    write_png(tmp_path / "in.png", fields([[0.3], [0.5], [0.6], [0.7]])[:, :, 0], cICP=pq)
-    for fmt, words in {"webp": "becomes SDR", "tif": "only as a colour profile"}.items():
+    write_png(
+        tmp_path / "in.png", fields([[0.3], [0.5], [0.6], [0.7]])[:, :, 0], cICP=pq
+    )
+    for fmt, words in {
+        "webp": "becomes SDR",
+        "tif": "only as a colour profile",
+    }.items():
         target, told = upscale(tmp_path / "in.png", fmt)
         assert words in told
         assert np.all(np.diff(shown(target)[:, 0]) > 0)
@@ -222,7 +251,9 @@ def test_gamma_and_primaries_of_png(upscale, tmp_path):
 @pytest.mark.parametrize("fmt", ["jpg", "webp", "bmp", "tif", "avif"])
 def test_gamma_of_gray_png(upscale, tmp_path, fmt):
     light = np.array([0.05, 0.2, 0.5, 0.9])
-    write_png(tmp_path / "in.png", fields(light[:, None])[:, :, 0], gAMA=gamma_chunk(1.0))
+    write_png(
+        tmp_path / "in.png", fields(light[:, None])[:, :, 0], gAMA=gamma_chunk(1.0)
+    )
     target, _ = upscale(tmp_path / "in.png", fmt)
     assert np.abs(shown(target)[:, 1] - from_srgb_light(light)).max() < 4 / 255
 
@@ -262,7 +293,9 @@ def test_precedence_in_png(upscale, tmp_path, chunks, same):
 def test_light_levels_of_png_stay(upscale, tmp_path):
     mastering, levels = bytes(range(24)), struct.pack(">II", 10_000_000, 4_000_000)
     pq = bytes((*BT2020_PQ, 0, 1))
-    write_png(tmp_path / "in.png", fields(COLOURS), cICP=pq, mDCV=mastering, cLLI=levels)
+    write_png(
+        tmp_path / "in.png", fields(COLOURS), cICP=pq, mDCV=mastering, cLLI=levels
+    )
     target, _ = upscale(tmp_path / "in.png", "png")
     found = chunks_of(target)
     assert (found[b"cICP"], found[b"mDCV"], found[b"cLLI"]) == (pq, mastering, levels)
@@ -282,7 +315,11 @@ def test_colours_of_animations(upscale, tmp_path):
     info.add(b"cICP", P3_CHUNK)
     frames = [Image.fromarray(one) for one in pixels]
     frames[0].save(
-        tmp_path / "in.png", save_all=True, append_images=frames[1:], duration=40, pnginfo=info
+        tmp_path / "in.png",
+        save_all=True,
+        append_images=frames[1:],
+        duration=40,
+        pnginfo=info,
     )
     for fmt in ("webp", "gif", "png"):
         target, told = upscale(tmp_path / "in.png", fmt)
@@ -338,9 +375,13 @@ def test_colours_of_bmp_headers(upscale, tmp_path, embedded):
         pixels = fields(to_light(COLOURS))
         icc = linear_profile()
     data = pixels[::-1, :, ::-1].tobytes()
-    header = struct.pack("<IiiHHIIiiII", size, 64, 16, 1, 24, 0, len(data), 2835, 2835, 0, 0)
+    header = struct.pack(
+        "<IiiHHIIiiII", size, 64, 16, 1, 24, 0, len(data), 2835, 2835, 0, 0
+    )
     header += struct.pack("<4I", 0, 0, 0, 0)
-    header += struct.pack("<I9i3I", 0x4D424544 if embedded else 0, *ends, *[round(2.2 * 65536)] * 3)
+    header += struct.pack(
+        "<I9i3I", 0x4D424544 if embedded else 0, *ends, *[round(2.2 * 65536)] * 3
+    )
     if embedded:
         header += struct.pack("<4I", 4, size + len(data), len(icc), 0)
     start = 14 + size

@@ -17,7 +17,9 @@ def cropped_avif(path, pixels, area):
     left, top, width, height = area
     right = 2 * left + width - pixels.shape[1]
     below = 2 * top + height - pixels.shape[0]
-    clap = struct.pack(">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 2, below, 2)
+    clap = struct.pack(
+        ">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 2, below, 2
+    )
     data = bytearray(path.read_bytes())
     count = number_of_properties(data)
     insert(data, data.index(b"ipco") - 4, clap)
@@ -59,8 +61,19 @@ def test_what_an_avif_crops_away_stays_away(tmp_path, srx, area):
     cropped_avif(tmp_path / "a.avif", pixels, area)
     whole = np.asarray(Image.open(tmp_path / "a.avif"))
     assert whole.shape == (48, 64, 3)
-    srx("upscale", tmp_path / "a.avif", tmp_path / "a.png", "-m", "bicubic", "-s", 2, code=0)
+    srx(
+        "upscale",
+        tmp_path / "a.avif",
+        tmp_path / "a.png",
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        code=0,
+    )
     left, top, width, height = area
     part = np.ascontiguousarray(whole[top : top + height, left : left + width])
     with Image.open(tmp_path / "a.png") as found:
-        np.testing.assert_array_equal(np.asarray(found), srcli.upscale(part, "bicubic", 2))
+        np.testing.assert_array_equal(
+            np.asarray(found), srcli.upscale(part, "bicubic", 2)
+        )

@@ -90,13 +90,21 @@ def test_the_resolution_of_prints_stays(tmp_path, srx):
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
-def test_segments_that_are_lost_are_told_of(tmp_path, srx, marker, content, words, options):
+def test_segments_that_are_lost_are_told_of(
+    tmp_path, srx, marker, content, words, options
+):
     write(tmp_path / "a.jpg", DJI)
     data = (tmp_path / "a.jpg").read_bytes()
     segment = struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
     (tmp_path / "a.jpg").write_bytes(data[:2] + segment + data[2:])
     result = srx(
-        "upscale", tmp_path / "a.jpg", tmp_path / "b.jpg", "-m", "bicubic", *options, code=0
+        "upscale",
+        tmp_path / "a.jpg",
+        tmp_path / "b.jpg",
+        "-m",
+        "bicubic",
+        *options,
+        code=0,
     )
     assert words in result.out + result.err
 

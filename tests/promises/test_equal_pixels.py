@@ -14,10 +14,17 @@ from srcli.models.weights import load_model
 
 pytestmark = pytest.mark.numbers
 
-SYSTEMS = [("g-idrn", 4), ("rrlfn", 4), ("ddsr", 2), ("attentive-gan", 4), ("nested-attn", 4)]
+SYSTEMS = [
+    ("g-idrn", 4),
+    ("rrlfn", 4),
+    ("ddsr", 2),
+    ("attentive-gan", 4),
+    ("nested-attn", 4),
+]
 OPTIONS = EngineOptions(device="cpu", precision="fp32")
 ODD_SIZE = (31, 37)
-"""Leaves values over at the end of every thread's share, whatever the vectors' length."""
+"""Leaves values over at the end of every thread's share, whatever the vectors'
+length."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,9 @@ def tiles():
     photograph = data.chelsea()
     parts = []
     for top, left in ((60, 100), (90, 180)):
-        parts.append(np.ascontiguousarray(photograph[top : top + height, left : left + width]))
+        parts.append(
+            np.ascontiguousarray(photograph[top : top + height, left : left + width])
+        )
     return parts
 
 
@@ -51,7 +60,9 @@ def enlarge(engine, tiles, positions=None):
 
 
 def test_a_tile_is_the_same_alone_and_in_batches(engine, tiles, monkeypatch):
-    monkeypatch.setattr("srcli.layers.tiles.STRIP", 1 << 14)  # maps of small tiles are cut, too
+    monkeypatch.setattr(
+        "srcli.layers.tiles.STRIP", 1 << 14
+    )  # maps of small tiles are cut, too
     alone = np.concatenate([enlarge(engine, [tile]) for tile in tiles])
     np.testing.assert_array_equal(enlarge(engine, tiles), alone)
 
@@ -65,7 +76,9 @@ def test_a_placed_tile_is_the_same_alone_and_in_batches(tiles):
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_tile_is_the_same_with_any_number_of_threads(engine, tiles, set_threads, threads):
+def test_a_tile_is_the_same_with_any_number_of_threads(
+    engine, tiles, set_threads, threads
+):
     set_threads(1)
     by_one_thread = enlarge(engine, tiles)
     set_threads(threads)
@@ -102,5 +115,13 @@ def assert_same_pixels(path, other):
 def test_a_picture_is_the_same_alone_and_in_a_folder(srx, folder, tmp_path, options):
     options = [*options, "-s", 2, "--device", "cpu"]
     srx("upscale", folder, tmp_path / "together", *options, code=0)
-    srx("upscale", folder / "1.png", tmp_path / "alone.png", *options, "--batch", 1, code=0)
+    srx(
+        "upscale",
+        folder / "1.png",
+        tmp_path / "alone.png",
+        *options,
+        "--batch",
+        1,
+        code=0,
+    )
     assert_same_pixels(tmp_path / "together" / "1.png", tmp_path / "alone.png")

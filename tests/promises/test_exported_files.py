@@ -22,7 +22,11 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 
 TINY = {
-    "g-idrn": {"channels": 16, "num_blocks": 1, "num_groups": 1},  # global pools of all kinds
+    "g-idrn": {
+        "channels": 16,
+        "num_blocks": 1,
+        "num_groups": 1,
+    },  # global pools of all kinds
     "rrlfn": {"channels": 8, "num_blocks": 1},  # stretches a map
     "ddsr": {"depth": 2, "channels": 4},  # of Y
 }
@@ -41,20 +45,38 @@ def weights(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_picture_comes_out_as_the_network_makes_it(srx, weights, tmp_path, astronaut, suffix):
+def test_a_picture_comes_out_as_the_network_makes_it(
+    srx, weights, tmp_path, astronaut, suffix
+):
     picture, file = tmp_path / "a.png", tmp_path / f"net{suffix}"
     Image.fromarray(astronaut).save(picture)
     srx("export", file, "-m", weights, code=0)
     for model, out in [(weights, "own.png"), (file, "file.png")]:
-        srx("upscale", picture, tmp_path / out, "-m", model, "--precision", "fp32", code=0)
-    own, made = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("own", "file"))
+        srx(
+            "upscale",
+            picture,
+            tmp_path / out,
+            "-m",
+            model,
+            "--precision",
+            "fp32",
+            code=0,
+        )
+    own, made = (
+        np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int)
+        for n in ("own", "file")
+    )
     assert own.shape == made.shape == (256, 320, 3)
     assert abs(own - made).max() <= 1
     tiny = np.ascontiguousarray(astronaut[:3, :2])  # for which rrlfn itself pads more
-    own, made = (upscale(tiny, each, 2, precision="fp32").astype(int) for each in (weights, file))
+    own, made = (
+        upscale(tiny, each, 2, precision="fp32").astype(int) for each in (weights, file)
+    )
     assert abs(own - made).max() <= 1
     tiling = choose_tiling(str(file), load_model(str(file)))
-    whole = weights.stem != "ddsr"  # a file knows nothing of a picture but the tile that it gets
+    whole = (
+        weights.stem != "ddsr"
+    )  # a file knows nothing of a picture but the tile that it gets
     assert tiling.tile == (WHOLE_TILE if whole else MODELS["ddsr"].tile)
 
 
@@ -86,19 +108,26 @@ def test_files_are_scored_and_timed_beside_models(srx, export, tmp_path, suffix)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_cannot_be_run_is_refused_in_a_line(srx, export, tmp_path, suffix, monkeypatch):
+def test_what_cannot_be_run_is_refused_in_a_line(
+    srx, export, tmp_path, suffix, monkeypatch
+):
     file, sized = export(f"net{suffix}"), export(f"sized{suffix}", "--size", "32x32")
     cut, missing = tmp_path / f"cut{suffix}", tmp_path / f"none{suffix}"
     key = b"multiple_of"
     cut.write_bytes(file.read_bytes().replace(key, key[::-1]))
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     for model, words in [
-        ((sized,), "cannot be run as a file of srx export (it takes pictures of 32x32 (height x"),
+        (
+            (sized,),
+            "cannot be run as a file of srx export (it takes pictures of 32x32 (height x",
+        ),
         ((file, "-s", 3), "is for scale 2, not 3"),
         ((cut,), "cannot be run as a file of srx export"),
         ((missing,), "no such weights file"),
     ]:
-        found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", *model, code=2)
+        found = srx(
+            "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", *model, code=2
+        )
         assert f"{model[0]}: {words}" in found.err
         assert len(found.err.strip().splitlines()) == 1
     again = srx("export", tmp_path / "again.pt", "-m", file, code=2)
@@ -106,7 +135,9 @@ def test_what_cannot_be_run_is_refused_in_a_line(srx, export, tmp_path, suffix, 
     if suffix == ".onnx":
         onnx_session.cache_clear()
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
-        found = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2)
+        found = srx(
+            "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2
+        )
         assert f"{file}: needs onnxruntime: pip install onnxruntime" in found.err
 
 
@@ -147,13 +178,19 @@ class Apart(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [Writing, Waking, Apart])
-def test_a_program_that_does_more_than_compute_never_runs(srx, tmp_path, monkeypatch, kind):
+def test_a_program_that_does_more_than_compute_never_runs(
+    srx, tmp_path, monkeypatch, kind
+):
     monkeypatch.chdir(tmp_path)
-    needs = dict.fromkeys(["scale", "multiple_of", "minimum", "edge", "tile_step", "tile"], "1")
+    needs = dict.fromkeys(
+        ["scale", "multiple_of", "minimum", "edge", "tile_step", "tile"], "1"
+    )
     facts = json.dumps({**needs, "size": "any", "overlap": "0"})
     with warnings.catch_warnings(action="ignore"):  # deprecated
         torch.jit.script(kind()).save("net.pt", _extra_files={"srx.json": facts})
     Image.new("RGB", (9, 9)).save("a.png")
     found = srx("upscale", "a.png", "b.png", "-m", "net.pt", code=2)
-    assert re.search(r"net.pt: cannot be run .*more than compute: (aten|prim|__)", found.err)
+    assert re.search(
+        r"net.pt: cannot be run .*more than compute: (aten|prim|__)", found.err
+    )
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.png", "net.pt"]

@@ -51,7 +51,10 @@ def write_picture(path, level):
 
 
 def write_animation(path, level):
-    frames = [Image.new("RGB", (9, 8), colour) for colour in [(level, 30, 30), (level, 40, 30)]]
+    frames = [
+        Image.new("RGB", (9, 8), colour)
+        for colour in [(level, 30, 30), (level, 40, 30)]
+    ]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
 
 
@@ -72,7 +75,10 @@ PHOTOGRAPH = {
     "read": PHOTOGRAPHS + "read_photograph",
     "write": PHOTOGRAPHS + "write_photograph",
 }
-ANIMATION = {"read": PHOTOGRAPHS + "read_frames", "write": PHOTOGRAPHS + "write_animation"}
+ANIMATION = {
+    "read": PHOTOGRAPHS + "read_frames",
+    "write": PHOTOGRAPHS + "write_animation",
+}
 SEAMS = {
     "photograph": PHOTOGRAPH,
     "animation": PHOTOGRAPH | ANIMATION,
@@ -143,7 +149,8 @@ def check_errors(errors):
 
 
 @pytest.mark.parametrize(
-    ("kind", "seam"), [(kind, seam) for kind in KINDS for seam in [*SEAMS[kind], "infer"]]
+    ("kind", "seam"),
+    [(kind, seam) for kind in KINDS for seam in [*SEAMS[kind], "infer"]],
 )
 def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam):
     make_files(tmp_path / "in", kind)
@@ -153,12 +160,27 @@ def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam
         break_at(SEAMS[kind][seam])
     report = tmp_path / "report.jsonl"
     out = tmp_path / "out"
-    words = ["upscale", tmp_path / "in", out, "-m", "bicubic", "-s", 2, "--report", report]
+    words = [
+        "upscale",
+        tmp_path / "in",
+        out,
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        "--report",
+        report,
+    ]
     done = srx(*words, code=1)
     assert "Traceback" not in done.err
     lines = [json.loads(line) for line in report.read_text().splitlines()]
-    check_errors({Path(one["source"]).stem: one["error"] for one in lines if one["error"]})
-    assert sorted(Path(one["source"]).stem for one in lines if one["state"] == "done") == GOOD
+    check_errors(
+        {Path(one["source"]).stem: one["error"] for one in lines if one["error"]}
+    )
+    assert (
+        sorted(Path(one["source"]).stem for one in lines if one["state"] == "done")
+        == GOOD
+    )
     made = {path.stem: path for path in out.iterdir() if path.name[0] != "."}
     assert sorted(made) == GOOD
     if kind != "raster":  # whose finished parts wait for the next run
@@ -176,10 +198,24 @@ def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "photographs.read_frames")
-    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, "-v", code=1)
-    raised = [line for line in done.err.splitlines() if line.startswith("  KeyError: 'a'")]
+    done = srx(
+        "upscale",
+        tmp_path / "in",
+        tmp_path / "out",
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        "-v",
+        code=1,
+    )
+    raised = [
+        line for line in done.err.splitlines() if line.startswith("  KeyError: 'a'")
+    ]
     assert len(raised) == len(KINDS)
-    assert done.err.count("Traceback (most recent call last):") >= len(KINDS) * (len(ERRORS) - 1)
+    assert done.err.count("Traceback (most recent call last):") >= len(KINDS) * (
+        len(ERRORS) - 1
+    )
 
 
 def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
@@ -196,11 +232,24 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
 def test_a_dry_run_counts_them_as_problems(srx, tmp_path, break_at, kind, seam):
     make_files(tmp_path / "in", kind)
     plans = {"raster": "run.open_job"}
-    break_at(OPENING if seam == "open" else UPSCALE + plans.get(kind, "run.check_output"))
-    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, "--dry-run")
+    break_at(
+        OPENING if seam == "open" else UPSCALE + plans.get(kind, "run.check_output")
+    )
+    done = srx(
+        "upscale",
+        tmp_path / "in",
+        tmp_path / "out",
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        "--dry-run",
+    )
     assert done.code == 1
     assert f"{len(BAD)} problems" in done.out
-    problems = [line for line in done.out.splitlines() if line.startswith("would fail: ")]
+    problems = [
+        line for line in done.out.splitlines() if line.startswith("would fail: ")
+    ]
     check_errors({f"bad{line.partition('bad')[2][0]}": line for line in problems})
 
 
@@ -209,16 +258,24 @@ def test_workers_send_failures_with_their_tracebacks(tmp_path, broken_engine):
         make_files(tmp_path / "in", kind)
     options = UpscaleOptions(model="bicubic", scale=2)
     executor = SimulatedExecutor()
-    summary = upscale_files([tmp_path / "in"], tmp_path / "out", options, executor=executor)
+    summary = upscale_files(
+        [tmp_path / "in"], tmp_path / "out", options, executor=executor
+    )
     assert summary.counts["done"] == len(KINDS) * len(GOOD)
     for suffix, _ in KINDS.values():
-        failed = [file for file in summary.files if file.error and file.source.suffix == suffix]
+        failed = [
+            file
+            for file in summary.files
+            if file.error and file.source.suffix == suffix
+        ]
         check_errors({file.source.stem: file.error for file in failed})
         keys = next(file for file in failed if file.source.stem == "bad4")
         assert keys.details[-1] == "KeyError: 'a'"
 
 
-def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, tmp_path, monkeypatch):
+def test_an_engine_that_cannot_be_made_is_told_for_each_file(
+    srx, tmp_path, monkeypatch
+):
     for kind in KINDS:
         make_files(tmp_path / "in", kind)
 
@@ -226,7 +283,9 @@ def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, tmp_path, monk
         raise OddError("no kernel")
 
     monkeypatch.setattr("srcli.inference.engines.make_engine", fail)
-    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, code=2)
+    done = srx(
+        "upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, code=2
+    )
     lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(lines) == len(KINDS) * len(LEVELS)
     assert all(line.endswith(f": OddError: no kernel; {DEFECT}") for line in lines)
@@ -235,7 +294,9 @@ def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, tmp_path, monk
 def test_a_library_that_is_missing_is_told(srx, tmp_path, monkeypatch):
     write_picture(tmp_path / "a.jpg", 9)
     monkeypatch.setitem(sys.modules, "pyvips", None)
-    done = srx("upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-m", "bicubic", code=2)
+    done = srx(
+        "upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-m", "bicubic", code=2
+    )
     assert "a.jpg: import of pyvips halted" in done.err
     assert DEFECT not in done.err
 
@@ -252,7 +313,17 @@ def test_evaluating_measures_all_others(srx, tmp_path, break_at, request, seam):
     else:
         names = {"read": "run.read_pair", "write": "report.write_photograph"}
         break_at(EVALUATE + names.get(seam, "run.measure"))
-    words = ["eval", "-m", "bicubic", "-s", 2, "--data", tmp_path / "in", "--metrics", "psnr"]
+    words = [
+        "eval",
+        "-m",
+        "bicubic",
+        "-s",
+        2,
+        "--data",
+        tmp_path / "in",
+        "--metrics",
+        "psnr",
+    ]
     words += ["--no-cost", "--json", "-", "--save-images", tmp_path / "out"]
     done = srx(*words, code=1)
     assert "Traceback" not in done.err
@@ -271,7 +342,9 @@ def test_training_leaves_their_pictures_out(tmp_path, break_at, notes):
         Image.new("RGB", (48, 40), (level, 30, 30)).save(folder / f"{name}.png")
     break_at("srcli.data.pictures._encoded")
     data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, notes)
-    assert [picture[0, 0, 0] for picture in data.train.hr] == [LEVELS[name] for name in GOOD]
+    assert [picture[0, 0, 0] for picture in data.train.hr] == [
+        LEVELS[name] for name in GOOD
+    ]
     assert notes.warnings[-1] == f"{len(BAD)} pictures were left out in all"
     first = notes.warnings[0]
     assert first.startswith(f"left out: {folder / 'bad0.png'}: IndexError: ")
@@ -286,8 +359,19 @@ def test_ablating_goes_on_with_the_other_units(srx, tmp_path, monkeypatch):
         return {"parameters": 1, "macs": 1, "memory": {"256x256": 1}}
 
     file = tmp_path / "mine.toml"
-    file.write_text(ABLATION_FILE.replace('"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'))
-    words = ["ablate", "run", file, "--no-train", "--json", "-", "--out", tmp_path / "out"]
+    file.write_text(
+        ABLATION_FILE.replace('"stages.0.losses.0.name" = "l1"', '"network.depth" = 3')
+    )
+    words = [
+        "ablate",
+        "run",
+        file,
+        "--no-train",
+        "--json",
+        "-",
+        "--out",
+        tmp_path / "out",
+    ]
     monkeypatch.setattr(ablate_run, "measure_cost", breaking)
     done = srx(*words)
     again = srx(*words, "-v")

@@ -26,20 +26,32 @@ def test_gray_stored_as_rgb_becomes_what_gray_becomes(tmp_path, srx, model):
     tone = screentone()
     Image.fromarray(tone).save(tmp_path / "l.png")
     Image.fromarray(np.dstack([tone] * 3)).save(tmp_path / "rgb.png")
-    srx("upscale", tmp_path / "l.png", tmp_path / "rgb.png", tmp_path / "out/", "-m", model, code=0)
+    srx(
+        "upscale",
+        tmp_path / "l.png",
+        tmp_path / "rgb.png",
+        tmp_path / "out/",
+        "-m",
+        model,
+        code=0,
+    )
     gray = np.asarray(Image.open(tmp_path / "out/l.png"))
     colours = np.asarray(Image.open(tmp_path / "out/rgb.png"))
     assert colours.shape == (280, 360, 3)
     np.testing.assert_array_equal(colours, np.dstack([gray] * 3))
 
 
-@pytest.mark.parametrize("name", ["gray.jpg", "gray.webp", "palette.png", "alpha.png", "gray.tif"])
+@pytest.mark.parametrize(
+    "name", ["gray.jpg", "gray.webp", "palette.png", "alpha.png", "gray.tif"]
+)
 def test_gray_of_any_storage_has_no_colours_afterwards(tmp_path, srx, name):
     image = Image.fromarray(np.dstack([screentone()] * 3))
     if name == "palette.png":
         image = image.quantize(2)
     elif name == "alpha.png":
-        image.putalpha(Image.fromarray(np.arange(6300).reshape(70, 90).astype(np.uint8)))
+        image.putalpha(
+            Image.fromarray(np.arange(6300).reshape(70, 90).astype(np.uint8))
+        )
     image.save(tmp_path / name, lossless=True)
     srx("upscale", tmp_path / name, tmp_path / "out.png", "-s", 2, code=0)
     found = np.asarray(Image.open(tmp_path / "out.png"))[:, :, :3]
@@ -54,14 +66,21 @@ def test_arrays_of_equal_channels_stay_equal(dtype, scale):
     gray = (screentone(40, 40) / 255 * white).astype(dtype)
     found = srcli.upscale(np.dstack([gray] * 3), scale=scale)
     assert found.flags.writeable
-    np.testing.assert_array_equal(found, np.dstack([srcli.upscale(gray, scale=scale)] * 3))
+    np.testing.assert_array_equal(
+        found, np.dstack([srcli.upscale(gray, scale=scale)] * 3)
+    )
 
 
 def orthophoto(path, bands):
     """Write a GeoTIFF of three bands with a place."""
     place = {"crs": "EPSG:32632", "transform": from_origin(6e5, 52e5, 0.2, 0.2)}
     size = {"height": bands.shape[1], "width": bands.shape[2]}
-    options = {"driver": "GTiff", "count": 3, "dtype": bands.dtype, "photometric": "RGB"}
+    options = {
+        "driver": "GTiff",
+        "count": 3,
+        "dtype": bands.dtype,
+        "photometric": "RGB",
+    }
     with rasterio.open(path, "w", **size, **place, **options) as dataset:
         dataset.write(bands)
 

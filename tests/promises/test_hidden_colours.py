@@ -27,7 +27,9 @@ def enlarged(path):
 
 
 def test_colours_that_alpha_hides_are_told_of(tmp_path, srx, gloss):
-    result = srx("upscale", gloss[0], tmp_path / "out.png", "-m", "bicubic", "-s", 2, code=0)
+    result = srx(
+        "upscale", gloss[0], tmp_path / "out.png", "-m", "bicubic", "-s", 2, code=0
+    )
     assert LINE in result.err
     assert "--keep-hidden" in result.err
 
@@ -53,7 +55,9 @@ def test_a_cut_out_with_soft_edges_gets_no_line(tmp_path, srx):
     alpha = np.clip((30 - np.hypot(x - 40, y - 40)) * 80, 0, 255)
     colours = np.dstack([x * 3, y * 3, x + y, alpha]) * (alpha > 0)[:, :, None]
     Image.fromarray(colours.astype(np.uint8)).save(tmp_path / "a.png")
-    result = srx("upscale", tmp_path / "a.png", tmp_path / "out.png", "-m", "bicubic", code=0)
+    result = srx(
+        "upscale", tmp_path / "a.png", tmp_path / "out.png", "-m", "bicubic", code=0
+    )
     assert LINE not in result.err
 
 

@@ -55,7 +55,11 @@ def test_nothing_but_missing_inputs_is_wrong_usage(srx, tmp_path, pictures, name
 @pytest.mark.parametrize(
     ("names", "words", "expected"),
     [
-        (("in/a.jpg", "in/a.JPG", "in/a.png", "in/b.png"), ("-f", "png"), ["a_png.png", "b.png"]),
+        (
+            ("in/a.jpg", "in/a.JPG", "in/a.png", "in/b.png"),
+            ("-f", "png"),
+            ["a_png.png", "b.png"],
+        ),
         (("in/a.jpg", "in/a.JPG", "in/b.png"), ("-f", "png"), ["b.png"]),
     ],
 )
@@ -68,7 +72,9 @@ def test_two_inputs_for_one_output(srx, tmp_path, pictures, names, words, expect
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
     for name in ("a.jpg", "a.JPG"):
-        assert all(f"in/{name}" in line and "would both become" in line for line in errors)
+        assert all(
+            f"in/{name}" in line and "would both become" in line for line in errors
+        )
 
 
 def test_on_a_mac_names_of_two_cases_are_one_file(srx, pictures, monkeypatch):

@@ -50,7 +50,9 @@ def packet(attributes="", elements="", *, kind="attributes"):
     """XMP with properties; attributes become elements for ``kind`` elements."""
     if kind == "elements":
         pairs = [pair.split('="') for pair in attributes.split('" ') if pair]
-        elements += "".join(f"<{n.strip()}>{v.rstrip(chr(34))}</{n.strip()}>" for n, v in pairs)
+        elements += "".join(
+            f"<{n.strip()}>{v.rstrip(chr(34))}</{n.strip()}>" for n, v in pairs
+        )
         attributes = ""
     spaces = " ".join(f'xmlns:{name}="{uri}"' for name, uri in NAMESPACES.items())
     return (
@@ -76,7 +78,10 @@ def properties(path):
     names = {uri: prefix for prefix, uri in NAMESPACES.items()}
     found: dict[str, list[str]] = {}
     for element in root.iter():
-        for key, value in [(element.tag, (element.text or "").strip()), *element.attrib.items()]:
+        for key, value in [
+            (element.tag, (element.text or "").strip()),
+            *element.attrib.items(),
+        ]:
             uri, _, name = key.removeprefix("{").partition("}")
             if uri in names and (value or key == element.tag):
                 found.setdefault(f"{names[uri]}:{name}", []).append(value)
@@ -89,7 +94,12 @@ def box(path):
         bright = np.asarray(image.convert("L")) > 127
     rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
     height, width = bright.shape
-    edges = columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height
+    edges = (
+        columns[0] / width,
+        rows[0] / height,
+        (columns[-1] + 1) / width,
+        (rows[-1] + 1) / height,
+    )
     return np.array(edges)
 
 
@@ -118,7 +128,9 @@ def exif_of(orientation, **options):
 def test_exif_follows_the_pixels(srx, tmp_path, orientation, suffix):
     source, target = tmp_path / f"a.{suffix}", tmp_path / "b.tif"
     block = exif_of(orientation, endian="<>"[orientation % 2])
-    marked().save(source, exif=block, dpi=(300, 200), **{"quality": 95} if suffix == "jpg" else {})
+    marked().save(
+        source, exif=block, dpi=(300, 200), **{"quality": 95} if suffix == "jpg" else {}
+    )
     upscale(srx, source, target, "-s", "3")
     with Image.open(target) as image:
         exif, size = image.getexif(), image.size
@@ -132,7 +144,9 @@ def test_exif_follows_the_pixels(srx, tmp_path, orientation, suffix):
     assert densities == [3001.5, 1500.75] if orientation < 5 else [1500.75, 3001.5]
     x, y, width, height = np.array(details[0x9214]) / [*size, *size]
     stated = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
-    assert np.abs(stated - box(target)).max() < 1.6 / HEIGHT  # it was stated in whole pixels
+    assert (
+        np.abs(stated - box(target)).max() < 1.6 / HEIGHT
+    )  # it was stated in whole pixels
     assert details[0xA214] == details[0x9214][:2]
 
 
@@ -165,10 +179,14 @@ PANORAMA = (
         (("-s", "4", "--fit", "100x"), *[Fraction(5, 2)] * 2),
     ],
 )
-def test_sizes_in_xmp_are_those_of_the_output(srx, tmp_path, kind, options, across, down):
+def test_sizes_in_xmp_are_those_of_the_output(
+    srx, tmp_path, kind, options, across, down
+):
     marked().save(tmp_path / "a.jpg", xmp=packet(PANORAMA, kind=kind))
     upscale(srx, tmp_path / "a.jpg", tmp_path / "b.webp", *options)
-    found = {name: values[0] for name, values in properties(tmp_path / "b.webp").items()}
+    found = {
+        name: values[0] for name, values in properties(tmp_path / "b.webp").items()
+    }
     with Image.open(tmp_path / "b.webp") as image:
         assert image.size == (WIDTH * across, HEIGHT * down)
     expected = {
@@ -195,7 +213,12 @@ def test_sizes_in_xmp_are_those_of_the_output(srx, tmp_path, kind, options, acro
 
 def regions(applied=(WIDTH, HEIGHT)):
     left, top, right, bottom = MARKED
-    x, y, w, h = left / WIDTH, top / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT
+    x, y, w, h = (
+        left / WIDTH,
+        top / HEIGHT,
+        (right - left) / WIDTH,
+        (bottom - top) / HEIGHT,
+    )
     return (
         f'<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:AppliedToDimensions '
         f'stDim:w="{applied[0]}" stDim:h="{applied[1]}" stDim:unit="pixel"/><mwg-rs:RegionList>'
@@ -218,7 +241,9 @@ def test_regions_of_faces_turn_with_the_picture(srx, tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     marked().save(tmp_path / "a.png", exif=exif)
-    marked().save(tmp_path / "a.jpg", exif=exif, xmp=packet(elements=regions()), quality=95)
+    marked().save(
+        tmp_path / "a.jpg", exif=exif, xmp=packet(elements=regions()), quality=95
+    )
     upscale(srx, tmp_path / "a.jpg", tmp_path / "b.webp", "-s", "2")
     found, expected = properties(tmp_path / "b.webp"), box(tmp_path / "b.webp")
     with Image.open(tmp_path / "a.png") as image:
@@ -252,7 +277,9 @@ def test_regions_of_an_upright_picture_are_not_turned_again(srx, tmp_path):
     upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", "2")
     found = properties(tmp_path / "b.jpg")
     assert (found["stDim:w"], found["stDim:h"]) == ([str(2 * HEIGHT)], [str(2 * WIDTH)])
-    assert float(found["stArea:x"][0]) == pytest.approx((MARKED[0] + MARKED[2]) / 2 / WIDTH)
+    assert float(found["stArea:x"][0]) == pytest.approx(
+        (MARKED[0] + MARKED[2]) / 2 / WIDTH
+    )
 
 
 def test_heic_that_its_library_turns_upright(srx, tmp_path):
@@ -261,7 +288,9 @@ def test_heic_that_its_library_turns_upright(srx, tmp_path):
     exif[0x0112] = 6
     exif.get_ifd(0x8769)[0xA214] = (30, 18)
     library.register_heif_opener()
-    marked().save(tmp_path / "a.heic", exif=exif.tobytes(), xmp=packet(elements=regions()))
+    marked().save(
+        tmp_path / "a.heic", exif=exif.tobytes(), xmp=packet(elements=regions())
+    )
     upscale(srx, tmp_path / "a.heic", tmp_path / "b.jpg", "-s", "2")
     with Image.open(tmp_path / "b.jpg") as turned:
         assert turned.size == (2 * HEIGHT, 2 * WIDTH)
@@ -272,7 +301,11 @@ def test_heic_that_its_library_turns_upright(srx, tmp_path):
 
 
 LOST = {
-    "gain map": ('hdrgm:Version="1.0" hdrgm:GainMapMax="2.1"', "", "HDR gain map left out"),
+    "gain map": (
+        'hdrgm:Version="1.0" hdrgm:GainMapMax="2.1"',
+        "",
+        "HDR gain map left out",
+    ),
     "apple": ('HDRGainMap:HDRGainMapVersion="65536"', "", "HDR gain map left out"),
     "container": (
         "",
@@ -300,12 +333,18 @@ LOST = {
         "",
     ),
     "no video": ('GCamera:MicroVideo="0" GCamera:MicroVideoOffset="0"', "", ""),
-    "extended": ('xmpNote:HasExtendedXMP="0123456789ABCDEF"', "", "extended XMP left out"),
+    "extended": (
+        'xmpNote:HasExtendedXMP="0123456789ABCDEF"',
+        "",
+        "extended XMP left out",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", LOST)
-def test_what_was_beside_the_picture_is_named_and_no_longer_promised(srx, tmp_path, case):
+def test_what_was_beside_the_picture_is_named_and_no_longer_promised(
+    srx, tmp_path, case
+):
     attributes, elements, told = LOST[case]
     marked().save(tmp_path / "a.jpg", xmp=packet(attributes, elements))
     done = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.webp", "-s", "2")
@@ -340,7 +379,13 @@ def samsung_jpeg():
     stream = io.BytesIO()
     marked().save(stream, "JPEG")
     directory = b"SEFH" + struct.pack("<IIHHII", 107, 1, 0, 0x0A30, 40, 40)
-    return stream.getvalue() + bytes(40) + directory + struct.pack("<I", len(directory)) + b"SEFT"
+    return (
+        stream.getvalue()
+        + bytes(40)
+        + directory
+        + struct.pack("<I", len(directory))
+        + b"SEFT"
+    )
 
 
 def avif_with_tone_map():
@@ -401,7 +446,9 @@ ENTITIES = '<!ENTITY e0 "x">' + "".join(
         lambda xmp: xmp.replace(
             b"<x:xmpmeta", b"<!DOCTYPE x [" + ENTITIES.encode() + b"]><x:xmpmeta"
         ).replace(b"first", b"&e39;"),
-        lambda xmp: xmp.replace(b"<dc:creator>", b"<dc:creator>" + b"<a>" * 5000 + b"</a>" * 5000),
+        lambda xmp: xmp.replace(
+            b"<dc:creator>", b"<dc:creator>" + b"<a>" * 5000 + b"</a>" * 5000
+        ),
         lambda xmp: xmp.replace(b"Ann", b"\xff\xfe"),
         lambda xmp: xmp.replace(b'"80"', b'"wide"').replace(b'"3000/2"', b'"1/0"'),
     ],
@@ -417,7 +464,9 @@ def test_odd_packets_break_nothing(srx, tmp_path, damage):
 
 
 def test_strip_metadata_leaves_all_of_it_out(srx, tmp_path):
-    marked().save(tmp_path / "a.jpg", exif=exif_of(6), xmp=packet(PANORAMA), comment=b"by Ann")
+    marked().save(
+        tmp_path / "a.jpg", exif=exif_of(6), xmp=packet(PANORAMA), comment=b"by Ann"
+    )
     upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", "2", "--strip-metadata")
     with Image.open(tmp_path / "b.jpg") as image:
         assert "xmp" not in image.info

@@ -36,7 +36,9 @@ def places():
     """Names z/x/y with their rows and columns in the photograph."""
     for column in range(COLUMNS):
         for row in range(ROWS):
-            here = np.s_[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+            here = np.s_[
+                row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE
+            ]
             yield f"5/{column + 9}/{row + 99}.png", here
 
 
@@ -69,8 +71,12 @@ def test_tiles_of_a_web_map_have_no_borders(srx, tiles, tmp_path, enlarged):
     for name, here in places():
         assert error(tmp_path / "out" / name, here, enlarged) <= 1
         assert error(tmp_path / "one" / name, here, enlarged) > 5
-    found = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert found == sorted(name.split("/")[-1] for name, _ in places())  # nothing else is left
+    found = sorted(
+        path.name for path in (tmp_path / "out").rglob("*") if path.is_file()
+    )
+    assert found == sorted(
+        name.split("/")[-1] for name, _ in places()
+    )  # nothing else is left
 
 
 def test_running_again_does_what_is_missing(srx, tiles, tmp_path, whole):
@@ -94,14 +100,20 @@ def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
     Image.new("RGB", (32, 32)).save(tiles / "5/9/101.png")
     result = srx("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
     assert (result.code, "4 done, 2 failed" in result.out) == (1, True)
-    assert f"{damaged}: the file is damaged or cut short" in result.err.replace("\n", " ")
-    assert "its size is 32x32, that of the others 64x64" in result.err.replace("\n", " ")
+    assert f"{damaged}: the file is damaged or cut short" in result.err.replace(
+        "\n", " "
+    )
+    assert "its size is 32x32, that of the others 64x64" in result.err.replace(
+        "\n", " "
+    )
     assert not (tmp_path / "out" / missing).exists()
     with Image.open(tmp_path / "out" / name) as image:
         assert (image.mode, image.size) == ("RGB", (128, 128))
         pixels = np.asarray(image).astype(int)
     middle = np.s_[40:-40, 40:-40]
-    assert np.abs(pixels - enlarged[larger(here)])[middle].mean() < 1  # far from the holes
+    assert (
+        np.abs(pixels - enlarged[larger(here)])[middle].mean() < 1
+    )  # far from the holes
 
 
 def test_tiles_of_different_modes(srx, tiles, tmp_path):
@@ -124,12 +136,19 @@ def test_tiles_of_different_modes(srx, tiles, tmp_path):
             image.load()
     assert modes == dict.fromkeys(modes, "RGB") | {gray: "L", bit: "L", alpha: "RGBA"}
     with Image.open(tmp_path / "out" / bit) as image, Image.open(tiles / bit) as before:
-        assert abs(np.asarray(image).mean() - np.asarray(before.convert("L")).mean()) < 4
+        assert (
+            abs(np.asarray(image).mean() - np.asarray(before.convert("L")).mean()) < 4
+        )
     with Image.open(tmp_path / "out" / alpha) as image:
         opacity = np.asarray(image)[:, :, 3]
     assert (opacity[:36].max(), opacity[44:].min()) == (0, 255)
-    with Image.open(tmp_path / "out" / palette) as image, Image.open(tiles / palette) as before:
-        shrunk = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(int)
+    with (
+        Image.open(tmp_path / "out" / palette) as image,
+        Image.open(tiles / palette) as before,
+    ):
+        shrunk = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(
+            int
+        )
         assert np.abs(shrunk - np.asarray(before.convert("RGB")))[4:-4, 4:-4].mean() < 4
 
 
@@ -155,21 +174,36 @@ def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged
     result = srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic")
     text = " ".join(result.err.split())
     assert (result.code, "6 done, 2 failed" in result.out) == (1, True), result
-    assert f"sheets: 2 groups of files lie far from each other, that of {folder}/far.tif" in text
-    assert "crs.tif: its coordinate system is EPSG:32633, that of the others EPSG:32632" in text
+    assert (
+        f"sheets: 2 groups of files lie far from each other, that of {folder}/far.tif"
+        in text
+    )
+    assert (
+        "crs.tif: its coordinate system is EPSG:32633, that of the others EPSG:32632"
+        in text
+    )
     assert (
         "off.tif: its place between whole pixels is (0.35, 0.0), that of the others (0.0, 0.0)"
         in text
     )
     for name, here in sheets.items():
-        with rasterio.open(tmp_path / "out" / name) as out, rasterio.open(folder / name) as own:
+        with (
+            rasterio.open(tmp_path / "out" / name) as out,
+            rasterio.open(folder / name) as own,
+        ):
             assert out.bounds == own.bounds
-            assert (out.res, out.crs, out.shape) == ((10, 10), own.crs, (2 * SIDE, 2 * SIDE))
+            assert (out.res, out.crs, out.shape) == (
+                (10, 10),
+                own.crs,
+                (2 * SIDE, 2 * SIDE),
+            )
             assert out.dataset_mask().all()
             assert "srx" in out.tags()["TIFFTAG_SOFTWARE"]
             pixels = out.read().transpose(1, 2, 0).astype(int)
         assert np.abs(pixels - enlarged[larger(here)]).mean() < 1.5
-    assert "6 skipped" in srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic").out
+    assert (
+        "6 skipped" in srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic").out
+    )
 
 
 @pytest.mark.parametrize("mark", ["nodata", "mask", "alpha"])
@@ -177,9 +211,13 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, whole, mark):
     folder = tmp_path / "2023"  # with numbers as names, which are no tiles of a web map
     (folder / "5").mkdir(parents=True)
     lower = upper = whole[:SIDE, :SIDE].clip(1)
-    seen = np.where(np.arange(SIDE) < 20, 0, 255)[:, None, None] * np.ones((1, SIDE, 1), np.uint8)
+    seen = np.where(np.arange(SIDE) < 20, 0, 255)[:, None, None] * np.ones(
+        (1, SIDE, 1), np.uint8
+    )
     if mark == "alpha":
-        lower, upper = (np.dstack([lower, a]).astype(np.uint8) for a in (seen * 0 + 255, seen))
+        lower, upper = (
+            np.dstack([lower, a]).astype(np.uint8) for a in (seen * 0 + 255, seen)
+        )
     elif mark == "nodata":
         upper = np.where(seen, upper, 0).astype(np.uint8)
     for number, pixels in enumerate((lower, upper), 11):
@@ -190,7 +228,9 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, whole, mark):
                 file.nodata = 0
             elif mark == "mask" and number == 12:
                 file.write_mask(seen[:, :, 0] > 0)
-    result = srx("upscale", folder, tmp_path / "out", "-s", 2, "-m", "g-idrn", "--mosaic", code=0)
+    result = srx(
+        "upscale", folder, tmp_path / "out", "-s", 2, "-m", "g-idrn", "--mosaic", code=0
+    )
     assert ".srx-mosaic" not in result.err
     with rasterio.open(tmp_path / "out/5/11.tif") as file:
         assert (file.bounds.left, file.tags()["SHEET"]) == (500_000, "11")
@@ -200,15 +240,30 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, whole, mark):
 def test_sheets_of_other_palettes_are_left_out(srx, tmp_path, whole):
     for name in "abc":
         (tmp_path / "in").mkdir(exist_ok=True)
-        save_sheet(tmp_path / f"in/{name}.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000)
+        save_sheet(
+            tmp_path / f"in/{name}.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000
+        )
         with rasterio.open(tmp_path / f"in/{name}.tif", "r+") as file:
-            file.write_colormap(1, {one: (one, name == "c", 0, 255) for one in range(8)})
-    ask = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m", "bicubic", "--mosaic")
+            file.write_colormap(
+                1, {one: (one, name == "c", 0, 255) for one in range(8)}
+            )
+    ask = (
+        "upscale",
+        tmp_path / "in",
+        tmp_path / "out",
+        "-s",
+        2,
+        "-m",
+        "bicubic",
+        "--mosaic",
+    )
     result = srx(*ask, "--classes", "yes")
     assert (result.code, "c.tif: its palette (checksum) is" in result.err) == (1, True)
 
 
-@pytest.mark.parametrize("options", [("--dry-run",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")])
+@pytest.mark.parametrize(
+    "options", [("--dry-run",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")]
+)
 def test_options_that_a_mosaic_has_not(srx, tiles, tmp_path, options):
     result = srx("upscale", tiles, tmp_path / "out", "--mosaic", *options)
     assert (result.code, "--mosaic" in result.err) == (2, True)
@@ -222,7 +277,17 @@ def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, whole):
     save_sheet(folder / "a.tif", whole, 500_000, 5_000_000)
     ask = ("upscale", folder, "-s", 2, "-m", "bicubic", "--mosaic")
     os.utime(folder / "a.tif", (10**9, 10**9))
-    srx(*ask, "-o", tmp_path / "jpg", "-f", "jpg", "--quality", 90, "--keep-dates", code=0)
+    srx(
+        *ask,
+        "-o",
+        tmp_path / "jpg",
+        "-f",
+        "jpg",
+        "--quality",
+        90,
+        "--keep-dates",
+        code=0,
+    )
     assert (tmp_path / "jpg/a.jpg").stat().st_mtime == 10**9
     with rasterio.open(tmp_path / "jpg/a.jpg") as file:
         assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "90"
@@ -236,11 +301,22 @@ def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, whole):
     np.testing.assert_array_equal(found > 0, whole[:, :, 0] > 90)
 
 
-@pytest.mark.parametrize("options", [(), ("--strip-provenance",), ("--strip-metadata",)])
+@pytest.mark.parametrize(
+    "options", [(), ("--strip-provenance",), ("--strip-metadata",)]
+)
 def test_classes_on_sheets_are_never_written_as_jpeg(srx, tmp_path, whole, options):
     (tmp_path / "in").mkdir()
     save_sheet(tmp_path / "in/SCL.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000)
-    ask = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m", "bicubic", "--mosaic")
+    ask = (
+        "upscale",
+        tmp_path / "in",
+        tmp_path / "out",
+        "-s",
+        2,
+        "-m",
+        "bicubic",
+        "--mosaic",
+    )
     result = srx(*ask, "-f", "jpg", *options)
     assert (result.code, "would change its classes" in result.err) == (2, True)
     srx(*ask, *options, code=0)

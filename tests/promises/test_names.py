@@ -45,7 +45,9 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def upscale(srx):
-    return lambda *words, **code: srx("upscale", *words, "-m", "bicubic", "-s", "2", **code)
+    return lambda *words, **code: srx(
+        "upscale", *words, "-m", "bicubic", "-s", "2", **code
+    )
 
 
 def pixels(path):
@@ -75,7 +77,13 @@ def product(folder):
     sizes = "".join(SIZE.format(metres, 240 // metres) for metres in (10, 20, 60))
     (folder / GRANULE / "MTD_TL.xml").write_text(TILE.format(sizes=sizes))
     place = rasterio.Affine(10, 0, 600000, 0, -10, 5100000)
-    shape = {"driver": "GTiff", "height": 24, "width": 24, "count": 1, "dtype": "uint16"}
+    shape = {
+        "driver": "GTiff",
+        "height": 24,
+        "width": 24,
+        "count": 1,
+        "dtype": "uint16",
+    }
     for value, band in enumerate(("B02", "B03", "B04", "B08"), 1):
         with rasterio.MemoryFile() as memory:
             with memory.open(**shape, crs="EPSG:32632", transform=place) as file:
@@ -91,13 +99,18 @@ def listed(result):
     return shlex.split(result.err.partition("instead: ")[2].partition("\n")[0])
 
 
-def test_a_container_of_several_rasters_lists_them_and_leaves_the_others_alone(here, upscale):
+def test_a_container_of_several_rasters_lists_them_and_leaves_the_others_alone(
+    here, upscale
+):
     netcdf("a.nc", band=5, other=7)
     for name in ("good1.tif", "good2.tif"):
         tiff(here / name)
     done = upscale("good1.tif", "a.nc", "good2.tif", "out", code=1)
     assert listed(done) == ['NETCDF:"a.nc":band', 'NETCDF:"a.nc":other']
-    assert sorted(file.name for file in (here / "out").iterdir()) == ["good1.tif", "good2.tif"]
+    assert sorted(file.name for file in (here / "out").iterdir()) == [
+        "good1.tif",
+        "good2.tif",
+    ]
     done = upscale(*listed(done), "out", code=0)  # as pasted
     assert (pixels("out/a_band.tif") == 5).all()
     assert (pixels("out/a_other.tif") == 7).all()
@@ -114,7 +127,10 @@ def test_hdf5_is_a_container_as_well(here, upscale):
 @pytest.mark.parametrize(
     ("name", "result"),
     [
-        ("NETCDF:a.nc:other", "a_other.tif"),  # as a shell leaves it without quotes around it
+        (
+            "NETCDF:a.nc:other",
+            "a_other.tif",
+        ),  # as a shell leaves it without quotes around it
         ("/vsizip/a.zip/b.tif", "b.tif"),
         ("/vsizip/{folder}/a.zip/in/c.tif", "c.tif"),
         ("zip://a.zip!in/c.tif", "c.tif"),
@@ -135,7 +151,9 @@ def test_names_of_rasters_in_files(here, upscale, name, result, target):
     file = here / "out" / (result if target == "out" else "named.tif")
     assert (pixels(file) == 7).all()
     assert pixels(file).shape == (1, 16, 16)
-    assert {*here.iterdir()} - before == {here / "out"}  # nothing is written beside the input
+    assert {*here.iterdir()} - before == {
+        here / "out"
+    }  # nothing is written beside the input
 
 
 @pytest.mark.parametrize(
@@ -144,7 +162,10 @@ def test_names_of_rasters_in_files(here, upscale, name, result, target):
         ('NETCDF:"a.nc":none', "give a.nc itself to see what it holds"),
         ("/vsizip/a.zip/none.tif", "give a.zip itself to see what it holds"),
         ("/vsigzip/b.tif", "a part of it is missing: copy or export it again"),
-        ("a.zip", "is an archive; name a picture in it instead: /vsizip/a.zip/in/c.tif"),
+        (
+            "a.zip",
+            "is an archive; name a picture in it instead: /vsizip/a.zip/in/c.tif",
+        ),
         ('NETCDF:"none.nc":band', "no such file or folder"),
         ("/vsistdin/", "no such file or folder"),
         ("photo:1.jpg", "no such file or folder"),
@@ -226,7 +247,9 @@ def test_a_search_leaves_containers_archives_and_products_alone(here, upscale):
         "/vsizip/{{/vsicurl/{url}/bucket/a.zip}}/b.tif",
     ],
 )
-def test_the_network_is_used_where_it_is_allowed_only(here, upscale, web, monkeypatch, name):
+def test_the_network_is_used_where_it_is_allowed_only(
+    here, upscale, web, monkeypatch, name
+):
     bucket = web.folder / "bucket"
     bucket.mkdir(exist_ok=True)
     tiff(bucket / "a.tif")
@@ -269,7 +292,9 @@ def test_a_remote_mosaic_copies_no_local_bytes(here, upscale, web):
     raw = {"name": here / "secret", "kind": ' subClass="VRTRawRasterBand"'}
     vrt(web.folder / "raw.vrt", RAW, **raw)
     tiff(web.folder / "a.tif")
-    vrt(web.folder / "m.vrt", SIMPLE, name="a.tif", place=1, head="<SRS>EPSG:3857</SRS>")
+    vrt(
+        web.folder / "m.vrt", SIMPLE, name="a.tif", place=1, head="<SRS>EPSG:3857</SRS>"
+    )
     done = upscale(f"{web.url}/raw.vrt", f"{web.url}/m.vrt", "out", "--allow-remote")
     assert "raw.vrt: copies bytes of other files" in done.err
     assert [file.name for file in (here / "out").iterdir()] == ["m.tif"]
@@ -287,8 +312,12 @@ def test_results_are_not_written_to_buckets(here, upscale):
 def test_a_missing_driver_is_named(here, upscale, monkeypatch, name, options):
     (here / "a.hdf").write_bytes(b"\x0e\x03\x13\x01" + bytes(40))
     with rasterio.Env() as env:
-        there = tuple(driver for driver in env.drivers() if not driver.startswith("HDF4"))
-    monkeypatch.setattr("srcli.imaging.rasters.opening.allowed_drivers", lambda **_: there)
+        there = tuple(
+            driver for driver in env.drivers() if not driver.startswith("HDF4")
+        )
+    monkeypatch.setattr(
+        "srcli.imaging.rasters.opening.allowed_drivers", lambda **_: there
+    )
     done = upscale(name, "out", *options, code=2)
     assert f"{name}: this GDAL has no driver for HDF4" in done.err
 

@@ -14,7 +14,9 @@ from PIL import Image
 
 from tests.fixtures.photographs import PLACE, noise, read_by_gdal, write_by_gdal
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="names are text elsewhere"
+)
 WORDS = ("-m", "bicubic", "-s", 2)
 LATIN = "umlaut-\udcfc"
 
@@ -52,7 +54,9 @@ def test_pixels_and_names_are_those_of_the_input(srx, tmp_path, folder, kind):
     if kind == "photograph":
         tifffile.imwrite(source, noise((24, 32, 3)), photometric="rgb")
     else:
-        write_by_gdal(tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", **PLACE)
+        write_by_gdal(
+            tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", **PLACE
+        )
         rasterio.shutil.copy(tmp_path / "a.tif", source, driver=kind)
     path.write_bytes(source.read_bytes())
     made, twin = enlarge(srx, tmp_path, path)
@@ -97,7 +101,9 @@ def test_an_interrupted_raster_goes_on(srx, tmp_path, folder, monkeypatch):
     path = folder / f"{LATIN}.tif"
     path.write_bytes((tmp_path / "a.tif").read_bytes())
     before = []
-    monkeypatch.setattr(run, "merge_parts", lambda parts, _: before.append(parts.found()))
+    monkeypatch.setattr(
+        run, "merge_parts", lambda parts, _: before.append(parts.found())
+    )
     srx("upscale", path, tmp_path / "out", *WORDS)
     plan = json.loads((next((tmp_path / "out").glob(".*")) / "plan.json").read_text())
     assert [file[0] for file in plan["input"]] == [str(path)]

@@ -52,7 +52,12 @@ def test_avif_that_is_cut_short_is_damaged(tmp_path, srx):
 
 def tiff_of(path, content, compression, bits):
     """Write a gray TIFF of 64x64 pixels that holds another format."""
-    entries = [(256, 4, 1, 64), (257, 4, 1, 64), (258, 3, 1, bits), (259, 3, 1, compression)]
+    entries = [
+        (256, 4, 1, 64),
+        (257, 4, 1, 64),
+        (258, 3, 1, bits),
+        (259, 3, 1, compression),
+    ]
     entries += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 64)]
     entries += [(279, 4, 1, len(content))]
     directory = struct.pack("<H", len(entries))
@@ -65,7 +70,12 @@ def tiff_of(path, content, compression, bits):
 
 @pytest.mark.parametrize(
     ("compression", "words"),
-    [(34712, "JPEG 2000"), (50002, "JPEG XL"), (34934, "JPEG XR"), (60000, "compression 60000")],
+    [
+        (34712, "JPEG 2000"),
+        (50002, "JPEG XL"),
+        (34934, "JPEG XR"),
+        (60000, "compression 60000"),
+    ],
 )
 def test_tiff_of_a_rare_compression_is_not_damaged(tmp_path, srx, compression, words):
     line = refusal(srx, tiff_of(tmp_path / "a.tif", bytes(100), compression, 8))
@@ -74,17 +84,27 @@ def test_tiff_of_a_rare_compression_is_not_damaged(tmp_path, srx, compression, w
 
 def test_jpeg_of_12_bits_in_tiff_is_not_damaged(tmp_path, srx):
     size = {"width": 64, "height": 64, "count": 1, "dtype": "uint16"}
-    with rasterio.open(tmp_path / "a.jpg", "w", driver="JPEG", nbits=12, **size) as dataset:
+    with rasterio.open(
+        tmp_path / "a.jpg", "w", driver="JPEG", nbits=12, **size
+    ) as dataset:
         dataset.write(np.full((1, 64, 64), 2000, np.uint16))
     path = tiff_of(tmp_path / "a.tif", (tmp_path / "a.jpg").read_bytes(), 7, 12)
-    assert "stored as JPEG of 12 bits, which is not read from TIFF" in refusal(srx, path)
+    assert "stored as JPEG of 12 bits, which is not read from TIFF" in refusal(
+        srx, path
+    )
 
 
 @pytest.mark.parametrize("name", ["a.j2c", "a.j2k"])
 def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
     (tmp_path / "in").mkdir()
     with rasterio.open(
-        tmp_path / "a.jp2", "w", driver="JP2OpenJPEG", width=64, height=64, count=1, dtype="uint8"
+        tmp_path / "a.jp2",
+        "w",
+        driver="JP2OpenJPEG",
+        width=64,
+        height=64,
+        count=1,
+        dtype="uint8",
     ) as dataset:
         dataset.write(np.full((1, 64, 64), 90, np.uint8))
     data = (tmp_path / "a.jp2").read_bytes()
@@ -114,7 +134,13 @@ def test_words_of_gdal_are_refused_by_their_names(tmp_path, srx, words, advice):
 def raster(path, *factors):
     """Write a GeoTIFF with overviews."""
     place = {"crs": "EPSG:32632", "transform": from_origin(6e5, 52e5, 1, 1)}
-    size = {"width": 64, "height": 64, "count": 3, "dtype": "uint8", "photometric": "RGB"}
+    size = {
+        "width": 64,
+        "height": 64,
+        "count": 3,
+        "dtype": "uint8",
+        "photometric": "RGB",
+    }
     with rasterio.open(path, "w", driver="GTiff", **size, **place) as dataset:
         dataset.write(np.full((3, 64, 64), 90, np.uint8))
         if factors:
@@ -124,9 +150,16 @@ def raster(path, *factors):
 
 @pytest.mark.parametrize(
     ("factors", "options", "hints"),
-    [((2,), (), True), ((), (), False), ((2,), ("--overviews",), False), ((2,), ("--cog",), False)],
+    [
+        ((2,), (), True),
+        ((), (), False),
+        ((2,), ("--overviews",), False),
+        ((2,), ("--cog",), False),
+    ],
 )
-def test_overviews_that_are_not_kept_are_told_of(tmp_path, srx, factors, options, hints):
+def test_overviews_that_are_not_kept_are_told_of(
+    tmp_path, srx, factors, options, hints
+):
     path = raster(tmp_path / "a.tif", *factors)
     options = ("-m", "bicubic", "-s", 2, *options)
     told = srx("upscale", path, tmp_path / "out.tif", *options, code=0).err
@@ -139,7 +172,13 @@ def test_a_picture_in_an_archive_leaves_nothing_beside_it(tmp_path, srx, name):
     archive = tmp_path / "in" / "a.zip"
     with zipfile.ZipFile(archive, "w") as stream:
         stream.write(picture(tmp_path / name), name)
-    command = ("upscale", f"/vsizip/{archive}/{name}", tmp_path / "out/", "-m", "bicubic")
+    command = (
+        "upscale",
+        f"/vsizip/{archive}/{name}",
+        tmp_path / "out/",
+        "-m",
+        "bicubic",
+    )
     srx(*command, code=0)
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.zip"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]

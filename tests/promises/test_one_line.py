@@ -30,11 +30,18 @@ WORDS = ("-m", "bicubic", "-s", 2)
 
 def test_control_points_without_a_coordinate_system(srx, tmp_path):
     corners = ((0, 0), (32, 0), (32, 24), (0, 24))
-    points = [value for x, y in corners for value in (x, y, 0, 10 + x / 10, 50 - y / 10, 0)]
+    points = [
+        value for x, y in corners for value in (x, y, 0, 10 + x / 10, 50 - y / 10, 0)
+    ]
     tags = [(33922, "d", len(points), points, True)]
-    tifffile.imwrite(tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
+    tifffile.imwrite(
+        tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags
+    )
     srx("upscale", tmp_path / "a.tif", tmp_path / "b.tif", *WORDS, code=0)
-    with warnings.catch_warnings(action="ignore"), rasterio.open(tmp_path / "b.tif") as made:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        rasterio.open(tmp_path / "b.tif") as made,
+    ):
         found, crs = made.gcps
     assert crs is None
     assert [(point.col, point.row, point.x) for point in found] == [
@@ -66,14 +73,18 @@ def test_keys_of_a_geotiff_that_proj_does_not_know(tmp_path):
         (34735, "H", len(keys) + 4, [*keys, 3076, 0, 1, 9001], True),
         (34737, "s", len(name), name, True),
     ]
-    tifffile.imwrite(tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
+    tifffile.imwrite(
+        tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags
+    )
     done = run_srx("upscale", tmp_path / "a.tif", tmp_path / "out", *WORDS)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def run_srx(*arguments, **options):
     command = [sys.executable, "-m", "srcli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )
 
 
 @pytest.fixture
@@ -97,9 +108,14 @@ def test_a_system_without_threads(srx, tmp_path, no_threads):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_report_on_a_full_disk_is_an_error(srx, tmp_path):
     Image.fromarray(noise((24, 32, 3))).save(tmp_path / "a.png")
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "out", *WORDS, "--report", "/dev/full")
+    done = srx(
+        "upscale", tmp_path / "a.png", tmp_path / "out", *WORDS, "--report", "/dev/full"
+    )
     assert done.code == 1
-    assert "error: --report /dev/full: the disk is full; the report ends before" in done.err
+    assert (
+        "error: --report /dev/full: the disk is full; the report ends before"
+        in done.err
+    )
     assert (tmp_path / "out" / "a.png").exists()
 
 
@@ -125,7 +141,9 @@ def test_a_report_holds_whole_lines_alone(srx, tmp_path, monkeypatch):
     assert [line["source"] for line in lines] == ["0.bmp"]
 
 
-@pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs ONNX")
+@pytest.mark.skipif(
+    not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs ONNX"
+)
 def test_an_onnx_file_with_weights_elsewhere_is_refused(srx, tmp_path, monkeypatch):
     import onnx
 
@@ -143,6 +161,9 @@ def test_an_onnx_file_with_weights_elsewhere_is_refused(srx, tmp_path, monkeypat
     (tmp_path / "other.bin").write_bytes(np.ones(10_000, np.float32).tobytes())
     Image.fromarray(noise((24, 32, 3))).save("a.png")
     done = srx("upscale", "a.png", "out", "-m", "b.onnx", code=2)
-    assert "b.onnx: cannot be run as a file of srx export (its weights lie in other" in done.err
+    assert (
+        "b.onnx: cannot be run as a file of srx export (its weights lie in other"
+        in done.err
+    )
     srx("upscale", "a.png", "out", "-m", "a.onnx", code=0)
     assert Path("out", "a.png").exists()

@@ -23,7 +23,14 @@ from srcli.models.weights import load_model
 from srcli.recipes.code import NAMED
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
-QUICK = ["--set", "stages.0.patch=8", "--set", "stages.0.batch=2", "--set", "network.width=8"]
+QUICK = [
+    "--set",
+    "stages.0.patch=8",
+    "--set",
+    "stages.0.batch=2",
+    "--set",
+    "network.width=8",
+]
 SMALL = """
 import torch.nn.functional as F
 from torch import nn
@@ -76,8 +83,13 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
     srx("upscale", "photo.png", "larger.png", "-m", model, code=0)
     srx("train", "mynet.py:Net", "--resume", "run", "--budget", 10, code=0)
     assert json.loads(Path("run/recipe.json").read_text())["network"] == {"width": 8}
-    for state in ("1 done", "0 done, 1 skipped"):  # first by other weights, then it is there
-        assert state in srx("upscale", "photo.png", "larger.png", "-m", model, code=0).out
+    for state in (
+        "1 done",
+        "0 done, 1 skipped",
+    ):  # first by other weights, then it is there
+        assert (
+            state in srx("upscale", "photo.png", "larger.png", "-m", model, code=0).out
+        )
     assert size_of("larger.png") == (128, 96)
     quick = ["--data", "photos", "--metrics", "psnr", "--no-cost"]
     here = shutil.copy(trained, "last.safetensors")
@@ -85,7 +97,16 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
     assert "bicubic" in srx("eval", *models, *quick, code=0).out
     assert not [*Path("sr").rglob("*:*")]  # which Windows takes in no name
     timed = srx(
-        "bench", "-m", model, "-m", "mynet.py:Net", "--size", "16x16", "--rounds", 1, code=0
+        "bench",
+        "-m",
+        model,
+        "-m",
+        "mynet.py:Net",
+        "--size",
+        "16x16",
+        "--rounds",
+        1,
+        code=0,
     )
     assert "mynet.py:Net x2: there are no weights" in timed.err
     srx("compare", "photo.png", "sheet.png", "-m", model, "-s", 2, code=0)
@@ -93,7 +114,9 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
     assert "width=8" in srx("models", model, code=0).out
 
 
-def test_its_weights_are_those_of_the_module_itself_and_load_wherever_the_code_lies(trained):
+def test_its_weights_are_those_of_the_module_itself_and_load_wherever_the_code_lies(
+    trained,
+):
     shutil.move("mynet.py", "photos/other.py")
     network = load_model(f"photos/other.py:Net@{trained}")
     tensors = load_file(trained)
@@ -117,7 +140,16 @@ variants = [
   { name = "6", sentence = "wide", changes = { "network.width" = 6 } },
 ]
 """)
-    given = ["ablate", "run", "widths.toml", "--data", "photos", "--budget", 2, *QUICK[:4]]
+    given = [
+        "ablate",
+        "run",
+        "widths.toml",
+        "--data",
+        "photos",
+        "--budget",
+        2,
+        *QUICK[:4],
+    ]
     refused = srx(*given, code=2)
     assert "is code that only a file names" in refused.err
     shown = srx(*given, "--set", "model=mynet.py:Net", "--json", "-", code=0).out
@@ -141,7 +173,10 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
     train(srx, *quick, losses)
     stage = json.loads(Path("run/recipe.json").read_text())["stages"][0]
     assert stage["losses"][2] == {"weight": 1.0, **own}
-    for loss, why in (("own.py:Map", "gives no single number"), ("own.py:nn", "has no class 'nn'")):
+    for loss, why in (
+        ("own.py:Map", "gives no single number"),
+        ("own.py:nn", "has no class 'nn'"),
+    ):
         refused = train(srx, *quick, f"stages.0.losses={loss}", out="other", code=2)
         assert why in refused.err
 
@@ -159,7 +194,9 @@ def evil():
 
 
 def test_code_that_a_weights_file_names_is_not_run(srx, evil, trained):
-    save_weights(Path("best.safetensors"), load_file(trained), WeightsInfo(model=evil, scale=2))
+    save_weights(
+        Path("best.safetensors"), load_file(trained), WeightsInfo(model=evil, scale=2)
+    )
     for command in (
         ("upscale", "photo.png", "out.png", "-m", "best.safetensors"),
         ("eval", "-m", "best.safetensors", "--data", "photos"),
@@ -169,7 +206,8 @@ def test_code_that_a_weights_file_names_is_not_run(srx, evil, trained):
         ("models", "best.safetensors"),
     ):
         words = (
-            "best.safetensors: evil.py:Net is code that only a file names.* -m evil.py:Net@WEIGHTS"
+            "best.safetensors: evil.py:Net is code that only a file names.* "
+            "-m evil.py:Net@WEIGHTS"
         )
         assert re.search(words, srx(*command, code=2).err)
     # Its tensors alone are a start of another network, and need no code.
@@ -183,7 +221,9 @@ def test_code_that_a_recipe_or_a_folder_names_is_not_run(srx, evil, trained):
     for name, changes in (("net", {"model": evil}), ("loss", {"stages": [stage]})):
         Path(f"{name}.json").write_text(json.dumps({**recipe, **changes}))
         code = ["--set", "model=mynet.py:Net"] if name == "loss" else []
-        refused = train(srx, "--budget", 1, *code, network=f"{name}.json", out="new", code=2)
+        refused = train(
+            srx, "--budget", 1, *code, network=f"{name}.json", out="new", code=2
+        )
         assert "evil.py:Net is code that only a file names" in refused.err
     shutil.copy("net.json", "run/recipe.json")
     options = json.loads(Path("run/options.json").read_text())
@@ -194,32 +234,59 @@ def test_code_that_a_recipe_or_a_folder_names_is_not_run(srx, evil, trained):
         assert "evil.py:Net is code that only a file names" in refused.err
 
 
-def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(srx, evil, trained):
-    recipe = json.loads(Path("run/recipe.json").read_text()) | {"model": "away/mynet.py:Net"}
+def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(
+    srx, evil, trained
+):
+    recipe = json.loads(Path("run/recipe.json").read_text()) | {
+        "model": "away/mynet.py:Net"
+    }
     Path("away").mkdir()
     shutil.copy("evil.py", "away/mynet.py")
     Path("new.json").write_text(json.dumps(recipe))
-    train(srx, "--budget", 1, "--set", "model=mynet.py:Net", network="new.json", out="new")
+    train(
+        srx, "--budget", 1, "--set", "model=mynet.py:Net", network="new.json", out="new"
+    )
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("raise OSError('no such disk')", "imported (mynet.py, line 1: OSError: no such"),
+        (
+            "raise OSError('no such disk')",
+            "imported (mynet.py, line 1: OSError: no such",
+        ),
         ("import sys\nsys.exit(3)", "imported (mynet.py, line 2: SystemExit: 3"),
         ("def f(:", "mynet.py: cannot be imported (SyntaxError: invalid syntax"),
         ("Nett = 3", "mynet.py: has no class 'Net' (did you mean Nett?)"),
         ("Net = 3", "mynet.py: has no class 'Net'"),
-        ("from fractions import Fraction as Net", "mynet.py:Net: is no torch.nn.Module"),
+        (
+            "from fractions import Fraction as Net",
+            "mynet.py:Net: is no torch.nn.Module",
+        ),
         (f"{SMALL}\n    colour = 'yuv'", "colour of mynet.py:Net must be rgb or luma"),
         (f"{SMALL}\n    edge = 'a'", "edge of mynet.py:Net must be a whole number"),
-        (f"{SMALL}\n    multiple_of = 0", "multiple_of of mynet.py:Net must be a whole"),
+        (
+            f"{SMALL}\n    multiple_of = 0",
+            "multiple_of of mynet.py:Net must be a whole",
+        ),
         (f"{SMALL}\n    multiple_of = 5", "takes sides that divide by 5, from 5 on"),
-        (SMALL.replace("super()", "(1 / 0)"), "Net: cannot be built (mynet.py, line 7: Zero"),
-        (SMALL.replace("self.scale)", "self.scale + 1)"), "gives (1, 3, 3, 9) for a picture"),
+        (
+            SMALL.replace("super()", "(1 / 0)"),
+            "Net: cannot be built (mynet.py, line 7: Zero",
+        ),
+        (
+            SMALL.replace("self.scale)", "self.scale + 1)"),
+            "gives (1, 3, 3, 9) for a picture",
+        ),
         (SMALL.replace("return ", "return x, "), "gives tuple, not one tensor"),
-        (SMALL.replace("return ", "return self.training or "), "gives bool in training, not"),
-        (SMALL.replace("return ", "return 0 * None, "), "fails (mynet.py, line 11: TypeError"),
+        (
+            SMALL.replace("return ", "return self.training or "),
+            "gives bool in training, not",
+        ),
+        (
+            SMALL.replace("return ", "return 0 * None, "),
+            "fails (mynet.py, line 11: TypeError",
+        ),
     ],
 )
 def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
@@ -232,12 +299,21 @@ def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("mynet.py:Net", "has no trained weights; train it by srx train mynet.py:Net -s 2"),
+        (
+            "mynet.py:Net",
+            "has no trained weights; train it by srx train mynet.py:Net -s 2",
+        ),
         ("mynet.py:Net@run/none.pth", "run/none.pth: no such weights file"),
         ("gone.py:Net@run/last.safetensors", "gone.py: no such file"),
         ("no.such:Net@run/last.safetensors", "No module named 'no'"),
-        ("changed.py:Net@run/last.safetensors", "last.safetensors: does not fit changed.py:Net"),
-        ("less.py:Net@run/last.safetensors", "no option 'width' in less.py:Net; it takes none"),
+        (
+            "changed.py:Net@run/last.safetensors",
+            "last.safetensors: does not fit changed.py:Net",
+        ),
+        (
+            "less.py:Net@run/last.safetensors",
+            "no option 'width' in less.py:Net; it takes none",
+        ),
     ],
 )
 def test_weights_without_their_code_and_code_without_weights_are_refused(
@@ -249,17 +325,28 @@ def test_weights_without_their_code_and_code_without_weights_are_refused(
         assert words in srx(*command, "-m", model, "-s", 2, code=2).err
 
 
-@pytest.mark.parametrize("name", ["net", "generator", "ema"])  # as checkpoints have others
+@pytest.mark.parametrize(
+    "name", ["net", "generator", "ema"]
+)  # as checkpoints have others
 def test_what_was_saved_of_it_loads_whatever_its_layers_are_called(srx, name):
-    layer = SMALL.replace("nn.Conv2d(3, 3, 1)", "nn.ModuleDict({'a': nn.Conv2d(3, 3, 1)})")
-    own = layer.replace("self.conv(x)", "self.conv['a' if len(x[0, 0]) < 40 else 'b'](x)")
+    layer = SMALL.replace(
+        "nn.Conv2d(3, 3, 1)", "nn.ModuleDict({'a': nn.Conv2d(3, 3, 1)})"
+    )
+    own = layer.replace(
+        "self.conv(x)", "self.conv['a' if len(x[0, 0]) < 40 else 'b'](x)"
+    )
     Path("mynet.py").write_text(own.replace("conv", name))
     torch.save(
-        {f"{name}.a.weight": torch.ones(3, 3, 1, 1), f"{name}.a.bias": torch.zeros(3)}, "w.pth"
+        {f"{name}.a.weight": torch.ones(3, 3, 1, 1), f"{name}.a.bias": torch.zeros(3)},
+        "w.pth",
     )
     train(srx, "--budget", 1, *QUICK[:4], "--hold-out", "0", "--init", "w.pth")
-    failed = srx("upscale", "photo.png", "o.png", "-m", "mynet.py:Net@w.pth", "-s", 2, code=2)
-    assert "photo.png: mynet.py:Net fails (mynet.py, line 11: KeyError: 'b')" in failed.err
+    failed = srx(
+        "upscale", "photo.png", "o.png", "-m", "mynet.py:Net@w.pth", "-s", 2, code=2
+    )
+    assert (
+        "photo.png: mynet.py:Net fails (mynet.py, line 11: KeyError: 'b')" in failed.err
+    )
 
 
 def test_what_it_prints_while_it_is_imported_spoils_no_result(srx):
@@ -302,7 +389,9 @@ class Luma(Net):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
-def test_layers_that_ours_do_not_have_are_trained_and_enlarge_as_they_stand(srx, astronaut):
+def test_layers_that_ours_do_not_have_are_trained_and_enlarge_as_they_stand(
+    srx, astronaut
+):
     Path("layers.py").write_text("""
 import torch
 import torch.nn.functional as F
@@ -344,7 +433,9 @@ def test_installed_packages_add_networks_losses_and_recipes(work):
         "[srcli.networks]\ntiny-net = tiny:Net\n[srcli.losses]\nhuber = torch.nn:HuberLoss\n"
         "[srcli.recipes]\ntiny-slow = tiny:RECIPE\n"
     )
-    train = "train tiny-net -s 2 --data photos --out run --budget 2 --set stages.0.patch=8"
+    train = (
+        "train tiny-net -s 2 --data photos --out run --budget 2 --set stages.0.patch=8"
+    )
     commands = [
         "models -s 8",  # none of ours, whose work takes seconds to count
         "models tiny-net",
@@ -356,7 +447,9 @@ def test_installed_packages_add_networks_losses_and_recipes(work):
     code = f"from srcli.cli.main import run\nfor c in {commands}: assert run(c.split()) == 0, c"
     path = os.pathsep.join([str(work / "site"), *sys.path])
     own = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", code], env=own, text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=own, text=True, capture_output=True
+    )
     assert done.returncode == 0, done.stderr
     assert "Networks of installed packages: tiny-net (tiny:Net)" in done.stdout
     assert "network of an installed package" in done.stdout

@@ -41,7 +41,9 @@ def test_a_thumbnail_on_the_first_page_is_not_the_picture(tmp_path, srx, photome
         writer.write(full, photometric=photometric)
     tifffile.imwrite(tmp_path / "b.tif", full, photometric=photometric)
     found, told = enlarged(srx, tmp_path / "a.tif", tmp_path / "a.png")
-    np.testing.assert_array_equal(found, enlarged(srx, tmp_path / "b.tif", tmp_path / "b.png")[0])
+    np.testing.assert_array_equal(
+        found, enlarged(srx, tmp_path / "b.tif", tmp_path / "b.png")[0]
+    )
     assert "only the first" not in told
 
 
@@ -52,7 +54,12 @@ def palette_tiff(path, indices, table):
     bits = indices.dtype.itemsize * 8
     start = 8 + len(values)
     pixels = indices.astype(f"<u{bits // 8}").tobytes()
-    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, bits), (259, 3, 1, 1)]
+    entries = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, bits),
+        (259, 3, 1, 1),
+    ]
     entries += [(262, 3, 1, 3), (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height)]
     entries += [(279, 4, 1, len(pixels)), (320, 3, table.size, 8)]
     directory = struct.pack("<H", len(entries))
@@ -75,7 +82,9 @@ def animation(path):
     """Write an APNG of two frames whose default picture, a red one, is none of them."""
     frames = [Image.new("RGB", (20, 16), name) for name in ("red", "lime", "blue")]
     first, *rest = frames
-    first.save(path, save_all=True, append_images=rest, default_image=True, duration=100)
+    first.save(
+        path, save_all=True, append_images=rest, default_image=True, duration=100
+    )
 
 
 def test_the_default_picture_of_an_animation_is_told_of(tmp_path, srx):
@@ -94,7 +103,9 @@ def test_the_default_picture_is_what_other_formats_get(tmp_path, srx):
 
 def test_an_animation_of_frames_alone_loses_none(tmp_path, srx):
     frames = [Image.new("RGB", (20, 16), name) for name in ("red", "lime")]
-    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=100)
+    frames[0].save(
+        tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=100
+    )
     assert "left out" not in enlarged(srx, tmp_path / "a.png", tmp_path / "out.png")[1]
 
 
@@ -103,7 +114,9 @@ def test_a_dry_run_tells_of_pages_that_are_dropped(tmp_path, srx):
         for _ in range(3):
             writer.write(colours(), photometric="rgb")
     words = "holds 3 pictures: only the first is used"
-    result = srx("upscale", tmp_path / "a.tif", tmp_path / "out.png", "--dry-run", code=0)
+    result = srx(
+        "upscale", tmp_path / "a.tif", tmp_path / "out.png", "--dry-run", code=0
+    )
     assert words in result.out + result.err
 
 
@@ -114,7 +127,9 @@ def test_a_dry_run_tells_of_texts_that_are_lost(tmp_path, srx):
     content = (tmp_path / "a.png").read_bytes()
     checksum = struct.pack(">I", zlib.crc32(b"tEXt" + data))
     (tmp_path / "a.png").write_bytes(content[:33] + chunk + checksum + content[33:])
-    result = srx("upscale", tmp_path / "a.png", tmp_path / "out.jpg", "--dry-run", code=0)
+    result = srx(
+        "upscale", tmp_path / "a.png", tmp_path / "out.jpg", "--dry-run", code=0
+    )
     assert "text entries left out (png keeps them): Mood" in result.out + result.err
 
 
@@ -132,10 +147,15 @@ def test_an_animation_of_jpeg_xl_is_not_its_last_frame(tmp_path, srx, contained)
     pytest.importorskip("pillow_jxl")
     data = bytes.fromhex(_ANIMATED_JXL)
     if contained:
-        head = bytes.fromhex("0000000c4a584c200d0a870a0000001466747970") + b"jxl \0\0\0\0jxl "
+        head = (
+            bytes.fromhex("0000000c4a584c200d0a870a0000001466747970")
+            + b"jxl \0\0\0\0jxl "
+        )
         data = head + struct.pack(">I", 8 + len(data)) + b"jxlc" + data
     (tmp_path / "a.jxl").write_bytes(data)
-    result = srx("upscale", tmp_path / "a.jxl", tmp_path / "out.png", "-m", "bicubic", code=2)
+    result = srx(
+        "upscale", tmp_path / "a.jxl", tmp_path / "out.png", "-m", "bicubic", code=2
+    )
     assert "animations in JPEG XL are not read" in result.err
 
 
@@ -149,7 +169,9 @@ def test_still_pictures_in_jpeg_xl_are_read(tmp_path, srx, size):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(("space", "words"), [(12, "its colours are CMYK"), (14, "CIELab")])
+@pytest.mark.parametrize(
+    ("space", "words"), [(12, "its colours are CMYK"), (14, "CIELab")]
+)
 def test_jpeg_2000_of_other_colours_is_not_taken_for_rgb(tmp_path, srx, space, words):
     path = tmp_path / "a.jp2"
     bands = np.full((4, 32, 32), 90, np.uint8)
@@ -159,4 +181,6 @@ def test_jpeg_2000_of_other_colours_is_not_taken_for_rgb(tmp_path, srx, space, w
     data = bytearray(path.read_bytes())
     struct.pack_into(">I", data, data.index(b"colr") + 7, space)
     path.write_bytes(data)
-    assert words in srx("upscale", path, tmp_path / "out.tif", "-m", "bicubic", code=2).err
+    assert (
+        words in srx("upscale", path, tmp_path / "out.tif", "-m", "bicubic", code=2).err
+    )

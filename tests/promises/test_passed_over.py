@@ -19,7 +19,13 @@ def picture(path):
 @pytest.fixture
 def photos(tmp_path):
     """A folder with a picture, and files and folders that are none of the user's pictures."""
-    for name in ("a.png", "@eaDir/a.png", "trip/b.png", "trip/raw.png", "Old.photoslibrary/c.png"):
+    for name in (
+        "a.png",
+        "@eaDir/a.png",
+        "trip/b.png",
+        "trip/raw.png",
+        "Old.photoslibrary/c.png",
+    ):
         picture(tmp_path / "photos" / name)
     for name in ("film.mp4", "film2.MP4", "drawing.svg", "notes.txt"):
         (tmp_path / "photos" / name).write_bytes(b"x")
@@ -42,7 +48,9 @@ def outputs(folder):
     ],
 )
 def test_a_mistyped_output_is_refused(tmp_path, srx, name, words):
-    result = srx("upscale", picture(tmp_path / "a.png"), tmp_path / name, "-m", "bicubic", code=2)
+    result = srx(
+        "upscale", picture(tmp_path / "a.png"), tmp_path / name, "-m", "bicubic", code=2
+    )
     assert words in result.err
     assert not (tmp_path / name).exists()
 
@@ -85,23 +93,31 @@ def test_files_that_are_no_pictures_are_named_by_verbose(tmp_path, srx, photos):
 
 
 def test_a_dry_run_names_files_that_are_no_pictures(tmp_path, srx, photos):
-    result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "--dry-run", code=0)
+    result = srx(
+        "upscale", photos, tmp_path / "out", "-m", "bicubic", "--dry-run", code=0
+    )
     assert f"{photos / 'film2.MP4'}: no picture that srx reads" in result.out
 
 
 def test_the_report_names_files_that_are_no_pictures(tmp_path, srx, photos):
     report = tmp_path / "report.jsonl"
-    srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report, code=0)
+    srx(
+        "upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report, code=0
+    )
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     left_out = sorted(line["source"] for line in lines if line["state"] == "left out")
-    assert left_out == [str(photos / name) for name in ("drawing.svg", "film.mp4", "film2.MP4")]
+    assert left_out == [
+        str(photos / name) for name in ("drawing.svg", "film.mp4", "film2.MP4")
+    ]
     assert [line["state"] for line in lines].count("done") == 1
 
 
 def test_folders_of_other_programs_are_left_out(tmp_path, srx, photos):
     result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "-r", code=0)
     assert outputs(tmp_path / "out") == ["a.png", "trip/b.png", "trip/raw.png"]
-    assert "2 folders of other programs left out (@eaDir, Old.photoslibrary)" in result.err
+    assert (
+        "2 folders of other programs left out (@eaDir, Old.photoslibrary)" in result.err
+    )
 
 
 def test_a_folder_of_another_program_is_read_by_its_name(tmp_path, srx, photos):

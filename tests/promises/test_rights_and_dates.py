@@ -94,7 +94,9 @@ def test_nobody_reads_an_output_while_it_is_written(srx, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("then", [THEN, 4 * THEN])
-def test_without_the_option_outputs_are_of_now_but_not_older_than_inputs(srx, tmp_path, then):
+def test_without_the_option_outputs_are_of_now_but_not_older_than_inputs(
+    srx, tmp_path, then
+):
     source, out = make(tmp_path / "a.png", "photograph"), tmp_path / "out.png"
     os.utime(source, ns=(then, then))
     srx("upscale", source, out, *SMALL, code=0)

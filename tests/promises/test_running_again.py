@@ -25,7 +25,9 @@ SMALL = ("-m", "bicubic", "-s", 2)
 
 def picture(path, seed=0, size=(18, 14), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    values = np.random.default_rng(seed).integers(
+        0, 256, (size[1], size[0], 3), np.uint8
+    )
     Image.fromarray(values).save(path, **options)
     aged(path, 100)
     return path
@@ -85,12 +87,22 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
         assert f"{out}: made again: was made with bicubic x3" in srx(*asked, *again).err
     assert "1 skipped" in srx(*asked, *again).out
     aged(source, -200)
-    assert f"{out}: made again: the input has changed" in srx(*asked, *again, code=0).err
+    assert (
+        f"{out}: made again: the input has changed" in srx(*asked, *again, code=0).err
+    )
 
 
 @pytest.mark.parametrize(
     "words",
-    ["--fit 9x9", "--quality 9", "--tta", "--back-project", "--range 0,9", "--cog", "-co TILED=NO"],
+    [
+        "--fit 9x9",
+        "--quality 9",
+        "--tta",
+        "--back-project",
+        "--range 0,9",
+        "--cog",
+        "-co TILED=NO",
+    ],
 )
 def test_other_options_are_another_picture(srx, tmp_path, words):
     asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
@@ -143,12 +155,16 @@ def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
     with Image.open(out) as image:
         text, info = image.info["Software"], PngInfo()
         version, weights = text.split()[1], text.partition("weights ")[2][:16]
-        info.add_text("Software", text.replace(version, "0.0.1").replace(weights, "0" * 16))
+        info.add_text(
+            "Software", text.replace(version, "0.0.1").replace(weights, "0" * 16)
+        )
         image.save(out, pnginfo=info)
     assert "1 skipped" in srx(*asked).out
 
 
-def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astronaut, monkeypatch):
+def test_auto_looks_again_at_what_it_has_not_chosen_itself(
+    srx, tmp_path, astronaut, monkeypatch
+):
     for name, quality in (("fine.png", 100), ("blocks.jpg", 30)):
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.fromarray(astronaut).save(tmp_path / "in" / name, quality=quality)
@@ -160,7 +176,9 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astron
     assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
     (tmp_path / "out" / "fine.png").unlink()
     assert "1 done (1 by g-idrn), 1 skipped" in srx(*asked, "auto").out
-    monkeypatch.setattr(upscale_inputs, "look_for_model", lambda *_: pytest.fail("chosen before"))
+    monkeypatch.setattr(
+        upscale_inputs, "look_for_model", lambda *_: pytest.fail("chosen before")
+    )
     assert "2 skipped" in srx(*asked, "auto").out
     assert "(1 by g-idrn-photo), 1 skipped" in srx(*asked, "auto", "--strength", 0).out
 
@@ -171,7 +189,9 @@ def test_finished_outputs_are_known_by_their_headers(srx, tmp_path, monkeypatch)
     asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
     assert "5 done" in srx(*asked).out
     for name in ("open_picture", "open_photograph", "read_info"):
-        monkeypatch.setattr(upscale_inputs, name, lambda *_, **__: pytest.fail("was opened"))
+        monkeypatch.setattr(
+            upscale_inputs, name, lambda *_, **__: pytest.fail("was opened")
+        )
     assert "5 skipped" in srx(*asked).out
     assert srx(*asked, "--dry-run").out.count("(skip, exists)") == 5
 
@@ -188,8 +208,13 @@ def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
     made = state(out)
     assert "1 skipped" in srx("upscale", source, out, *SMALL, *words).out
     larger = srx("upscale", source, out, "-m", "bicubic", "-s", 3, *words)
-    assert "has 36x28 pixels and not 54x42, and nothing in it says that srx" in larger.err
-    assert "and not 20x16" in srx("upscale", source, out, *SMALL, "--fit", "20x20", *words).err
+    assert (
+        "has 36x28 pixels and not 54x42, and nothing in it says that srx" in larger.err
+    )
+    assert (
+        "and not 20x16"
+        in srx("upscale", source, out, *SMALL, "--fit", "20x20", *words).err
+    )
     aged(source, -200)
     newer = srx("upscale", source, out, *SMALL, *words)
     assert f"{out}: is older than {source}" in newer.err
@@ -202,23 +227,35 @@ def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 @pytest.mark.parametrize("word", ["--strip-metadata", "--strip-provenance"])
-def test_outputs_that_say_more_than_is_asked_for_are_made_again(srx, tmp_path, name, word):
+def test_outputs_that_say_more_than_is_asked_for_are_made_again(
+    srx, tmp_path, name, word
+):
     source = (raster if name == "a.tif" else picture)(tmp_path / name)
     srx("upscale", source, tmp_path / "once" / name, *SMALL, code=0)
     asked = ("upscale", tmp_path / "once" / name, tmp_path / "twice" / name, *SMALL)
     srx(*asked, code=0)
     assert "made again: says what made it" in srx(*asked, word, code=0).err
-    assert "1 skipped" in srx(*asked, word, code=0).out  # it may hold the entry of its input
+    assert (
+        "1 skipped" in srx(*asked, word, code=0).out
+    )  # it may hold the entry of its input
 
 
 def test_a_window_decides_the_size_of_a_raster_without_a_record(srx, tmp_path):
-    asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "o.tif", *SMALL, "--strip-metadata")
+    asked = (
+        "upscale",
+        raster(tmp_path / "a.tif"),
+        tmp_path / "o.tif",
+        *SMALL,
+        "--strip-metadata",
+    )
     srx(*asked, "--srcwin", 0, 0, 8, 8, code=0)
     assert "1 skipped" in srx(*asked, "--srcwin", 0, 0, 8, 8).out
     assert "has 16x16 pixels and not 32x32" in srx(*asked, code=1).err
 
 
-@pytest.mark.parametrize("software", [None, "GIMP 2.10", "srx 0.1 (bicubic x2); GIMP 2.10", "srx"])
+@pytest.mark.parametrize(
+    "software", [None, "GIMP 2.10", "srx 0.1 (bicubic x2); GIMP 2.10", "srx"]
+)
 def test_a_picture_of_the_users_own_is_never_replaced(srx, tmp_path, software):
     source, own = picture(tmp_path / "a.png"), tmp_path / "out" / "a.png"
     info = PngInfo()
@@ -230,11 +267,20 @@ def test_a_picture_of_the_users_own_is_never_replaced(srx, tmp_path, software):
     assert kept.err.startswith(f"error: {own}: ")
 
 
-def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(srx, tmp_path):
+def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(
+    srx, tmp_path
+):
     for seed, folder in enumerate(("monday", "tuesday")):
         picture(tmp_path / folder / "1.bmp", seed)  # of one size in pixels and in bytes
     out = tmp_path / "out" / "1.bmp"
-    asked = ("upscale", tmp_path / "tuesday" / "1.bmp", tmp_path / "out", *SMALL, "-f", "png")
+    asked = (
+        "upscale",
+        tmp_path / "tuesday" / "1.bmp",
+        tmp_path / "out",
+        *SMALL,
+        "-f",
+        "png",
+    )
     srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:], code=0)
     made = state(out.with_suffix(".png"))
     aged(tmp_path / "tuesday" / "1.bmp", -200)
@@ -262,8 +308,14 @@ def test_an_input_that_was_restored_from_a_backup_is_told(srx, tmp_path):
 
 
 @pytest.mark.parametrize("make", [picture, raster])
-def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(srx, tmp_path, monkeypatch, make):
-    source, out, make_folder = make(tmp_path / "a.tif"), tmp_path / "out", Item.make_folder
+def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(
+    srx, tmp_path, monkeypatch, make
+):
+    source, out, make_folder = (
+        make(tmp_path / "a.tif"),
+        tmp_path / "out",
+        Item.make_folder,
+    )
 
     def change(item, folder=None):  # after the input was opened
         make_folder(item, folder)
@@ -276,15 +328,21 @@ def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(srx, tmp_path, 
     assert "made again" not in srx("upscale", source, out, *SMALL, code=0).err
 
 
-@pytest.mark.parametrize("words", [("-f", "png"), ("-f", "bmp"), ("-f", "png", "--strip-metadata")])
+@pytest.mark.parametrize(
+    "words", [("-f", "png"), ("-f", "bmp"), ("-f", "png", "--strip-metadata")]
+)
 def test_one_picture_after_another_as_find_gives_them(srx, tmp_path, words):
-    sources = [picture(tmp_path / "in" / f"a.{ext}", n) for n, ext in enumerate(("jpg", "png"))]
+    sources = [
+        picture(tmp_path / "in" / f"a.{ext}", n) for n, ext in enumerate(("jpg", "png"))
+    ]
     out = tmp_path / "out"
     for round_, given in enumerate((sources, sources[::-1], sources)):
         for source in given:
             done = srx("upscale", source, f"{out}/", *SMALL, *words, code=0)
             assert round_ < 2 or "1 skipped" in done.out
-    made = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(out.iterdir())]
+    made = [
+        np.asarray(Image.open(path).convert("RGB")) for path in sorted(out.iterdir())
+    ]
     for source in sources:
         expected = resize(np.asarray(Image.open(source)), 2)
         assert any(np.array_equal(values, expected) for values in made), source
@@ -305,7 +363,11 @@ def test_a_mosaic_is_as_new_as_its_newest_part(srx, tmp_path):
 
 def test_the_second_of_two_paths_is_the_output(srx, tmp_path):
     source, out = raster(tmp_path / "in.tif"), tmp_path / "out.tif"
-    for words, told in (((), "1 done"), ((), "1 skipped"), (("--overwrite",), "1 done")):
+    for words, told in (
+        ((), "1 done"),
+        ((), "1 skipped"),
+        (("--overwrite",), "1 done"),
+    ):
         done = srx("upscale", source, out, *SMALL, *words)
         assert (done.code, told in done.out) == (0, True), done.err
     own = state(raster(out, seed=1))

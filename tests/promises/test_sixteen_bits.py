@@ -43,14 +43,32 @@ def folder(tmp_path, deep):
 
 
 @pytest.mark.parametrize("protocol", ["y", "rgb"])
-def test_scores_are_those_of_scikit_image_for_a_range_of_65535(srx, folder, deep, protocol):
-    words = ("eval", "-m", "bicubic", "-s", "2", "--data", folder, "--protocol", protocol)
-    result = srx(*words, "--no-cost", "--json", "-", "--save-images", folder.parent / "sr")
+def test_scores_are_those_of_scikit_image_for_a_range_of_65535(
+    srx, folder, deep, protocol
+):
+    words = (
+        "eval",
+        "-m",
+        "bicubic",
+        "-s",
+        "2",
+        "--data",
+        folder,
+        "--protocol",
+        protocol,
+    )
+    result = srx(
+        *words, "--no-cost", "--json", "-", "--save-images", folder.parent / "sr"
+    )
     scores = json.loads(result.out)["pictures"]
     assert [score["picture"] for score in scores] == ["a", "b", "gray"]
-    for score, hr in zip(scores, (deep, deep[::-1], deep[..., :1].repeat(3, 2)), strict=True):
+    for score, hr in zip(
+        scores, (deep, deep[::-1], deep[..., :1].repeat(3, 2)), strict=True
+    ):
         sr = resize(downscale(hr, 2), 2)
-        file = folder.parent / "sr" / "x2" / "set" / "bicubic" / f"{score['picture']}.png"
+        file = (
+            folder.parent / "sr" / "x2" / "set" / "bicubic" / f"{score['picture']}.png"
+        )
         kept = read_photograph(file).pixels
         assert np.array_equal(np.broadcast_to(kept, sr.shape), sr)
         planes = [each[2:-2, 2:-2] for each in (sr, hr)]
@@ -63,17 +81,39 @@ def test_scores_are_those_of_scikit_image_for_a_range_of_65535(srx, folder, deep
             *(each.astype(float) for each in planes), data_range=65535, gaussian_weights=True,
             use_sample_covariance=False, channel_axis=2 if protocol == "rgb" else None,
         )  # fmt: skip
-        assert score["ssim"] == pytest.approx(expected, abs=2e-5)  # which also counts the border
+        assert score["ssim"] == pytest.approx(
+            expected, abs=2e-5
+        )  # which also counts the border
 
 
 @pytest.mark.parametrize("kernel", ["bicubic-pillow", "lanczos", "box", "blur-down"])
-def test_every_kernel_and_metric_takes_them_as_it_takes_8_bits(srx, tmp_path, astronaut, kernel):
+def test_every_kernel_and_metric_takes_them_as_it_takes_8_bits(
+    srx, tmp_path, astronaut, kernel
+):
     scores = []
     for name, pixels in (("8", astronaut), ("16", astronaut * np.uint16(257))):
         (tmp_path / name).mkdir()
-        write_photograph(tmp_path / name / "a.png", Photograph(pixels=pixels), fmt="png")
-        words = ("eval", "-m", "bicubic", "-s", "2", "--data", tmp_path / name, "--kernel", kernel)
-        metrics = ("--metrics", "psnr,ssim,ifc,consistency,low,high", "--no-cost", "--json", "-")
+        write_photograph(
+            tmp_path / name / "a.png", Photograph(pixels=pixels), fmt="png"
+        )
+        words = (
+            "eval",
+            "-m",
+            "bicubic",
+            "-s",
+            "2",
+            "--data",
+            tmp_path / name,
+            "--kernel",
+            kernel,
+        )
+        metrics = (
+            "--metrics",
+            "psnr,ssim,ifc,consistency,low,high",
+            "--no-cost",
+            "--json",
+            "-",
+        )
         result = srx(*words, *metrics, "--html", tmp_path / "page.html", "--jpeg", "90")
         scores.append(json.loads(result.out)["pictures"][0])
     for metric in ("psnr", "ssim", "ifc", "consistency", "low", "high"):
@@ -109,17 +149,25 @@ def test_a_tiff_is_turned_upright_as_one_of_8_bits(tmp_path, deep):
 
 def test_their_values_are_trained_on_beside_8_bit_pictures(folder, deep, astronaut):
     data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, Progress())
-    assert {each.dtype for each in (*data.train.hr, *data.train.lr)} == {np.dtype(np.uint16)}
+    assert {each.dtype for each in (*data.train.hr, *data.train.lr)} == {
+        np.dtype(np.uint16)
+    }
     stage = Stage(batch=64, patch=16, augmentation="none")
     lr, hr = PatchSampler(make_pairs([deep], 2)).batch(0, stage)
     for batch, picture in ((lr, downscale(deep, 2)), (hr, deep)):
-        assert set((batch * 65535).round().int().unique().tolist()) <= set(picture.ravel().tolist())
+        assert set((batch * 65535).round().int().unique().tolist()) <= set(
+            picture.ravel().tolist()
+        )
     mixed = make_pairs([astronaut, astronaut * np.uint16(257)], 2)
     plain = make_pairs([astronaut, astronaut], 2)
     stage = Stage(batch=64, patch=16, prefer_detail=True)
     _, expected = PatchSampler(plain).batch(0, stage)
-    apart = (PatchSampler(mixed).batch(0, stage)[1] - expected).abs().amax(dim=(1, 2, 3))
-    assert (apart < 1e-6).float().mean() > 0.9  # the detail of a few places is hardly the same
+    apart = (
+        (PatchSampler(mixed).batch(0, stage)[1] - expected).abs().amax(dim=(1, 2, 3))
+    )
+    assert (
+        apart < 1e-6
+    ).float().mean() > 0.9  # the detail of a few places is hardly the same
 
 
 @pytest.mark.parametrize("name", ["bicubic", "photo", "restore"])

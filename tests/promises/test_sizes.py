@@ -1,6 +1,7 @@
 """Photographs become as large as was asked: between the scales of a model, beyond them, or at all.
 
-What is not a scale of the model is made by the next scales, one after the other, and a resize.
+What is not a scale of the model is made by the next scales, one after the other, and a
+resize.
 """
 
 from __future__ import annotations
@@ -49,23 +50,43 @@ def read(path):
         (["--long-edge", "901"], (680, 901), [4, 4]),  # the rest is interpolated
     ],
 )
-def test_the_next_scales_and_a_resize_make_any_size(srx, tmp_path, source, asked, size, scales):
-    srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", *asked, code=0)
-    np.testing.assert_array_equal(read(tmp_path / "b.png"), shrink(by(scales, source), size))
-    again = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", *asked)
+def test_the_next_scales_and_a_resize_make_any_size(
+    srx, tmp_path, source, asked, size, scales
+):
+    srx(
+        "upscale",
+        tmp_path / "a.png",
+        tmp_path / "b.png",
+        "-m",
+        "bicubic",
+        *asked,
+        code=0,
+    )
+    np.testing.assert_array_equal(
+        read(tmp_path / "b.png"), shrink(by(scales, source), size)
+    )
+    again = srx(
+        "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", *asked
+    )
     assert "1 skipped" in again.out
 
 
-def test_depth_transparency_and_two_networks_go_through_both_passes(srx, tmp_path, source):
+def test_depth_transparency_and_two_networks_go_through_both_passes(
+    srx, tmp_path, source
+):
     deep = source[..., 0].astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "deep.png")
     small = source[:20, :24]
     clear = Image.fromarray(small)
-    clear.putalpha(Image.fromarray(np.where(small[..., 1] > 90, 255, 0).astype(np.uint8)))
+    clear.putalpha(
+        Image.fromarray(np.where(small[..., 1] > 90, 255, 0).astype(np.uint8))
+    )
     (tmp_path / "in").mkdir()
     clear.save(tmp_path / "in" / "clear.png")
     Image.fromarray(small).save(tmp_path / "in" / "rough.jpg", quality=20)
-    made = srx("upscale", tmp_path / "deep.png", tmp_path / "b.png", "-s", "5", "-m", "bicubic")
+    made = srx(
+        "upscale", tmp_path / "deep.png", tmp_path / "b.png", "-s", "5", "-m", "bicubic"
+    )
     assert made.code == 0, made
     expected = shrink(by([3, 2], deep), (200, 265))
     np.testing.assert_array_equal(read(tmp_path / "b.png"), expected)
@@ -96,14 +117,24 @@ def test_a_size_bounds_what_fit_would(srx, tmp_path, source):
     ],
 )
 def test_sizes_that_mean_nothing_are_refused(srx, tmp_path, source, asked, words):
-    made = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", *asked, code=2)
+    made = srx(
+        "upscale",
+        tmp_path / "a.png",
+        tmp_path / "b.png",
+        "-m",
+        "bicubic",
+        *asked,
+        code=2,
+    )
     assert words in " ".join(made.err.split())
     assert not (tmp_path / "b.png").exists()
 
 
 def test_rasters_and_animations_say_what_they_take(srx, tmp_path, source, geotiffs):
     raster = geotiffs / FOUR_BANDS
-    made = srx("upscale", raster, tmp_path / "out.tif", "-s", "2.5", "-m", "bicubic", code=2)
+    made = srx(
+        "upscale", raster, tmp_path / "out.tif", "-s", "2.5", "-m", "bicubic", code=2
+    )
     assert "give -s 4" in made.err
     frames = [Image.fromarray(source[i:]) for i in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

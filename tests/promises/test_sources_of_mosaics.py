@@ -60,7 +60,9 @@ def way(folder, name):
     return vrt(path, SIMPLE, name=source, place=beside)
 
 
-@pytest.mark.parametrize("name", ["other name", "prefix", "zip", "text", "deep", "warped"])
+@pytest.mark.parametrize(
+    "name", ["other name", "prefix", "zip", "text", "deep", "warped"]
+)
 def test_raw_bands_are_refused_however_they_are_reached(srx, folder, name):
     done = srx("upscale", way(folder, name), folder / "b.tif", *WORDS, code=2)
     assert f"a.vrt: {REFUSED}" in done.err
@@ -70,14 +72,14 @@ def test_raw_bands_are_refused_however_they_are_reached(srx, folder, name):
 @pytest.mark.parametrize("tag", ["Overview", "MaskBand"])
 def test_overviews_and_masks_are_followed(srx, folder, tag):
     source = (
-        "<SourceFilename relativeToVRT='1'>inner.dat</SourceFilename><SourceBand>1</SourceBand>"
+        "<SourceFilename relativeToVRT='1'>inner.dat</SourceFilename>"
+        "<SourceBand>1</SourceBand>"
     )
     tiff(folder / "leaf.tif")
     inner = f"{SIMPLE}<{tag}>{source}</{tag}>"
     if tag == "MaskBand":
-        inner = (
-            f"{SIMPLE}<MaskBand><VRTRasterBand dataType='Byte'>{SIMPLE}</VRTRasterBand></MaskBand>"
-        )
+        band = f"<VRTRasterBand dataType='Byte'>{SIMPLE}</VRTRasterBand>"
+        inner = f"{SIMPLE}<MaskBand>{band}</MaskBand>"
         inner = inner.replace("{name}", "inner.dat").replace("inner.dat", "leaf.tif", 1)
     path = vrt(folder / "a.vrt", inner, name="leaf.tif", place=1)
     done = srx("upscale", path, folder / "b.tif", *WORDS, code=2)

@@ -50,7 +50,9 @@ def encoded(values: np.ndarray, fmt: str) -> bytes:
     [("PNG", (), "PNG"), ("JPEG", (), "JPEG"), ("WEBP", (), "WEBP"), ("TIFF", (), "TIFF"),
      ("GIF", (), "PNG"), ("PNG", ("-f", "jpeg"), "JPEG"), ("BMP", ("--suffix", "_x2"), "BMP")],
 )  # fmt: skip
-def test_standard_input_to_standard_output(pipe, tmp_path, values, given, words, expected):
+def test_standard_input_to_standard_output(
+    pipe, tmp_path, values, given, words, expected
+):
     data = encoded(values, given)
     code, out, err = pipe(data, "-", "-", *words)
     assert (code, "1 done" in err) == (0, True), err
@@ -58,13 +60,18 @@ def test_standard_input_to_standard_output(pipe, tmp_path, values, given, words,
         assert (image.format, image.size) == (expected, (36, 28))
         if expected in ("PNG", "BMP"):
             given_values = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-            assert np.array_equal(np.asarray(image.convert("RGB")), resize(given_values, 2))
+            assert np.array_equal(
+                np.asarray(image.convert("RGB")), resize(given_values, 2)
+            )
     assert not list(tmp_path.iterdir())
 
 
 def test_a_redirection_of_the_shell(tmp_path, values):
     (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
-    with (tmp_path / "a.png").open("rb") as source, (tmp_path / "b.png").open("wb") as target:
+    with (
+        (tmp_path / "a.png").open("rb") as source,
+        (tmp_path / "b.png").open("wb") as target,
+    ):
         command = [sys.executable, "-m", "srcli", "upscale", "-", "-", *SMALL]
         subprocess.run(command, stdin=source, stdout=target, check=True)
     with Image.open(tmp_path / "b.png") as image:
@@ -126,12 +133,19 @@ def test_what_cannot_be_is_told_and_standard_output_stays_empty(
 @pytest.mark.parametrize(
     ("words", "message"), [(("a.png", "-"), "> out"), (("-", "b.png"), "< in")]
 )
-def test_a_terminal_gets_no_picture_and_is_asked_for_none(tmp_path, values, words, message):
+def test_a_terminal_gets_no_picture_and_is_asked_for_none(
+    tmp_path, values, words, message
+):
     (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
     ours, terminal = os.openpty()
     command = [sys.executable, "-m", "srcli", "upscale", *words, *SMALL]
     result = subprocess.run(
-        command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        check=False,
     )
     os.close(terminal)
     os.close(ours)
@@ -139,8 +153,12 @@ def test_a_terminal_gets_no_picture_and_is_asked_for_none(tmp_path, values, word
     assert message in result.stderr.decode()
 
 
-@pytest.mark.parametrize(("name", "words"), [("stdout", ("a.png", "-")), ("stdin", ("-", "b.png"))])
-def test_a_stream_that_is_closed_is_told(tmp_path, values, monkeypatch, capsys, name, words):
+@pytest.mark.parametrize(
+    ("name", "words"), [("stdout", ("a.png", "-")), ("stdin", ("-", "b.png"))]
+)
+def test_a_stream_that_is_closed_is_told(
+    tmp_path, values, monkeypatch, capsys, name, words
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
     monkeypatch.setattr(sys, name, None)  # as Python has it after '>&-'

@@ -19,7 +19,9 @@ XMP = (
     b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Make="%s"/>'
     b"</rdf:RDF></x:xmpmeta>"
 )
-WORKFLOW = json.dumps([{"id": n, "class_type": "KSampler", "seed": n * 7919} for n in range(9000)])
+WORKFLOW = json.dumps(
+    [{"id": n, "class_type": "KSampler", "seed": n * 7919} for n in range(9000)]
+)
 
 
 def half_bright():
@@ -60,11 +62,19 @@ def upscale(srx, source, target, *options):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(
     ("keyword", "name", "prefix"),
-    [("exif", "exif", b""), ("APP1", "generic profile", b""), ("APP1", "exif", b"Exif\0\0")],
+    [
+        ("exif", "exif", b""),
+        ("APP1", "generic profile", b""),
+        ("APP1", "exif", b"Exif\0\0"),
+    ],
 )
-def test_exif_in_a_raw_profile_turns_the_picture(srx, tmp_path, keyword, name, prefix, packed):
+def test_exif_in_a_raw_profile_turns_the_picture(
+    srx, tmp_path, keyword, name, prefix, packed
+):
     block = prefix + exif_of("Camera").removeprefix(b"Exif\0\0" if prefix else b"")
-    digits = raw_profile(name, block) + "$\x91" * packed  # some writers put bytes behind
+    digits = (
+        raw_profile(name, block) + "$\x91" * packed
+    )  # some writers put bytes behind
     text = (f"Raw profile type {keyword}", digits, *["zip"] * packed)
     image, told = upscale(srx, save(tmp_path / "a.png", [text]), tmp_path / "b.png")
     assert image.size == (16, 24)
@@ -78,7 +88,9 @@ def test_exif_in_a_raw_profile_turns_the_picture(srx, tmp_path, keyword, name, p
 
 def test_xmp_and_colours_in_raw_profiles_are_kept(srx, tmp_path):
     app1 = b"http://ns.adobe.com/xap/1.0/\0" + XMP % b"first"
-    for number, text in enumerate([("APP1", "generic profile", app1), ("xmp", "xmp", XMP % b"2")]):
+    for number, text in enumerate(
+        [("APP1", "generic profile", app1), ("xmp", "xmp", XMP % b"2")]
+    ):
         keyword, name, profile = text
         texts = [(f"Raw profile type {keyword}", raw_profile(name, profile), "zip")]
         texts += [("Raw profile type icc", raw_profile("icc", SRGB), "zip")]
@@ -94,7 +106,9 @@ CAPTION = b"\x1c\x02\x78\x00\x05Caf\xc3\xa9\x1c\x02\x50\x00\x07Ana Doe"
 
 
 def test_captions_of_the_press_are_kept(srx, tmp_path):
-    words = struct.unpack(">6I", CAPTION.ljust(24, b"\0"))  # bytes, as Photoshop writes them
+    words = struct.unpack(
+        ">6I", CAPTION.ljust(24, b"\0")
+    )  # bytes, as Photoshop writes them
     tags, pixels = [(33723, 4, 6, words, True)], np.full((4, 6, 3), 90, np.uint8)
     source = tmp_path / "0.tif"
     tifffile.imwrite(source, pixels, photometric="rgb", extratags=tags, byteorder=">")
@@ -108,7 +122,10 @@ def test_captions_of_the_press_are_kept(srx, tmp_path):
         upscale(srx, source, bare := tmp_path / f"bare{name}", "--strip-metadata")
         assert b"Ana Doe" not in bare.read_bytes()
         source = target
-    assert "png holds no IPTC captions: left out" in upscale(srx, source, tmp_path / "4.png")[1]
+    assert (
+        "png holds no IPTC captions: left out"
+        in upscale(srx, source, tmp_path / "4.png")[1]
+    )
 
 
 def test_proper_chunks_come_before_raw_profiles(srx, tmp_path):
@@ -161,12 +178,21 @@ def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
     info.add_text("workflow", WORKFLOW, zip=True)
     info.add_text("prompt", WORKFLOW)
     info.add_itxt("Title", "灯台", "ja", "題名", zip=True)
-    for keyword in ("date:create", "exif:Orientation", "Thumb::Image::Width", "png:IHDR.width"):
+    for keyword in (
+        "date:create",
+        "exif:Orientation",
+        "Thumb::Image::Width",
+        "png:IHDR.width",
+    ):
         info.add_text(keyword, "of the input")
     half_bright().save(tmp_path / "a.png", pnginfo=info)
     image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
     assert image.text.pop("Software").startswith("srx ")
-    assert image.text == texts | {"workflow": WORKFLOW, "prompt": WORKFLOW, "Title": "灯台"}
+    assert image.text == texts | {
+        "workflow": WORKFLOW,
+        "prompt": WORKFLOW,
+        "Title": "灯台",
+    }
     title = image.text["Title"]
     assert (title.lang, title.tkey) == ("ja", "題名")
     image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "c.png", "--strip-metadata")
@@ -176,7 +202,11 @@ def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
 def test_texts_of_an_animation_stay(srx, tmp_path):
     frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime", "blue")]
     texts = [("Author", "Ann"), ("workflow", WORKFLOW, "zip")]
-    options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": 100}
+    options: dict[str, Any] = {
+        "save_all": True,
+        "append_images": frames[1:],
+        "duration": 100,
+    }
     save(tmp_path / "a.png", texts, frames[0], **options)
     image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
     assert (image.n_frames, image.text["Author"]) == (3, "Ann")
@@ -186,7 +216,9 @@ def test_texts_of_an_animation_stay(srx, tmp_path):
     exif.get_ifd(0x8769)[0xA214] = (6, 4)
     options |= {"exif": exif.tobytes(), "xmp": XMP % b"Camera", "lossless": True}
     frames[0].save(tmp_path / "a.webp", **options)
-    done = srx("upscale", tmp_path / "a.webp", tmp_path / "b.webp", "-m", "bicubic", "-s", "2")
+    done = srx(
+        "upscale", tmp_path / "a.webp", tmp_path / "b.webp", "-m", "bicubic", "-s", "2"
+    )
     assert done.code == 0, done.err
     with Image.open(tmp_path / "b.webp") as image:
         assert image.info["xmp"] == XMP % b"Camera"
@@ -211,14 +243,22 @@ def test_texts_that_exif_knows_reach_other_formats(srx, tmp_path, suffix):
     exif[0x010F], exif[0x8298] = "Camera", "of EXIF"
     exif.get_ifd(0x8769)[0x829A] = 0.5
     source = save(tmp_path / "a.png", texts, exif=exif)
-    done = srx("upscale", source, tmp_path / f"b.{suffix}", "-m", "bicubic", "-s", "2", code=0)
+    done = srx(
+        "upscale", source, tmp_path / f"b.{suffix}", "-m", "bicubic", "-s", "2", code=0
+    )
     left_out = {"Creation Time", "parameters", "workflow"}
-    told = done.err.partition("text entries left out (png keeps them): ")[2].partition("\n")[0]
+    told = done.err.partition("text entries left out (png keeps them): ")[2].partition(
+        "\n"
+    )[0]
     assert set(told.split(", ")) == left_out
     with Image.open(tmp_path / f"b.{suffix}") as image:
         found = image.getexif()
         details = found.get_ifd(0x8769)
-    assert (found[0x010E], found[0x013B], found[0x010F]) == ("Lighthouse", "Ann", "Camera")
+    assert (found[0x010E], found[0x013B], found[0x010F]) == (
+        "Lighthouse",
+        "Ann",
+        "Camera",
+    )
     assert found[0x8298] == "of EXIF"  # which came first
     assert found[0x0131].startswith("srx ")
     assert details[0x829A] == 0.5
@@ -273,7 +313,9 @@ def test_many_bombs_cost_little(srx, tmp_path, monkeypatch):
             return self.inner.eof
 
     monkeypatch.setattr("srcli.imaging.png.zlib.decompressobj", Counting)
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", "-s", "2")
+    done = srx(
+        "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", "-s", "2"
+    )
     assert done.code == 0, done.err
     assert "damaged or too large" in done.err
     assert 2**24 <= sum(unpacked) < 2**27

@@ -23,8 +23,25 @@ def train(srx, tmp_path, *data, words=("-q",)):
     """Train one iteration of a tiny network."""
     options = [each for path in data for each in ("--data", path)]
     return srx(
-        *("train", "srcnn-915", "-s", "2", "--budget", "1", "--out", tmp_path / "run", *options),
-        *("--set", "network.channels=4", "--set", "stages.0.patch=8", "--set", "stages.0.batch=1"),
+        *(
+            "train",
+            "srcnn-915",
+            "-s",
+            "2",
+            "--budget",
+            "1",
+            "--out",
+            tmp_path / "run",
+            *options,
+        ),
+        *(
+            "--set",
+            "network.channels=4",
+            "--set",
+            "stages.0.patch=8",
+            "--set",
+            "stages.0.batch=1",
+        ),
         *("--device", "cpu", *words),
     )
 
@@ -98,7 +115,18 @@ def test_lr_twins_beside_their_pictures_are_refused(srx, tmp_path, pattern, hr):
     words = "5 of 11 pictures are by their names LR pictures of others"
     for result in (
         train(srx, tmp_path, data),
-        srx("eval", "-m", "bicubic", "-s", "2", "--data", data, "--metrics", "psnr", "--no-cost"),
+        srx(
+            "eval",
+            "-m",
+            "bicubic",
+            "-s",
+            "2",
+            "--data",
+            data,
+            "--metrics",
+            "psnr",
+            "--no-cost",
+        ),
     ):
         assert result.code == 2
         assert words in result.err
@@ -109,7 +137,18 @@ def test_an_hr_set_with_its_lr_folder_is_still_evaluated(srx, tmp_path):
     write(data / "HR", NAMES[:1], 32)
     write(data / "LR_bicubic" / "X2", ["0801x2"], 16)
     result = srx(
-        *("eval", "-m", "bicubic", "-s", "2", "--data", data, "--metrics", "psnr", "--no-cost")
+        *(
+            "eval",
+            "-m",
+            "bicubic",
+            "-s",
+            "2",
+            "--data",
+            data,
+            "--metrics",
+            "psnr",
+            "--no-cost",
+        )
     )
     assert result.code == 0
     assert "LR: read from files" in result.out

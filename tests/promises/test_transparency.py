@@ -37,7 +37,9 @@ def test_nor_do_they_in_animations(srx, tmp_path, suffix):
     frames[0].save(source, save_all=True, lossless=True, exact=True, **more)  # as WebP
     srx("upscale", source, target, "-m", "bicubic", "-s", "2", code=0)
     with Image.open(target) as image:
-        made_frames = [np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)]
+        made_frames = [
+            np.asarray(frame.convert("RGBA")) for frame in ImageSequence.Iterator(image)
+        ]
         assert len(made_frames) == 2
         for made in made_frames:
             seen = made[made[:, :, 3] >= 64]

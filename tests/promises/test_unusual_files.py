@@ -16,7 +16,9 @@ from tests.fixtures.photographs import write_by_gdal
 
 HEIGHT, WIDTH = 20, 27
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
-RGB = np.stack([ROWS * 12, COLUMNS * 9, 255 - ROWS * 5 - COLUMNS * 4], axis=2).astype(np.uint8)
+RGB = np.stack([ROWS * 12, COLUMNS * 9, 255 - ROWS * 5 - COLUMNS * 4], axis=2).astype(
+    np.uint8
+)
 ALPHA = (255 - COLUMNS * 9).astype(np.uint8)
 RGBA = np.dstack([RGB, ALPHA])
 
@@ -40,16 +42,33 @@ LOW, DEEP = np.uint8(15) & (RGB >> 4), RGB.astype(np.uint16) * 16 + 15
         (LOW[:, :, :1] // 4, {"nbits": 2}, LOW[:, :, :1] // 4 * 85),
         (DEEP, {"nbits": 12, "photometric": "RGB"}, np.rint(DEEP * (65535 / 4095))),
         (RGBA, {"nbits": 8, "compress": "WEBP", "webp_lossless": "YES"}, RGBA),
-        (RGBA[:, :, 2:], {"interleave": "BAND", "compress": "DEFLATE", "alpha": "YES"}, None),
+        (
+            RGBA[:, :, 2:],
+            {"interleave": "BAND", "compress": "DEFLATE", "alpha": "YES"},
+            None,
+        ),
     ],
-    ids=["webp", "lerc", "big", "4 bits", "2 bits", "12 bits", "webp rgba", "planes of gray"],
+    ids=[
+        "webp",
+        "lerc",
+        "big",
+        "4 bits",
+        "2 bits",
+        "12 bits",
+        "webp rgba",
+        "planes of gray",
+    ],
 )
 def test_tiff(tmp_path, values, options, expected):
     path = tmp_path / "a.tif"
     write_by_gdal(path, values, **options)
     found = read_photograph(path)
-    assert any("stretched to 16" in note for note in found.warnings) == ("12" in str(options))
-    shown = found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
+    assert any("stretched to 16" in note for note in found.warnings) == (
+        "12" in str(options)
+    )
+    shown = (
+        found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
+    )
     np.testing.assert_array_equal(shown, values if expected is None else expected)
     assert shown.dtype == (np.uint16 if values.dtype == np.uint16 else np.uint8)
 
@@ -79,16 +98,24 @@ def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes, white):
         (DEEP, {"photometric": "cielab"}, "LAB colours in over 8 bits"),
         (RGB, {"photometric": "icclab"}, "bands of unknown meaning"),
         (DEEP[:, :, 0], {"photometric": "cfa"}, "a camera's raw file"),
-        (RGB, {"photometric": "rgb", "subfiletype": 1, "subifds": 1}, "a camera's raw file"),
+        (
+            RGB,
+            {"photometric": "rgb", "subfiletype": 1, "subifds": 1},
+            "a camera's raw file",
+        ),
     ],
     ids=["lab", "icclab", "mosaic of a sensor", "preview of a raw file"],
 )
-def test_what_is_no_red_green_and_blue_is_not_taken_for_it(srx, tmp_path, values, more, reason):
+def test_what_is_no_red_green_and_blue_is_not_taken_for_it(
+    srx, tmp_path, values, more, reason
+):
     with tifffile.TiffWriter(tmp_path / "a.dng") as writer:
         writer.write(values, metadata=None, **more)
         if "subifds" in more:
             writer.write(DEEP[:, :, 0], photometric="cfa", metadata=None)
-    result = srx("upscale", tmp_path / "a.dng", tmp_path / "out.tif", "-m", "bicubic", "-s", "2")
+    result = srx(
+        "upscale", tmp_path / "a.dng", tmp_path / "out.tif", "-m", "bicubic", "-s", "2"
+    )
     assert reason in result.err
     assert not (tmp_path / "out.tif").exists()
 
@@ -133,8 +160,14 @@ def two_bits():
 
 
 FOREIGN = {
-    "lossless.jpg": (jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc3\0\x11\x10"), "16-bit"),
-    "jpeg2000.tif": (tiff_with(259, 34712), "stored as JPEG 2000, which is not read from TIFF"),
+    "lossless.jpg": (
+        jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc3\0\x11\x10"),
+        "16-bit",
+    ),
+    "jpeg2000.tif": (
+        tiff_with(259, 34712),
+        "stored as JPEG 2000, which is not read from TIFF",
+    ),
     "two bits.bmp": (two_bits(), "Unsupported BMP pixel depth (2)"),
 }
 
@@ -143,7 +176,9 @@ def test_kinds_that_are_not_read_are_refused_with_the_reason(srx, tmp_path):
     for name, (content, _) in FOREIGN.items():
         (tmp_path / name).write_bytes(content)
     Image.fromarray(RGB).save(tmp_path / "good.png")
-    result = srx("upscale", tmp_path, tmp_path / "out", "-s", "2", "-m", "bicubic", code=1)
+    result = srx(
+        "upscale", tmp_path, tmp_path / "out", "-s", "2", "-m", "bicubic", code=1
+    )
     for name, (_, words) in FOREIGN.items():
         (line,) = [line for line in result.err.splitlines() if f"/{name}: " in line]
         assert words in line
@@ -155,7 +190,9 @@ def sound_files(folder):
     yield "empty.jpg", with_an_empty_segment(jpeg())
     options = {"compress": "WEBP", "webp_lossless": "YES", "photometric": "RGB"}
     write_by_gdal(folder / "webp.tif", RGB, **options)
-    write_by_gdal(folder / "big.tif", RGB, bigtiff="YES", endianness="BIG", photometric="RGB")
+    write_by_gdal(
+        folder / "big.tif", RGB, bigtiff="YES", endianness="BIG", photometric="RGB"
+    )
     write_by_gdal(folder / "bits.tif", LOW, nbits=4, photometric="RGB", compress="LZW")
     write_by_gdal(folder / "planes.tif", RGB, interleave="BAND", photometric="RGB")
     write_by_gdal(folder / "deep.jpg", DEEP, "JPEG", nbits=12)

@@ -21,7 +21,9 @@ def enlarge(srx, tmp_path):
     def run(pixels, *options, **profile):
         path = write_by_gdal(tmp_path / "a.tif", pixels, **PLACE, **profile)
         target = tmp_path / "out.tif"
-        said = srx("upscale", path, target, "-s", "2", "--overwrite", *options, code=0).err
+        said = srx(
+            "upscale", path, target, "-s", "2", "--overwrite", *options, code=0
+        ).err
         return said, rasterio.open(target)
 
     return run
@@ -32,7 +34,9 @@ def enlarge(srx, tmp_path):
     ("dtype", "value"),
     [("uint32", 3000000001), ("int32", -1999999999), ("float64", 3000000001.25)],
 )
-def test_a_plateau_of_wide_numbers_stays_to_the_last_digit(enlarge, options, dtype, value):
+def test_a_plateau_of_wide_numbers_stays_to_the_last_digit(
+    enlarge, options, dtype, value
+):
     pixels = (abs(value) * (0.7 + 0.25 * WAVES) * np.sign(value)).astype(dtype)
     pixels[PLATEAU] = value
     _, out = enlarge(pixels, *options)
@@ -42,7 +46,10 @@ def test_a_plateau_of_wide_numbers_stays_to_the_last_digit(enlarge, options, dty
 def test_what_a_network_would_lose_of_wide_numbers_is_told(enlarge):
     pixels = (2e9 + 1e9 * WAVES).astype("uint32")
     said, out = enlarge(pixels)
-    assert "bicubic interpolation, which keeps all digits; -m g-idrn takes the network" in said
+    assert (
+        "bicubic interpolation, which keeps all digits; -m g-idrn takes the network"
+        in said
+    )
     assert out.tags()["SRX_MODEL"] == "bicubic"
     said, out = enlarge(pixels, "-m", "g-idrn")
     assert "a network keeps 24 bits of them, -m bicubic all" in " ".join(said.split())
@@ -59,7 +66,9 @@ def test_infinite_values_stay_infinite(enlarge, nodata):
     assert np.isfinite(found).sum() == found.size - (8 if nodata else 12)
 
 
-@pytest.mark.parametrize(("bits", "dtype"), [(4, "uint8"), (12, "uint16"), (24, "uint32")])
+@pytest.mark.parametrize(
+    ("bits", "dtype"), [(4, "uint8"), (12, "uint16"), (24, "uint32")]
+)
 def test_values_of_fewer_bits_keep_these_and_their_limit(enlarge, bits, dtype):
     most = 2**bits - 1
     pixels = np.where((X // 8 + Y // 8) % 2, most, 0).astype(dtype)

@@ -88,16 +88,22 @@ def test_every_ablation_is_there_with_its_variants():
         ("ddsr/depth", "DDSR-18", "ddsr paper, depth table", 3, "DDSR-18"),
     ],
 )
-def test_figures_agree_with_those_of_the_result_tables(name, variant, source, scale, method):
+def test_figures_agree_with_those_of_the_result_tables(
+    name, variant, source, scale, method
+):
     each = ABLATIONS[name]
     rows = [
         row
         for row in load_published()
         if (row.source, row.scale, row.method) == (source, scale, method)
     ]
-    figures = {f"{row.dataset}.{metric}": v for row in rows for metric, v in row.values.items()}
+    figures = {
+        f"{row.dataset}.{metric}": v for row in rows for metric, v in row.values.items()
+    }
     published = each.variant(variant).published
-    assert {k: v for k, v in published.items() if k.endswith(("psnr", "ssim"))} == figures
+    assert {
+        k: v for k, v in published.items() if k.endswith(("psnr", "ssim"))
+    } == figures
     assert each.sets == tuple(row.dataset for row in rows)
     if rows[0].parameters is not None:
         assert published["parameters"] == rows[0].parameters
@@ -111,7 +117,12 @@ def test_figures_agree_with_those_of_the_result_tables(name, variant, source, sc
         ("ddsr/optimizer", "SGD, plain", "Set5.psnr", None),
         ("nested-attn/depth", "4", "Set5.ssim", 0.0016),
         ("rrlfn/contrastive", "ws_2_CL", "Set14.ssim", 0.0),
-        ("g-idrn/blocks", "RFDB+dual+DS+ANRB", "Set5.psnr", 0.047),  # as Table 1 prints, too
+        (
+            "g-idrn/blocks",
+            "RFDB+dual+DS+ANRB",
+            "Set5.psnr",
+            0.047,
+        ),  # as Table 1 prints, too
         ("g-idrn/hp-sigma", "3.0", "Set5.psnr", None),
     ],
 )
@@ -128,7 +139,9 @@ def test_variants_have_the_printed_number_of_parameters(ablation, variant):
     recipe = resolve(ablation, variant)
     scale = MISPRINTS.get((ablation.name, variant.name), ablation.scale)
     with torch.device("meta"):
-        network = build_network(recipe.model, scale=scale, options=recipe.network).deploy()
+        network = build_network(
+            recipe.model, scale=scale, options=recipe.network
+        ).deploy()
     count = sum(parameter.numel() for parameter in network.parameters()) / 1000
     # Papers cut (454.6 K is 454 K) or round to their digits.
     digits = 1 if ablation.name == "g-idrn/blocks" else 0
@@ -140,7 +153,9 @@ def test_variants_have_the_printed_number_of_parameters(ablation, variant):
     ("ablation", "variant"),
     [
         pytest.param(
-            a, v, marks=() if a.name in QUICK and v is a.variants[-1] else pytest.mark.slow
+            a,
+            v,
+            marks=() if a.name in QUICK and v is a.variants[-1] else pytest.mark.slow,
         )
         for a, v in EVERY
     ],
@@ -149,7 +164,9 @@ def test_variants_have_the_printed_number_of_parameters(ablation, variant):
 def test_every_variant_trains(ablation, variant, astronaut):
     recipe = resolve(ablation, variant)
     network = first_network(recipe, scale=ablation.scale, seed=0)
-    training = StepContext(network=network, numerics=Numerics(device=torch.device("cpu")))
+    training = StepContext(
+        network=network, numerics=Numerics(device=torch.device("cpu"))
+    )
     channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
     hr, lr = patches(astronaut, ablation.scale, channels, edge := network.padded(8))
     for i, stage in enumerate(recipe.stages):
@@ -159,14 +176,19 @@ def test_every_variant_trains(ablation, variant, astronaut):
         step = make_step(replace(stage, patch=edge, batch=1), training)
         values = step(lr, hr, 0.5)
         assert all(math.isfinite(float(value)) for value in values.values())
-        assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+        assert any(
+            not torch.equal(a, b)
+            for a, b in zip(before, network.parameters(), strict=True)
+        )
 
 
 def patches(picture, scale, channels, edge):
     """HR and LR patches of a picture, (1, C, scale edge, scale edge) and (1, C, edge, edge)."""
     hr = picture[: edge * scale, : edge * scale, :channels]
     pair = (hr, resize(hr, Fraction(1, scale)))
-    return [torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in pair]
+    return [
+        torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in pair
+    ]
 
 
 def test_changes_are_those_of_a_recipe_and_stages_are_copied():
@@ -225,7 +247,12 @@ def test_a_file_gives_ablations_of_ones_own(tmp_path):
     file = tmp_path / "my.toml"
     file.write_text(FILE)
     (mine,) = load_ablations(file)
-    assert (mine.name, mine.base, mine.sets, mine.source) == ("mine", "18", ("Set5",), "")
+    assert (mine.name, mine.base, mine.sets, mine.source) == (
+        "mine",
+        "18",
+        ("Set5",),
+        "",
+    )
     assert resolve(mine, mine.variant("18")) == RECIPES["ddsr-short"]
     small = resolve(mine, mine.variant("6"))
     assert small.network == {"depth": 6}
@@ -250,7 +277,9 @@ REFUSED_KEYS = ["psnr", "Set5.ifc", "memory.0x8", "Set5.seconds.difference"]
 
 def printing(key):
     """The file with a printed figure."""
-    return FILE.replace('sentence = "as', f'published = {{ "{key}" = 3 }}\nsentence = "as')
+    return FILE.replace(
+        'sentence = "as', f'published = {{ "{key}" = 3 }}\nsentence = "as'
+    )
 
 
 @pytest.mark.parametrize(
@@ -258,11 +287,23 @@ def printing(key):
     [
         ("", "holds no"),
         ("x = ", "not TOML"),
-        (FILE.replace('sets = ["Set5"]', 'set = ["Set5"]'), "no field 'set' in ablation.0; did"),
-        (FILE.replace("sentence", "sentense"), "no field 'sentense' in ablation.0.variants.0; did"),
-        (FILE.replace('base = "18"', 'base = "9"'), "base '9' is none of the variants: 18, 6"),
+        (
+            FILE.replace('sets = ["Set5"]', 'set = ["Set5"]'),
+            "no field 'set' in ablation.0; did",
+        ),
+        (
+            FILE.replace("sentence", "sentense"),
+            "no field 'sentense' in ablation.0.variants.0; did",
+        ),
+        (
+            FILE.replace('base = "18"', 'base = "9"'),
+            "base '9' is none of the variants: 18, 6",
+        ),
         (FILE.replace("network.depth", "networks.depth"), "'6': no field 'networks'"),
-        (FILE.replace('"stages.0.batch" = 4', '"stages.2.batch" = 4'), "no entry '2' in stages"),
+        (
+            FILE.replace('"stages.0.batch" = 4', '"stages.2.batch" = 4'),
+            "no entry '2' in stages",
+        ),
         (
             FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 0'),
             "'6': stages.0.batch must",
@@ -270,8 +311,14 @@ def printing(key):
         (FILE.replace('"ddsr-short"', '"ddsr-shrt"'), "no recipe 'ddsr-shrt'"),
         (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
         (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),
-        (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[0, 4]]"), "height and width"),
-        (FILE.replace('name = "6"', 'name = "18"'), "mine: give two variants or more, each with"),
+        (
+            FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[0, 4]]"),
+            "height and width",
+        ),
+        (
+            FILE.replace('name = "6"', 'name = "18"'),
+            "mine: give two variants or more, each with",
+        ),
         (FILE[: FILE.rindex("[[")], "mine: give two variants or more"),
         (
             FILE + FILE.replace('"mine"', '"other"').replace("scale = 2", "scale = 5"),
@@ -279,8 +326,14 @@ def printing(key):
         ),
         (FILE.replace('"mine"', '"Mine"'), "small letters"),
         (FILE.replace('"mine"', '"../a"'), "small letters"),
-        *((FILE.replace('name = "6"', f"name = {n!r}"), "digits, blanks") for n in REFUSED_NAMES),
-        *((printing(key), r"must be figures by .*memory\.HEIGHTxWIDTH") for key in REFUSED_KEYS),
+        *(
+            (FILE.replace('name = "6"', f"name = {n!r}"), "digits, blanks")
+            for n in REFUSED_NAMES
+        ),
+        *(
+            (printing(key), r"must be figures by .*memory\.HEIGHTxWIDTH")
+            for key in REFUSED_KEYS
+        ),
     ],
 )
 def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message):
@@ -298,13 +351,18 @@ def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
 
     def printing(first, second):
         return replace(
-            mine, variants=(replace(base, published=first), replace(other, published=second))
+            mine,
+            variants=(replace(base, published=first), replace(other, published=second)),
         )
 
     both = printing({"B100.psnr": 37.893}, {"B100.psnr": 37.931, "B100.ssim": 0.9})
     assert both.printed_difference("6", "BSD100") == 0.038  # free of binary dust
     assert both.printed_difference("6", "BSD100", "ssim") is None  # the base has none
-    assert both.printed_difference("6", "Set14") is both.printed_difference("18", "B100") is None
+    assert (
+        both.printed_difference("6", "Set14")
+        is both.printed_difference("18", "B100")
+        is None
+    )
     alone = printing({}, {"Set5.psnr.difference": -0.09})
     assert alone.printed_difference("6", "Set5") == -0.09
 

@@ -8,7 +8,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from srcli.errors import RecipeError
-from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise
+from srcli.recipes.degradation import (
+    BICUBIC,
+    DEGRADATIONS,
+    Blur,
+    Degradation,
+    Jpeg,
+    Noise,
+)
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import (
     EXAMPLE,
@@ -66,10 +73,26 @@ STAGES = '{"model": "m", "stages": [%s]}'
         ("a.toml", "model = 'm'\nbatch = 8", "did you mean 'stages.0.batch'"),
         ("a.json", '{"model": "m", "ema_decay": NaN}', "finite"),
         ("a.json", '{"model": "m", "ema_decay": 2}', "ema_decay"),
-        ("a.json", STAGES % '{"bach": 4}', r"no field 'bach' in stages\.0; did you mean 'batch'"),
-        ("a.json", STAGES % '{"losses": [{}]}', r"stages\.0\.losses\.0: missing 'name'"),
-        ("a.json", STAGES % '{"adversarial": {"gama": 1}}', r"in stages\.0\.adversarial; did you"),
-        ("a.json", STAGES % '{"adversarial": {"discriminator": "x"}}', r"one of ae, fc"),
+        (
+            "a.json",
+            STAGES % '{"bach": 4}',
+            r"no field 'bach' in stages\.0; did you mean 'batch'",
+        ),
+        (
+            "a.json",
+            STAGES % '{"losses": [{}]}',
+            r"stages\.0\.losses\.0: missing 'name'",
+        ),
+        (
+            "a.json",
+            STAGES % '{"adversarial": {"gama": 1}}',
+            r"in stages\.0\.adversarial; did you",
+        ),
+        (
+            "a.json",
+            STAGES % '{"adversarial": {"discriminator": "x"}}',
+            r"one of ae, fc",
+        ),
     ],
 )
 def test_damaged_files_are_refused_with_their_name(tmp_path, name, text, words):
@@ -82,7 +105,9 @@ def test_damaged_files_are_refused_with_their_name(tmp_path, name, text, words):
 
 
 def test_missing_recipes_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"mean g-idrn\?\); there are: g-idrn, g-idrn-short"):
+    with pytest.raises(
+        RecipeError, match=r"mean g-idrn\?\); there are: g-idrn, g-idrn-short"
+    ):
         load_recipe("g-idn")
     with pytest.raises(RecipeError, match="No such file"):
         load_recipe(str(tmp_path / "a.json"))
@@ -114,7 +139,9 @@ def test_impossible_values_are_refused(settings):
         lambda: apply_overrides(TrainRecipe(model="m"), ["ema_decay=1"]),
         lambda: TrainRecipe(model="m", stages=()),
         lambda: apply_overrides(TrainRecipe(model="m"), ["validate_every=0"]),
-        lambda: after(Stage(), Stage(optimizer=Optimizer(kind="sgd"), reset_optimizer=False)),
+        lambda: after(
+            Stage(), Stage(optimizer=Optimizer(kind="sgd"), reset_optimizer=False)
+        ),
         lambda: after(Stage(), Stage(adversarial=Adversarial(), reset_optimizer=False)),
         lambda: after(Stage(adversarial=Adversarial()), Stage(reset_optimizer=False)),
     ],
@@ -131,12 +158,19 @@ def after(*stages):
 def test_the_discriminator_of_a_stage_changes_or_goes():
     gan = RECIPES["attentive-gan"]
     changed = apply_overrides(
-        gan, ["stages.1.adversarial.discriminator=fc", "stages.1.adversarial.options.hidden=8"]
+        gan,
+        [
+            "stages.1.adversarial.discriminator=fc",
+            "stages.1.adversarial.options.hidden=8",
+        ],
     )
     was, now = gan.stages[1].adversarial, changed.stages[1].adversarial
     assert was is not None
     assert now == replace(was, discriminator="fc", options={"hidden": 8})
-    assert apply_overrides(gan, ["stages.1.adversarial=null"]).stages[1].adversarial is None
+    assert (
+        apply_overrides(gan, ["stages.1.adversarial=null"]).stages[1].adversarial
+        is None
+    )
     for setting, made in {
         'stages.0.adversarial={"weight": 0}': Adversarial(weight=0.0),
         "stages.0.adversarial.gamma=0.7": Adversarial(gamma=0.7),
@@ -178,7 +212,9 @@ def test_each_named_field_changes_and_nothing_else():
         paper="mine = yours",
     )
     assert STAGE.losses[1].options["sigma"] == 1.5
-    whole = apply_overrides(G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}'])
+    whole = apply_overrides(
+        G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}']
+    )
     assert whole.stages[0].losses == (LossTerm(name="l2"),)
     assert whole.network == {"channels": 8}
 
@@ -186,13 +222,19 @@ def test_each_named_field_changes_and_nothing_else():
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("batch=8", r"no field 'batch' in the recipe; did you mean 'stages\.0\.batch'\?"),
+        (
+            "batch=8",
+            r"no field 'batch' in the recipe; did you mean 'stages\.0\.batch'\?",
+        ),
         ("stages.0.bach=8", r"no field 'bach' in stages\.0; did you mean 'batch'\?"),
         ("ema=1", r"no field 'ema' in the recipe; did you mean 'ema_decay'\?"),
         ("stages.0.optimizer.beta=1", r"in stages\.0\.optimizer; did you mean 'beta"),
         ("lr=1e-4", r"did you mean 'stages\.0\.optimizer\.learning_rate'\?"),
         ("stages.batch=8", "no entry 'batch' in stages; there are: 0 to 0"),
-        ("stages.0.learning_rat=1", r"did you mean 'stages\.0\.optimizer\.learning_rate'\?"),
+        (
+            "stages.0.learning_rat=1",
+            r"did you mean 'stages\.0\.optimizer\.learning_rate'\?",
+        ),
         ("optimizer.beta1=1", r"did you mean 'stages\.0\.optimizer'\?"),
         ("stages.1.batch=8", "no entry '1' in stages; there are: 0 to 0"),
         ("stages.x.batch=8", "no entry 'x' in stages"),
@@ -254,7 +296,8 @@ def test_a_file_may_give_a_degradation_by_name_or_by_pieces(tmp_path):
         encoding="utf-8",
     )
     assert read_recipe(file).degradation == Degradation(
-        before=(Blur(sigma=(0.0, 0.5)),), after=(Jpeg(quality=(60, 80)), Noise(sigma=(1.0, 2.0)))
+        before=(Blur(sigma=(0.0, 0.5)),),
+        after=(Jpeg(quality=(60, 80)), Noise(sigma=(1.0, 2.0))),
     )
 
 
@@ -272,14 +315,26 @@ def test_a_file_may_give_a_degradation_by_name_or_by_pieces(tmp_path):
         ({"before": [{"kind": "blr", "sigma": [0, 1]}]}, "did you mean 'blur'"),
         ({"before": [{"kind": "blur"}]}, "'sigma'"),
         ({"after": [{"kind": "jpeg", "qualty": [1, 2]}]}, "did you mean 'quality'"),
-        ({"after": [{"kind": "jpeg", "quality": [75.5, 80]}]}, "after.0.quality.0 must be a whole"),
+        (
+            {"after": [{"kind": "jpeg", "quality": [75.5, 80]}]},
+            "after.0.quality.0 must be a whole",
+        ),
         ({"after": [{"kind": "jpeg", "quality": 75}]}, "quality must be a list"),
         ({"after": [{"kind": "jpeg", "quality": [75]}]}, "two numbers, low and high"),
-        ({"after": [{"kind": "jpeg", "quality": [90, 75]}]}, "two numbers, low and high"),
+        (
+            {"after": [{"kind": "jpeg", "quality": [90, 75]}]},
+            "two numbers, low and high",
+        ),
         ({"after": [{"kind": "jpeg", "quality": [0, 75]}]}, "in 1..100"),
-        ({"after": [{"kind": "jpeg", "quality": [75, 80], "subsampling": 2}]}, "subsampling"),
+        (
+            {"after": [{"kind": "jpeg", "quality": [75, 80], "subsampling": 2}]},
+            "subsampling",
+        ),
         ({"after": [{"kind": "noise", "sigma": [-1, 2]}]}, "after.0.sigma must be"),
-        ({"after": [{"kind": "noise", "sigma": [1, 2], "gray": -0.5}]}, "after.0.gray must be"),
+        (
+            {"after": [{"kind": "noise", "sigma": [1, 2], "gray": -0.5}]},
+            "after.0.gray must be",
+        ),
         (
             {"after": [{"kind": "blur", "sigma": [0, 1], "probability": 1.5}]},
             "probability must be",

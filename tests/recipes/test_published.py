@@ -14,7 +14,12 @@ import pytest
 
 from srcli.models import MODELS
 from srcli.models.weights import weights_dir
-from srcli.recipes.published import PAPERS, load_published, published_costs, published_rows
+from srcli.recipes.published import (
+    PAPERS,
+    load_published,
+    published_costs,
+    published_rows,
+)
 
 ROOT = Path(__file__).parents[2]
 MOST = "published in most papers (2014-2024)"
@@ -23,7 +28,9 @@ RANGES = {"psnr": (20, 45), "ssim": (0.5, 1), "ifc": (1, 10)}
 
 
 def test_every_preset_is_one_of_our_protocols_or_none():
-    presets = {(r.source.split()[0], r.model == "bicubic"): r.preset for r in load_published()}
+    presets = {
+        (r.source.split()[0], r.model == "bicubic"): r.preset for r in load_published()
+    }
     assert set(presets.values()) == {"y", "rgb", "luma-float", ""}
     assert presets["g-idrn", False] == "y"
     assert presets["g-idrn", True] == presets["ddsr", False] == "luma-float"
@@ -32,11 +39,15 @@ def test_every_preset_is_one_of_our_protocols_or_none():
 
 
 def rows_of(source, scale=None):
-    return [r for r in load_published() if r.source == source and scale in (None, r.scale)]
+    return [
+        r for r in load_published() if r.source == source and scale in (None, r.scale)
+    ]
 
 
 def one(source, scale, dataset, method):
-    (row,) = [r for r in rows_of(source, scale) if (r.dataset, r.method) == (dataset, method)]
+    (row,) = [
+        r for r in rows_of(source, scale) if (r.dataset, r.method) == (dataset, method)
+    ]
     return row
 
 
@@ -71,7 +82,11 @@ def test_every_row_says_what_it_needs():
         assert row.protocol
         assert row.parameters is None or 8 <= row.parameters <= 43090
         assert row.model in (None, "bicubic", *PAPERS)
-        assert row.model is None or row.model == "bicubic" or row.source.startswith(row.model)
+        assert (
+            row.model is None
+            or row.model == "bicubic"
+            or row.source.startswith(row.model)
+        )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +108,30 @@ def test_every_row_says_what_it_needs():
         ("ddsr paper, main tables", 3, "Set5", "Bicubic", (30.39, 0.87, 3.10), None),
         ("ddsr paper, main tables", 4, "Set14", "DDSR", (28.02, 0.77, 3.02), None),
         ("ddsr paper, depth table", 3, "Set14", "DDSR-12", (29.50, 0.8287), None),
-        ("attentive-gan paper, results table", 4, "BSD100", "SRGAN", (28.81, 0.836), None),
-        ("nested-attn paper, results table", 4, "Set5", "nested-attn", (30.62, 0.8511), None),
-        ("LKDN (CVPR-W 2023), in the LKDN repository", 4, "Set5", "LKDN", (32.39, 0.8979), 322),
+        (
+            "attentive-gan paper, results table",
+            4,
+            "BSD100",
+            "SRGAN",
+            (28.81, 0.836),
+            None,
+        ),
+        (
+            "nested-attn paper, results table",
+            4,
+            "Set5",
+            "nested-attn",
+            (30.62, 0.8511),
+            None,
+        ),
+        (
+            "LKDN (CVPR-W 2023), in the LKDN repository",
+            4,
+            "Set5",
+            "LKDN",
+            (32.39, 0.8979),
+            322,
+        ),
         ("CATANet (CVPR 2025)", 2, "Urban100", "CATANet", (33.09,), 477),
     ],
 )
@@ -106,7 +142,9 @@ def test_rows_as_printed(source, scale, dataset, method, values, parameters):
 
 
 def test_bicubic_rows_are_those_printed_in_most_papers():
-    assert {(r.dataset, r.scale, r.values["psnr"], r.values["ssim"]) for r in rows_of(MOST)} == {
+    assert {
+        (r.dataset, r.scale, r.values["psnr"], r.values["ssim"]) for r in rows_of(MOST)
+    } == {
         ("Set5", 2, 33.66, 0.9299),
         ("Set5", 3, 30.39, 0.8682),
         ("Set5", 4, 28.42, 0.8104),
@@ -114,7 +152,9 @@ def test_bicubic_rows_are_those_printed_in_most_papers():
         ("Set14", 3, 27.55, 0.7742),
         ("Set14", 4, 26.00, 0.7027),
     }
-    assert {(r.model, r.protocol) for r in rows_of(MOST)} == {("bicubic", "luma-float chain")}
+    assert {(r.model, r.protocol) for r in rows_of(MOST)} == {
+        ("bicubic", "luma-float chain")
+    }
 
 
 def test_doubtful_figures_are_kept_and_carry_a_note():
@@ -129,7 +169,9 @@ def test_doubtful_figures_are_kept_and_carry_a_note():
     assert "x3" in one("g-idrn paper, Table 6", 4, "B100", "RFDN-L").note
     assert "misprint" in one("ddsr paper, main tables", 2, "BSD200", "SRCNN").note
     assert one("attentive-gan paper, results table", 4, "Set5", "Bicubic").note
-    assert all("recalled" in r.note for r in load_published() if r.method in ("SPAN", "DIPNet"))
+    assert all(
+        "recalled" in r.note for r in load_published() if r.method in ("SPAN", "DIPNet")
+    )
 
 
 def test_rows_of_one_set_come_from_all_papers_that_call_it_differently():
@@ -165,16 +207,22 @@ def test_costs_are_printed_once_for_each_source():
 
 def tables():
     """Tables of the shipped file as they stand there."""
-    content = tomllib.loads((files("srcli.recipes") / "published.toml").read_text("utf-8"))
+    content = tomllib.loads(
+        (files("srcli.recipes") / "published.toml").read_text("utf-8")
+    )
     assert content.keys() == {"table"}
     return content["table"]
 
 
-@pytest.mark.parametrize("table", tables(), ids=lambda t: f"{t.get('source')} x{t['scale']}")
+@pytest.mark.parametrize(
+    "table", tables(), ids=lambda t: f"{t.get('source')} x{t['scale']}"
+)
 def test_every_table_of_the_file_is_sound(table):
     needed = {"protocol", "preset", "scale", "sets", "metrics", "rows"}
     assert table.keys() - {"source", "notes", "timed_on"} == needed
-    assert ("timed_on" in table) == any("milliseconds" in line for line in table["rows"])
+    assert ("timed_on" in table) == any(
+        "milliseconds" in line for line in table["rows"]
+    )
     assert table["scale"] in (2, 3, 4)
     assert table["metrics"]
     assert table["metrics"] == ["psnr", "ssim", "ifc"][: len(table["metrics"])]
@@ -211,9 +259,13 @@ def test_citation_file_has_every_paper(name):
 def test_every_paper_has_a_page_that_points_into_the_code(name):
     text = (ROOT / "docs" / "papers" / f"{name}.md").read_text(encoding="utf-8")
     assert f"<!-- table: begin {name} -->" in text
-    assert re.search(r"^\| ours, (.+, )?by [^|]+ \|", text, re.M)  # by benchmarks/results.py
+    assert re.search(
+        r"^\| ours, (.+, )?by [^|]+ \|", text, re.M
+    )  # by benchmarks/results.py
     assert PAPERS[name].doi in text
-    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "srcli").rglob("*.py"))
+    code = "".join(
+        file.read_text(encoding="utf-8") for file in (ROOT / "srcli").rglob("*.py")
+    )
     for place in re.findall(r"`(srcli/[\w/.]+)`", text):
         assert (ROOT / place).exists(), place
     for class_name in re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[.(`]", text):

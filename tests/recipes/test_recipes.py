@@ -19,11 +19,17 @@ def test_g_idrn_is_trained_as_in_the_paper():
     recipe = RECIPES["g-idrn"]
     (stage,) = recipe.stages
     assert (stage.batch, stage.patch, stage.steps) == (32, 64, 1_000_000)
-    assert [(t.name, t.weight) for t in stage.losses] == [("l1", 0.4), ("high-frequency", 0.6)]
+    assert [(t.name, t.weight) for t in stage.losses] == [
+        ("l1", 0.4),
+        ("high-frequency", 0.6),
+    ]
     assert stage.losses[1].options == {"size": 9, "sigma": 1.5}
     optimizer = stage.optimizer
     assert (optimizer.beta1, optimizer.beta2, optimizer.epsilon) == (0.9, 0.999, 1e-8)
-    rates = [rate_at(stage, step / stage.steps) for step in (0, 199_999, 200_000, 400_000, 999_999)]
+    rates = [
+        rate_at(stage, step / stage.steps)
+        for step in (0, 199_999, 200_000, 400_000, 999_999)
+    ]
     assert rates == pytest.approx([5e-4, 5e-4, 2.5e-4, 1.25e-4, 5e-4 / 16])
     assert recipe.network == {}
 
@@ -34,7 +40,11 @@ def test_rrlfn_is_trained_as_in_the_paper():
     losses = [[(t.name, t.weight) for t in stage.losses] for stage in stages]
     assert losses == [[("l1", 1.0)]] * 2 + [[("l1", 1.0), ("contrastive", 0.0001)]]
     for stage in stages:
-        assert (stage.steps, stage.batch, stage.augmentation) == (800_000, 64, "rotations")
+        assert (stage.steps, stage.batch, stage.augmentation) == (
+            800_000,
+            64,
+            "rotations",
+        )
         assert [scale * stage.edge(scale) for scale in (2, 3, 4)] == [256, 255, 256]
         assert stage.shuffle_channels
         assert stage.reset_optimizer
@@ -76,15 +86,23 @@ def test_attentive_gan_is_trained_as_in_the_paper():
     assert alone.adversarial is None
     settings = against.adversarial
     assert settings is not None
-    assert (settings.discriminator, settings.weight, settings.gamma) == ("ae", 0.01, 0.5)
+    assert (settings.discriminator, settings.weight, settings.gamma) == (
+        "ae",
+        0.01,
+        0.5,
+    )
     assert (settings.balance_rate, settings.balance_start) == (0.001, 0.0)
     assert settings.balance_on == "generator"
 
 
-@pytest.mark.parametrize("name", ["g-idrn-short", "nested-attn-short", "attentive-gan-short"])
+@pytest.mark.parametrize(
+    "name", ["g-idrn-short", "nested-attn-short", "attentive-gan-short"]
+)
 def test_short_recipes_end_at_rate_zero_on_the_paper_s_losses(name):
     stages = RECIPES[name].stages
-    assert [rate_at(stage, 1.0) for stage in stages] == pytest.approx([0.0] * len(stages))
+    assert [rate_at(stage, 1.0) for stage in stages] == pytest.approx(
+        [0.0] * len(stages)
+    )
     published = RECIPES[name.removesuffix("-short")].stages
     assert [stage.losses for stage in stages] == [stage.losses for stage in published]
 

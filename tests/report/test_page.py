@@ -44,7 +44,9 @@ def test_half_characters_can_be_written():
 
 def drawn(image):
     """The SVG of a chart, and what is told to those who do not see it."""
-    ((uri, alt),) = re.findall(r'<img class="chart" src="([^"]*)" alt="([^"]*)">', image)
+    ((uri, alt),) = re.findall(
+        r'<img class="chart" src="([^"]*)" alt="([^"]*)">', image
+    )
     return base64.b64decode(uri.partition(",")[2]).decode(), html.unescape(alt)
 
 

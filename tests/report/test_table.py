@@ -22,14 +22,25 @@ from srcli.report.table import (
 def test_numbers_are_printed_in_their_digits():
     assert number(31.23456, 3) == "31.235"
     assert number(0.5, 3, sign=True) == "+0.500"
-    assert (number(-0.00001, 4), number(-0.00001, 4, sign=True)) == ("0.0000", "+0.0000")
+    assert (number(-0.00001, 4), number(-0.00001, 4, sign=True)) == (
+        "0.0000",
+        "+0.0000",
+    )
     assert (number(math.inf, 3), number(math.nan, 3, sign=True), number(None, 3)) == (
         "inf",
         "–",
         "–",
     )
     counts = (0, 999, 579_738, 999_960, 1_234_567, 36_182_000_000, 5e15)
-    assert [*map(short, counts)] == ["0", "999", "579.7 K", "1 M", "1.235 M", "36.18 G", "5000 T"]
+    assert [*map(short, counts)] == [
+        "0",
+        "999",
+        "579.7 K",
+        "1 M",
+        "1.235 M",
+        "36.18 G",
+        "5000 T",
+    ]
     values = (1316.2, 84.23, 0.5234, 0.00123456, 0)
     assert [*map(significant, values)] == ["1316", "84.2", "0.523", "0.00123", "0"]
     assert (decimals([32.2, 32.25]), decimals([4096, 21]), decimals([], 2)) == (2, 0, 2)

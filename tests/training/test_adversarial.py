@@ -26,10 +26,16 @@ AE = Adversarial(
     gamma=0.9,
 )
 JITTERED = replace(AE, jitter=8)
-FC = Adversarial(discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5)
-PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5, jitter=6)
+FC = Adversarial(
+    discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5
+)
+PATCH = Adversarial(
+    discriminator="patch", options={"widths": (4, 6)}, weight=0.5, jitter=6
+)
 FEATURES = Adversarial(
-    discriminator="features", options={"blocks": (0,), "widths": (4, 4), "seen": 4}, jitter=3
+    discriminator="features",
+    options={"blocks": (0,), "widths": (4, 4), "seen": 4},
+    jitter=3,
 )
 STAGE = Stage(steps=5, batch=2, patch=4, optimizer=Optimizer(learning_rate=1e-3))
 CPU = Numerics(device=torch.device("cpu"))
@@ -69,7 +75,8 @@ ONE_PLACE = replace(PATCH, jitter=0)
 
 
 @pytest.mark.parametrize(
-    "settings", [AE, FC, ONE_PLACE, replace(ONE_PLACE, textured=True), replace(AE, weight=0.0)]
+    "settings",
+    [AE, FC, ONE_PLACE, replace(ONE_PLACE, textured=True), replace(AE, weight=0.0)],
 )
 def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     """The step runs the discriminator once over the output; plain autograd runs it twice."""
@@ -93,7 +100,9 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
         share = texture(hr_image)
         assert 0 < share.mean() < 1
         pushed = (sr_image * pull * share).sum()
-        first = first + settings.weight * (pushed - pushed.detach() - push + push.detach())
+        first = first + settings.weight * (
+            pushed - pushed.detach() - push + push.detach()
+        )
     wanted = gradients(network, first), gradients(judge, second)
 
     found = []
@@ -111,17 +120,27 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
 
 @pytest.mark.parametrize("balance_on", ["generator", "reconstruction"])
 @pytest.mark.parametrize(("start", "rate"), [(0.3, 0.1), (0.0, 50.0), (1.0, 50.0)])
-def test_the_balance_follows_the_surplus_on_the_loss_or_on_the_error(balance_on, start, rate):
-    settings = replace(AE, balance_on=balance_on, balance_start=start, balance_rate=rate)
+def test_the_balance_follows_the_surplus_on_the_loss_or_on_the_error(
+    balance_on, start, rate
+):
+    settings = replace(
+        AE, balance_on=balance_on, balance_start=start, balance_rate=rate
+    )
     lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=4))
-    found = {name: float(v) for name, v in step_of(settings)(lr_image, hr_image, 0.0).items()}
+    found = {
+        name: float(v) for name, v in step_of(settings)(lr_image, hr_image, 0.0).items()
+    }
     quantity = found["loss" if balance_on == "generator" else "l_fake"]
     surplus = 0.9 * found["l_real"] - quantity
-    assert found["k_t"] == pytest.approx(min(max(start + rate * surplus, 0), 1), abs=1e-6)
+    assert found["k_t"] == pytest.approx(
+        min(max(start + rate * surplus, 0), 1), abs=1e-6
+    )
     assert found["M"] == pytest.approx(found["l_real"] + abs(surplus))
 
 
-def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monkeypatch):
+def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(
+    monkeypatch,
+):
     step = step_of(JITTERED)
     lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=6))
     seen = []
@@ -151,7 +170,9 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monk
     again = step_of(JITTERED)
     again._calls += 3
     top, left = places[3]
-    assert torch.equal(again._crop(hr_image)[0], hr_image[:, :, top : top + 16, left : left + 16])
+    assert torch.equal(
+        again._crop(hr_image)[0], hr_image[:, :, top : top + 16, left : left + 16]
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,7 +251,10 @@ def test_the_state_of_another_discriminator_is_refused(tmp_path):
     ("stage", "words"),
     [
         (replace(STAGE, patch=5, adversarial=AE), "divide by 8, got 20x20"),
-        (replace(STAGE, adversarial=replace(AE, options={"hidden": 3})), "no option 'hidden'"),
+        (
+            replace(STAGE, adversarial=replace(AE, options={"hidden": 3})),
+            "no option 'hidden'",
+        ),
         (replace(STAGE, adversarial=FC, losses=(LossTerm(name="l3"),)), "no loss 'l3'"),
     ],
 )

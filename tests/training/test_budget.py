@@ -28,7 +28,9 @@ def test_iterations_and_times_are_read(text, budget):
     assert parse_budget(text) == budget
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-3", "1.5", "10 apples", "m", "1e3", "5M"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "-3", "1.5", "10 apples", "m", "1e3", "5M"]
+)
 def test_anything_else_is_refused(text):
     with pytest.raises(RecipeError, match="give iterations"):
         parse_budget(text)
@@ -37,13 +39,17 @@ def test_anything_else_is_refused(text):
 def test_a_time_needs_a_unit():
     assert parse_seconds("5m") == 300
     for text in ("300", "x"):
-        with pytest.raises(RecipeError, match=f"--checkpoint-every {text}: give a time"):
+        with pytest.raises(
+            RecipeError, match=f"--checkpoint-every {text}: give a time"
+        ):
             parse_seconds(text)
 
 
 def test_stages_share_a_budget_by_their_iterations():
     stage = G_IDRN.stages[0]
-    recipe = replace(G_IDRN, stages=(replace(stage, steps=300), replace(stage, steps=100)))
+    recipe = replace(
+        G_IDRN, stages=(replace(stage, steps=300), replace(stage, steps=100))
+    )
     assert stage_budgets(recipe, None) == [Budget(300), Budget(100)]
     assert stage_budgets(recipe, "40") == [Budget(30), Budget(10)]
     assert stage_budgets(recipe, "8s") == [Budget(6, timed=True), Budget(2, timed=True)]
@@ -63,7 +69,9 @@ def test_stages_share_a_budget_by_their_iterations():
 )
 def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shares):
     stage = G_IDRN.stages[0]
-    recipe = replace(G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts))
+    recipe = replace(
+        G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts)
+    )
     found = [budget.total for budget in stage_budgets(recipe, str(whole))]
     assert found == shares
     assert sum(shares) == whole
@@ -72,5 +80,7 @@ def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shar
 def test_fewer_iterations_than_stages_are_refused():
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=(stage, stage))
-    with pytest.raises(RecipeError, match=r"budget 1: fewer iterations than the 2 stages .* 2$"):
+    with pytest.raises(
+        RecipeError, match=r"budget 1: fewer iterations than the 2 stages .* 2$"
+    ):
         stage_budgets(recipe, "1")

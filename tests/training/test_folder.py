@@ -23,7 +23,9 @@ from tests.fixtures.progress import Notes
 
 G_IDRN = RECIPES["g-idrn"]
 
-RECORD = RunRecord(recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1)
+RECORD = RunRecord(
+    recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1
+)
 
 
 def begun(path, record=RECORD, position=None):
@@ -78,14 +80,19 @@ def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
     end = Position(stage=len(G_IDRN.stages), step=50, total=50, elapsed=60.1)
     folder = begun(tmp_path, replace(RECORD, budget="60s"), end)
     for other in ("59s", "50"):
-        with pytest.raises(UsageError, match=rf"--budget {other}: .* is finished after 50 iter"):
+        with pytest.raises(
+            UsageError, match=rf"--budget {other}: .* is finished after 50 iter"
+        ):
             joined(folder, budget=other)
     for same in ("60s", "1m", None):
         assert joined(folder, budget=same)[1] == []
     for other, was in (("90s", "1m"), ("51", "90s")):
         record, (note,) = joined(folder, budget=other)
         assert record.budget == other
-        assert f"the budget was {was} and is {other} now: the schedule is stretched" in note
+        assert (
+            f"the budget was {was} and is {other} now: the schedule is stretched"
+            in note
+        )
 
 
 def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
@@ -98,7 +105,9 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
     assert joined(folder)[1] == []
     stored["stages"][0]["optimizer"]["gone"] = 1
     folder.recipe.write_text(json.dumps(stored))
-    with pytest.raises(CheckpointError, match=r"no field 'gone' in stages\.0\.optimizer"):
+    with pytest.raises(
+        CheckpointError, match=r"no field 'gone' in stages\.0\.optimizer"
+    ):
         joined(folder)
 
 
@@ -125,7 +134,9 @@ def test_what_cannot_be_claimed_is_named(tmp_path):
     file.touch()
     with pytest.raises(UsageError, match=r"--out .*file: is a file"):
         RunFolder(file).locked().__enter__()
-    with pytest.raises(DataError, match=r"run.*: cannot be written \(Not a directory\)"):
+    with pytest.raises(
+        DataError, match=r"run.*: cannot be written \(Not a directory\)"
+    ):
         RunFolder(file / "run").locked().__enter__()
 
 

@@ -16,7 +16,14 @@ from srcli.training.folder import Position, read_position
 from srcli.training.loop import Ema, Trainer
 from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
-from tests.fixtures.trainings import Batches, Net, best_saved, entries, equal, stop_after
+from tests.fixtures.trainings import (
+    Batches,
+    Net,
+    best_saved,
+    entries,
+    equal,
+    stop_after,
+)
 
 FIRST = Stage(
     steps=6,
@@ -31,7 +38,9 @@ SECOND = replace(
     losses=(LossTerm(name="l2"),),
     optimizer=Optimizer(learning_rate=1e-3, beta1=0.5, beta2=0.9, clip_norm=0.1),
 )
-RECIPE = TrainRecipe(model="none", stages=(FIRST, SECOND), ema_decay=0.9, validate_every=3)
+RECIPE = TrainRecipe(
+    model="none", stages=(FIRST, SECOND), ema_decay=0.9, validate_every=3
+)
 LAST = Numerics(device=torch.device("cpu"), channels_last=True)
 
 
@@ -64,7 +73,9 @@ def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
 
 
 def test_a_finished_training_goes_on_exactly_where_its_budget_is_longer(tmp_path):
-    recipe = replace(RECIPE, stages=(replace(FIRST, schedule=Schedule(kind="constant")),))
+    recipe = replace(
+        RECIPE, stages=(replace(FIRST, schedule=Schedule(kind="constant")),)
+    )
     whole = make(tmp_path / "whole", recipe=recipe, budget="9")
     whole.run()
     make(tmp_path / "part", recipe=recipe, budget="6").run()
@@ -84,7 +95,9 @@ def test_validation_sees_the_averages_and_leaves_the_weights_alone(tmp_path):
     seen: list[tuple[bool, bool]] = []
 
     def validate(network):
-        seen.append((network.training, equal(network.state_dict(), trainer.ema.averages)))
+        seen.append(
+            (network.training, equal(network.state_dict(), trainer.ema.averages))
+        )
         return {"held-out": [float(len(seen))]}
 
     best, save = best_saved()
@@ -145,7 +158,8 @@ def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_ends_it_and_keeps_the_last_good_state(tmp_path):
-    # The state is written after every iteration, also after the spoilt one, if nothing refused it.
+    # The state is written after every iteration, also after the spoilt one, if nothing
+    # refused it.
     trainer = make(tmp_path, batches=Batches(spoil=3), every=0.0)
     with pytest.raises(InferenceError, match="learning_rate"):
         trainer.run()
@@ -248,7 +262,9 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
     def validate(network):
         return dict(zip(("held-out", "Set5"), next(values), strict=True))
 
-    trainer = make(tmp_path, validator=validate, save=save, log=logged.append, progress=notes)
+    trainer = make(
+        tmp_path, validator=validate, save=save, log=logged.append, progress=notes
+    )
     for total in (1, 2, 3):
         trainer.position.total = total
         trainer.validate()
@@ -268,7 +284,13 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
 
 def test_one_picture_that_swings_does_not_decide(tmp_path):
     before = [30.0, 28.0, 35.0, 31.0, 27.0]
-    swings = [31.3, 27.99, 34.99, 30.99, 26.99]  # the mean rises, nearly every picture falls
+    swings = [
+        31.3,
+        27.99,
+        34.99,
+        30.99,
+        26.99,
+    ]  # the mean rises, nearly every picture falls
     better = [28.0, 28.01, 35.01, 31.01, 27.01]
     values = iter([before, swings, better])
     trainer = make(tmp_path, validator=lambda network: {"held-out": next(values)})
@@ -313,7 +335,9 @@ def clock(monkeypatch):
     return found
 
 
-def watched(folder, clock, budget, losses, *, seconds=1.0, position=None, stop=None, every=1e9):
+def watched(
+    folder, clock, budget, losses, *, seconds=1.0, position=None, stop=None, every=1e9
+):
     """Run a trainer whose iterations take some seconds; return it, its task and its saves."""
     notes, saved = Notes(), []
 

@@ -35,11 +35,15 @@ def test_layers_may_learn_at_rates_of_their_own(kind):
     network = nn.ModuleDict({"body": nn.Linear(2, 2), "up": nn.Linear(2, 1)})
     settings = Optimizer(kind=kind, learning_rate=1.0, rates={"up": 0.1})
     optimizer = make_optimizer(network, settings)
-    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    before = {
+        name: weight.detach().clone() for name, weight in network.named_parameters()
+    }
     pushed(network, optimizer, rate=0.5)
     for name, weight in network.named_parameters():
         step = 0.05 if name.startswith("up") else 0.5
-        torch.testing.assert_close(weight.detach(), before[name] - step, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            weight.detach(), before[name] - step, rtol=0, atol=1e-5
+        )
     restore_optimizer(make_optimizer(network, settings), optimizer_tensors(optimizer))
     with pytest.raises(RecipeError, match="no weight of the network begins with 'upp'"):
         make_optimizer(network, replace(settings, rates={"upp": 0.1}))
@@ -51,7 +55,9 @@ def test_the_whole_gradient_is_clipped(clip_norm, share):
     optimizer = make_optimizer(network, SETTINGS)
     pushed(network, optimizer, clip_norm=clip_norm)
     moment = optimizer.state[network.weight]["exp_avg"]
-    torch.testing.assert_close(moment, torch.full((3, 2), 0.5 * share), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        moment, torch.full((3, 2), 0.5 * share), rtol=1e-4, atol=0
+    )
 
 
 def test_gradient_descent_with_momentum_by_hand():
@@ -62,7 +68,9 @@ def test_gradient_descent_with_momentum_by_hand():
         pushed(network, optimizer, rate=0.1)
     # The velocity is 1, then 1.5, then 1.75.
     assert network.weight.item() == pytest.approx(before - 0.1 * 4.25)
-    assert optimizer_tensors(optimizer)["0.momentum_buffer"].item() == pytest.approx(1.75)
+    assert optimizer_tensors(optimizer)["0.momentum_buffer"].item() == pytest.approx(
+        1.75
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,10 @@ def test_gradient_descent_with_momentum_by_hand():
     [
         ("sgd", 0.1 * (1 + 0.3 * 2)),  # the decay joins the gradient
         ("adamw", 0.1 * (1 + 0.3 * 2)),  # and here the change, which is the rate
-        ("muon", 0.1 * (1 + 0.3 * 2)),  # a single number is no matrix: Adam with AdamW's decay
+        (
+            "muon",
+            0.1 * (1 + 0.3 * 2),
+        ),  # a single number is no matrix: Adam with AdamW's decay
         ("adam", 0.1),  # the decay joins the gradient, whose size Adam takes away
     ],
 )
@@ -117,21 +128,27 @@ def test_cosine_may_stay_at_its_peak_first():
     schedule = Schedule(kind="cosine", warmup=0.1, hold=0.6, floor=0.2)
     factors = [rate_factor(schedule, p) for p in (0.05, 0.1, 0.35, 0.6, 0.8, 1.0)]
     assert factors == pytest.approx([0.5, 1, 1, 1, 0.2 + 0.8 * 0.5, 0.2])
-    assert rate_factor(Schedule(kind="cosine", warmup=0.5, hold=0.2), 0.75) == pytest.approx(0.5)
+    assert rate_factor(
+        Schedule(kind="cosine", warmup=0.5, hold=0.2), 0.75
+    ) == pytest.approx(0.5)
     assert rate_factor(Schedule(kind="cosine", hold=1.0), 1.0) == pytest.approx(1)
 
 
 def given_gradients(network, seed=0):
     torch.manual_seed(seed)
     for parameter in network.parameters():
-        parameter.grad = torch.randn(parameter.shape)  # in this order, however it lies in memory
+        parameter.grad = torch.randn(
+            parameter.shape
+        )  # in this order, however it lies in memory
 
 
 def changes(network, optimizer):
     """What one step does to each weight."""
     before = [parameter.detach().clone() for parameter in network.parameters()]
     optimizer.step()
-    return [p.detach() - old for p, old in zip(network.parameters(), before, strict=True)]
+    return [
+        p.detach() - old for p, old in zip(network.parameters(), before, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 72), (9, 72, 8), (2, 5, 5), (1, 100, 4)])
@@ -144,7 +161,8 @@ def test_singular_values_come_near_one_and_vectors_stay(shape):
     assert values.min() > 0.5
     assert values.max() < 1.3
     left, _, right = torch.linalg.svd(matrices, full_matrices=False)
-    # Between the singular vectors of the momentum, the step has nothing but its own values.
+    # Between the singular vectors of the momentum, the step has nothing but its own
+    # values.
     inner = left.mT @ found @ right.mT
     off = inner - torch.diag_embed(inner.diagonal(dim1=1, dim2=2))
     assert off.abs().max() < 1e-4
@@ -174,7 +192,12 @@ def test_what_is_no_matrix_is_changed_by_adam():
             optimizer.step()
     own, other = network.state_dict(), twin.state_dict()
     assert not torch.allclose(own["0.weight"], other["0.weight"])
-    for name in ("0.bias", "1.weight", "2.weight", "2.bias"):  # 3x8 has fewer than four rows
+    for name in (
+        "0.bias",
+        "1.weight",
+        "2.weight",
+        "2.bias",
+    ):  # 3x8 has fewer than four rows
         torch.testing.assert_close(own[name], other[name])
 
 
@@ -186,9 +209,12 @@ def test_momentum_looks_ahead_by_hand():
     optimizer.step()
     network.weight.grad = second[..., None, None].clone()
     (change,) = changes(network, optimizer)
-    # The velocity is I / 2, then I / 4 + second / 2; half of it joins half of the gradient.
+    # The velocity is I / 2, then I / 4 + second / 2; half of it joins half of the
+    # gradient.
     velocity = first / 4 + second / 2
-    torch.testing.assert_close(optimizer.state[network.weight]["momentum"][..., 0, 0], velocity)
+    torch.testing.assert_close(
+        optimizer.state[network.weight]["momentum"][..., 0, 0], velocity
+    )
     ahead = second / 2 + velocity / 2
     expected = -0.2 * 4**0.5 * orthogonal(ahead[None])[0]
     torch.testing.assert_close(change[..., 0, 0], expected)
@@ -201,6 +227,10 @@ def test_all_that_is_remembered_lies_where_the_weights_are(kind):
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     optimizer = make_optimizer(network, settings)
     pushed(network, optimizer)
-    other = make_optimizer(network.to("meta"), settings)  # as from a file, onto another device
+    other = make_optimizer(
+        network.to("meta"), settings
+    )  # as from a file, onto another device
     restore_optimizer(other, optimizer_tensors(optimizer))
-    assert {value.device.type for value in optimizer_tensors(other).values()} == {"meta"}
+    assert {value.device.type for value in optimizer_tensors(other).values()} == {
+        "meta"
+    }

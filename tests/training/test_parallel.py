@@ -11,8 +11,22 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
-from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.errors import (
+    DataError,
+    InferenceError,
+    PeerError,
+    RecipeError,
+    SrxError,
+    UsageError,
+)
+from srcli.recipes.training import (
+    Adversarial,
+    LossTerm,
+    Optimizer,
+    Schedule,
+    Stage,
+    TrainRecipe,
+)
 from srcli.training.loop import Trainer
 from srcli.training.parallel import ALONE, Team, find_team, process_group
 from srcli.training.steps import Numerics, StepContext, make_step
@@ -29,7 +43,9 @@ TORCHRUN = {
 
 
 def test_torchruns_variables_tell_the_place():
-    assert find_team(TORCHRUN) == Team(connected=True, rank=3, local_rank=1, size=4, local_size=2)
+    assert find_team(TORCHRUN) == Team(
+        connected=True, rank=3, local_rank=1, size=4, local_size=2
+    )
     assert not find_team(TORCHRUN).orphaned
     assert replace(find_team(TORCHRUN), parent=1).orphaned
     assert find_team({}) is ALONE
@@ -48,7 +64,9 @@ def test_one_process_is_alone():
 @pytest.fixture
 def gloo(tmp_path):
     """A team over a real group, of one process."""
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
     yield Team(connected=True)
     dist.destroy_process_group()
 
@@ -72,14 +90,20 @@ def test_a_failure_in_one_process_is_told_by_the_first(gloo, length):
 
 def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
     def broken(tensor):
-        raise RuntimeError("[/a/pair.cc:5] Connection closed by peer. Good luck\nat line 12")
+        raise RuntimeError(
+            "[/a/pair.cc:5] Connection closed by peer. Good luck\nat line 12"
+        )
 
     monkeypatch.setattr("torch.distributed.all_reduce", broken)
     with pytest.raises(
-        InferenceError, match=r"another process .* has ended \(Connection .*peer\); .* --resume$"
+        InferenceError,
+        match=r"another process .* has ended \(Connection .*peer\); .* --resume$",
     ):
         gloo.average([torch.zeros(1)])
-    for rank, kind in ((1, InferenceError), (2, PeerError)):  # one of two lines at most is shown
+    for rank, kind in (
+        (1, InferenceError),
+        (2, PeerError),
+    ):  # one of two lines at most is shown
         with pytest.raises(kind):
             replace(gloo, rank=rank).average([torch.zeros(1)])
 
@@ -179,7 +203,10 @@ def in_processes(count, prepare):
 
 def curve(folder):
     left_out = ("event", "elapsed", "per_second")
-    return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries(folder)]
+    return [
+        {k: v for k, v in entry.items() if k not in left_out}
+        for entry in entries(folder)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +219,9 @@ def curve(folder):
     ],
     ids=["supervised", "auto-encoder", "classifier", "classifier of patches"],
 )
-def test_several_processes_learn_what_one_with_the_whole_batch_does(tmp_path, monkeypatch, stages):
+def test_several_processes_learn_what_one_with_the_whole_batch_does(
+    tmp_path, monkeypatch, stages
+):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
     of_all, of_last = Batches(), Batches()
     whole = make(ALONE, tmp_path / "one", stages, batches=of_all)
@@ -200,7 +229,9 @@ def test_several_processes_learn_what_one_with_the_whole_batch_does(tmp_path, mo
 
     def prepare(team):
         of_last.team = team
-        return make(team, tmp_path / "all", stages, batches=of_last if team.rank else None)
+        return make(
+            team, tmp_path / "all", stages, batches=of_last if team.rank else None
+        )
 
     trainers, ended = in_processes(2, prepare)
     assert ended == [True] * 2
@@ -211,12 +242,16 @@ def test_several_processes_learn_what_one_with_the_whole_batch_does(tmp_path, mo
         assert a == pytest.approx(b, rel=1e-3, abs=1e-6)
     for trainer in trainers:
         for name, average in whole.ema.averages.items():
-            torch.testing.assert_close(trainer.ema.averages[name], average, rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(
+                trainer.ema.averages[name], average, rtol=1e-3, atol=1e-5
+            )
         for name, value in trainers[0].network.state_dict().items():
             assert torch.equal(value, trainer.network.state_dict()[name])
 
 
-def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(tmp_path):
+def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(
+    tmp_path,
+):
     called: list[int] = []
     validated: tuple[list[float], ...] = ([], [])
 
@@ -241,9 +276,13 @@ def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(t
 
 
 def test_all_begin_from_the_weights_of_the_first(tmp_path):
-    trainers, _ = in_processes(2, lambda team: make(team, tmp_path, (STAGE,), seed=team.rank))
+    trainers, _ = in_processes(
+        2, lambda team: make(team, tmp_path, (STAGE,), seed=team.rank)
+    )
     assert torch.equal(trainers[0].network.a.weight, trainers[1].network.a.weight)
-    assert torch.equal(trainers[0].ema.averages["a.weight"], trainers[1].ema.averages["a.weight"])
+    assert torch.equal(
+        trainers[0].ema.averages["a.weight"], trainers[1].ema.averages["a.weight"]
+    )
 
 
 def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
@@ -252,7 +291,9 @@ def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
 
     def stopping(team):
         asked = iter(range(100))
-        return make(team, tmp_path / "part", stages, stop=lambda: next(asked) == 9 - team.rank)
+        return make(
+            team, tmp_path / "part", stages, stop=lambda: next(asked) == 9 - team.rank
+        )
 
     parts, ended = in_processes(2, stopping)
     assert ended == [False, False]
@@ -271,7 +312,10 @@ def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
 
 def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
     _, (first, second) = in_processes(
-        2, lambda team: make(team, tmp_path, (STAGE,), batches=Batches(spoil=7, team=team))
+        2,
+        lambda team: make(
+            team, tmp_path, (STAGE,), batches=Batches(spoil=7, team=team)
+        ),
     )
     assert isinstance(first, InferenceError)
     assert isinstance(second, PeerError)
@@ -281,7 +325,9 @@ def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
 def test_a_batch_that_cannot_be_divided_is_refused_and_its_stage_named():
     context = StepContext(network=Net(), numerics=CPU, team=Team(size=3))
     make_step(replace(STAGE, batch=6), context)
-    with pytest.raises(RecipeError, match=r"batch of 4 .* 3 processes.*stages\.1\.batch"):
+    with pytest.raises(
+        RecipeError, match=r"batch of 4 .* 3 processes.*stages\.1\.batch"
+    ):
         make_step(STAGE, context, 1)
 
 
@@ -290,7 +336,9 @@ def test_a_failure_in_another_process_is_told_with_its_number(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     pipes = [context.Pipe(duplex=False) for _ in range(2)]
     workers = [
-        context.Process(target=_fail_in_the_second, args=(rank, str(tmp_path / "meet"), pipe))
+        context.Process(
+            target=_fail_in_the_second, args=(rank, str(tmp_path / "meet"), pipe)
+        )
         for rank, (_, pipe) in enumerate(pipes)
     ]
     for worker in workers:
@@ -304,7 +352,9 @@ def test_a_failure_in_another_process_is_told_with_its_number(tmp_path):
 
 
 def _fail_in_the_second(rank, meeting, pipe):
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2
+    )
     team = Team(connected=True, rank=rank, size=2)
 
     def work():

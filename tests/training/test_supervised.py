@@ -54,12 +54,16 @@ def test_a_patch_that_the_network_cannot_take_is_told_with_its_stage():
     network.multiple_of = 4
     context = StepContext(network=network, numerics=CPU)
     make_step(replace(STAGE, patch=8), context)
-    with pytest.raises(RecipeError, match=r"patches of 6 .* divide by 4.*set stages\.2\.patch"):
+    with pytest.raises(
+        RecipeError, match=r"patches of 6 .* divide by 4.*set stages\.2\.patch"
+    ):
         make_step(replace(STAGE, patch=6), context, 2)
 
 
 def test_a_loss_that_takes_lr_is_told_the_input():
-    stage = replace(STAGE, losses=(LossTerm(name="contrastive", options={"channels": (4, 4)}),))
+    stage = replace(
+        STAGE, losses=(LossTerm(name="contrastive", options={"channels": (4, 4)}),)
+    )
     lr_image, hr_image = torch.rand(1, 3, 6, 6), torch.rand(1, 3, 12, 12)
     network = Gain()
     loss = step_of(network, stage).predict(lr_image, hr_image)[1]

@@ -1,7 +1,7 @@
 """Find values that stand for no data though their file does not say so: -9999, -3.4e38 ...
 
-Interpolated, such a value would reach into the data beside it, and would stretch the range of
-values until nothing is left of the data.
+Interpolated, such a value would reach into the data beside it, and would stretch the
+range of values until nothing is left of the data.
 """
 
 from __future__ import annotations
@@ -25,15 +25,27 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Bools = NDArray[np.bool_]
 
-_LOW_FILLS = (-999, -9999, -99999, -999999, -32767, -32768, -(2**31) + 1, -(2**31), -(10**10))
+_LOW_FILLS = (
+    -999,
+    -9999,
+    -99999,
+    -999999,
+    -32767,
+    -32768,
+    -(2**31) + 1,
+    -(2**31),
+    -(10**10),
+)
 """Values below those of most measurements, which many programs write for no data."""
 _HIGH_FILLS = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
 _HUGE = 1e19
-"""From here on the lowest or highest float of a file may be a fill, whatever its digits are."""
+"""From here on the lowest or highest float of a file may be a fill, whatever its digits
+are."""
 _MOST_SAMPLES = 2**23
 """Values that are looked at, all bands together."""
 _FEW = 16
-"""Up to so many different values are a mask or classes, of which a high one may be a value."""
+"""Up to so many different values are a mask or classes, of which a high one may be a
+value."""
 _LEAST_AREA = 16
 """Pixels of a fill in the midst of other values."""
 _CLIFF = 4
@@ -45,15 +57,19 @@ def find_fills(
 ) -> tuple[RasterInfo, tuple[str, ...]]:
     """Take undeclared fills as no data; return the info that says so, and notes for the user.
 
-    A known fill counts if it lies further from all other values than these from each other; or,
-    below zero, if it covers areas whose borders are cliffs such as the data have nowhere else. A
-    value of -9999 among others near it is a value. ``wanted`` are bands by number; None is all.
+    A known fill counts if it lies further from all other values than these from each
+    other; or, below zero, if it covers areas whose borders are cliffs such as the data
+    have nowhere else. A value of -9999 among others near it is a value. ``wanted`` are
+    bands by number; None is all.
     """
     by_dtype: defaultdict[str, list[int]] = defaultdict(list)
     for number, band in enumerate(info.bands, 1):
         if wanted is not None and number not in wanted:
             continue
-        if np.dtype(band.dtype).itemsize > 1 and band.interpretation not in ("alpha", "palette"):
+        if np.dtype(band.dtype).itemsize > 1 and band.interpretation not in (
+            "alpha",
+            "palette",
+        ):
             by_dtype[band.dtype].append(number)
     fills: dict[int, list[float]] = {}
     for numbers in by_dtype.values():
@@ -79,7 +95,9 @@ def _with_fills(band: BandInfo, values: list[float]) -> BandInfo:
     return replace(band, nodata=nodata, fills=tuple(values))
 
 
-def _look(info: RasterInfo, window: Window, numbers: list[int]) -> dict[int, list[float]]:
+def _look(
+    info: RasterInfo, window: Window, numbers: list[int]
+) -> dict[int, list[float]]:
     """Return the fills of bands of one dtype, by number, from windows all over the raster."""
     layout = choose_layout(info, bands=numbers, classes=numbers)
     fills: dict[int, list[float]] = {}
@@ -90,7 +108,10 @@ def _look(info: RasterInfo, window: Window, numbers: list[int]) -> dict[int, lis
         if window.height * window.width * len(numbers) <= _MOST_SAMPLES:
             side = max(window.height, window.width)
         along = max(math.isqrt(_MOST_SAMPLES // (side * side * len(numbers))), 3)
-        pieces = [source.decode(place) for place in spread_windows(source, side=side, along=along)]
+        pieces = [
+            source.decode(place)
+            for place in spread_windows(source, side=side, along=along)
+        ]
     for index, number in enumerate(numbers):
         pixels = np.stack([piece.pixels[:, :, index] for piece in pieces])
         known = np.stack([piece.valid[:, :, index] for piece in pieces])
@@ -107,7 +128,9 @@ def _fills_of(pixels: Array, known: Bools) -> list[float]:
         ends = float(values.min()), float(values.max())
         fill = next((end for end in ends if _is_apart(values, end)), None)
         if fill is None:
-            fill = next((low for low in _LOW_FILLS if _has_cliffs(pixels, known, low)), None)
+            fill = next(
+                (low for low in _LOW_FILLS if _has_cliffs(pixels, known, low)), None
+            )
         if fill is None:
             break
         fills.append(fill)
@@ -126,12 +149,18 @@ def _is_apart(values: Array, end: float) -> bool:
     low, high = float(others.min()), float(others.max())
     if min(abs(end - low), abs(end - high)) <= high - low:
         return False
-    return huge or end < 0 or len(np.unique(others[:: max(others.size // 10_000, 1)])) > _FEW
+    return (
+        huge
+        or end < 0
+        or len(np.unique(others[:: max(others.size // 10_000, 1)])) > _FEW
+    )
 
 
 def _has_cliffs(pixels: Array, known: Bools, value: float) -> bool:
     """Tell if a value covers areas that end in steps as there are nowhere else."""
-    limits = np.iinfo(pixels.dtype) if pixels.dtype.kind != "f" else np.finfo(pixels.dtype)
+    limits = (
+        np.iinfo(pixels.dtype) if pixels.dtype.kind != "f" else np.finfo(pixels.dtype)
+    )
     if value < limits.min:
         return False
     filled = known & is_nodata(pixels, value)

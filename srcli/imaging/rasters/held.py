@@ -1,7 +1,7 @@
 """Compare what a raster that GDAL has opened claims with the bytes of its files.
 
-Formats without compression need so many bytes a pixel. GDAL reads what some of them lack as zeros
-without a word, and others for minutes up to the row that is missing.
+Formats without compression need so many bytes a pixel. GDAL reads what some of them
+lack as zeros without a word, and others for minutes up to the row that is missing.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ def find_blanks(dataset: DatasetReader) -> Blanks | None:
     """Return the blocks that a TIFF on disk leaves out, by its directory; None if it has all."""
     if dataset.driver not in ("GTiff", "COG"):
         return None
-    with suppress(OSError, ValueError, KeyError), _stream_of(dataset.files[:1]) as stream:
+    with (
+        suppress(OSError, ValueError, KeyError),
+        _stream_of(dataset.files[:1]) as stream,
+    ):
         blocks = claims.TiffBlocks.of(claims.read_page(stream, _page(dataset)))
         if blocks is not None and not blocks.filled().all():
             return Blanks(blocks.filled(), blocks.height, blocks.width)
@@ -95,12 +98,17 @@ def _page(dataset: DatasetReader) -> int:
 
 
 def _check_tiff(path: Path, dataset: DatasetReader) -> None:
-    with suppress(OSError, ValueError, KeyError), _stream_of(dataset.files[:1]) as stream:
+    with (
+        suppress(OSError, ValueError, KeyError),
+        _stream_of(dataset.files[:1]) as stream,
+    ):
         claims.check_tiff(path, claims.read_page(stream, _page(dataset)), stream)
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
-    structure = dataset.tags(ns="IMAGE_STRUCTURE") | dataset.tags(1, ns="IMAGE_STRUCTURE")
+    structure = dataset.tags(ns="IMAGE_STRUCTURE") | dataset.tags(
+        1, ns="IMAGE_STRUCTURE"
+    )
     tags = dataset.tags()
     packed = dataset.tags(ns="ENVI").get("file_compression", "0").strip() != "0"
     if packed or "COMPRESSION" in structure or tags.get("NITF_IC", "NC") != "NC":
@@ -112,7 +120,9 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
         return
     bits = int(structure.get("NBITS") or 0)
     pixel = sum(bits or np.dtype(dtype).itemsize * 8 for dtype in dataset.dtypes)
-    needed = -(-dataset.height * dataset.width * pixel // 8) + _HEADERS.get(dataset.driver, 0)
+    needed = -(-dataset.height * dataset.width * pixel // 8) + _HEADERS.get(
+        dataset.driver, 0
+    )
     there = sum(size or 0 for size in sizes)
     if dataset.driver == "ENVI":  # whose header is a file of its own
         needed += int(dataset.tags(ns="ENVI").get("header_offset") or 0)
@@ -123,7 +133,10 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
     """Compare with the size that such a file states; its own tables may be larger than pixels."""
-    with suppress(OSError, ValueError, KeyError), _stream_of(dataset.files[:1]) as stream:
+    with (
+        suppress(OSError, ValueError, KeyError),
+        _stream_of(dataset.files[:1]) as stream,
+    ):
         stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
         there = stream.seek(0, os.SEEK_END)
         if there < stated:
@@ -165,7 +178,9 @@ _NETCDF_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11
 class _NetcdfHeader:
     """The header of a classic NetCDF file, behind its first four bytes."""
 
-    def __init__(self, stream: IO[bytes], count: struct.Struct, offset: struct.Struct) -> None:
+    def __init__(
+        self, stream: IO[bytes], count: struct.Struct, offset: struct.Struct
+    ) -> None:
         self._stream, self._count, self._offset = stream, count, offset
 
     def bytes_needed(self) -> int:
@@ -189,7 +204,9 @@ class _NetcdfHeader:
             else:
                 end = max(end, begin + size)
         # the last record need not be filled up to four bytes
-        last = first_record + records * record_size - 3 if records and record_size else 0
+        last = (
+            first_record + records * record_size - 3 if records and record_size else 0
+        )
         return max(end, last)
 
     def _number(self) -> int:

@@ -1,7 +1,7 @@
 """Tell the bands in which a network would be further from the truth than bicubic interpolation.
 
-A network's error is a share of the range of values. In a picture nobody sees it; in elevation of
-2,500 m it is half a metre, on a plain whose furrows have less.
+A network's error is a share of the range of values. In a picture nobody sees it; in
+elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 NETWORK_ERROR = 2e-4
-"""Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean square: the
-largest of ``benchmarks/surfaces.py``, rounded up."""
+"""Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean
+square: the largest of ``benchmarks/surfaces.py``, rounded up."""
 _WELL_ABOVE = 5
 """Times this error that the detail of a raster must have."""
 _SMOOTHEST = 10
@@ -32,7 +32,8 @@ _LEAST_PIXELS = 64
 _STEP_SHARE = 0.1
 """Of a step of whole numbers: an error below it is rounded away."""
 EXACT_STEPS = 2**24
-"""Steps of whole numbers in a range up to which the 32-bit floats of a network tell them apart."""
+"""Steps of whole numbers in a range up to which the 32-bit floats of a network tell
+them apart."""
 
 
 def find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
@@ -51,9 +52,10 @@ def find_measurements(
 ) -> list[int]:
     """Return the places in ``layout.smooth`` of measurements for which a network errs too much.
 
-    Looked at are bands of more than 8 bits that go through the network alone. Their detail is how
-    far pixels are from the mean of the four beside them. In nine of ten blocks it must be well
-    above the network's error, unless that vanishes when whole numbers are rounded.
+    Looked at are bands of more than 8 bits that go through the network alone. Their
+    detail is how far pixels are from the mean of the four beside them. In nine of ten
+    blocks it must be well above the network's error, unless that vanishes when whole
+    numbers are rounded.
     """
     places = [group[0] for group in layout.groups if len(group) == 1]
     if layout.dtype in ("uint8", "int8") or layout.palette is not None or not places:

@@ -1,8 +1,9 @@
 """Open rasters with GDAL: names of datasets, what GDAL may read, errors as one line.
 
-GDAL reads names that are no files of their own (in archives, containers, on the network), and
-files that name further files (mosaics). The network is used only where that is allowed, and what a
-search of a folder has found, which nobody has named, leads to no other file.
+GDAL reads names that are no files of their own (in archives, containers, on the
+network), and files that name further files (mosaics). The network is used only where
+that is allowed, and what a search of a folder has found, which nobody has named, leads
+to no other file.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
     ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
     ".sdat", ".bag",
 }  # fmt: skip
-"""Lower-case suffixes of rasters besides those of photographs; only unambiguous ones. Files given
-by name may have any."""
+"""Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
+Files given by name may have any."""
 
 _MOST_FOLLOWED = 16
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
@@ -62,13 +63,22 @@ _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] =
 _LONGEST_MESSAGE = 300
 _online = False
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
-_DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
+_DAMAGED = (
+    "it is damaged or cut short, or a part of it is missing: copy or export it again"
+)
 _NETWORK_DRIVERS = frozenset({
     "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
     "WMS", "WMTS",
 })  # fmt: skip
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
-_INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {"DIMAP", "PDS4", "SAFE", "SENTINEL2", "RS2", "TSX"}
+_INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
+    "DIMAP",
+    "PDS4",
+    "SAFE",
+    "SENTINEL2",
+    "RS2",
+    "TSX",
+}
 """Drivers of headers that name other files, anywhere on the disk."""
 _IN_ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|\{)+")
 _REMOTE = re.compile(
@@ -80,7 +90,9 @@ _REMOTE = re.compile(
 )
 _SCHEMES = {
     "file": "",
-    **{name: f"/vsi{name}/" for name in ("zip", "tar", "gzip", "s3", "gs", "az", "oss")},
+    **{
+        name: f"/vsi{name}/" for name in ("zip", "tar", "gzip", "s3", "gs", "az", "oss")
+    },
     **dict.fromkeys(("http", "https", "ftp"), "/vsicurl/"),
 }
 _DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
@@ -92,13 +104,15 @@ _FORMATS = {
     b"\0\0\0\x0cjP  ": ("JPEG 2000", {"JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"}),
     b"msid": ("MrSID", {"MrSID"}),
 }
-"""First bytes of formats that not every GDAL reads, their names, drivers that read them."""
+"""First bytes of formats that not every GDAL reads, their names, drivers that read
+them."""
 
 
 class DatasetName(PlatformPath):
     """A name that GDAL opens and that is not the path of a file, such as ``NETCDF:"a.nc":band``.
 
-    It keeps its text, in which every slash counts. ``stem`` and ``suffix`` are those of outputs.
+    It keeps its text, in which every slash counts. ``stem`` and ``suffix`` are those of
+    outputs.
     """
 
     text: str = ""
@@ -120,7 +134,9 @@ class DatasetName(PlatformPath):
         self.container = _local_file(file)
         path = Path(re.sub(r"[{}]|\?.*|\.gz$", "", file))
         # parts of a Sentinel product are named like it
-        name = next((one for one in path.parents if one.suffix.upper() == ".SAFE"), path)
+        name = next(
+            (one for one in path.parents if one.suffix.upper() == ".SAFE"), path
+        )
         self.stem = "_".join((name.stem, *re.findall(r"\w+", raster)))
         self.suffix = "" if raster else name.suffix
 
@@ -151,7 +167,9 @@ def as_input(given: str | Path) -> Path:
     if re.match(r"/vsi\w+/|[A-Za-z][\w+]+:", text) is None:
         return path
     name = DatasetName(text)
-    return name if text == name.gdal or name.gdal.startswith("/vsi") else Path(name.gdal)
+    return (
+        name if text == name.gdal or name.gdal.startswith("/vsi") else Path(name.gdal)
+    )
 
 
 def file_on_disk(given: str | Path) -> Path:
@@ -177,21 +195,25 @@ def product_header(folder: Path) -> Path | None:
     if folder.suffix.upper() != ".SAFE":
         return None
     patterns = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
-    return next((file for pattern in patterns for file in sorted(folder.glob(pattern))), None)
+    return next(
+        (file for pattern in patterns for file in sorted(folder.glob(pattern))), None
+    )
 
 
 @contextmanager
 def network_access(*, allowed: bool) -> Iterator[None]:
     """Let the whole process read rasters from the network, or keep it off there, as it is without.
 
-    ``OFFLINE`` leaves out servers that the environment exempts from proxies, and libraries that
-    make requests of their own.
+    ``OFFLINE`` leaves out servers that the environment exempts from proxies, and
+    libraries that make requests of their own.
     """
     global _online
     before, _online = _online, allowed
     changed = () if allowed else (*_PROXIES, "no_proxy", "NO_PROXY")
     saved = {name: os.environ.pop(name) for name in changed if name in os.environ}
-    os.environ.update({} if allowed else dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
+    os.environ.update(
+        {} if allowed else dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"])
+    )
     try:
         yield
     finally:
@@ -213,7 +235,8 @@ def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]
 def keep_blocks(limit_bytes: int) -> None:
     """Limit what GDAL keeps of decoded blocks, for the whole process.
 
-    As an option of ``rasterio.Env`` it would end with each call, and with it the blocks.
+    As an option of ``rasterio.Env`` it would end with each call, and with it the
+    blocks.
     """
     from rasterio._env import set_gdal_config
 
@@ -237,12 +260,16 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
     refused |= frozenset() if _online else _NETWORK_DRIVERS
     if isinstance(path, DatasetName):
         if not _online and is_remote(str(path)):
-            raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
+            raise PictureError(
+                f"{path}: is read from the network; --allow-remote permits that"
+            )
         name = path.gdal
         if path.container is not None:
             name = name.replace(str(path.container), str(alias_of_file(path.container)))
         refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
-        if path.container not in (None, path) and not name.startswith(("/vsitar/", "/vsigzip/")):
+        if path.container not in (None, path) and not name.startswith(
+            ("/vsitar/", "/vsigzip/")
+        ):
             advice = f"give {path.container} itself to see what it holds"
     else:
         with decoding(path), open_input(path):
@@ -253,14 +280,19 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
             dataset = _open_by_gdal(name, refused)
             check_held(path, dataset)
             _check_sources(path, dataset)
-            if isinstance(path, DatasetName) and dataset.tags().get("EXIF_Orientation", "1") != "1":
+            if (
+                isinstance(path, DatasetName)
+                and dataset.tags().get("EXIF_Orientation", "1") != "1"
+            ):
                 raise PictureError(
                     f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
                     "of its own"
                 )
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
-            if "RAWRASTERBAND_ALLOWED" in _innermost_text(error):  # GDAL 3.12 refuses it itself
+            if "RAWRASTERBAND_ALLOWED" in _innermost_text(
+                error
+            ):  # GDAL 3.12 refuses it itself
                 raise PictureError(f"{path}: {COPIES_BYTES}") from None
             if known := _explain(path):
                 raise PictureError(f"{path}: {known}") from None
@@ -272,7 +304,9 @@ def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
     from rasterio.io import DatasetReader
 
     with quiet_pillow():
-        return DatasetReader(name, driver=[*allowed_drivers(refused=refused)], sharing=False)
+        return DatasetReader(
+            name, driver=[*allowed_drivers(refused=refused)], sharing=False
+        )
 
 
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
@@ -291,8 +325,8 @@ def _as_mosaic(path: Path) -> Mosaic:
 def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     """List the files of a mosaic at any depth.
 
-    A raster is opened several times, and following thousands of files takes seconds: it is done
-    again where one of them has changed.
+    A raster is opened several times, and following thousands of files takes seconds: it
+    is done again where one of them has changed.
     """
     text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
     key = str(path), dataset.name, text, _online
@@ -340,7 +374,9 @@ def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the typ
 
 
 @contextmanager
-def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Iterator[None]:
+def reading_errors(
+    path: Path, failure: str, *, advice: str = _DAMAGED
+) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
     ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``.
@@ -348,7 +384,10 @@ def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Itera
     import rasterio
 
     try:
-        options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO", **({} if _online else OFFLINE)}
+        options = {
+            "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO",
+            **({} if _online else OFFLINE),
+        }
         with (
             hold_setting(sys, "excepthook", _report_error),
             hold_setting(sys, "unraisablehook", _report_unraisable),
@@ -356,7 +395,9 @@ def reading_errors(path: Path, failure: str, *, advice: str = _DAMAGED) -> Itera
         ):
             yield
     except MemoryError as error:
-        raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
+        raise PictureError(
+            f"{path}: {failure} (it does not fit into memory)"
+        ) from error
     except gdal_errors(OSError, ValueError) as error:
         reason = reason_of(error).removeprefix(f"{path}: ")
         if "Too many open files" in reason:
@@ -380,7 +421,9 @@ def reason_of(error: BaseException) -> str:
 def _innermost_text(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, UnicodeDecodeError):  # of GDAL's message, or of a text of the file
+    if isinstance(
+        error, UnicodeDecodeError
+    ):  # of GDAL's message, or of a text of the file
         if len(error.object) > _LONGEST_MESSAGE:
             return "text in it is not UTF-8"
         return " ".join(error.object.decode(errors="backslashreplace").split())
@@ -403,7 +446,11 @@ def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
             )
     except PictureError as error:
         told = not isinstance(error.__cause__, Exception)  # by srx, not by GDAL
-        if told or isinstance(path, DatasetName) or path.suffix.lower() in RASTER_SUFFIXES:
+        if (
+            told
+            or isinstance(path, DatasetName)
+            or path.suffix.lower() in RASTER_SUFFIXES
+        ):
             raise  # it explains more than that the file is no photograph
         return None
 
@@ -425,7 +472,9 @@ def _explain(path: Path) -> str | None:
                 f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
                 "installed, with gdal_translate"
             )
-    found = [name for name in sorted(names) if PurePosixPath(name).suffix.lower() in suffixes]
+    found = [
+        name for name in sorted(names) if PurePosixPath(name).suffix.lower() in suffixes
+    ]
     named = for_shell([f"/vsizip/{path}/{name}" for name in found])
     return f"is an archive; name a picture in it instead: {named}" if named else None
 

@@ -28,9 +28,17 @@ _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
 _LARGEST_ROW = 2**26
-"""Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are taken."""
+"""Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
+taken."""
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
-_OF_ANY_BITS = _PREDICTED | {"NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4"}
+_OF_ANY_BITS = _PREDICTED | {
+    "NONE",
+    "PACKBITS",
+    "LZMA",
+    "CCITTRLE",
+    "CCITTFAX3",
+    "CCITTFAX4",
+}
 """Compressions of values of any number of bits (NBITS)."""
 _XMP = "xml:XMP"
 
@@ -54,7 +62,12 @@ class OutputOptions:
 
     def is_on(self, name: str, default: str) -> bool:
         """Tell if GDAL reads the value of a creation option as true: all but "no", "off" ..."""
-        return self.creation.get(name, default).upper() not in ("NO", "FALSE", "OFF", "0")
+        return self.creation.get(name, default).upper() not in (
+            "NO",
+            "FALSE",
+            "OFF",
+            "0",
+        )
 
 
 @dataclass(kw_only=True)
@@ -68,7 +81,8 @@ class OutputProfile:
     dtype: str
     """numpy's name."""
     bands: tuple[BandInfo, ...]
-    """Of the output, alpha last; their dtype and nodata are ignored in favour of those here."""
+    """Of the output, alpha last; their dtype and nodata are ignored in favour of those
+    here."""
     alpha: bool = False
     """The last band is alpha."""
     alpha_place: int | None = None
@@ -121,12 +135,16 @@ class OutputProfile:
 
 
 def make_output(
-    info: RasterInfo, layout: BandLayout, window: Window, scale: int, options: OutputOptions
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    scale: int,
+    options: OutputOptions,
 ) -> OutputProfile:
     """Derive the profile of the enlarged raster, or refuse a format that cannot hold it.
 
-    Georeference, tags, names, units, scales and interpretations of bands, nodata, mask, alpha and
-    the colour profile are kept; statistics, which would be wrong, are not.
+    Georeference, tags, names, units, scales and interpretations of bands, nodata, mask,
+    alpha and the colour profile are kept; statistics, which would be wrong, are not.
     """
     out = OutputProfile(
         driver="COG" if options.cog else DRIVERS.get(options.format, ""),
@@ -150,17 +168,22 @@ def make_output(
     out.tags = tags = {**info.tags}
     if options.provenance is not None:
         before = info.tags.get("", {}).items()  # maybe of an enlargement
-        tags[""] = own = {key: text for key, text in before if not key.startswith("SRX_")}
+        tags[""] = own = {
+            key: text for key, text in before if not key.startswith("SRX_")
+        }
         earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
         own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
-        # GDAL puts them beside a JPEG, into a file that only a place on the map needs as well
+        # GDAL puts them beside a JPEG, into a file that only a place on the map needs
+        # as well
         if options.format != "jpg" or any(info.place.values()):
             own |= options.provenance.tags
         if layout.classes:  # which no model has made
             places = (out.order.index(place) + 1 for place in layout.classes)
             own["SRX_NEAREST_BANDS"] = ",".join(map(str, places))
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
-        pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
+        pixels = PixelMap(
+            before=(window.height, window.width), after=(out.height, out.width)
+        )
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
@@ -173,10 +196,18 @@ def make_output(
         if wanted == tuple(band.interpretation for band in out.stored[: len(wanted)]):
             tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
         else:
-            out.notes.append("colour profile left out: it is for other bands than the output has")
+            out.notes.append(
+                "colour profile left out: it is for other bands than the output has"
+            )
     spaces = sorted({*tags} - {"", _XMP, "COLOR_PROFILE"})
-    if out.driver != "GTiff" and spaces and any(band.tags.get("") for band in out.bands):
-        out.notes.append(f"tags {', '.join(spaces)} left out: {out.driver} holds those of bands")
+    if (
+        out.driver != "GTiff"
+        and spaces
+        and any(band.tags.get("") for band in out.bands)
+    ):
+        out.notes.append(
+            f"tags {', '.join(spaces)} left out: {out.driver} holds those of bands"
+        )
     if options.overviews and out.driver != "COG":  # which has them anyway
         # until the smallest one is at most 256 pixels long
         count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))
@@ -197,14 +228,24 @@ def _choose_marks(
             f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} "
             "there are moved to the one beside it, those of classes stay"
         )
-    if bits.isdecimal() and out.dtype.startswith("uint") and int(bits) < np.iinfo(out.dtype).bits:
-        out.notes.append(f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut")
+    if (
+        bits.isdecimal()
+        and out.dtype.startswith("uint")
+        and int(bits) < np.iinfo(out.dtype).bits
+    ):
+        out.notes.append(
+            f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut"
+        )
     if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
-        out.notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
+        out.notes.append(
+            f"nodata {nodata:g} becomes a mask: lossy compression changes values"
+        )
         out.mask, out.nodata = True, None
     zero = out.nodata is None and not out.dtype.startswith("float")
     if info.mask == "band" and out.mask and zero:
-        out.notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
+        out.notes.append(
+            "pixels that are empty in some bands only become 0 there; see --nodata"
+        )
     if out.driver == "PNG" and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
@@ -217,9 +258,14 @@ def _choose_marks(
 def disk_needed(output: OutputProfile) -> int:
     """Estimate the bytes on disk without compression: the parts and the result copied from them."""
     # blocks at the lower and right edge are full-sized
-    high, wide = (int(output.creation.get(name, "1")) for name in ("BLOCKYSIZE", "BLOCKXSIZE"))
+    high, wide = (
+        int(output.creation.get(name, "1")) for name in ("BLOCKYSIZE", "BLOCKXSIZE")
+    )
     area = -(-output.height // high) * high * -(-output.width // wide) * wide
-    pixels = area * len(output.bands) * np.dtype(output.dtype).itemsize + area // 8 * output.mask
+    pixels = (
+        area * len(output.bands) * np.dtype(output.dtype).itemsize
+        + area // 8 * output.mask
+    )
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
     # those of a COG are made in a file of their own first
     overviews = 2 if output.driver == "COG" else bool(output.overviews)
@@ -235,7 +281,9 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
     if fmt not in DRIVERS:
         problem = f"rasters are written as tif, png or jpg, not as {fmt}"
     elif out.classes and is_lossy(options, out.dtype):
-        problem = f"{'jpg' if fmt == 'jpg' else 'lossy compression'} would change its classes"
+        problem = (
+            f"{'jpg' if fmt == 'jpg' else 'lossy compression'} would change its classes"
+        )
         advice += " without lossy compression, or --classes no"
     elif fmt == "png" and out.palette and out.mask:
         problem = "png holds no palette beside a mask of valid pixels"
@@ -244,13 +292,17 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
         advice += ", without --cog"
     elif fmt != "tif" and (options.cog or options.overviews):
-        raise UsageError(f"{path}: --cog and --overviews are for --format tif, not {fmt}")
+        raise UsageError(
+            f"{path}: --cog and --overviews are for --format tif, not {fmt}"
+        )
     elif out.dtype not in kinds:
         problem = f"{fmt} holds {' or '.join(kinds)} values, not {out.dtype}"
     elif fmt != "tif" and out.channels not in (1, 3):
         problem = f"{fmt} holds 1 or 3 bands, not {out.channels} (--bidx 1,2,3 chooses)"
     elif max(out.height, out.width) > most:
-        problem = f"{fmt} holds at most {most:,} pixels a side, not {out.width}x{out.height}"
+        problem = (
+            f"{fmt} holds at most {most:,} pixels a side, not {out.width}x{out.height}"
+        )
     if problem:
         raise PictureError(f"{path}: {problem}; {advice}")
 
@@ -258,14 +310,24 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
 def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str, str]:
     """Choose GDAL's creation options."""
     wanted = options.creation
-    for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):  # which GDAL does not survive
+    for name in (
+        "BLOCKXSIZE",
+        "BLOCKYSIZE",
+        "BLOCKSIZE",
+    ):  # which GDAL does not survive
         if not wanted.get(name, "16").isdecimal() or int(wanted.get(name, 1)) == 0:
-            raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
+            raise UsageError(
+                f"--co {name}={wanted[name]}: give a number of pixels, such as 512"
+            )
     quality = str(options.quality or FORMATS["jpg"].default_quality)
     kind = wanted.get("COMPRESS", "DEFLATE").upper()
     bits = out.bits
     ours = {}
-    if bits is not None and kind in _OF_ANY_BITS and (out.driver != "PNG" or bits in (1, 2, 4)):
+    if (
+        bits is not None
+        and kind in _OF_ANY_BITS
+        and (out.driver != "PNG" or bits in (1, 2, 4))
+    ):
         ours["NBITS"] = str(bits)
     if out.driver == "JPEG":
         return {"QUALITY": quality, **wanted}
@@ -304,7 +366,10 @@ def is_lossy(options: OutputOptions, dtype: str) -> bool:
     if options.format != "tif":
         return options.format == "jpg"
     # DISCARD_LSB has a number for each band
-    if any(set(wanted.get(name, "")) - set("0., ") for name in ("DISCARD_LSB", "MAX_Z_ERROR")):
+    if any(
+        set(wanted.get(name, "")) - set("0., ")
+        for name in ("DISCARD_LSB", "MAX_Z_ERROR")
+    ):
         return True
     webp = not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
     lossless = {

@@ -1,9 +1,10 @@
 """Parts of an unfinished raster: small GeoTIFFs in a hidden folder beside it, merged at the end.
 
-A part is a band of rows of the full width. It takes its final name, which holds the checksum of
-the file, once it is complete; so parts can be made in any order, twice, and by several processes,
-and an interrupted run leaves them to the next. GDAL copies a VRT over them, which holds the
-metadata, to any format; a trial of a few pixels refuses wrong options before hours of work.
+A part is a band of rows of the full width. It takes its final name, which holds the
+checksum of the file, once it is complete; so parts can be made in any order, twice, and
+by several processes, and an interrupted run leaves them to the next. GDAL copies a VRT
+over them, which holds the metadata, to any format; a trial of a few pixels refuses
+wrong options before hours of work.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ _MOST_BYTES = 2**26
 """Wide rasters have lower parts, which are held in memory."""
 _COPY_SETTINGS = {
     "GDAL_CACHEMAX": 2**26,
-    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of them
+    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of
+    # them
     "GDAL_MAX_DATASET_POOL_SIZE": 16,
     "GDAL_TIFF_INTERNAL_MASK": True,
 }
@@ -93,7 +95,9 @@ class Parts:
 
     def span(self, number: int) -> range:
         """Return the output rows of a part, numbered from 0; the last one may have fewer."""
-        return range(number * self.rows, min((number + 1) * self.rows, self.output.height))
+        return range(
+            number * self.rows, min((number + 1) * self.rows, self.output.height)
+        )
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
@@ -102,7 +106,9 @@ class Parts:
     def missing(self, wanted: Iterable[range] | None = None) -> list[range]:
         """Return the runs of consecutive parts that are not there, of all or of some runs."""
         found = self.found()
-        lost = {n for run in wanted or [range(self.count)] for n in run if n not in found}
+        lost = {
+            n for run in wanted or [range(self.count)] for n in run if n not in found
+        }
         starts = sorted(number for number in lost if number - 1 not in lost)
         stops = sorted(number + 1 for number in lost if number + 1 not in lost)
         return [range(*ends) for ends in zip(starts, stops, strict=True)]
@@ -121,20 +127,27 @@ def has_unfinished_parts(target: Path) -> bool:
         if target.stat().st_ctime_ns <= (folder / _PLAN).stat().st_mtime_ns:
             return True
     with lock_file(folder / _LOCK) as locked:
-        if locked:  # the run that has finished the output was killed before it removed them
+        if (
+            locked
+        ):  # the run that has finished the output was killed before it removed them
             shutil.rmtree(folder, ignore_errors=True)
     return False
 
 
 @contextmanager
 def open_parts(
-    target: Path, output: OutputProfile, fingerprint: Mapping[str, object], *, resume: bool = True
+    target: Path,
+    output: OutputProfile,
+    fingerprint: Mapping[str, object],
+    *,
+    resume: bool = True,
 ) -> Iterator[tuple[Parts, tuple[str, ...]]]:
     """Open the parts of an output, those of an interrupted run included, for one process.
 
-    Parts with another fingerprint are removed: it has everything that the pixels depend on (input,
-    model, options), by names for messages. The folder is removed at the end of the block if no part
-    is complete. Yields messages on earlier work that is not used too.
+    Parts with another fingerprint are removed: it has everything that the pixels depend
+    on (input, model, options), by names for messages. The folder is removed at the end
+    of the block if no part is complete. Yields messages on earlier work that is not
+    used too.
     """
     parts = Parts(target, output)
     with writing_errors(target):
@@ -163,11 +176,18 @@ def _make_folder(folder: Path, target: Path) -> None:
     if folder.is_symlink() or not folder.is_dir():
         raise PictureError(f"{target}: {folder} is in the way; remove it")
     # on disks without owners everything belongs to one user, maybe another one
-    if hasattr(os, "getuid") and state.st_uid not in (os.getuid(), folder.parent.stat().st_uid):
-        raise PictureError(f"{target}: {folder} belongs to another user; take another folder")
+    if hasattr(os, "getuid") and state.st_uid not in (
+        os.getuid(),
+        folder.parent.stat().st_uid,
+    ):
+        raise PictureError(
+            f"{target}: {folder} belongs to another user; take another folder"
+        )
 
 
-def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) -> tuple[str, ...]:
+def _resume(
+    parts: Parts, fingerprint: Mapping[str, object], *, resume: bool
+) -> tuple[str, ...]:
     """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
     layout, notes, plan_file = parts.output, [], parts.folder / _PLAN
     bands = [layout.height, layout.width, layout.dtype, len(layout.bands), layout.alpha]
@@ -180,8 +200,11 @@ def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) ->
     found, work = [*parts.found().values()], f"earlier work on {parts.target.name} is"
     if before and changed and found:
         notes.append(f"{work} not continued: changed: {', '.join(changed)}")
-    # nothing else would notice that the disk has lost a part; reading is faster than computing
-    sums = ((file, f"{zlib.crc32(file.read_bytes()):08x}") for file in found if not changed)
+    # nothing else would notice that the disk has lost a part; reading is faster than
+    # computing
+    sums = (
+        (file, f"{zlib.crc32(file.read_bytes()):08x}") for file in found if not changed
+    )
     intact = {file for file, checksum in sums if file.stem.endswith(checksum)}
     if not changed and (damaged := len(found) - len(intact)):
         notes.append(f"{work} damaged: {damaged} of {len(found)} parts are made again")
@@ -201,7 +224,9 @@ def writing_errors(target: Path) -> Iterator[None]:
         yield
     except gdal_errors(OSError, SystemError) as error:
         other = f"cannot be written ({reason_of(error)}); is there room on the disk?"
-        line = explain_os_error(target, error, full=", what is done is kept", other=other)
+        line = explain_os_error(
+            target, error, full=", what is done is kept", other=other
+        )
         raise PictureError(line) from error
 
 
@@ -227,8 +252,12 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
-                raise PictureError(f"{target}: {missing} parts of it have got lost; run again")
-            shutil.rmtree(folder, ignore_errors=True)  # of a worker that was lost while it merged
+                raise PictureError(
+                    f"{target}: {missing} parts of it have got lost; run again"
+                )
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # of a worker that was lost while it merged
             folder.mkdir()
             vrt.write_bytes(describe_mosaic(output, rows))
             _copy_interruptibly(vrt, done, output)
@@ -243,8 +272,13 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             sidecars = [file for file in sorted(folder.iterdir()) if file != done]
             for file in (*sidecars, done):
                 _sync(file)
-                (attributes if file == done else replace(attributes, times=None)).apply(file)
-            names = {file: target.stem + file.name[len(done.stem) :] for file in (*sidecars, done)}
+                (attributes if file == done else replace(attributes, times=None)).apply(
+                    file
+                )
+            names = {
+                file: target.stem + file.name[len(done.stem) :]
+                for file in (*sidecars, done)
+            }
             remove_stale(target, keep=set(names.values()))
             for file, name in names.items():
                 move_into_place(file, target.with_name(name))
@@ -256,7 +290,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_interruptibly(*names: Any) -> None:  # noqa: ANN401 - the arguments of copy_file
+def _copy_interruptibly(*names: Any) -> None:
     """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
     failures: list[BaseException] = []
 
@@ -289,11 +323,18 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
 
     with rasterio.Env(**_COPY_SETTINGS):
         with _open(source, "r+") as dataset:
-            _set_tags(dataset, output)  # in the file of a VRT some have other white space
-            # GDAL 3.10 copies either the tags of bands (STATISTICS too) or those of all namespaces
+            _set_tags(
+                dataset, output
+            )  # in the file of a VRT some have other white space
+            # GDAL 3.10 copies either the tags of bands (STATISTICS too) or those of all
+            # namespaces
             tagged = any(band.tags.get("") for band in output.bands)
-            options = {} if tagged or set(output.tags) <= {""} else {"COPY_SRC_MDD": "YES"}
-            rasterio.shutil.copy(dataset, done, driver=output.driver, **options, **output.creation)
+            options = (
+                {} if tagged or set(output.tags) <= {""} else {"COPY_SRC_MDD": "YES"}
+            )
+            rasterio.shutil.copy(
+                dataset, done, driver=output.driver, **options, **output.creation
+            )
         if tagged and output.driver == "GTiff" and set(output.tags) - {""}:
             with rasterio.open(done, "r+") as dataset:
                 _set_tags(dataset, output)
@@ -312,7 +353,8 @@ class Piece(NamedTuple):
     bands: Sequence[str]
     """By GDAL's names, for each band of the mosaic and its mask."""
     more: Sequence[Mapping[str, str]] = ()
-    """Elements of a ComplexSource of GDAL's, for each of these bands; most have none."""
+    """Elements of a ComplexSource of GDAL's, for each of these bands; most have
+    none."""
 
 
 def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
@@ -346,7 +388,9 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
         element.extend(ET.fromstring(f"<band>{''.join(band.about.values())}</band>"))
     if output.mask:
         found.append(
-            ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
+            ET.SubElement(
+                ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte"
+            )
         )
     for piece in pieces:
         size = {"xSize": f"{piece.width}", "ySize": f"{piece.height}"}
@@ -372,8 +416,8 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             # the others are arguments of rasterio's
             settable = {key: tags[key] for key in tags if key not in ("bidx", "ns")}
             if set(tags) == {namespace}:
-                # a complete document: rasterio reads it under the name of its namespace, but
-                # writes "key=value"
+                # a complete document: rasterio reads it under the name of its
+                # namespace, but writes "key=value"
                 key, sign, value = tags[namespace].partition("=")
                 settable = {key: value} if sign else {}
             dataset.update_tags(band, ns=namespace or None, **settable)
@@ -420,15 +464,22 @@ def _sync(path: Path) -> None:
 def try_creation_options(target: Path, output: OutputProfile) -> None:
     """Let GDAL write a small file with the metadata and options of an output.
 
-    A UsageError tells of an unknown creation option or value, else a PictureError of the reason.
+    A UsageError tells of an unknown creation option or value, else a PictureError of
+    the reason.
     """
     height, width = min(output.height, 512), min(output.width, 512)
     trial = replace(output, height=height, width=width, overviews=())
-    failure, said, logger = "", BufferingHandler(1000), logging.getLogger("rasterio._env")
+    failure, said, logger = (
+        "",
+        BufferingHandler(1000),
+        logging.getLogger("rasterio._env"),
+    )
     level = logger.level
     logger.addHandler(said)
     logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
-    with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
         small, copy = (
             Path(folder) / "small.vrt",
             Path(folder) / f"copy{readable_name(target.suffix)}",
@@ -443,7 +494,9 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
             logger.removeHandler(said)
             logger.setLevel(level)
     for text in (" ".join(record.getMessage().split()) for record in said.buffer):
-        if "creation option" in text or "value not recognised" in text:  # which GDAL then ignores
+        if (
+            "creation option" in text or "value not recognised" in text
+        ):  # which GDAL then ignores
             raise UsageError(
                 f"{target}: --co: GDAL says: {text.partition(' in ')[2] or text}; "
                 f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
@@ -470,7 +523,9 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
         count: int = dataset.count
         if output.driver == "COG" and output.alpha and count == output.channels:
             # GDAL turns the alpha band of a COG with JPEG compression into a mask
-            count += all(flag.name == "per_dataset" for flag in dataset.mask_flag_enums[0])
+            count += all(
+                flag.name == "per_dataset" for flag in dataset.mask_flag_enums[0]
+            )
         if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
             raise PictureError(
                 f"{target}: with these options GDAL writes {dataset.count} band(s) of "
@@ -480,8 +535,14 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
         dataset.read(1, window=Window(width - 1, height - 1, 1, 1))
         block_height, block_width = dataset.block_shapes[0]
         block = f"{(width - 1) // block_width}_{(height - 1) // block_height}"
-        sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
-        if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
-            raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
+        sparse = (
+            dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
+        )
+        if not sparse and not dataset.get_tag_item(
+            f"BLOCK_OFFSET_{block}", "TIFF", bidx=1
+        ):
+            raise OSError(
+                "it writes no pixels"
+            )  # GDAL goes on after some of its errors
         if len(dataset.overviews(1)) < len(output.overviews):
             raise PictureError(f"{target}: its overviews are missing; run again")

@@ -1,6 +1,7 @@
 """Tell numbers of things from measurements where neighbouring pixels are equal.
 
-Elevation in whole metres has plateaus as well, but beside one of 853 lies one of 852 or 854.
+Elevation in whole metres has plateaus as well, but beside one of 853 lies one of 852 or
+854.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 
 _JUMPS = 0.3
-"""Share of borders between plateaus that are jumps; 0 on slopes, about 1 between numbers."""
+"""Share of borders between plateaus that are jumps; 0 on slopes, about 1 between
+numbers."""
 _LEAST_BORDERS = 16
 _MOST_COMPONENTS = 1.5
 """Plateaus of each value: a number belongs to one thing, a height to many places."""
@@ -50,8 +52,8 @@ def are_numbers(windows: Array, known: Bools) -> bool:
 def have_gaps(windows: Array, known: Bools, values: list[float]) -> bool:
     """Tell if few values (in their order) are codes by gaps as no scale of shades has them.
 
-    The gaps are now wider, now narrower, and most borders between plateaus are jumps, also where
-    codes beside each other lie beside each other.
+    The gaps are now wider, now narrower, and most borders between plateaus are jumps,
+    also where codes beside each other lie beside each other.
     """
     gaps = [high - low for low, high in pairwise(values)]
     turns = 0
@@ -82,7 +84,9 @@ def jump_share(windows: Array, known: Bools) -> float:
             smallest = min(smallest, float(nonzero.min()))
         if pixels.shape[2] < 4:
             continue
-        inside = valid[:, :, :-3] & valid[:, :, 1:-2] & valid[:, :, 2:-1] & valid[:, :, 3:]
+        inside = (
+            valid[:, :, :-3] & valid[:, :, 1:-2] & valid[:, :, 2:-1] & valid[:, :, 3:]
+        )
         flat = (steps[:, :, :-2] == 0) & (steps[:, :, 2:] == 0) & inside
         middle = steps[:, :, 1:-1]
         borders.append(middle[flat & (middle > 0)])
@@ -113,6 +117,8 @@ def _count_plateaus(window: Array, known: Bools) -> int:
         rows.append(places[near][same])
         columns.append(places[far][same])
     row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_matrix((np.ones(len(row), bool), (row, column)), shape=(window.size,) * 2)
+    graph = coo_matrix(
+        (np.ones(len(row), bool), (row, column)), shape=(window.size,) * 2
+    )
     count, _ = connected_components(graph, directed=False)
     return int(count) - int((~known).sum())

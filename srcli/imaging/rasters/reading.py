@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.rasters.held import find_blanks
-from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, open_raster, reading_errors
+from srcli.imaging.rasters.opening import (
+    BLOCK_CACHE,
+    keep_blocks,
+    open_raster,
+    reading_errors,
+)
 from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.imaging.resize import resize
 from srcli.ports.image import Window
@@ -24,8 +29,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 
-# Relative tolerance of GDAL's readers by bytes of a float, because a value is often rounded where
-# it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
+# Relative tolerance of GDAL's readers by bytes of a float, because a value is often
+# rounded where it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
 _TOLERANCE = {2: 4e-3, 4: 5e-7, 8: 5e-7}
 # Offsets of the pixels around one, the closest first.
 _NEIGHBOURS = sorted(
@@ -43,7 +48,8 @@ class DecodedWindow(NamedTuple):
     """Pixels of one window of a raster."""
 
     pixels: Array
-    """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not valid."""
+    """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not
+    valid."""
     valid: Bools
     """(h, w, C)."""
     alpha: Array | None
@@ -53,33 +59,46 @@ class DecodedWindow(NamedTuple):
 class RasterSource(AbstractContextManager["RasterSource"]):
     """The selected window of a raster; its pixels never depend on earlier reads.
 
-    Windows and rows count from its upper left corner. Several threads may read. ``rows`` are those
-    of the tiles that no block shall be decoded twice for; 0 for samples.
+    Windows and rows count from its upper left corner. Several threads may read.
+    ``rows`` are those of the tiles that no block shall be decoded twice for; 0 for
+    samples.
     """
 
     zero_is_black = False
     """Zeros stay zeros when they are enlarged, but for where they border on others."""
 
-    def __init__(self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0) -> None:
+    def __init__(
+        self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0
+    ) -> None:
         self.info, self.layout, self.window = info, layout, window
-        self.height, self.width, self.channels = window.height, window.width, len(layout.smooth)
+        self.height, self.width, self.channels = (
+            window.height,
+            window.width,
+            len(layout.smooth),
+        )
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = masked = info.mask is not None
         self._nodata: list[tuple[float, ...]] = []
-        """Values without data of each band; of a mask's the declared one is among its pixels."""
+        """Values without data of each band; of a mask's the declared one is among its
+        pixels."""
         for band in layout.bands if layout.palette is None else ():
             nodata, fills = info.bands[band - 1].nodata, info.bands[band - 1].fills
             self._nodata.append(fills if masked or nodata is None else (nodata, *fills))
         self._read = [*layout.bands, *([layout.alpha] if layout.alpha else [])]
         self._one_type = len({info.bands[band - 1].dtype for band in self._read}) == 1
-        self._masked = list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
+        self._masked = (
+            list(layout.bands[: None if info.mask == "band" else 1]) if masked else []
+        )
         marked = masked or layout.alpha is not None or self.dtype.kind == "f"
         self.has_holes = marked or any(self._nodata)
         """Pixels may be invalid."""
         both = layout.smooth and layout.classes
         self.interpolated = list(layout.smooth) if both else slice(None)
-        """Bands of pixels and valid ones that are no classes, all if there are no others."""
-        self._lock = Lock()  # one handle, so that all threads share what GDAL keeps of blocks
+        """Bands of pixels and valid ones that are no classes, all if there are no
+        others."""
+        self._lock = (
+            Lock()
+        )  # one handle, so that all threads share what GDAL keeps of blocks
         self.dataset = open_raster(info.path)
         self._blanks = find_blanks(self.dataset) if info.filled < 1 else None
         filler = self.dataset.nodata or 0.0
@@ -88,22 +107,29 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         for values in self._nodata:
             if not any(is_nodata(blank, value) for value in values):
                 self._blank_is_empty = False
-        self._blank_is_zero = filler == 0.0 and not self.has_holes and layout.palette is None
+        self._blank_is_zero = (
+            filler == 0.0 and not self.has_holes and layout.palette is None
+        )
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
 
     def is_blank(self, window: Window) -> bool:
         """Tell if all of a window is left out of a sparse file, and known to stay as it is."""
         if self._blanks is None or self.masked or self.layout.alpha is not None:
             return False
-        if not self._blank_is_empty and not (self._blank_is_zero and self.zero_is_black):
+        if not self._blank_is_empty and not (
+            self._blank_is_zero and self.zero_is_black
+        ):
             return False
         top, left = self.window.top + window.top, self.window.left + window.left
         return self._blanks.cover(replace(window, top=top, left=left))
 
-    def decode(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
+    def decode(
+        self, window: Window, shape: tuple[int, int] | None = None
+    ) -> DecodedWindow:
         """Read a window, holes included.
 
-        ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps all pixels.
+        ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps
+        all pixels.
         """
         info, layout = self.info, self.layout
         height, width = shape or (window.height, window.width)
@@ -113,16 +139,29 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         dtype = layout.dtype if layout.palette is None else info.bands[0].dtype
         values = np.empty((height, width, len(self._read)), dtype)
         masks: Bools = np.ones((1, 1, 1), np.bool_)
-        with self._lock, reading_errors(info.path, f"rows {top} to {bottom} cannot be read"):
-            if self._one_type:  # at once: blocks may hold all bands, more than GDAL keeps
-                self.dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+        with (
+            self._lock,
+            reading_errors(info.path, f"rows {top} to {bottom} cannot be read"),
+        ):
+            if (
+                self._one_type
+            ):  # at once: blocks may hold all bands, more than GDAL keeps
+                self.dataset.read(
+                    self._read, window=place, out=values.transpose(2, 0, 1)
+                )
             else:
                 for index, band in enumerate(self._read):
                     self.dataset.read(band, window=place, out=values[:, :, index])
             if self._masked:
                 size = len(self._masked), height, width
-                masks = self.dataset.read_masks(self._masked, window=place, out_shape=size) > 0
-        pixels, alpha = values[:, :, : layout.channels], values[:, :, -1] if layout.alpha else None
+                masks = (
+                    self.dataset.read_masks(self._masked, window=place, out_shape=size)
+                    > 0
+                )
+        pixels, alpha = (
+            values[:, :, : layout.channels],
+            values[:, :, -1] if layout.alpha else None,
+        )
         if layout.palette is not None:
             colours = layout.palette[values[:, :, 0]]
             pixels = colours[:, :, : layout.channels]
@@ -143,7 +182,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if self.is_blank(window):
             return None
         piece = self.decode(window)
-        pixels, valid = piece.pixels[:, :, self.interpolated], piece.valid[:, :, self.interpolated]
+        pixels, valid = (
+            piece.pixels[:, :, self.interpolated],
+            piece.valid[:, :, self.interpolated],
+        )
         if valid.all():
             return pixels
         return fill_nearest(pixels, valid) if valid.any() else None
@@ -157,13 +199,15 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
     """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
 
-    Where blocks are as wide as the file each tile would decode complete rows; other files get
-    along with the usual cache.
+    Where blocks are as wide as the file each tile would decode complete rows; other
+    files get along with the usual cache.
     """
     if not rows or block[1] < info.width:
         return BLOCK_CACHE
     masks = {None: 0, "dataset": 1, "band": len(info.bands)}[info.mask]
-    row = info.width * (sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks)
+    row = info.width * (
+        sum(np.dtype(band.dtype).itemsize for band in info.bands) + masks
+    )
     # GDAL counts a little more for each block
     return max(BLOCK_CACHE, row * min(rows + 2 * block[0], info.height) * 17 // 16)
 
@@ -171,13 +215,16 @@ def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
 class PartWriter:
     """Writer of a run of consecutive parts; the rows of one part are in memory.
 
-    It marks the pixels that the input marks as empty: they become nodata (without such a value: NaN
-    in floats, else 0), and valid pixels that the network happened to make equal to nodata move to
-    the next value. Bands of classes, mask and alpha of two values are enlarged by nearest
-    neighbour, for which rows of the input are read again.
+    It marks the pixels that the input marks as empty: they become nodata (without such
+    a value: NaN in floats, else 0), and valid pixels that the network happened to make
+    equal to nodata move to the next value. Bands of classes, mask and alpha of two
+    values are enlarged by nearest neighbour, for which rows of the input are read
+    again.
     """
 
-    def __init__(self, parts: Parts, numbers: range, source: RasterSource, scale: int) -> None:
+    def __init__(
+        self, parts: Parts, numbers: range, source: RasterSource, scale: int
+    ) -> None:
         self._parts, self._numbers = parts, numbers
         self._source, self._scale = source, scale
         self._rows: Array = np.empty(
@@ -194,7 +241,9 @@ class PartWriter:
             if number in self._numbers:
                 part = self._parts.span(number)
                 first, stop = max(part.start, top), min(part.stop, bottom)
-                self._rows[first - part.start : stop - part.start] = rows[first - top : stop - top]
+                self._rows[first - part.start : stop - part.start] = rows[
+                    first - top : stop - top
+                ]
                 if stop == part.stop:
                     self.write_part(number, self._rows[: len(part)])
 
@@ -204,10 +253,16 @@ class PartWriter:
         from rasterio.transform import Affine
 
         source, layout, scale = self._source, self._source.layout, self._scale
-        output, part, nodata = self._parts.output, self._parts.span(number), layout.nodata
+        output, part, nodata = (
+            self._parts.output,
+            self._parts.span(number),
+            layout.nodata,
+        )
         is_float = source.dtype.kind == "f"
         opacity = np.array(1 if is_float else np.iinfo(source.dtype).max, source.dtype)
-        if rows is not None and nodata is not None and np.isfinite(nodata):  # made by chance
+        if (
+            rows is not None and nodata is not None and np.isfinite(nodata)
+        ):  # made by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
         if rows is None or layout.classes or source.has_holes:
             first, stop = part.start // scale, -(-part.stop // scale)
@@ -286,7 +341,9 @@ class PartWriter:
         hidden &= (given.alpha == 0)[:, :, None]
         return np.asarray(enlarged(hidden) & (opacity > 0)[:, :, None])
 
-    def _empty(self, given: DecodedWindow, enlarged: Callable[[Array], Array]) -> Array | float:
+    def _empty(
+        self, given: DecodedWindow, enlarged: Callable[[Array], Array]
+    ) -> Array | float:
         """Return what stands for no data: one value, or one for each pixel of the output.
 
         Infinite values stay what they are, and under an alpha of 0 floats stay finite.
@@ -352,27 +409,32 @@ def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
 def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
     tolerance = abs(nodata) * _TOLERANCE[dtype.itemsize]
     limits = np.finfo(dtype)
-    return max(nodata - tolerance, float(limits.min)), min(nodata + tolerance, float(limits.max))
+    return max(nodata - tolerance, float(limits.min)), min(
+        nodata + tolerance, float(limits.max)
+    )
 
 
 def fill_nearest(pixels: Array, valid: Bools) -> Array:
     """Replace invalid pixels (h, w, C) by the nearest valid ones, each band on its own.
 
-    A band without any valid pixel copies the nearest band that has some, filled likewise; one must
-    have some.
+    A band without any valid pixel copies the nearest band that has some, filled
+    likewise; one must have some.
     """
     if (valid == valid[:, :, :1]).all():
         return _filled(pixels, valid[:, :, 0])
     known = np.flatnonzero(valid.any(axis=(0, 1)))
     nearest = [known[np.abs(known - band).argmin()] for band in range(valid.shape[2])]
-    return np.stack([_filled(pixels[:, :, band], valid[:, :, band]) for band in nearest], axis=2)
+    return np.stack(
+        [_filled(pixels[:, :, band], valid[:, :, band]) for band in nearest], axis=2
+    )
 
 
 def _filled(pixels: Array, valid: Bools) -> Array:
     """Fill pixels (h, w) or (h, w, C) by one mask (h, w) with at least one valid pixel.
 
-    Many pictures have single dark pixels that equal nodata all over: few holes are filled from 2
-    pixels around first, as distances of all pixels would take longer than the network on a GPU.
+    Many pictures have single dark pixels that equal nodata all over: few holes are
+    filled from 2 pixels around first, as distances of all pixels would take longer than
+    the network on a GPU.
     """
     rows, columns = np.nonzero(~valid)
     filled = pixels.copy()
@@ -386,6 +448,10 @@ def _filled(pixels: Array, valid: Bools) -> Array:
     if len(rows):
         from scipy import ndimage
 
-        places = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-        filled[rows, columns] = pixels[places[0][rows, columns], places[1][rows, columns]]
+        places = ndimage.distance_transform_edt(
+            ~valid, return_distances=False, return_indices=True
+        )
+        filled[rows, columns] = pixels[
+            places[0][rows, columns], places[1][rows, columns]
+        ]
     return filled

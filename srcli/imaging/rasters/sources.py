@@ -1,7 +1,7 @@
 """Follow a mosaic to the files it is made of, by what they hold and not by their names.
 
-A mosaic may name others, in archives or in its own text, and each may have bands that copy bytes
-of any file. GDAL would read them all.
+A mosaic may name others, in archives or in its own text, and each may have bands that
+copy bytes of any file. GDAL would read them all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _DEEPEST = 16
 _SOURCES = frozenset({"sourcefilename", "sourcedataset"})
 _MRF_FILES = frozenset({"datafile", "indexfile"})
 _NAME_OF_GDAL = re.compile(r"/vsi\w+/|[A-Za-z]\w+:|\s*<")
-"""What GDAL opens that is no file of its own: in archives, by a driver's name, as text."""
+"""What GDAL opens that is no file of its own: in archives, by a driver's name, as
+text."""
 _LONGEST_NAME = 4096
 
 
@@ -49,13 +50,17 @@ class Mosaic:
     """Files of mosaics within it, in the order in which they were found."""
     _seen: set[str] = field(default_factory=set)
 
-    def follow(self, dataset: DatasetReader, folder: str, chain: tuple[str, ...]) -> None:
+    def follow(
+        self, dataset: DatasetReader, folder: str, chain: tuple[str, ...]
+    ) -> None:
         """Check an open mosaic and all that it names; ``chain`` are the mosaics around it.
 
         ``folder`` is its own, without links; empty in archives and on the network.
         """
         if len(chain) > _DEEPEST:
-            raise PictureError(f"{self.path}: holds mosaics in mosaics, {len(chain)} deep")
+            raise PictureError(
+                f"{self.path}: holds mosaics in mosaics, {len(chain)} deep"
+            )
         text = dataset.tags(ns="xml:VRT").get("xml:VRT") or ""
         root = self._parse(text) if text else ET.Element("none")
         is_raw = "vrtrawrasterband" in text.lower()
@@ -87,7 +92,11 @@ class Mosaic:
         if "/vsisparse/" in name:
             raise self._copies_bytes()
         if not _is_file(name):
-            if _NAME_OF_GDAL.match(name) and not self.is_remote(name) and name not in self._seen:
+            if (
+                _NAME_OF_GDAL.match(name)
+                and not self.is_remote(name)
+                and name not in self._seen
+            ):
                 self._seen.add(name)
                 own_folder = folder if name.lstrip().startswith("<") else ""
                 self._open(name, own_folder, (*chain, name))
@@ -123,10 +132,16 @@ class Mosaic:
         with suppress(OSError, ET.ParseError):
             for element in ET.parse(name).getroot().iter():
                 text, kind = (element.text or "").strip(), element.tag.lower()
-                if kind in _MRF_FILES and text and not _is_inside(_joined(folder, text), folder):
+                if (
+                    kind in _MRF_FILES
+                    and text
+                    and not _is_inside(_joined(folder, text), folder)
+                ):
                     raise self._copies_bytes()
                 if kind == "source" and text:
-                    self._visit(_joined(folder, text), folder, (*chain, os.path.realpath(name)))
+                    self._visit(
+                        _joined(folder, text), folder, (*chain, os.path.realpath(name))
+                    )
 
 
 def _files_named(root: ET.Element, folder: str) -> Iterator[str]:

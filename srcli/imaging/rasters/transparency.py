@@ -30,7 +30,8 @@ _FAINT = 0.1
 _OPAQUE = 255
 """In 16 bits as well, where programs have copied 8."""
 _ROUGH = 0.35
-"""Changes of slope over slopes: 0.25 of alpha feathered over 12 pixels, 1 and more of pictures."""
+"""Changes of slope over slopes: 0.25 of alpha feathered over 12 pixels, 1 and more of
+pictures."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,29 @@ class Transparency:
     """The file, whose alpha bands that hold data are called undefined."""
     notes: tuple[str, ...] = ()
     soft: tuple[float, float] | None = None
-    """Lowest and highest value of an alpha band that has others besides 0 and one more."""
+    """Lowest and highest value of an alpha band that has others besides 0 and one
+    more."""
 
 
 def settle_alpha(
-    info: RasterInfo, window: Window, mode: AlphaMode, wanted: Sequence[int] | None = None
+    info: RasterInfo,
+    window: Window,
+    mode: AlphaMode,
+    wanted: Sequence[int] | None = None,
 ) -> Transparency:
     """Look at bands called alpha; those of many values, most of them no maximum, are data.
 
-    Alpha changes slowly where it is soft, and most of what is seen has one value. The modes ``yes``
-    and ``no`` say of all of them that they are alpha, or data. ``wanted`` are the bands that are
-    kept, by number; None is all.
+    Alpha changes slowly where it is soft, and most of what is seen has one value. The
+    modes ``yes`` and ``no`` say of all of them that they are alpha, or data. ``wanted``
+    are the bands that are kept, by number; None is all.
     """
     soft: tuple[float, float] | None = None
     bands = list(info.bands)
     data: list[str] = []
     for number, band in enumerate(info.bands, 1):
-        if band.interpretation != "alpha" or (wanted is not None and number not in wanted):
+        if band.interpretation != "alpha" or (
+            wanted is not None and number not in wanted
+        ):
             continue
         pixels = _sample(info, window, number)
         if mode == "no" or (mode == "auto" and _is_data(pixels, band.bits)):

@@ -18,8 +18,8 @@ SLOPE = 0.2
 class RRDBNet(SkiplessNetwork):
     """Dense blocks within residual blocks (Wang et al., ECCV workshops 2018).
 
-    The defaults are the published model, x4. Real-ESRGAN's models for x2 and x1 are the same
-    network behind a pixel-unshuffle.
+    The defaults are the published model, x4. Real-ESRGAN's models for x2 and x1 are the
+    same network behind a pixel-unshuffle.
 
     Args:
         scale: 1, 2 or 4.
@@ -43,11 +43,15 @@ class RRDBNet(SkiplessNetwork):
         self.head = conv(3 * self.unshuffle**2, channels)
 
         def block() -> nn.Module:
-            return Residual(SLOPE, blocks=repeat(lambda: DenselyConnected(channels, growth), 3))
+            return Residual(
+                SLOPE, blocks=repeat(lambda: DenselyConnected(channels, growth), 3)
+            )
 
         self.body = repeat(block, num_blocks)
         self.tail = conv(channels, channels)
-        self.up = convs([(channels, channels)] * round(math.log2(scale * self.unshuffle)))
+        self.up = convs(
+            [(channels, channels)] * round(math.log2(scale * self.unshuffle))
+        )
         self.full = conv(channels, channels)
         self.last = conv(channels, 3)
 
@@ -82,8 +86,8 @@ class DenselyConnected(nn.Module):
 class SRVGGNetCompact(Network):
     """Real-ESRGAN's compact network: plain convolutions that correct nearest neighbours (2021).
 
-    The defaults are realesr-animevideov3's; ``depth`` counts the convolutions between the first and
-    the last, 32 in realesr-general-x4v3.
+    The defaults are realesr-animevideov3's; ``depth`` counts the convolutions between
+    the first and the last, 32 in realesr-general-x4v3.
     """
 
     edge = 4

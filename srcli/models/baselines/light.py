@@ -31,12 +31,15 @@ SLOPE = 0.05
 class IMDN(LongSkip):
     """Information multi-distillation network (Hui et al., ACM MM 2019).
 
-    The defaults are the published model; each step of a block distils a quarter of ``channels``.
+    The defaults are the published model; each step of a block distils a quarter of
+    ``channels``.
     """
 
     pools_globally = True
 
-    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6
+    ) -> None:
         def body() -> nn.Module:
             blocks = [MultiDistillationBlock(channels) for _ in range(num_blocks)]
             return Concatenation(blocks, channels=channels, slope=SLOPE)
@@ -71,8 +74,8 @@ class MultiDistillationBlock(nn.Module):
 class RFDN(LongSkip):
     """Residual feature distillation network (Liu et al., ECCV workshops 2020).
 
-    The defaults are the paper's RFDN; 52 channels are RFDN-L. The AIM 2020 challenge's has 50, in 4
-    blocks with ``esa``, and white at 255 (``top``).
+    The defaults are the paper's RFDN; 52 channels are RFDN-L. The AIM 2020 challenge's
+    has 50, in 4 blocks with ``esa``, and white at 255 (``top``).
     """
 
     def __init__(
@@ -87,11 +90,14 @@ class RFDN(LongSkip):
         def attend() -> nn.Module:
             if attention == "cca":
                 return ContrastChannelAttention(channels=channels)
-            return EnhancedSpatialAttention(channels=channels, width=channels // 4, depth=3)
+            return EnhancedSpatialAttention(
+                channels=channels, width=channels // 4, depth=3
+            )
 
         def body() -> nn.Module:
             blocks = [
-                FeatureDistillationBlock(attend, channels=channels) for _ in range(num_blocks)
+                FeatureDistillationBlock(attend, channels=channels)
+                for _ in range(num_blocks)
             ]
             return Concatenation(blocks, channels=channels, slope=SLOPE)
 
@@ -105,8 +111,8 @@ class RFDN(LongSkip):
 class RLFN(LongSkip):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
 
-    RLFN-S has 48 channels. The NTIRE 2022 challenge's has 46 in 4 blocks, and 48 between the
-    convolutions of a block (``inner``, 0 for as many as outside).
+    RLFN-S has 48 channels. The NTIRE 2022 challenge's has 46 in 4 blocks, and 48
+    between the convolutions of a block (``inner``, 0 for as many as outside).
     """
 
     minimum = EnhancedSpatialAttention.MINIMUM
@@ -130,7 +136,11 @@ class RLFN(LongSkip):
             )
 
         super().__init__(
-            scale, channels, lambda: repeat(block, num_blocks), shuffled=True, white=255.0
+            scale,
+            channels,
+            lambda: repeat(block, num_blocks),
+            shuffled=True,
+            white=255.0,
         )
 
 
@@ -145,7 +155,12 @@ class PAN(Network):
     SLOPE = 0.2
 
     def __init__(
-        self, *, scale: int = 4, channels: int = 40, num_blocks: int = 16, up_channels: int = 24
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 40,
+        num_blocks: int = 16,
+        up_channels: int = 24,
     ) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
@@ -161,7 +176,9 @@ class PAN(Network):
         head: Tensor = self.head(x)
         out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
         scale = float(self.scale)
-        image = F.interpolate(x.float(), scale_factor=scale, mode="bilinear", align_corners=False)
+        image = F.interpolate(
+            x.float(), scale_factor=scale, mode="bilinear", align_corners=False
+        )
         return out.float() + image
 
 
@@ -173,7 +190,9 @@ class SelfCalibratedBlock(nn.Module):
         half = channels // 2
         self.squeeze_plain = conv(channels, half, 1, bias=False)
         self.squeeze_gated = conv(channels, half, 1, bias=False)
-        self.plain, self.gated, self.after = (conv(half, half, bias=False) for _ in range(3))
+        self.plain, self.gated, self.after = (
+            conv(half, half, bias=False) for _ in range(3)
+        )
         self.gate = conv(half, half, 1)
         self.fuse = conv(2 * half, channels, 1, bias=False)
 
@@ -207,8 +226,8 @@ class AttentiveUpsampling(nn.Module):
 class LatticeNet(SkiplessNetwork):
     """Residual blocks crossed as in a lattice filter (Luo et al., ECCV 2020).
 
-    The defaults are the published model: ``inner`` channels between the convolutions of a block,
-    and bottlenecks of the attention that are ``reduction`` times narrower.
+    The defaults are the published model: ``inner`` channels between the convolutions of
+    a block, and bottlenecks of the attention that are ``reduction`` times narrower.
     """
 
     pools_globally = True
@@ -257,7 +276,9 @@ class LatticeBlock(nn.Module):
             for taken, given in ((channels, inner), (inner, inner), (inner, channels)):
                 row.append(conv(taken, given))
                 row.append(nn.LeakyReLU(SLOPE))
-        self.gates = nn.ModuleList(CombinationCoefficient(channels, reduction) for _ in range(4))
+        self.gates = nn.ModuleList(
+            CombinationCoefficient(channels, reduction) for _ in range(4)
+        )
         self.fuse = conv(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -266,7 +287,10 @@ class LatticeBlock(nn.Module):
         first: Tensor = self.first(x)
         upper, lower = x + of_first(first) * first, first + of_input(x) * x
         second: Tensor = self.second(upper)
-        upper, lower = second + of_lower(lower) * lower, lower + of_second(second) * second
+        upper, lower = (
+            second + of_lower(lower) * lower,
+            lower + of_second(second) * second,
+        )
         return self.fuse(torch.cat([upper, lower], dim=1))
 
 
@@ -279,7 +303,10 @@ class CombinationCoefficient(nn.Module):
         narrow = channels // reduction
         self.of_mean, self.of_deviation = (
             nn.Sequential(
-                conv(channels, narrow, 1), nn.ReLU(), conv(narrow, channels, 1), Sigmoid()
+                conv(channels, narrow, 1),
+                nn.ReLU(),
+                conv(narrow, channels, 1),
+                Sigmoid(),
             )
             for _ in range(2)
         )
@@ -294,20 +321,24 @@ class CombinationCoefficient(nn.Module):
 class MAFFSRN(Network):
     """Features fused in groups, gated by a shrunk map (Muqeet et al., ECCV workshops 2020).
 
-    The defaults are MAFFSRN, 8 groups of four blocks each are MAFFSRN-L; ``channels`` must be a
-    multiple of 4. The authors train with weight normalisation, which is another form of the same
-    network, and publish no weights.
+    The defaults are MAFFSRN, 8 groups of four blocks each are MAFFSRN-L; ``channels``
+    must be a multiple of 4. The authors train with weight normalisation, which is
+    another form of the same network, and publish no weights.
     """
 
     edge = 4
     minimum = 13
     tile_step = 6
 
-    def __init__(self, *, scale: int = 4, channels: int = 32, num_groups: int = 4) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 32, num_groups: int = 4
+    ) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
         self.body = repeat(lambda: FeatureFusionGroup(channels), num_groups)
-        self.tails = nn.ModuleList(conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5))
+        self.tails = nn.ModuleList(
+            conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5)
+        )
         self.gains = nn.Parameter(torch.full((2,), 0.5))
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -336,7 +367,9 @@ class FeatureFusionGroup(nn.Module):
         outputs += [fourth(outputs[-1])]
         fused = outputs[0]
         for fuse, output in zip(self.fuse, outputs[1:], strict=True):
-            fused = fuse(torch.stack((fused, output), dim=2).flatten(1, 2))  # channels alternate
+            fused = fuse(
+                torch.stack((fused, output), dim=2).flatten(1, 2)
+            )  # channels alternate
         return self.gains[0] * fused + self.gains[1] * x
 
 
@@ -352,7 +385,9 @@ class MultiAttentionBlock(nn.Module):
         self.stride = nn.Conv2d(narrow, narrow, 3, stride=2, padding=1)
         self.plain = conv(narrow, narrow)
         self.dilated = nn.Conv2d(narrow, narrow, 3, padding=2, dilation=2)
-        self.stretch = StretchedMap(step=MAFFSRN.tile_step, minimum=MAFFSRN.minimum, mode="nearest")
+        self.stretch = StretchedMap(
+            step=MAFFSRN.tile_step, minimum=MAFFSRN.minimum, mode="nearest"
+        )
         self.expand = conv(narrow, channels, 1)
         self.point = conv(channels, channels, 1)
         self.spread = conv(channels, channels, 5, groups=channels)

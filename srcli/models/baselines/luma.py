@@ -41,9 +41,10 @@ class LumaNetwork(Network):
 class SRCNN(Network):
     """Three convolutions after bicubic interpolation (Dong et al., TPAMI 2016).
 
-    The defaults are the 9-5-5 network whose weights were released; ``middle`` of 1 and 3 make the
-    paper's 9-1-5 and 9-3-5, ``channels`` are the maps of the first layer, the second has half of
-    them. Borders are continued by their outermost pixels, as in the authors' demonstration.
+    The defaults are the 9-5-5 network whose weights were released; ``middle`` of 1 and
+    3 make the paper's 9-1-5 and 9-3-5, ``channels`` are the maps of the first layer,
+    the second has half of them. Borders are continued by their outermost pixels, as in
+    the authors' demonstration.
     """
 
     colour = "y"
@@ -52,10 +53,16 @@ class SRCNN(Network):
     def __init__(self, *, scale: int = 4, middle: int = 5, channels: int = 64) -> None:
         super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
-        widths = ((1, channels, 9), (channels, channels // 2, middle), (channels // 2, 1, 5))
+        widths = (
+            (1, channels, 9),
+            (channels, channels // 2, middle),
+            (channels // 2, 1, 5),
+        )
         self.layers = nn.ModuleList()
         for taken, given, kernel in widths:
-            layer = nn.Conv2d(taken, given, kernel, padding=kernel // 2, padding_mode="replicate")
+            layer = nn.Conv2d(
+                taken, given, kernel, padding=kernel // 2, padding_mode="replicate"
+            )
             nn.init.normal_(layer.weight, 0.0, 1e-3)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
             self.layers.append(layer)
@@ -68,9 +75,9 @@ class SRCNN(Network):
 class FSRCNN(LumaNetwork):
     """An hourglass at LR size and a deconvolution (Dong et al., ECCV 2016).
 
-    The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s. ``channels`` are those of the
-    features, the paper's d, ``inner`` those of the mapping, s, and ``depth`` its 3x3 convolutions,
-    m.
+    The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s. ``channels`` are those
+    of the features, the paper's d, ``inner`` those of the mapping, s, and ``depth`` its
+    3x3 convolutions, m.
     """
 
     bf16 = False
@@ -87,10 +94,15 @@ class FSRCNN(LumaNetwork):
         self.up = nn.ConvTranspose2d(
             channels, 1, 9, stride=scale, padding=4, output_padding=scale - 1
         )
-        # He's normal distribution; the deconvolution's has a standard deviation of 0.001.
+        # He's normal distribution; the deconvolution's has a standard deviation of
+        # 0.001.
         for layer in (*self.body, self.up):
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                std = 1e-3 if layer is self.up else math.sqrt(2 / layer.weight[:, 0].numel())
+                std = (
+                    1e-3
+                    if layer is self.up
+                    else math.sqrt(2 / layer.weight[:, 0].numel())
+                )
                 nn.init.normal_(layer.weight, 0.0, std)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
 
@@ -101,8 +113,8 @@ class FSRCNN(LumaNetwork):
 class VDSR(LumaNetwork):
     """Convolutions that correct a bicubic enlargement (Kim et al., CVPR 2016).
 
-    The defaults are the published model, whose layers are the same for all scales; ``depth`` counts
-    the first and the last one, too.
+    The defaults are the published model, whose layers are the same for all scales;
+    ``depth`` counts the first and the last one, too.
     """
 
     def __init__(self, *, scale: int = 4, depth: int = 20, channels: int = 64) -> None:
@@ -123,21 +135,29 @@ class VDSR(LumaNetwork):
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Number the last layer, too, and give all layers the biases that they lack."""
-        last = len({key.split(".")[1] for key in tensors if key.startswith("residual_layer.")})
+        last = len(
+            {key.split(".")[1] for key in tensors if key.startswith("residual_layer.")}
+        )
         end = f"residual_layer.{last}.conv"
         found = {key.replace("output", end): value for key, value in tensors.items()}
-        zeros = {key.replace(".weight", ".bias"): v.new_zeros(len(v)) for key, v in found.items()}
+        zeros = {
+            key.replace(".weight", ".bias"): v.new_zeros(len(v))
+            for key, v in found.items()
+        }
         return zeros | found
 
 
 class DRCN(LumaNetwork):
     """One convolution applied 16 times (Kim et al., CVPR 2016).
 
-    The defaults are the published model, whose layers are the same for all scales. The result of
-    each of the ``recursions`` is reconstructed, and the network gives their learnt average.
+    The defaults are the published model, whose layers are the same for all scales. The
+    result of each of the ``recursions`` is reconstructed, and the network gives their
+    learnt average.
     """
 
-    def __init__(self, *, scale: int = 4, channels: int = 256, recursions: int = 16) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 256, recursions: int = 16
+    ) -> None:
         super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.embed = convs([(1, channels), (channels, channels)])
@@ -159,9 +179,9 @@ class DRCN(LumaNetwork):
 class DRRN(LumaNetwork):
     """One residual unit applied 25 times (Tai et al., CVPR 2017).
 
-    The defaults are DRRN_B1U25. As in the authors' Caffe files, the convolutions are the same in
-    every unit and at every scale, the normalisations are not. The weights are published for Caffe
-    alone, which is not read here.
+    The defaults are DRRN_B1U25. As in the authors' Caffe files, the convolutions are
+    the same in every unit and at every scale, the normalisations are not. The weights
+    are published for Caffe alone, which is not read here.
     """
 
     def __init__(self, *, scale: int = 4, channels: int = 128, units: int = 25) -> None:
@@ -190,20 +210,27 @@ class DRRN(LumaNetwork):
 class MemNet(LumaNetwork):
     """Memory blocks of recursions behind gates (Tai et al., ICCV 2017).
 
-    The defaults are MemNet_M6R6_80C64, whose layers are the same for all scales. Each block applies
-    a residual unit ``recursions`` times and is reconstructed; the network gives a learnt sum. Its
-    weights are published for Caffe alone, which is not read here.
+    The defaults are MemNet_M6R6_80C64, whose layers are the same for all scales. Each
+    block applies a residual unit ``recursions`` times and is reconstructed; the network
+    gives a learnt sum. Its weights are published for Caffe alone, which is not read
+    here.
     """
 
     def __init__(
-        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6, recursions: int = 6
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        num_blocks: int = 6,
+        recursions: int = 6,
     ) -> None:
         super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.first_norm = nn.BatchNorm2d(1)
         self.head = conv(1, channels)
         self.body = nn.ModuleList(
-            MemoryBlock(channels, recursions, before=number + 1) for number in range(num_blocks)
+            MemoryBlock(channels, recursions, before=number + 1)
+            for number in range(num_blocks)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_blocks))
         self.last = conv(channels, 1)
@@ -223,8 +250,8 @@ class MemNet(LumaNetwork):
 class MemoryBlock(nn.Module):
     """One residual unit applied several times, and a 1x1 gate over its results and all memories.
 
-    The convolutions are the same in every recursion, the normalisations are not. The gate sees
-    ``before`` memories, the block's input among them.
+    The convolutions are the same in every recursion, the normalisations are not. The
+    gate sees ``before`` memories, the block's input among them.
     """
 
     def __init__(self, channels: int, recursions: int, before: int) -> None:
@@ -248,13 +275,15 @@ class MemoryBlock(nn.Module):
 class IDN(LumaNetwork):
     """Information distillation network (Hui et al., CVPR 2018).
 
-    The defaults are the published model; its weights are published for Caffe alone, which is not
-    read here. ``channels``, the paper's D_3, must be a multiple of 16.
+    The defaults are the published model; its weights are published for Caffe alone,
+    which is not read here. ``channels``, the paper's D_3, must be a multiple of 16.
     """
 
     SLOPE = 0.05
 
-    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4
+    ) -> None:
         super().__init__(scale)
         self.head = convs([(1, channels), (channels, channels)])
         self.body = repeat(lambda: EnhancementBlock(channels), num_blocks)
@@ -274,10 +303,20 @@ class EnhancementBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.kept = kept = channels // 4
-        first = ((channels, 3 * kept, 1), (3 * kept, 2 * kept, 4), (2 * kept, channels, 1))
-        second = ((3 * kept, channels, 1), (channels, 3 * kept, 4), (3 * kept, channels + kept, 1))
+        first = (
+            (channels, 3 * kept, 1),
+            (3 * kept, 2 * kept, 4),
+            (2 * kept, channels, 1),
+        )
+        second = (
+            (3 * kept, channels, 1),
+            (channels, 3 * kept, 4),
+            (3 * kept, channels + kept, 1),
+        )
         self.first, self.second = (
-            nn.ModuleList(conv(taken, given, groups=groups) for taken, given, groups in widths)
+            nn.ModuleList(
+                conv(taken, given, groups=groups) for taken, given, groups in widths
+            )
             for widths in (first, second)
         )
         self.fuse = conv(channels + kept, channels, 1)
@@ -293,9 +332,9 @@ class EnhancementBlock(nn.Module):
 class LapSRN(LumaNetwork):
     """A Laplacian pyramid of residuals, doubled level by level (Lai et al., CVPR 2017).
 
-    The defaults are the model of the authors' code, whose x3 is x4 made smaller. Their weights are
-    published for MATLAB alone, which is not read here. ``depth`` counts the convolutions of a level
-    before its upsampling.
+    The defaults are the model of the authors' code, whose x3 is x4 made smaller. Their
+    weights are published for MATLAB alone, which is not read here. ``depth`` counts the
+    convolutions of a level before its upsampling.
     """
 
     bf16 = False
@@ -339,15 +378,21 @@ class PyramidLevel(nn.Module):
 class ECBSR(TrainedWithBranches):
     """Edge-oriented convolutions that fold into plain ones (Zhang et al., ACM MM 2021).
 
-    The defaults are ECBSR-M16C64; others are M10C32, M10C16, M4C16 and M4C8, by ``depth``, the
-    blocks between the first and the last, and ``channels``. ``deployed`` has plain convolutions.
+    The defaults are ECBSR-M16C64; others are M10C32, M10C16, M4C16 and M4C8, by
+    ``depth``, the blocks between the first and the last, and ``channels``. ``deployed``
+    has plain convolutions.
     """
 
     colour = "y"
     edge = 4
 
     def __init__(
-        self, *, scale: int = 4, channels: int = 64, depth: int = 16, deployed: bool = False
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        depth: int = 16,
+        deployed: bool = False,
     ) -> None:
         super().__init__(scale)
         make = conv if deployed else EdgeOrientedConv
@@ -358,7 +403,9 @@ class ECBSR(TrainedWithBranches):
         self.body.append(make(channels, scale * scale))
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out = self.body(x).float() + x.float()  # the picture itself, at each place of a pixel
+        out = (
+            self.body(x).float() + x.float()
+        )  # the picture itself, at each place of a pixel
         return F.pixel_shuffle(out, self.scale)
 
     @staticmethod
@@ -367,19 +414,30 @@ class ECBSR(TrainedWithBranches):
         found: dict[str, Tensor] = {}
         for number in range(sum(key.endswith(".conv3x3.weight") for key in tensors)):
             stem = f"backbone.{number}."
-            own = {k.removeprefix(stem): v for k, v in tensors.items() if k.startswith(stem)}
+            own = {
+                k.removeprefix(stem): v
+                for k, v in tensors.items()
+                if k.startswith(stem)
+            }
             kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
             if "conv1x1_3x3.k0" in own:
                 point, shift, wide, bias = (
                     own[f"conv1x1_3x3.{n}"] for n in ("k0", "b0", "k1", "b1")
                 )
-                kernels.append(behind(FoldedKernel(point, shift), FoldedKernel(wide, bias)))
+                kernels.append(
+                    behind(FoldedKernel(point, shift), FoldedKernel(wide, bias))
+                )
             for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
                 if f"{edge}.k0" in own:
-                    weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
+                    weight = (
+                        own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
+                    )
                     kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
             weight, bias = fold(kernels)
-            found |= {f"body.{2 * number}.weight": weight, f"body.{2 * number}.bias": bias}
+            found |= {
+                f"body.{2 * number}.weight": weight,
+                f"body.{2 * number}.bias": bias,
+            }
             if "act.weight" in own:
                 found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
         return found
@@ -398,7 +456,9 @@ class EdgeOrientedConv(FoldingConv):
         self.conv = conv(taken, given)
         self.point = conv(taken, 2 * given, 1)
         self.wide = conv(2 * given, given)
-        self.edges = nn.ModuleList(conv(taken, given, 1, bias=False) for _ in EDGE_FILTERS)
+        self.edges = nn.ModuleList(
+            conv(taken, given, 1, bias=False) for _ in EDGE_FILTERS
+        )
         self.gains = nn.Parameter(1e-3 * torch.randn(len(EDGE_FILTERS), given, 1, 1, 1))
         self.shift = nn.Parameter(1e-3 * torch.randn(given))
         self.register_buffer("masks", torch.tensor(EDGE_FILTERS), persistent=False)
@@ -409,7 +469,9 @@ class EdgeOrientedConv(FoldingConv):
         kernels = [FoldedKernel(weight, bias + self.shift)]
         kernels.append(behind(kernel_of(self.point), kernel_of(self.wide)))
         for edge, mask, gain in zip(self.edges, self.masks, self.gains, strict=True):
-            kernels.append(FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift)))
+            kernels.append(
+                FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift))
+            )
         return fold(kernels)
 
     @torch.no_grad()

@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
-from srcli.layers.blocks import FeatureDistillationBlock, LongSkip, conv, outputs_in_row, repeat
+from srcli.layers.blocks import (
+    FeatureDistillationBlock,
+    LongSkip,
+    conv,
+    outputs_in_row,
+    repeat,
+)
 from srcli.layers.convolution import convolve_joined
 from srcli.layers.network import SkiplessNetwork
 from srcli.layers.reparameterised import (
@@ -27,7 +33,9 @@ from srcli.layers.tiles import GlobalPool, StretchedMap
 class SeparableConv(nn.Sequential):
     """BSConvU: a 1x1 convolution, then a 3x3 one of each channel (Haase and Amthor, CVPR 2020)."""
 
-    def __init__(self, taken: int, given: int, *, stride: int = 1, padding: int = 1) -> None:
+    def __init__(
+        self, taken: int, given: int, *, stride: int = 1, padding: int = 1
+    ) -> None:
         each = nn.Conv2d(given, given, 3, stride, padding, groups=given)
         super().__init__(conv(taken, given, 1, bias=False), each)
 
@@ -53,7 +61,8 @@ class SeparableNetwork(SkiplessNetwork):
 class SeparableDistillationBlock(FeatureDistillationBlock):
     """BSRN's ESDB and LKDN's LKDB: separable 3x3 steps, each of which distils half the channels.
 
-    A ``residual`` step adds its input; the block's own input is added behind the attention.
+    A ``residual`` step adds its input; the block's own input is added behind the
+    attention.
     """
 
     def __init__(self, channels: int, attention: nn.Module, *, residual: bool) -> None:
@@ -78,7 +87,9 @@ class BSRN(SeparableNetwork):
     minimum = EnhancedSpatialAttention.MINIMUM
     tile_step = EnhancedSpatialAttention.STEP
 
-    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 8) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 8
+    ) -> None:
         def block() -> nn.Module:
             spatial = EnhancedSpatialAttention(
                 channels=channels,
@@ -87,7 +98,9 @@ class BSRN(SeparableNetwork):
                 make=SeparableConv,
                 activation=gelu,
             )
-            both = nn.Sequential(spatial, ContrastChannelAttention(channels=channels, reduction=16))
+            both = nn.Sequential(
+                spatial, ContrastChannelAttention(channels=channels, reduction=16)
+            )
             return SeparableDistillationBlock(channels, both, residual=True)
 
         super().__init__(scale, channels, [block() for _ in range(num_blocks)])
@@ -96,7 +109,9 @@ class BSRN(SeparableNetwork):
 class LKDN(SeparableNetwork):
     """Large kernel distillation network (Xie et al., CVPR workshops 2023), as published."""
 
-    def __init__(self, *, scale: int = 4, channels: int = 56, num_blocks: int = 8) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 56, num_blocks: int = 8
+    ) -> None:
         def block() -> nn.Module:
             attention = LargeKernelAttention(channels)
             return SeparableDistillationBlock(channels, attention, residual=False)
@@ -107,14 +122,17 @@ class LKDN(SeparableNetwork):
 class LargeKernelAttention(nn.Module):
     """LKA (Guo et al. 2022) between 1x1 convolutions, normalised over the channels of each pixel.
 
-    Every value is multiplied by what a 5x5 and a dilated 5x5 convolution make of its surroundings.
+    Every value is multiplied by what a 5x5 and a dilated 5x5 convolution make of its
+    surroundings.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.point = conv(channels, channels, 1)
         self.near = conv(channels, channels, 5, groups=channels)
-        self.far = nn.Conv2d(channels, channels, 5, padding=6, dilation=3, groups=channels)
+        self.far = nn.Conv2d(
+            channels, channels, 5, padding=6, dilation=3, groups=channels
+        )
         self.expand = conv(channels, channels, 1)
         self.norm = nn.LayerNorm(channels)
 
@@ -128,10 +146,13 @@ class LargeKernelAttention(nn.Module):
 class SPAN(TrainedWithBranches, SkiplessNetwork):
     """Swift parameter-free attention network (Wan et al., CVPR workshops 2024), as published.
 
-    Challenges and most files of others have 48 channels. ``deployed`` has plain convolutions.
+    Challenges and most files of others have 48 channels. ``deployed`` has plain
+    convolutions.
     """
 
-    def __init__(self, *, scale: int = 4, channels: int = 52, deployed: bool = False) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 52, deployed: bool = False
+    ) -> None:
         super().__init__(scale)
         make = conv if deployed else ExpandedConv
         self.subtract_mean(white=255.0)
@@ -158,7 +179,9 @@ class SwiftAttentionBlock(nn.Module):
 
     def __init__(self, channels: int, make: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
-        self.first, self.second, self.third = (make(channels, channels) for _ in range(3))
+        self.first, self.second, self.third = (
+            make(channels, channels) for _ in range(3)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, C, H, W) to the same shape; beside it what the first convolution gives."""
@@ -189,7 +212,9 @@ class ExpandedConv(FoldingConv):
 
         The other half begins as nothing.
         """
-        twin = type(self)(self.skip.in_channels, self.skip.out_channels).to(kernel.weight)
+        twin = type(self)(self.skip.in_channels, self.skip.out_channels).to(
+            kernel.weight
+        )
         given, taken = kernel.weight.shape[:2]
         for layer in (twin.point, twin.wide, twin.narrow, twin.skip):
             assert layer.bias is not None
@@ -214,7 +239,9 @@ class SMFANet(LongSkip):
     minimum = tile_step = 8
     pools_globally = True
 
-    def __init__(self, *, scale: int = 4, channels: int = 36, num_blocks: int = 8) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 36, num_blocks: int = 8
+    ) -> None:
         def body() -> nn.Module:
             return repeat(lambda: FeatureModulationBlock(channels), num_blocks)
 
@@ -237,7 +264,9 @@ class FeatureModulationBlock(nn.Module):
         wide = gelu(self.widen(F.normalize(x)))
         sizes = [self.partial.in_channels, wide.shape[1] - self.partial.in_channels]
         part, rest = torch.split(wide, sizes, dim=1)
-        return torch.add(x, self.narrow(torch.cat([gelu(self.partial(part)), rest], dim=1)))
+        return torch.add(
+            x, self.narrow(torch.cat([gelu(self.partial(part)), rest], dim=1))
+        )
 
 
 class SelfModulation(nn.Module):
@@ -272,7 +301,9 @@ class SelfModulation(nn.Module):
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
         level = self.around(maxima) * self.gain + variance * self.variance_gain
         gate = gelu(self.modulate(level))
-        return self.fuse(wide * self.stretch(gate, (height, width)) + self.detail(detail))
+        return self.fuse(
+            wide * self.stretch(gate, (height, width)) + self.detail(detail)
+        )
 
 
 def _maxima_along(x: Tensor, axis: int) -> Tensor:
@@ -281,5 +312,7 @@ def _maxima_along(x: Tensor, axis: int) -> Tensor:
     count = length // 8
     windows = torch.arange(count, device=x.device)[:, None]
     first, last = windows * length // count, ((windows + 1) * length - 1) // count
-    places = torch.minimum(first + torch.arange(16, device=x.device), last)  # 15 at most
+    places = torch.minimum(
+        first + torch.arange(16, device=x.device), last
+    )  # 15 at most
     return (x[:, :, places] if axis == 2 else x[..., places]).amax(dim=axis + 1)

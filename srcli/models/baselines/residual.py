@@ -25,8 +25,8 @@ from srcli.layers.network import Network, SkiplessNetwork
 class EDSR(LongSkip):
     """Wide residual blocks without normalisation (Lim et al., CVPR workshops 2017).
 
-    The defaults are the large model of the paper; its baseline has 64 channels, 16 blocks and a
-    factor of 1 on the output of a block, ``residual_scale``.
+    The defaults are the large model of the paper; its baseline has 64 channels, 16
+    blocks and a factor of 1 on the output of a block, ``residual_scale``.
     """
 
     def __init__(
@@ -39,7 +39,9 @@ class EDSR(LongSkip):
     ) -> None:
         def block() -> nn.Module:
             first, second = conv(channels, channels), conv(channels, channels)
-            return Residual(residual_scale, conv1=first, act=nn.ReLU(inplace=True), conv2=second)
+            return Residual(
+                residual_scale, conv1=first, act=nn.ReLU(inplace=True), conv2=second
+            )
 
         super().__init__(scale, channels, lambda: repeat(block, num_blocks))
         self.subtract_mean(white=255.0)
@@ -48,8 +50,9 @@ class EDSR(LongSkip):
 class RCAN(LongSkip):
     """Residual channel attention network, 400 layers deep (Zhang et al., ECCV 2018).
 
-    The defaults are the published model: ``num_groups`` residual groups of ``num_blocks`` channel
-    attention blocks, whose bottlenecks are ``reduction`` times narrower.
+    The defaults are the published model: ``num_groups`` residual groups of
+    ``num_blocks`` channel attention blocks, whose bottlenecks are ``reduction`` times
+    narrower.
     """
 
     pools_globally = True
@@ -72,7 +75,9 @@ class RCAN(LongSkip):
             )
 
         def group() -> nn.Module:
-            return Residual(blocks=repeat(block, num_blocks), last=conv(channels, channels))
+            return Residual(
+                blocks=repeat(block, num_blocks), last=conv(channels, channels)
+            )
 
         super().__init__(scale, channels, lambda: repeat(group, num_groups))
         self.subtract_mean(white=255.0)
@@ -81,11 +86,13 @@ class RCAN(LongSkip):
 class SRResNet(SkiplessNetwork):
     """The generator of SRGAN (Ledig et al., CVPR 2017); the defaults are the published model.
 
-    The authors published neither code nor weights; activation and slopes follow the paper, which
-    has scale 4 alone.
+    The authors published neither code nor weights; activation and slopes follow the
+    paper, which has scale 4 alone.
     """
 
-    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16
+    ) -> None:
         super().__init__(scale)
         self.head = nn.Sequential(conv(3, channels, 9), nn.PReLU())
 
@@ -93,7 +100,9 @@ class SRResNet(SkiplessNetwork):
             return conv(channels, channels), nn.BatchNorm2d(channels)
 
         def block() -> nn.Module:
-            return Residual(layers=nn.Sequential(*normalised(), nn.PReLU(), *normalised()))
+            return Residual(
+                layers=nn.Sequential(*normalised(), nn.PReLU(), *normalised())
+            )
 
         self.body = repeat(block, num_blocks)
         self.tail = nn.Sequential(*normalised())
@@ -108,8 +117,8 @@ class SRResNet(SkiplessNetwork):
 class RDN(SkiplessNetwork):
     """Residual dense network (Zhang et al., CVPR 2018); the defaults are D=16, C=8, G=64.
 
-    D are the residual dense blocks, C the 3x3 convolutions of a block (``depth``), and G the
-    channels that each of them adds (``growth``).
+    D are the residual dense blocks, C the 3x3 convolutions of a block (``depth``), and
+    G the channels that each of them adds (``growth``).
     """
 
     def __init__(
@@ -158,29 +167,39 @@ class LocallyDenseBlock(nn.Module):
 class CARN(SkiplessNetwork):
     """Cascading residual network (Ahn et al., ECCV 2018); ``mobile`` makes it CARN-M.
 
-    The published networks hold the upsampling of all three scales; this one that of its own.
+    The published networks hold the upsampling of all three scales; this one that of its
+    own.
 
     Args:
-        mobile: Grouped convolutions, a 1x1 convolution behind them, and one residual block that
-            each cascade uses three times.
-        groups: Groups of these convolutions, and of the upsampling's, where ``mobile`` is set.
+        mobile: Grouped convolutions, a 1x1 convolution behind them, and one residual
+            block that each cascade uses three times.
+        groups: Groups of these convolutions, and of the upsampling's, where ``mobile``
+            is set.
     """
 
     def __init__(
-        self, *, scale: int = 4, channels: int = 64, mobile: bool = False, groups: int = 4
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        mobile: bool = False,
+        groups: int = 4,
     ) -> None:
         super().__init__(scale)
         groups = groups if mobile else 1
 
         def cascade() -> nn.Module:
             different = 1 if mobile else 3
-            blocks = [CascadedResidual(channels, groups, mobile) for _ in range(different)]
+            blocks = [
+                CascadedResidual(channels, groups, mobile) for _ in range(different)
+            ]
             return Cascade(blocks, channels)
 
         self.subtract_mean(white=1.0)
         self.head = conv(3, channels)
         self.body = Cascade([cascade() for _ in range(3)], channels)
-        # The ReLU stands before the shuffle in the authors' code: it is the same behind it.
+        # The ReLU stands before the shuffle in the authors' code: it is the same behind
+        # it.
         self.up = ShuffleUpsampling(
             channels=channels, scale=scale, activation=nn.ReLU, groups=groups
         )
@@ -196,7 +215,9 @@ class Cascade(nn.Module):
     def __init__(self, modules: Sequence[nn.Module], channels: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
-        self.fuse = convs((((number + 2) * channels, channels) for number in range(3)), 1)
+        self.fuse = convs(
+            (((number + 2) * channels, channels) for number in range(3)), 1
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -228,7 +249,8 @@ class CascadedResidual(nn.Module):
 class CFSRCNN(Network):
     """Coarse features, fused over all blocks, refined at full size (Tian et al., TMM 2020).
 
-    The defaults are the published model; each of ``num_blocks`` is a 1x1 convolution and a 3x3 one.
+    The defaults are the published model; each of ``num_blocks`` is a 1x1 convolution
+    and a 3x3 one.
     """
 
     edge = 4
@@ -236,7 +258,9 @@ class CFSRCNN(Network):
     REFINEMENTS = 5
     """Convolutions of the enhancement, and of the refinement at full size."""
 
-    def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16) -> None:
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16
+    ) -> None:
         super().__init__(scale)
 
         def plain(taken: int, given: int = channels, kernel: int = 3) -> nn.Conv2d:
@@ -245,7 +269,8 @@ class CFSRCNN(Network):
         self.subtract_mean(white=1.0)
         self.head = plain(3)
         self.squeeze = nn.ModuleList(
-            plain(2 * channels if number else channels, kernel=1) for number in range(num_blocks)
+            plain(2 * channels if number else channels, kernel=1)
+            for number in range(num_blocks)
         )
         self.extract = nn.ModuleList(plain(channels) for _ in range(num_blocks))
         self.merge = plain(2 * channels)

@@ -43,7 +43,8 @@ LEVEL = 0.05
 LEAST_GAIN = 1.0
 """Decibels above bicubic below which a network is too little trained to judge."""
 PRINTED_SHARE = 0.5
-"""Share of the printed gain over bicubic below which a network is too little trained to judge."""
+"""Share of the printed gain over bicubic below which a network is too little trained to
+judge."""
 
 MIB = 2**20
 LEAST_DIGITS = 2
@@ -58,8 +59,9 @@ class SeedResult:
     iterations: int | None = None
     """None where it has not been trained to the end."""
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By set: ``pictures``, each with its ``psnr`` and ``ssim``; mean PSNR of their ``bicubic``
-    interpolation in dB; ``key``, a digest of the protocol and of their places and times."""
+    """By set: ``pictures``, each with its ``psnr`` and ``ssim``; mean PSNR of their
+    ``bicubic`` interpolation in dB; ``key``, a digest of the protocol and of their
+    places and times."""
     failure: str = ""
     """Reason why the training or the evaluation failed, if it did."""
 
@@ -70,20 +72,27 @@ class VariantResult:
 
     variant: Variant
     cost: Mapping[str, Any] | None = None
-    """``parameters`` and ``macs`` of the deployed form, multiply-accumulates of the convolutions
-    for an LR picture of 256x256; ``memory``: the peak of one forward pass in bytes, by LR
-    ``HEIGHTxWIDTH``, None where there is too little or the device keeps no account."""
+    """``parameters`` and ``macs`` of the deployed form, multiply-accumulates of the
+    convolutions for an LR picture of 256x256; ``memory``: the peak of one forward pass
+    in bytes, by LR ``HEIGHTxWIDTH``, None where there is too little or the device keeps
+    no account."""
     cost_failure: str = ""
     seeds: tuple[SeedResult, ...] = ()
 
     def measured(self, dataset: str) -> dict[int, Mapping[str, Any]]:
         """Return the scores on a set by seed, of the trainings that have them."""
-        return {each.seed: each.scores[dataset] for each in self.seeds if dataset in each.scores}
+        return {
+            each.seed: each.scores[dataset]
+            for each in self.seeds
+            if dataset in each.scores
+        }
 
     def means(self, dataset: str, metric: str = "psnr") -> list[float]:
         """Return the mean over the pictures of a set for each training that has it."""
         scores = self.measured(dataset).values()
-        return [fmean(own[metric] for own in each["pictures"].values()) for each in scores]
+        return [
+            fmean(own[metric] for own in each["pictures"].values()) for each in scores
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +101,17 @@ class AblationResult:
 
     ablation: Ablation
     conditions: Mapping[str, Any]
-    """What all variants share. Whether they were ``trained``; ``budget`` (None: the recipes'),
-    ``seeds``, ``overrides``, ``precision`` of the trainings; ``data`` as given, the numbers of
-    ``pictures`` and of those ``held_out``, ``data_digest`` of names and sizes; ``sets`` to measure
-    on and those ``missing``; ``device``, ``machine`` in words, ``processes`` at once."""
+    """What all variants share. Whether they were ``trained``; ``budget`` (None: the
+    recipes'), ``seeds``, ``overrides``, ``precision`` of the trainings; ``data`` as
+    given, the numbers of ``pictures`` and of those ``held_out``, ``data_digest`` of
+    names and sizes; ``sets`` to measure on and those ``missing``; ``device``,
+    ``machine`` in words, ``processes`` at once."""
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
     comparisons: tuple[Mapping[str, Any], ...] = ()
-    """By ``set`` and ``variant``: what was ``found`` (``difference``), the ``printed`` difference
-    in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all tests of the report,
-    None where there is no test."""
+    """By ``set`` and ``variant``: what was ``found`` (``difference``), the ``printed``
+    difference in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all
+    tests of the report, None where there is no test."""
     tests: int = 0
     """Tests of the whole report, which p-values are adjusted for."""
 
@@ -117,18 +127,26 @@ class AblationResult:
     def comparison(self, dataset: str, name: str) -> Mapping[str, Any]:
         """Return what ``judge`` found of a variant on a set."""
         wanted = dataset, name
-        return next(own for own in self.comparisons if (own["set"], own["variant"]) == wanted)
+        return next(
+            own for own in self.comparisons if (own["set"], own["variant"]) == wanted
+        )
 
     def bicubic(self, dataset: str) -> float | None:
         """Return the mean PSNR of bicubic interpolation on a set; None where none was measured."""
-        scores = (own for each in self.variants for own in each.measured(dataset).values())
+        scores = (
+            own for each in self.variants for own in each.measured(dataset).values()
+        )
         return next((own["bicubic"] for own in scores), None)
 
     @property
     def missing(self) -> int:
         """Number of trainings that are not finished and measured on all sets, or have failed."""
         sets = set(self.conditions["sets"])
-        return sum(not sets <= own.scores.keys() for each in self.variants for own in each.seeds)
+        return sum(
+            not sets <= own.scores.keys()
+            for each in self.variants
+            for own in each.seeds
+        )
 
     @property
     def failures(self) -> list[str]:
@@ -148,11 +166,20 @@ def read_result(out: Path, name: str) -> AblationResult | None:
     """Return the result of an ablation in the folder of all; None if it was not run."""
     file = out / name / RESULT
     try:
-        found: AblationResult = convert(parse_text(file.read_text("utf-8")), AblationResult, "it")
+        found: AblationResult = convert(
+            parse_text(file.read_text("utf-8")), AblationResult, "it"
+        )
         list(report(judge([found])))  # it has all that is shown of it
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecipeError,
+    ) as error:
         raise DataError(
             f"{file}: not a result of this version of srx ({error}); "
             "remove it: what is trained stays, and is measured again"
@@ -166,25 +193,38 @@ def stored_names(out: Path) -> list[str]:
     return sorted(file.parent.relative_to(out).as_posix() for file in files)
 
 
-def difference(result: AblationResult, name: str, dataset: str) -> dict[str, Any] | None:
+def difference(
+    result: AblationResult, name: str, dataset: str
+) -> dict[str, Any] | None:
     """Return the paired difference in PSNR, in dB, of a variant to the base on a set.
 
-    It is ``mean``, ``low`` and ``high`` end of its 95 % interval and the two-sided ``p`` of no
-    difference, NaN where there are none, and the numbers of ``seeds`` and ``pictures`` that both
-    have. None for the base, and where both share no training and picture.
+    It is ``mean``, ``low`` and ``high`` end of its 95 % interval and the two-sided
+    ``p`` of no difference, NaN where there are none, and the numbers of ``seeds`` and
+    ``pictures`` that both have. None for the base, and where both share no training and
+    picture.
     """
     if name == result.ablation.base:
         return None
     base, other = result.base.measured(dataset), result.of(name).measured(dataset)
-    pairs = [(base[seed]["pictures"], other[seed]["pictures"]) for seed in base if seed in other]
+    pairs = [
+        (base[seed]["pictures"], other[seed]["pictures"])
+        for seed in base
+        if seed in other
+    ]
     pictures = [
         picture
         for picture in (pairs[0][0] if pairs else ())
-        if all(picture in t and math.isfinite(t[picture]["psnr"]) for pair in pairs for t in pair)
+        if all(
+            picture in t and math.isfinite(t[picture]["psnr"])
+            for pair in pairs
+            for t in pair
+        )
     ]
     if not pictures:
         return None
-    values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
+    values = np.array(
+        [[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs]
+    )
     low, high, p = crossed_interval(values)
     ends = {"mean": float(values.mean()), "low": low, "high": high, "p": p}
     return {**ends, "seeds": len(pairs), "pictures": len(pictures)}
@@ -193,7 +233,8 @@ def difference(result: AblationResult, name: str, dataset: str) -> dict[str, Any
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number, in the order given (Holm 1979).
 
-    One below 0.05 is significant while the chance of any false one among all stays below 5 %.
+    One below 0.05 is significant while the chance of any false one among all stays
+    below 5 %.
     """
     values = np.array(p_values, dtype=np.float64)
     order, adjusted = np.argsort(values, kind="stable"), np.empty_like(values)
@@ -205,11 +246,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
-    A test is a printed difference with a sign, of variants with two seeds or more that both are
-    trained well above bicubic. ``results`` are everything that one report shows.
+    A test is a printed difference with a sign, of variants with two seeds or more that
+    both are trained well above bicubic. ``results`` are everything that one report
+    shows.
     """
     compared = [
-        [_compare(result, each, dataset) for dataset in sets_of(result) for each in result.variants]
+        [
+            _compare(result, each, dataset)
+            for dataset in sets_of(result)
+            for each in result.variants
+        ]
         for result in results
     ]
     tests = [each for own in compared for each in own if each["p"] is not None]
@@ -219,10 +265,15 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
             same = (each["found"]["mean"] > 0) == (each["printed"] > 0)
             each["verdict"] = "same sign" if same else "opposite sign"
     pairs = zip(results, compared, strict=True)
-    return [replace(result, comparisons=tuple(own), tests=len(tests)) for result, own in pairs]
+    return [
+        replace(result, comparisons=tuple(own), tests=len(tests))
+        for result, own in pairs
+    ]
 
 
-def _compare(result: AblationResult, each: VariantResult, dataset: str) -> dict[str, Any]:
+def _compare(
+    result: AblationResult, each: VariantResult, dataset: str
+) -> dict[str, Any]:
     """Compare a variant with the base; "undecided" is a test, with its plain p."""
     name = each.variant.name
     found = difference(result, name, dataset)
@@ -253,14 +304,18 @@ def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bo
     level = result.bicubic(dataset)
     assert level is not None  # a difference was found
     printed = result.ablation.printed(each.variant.name, dataset) or level
-    return fmean(each.means(dataset)) - level >= max(LEAST_GAIN, PRINTED_SHARE * (printed - level))
+    return fmean(each.means(dataset)) - level >= max(
+        LEAST_GAIN, PRINTED_SHARE * (printed - level)
+    )
 
 
 def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
     measured = list(result.conditions["sets"])
     known = {name_key(name) for name in measured}
-    keys = [key.split(".") for each in result.variants for key in each.variant.published]
+    keys = [
+        key.split(".") for each in result.variants for key in each.variant.published
+    ]
     costs = ("parameters", "gflops", "memory", "training")
     printed = dict.fromkeys(name for name, *_ in keys if name not in costs)
     return measured + [name for name in printed if name_key(name) not in known]
@@ -291,12 +346,18 @@ def definition(ablation: Ablation) -> Iterator[Table | str]:
 def published_table(ablation: Ablation) -> Table:
     """Return the printed figures by variant; variants go along the side that has more lines."""
     lines = [["printed", *(each.name for each in ablation.variants)]]
-    for key in dict.fromkeys(key for each in ablation.variants for key in each.published):
+    for key in dict.fromkeys(
+        key for each in ablation.variants for key in each.published
+    ):
         values = [each.published.get(key) for each in ablation.variants]
-        digits = decimals(value for value in values if value is not None)  # of the longest one
+        digits = decimals(
+            value for value in values if value is not None
+        )  # of the longest one
         sign = key.endswith(".difference")
         lines.append([key, *(number(value, digits, sign=sign) for value in values)])
-    (label, *others), *rows = zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
+    (label, *others), *rows = (
+        zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
+    )
     rows = rows if len(lines) > 1 else []
     return make_table(rows, (label,), others, title=f"{ablation.name}: published")
 
@@ -315,19 +376,25 @@ def report(judged: Sequence[AblationResult]) -> Iterator[Table | str]:
 def score_tables(result: AblationResult) -> list[Table]:
     """Tabulate means over seeds on every set; then differences to the base, printed ones, verdicts.
 
-    Bicubic stands below each set. Sets of the paper that were not measured have what was printed
-    alone; without any training there are no rows.
+    Bicubic stands below each set. Sets of the paper that were not measured have what
+    was printed alone; without any training there are no rows.
     """
     digits, wanted = METRICS["psnr"].digits, result.conditions["seeds"]
     ablation, quality, differences = result.ablation, list[Row](), list[Row]()
     for dataset in sets_of(result) if result.conditions["trained"] else ():
         means = {each.variant.name: each.means(dataset) for each in result.variants}
-        complete = {name: fmean(own) for name, own in means.items() if len(own) == wanted}
+        complete = {
+            name: fmean(own) for name, own in means.items() if len(own) == wanted
+        }
         best = best_of(complete, digits)
         # Printed figures have the digits of the longest one of their set.
         kinds = ("psnr", "psnr.difference")
-        printed = [ablation.printed(name, dataset, kind) for name in means for kind in kinds]
-        longest = decimals((value for value in printed if value is not None), LEAST_DIGITS)
+        printed = [
+            ablation.printed(name, dataset, kind) for name in means for kind in kinds
+        ]
+        longest = decimals(
+            (value for value in printed if value is not None), LEAST_DIGITS
+        )
         for each in result.variants:
             name, done = each.variant.name, len(means[each.variant.name])
             count = str(done) if done == wanted else f"{done} of {wanted}"
@@ -344,17 +411,29 @@ def score_tables(result: AblationResult) -> list[Table]:
                 ends = ends_text(found["low"], found["high"], digits)
                 to_base = f"{number(found['mean'], digits, sign=True)} {ends}".strip()
             printed_to_base = number(own["printed"], longest, sign=True)
-            differences.append(Row((name, to_base, printed_to_base, own["verdict"]), dataset))
+            differences.append(
+                Row((name, to_base, printed_to_base, own["verdict"]), dataset)
+            )
         if (level := result.bicubic(dataset)) is not None:
-            quality.append(Row(("bicubic", None, number(level, digits), None, None), dataset))
+            quality.append(
+                Row(("bicubic", None, number(level, digits), None, None), dataset)
+            )
     measured, compared = (
         ("seeds", "PSNR dB", "SSIM", "printed dB"),
         ("to base dB", "printed to base"),
     )
     about = f"{ablation.name}: difference to {ablation.base}"
     return [
-        make_table(quality, ("variant",), measured, title=f"{ablation.name}: quality", group="set"),
-        make_table(differences, ("variant",), compared, ("verdict",), title=about, group="set"),
+        make_table(
+            quality,
+            ("variant",),
+            measured,
+            title=f"{ablation.name}: quality",
+            group="set",
+        ),
+        make_table(
+            differences, ("variant",), compared, ("verdict",), title=about, group="set"
+        ),
     ]
 
 
@@ -363,7 +442,9 @@ def _mean_text(means: Sequence[float], digits: int) -> str | None:
     if not means:
         return None
     deviation = number(stdev(means), digits) if len(means) > 1 else NOTHING
-    return number(fmean(means), digits) + ("" if deviation == NOTHING else f" ± {deviation}")
+    return number(fmean(means), digits) + (
+        "" if deviation == NOTHING else f" ± {deviation}"
+    )
 
 
 def cost_table(result: AblationResult) -> Table:
@@ -381,14 +462,23 @@ def cost_table(result: AblationResult) -> Table:
 
     counts = [f"{own['parameters']:,}" if own else None for own in costs]
     add("parameters", [*counts], "printed K", "parameters")
-    add("MACs", [short(own["macs"]) if own else None for own in costs], "printed GFLOPs", "gflops")
+    add(
+        "MACs",
+        [short(own["macs"]) if own else None for own in costs],
+        "printed GFLOPs",
+        "gflops",
+    )
     for size in dict.fromkeys(size for own in costs for size in own.get("memory", ())):
         peaks: list[Cell] = [_memory(each, size) for each in variants]
         add(f"MiB at {size}", peaks, f"printed MB at {size}", f"memory.{size}")
     if result.conditions["trained"]:
         columns["iterations"] = [_iterations(each) for each in variants]
-    lines = zip((each.variant.name for each in variants), *columns.values(), strict=True)
-    return make_table(lines, ("variant",), columns, title=f"{result.ablation.name}: cost")
+    lines = zip(
+        (each.variant.name for each in variants), *columns.values(), strict=True
+    )
+    return make_table(
+        lines, ("variant",), columns, title=f"{result.ablation.name}: cost"
+    )
 
 
 def _memory(each: VariantResult, size: str) -> str | None:
@@ -408,12 +498,20 @@ def conditions(result: AblationResult) -> list[str]:
     machine = f"Machine: {own['machine']}"
     if own["processes"] > 1:
         machine += f"; {own['processes']} processes at once"
-    lines = [f"All variants with: {', '.join(own['overrides'])}"] if own["overrides"] else []
+    lines = (
+        [f"All variants with: {', '.join(own['overrides'])}"]
+        if own["overrides"]
+        else []
+    )
     if own["trained"]:
         budget = own["budget"] or "the recipe's"
         budget = plural(int(budget), "iteration") if budget.isdigit() else budget
-        names = ", ".join(Path(each).name for each in own["data"])  # no folders: they tell nobody
-        missing = f"; not at hand: {', '.join(own['missing'])}" if own["missing"] else ""
+        names = ", ".join(
+            Path(each).name for each in own["data"]
+        )  # no folders: they tell nobody
+        missing = (
+            f"; not at hand: {', '.join(own['missing'])}" if own["missing"] else ""
+        )
         lines += [
             f"Budget: {budget} for each variant and seed",
             f"Seeds: {own['seeds']}: each variant has the same batches in the same order",
@@ -458,4 +556,6 @@ def notes(result: AblationResult) -> list[str]:
         "The budget is a time, so that faster variants were trained for more iterations.": timed,
         f"Trainings not yet run, or failed: {result.missing}.": result.missing,
     }
-    return of_costs + [text for text, told in of_trainings.items() if told and own["trained"]]
+    return of_costs + [
+        text for text, told in of_trainings.items() if told and own["trained"]
+    ]

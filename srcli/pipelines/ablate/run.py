@@ -26,7 +26,12 @@ from srcli.errors import (
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.inference.device import Precision, choose_device
-from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
+from srcli.metrics.efficiency import (
+    CHALLENGE_SIZE,
+    count_macs,
+    count_parameters,
+    forward_memory,
+)
 from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import (
@@ -38,9 +43,19 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import Done, JsonDict, Place, ProcessExecutor, UnitProgress
+from srcli.pipelines.executors.processes import (
+    Done,
+    JsonDict,
+    Place,
+    ProcessExecutor,
+    UnitProgress,
+)
 from srcli.pipelines.train.data import find_pairs
-from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
+from srcli.pipelines.train.network import (
+    build_training,
+    initial_weights,
+    resolve_precision,
+)
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import Progress
 from srcli.recipes.ablations import METRICS, Ablation, resolve
@@ -58,7 +73,8 @@ T = TypeVar("T")
 class AblateOptions(TrainOptions):
     """Options of all trainings of a run, whose recipe, scale, name and seed are the variants'.
 
-    Data may be left out if none is trained; quality is measured in fp32, whatever the precision.
+    Data may be left out if none is trained; quality is measured in fp32, whatever the
+    precision.
     """
 
     recipe: str = ""
@@ -90,7 +106,8 @@ class Unit:
     training: TrainOptions | None = None
     """All but device and threads, which the place decides."""
     sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Sets to measure on: by name the source as given, and a digest of pictures and protocol."""
+    """Sets to measure on: by name the source as given, and a digest of pictures and
+    protocol."""
 
 
 def run_ablations(
@@ -103,17 +120,20 @@ def run_ablations(
 ) -> list[AblationResult]:
     """Train and measure all variants of ablations under the same conditions.
 
-    For each seed they get the same batches in the same order. ``options.out`` has a folder for each
-    ablation, variant and seed, the last of them as ``srx train`` writes it; what is finished there
-    is not done again. A variant that fails becomes a row that says so. ``stop`` is called often;
-    true ends the run, and running trainings keep a checkpoint, from which the next run goes on.
-    Without an executor all is done in this process.
+    For each seed they get the same batches in the same order. ``options.out`` has a
+    folder for each ablation, variant and seed, the last of them as ``srx train`` writes
+    it; what is finished there is not done again. A variant that fails becomes a row
+    that says so. ``stop`` is called often; true ends the run, and running trainings
+    keep a checkpoint, from which the next run goes on. Without an executor all is done
+    in this process.
 
-    SrxError if options, data or a variant make no sense, or the folder holds trainings under other
-    conditions.
+    SrxError if options, data or a variant make no sense, or the folder holds trainings
+    under other conditions.
     """
     own, out = progress or Progress(), options.out
-    recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
+    recipes = [
+        checked_recipes(each, options.overrides, options.budget) for each in ablations
+    ]
     here = Place(device=options.device, threads=options.threads)
     asked = options.precision if options.train else "auto"  # costs are measured in fp32
     if isinstance(executor, RayExecutor):  # other machines do it
@@ -133,21 +153,28 @@ def run_ablations(
         "overrides": [*options.overrides],
         "data": [*map(str, options.data)],
     }
-    plans = [_plan(*each, options, shared, own) for each in zip(ablations, recipes, strict=True)]
+    plans = [
+        _plan(*each, options, shared, own)
+        for each in zip(ablations, recipes, strict=True)
+    ]
     results = {result.ablation.name: result for result, _ in plans}
     units = [unit for _, of_one in plans for unit in of_one]
     units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
     for unit in units:
         if unit.training:
             write_json(Path(unit.training.recipe), plain_recipe(unit.recipe))
-    wanted = sum(len(each.seeds) for result in results.values() for each in result.variants)
+    wanted = sum(
+        len(each.seeds) for result in results.values() for each in result.variants
+    )
     if done := wanted - sum(unit.training is not None for unit in units):
         own.message(f"{done} of {wanted} trainings are there already")
     for result in results.values():
         _write(result, out)
     if executor:
         shared_files = (out, *options.data)
-        finished = executor.run(run_unit, units, progress=own, stop=stop, shared=shared_files)
+        finished = executor.run(
+            run_unit, units, progress=own, stop=stop, shared=shared_files
+        )
     else:
         finished = _run_here(units, here, own, stop)
     with closing(own.task("results", total=len(units), unit="results")) as task:
@@ -157,7 +184,9 @@ def run_ablations(
             if failure := outcome[why]:
                 own.warn(f"{unit.label}: {failure}")
             vars(unit.found).update(outcome)
-            _write(results[unit.ablation.name], out)  # now, so that it stays whatever happens
+            _write(
+                results[unit.ablation.name], out
+            )  # now, so that it stays whatever happens
             task.advance(1)
     return [*results.values()]
 
@@ -170,13 +199,17 @@ def _run_here(
     for unit in units:
         if stop():
             return
-        yield Done(unit, run_unit(unit, place, UnitProgress(unit, progress, warned), stop), "")
+        yield Done(
+            unit, run_unit(unit, place, UnitProgress(unit, progress, warned), stop), ""
+        )
 
 
 def _write(result: AblationResult, out: Path) -> None:
     name = result.ablation.name
     former = None if result.conditions["trained"] else read_result(out, name)
-    if not (former and former.conditions["trained"]):  # costs alone replace no trainings
+    if not (
+        former and former.conditions["trained"]
+    ):  # costs alone replace no trainings
         write_json(out / name / RESULT, asdict(result))
 
 
@@ -193,8 +226,12 @@ def _plan(
     if options.train:
         split = choose_split(find_pairs(options, ablation.scale), options)
         parts = split.train, split.held_out
-        lines = [f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p]
-        lines += [f"{ref.lr} {ref.lr.stat().st_size}" for p in parts for ref in p if ref.lr]
+        lines = [
+            f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p
+        ]
+        lines += [
+            f"{ref.lr} {ref.lr.stat().st_size}" for p in parts for ref in p if ref.lr
+        ]
         conditions["pictures"], conditions["held_out"] = map(len, parts)
         conditions["data_digest"] = _digest(lines)
         sets, missing = _find_sets(ablation, options, progress)
@@ -202,20 +239,33 @@ def _plan(
     variants = tuple(VariantResult(variant=each) for each in ablation.variants)
     result = AblationResult(ablation=ablation, conditions=conditions, variants=variants)
     known = _former_trainings(result, recipes, options)
-    shared_options = {each.name: getattr(options, each.name) for each in fields(TrainOptions)}
+    shared_options = {
+        each.name: getattr(options, each.name) for each in fields(TrainOptions)
+    }
     units = []
     for each, recipe in zip(result.variants, recipes, strict=True):
-        name, folder = each.variant.name, options.out / ablation.name / each.variant.name
+        name, folder = (
+            each.variant.name,
+            options.out / ablation.name / each.variant.name,
+        )
         label = f"{ablation.name}, {name}"
         units.append(Unit(ablation, recipe, each, label))
         for seed in range(options.seeds if options.train else 0):
-            own = {"recipe": str(folder / RECIPE), "scale": ablation.scale, "name": label}
+            own = {
+                "recipe": str(folder / RECIPE),
+                "scale": ablation.scale,
+                "name": label,
+            }
             own |= {"out": folder / f"seed-{seed}", "seed": seed, "overrides": ()}
             training = TrainOptions(**shared_options | own)
             found = _what_holds(known.get((name, seed)), training, sets)
             each.seeds += (found,)
             if found.iterations is None or sets.keys() - found.scores.keys():
-                units.append(Unit(ablation, recipe, found, f"{label}, seed {seed}", training, sets))
+                units.append(
+                    Unit(
+                        ablation, recipe, found, f"{label}, seed {seed}", training, sets
+                    )
+                )
     return result, units
 
 
@@ -243,7 +293,9 @@ def _find_sets(
         if each.name in found:
             raise UsageError(f"--sets {source}: given twice")
         files = [path for item in each.items for path in (item.path, item.lr) if path]
-        lines = (f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files)
+        lines = (
+            f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files
+        )
         found[each.name] = source, _digest((ablation.protocol, __version__, *lines))
     return found, missing
 
@@ -253,11 +305,16 @@ def _former_trainings(
 ) -> dict[tuple[str, int], SeedResult]:
     """Return what is stored by variant and seed; refuse trainings under other conditions."""
     ablation, now = result.ablation, result.conditions
-    folder, former = options.out / ablation.name, read_result(options.out, ablation.name)
+    folder, former = (
+        options.out / ablation.name,
+        read_result(options.out, ablation.name),
+    )
     if not (former and former.conditions["trained"] and now["trained"]):
         return {}
     same = ("budget", "data_digest", "precision", "device")
-    was, new = ({name: each[name] for name in same} for each in (former.conditions, now))
+    was, new = (
+        {name: each[name] for name in same} for each in (former.conditions, now)
+    )
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
         if (file := folder / variant.name / RECIPE).is_file():
             name = f"recipe of {variant.name!r}"
@@ -267,15 +324,22 @@ def _former_trainings(
             f"--out {options.out}: {ablation.name} was trained under other conditions "
             f"({difference}); give another --out, or remove {folder} to start over"
         )
-    return {(v.variant.name, each.seed): each for v in former.variants for each in v.seeds}
+    return {
+        (v.variant.name, each.seed): each for v in former.variants for each in v.seeds
+    }
 
 
 def _what_holds(
-    former: SeedResult | None, training: TrainOptions, sets: Mapping[str, tuple[str, str]]
+    former: SeedResult | None,
+    training: TrainOptions,
+    sets: Mapping[str, tuple[str, str]],
 ) -> SeedResult:
     """Drop what was found of a training that went on since, and scores of other pictures."""
     with suppress(CheckpointError):  # the training will tell
-        if former and read_position(RunFolder(training.out).state).total == former.iterations:
+        if (
+            former
+            and read_position(RunFolder(training.out).state).total == former.iterations
+        ):
             wanted = {(name, key) for name, (_, key) in sets.items()}
             scores = former.scores.items()
             kept = {name: own for name, own in scores if (name, own["key"]) in wanted}
@@ -296,7 +360,9 @@ def checked_recipes(
             build_training(recipe, ablation.scale, Numerics(device=torch.device("cpu")))
             stage_budgets(recipe, budget)
         except (ModelError, RecipeError) as error:
-            raise type(error)(f"{ablation.name}, variant {variant.name!r}: {error}") from error
+            raise type(error)(
+                f"{ablation.name}, variant {variant.name!r}: {error}"
+            ) from error
         recipes.append(recipe)
     return recipes
 
@@ -315,25 +381,35 @@ def _describe_place(asked: Precision, place: Place, *_: object) -> JsonDict:
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
-def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+def run_unit(
+    unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
     """Do a unit, and return what changes in the part of the result that it fills in.
 
-    Failures are a diverged training, too little memory, a defect. A training that is stopped goes
-    on from its checkpoint the next time.
+    Failures are a diverged training, too little memory, a defect. A training that is
+    stopped goes on from its checkpoint the next time.
     """
     with threads(place.threads or None):
         if unit.training is None or isinstance(unit.found, VariantResult):
-            cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
+            cost, failure = _attempt(
+                partial(measure_cost, unit, place.device), progress
+            )
             return {"cost": cost, "cost_failure": failure}
-        own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
+        own = replace(
+            unit.training, device=place.device, threads=place.threads, resume=True
+        )
         iterations, scores, failures = unit.found.iterations, {**unit.found.scores}, []
         if iterations is None:
-            iterations, failure = _attempt(partial(_train, own, progress, stop), progress)
+            iterations, failure = _attempt(
+                partial(_train, own, progress, stop), progress
+            )
             failures.append(failure)
         for name in [each for each in unit.sets if each not in scores]:
             if iterations is None or stop():
                 break
-            score, failure = _attempt(partial(_score, unit, own, name, progress), progress)
+            score, failure = _attempt(
+                partial(_score, unit, own, name, progress), progress
+            )
             scores |= {name: score} if score else {}
             failures.append(failure and f"{name}: {failure}")
         failure = "; ".join(filter(None, failures))
@@ -362,7 +438,9 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
     return None, reason
 
 
-def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) -> int | None:
+def _train(
+    options: TrainOptions, progress: Progress, stop: Callable[[], bool]
+) -> int | None:
     """Train to the end and return the iterations; None if it was stopped before."""
     try:
         result = train(options, progress, stop)
@@ -372,25 +450,38 @@ def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) 
     return result.position.total if result.finished else None
 
 
-def _score(unit: Unit, training: TrainOptions, dataset: str, progress: Progress) -> JsonDict:
+def _score(
+    unit: Unit, training: TrainOptions, dataset: str, progress: Progress
+) -> JsonDict:
     """Measure the last weights: the best by validation may be older than the last stage."""
     options = EvalOptions(
-        protocol=unit.ablation.protocol, metrics=METRICS, costs=False, device=training.device
+        protocol=unit.ablation.protocol,
+        metrics=METRICS,
+        costs=False,
+        device=training.device,
     )
     source, key = unit.sets[dataset]
     weights, scales = str(RunFolder(training.out).last), (training.scale,)
-    evaluation = evaluate([weights], [source], scales=scales, options=options, progress=progress)
+    evaluation = evaluate(
+        [weights], [source], scales=scales, options=options, progress=progress
+    )
     for failure in evaluation.failures:
         raise DataError(f"every picture must be measured: {failure.reason}")
     pictures = {score.picture: score.values for score in evaluation.scores}
-    return {"pictures": pictures, "bicubic": evaluation.means()[0]["bicubic"], "key": key}
+    return {
+        "pictures": pictures,
+        "bicubic": evaluation.means()[0]["bicubic"],
+        "key": key,
+    }
 
 
 def measure_cost(unit: Unit, device: str) -> JsonDict:
     """Measure a network in the form that is deployed."""
     target, own = choose_device(device), unit.ablation
     with torch.random.fork_rng(devices=[]):
-        network = build_network(unit.recipe.model, scale=own.scale, options=unit.recipe.network)
+        network = build_network(
+            unit.recipe.model, scale=own.scale, options=unit.recipe.network
+        )
     network = network.deploy()
     memory = {}
     for size in own.memory_sizes or (CHALLENGE_SIZE,):

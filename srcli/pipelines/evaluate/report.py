@@ -44,7 +44,8 @@ OVERVIEW = 160
 ZOOM = 3
 """Pixels of a figure for each of HR."""
 BELOW = 0.05
-"""PSNR in dB below bicubic interpolation that is worth a word; other programs round otherwise."""
+"""PSNR in dB below bicubic interpolation that is worth a word; other programs round
+otherwise."""
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 """Of printed values, where the rows at hand happen to end on a zero."""
 
@@ -52,16 +53,20 @@ LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 def score_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate the means of every model on every set, published rows of the same set below them.
 
-    Published rows of another protocol are marked as not comparable. A model that no picture of a
-    set was measured with has a row of dashes. Only means over all pictures of a set can be its
-    best.
+    Published rows of another protocol are marked as not comparable. A model that no
+    picture of a set was measured with has a row of dashes. Only means over all pictures
+    of a set can be its best.
     """
     rows: list[Row] = []
     for dataset in evaluation.sets(scale):
         means = {mean["model"]: mean for mean in evaluation.means(scale, dataset)}
         best = {
             name: best_of(
-                {k: m["values"][name] for k, m in means.items() if m["pictures"] == m["of"]},
+                {
+                    k: m["values"][name]
+                    for k, m in means.items()
+                    if m["pictures"] == m["of"]
+                },
                 METRICS[name].digits,
                 lowest=METRICS[name].lower_is_better,
             )
@@ -70,9 +75,14 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         for model in evaluation.models:
             mean = means.get(model, {"values": {}, "pictures": 0, "seconds": None})
             count = f"{mean['pictures']} of {evaluation.sizes[scale, dataset]}"
-            texts, seconds = _texts(evaluation, mean["values"]), number(mean["seconds"], 3)
+            texts, seconds = (
+                _texts(evaluation, mean["values"]),
+                number(mean["seconds"], 3),
+            )
             cells = (model, count, *texts, seconds)
-            marked = frozenset(METRICS[name].heading for name in best if model in best[name])
+            marked = frozenset(
+                METRICS[name].heading for name in best if model in best[name]
+            )
             rows.append(Row(cells=cells, group=dataset, best=marked))
         rows += [
             _published_row(evaluation, row)
@@ -91,7 +101,8 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
             "or one trained to look sharp, can be; else something is wrong, such as its weights, "
             "its range of values, or a shift of its pictures."
             for mean in evaluation.means(scale)
-            if (psnr := mean["values"].get("psnr", math.inf)) < (mean["bicubic"] or 0) - BELOW
+            if (psnr := mean["values"].get("psnr", math.inf))
+            < (mean["bicubic"] or 0) - BELOW
         ),
     )
 
@@ -117,7 +128,9 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     return [score_table(evaluation, scale), difference_table(evaluation, scale), *costs]
 
 
-def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Comparison] = ()) -> Table:
+def picture_table(
+    evaluation: Evaluation, scale: int, cards: Sequence[Comparison] = ()
+) -> Table:
     """Tabulate every picture under every model, linked to its card; below each set the medians."""
     link = Markup('<a href="#crop-x{}-{}">{}</a>').format
     names = [f"{card.dataset}/{card.picture}" for card in cards]
@@ -129,7 +142,9 @@ def picture_table(evaluation: Evaluation, scale: int, cards: Sequence[Comparison
         rows.append(Row(cells=cells, group=links.get(group, group)))
 
     for dataset in evaluation.sets(scale):
-        for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture):
+        for each in sorted(
+            evaluation.of(scale, dataset), key=lambda score: score.picture
+        ):
             add(f"{dataset}/{each.picture}", each.model, each.values)
         for mean in evaluation.means(scale, dataset):
             add(f"{dataset}, median", mean["model"], mean["medians"])
@@ -143,7 +158,9 @@ def failure_line(failure: Failure) -> str:
     return f"{failure.dataset}/{failure.picture} ×{failure.scale}, {model}"
 
 
-def evaluation_report(evaluation: Evaluation, *, full: bool = True) -> Iterator[Table | str]:
+def evaluation_report(
+    evaluation: Evaluation, *, full: bool = True
+) -> Iterator[Table | str]:
     """Yield the tables of every scale, then the protocol; in full also pictures and failures."""
     for scale in evaluation.scales:
         yield from scale_tables(evaluation, scale)
@@ -160,7 +177,9 @@ def _headings(evaluation: Evaluation) -> list[str]:
 
 def _texts(evaluation: Evaluation, values: Mapping[str, float]) -> list[str]:
     """Return a value of each metric in its digits."""
-    return [number(values.get(name), METRICS[name].digits) for name in evaluation.metrics]
+    return [
+        number(values.get(name), METRICS[name].digits) for name in evaluation.metrics
+    ]
 
 
 def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
@@ -175,7 +194,9 @@ def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
         digits = decimals(values, LEAST_DIGITS.get(name, 0))
         metrics.append(number(row.values.get(name), digits))
     # "G-IDRN" is our "g-idrn": naming both would only be longer.
-    same = row.model if row.model and name_key(row.model) != name_key(row.method) else None
+    same = (
+        row.model if row.model and name_key(row.model) != name_key(row.method) else None
+    )
     protocol = f"protocol: {row.protocol}" if row.protocol else ""
     kind, hint = "printed", ""
     if row.preset != evaluation.protocol.name:
@@ -192,8 +213,9 @@ def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
 def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -> str:
     """Return an evaluation as a page; the same evaluation gives the same characters.
 
-    A policy inside the page forbids it to load anything, and to run any script but its own, which
-    enlarges a crop and flips between models; the page is complete without it.
+    A policy inside the page forbids it to load anything, and to run any script but its
+    own, which enlarges a crop and flips between models; the page is complete without
+    it.
 
     The crops are shown as they are, of as many pictures as are given.
     """
@@ -205,7 +227,9 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         title="Super-resolution side by side",
         script="page.js",
         evaluation=evaluation,
-        pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
+        pictures=", ".join(
+            f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()
+        ),
         comparisons=comparisons,
         psnr_digits=METRICS["psnr"].digits,
         scale_tables=scale_tables,
@@ -215,7 +239,9 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         image_uri=image_uri,
         failures=[(failure_line(each), each.reason) for each in evaluation.failures],
         metrics=[METRICS[name] for name in evaluation.metrics],
-        intervals=any(ends_text(each["low"], each["high"], 0) for each in evaluation.differences),
+        intervals=any(
+            ends_text(each["low"], each["high"], 0) for each in evaluation.differences
+        ),
     )
 
 
@@ -280,12 +306,15 @@ def cut_crops(result: ScoredPicture) -> Comparison:
     )
 
 
-def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> tuple[int, int, int, int]:
+def find_window(
+    hr: Array, sr: Mapping[str, Array], *, scale: int
+) -> tuple[int, int, int, int]:
     """Find the window in which the models differ most from each other.
 
-    With one model, or several that agree in every pixel, it is the window where they are farthest
-    from HR. Pictures are (H, W, 3) uint8; place and size of the window are multiples of the scale,
-    and its edge is less where the picture is smaller. Returned are top, left, height, width.
+    With one model, or several that agree in every pixel, it is the window where they
+    are farthest from HR. Pictures are (H, W, 3) uint8; place and size of the window are
+    multiples of the scale, and its edge is less where the picture is smaller. Returned
+    are top, left, height, width.
     """
     from scipy.ndimage import uniform_filter
 
@@ -296,7 +325,9 @@ def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> tuple[int,
     height, width = (min(CROP, side) // scale * scale for side in spread.shape)
     origin = -(height // 2), -(width // 2)
     means = uniform_filter(spread.astype(np.float64), (height, width), origin=origin)
-    inside = means[: spread.shape[0] - height + 1 : scale, : spread.shape[1] - width + 1 : scale]
+    inside = means[
+        : spread.shape[0] - height + 1 : scale, : spread.shape[1] - width + 1 : scale
+    ]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
     return int(row) * scale, int(column) * scale, height, width
 

@@ -52,7 +52,12 @@ from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
-from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
+from srcli.metrics.fidelity import (
+    LUMA_FLOAT,
+    PROTOCOLS,
+    EvaluationProtocol,
+    require_perceptual,
+)
 from srcli.models import MODELS, name_of
 from srcli.models.weights import load_model
 from srcli.ports.progress import Progress, Task
@@ -92,7 +97,8 @@ class EvalOptions(EngineOptions):
     costs: bool = True
     """Measure parameters, MACs and memory of each model."""
     published: str | None = None
-    """Rows of papers to add: ``models`` for those of the models measured, or ``all``."""
+    """Rows of papers to add: ``models`` for those of the models measured, or
+    ``all``."""
     lr_folder: Path | None = None
     """LR pictures of the only set, if they are not where sets usually have them."""
 
@@ -109,15 +115,21 @@ class EvalOptions(EngineOptions):
             for name in names:
                 if name not in table:
                     hint = did_you_mean(name, table)
-                    raise UsageError(f"{option} {name}{hint}: there are {', '.join(table)}")
+                    raise UsageError(
+                        f"{option} {name}{hint}: there are {', '.join(table)}"
+                    )
         if not self.metrics:
             raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
         if self.on_luma:  # it makes LR by bicubic and does not round it
             given = {"protocol": self.protocol, "jpeg": self.jpeg}
             given |= {"kernel": self.kernel != "bicubic" or None}
             for name in (name for name, value in given.items() if value is not None):
-                raise UsageError(f"--chain luma-float has a {name} of its own; drop --{name}")
-        require_perceptual(name for name in self.metrics if METRICS[name].lower_is_better)
+                raise UsageError(
+                    f"--chain luma-float has a {name} of its own; drop --{name}"
+                )
+        require_perceptual(
+            name for name in self.metrics if METRICS[name].lower_is_better
+        )
 
     @property
     def on_luma(self) -> bool:
@@ -136,7 +148,11 @@ class EvalOptions(EngineOptions):
     def describe(self, lr: str) -> str:
         """Describe everything that decides the numbers, with LR's origin."""
         border = "scale" if self.shave is None else str(self.shave)
-        jpeg = "" if self.jpeg is None else f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
+        jpeg = (
+            ""
+            if self.jpeg is None
+            else f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
+        )
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
         if self.tta:
             run += ", mean over 8 flips and rotations"
@@ -151,14 +167,18 @@ class EvalOptions(EngineOptions):
 
 
 Enlarge = Callable[[Pair], tuple[Array, float | None]]
-"""Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a network."""
+"""Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a
+network."""
 
 
 def load_candidate(
     model: str, label: str, scale: int, options: EvalOptions
 ) -> tuple[Network, Enlarge]:
     """Load a model, by its name or weights file, at one scale."""
-    network, tile = load_model(model, scale, value_range=options.value_range), options.tile
+    network, tile = (
+        load_model(model, scale, value_range=options.value_range),
+        options.tile,
+    )
     learns = network.opaque or next(network.parameters(), None) is not None
     if options.on_luma and learns and network.colour != "y":
         raise UsageError(
@@ -172,7 +192,9 @@ def load_candidate(
     def enlarge(pair: Pair) -> tuple[Array, float]:
         grid = tiling.grid(*pair.lr.shape[:2]) if tiling else None
         name, start = f"{pair.name}, {label}", time.perf_counter()
-        sr = pair.enlarged(lambda pixels: enlarge_array(engine, pixels, grid, name=name))
+        sr = pair.enlarged(
+            lambda pixels: enlarge_array(engine, pixels, grid, name=name)
+        )
         return sr, time.perf_counter() - start
 
     return network, enlarge
@@ -205,13 +227,13 @@ def evaluate(
 ) -> Evaluation:
     """Score models, and SR pictures of other programs, on sets of HR pictures.
 
-    One bad picture stops nothing: the result tells what could not be scored. DataError if that is
-    everything, or a set is missing; ModelError if no model can be used.
+    One bad picture stops nothing: the result tells what could not be scored. DataError
+    if that is everything, or a set is missing; ModelError if no model can be used.
 
-    Models are names of ``srx models``, weights files, or folders of SR pictures that other programs
-    made, matched with the sets' by their names; the others are compared with the first. Sets are as
-    ``find_set`` takes them. ``on_picture`` are called with every picture after all models have
-    enlarged it.
+    Models are names of ``srx models``, weights files, or folders of SR pictures that
+    other programs made, matched with the sets' by their names; the others are compared
+    with the first. Sets are as ``find_set`` takes them. ``on_picture`` are called with
+    every picture after all models have enlarged it.
     """
     own = options or EvalOptions()
     labels, progress = label_models(models), progress or Progress()
@@ -241,17 +263,25 @@ def evaluate(
                     progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 result.sizes[scale, each.name] = each.size
-                candidates = {label: enlarge for label, (_, enlarge) in networks.items()}
+                candidates = {
+                    label: enlarge for label, (_, enlarge) in networks.items()
+                }
                 lost: list[tuple[str, str | None, str]] = [
                     (name, None, why)
                     for name, why in (*each.missing.items(), *each.orphans.items())
                 ]
                 for label, matched in _match_folders(of_others, scale, each).items():
                     candidates[label] = partial(read_sr, matched)
-                    lost += [(name, label, why) for name, why in matched.orphans.items()]
-                result.failures += [Failure(scale, each.name, *reasons) for reasons in lost]
+                    lost += [
+                        (name, label, why) for name, why in matched.orphans.items()
+                    ]
+                result.failures += [
+                    Failure(scale, each.name, *reasons) for reasons in lost
+                ]
                 task.advance(len(each.missing))
-                for scored in score_set(each, scale, own, candidates, progress, task, ahead):
+                for scored in score_set(
+                    each, scale, own, candidates, progress, task, ahead
+                ):
                     for call in on_picture if scored.sr else ():
                         scored.attempt(partial(call, scored), None, progress)
                     result.scores += scored.scores
@@ -266,12 +296,16 @@ def evaluate(
     return result
 
 
-def _complete(result: Evaluation, options: EvalOptions, network_names: set[str]) -> None:
+def _complete(
+    result: Evaluation, options: EvalOptions, network_names: set[str]
+) -> None:
     """Add differences and printed rows to the scores."""
     if not result.scores:
         reasons = list(dict.fromkeys(failure.reason for failure in result.failures))
         rest = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise DataError(f"nothing could be measured: {(reasons or ['no pictures'])[0]}{rest}")
+        raise DataError(
+            f"nothing could be measured: {(reasons or ['no pictures'])[0]}{rest}"
+        )
     result.add_differences()
     if options.published:
         wanted = None if options.published == "all" else network_names
@@ -285,7 +319,9 @@ def _find_sets(
     datasets: Sequence[str], scales: Sequence[int], options: EvalOptions
 ) -> list[tuple[int, PictureSet]]:
     if options.lr_folder is not None and (len(datasets) > 1 or len(scales) > 1):
-        raise UsageError("--lr belongs to one set at one scale; give one --data and one -s")
+        raise UsageError(
+            "--lr belongs to one set at one scale; give one --data and one -s"
+        )
     found = []
     for scale in scales:
         sets: dict[Path, tuple[str, PictureSet]] = {}
@@ -301,15 +337,21 @@ def _find_sets(
 
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> str:
     """Return the origins of LR in words."""
-    from_files = [f"{each.name} x{scale}" for scale, each in sets if each.lr_folder is not None]
+    from_files = [
+        f"{each.name} x{scale}" for scale, each in sets if each.lr_folder is not None
+    ]
     kernel = KERNELS[options.kernel]
     if len(from_files) < len(sets):
-        others = f", but read from files for {', '.join(from_files)}" if from_files else ""
+        others = (
+            f", but read from files for {', '.join(from_files)}" if from_files else ""
+        )
         return f"{kernel.description} of the mod-cropped HR{others}"
     if "consistency" in options.metrics:
         return f"read from files; consistency by {kernel.description}"
     if options.kernel != "bicubic":
-        raise UsageError(f"--kernel {options.kernel}: all LR is read from files; drop --kernel")
+        raise UsageError(
+            f"--kernel {options.kernel}: all LR is read from files; drop --kernel"
+        )
     return "read from files"
 
 
@@ -347,7 +389,9 @@ def _match_folders(
     return found
 
 
-def measure(pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str) -> float:
+def measure(
+    pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str
+) -> float:
     """Return a metric of (H, W, 3) of the HR picture's size, 8 or 16 bits.
 
     ``bicubic`` is the PSNR of bicubic interpolation instead.
@@ -388,7 +432,12 @@ class ScoredPicture:
     """Time of each network alone."""
 
     def attempt(
-        self, call: Callable[[], T], model: str | None, progress: Progress, *, place: str = ""
+        self,
+        call: Callable[[], T],
+        model: str | None,
+        progress: Progress,
+        *,
+        place: str = "",
     ) -> T | None:
         """Return what a call returns; its error becomes a failure."""
         names = (f"{self.dataset}/{self.picture}", model)
@@ -413,8 +462,8 @@ def score_set(
 ) -> Iterator[ScoredPicture]:
     """Yield every picture of a set, in their order, enlarged by all candidates and scored.
 
-    So many pictures may wait for their scores while the next ones are enlarged: none on a CPU,
-    where nothing else may slow a network while it is timed.
+    So many pictures may wait for their scores while the next ones are enlarged: none on
+    a CPU, where nothing else may slow a network while it is timed.
     """
     names = [*options.metrics, *["bicubic"] * ("psnr" in options.metrics)]
 
@@ -434,12 +483,17 @@ def score_set(
         for model, sr in [*own.sr.items()]:
             assert own.pair is not None  # it was enlarged
             found = pool.map(partial(measure, own.pair, options, scale, sr), names)
-            scores: list[float] | None = own.attempt(partial(list, found), model, progress)
+            scores: list[float] | None = own.attempt(
+                partial(list, found), model, progress
+            )
             if scores is None:
                 del own.sr[model]
                 continue
             values = dict(zip(names, scores, strict=True))
-            place, bicubic = (scale, own.dataset, own.picture, model), values.pop("bicubic", None)
+            place, bicubic = (
+                (scale, own.dataset, own.picture, model),
+                values.pop("bicubic", None),
+            )
             own.scores.append(PictureScore(*place, values, own.seconds[model], bicubic))
         return own
 

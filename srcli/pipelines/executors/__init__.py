@@ -8,7 +8,11 @@ from srcli.pipelines.executors.processes import Place, ProcessExecutor
 
 
 def choose_executor(
-    devices: str, kind: str = "local", *, processes: int | None = None, threads: int | None = None
+    devices: str,
+    kind: str = "local",
+    *,
+    processes: int | None = None,
+    threads: int | None = None,
 ) -> tuple[ProcessExecutor | None, str]:
     """Return an executor for several processes or a Ray cluster, and the device of this process.
 
@@ -17,7 +21,8 @@ def choose_executor(
     Args:
         devices: Devices with commas between them, as ``--device`` takes them.
         kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
-        processes: Units at once; None for one on each device. Several share GPUs without a number.
+        processes: Units at once; None for one on each device. Several share GPUs
+            without a number.
         threads: Threads of each process; None divides the processors among them.
     """
     if kind not in ("local", "ray") and not kind.startswith("ray://"):
@@ -28,7 +33,9 @@ def choose_executor(
         return RayExecutor(kind, devices, threads or 1), "auto"
     if devices != "all" and "," not in devices and not processes:
         return None, devices
-    from srcli.inference.device import choose_devices  # here: workers without torch start fast
+    from srcli.inference.device import (
+        choose_devices,
+    )  # here: workers without torch start fast
     from srcli.metrics.machine import processors
 
     names = choose_devices(devices)

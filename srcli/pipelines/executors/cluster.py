@@ -41,8 +41,8 @@ class RayExecutor(ProcessExecutor):
     All nodes need the same srcli, and see inputs and outputs under the same names.
 
     Args:
-        kind: ``ray`` for the cluster that this machine belongs to, or a new one on it alone;
-            ``ray://HOST:PORT`` for another.
+        kind: ``ray`` for the cluster that this machine belongs to, or a new one on it
+            alone; ``ray://HOST:PORT`` for another.
         device: ``cpu``, ``cuda``, or ``auto``: GPUs if the cluster has some.
         threads: Threads of each worker, for which Ray reserves processors.
     """
@@ -51,7 +51,9 @@ class RayExecutor(ProcessExecutor):
 
     def __init__(self, kind: str, device: str = "auto", threads: int = 1) -> None:
         if device not in ("auto", "cpu", "cuda", "all"):
-            raise UsageError(f"--device {device}: Ray chooses the GPU; give auto, cpu or cuda")
+            raise UsageError(
+                f"--device {device}: Ray chooses the GPU; give auto, cpu or cuda"
+            )
         super().__init__(())
         self.kind, self.device, self.threads = kind, device, threads
 
@@ -67,7 +69,9 @@ class RayExecutor(ProcessExecutor):
         gpus = int(self._use_gpus())
         place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
         needs = {"num_cpus": self.threads, "num_gpus": gpus}
-        return NodeWorker(self._connected().remote(Worker).options(**needs).remote(place), place)
+        return NodeWorker(
+            self._connected().remote(Worker).options(**needs).remote(place), place
+        )
 
     def wait(self, workers: Sequence[Worker]) -> list[Worker]:
         """Return workers that have events, after a moment if there are none."""
@@ -75,7 +79,9 @@ class RayExecutor(ProcessExecutor):
         refs = {each.reports: each for each in workers if isinstance(each, NodeWorker)}
         ready, _ = ray.wait([*refs], timeout=WAIT_SECONDS)
         if len(ready) < len(refs):  # events of a moment come together
-            ready, _ = ray.wait([*refs], num_returns=len(refs), timeout=WAIT_SECONDS / 10)
+            ready, _ = ray.wait(
+                [*refs], num_returns=len(refs), timeout=WAIT_SECONDS / 10
+            )
         return [refs[ref] for ref in ready]
 
     def run(
@@ -85,15 +91,19 @@ class RayExecutor(ProcessExecutor):
         *,
         progress: Progress,
         shared: Sequence[Path] = (),
-        **context: Any,  # noqa: ANN401 - as there
+        **context: Any,
     ) -> Generator[Done, None, None]:
         """Run all units; see ``ProcessExecutor.run``."""
         ray = self._connected()
         if not self.slots:
-            progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
+            progress.message(
+                f"--executor {self.kind}: waiting for nodes of the cluster"
+            )
         try:
             with visible(shared) as paths:
-                environ = {k: text for k, text in os.environ.items() if k.startswith("SRX_")}
+                environ = {
+                    k: text for k, text in os.environ.items() if k.startswith("SRX_")
+                }
                 here = srcli.__version__, str(Path.cwd()), environ
                 own = partial(do_on_node, work, paths, *here)
                 yield from super().run(own, units, progress=progress, **context)
@@ -120,7 +130,9 @@ class RayExecutor(ProcessExecutor):
                 )
             except (OSError, RuntimeError, ValueError) as error:
                 reason = str(error).strip().split("\n")[0]
-                raise UsageError(f"--executor {self.kind}: no Ray cluster ({reason})") from error
+                raise UsageError(
+                    f"--executor {self.kind}: no Ray cluster ({reason})"
+                ) from error
             finally:
                 signal.signal(signal.SIGTERM, former)
         return ray
@@ -155,12 +167,14 @@ def do_on_node(
     version: str,
     folder: str,
     environ: Mapping[str, str],
-    *unit: Any,  # noqa: ANN401 - what works take
+    *unit: Any,
 ) -> JsonDict:
     """Do a unit in a process of a node; refuse another srcli, and files that it does not see."""
     node = f"node {platform.node()} of the cluster"
     if version != srcli.__version__:
-        raise UsageError(f"{node} has srcli {srcli.__version__}, not {version}; install that")
+        raise UsageError(
+            f"{node} has srcli {srcli.__version__}, not {version}; install that"
+        )
     with suppress(OSError):  # names without a folder may be absolute
         os.chdir(folder)
     os.environ.update(environ)

@@ -1,7 +1,7 @@
 """Run units in processes of their own; what these tell is sent to the parent and shown there.
 
-Processes are spawned: a script that runs units in them needs ``if __name__ == "__main__":`` around
-what it does.
+Processes are spawned: a script that runs units in them needs
+``if __name__ == "__main__":`` around what it does.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ SPAWN = multiprocessing.get_context("spawn")
 JsonDict = Mapping[str, Any]
 """Names and plain values, which can be sent to another process."""
 Unit = Any
-"""A unit of work: a frozen dataclass of plain values, which can be sent to another process. Its
-``label``, if it has one, names it in messages; without, its progress is part of that of all."""
+"""A unit of work: a frozen dataclass of plain values, which can be sent to another
+process. Its ``label``, if it has one, names it in messages; without, its progress is
+part of that of all."""
 Event = tuple[Any, ...]
-"""Name and arguments of a method of a ``Progress`` or a task; or ``end``, result and failure."""
+"""Name and arguments of a method of a ``Progress`` or a task; or ``end``, result and
+failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,9 @@ class Place:
 
 
 Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
-"""A function of a module, which another process can import: it takes a unit, its place, the
-progress to report to and a function that tells whether to stop, and returns the result."""
+"""A function of a module, which another process can import: it takes a unit, its place,
+the progress to report to and a function that tells whether to stop, and returns the
+result."""
 
 
 class Done(NamedTuple):
@@ -67,8 +70,8 @@ class Done(NamedTuple):
 class ProcessExecutor:
     """Runs units in processes, one for each place.
 
-    The death of a process, for example when the kernel runs out of memory, is the failure of its
-    unit alone; it would break a pool as a whole.
+    The death of a process, for example when the kernel runs out of memory, is the
+    failure of its unit alone; it would break a pool as a whole.
     """
 
     places: Sequence[Place]
@@ -104,21 +107,23 @@ class ProcessExecutor:
     ) -> Generator[Done, None, None]:
         """Run all units and yield each when its result is there, in any order.
 
-        A unit that fails unexpectedly, or whose process dies, is run again, and its ``items``, if
-        it has some, one by one, so that the one to blame takes no other with it. Once ``stop``
-        returns true, no further unit begins and running ones are asked to stop; their results are
-        yielded, too. After an exception such as Ctrl-C they get some seconds to stop; no process is
-        left behind. An SrxError that the work raises is a reason for which no unit can be done.
+        A unit that fails unexpectedly, or whose process dies, is run again, and its
+        ``items``, if it has some, one by one, so that the one to blame takes no other
+        with it. Once ``stop`` returns true, no further unit begins and running ones are
+        asked to stop; their results are yielded, too. After an exception such as Ctrl-C
+        they get some seconds to stop; no process is left behind. An SrxError that the
+        work raises is a reason for which no unit can be done.
 
         Args:
             work: Does a unit.
             units: What to do.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
-            task: Advanced and grown by all units, whose own tasks are not shown. A unit is
-                interrupted when it advances after a stop; without a task it asks for itself.
-            shared: Files and folders that all workers must see. A folder that is made first gets
-                the results; the others are inputs.
+            task: Advanced and grown by all units, whose own tasks are not shown. A unit
+                is interrupted when it advances after a stop; without a task it asks for
+                itself.
+            shared: Files and folders that all workers must see. A folder that is made
+                first gets the results; the others are inputs.
         """
         waiting = deque((unit, self.repeats) for unit in units)
         jobs: list[Job] = []
@@ -127,7 +132,13 @@ class ProcessExecutor:
         def begin(worker: Worker) -> None:
             unit, repeats = waiting.popleft()
             jobs.append(
-                Job(unit, repeats, worker, UnitProgress(unit, progress, warned), task or Task())
+                Job(
+                    unit,
+                    repeats,
+                    worker,
+                    UnitProgress(unit, progress, warned),
+                    task or Task(),
+                )
             )
             worker.send((work, unit, worker.place, task is not None))
 
@@ -142,7 +153,8 @@ class ProcessExecutor:
                     _ask_to_stop(jobs)
                 for job, done in self._ended(jobs):
                     jobs.remove(job)
-                    # one that is not needed makes room for another, which may wait for a node
+                    # one that is not needed makes room for another, which may wait for
+                    # a node
                     if done.failure or job.asked or stop() or not waiting:
                         job.worker.close()
                     else:
@@ -163,7 +175,9 @@ class ProcessExecutor:
     def _ended(self, jobs: Sequence[Job]) -> list[tuple[Job, Done]]:
         """Wait a moment, show what workers report, and return the jobs that have ended."""
         ready = self.wait([job.worker for job in jobs])
-        return [(job, done) for job in jobs if job.worker in ready and (done := job.relay())]
+        return [
+            (job, done) for job in jobs if job.worker in ready and (done := job.relay())
+        ]
 
     def _wait_for_end(self, late: list[Job]) -> None:
         """Give jobs some seconds; not those that were asked before: the wish is urgent now."""
@@ -185,9 +199,9 @@ def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
 class Worker:
     """A process that does one unit after another, seen from its parent.
 
-    The pipe gives it jobs and brings its events; on a node of a cluster the parent is an actor,
-    which hands them on. Whatever comes during a job asks it to stop, and so does the end of the
-    pipe.
+    The pipe gives it jobs and brings its events; on a node of a cluster the parent is
+    an actor, which hands them on. Whatever comes during a job asks it to stop, and so
+    does the end of the pipe.
     """
 
     def __init__(self, place: Place) -> None:
@@ -265,14 +279,18 @@ class Job:
         """Return what is to be done again, and how often then: ``items`` of the unit one by one."""
         if not (done.failure and self.repeats):
             return []
-        pieces = [replace(self.unit, items=[item]) for item in getattr(self.unit, "items", ())]
+        pieces = [
+            replace(self.unit, items=[item]) for item in getattr(self.unit, "items", ())
+        ]
         return [(unit, self.repeats - 1) for unit in pieces or [self.unit]]
 
     def relay(self) -> Done | None:
         """Show what the worker reports; return what came of the unit once it has ended."""
         for name, *given in self.worker.events():
             if name == "end":
-                return Done(self.unit, *given)  # a process that was asked to stop ends after it
+                return Done(
+                    self.unit, *given
+                )  # a process that was asked to stop ends after it
             shown = self.task if name in ("advance", "grow") else self.progress
             getattr(shown, name)(*given)
         return None
@@ -281,7 +299,8 @@ class Job:
 class UnitProgress(Progress):
     """Progress of a unit, with its label before all; ``warned`` has what was warned of by others.
 
-    Its messages are left out, which all units would repeat. Without a label they are passed on.
+    Its messages are left out, which all units would repeat. Without a label they are
+    passed on.
     """
 
     def __init__(self, unit: Unit, progress: Progress, warned: set[str]) -> None:
@@ -314,7 +333,8 @@ class RelayedProgress(Task, Progress):
 
     Args:
         send: Sends an event: the name of a method, then its arguments.
-        interrupt: Where given, a task that advances when this is true is interrupted, as by Ctrl-C.
+        interrupt: Where given, a task that advances when this is true is interrupted,
+            as by Ctrl-C.
     """
 
     def __init__(
@@ -324,7 +344,7 @@ class RelayedProgress(Task, Progress):
         self._unlocked_send = send
         self._interrupt = interrupt
 
-    def send(self, *event: Any) -> None:  # noqa: ANN401 - arguments of any method
+    def send(self, *event: Any) -> None:
         """Send an event; threads take turns."""
         with self._lock, suppress(OSError):
             self._unlocked_send(event)
@@ -350,8 +370,8 @@ def attempt(
 ) -> tuple[JsonDict | None, str | SrxError]:
     """Do a unit; return its result, or None and the failure.
 
-    That is an error for the user, for which no unit can be done, or, in words, one that nobody
-    foresaw, which is that of this unit alone.
+    That is an error for the user, for which no unit can be done, or, in words, one that
+    nobody foresaw, which is that of this unit alone.
     """
     try:
         with one_file("failed"):

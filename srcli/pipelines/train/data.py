@@ -20,7 +20,13 @@ from torch import Tensor
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler, to_tensor
-from srcli.data.pictures import PictureRef, digest, find_pictures, read_pictures, refuse_lr
+from srcli.data.pictures import (
+    PictureRef,
+    digest,
+    find_pictures,
+    read_pictures,
+    refuse_lr,
+)
 from srcli.data.training_set import (
     DataSelection,
     Pairs,
@@ -65,12 +71,13 @@ class TrainingSet(NamedTuple):
 def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
     """Find the pictures of a training; in folders of HR/LR pairs, HR pictures with their LR.
 
-    Such folders are those of ``srx eval --data``, see ``find_set``: DIV2K's, RealSR's and others.
-    The LR pictures may lie in a folder of their own, ``selection.lr``. None is read.
+    Such folders are those of ``srx eval --data``, see ``find_set``: DIV2K's, RealSR's
+    and others. The LR pictures may lie in a folder of their own, ``selection.lr``. None
+    is read.
 
     Raises:
-        DataError: If HR pictures have no partner, the first of which is named; or if LR pictures
-            lie among them.
+        DataError: If HR pictures have no partner, the first of which is named; or if LR
+            pictures lie among them.
     """
     refs: list[PictureRef] = []
     lr = selection.lr
@@ -83,9 +90,14 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
             refs += find_pictures([path])
             continue
         if found.missing:
-            more = f"; {len(found.missing) - 1} more have none" if len(found.missing) > 1 else ""
+            more = (
+                f"; {len(found.missing) - 1} more have none"
+                if len(found.missing) > 1
+                else ""
+            )
             raise DataError(f"--data {next(iter(found.missing.values()))}{more}")
-        # by their files' names: Canon_001_HR and Canon_002_HR are not crops of one photograph
+        # by their files' names: Canon_001_HR and Canon_002_HR are not crops of one
+        # photograph
         refs += [replace(each, label="") for each in found.items]
     refuse_lr(selection.data, refs)
     return refs
@@ -102,10 +114,10 @@ def load_data(
 ) -> TrainingSet:
     """Find, split, decode and pair all pictures, degrade the LR of validation, and report on them.
 
-    Broken and tiny pictures are left out with a warning. If none of the pictures held out by rule
-    can be used, the next ones are held out. Half of the free memory, divided by the ``processes``
-    of this machine that load the pictures each for itself, is for pictures; more of them lie in
-    files of the folder.
+    Broken and tiny pictures are left out with a warning. If none of the pictures held
+    out by rule can be used, the next ones are held out. Half of the free memory,
+    divided by the ``processes`` of this machine that load the pictures each for itself,
+    is for pictures; more of them lie in files of the folder.
     """
     split = choose_split(find_pairs(selection, scale), selection)
     paired = any(ref.lr for ref in split.train)
@@ -123,7 +135,9 @@ def load_data(
         pairs = Pairs(scale=scale, hr=[], lr=[], digest="")
         make = partial(pair_up, scale=scale)
         found = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
-        with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
+        with closing(
+            progress.task("reading", total=len(refs), unit="pictures")
+        ) as task:
             for each in found:
                 task.advance()
                 if not isinstance(each, SrxError):
@@ -154,7 +168,9 @@ def load_data(
             f"{format_bytes(store.in_files)} of {all_bytes} of pictures lie in files in "
             f"{folder} until the end, to leave memory free"
         )
-    progress.message(f"{len(train.hr)} pictures to train on, {len(held_out.hr)} to validate on")
+    progress.message(
+        f"{len(train.hr)} pictures to train on, {len(held_out.hr)} to validate on"
+    )
     progress.message(split.reason)
     if paired:
         progress.message("LR pictures are read from files")
@@ -174,8 +190,9 @@ def make_sampler(
 ) -> PatchSampler:
     """Return the source of batches, which the processor makes.
 
-    For a GPU it makes them ahead of time, where processes can be forked safely. A training on the
-    processor makes each batch in its own iteration (a few percent of it).
+    For a GPU it makes them ahead of time, where processes can be forked safely. A
+    training on the processor makes each batch in its own iteration (a few percent of
+    it).
     """
     team, device = context.team, context.numerics.device
     ahead = device.type != "cpu" and sys.platform == "linux"
@@ -205,8 +222,8 @@ def validation_sets(
 ) -> dict[str, Pairs]:
     """Return all sets to validate on: the held-out pictures first, then those that are named.
 
-    Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else MATLAB bicubic
-    of HR, independent of the training's degradation.
+    Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else
+    MATLAB bicubic of HR, independent of the training's degradation.
     """
     sets = {} if held_out is None else {HELD_OUT: held_out}
     for given in names:
@@ -229,7 +246,9 @@ def validation_sets(
             scale=scale,
             hr=[pair.hr for pair in read],
             lr=[pair.lr for pair in read],
-            digest=hashlib.sha256("/".join(pair.digest for pair in read).encode()).hexdigest(),
+            digest=hashlib.sha256(
+                "/".join(pair.digest for pair in read).encode()
+            ).hexdigest(),
         )
     return sets
 
@@ -254,18 +273,27 @@ def validator(
         """Upscale the LR pictures of a rank whole and compare them with HR."""
         own = range(team.rank, len(pairs.hr), team.size)
         values: list[float] = []
-        with closing(reports.task("validation", total=len(own), unit="pictures")) as task:
+        with closing(
+            reports.task("validation", total=len(own), unit="pictures")
+        ) as task:
             for number in own:
                 lr, hr = pairs.lr[number], pairs.hr[number]
                 beyond = [(0, network.padded(side) - side) for side in lr.shape[:2]]
-                padded = np.pad(lr, [*beyond, (0, 0)], mode="edge")  # as the engine does
-                x, top = to_tensor(padded[None], numerics.device), float(np.iinfo(lr.dtype).max)
+                padded = np.pad(
+                    lr, [*beyond, (0, 0)], mode="edge"
+                )  # as the engine does
+                x, top = (
+                    to_tensor(padded[None], numerics.device),
+                    float(np.iinfo(lr.dtype).max),
+                )
                 with numerics.autocasting():
                     out: Tensor = network(x.contiguous(memory_format=numerics.layout))
                 inside = out[0, :, : hr.shape[0], : hr.shape[1]].float().clamp(0, 1)
                 levels = inside.mul(top).round().int().permute(1, 2, 0)
                 sr = levels.cpu().numpy().astype(lr.dtype)
-                values.append(psnr(*(protocol.planes(each, pairs.scale) for each in (sr, hr))))
+                values.append(
+                    psnr(*(protocol.planes(each, pairs.scale) for each in (sr, hr)))
+                )
                 task.advance()
         return values
 

@@ -15,7 +15,12 @@ from torch.nn.functional import interpolate
 
 from srcli import __version__
 from srcli.errors import ModelError, UsageError
-from srcli.inference.device import Precision, choose_device, cpu_has_bf16, keep_freed_memory
+from srcli.inference.device import (
+    Precision,
+    choose_device,
+    cpu_has_bf16,
+    keep_freed_memory,
+)
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, outline_network
@@ -41,9 +46,12 @@ _MOST_TENSORS = 10_000
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     """Build the network of a recipe; the same for the same seed.
 
-    ModelError where its weights, gradients, averages and moments exceed the free memory.
+    ModelError where its weights, gradients, averages and moments exceed the free
+    memory.
     """
-    outline = outline_network(recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS)
+    outline = outline_network(
+        recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS
+    )
     count, free = count_parameters(outline), free_memory()
     if free is not None and _BYTES_A_PARAMETER * count > free:
         raise ModelError(
@@ -67,18 +75,26 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
 
 
 def build_training(
-    recipe: TrainRecipe, scale: int, numerics: Numerics, seed: int = 0, team: Team = ALONE
+    recipe: TrainRecipe,
+    scale: int,
+    numerics: Numerics,
+    seed: int = 0,
+    team: Team = ALONE,
 ) -> Network:
     """Build everything that a training builds before it begins, and return the network."""
     network = first_network(recipe, scale=scale, seed=seed)
-    context = StepContext(network=network, numerics=replace(numerics, compile=False), team=team)
+    context = StepContext(
+        network=network, numerics=replace(numerics, compile=False), team=team
+    )
     with torch.random.fork_rng(devices=[]):
         for number, stage in enumerate(recipe.stages):
             make_step(stage, context, number)
     return network
 
 
-def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -> Path | None:
+def initial_weights(
+    recipe: TrainRecipe, scale: int, init: Path | None = None
+) -> Path | None:
     """Return the weights file that a training begins from; None for new weights.
 
     Recipe and option name a file, or a model whose weights of that scale are meant.
@@ -90,7 +106,9 @@ def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -
     file = weights_path(str(given), scale) if known else given
     if not file.is_file():
         option = "--init" if init else "start_from"
-        raise ModelError(f"{option} {given}: there are no weights {file}; give a file of any scale")
+        raise ModelError(
+            f"{option} {given}: there are no weights {file}; give a file of any scale"
+        )
     return file
 
 
@@ -113,9 +131,10 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
 def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     """Take over every tensor of a stored state, of this or another scale, that fits.
 
-    A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
-    position within an enlarged pixel; those of another scale are interpolated at the positions of
-    this one. Left new, it would read trained features by random weights.
+    A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel
+    for each position within an enlarged pixel; those of another scale are interpolated
+    at the positions of this one. Left new, it would read trained features by random
+    weights.
 
     Returns how many of the network's tensors were taken over, and how many it has.
     """
@@ -136,9 +155,15 @@ def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, in
 
 def _spread(tensor: Tensor, before: int, after: int) -> Tensor:
     """Interpolate between the positions (colours x before^2, ...), linearly along each axis."""
-    own = tensor.float().reshape(-1, before, before, *tensor.shape[1:]).movedim((1, 2), (-2, -1))
+    own = (
+        tensor.float()
+        .reshape(-1, before, before, *tensor.shape[1:])
+        .movedim((1, 2), (-2, -1))
+    )
     planes = own.reshape(1, -1, before, before)
-    spread = interpolate(planes, size=(after, after), mode="bilinear", align_corners=False)
+    spread = interpolate(
+        planes, size=(after, after), mode="bilinear", align_corners=False
+    )
     own = spread.reshape(*own.shape[:-2], after, after).movedim((-2, -1), (1, 2))
     return own.flatten(0, 2).to(tensor.dtype).contiguous()
 
@@ -155,7 +180,11 @@ def write_weights(
 
     A validation at the very iteration of the position is noted in the file.
     """
-    versions = {"srx": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    versions = {
+        "srx": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
     notes = {**notes, **versions, "iterations": str(position.total)}
     if not recipe.degradation.is_clean:
         notes["degradation"] = recipe.degradation.name
@@ -172,10 +201,12 @@ def to_deployed(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state and the options with which a trained network is stored.
 
-    They are those of the deployed form, where it has another; else what was given: a state of the
-    network as it is trained, and the options that it was built with.
+    They are those of the deployed form, where it has another; else what was given: a
+    state of the network as it is trained, and the options that it was built with.
     """
-    if network.reference:  # code of users has one form, and may not be copied while it is trained
+    if (
+        network.reference
+    ):  # code of users has one form, and may not be copied while it is trained
         return dict(tensors), dict(options)
     twin = copy.deepcopy(network)
     twin.load_state_dict(tensors)
@@ -195,9 +226,10 @@ def choose_numerics(
 ) -> Numerics:
     """Choose number format and layout for this machine, and set threads and allocator.
 
-    Half precision is bf16 where it is native, with channels_last; fp32 on a processor keeps the
-    default layout, because grouped convolutions are three times slower in channels_last there.
-    Each process of a team gets a GPU of its own; 0 threads leave PyTorch's choice.
+    Half precision is bf16 where it is native, with channels_last; fp32 on a processor
+    keeps the default layout, because grouped convolutions are three times slower in
+    channels_last there. Each process of a team gets a GPU of its own; 0 threads leave
+    PyTorch's choice.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -205,7 +237,9 @@ def choose_numerics(
     keep_freed_memory()  # also for the processes that make a GPU's batches
     half = resolve_precision(precision, chosen) == "bf16"
     if chosen.type == "cuda" and chosen.index is not None:
-        torch.cuda.set_device(chosen)  # else every process would take memory of the first GPU too
+        torch.cuda.set_device(
+            chosen
+        )  # else every process would take memory of the first GPU too
     return Numerics(
         device=chosen,
         autocast=torch.bfloat16 if half else None,
@@ -219,7 +253,9 @@ def choose_numerics(
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32."""
     if precision == "fp16":
-        raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
+        raise UsageError(
+            "--precision fp16: gradients would vanish; train in bf16 or fp32"
+        )
     if precision != "auto":
         return precision
     if device.type == "cuda":

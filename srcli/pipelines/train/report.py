@@ -27,11 +27,13 @@ Points = list[tuple[int, float]]
 """Pairs of iteration and value."""
 
 LEAST_SECONDS = 30.0
-"""Between pages; a training that took less in all of its runs is a trial and needs none."""
+"""Between pages; a training that took less in all of its runs is a trial and needs
+none."""
 SHARE = 0.02
 """Largest share of the time that is spent on pages."""
 RELOAD = 60
-"""Seconds after which a page in a browser loads itself again, until the training has ended."""
+"""Seconds after which a page in a browser loads itself again, until the training has
+ended."""
 NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
 """Fields of an entry that are no measurements."""
 FLUSH_SECONDS = 10
@@ -62,10 +64,12 @@ def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         def write(entry: Mapping[str, Any]) -> None:
             nonlocal writer
             if writer is None:
-                # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
-                # entries of the killed run from here on.
+                # A resumed training repeats iterations after its checkpoint:
+                # "purge_step" drops the entries of the killed run from here on.
                 total = entry["total"]
-                writer = SummaryWriter(str(folder), purge_step=total, flush_secs=FLUSH_SECONDS)
+                writer = SummaryWriter(
+                    str(folder), purge_step=total, flush_secs=FLUSH_SECONDS
+                )
                 held.callback(writer.close)
             for name, value in scalars(entry).items():
                 writer.add_scalar(name, value, entry["total"])
@@ -114,7 +118,9 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
 
 def trained_seconds(entries: Sequence[Mapping[str, Any]]) -> float:
     """Add up how long all stages of a training have taken, by the entries of its log."""
-    elapsed_of_stages = {int(entry["stage"]): float(entry["elapsed"]) for entry in entries}
+    elapsed_of_stages = {
+        int(entry["stage"]): float(entry["elapsed"]) for entry in entries
+    }
     return sum(elapsed_of_stages.values())
 
 
@@ -129,7 +135,9 @@ def _read_entries(folder: RunFolder) -> list[dict[str, Any]]:
     return entries
 
 
-def _page(folder: RunFolder, entries: Sequence[Mapping[str, Any]], about: str, reload: int) -> str:
+def _page(
+    folder: RunFolder, entries: Sequence[Mapping[str, Any]], about: str, reload: int
+) -> str:
     """Return the page, which with ``reload`` loads itself again after so many seconds."""
     curves: dict[str, Points] = {}
     for entry in entries:
@@ -137,7 +145,9 @@ def _page(folder: RunFolder, entries: Sequence[Mapping[str, Any]], about: str, r
             curves.setdefault(name, []).append((int(entry["total"]), value))
     curves.pop("train/per_second", None)
     charts = []
-    for name in sorted(curves, key=lambda name: (name.startswith("train/"), name == "train/rate")):
+    for name in sorted(
+        curves, key=lambda name: (name.startswith("train/"), name == "train/rate")
+    ):
         event, _, what = name.partition("/")
         heading, digits = f"Loss: {what}".removesuffix(": loss"), ".4g"
         if event == "validation":
@@ -145,23 +155,31 @@ def _page(folder: RunFolder, entries: Sequence[Mapping[str, Any]], about: str, r
         elif what == "rate":
             heading = "Learning rate"
         draw = partial(_draw, points=curves[name], falling=heading.startswith("Loss"))
-        charts.append((heading, f"{curves[name][-1][1]:{digits}}", draw_chart(draw, heading)))
+        charts.append(
+            (heading, f"{curves[name][-1][1]:{digits}}", draw_chart(draw, heading))
+        )
     facts = [("Training", about)]
     if entries:
         duration = format_duration(trained_seconds(entries))
         facts.append(("So far", f"{entries[-1]['total']:,} iterations, {duration}"))
-    if best := [entry for entry in entries if entry.get("best") and entry["psnr"] is not None]:
-        sets = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in best[-1]["sets"].items())
+    if best := [
+        entry for entry in entries if entry.get("best") and entry["psnr"] is not None
+    ]:
+        sets = ", ".join(
+            f"{name} {psnr:.3f} dB" for name, psnr in best[-1]["sets"].items()
+        )
         facts.append(("Best weights", f"iteration {best[-1]['total']:,}: {sets}"))
     title = folder.path.absolute().name
-    return render_page(__package__, title=title, reload=reload, facts=facts, charts=charts)
+    return render_page(
+        __package__, title=title, reload=reload, facts=facts, charts=charts
+    )
 
 
 def _draw(axes: Axes, *, points: Points, falling: bool) -> None:
     """Draw a curve; ``falling`` is for values that begin high, as those of losses do.
 
-    Neighbours are averaged where there are many. The first quarter does not widen the axis to where
-    values begin: every training begins badly.
+    Neighbours are averaged where there are many. The first quarter does not widen the
+    axis to where values begin: every training begins badly.
     """
     size = -(-len(points) // POINTS)
     groups = (points[start : start + size] for start in range(0, len(points), size))

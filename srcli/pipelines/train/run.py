@@ -75,7 +75,9 @@ class TrainOptions(DataSelection):
     @property
     def recipe_name(self) -> str:
         """Name of the recipe in the metadata of weights."""
-        return self.name or (self.recipe if self.recipe in RECIPES else Path(self.recipe).stem)
+        return self.name or (
+            self.recipe if self.recipe in RECIPES else Path(self.recipe).stem
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +101,8 @@ def train(
 ) -> TrainResult:
     """Train as the options say; write recipe, weights, state and log into the folder.
 
-    Started by ``torchrun``, all processes train one network: each computes its share of every
-    batch and of every validation; rank 0 writes and shows progress.
+    Started by ``torchrun``, all processes train one network: each computes its share of
+    every batch and of every validation; rank 0 writes and shows progress.
 
     Args:
         options: Recipe, data and settings.
@@ -163,14 +165,19 @@ def _train(
         context, data, sets = team.on_all_ranks(load)
         numerics = context.numerics
         require_same(team, "--data", data.digest)
-        require_same(team, "--validate", "/".join(pairs.digest for pairs in sets.values()))
+        require_same(
+            team, "--validate", "/".join(pairs.digest for pairs in sets.values())
+        )
         record = RunRecord(
             recipe_name=options.recipe_name,
             scale=options.scale,
             seed=options.seed,
             data=data.digest,
-            # one that goes on need not tell what it began from, nor may its recipe for it
-            init=file_digest(options.init) if options.init and (given or not resumes) else None,
+            # one that goes on need not tell what it began from, nor may its recipe for
+            # it
+            init=file_digest(options.init)
+            if options.init and (given or not resumes)
+            else None,
             budget=options.budget,
             precision=numerics.precision,
             threads=numerics.threads,
@@ -180,7 +187,9 @@ def _train(
 
         def store() -> str | None:
             used = record if not resumes else folder.resume(recipe, record, progress)
-            folder.store(recipe, used, plain_options(replace(options, budget=used.budget)))
+            folder.store(
+                recipe, used, plain_options(replace(options, budget=used.budget))
+            )
             return used.budget
 
         budget = team.on_rank_zero(store)
@@ -190,7 +199,11 @@ def _train(
                 f"{numerics.precision}, seed {options.seed}"
             )
             writers.append(held.enter_context(report_page(folder, about)))
-        notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
+        notes = {
+            "recipe": options.recipe_name,
+            "seed": str(options.seed),
+            "data": data.digest,
+        }
         trainer = team.on_all_ranks(
             lambda: Trainer(
                 context=context,
@@ -225,7 +238,12 @@ def _train(
 
 
 def _load(
-    options: TrainOptions, recipe: TrainRecipe, progress: Progress, team: Team, *, resumes: bool
+    options: TrainOptions,
+    recipe: TrainRecipe,
+    progress: Progress,
+    team: Team,
+    *,
+    resumes: bool,
 ) -> tuple[StepContext, TrainingSet, Mapping[str, Pairs]]:
     """Build network and losses, and then read pictures: a wrong option shows at once."""
     numerics = choose_numerics(
@@ -251,7 +269,9 @@ def _load(
     )
     sets = validation_sets(data.held_out, options.validate, options.scale, progress)
     network = numerics.placed(network)
-    context = StepContext(network=network, numerics=numerics, seed=options.seed, team=team)
+    context = StepContext(
+        network=network, numerics=numerics, seed=options.seed, team=team
+    )
     return context, data, sets
 
 
@@ -259,11 +279,15 @@ def plain_options(options: TrainOptions) -> dict[str, Any]:
     """Return the options that ``stored_options`` reads, as values of JSON; paths are absolute."""
     plain = vars(options) | {
         "name": options.recipe_name,
-        "validate": [str(Path(n).absolute()) if Path(n).exists() else n for n in options.validate],
+        "validate": [
+            str(Path(n).absolute()) if Path(n).exists() else n for n in options.validate
+        ],
     }
     for name in ("recipe", "overrides", "out", "resume"):
         del plain[name]
-    return dict(json.loads(json.dumps(plain, default=lambda path: str(path.absolute()))))
+    return dict(
+        json.loads(json.dumps(plain, default=lambda path: str(path.absolute())))
+    )
 
 
 def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
@@ -281,7 +305,12 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         stored = parse_text(own.options.read_text(encoding="utf-8"))
         if own.state.is_file():
             stored["init"] = None  # the state came from there; the file may be gone
-        fixed = {"recipe": str(own.recipe), "out": str(folder), "resume": True, "overrides": []}
+        fixed = {
+            "recipe": str(own.recipe),
+            "out": str(folder),
+            "resume": True,
+            "overrides": [],
+        }
         options: TrainOptions = convert(stored | fixed, TrainOptions, str(own.options))
     except (OSError, ValueError, TypeError, RecipeError) as error:
         raise CheckpointError(

@@ -37,9 +37,11 @@ Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
 
 @overload
-def upscale(picture: Picture, *args: Any, **options: Any) -> Picture: ...  # noqa: ANN401 - as below
+def upscale(picture: Picture, *args: Any, **options: Any) -> Picture: ...
 @overload
-def upscale(picture: str | os.PathLike[str], *args: Any, **options: Any) -> Image.Image: ...  # noqa: ANN401
+def upscale(
+    picture: str | os.PathLike[str], *args: Any, **options: Any
+) -> Image.Image: ...
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
     model: str | os.PathLike[str] = "g-idrn",
@@ -59,53 +61,61 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 ) -> Any:
     """Upscale a picture.
 
-    The first call with a model loads it, which takes a second; the last two stay in memory until
-    their files change.
+    The first call with a model loads it, which takes a second; the last two stay in
+    memory until their files change.
 
     Args:
-        picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA channels; uint8,
-            uint16, or float in [0, 1], in any byte order. Or a PIL image: modes 1, L, P, RGB and
-            their like become L or RGB, with alpha where they have transparency of any form; modes
-            of 16 bits, and I with values from 0 to 65535, become I;16 (a transparent value of
-            16 bits is an error, as PIL has no mode for the result); CMYK and others become RGB.
-            Or the path of a picture in any format that ``srx upscale`` reads: a photograph is
-            turned upright by its EXIF orientation, a raster (GeoTIFF and others) is enlarged as by
-            the command, with nodata, masks and classes.
-        model: A name of ``srx models``, a weights file, or ``auto``: by what the picture needs.
-        scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks is made by
-            its others, one after the other, and a resize.
+        picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA
+            channels; uint8, uint16, or float in [0, 1], in any byte order. Or a PIL
+            image: modes 1, L, P, RGB and their like become L or RGB, with alpha where
+            they have transparency of any form; modes of 16 bits, and I with values from
+            0 to 65535, become I;16 (a transparent value of 16 bits is an error, as PIL
+            has no mode for the result); CMYK and others become RGB. Or the path of a
+            picture in any format that ``srx upscale`` reads: a photograph is turned
+            upright by its EXIF orientation, a raster (GeoTIFF and others) is enlarged
+            as by the command, with nodata, masks and classes.
+        model: A name of ``srx models``, a weights file, or ``auto``: by what the
+            picture needs.
+        scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks
+            is made by its others, one after the other, and a resize.
         tile: Tile size in input pixels; the model's by default.
         overlap: Overlap of neighbouring tiles in input pixels; the model's by default.
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
-        back_project: Correct the result so that bicubic downscaling gives the picture again; for
-            clean pictures only, as noise and JPEG blocks are kept as well.
-        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; None is 0.5 where
-            ``auto`` chooses it, else 0. Other models stay as they are.
-        denoise: How much of what the model took for noise stays away, 0 to 1; grain comes back as
-            soft as bicubic interpolation makes it. Not together with ``back_project``.
-        keep_hidden: Keep colours that alpha hides, where it is data such as gloss or height; else
-            they are replaced by those around them.
+        back_project: Correct the result so that bicubic downscaling gives the picture
+            again; for clean pictures only, as noise and JPEG blocks are kept as well.
+        strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; None
+            is 0.5 where ``auto`` chooses it, else 0. Other models stay as they are.
+        denoise: How much of what the model took for noise stays away, 0 to 1; grain
+            comes back as soft as bicubic interpolation makes it. Not together with
+            ``back_project``.
+        keep_hidden: Keep colours that alpha hides, where it is data such as gloss or
+            height; else they are replaced by those around them.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        value_range: White, 1 or 255, inside the network of a weights file of other software; None
-            finds it by a test picture.
-        progress: A function that is called with the fraction that is done, up to 1.0, after every
-            tile, and whose errors end the call; True draws a bar on standard error.
+        value_range: White, 1 or 255, inside the network of a weights file of other
+            software; None finds it by a test picture.
+        progress: A function that is called with the fraction that is done, up to 1.0,
+            after every tile, and whose errors end the call; True draws a bar on
+            standard error.
 
     Returns:
-        The same kind, number of dimensions and dtype, both sides ``scale`` times as long; a path
-        gives a PIL image. PIL images keep the ``dpi`` of ``picture`` in their ``info``, and the
-        ``icc_profile`` if that fits the colours of the result (gray, RGB); EXIF and everything else
-        is dropped.
+        The same kind, number of dimensions and dtype, both sides ``scale`` times as
+        long; a path gives a PIL image. PIL images keep the ``dpi`` of ``picture`` in
+        their ``info``, and the ``icc_profile`` if that fits the colours of the result
+        (gray, RGB); EXIF and everything else is dropped.
 
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
         ModelError: If the model does not exist, or a file is not for this scale.
-        PictureError: If the file of a path cannot be read, or PIL has no mode for the result.
-        InferenceError: If values come out that are not finite, or a tile does not fit into memory.
+        PictureError: If the file of a path cannot be read, or PIL has no mode for the
+            result.
+        InferenceError: If values come out that are not finite, or a tile does not fit
+            into memory.
     """
     if precision not in get_args(Precision):
-        raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
+        raise UsageError(
+            f"precision={precision!r}: give one of {', '.join(get_args(Precision))}"
+        )
     model = model_text(model)
     times = _whole("scale", scale, 1)
     edge = _whole("tile", tile, 1)
@@ -135,7 +145,10 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         return _enlarge(picture, options, progress)
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
-        if open_photograph(Item(source=path, target=path, format="tif"), options) is None:
+        if (
+            open_photograph(Item(source=path, target=path, format="tif"), options)
+            is None
+        ):
             return enlarge_raster(path, options, progress)
         photograph = read_photograph(opened := open_picture(path))
         saved_as: str | None = opened.format
@@ -186,16 +199,22 @@ def _enlarge(
     task = _FractionTask(show, tiles) if show else None
     for number, (pool, grid) in enumerate(passes, 1):
         pixels, _, finish = prepare(photograph, keep_hidden=options.keep_hidden)
-        work, enlarged = array_job(pixels, grid, name="picture", scale=pool.network.scale)
+        work, enlarged = array_job(
+            pixels, grid, name="picture", scale=pool.network.scale
+        )
         with undisturbed(options.engine.device):
             run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
         photograph = finish(enlarged, size if number == len(passes) else None)
-    joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])  # equal channels are one
+    joined = np.require(
+        _join_alpha(photograph), array.dtype, ["C", "W"]
+    )  # equal channels are one
     return joined[:, :, 0] if array.ndim == 2 else joined
 
 
 def enlarge_raster(
-    path: Path, options: UpscaleOptions, progress: bool | Callable[[float], object] = False
+    path: Path,
+    options: UpscaleOptions,
+    progress: bool | Callable[[float], object] = False,
 ) -> Image.Image:
     """Upscale a raster as the command line does; PIL must have a mode for the result."""
     show = _draw_bar if progress is True else progress
@@ -230,7 +249,9 @@ def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
     is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
     if count == 1 and dtype in (np.int16, np.int32):
         image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
-    elif (dtype == np.uint8 and is_known) or (count == 1 and dtype in (np.uint16, np.float32)):
+    elif (dtype == np.uint8 and is_known) or (
+        count == 1 and dtype in (np.uint16, np.float32)
+    ):
         image = as_image(pixels)
     else:
         raise PictureError(
@@ -299,11 +320,15 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
         raise UsageError(f"expected 1 to 4 channels last, got shape {picture.shape}")
     native = array.dtype.newbyteorder("=")
     if native not in (np.uint8, np.uint16) and native.kind != "f":
-        raise UsageError(f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}")
+        raise UsageError(
+            f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}"
+        )
     if native.kind == "f":
         native = np.dtype(np.float32)
         largest = np.abs(array).max(where=np.isfinite(array), initial=0)
-        if largest > np.finfo(np.float32).max / 2:  # so that differences are held as well
+        if (
+            largest > np.finfo(np.float32).max / 2
+        ):  # so that differences are held as well
             raise UsageError(
                 f"float values up to {largest:g} are beyond what 32-bit floats hold; scale them, "
                 "such as to [0, 1]"
@@ -316,13 +341,19 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
 
 def _join_alpha(picture: Photograph) -> NDArray[Any]:
     """Return colours and alpha as one array (H, W, C)."""
-    return picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    return (
+        picture.pixels
+        if picture.alpha is None
+        else np.dstack([picture.pixels, picture.alpha])
+    )
 
 
 def _array_of(image: Image.Image) -> NDArray[Any]:
     """Return the pixels of an image of any mode, with transparency of any form as alpha."""
     if 0 in image.size:
-        raise UsageError(f"PIL image of {image.width}x{image.height}: there are no pixels")
+        raise UsageError(
+            f"PIL image of {image.width}x{image.height}: there are no pixels"
+        )
     if image.mode == "F":
         return np.asarray(image)[:, :, None]
     if image.mode[0] != "I":  # of 16 bits

@@ -1,8 +1,9 @@
 """Pair inputs with outputs, refuse collisions before any work, and find what is finished.
 
-An output is finished if it records the model, scale and options that are asked for, and an input
-that has not changed since. A newer srx, or newer weights of the same model, change nothing. No
-pixel is decoded, but by ``auto`` for outputs that it has not chosen a model for.
+An output is finished if it records the model, scale and options that are asked for, and
+an input that has not changed since. A newer srx, or newer weights of the same model,
+change nothing. No pixel is decoded, but by ``auto`` for outputs that it has not chosen
+a model for.
 """
 
 from __future__ import annotations
@@ -76,9 +77,10 @@ def pair(
 ) -> tuple[list[Item], set[str]]:
     """Pair every input picture with its output; return these, and the real paths of all outputs.
 
-    Inputs are pictures, folders and names as for ``as_input``, on the network if that is allowed;
-    the output is a folder, or a file name for one picture. What cannot be done is reported; a
-    ``UsageError`` says where inputs and output do not fit each other, or that there is no picture.
+    Inputs are pictures, folders and names as for ``as_input``, on the network if that
+    is allowed; the output is a folder, or a file name for one picture. What cannot be
+    done is reported; a ``UsageError`` says where inputs and output do not fit each
+    other, or that there is no picture.
     """
     forget_folders()
     _check_output(inputs, output, options)
@@ -93,11 +95,15 @@ def pair(
     if found and len(inputs) == 1 and not found[0].is_dir() and not to_folder:
         fmt = format_of_suffix(output.suffix) or ""
         if options.format not in ("auto", fmt):
-            raise UsageError(f"{output}: its extension contradicts --format {options.format}")
+            raise UsageError(
+                f"{output}: its extension contradicts --format {options.format}"
+            )
         target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
         items = [Item(source=found[0], target=target, format=fmt)]
     elif found and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
-        raise UsageError(f"{output}: names a file; folders or many inputs need a folder as output")
+        raise UsageError(
+            f"{output}: names a file; folders or many inputs need a folder as output"
+        )
     else:
         for path in found:
             named = [] if path.is_dir() else [name_in_folder(path, output, options)]
@@ -105,9 +111,16 @@ def pair(
     if not items and not reporter.files:
         where = ", ".join(map(str, found))
         reason = f"no pictures found ({' '.join(sorted(SUFFIXES))})"
-        below = (entry for folder in found for entry in folder.iterdir() if entry.name[0] != ".")
+        below = (
+            entry
+            for folder in found
+            for entry in folder.iterdir()
+            if entry.name[0] != "."
+        )
         if not options.recursive and any(entry.is_dir() for entry in below):
-            reason = "add -r to search its subfolders; the folder itself holds no pictures"
+            reason = (
+                "add -r to search its subfolders; the folder itself holds no pictures"
+            )
         raise UsageError(f"{where}: {reason}")
     return _settle_names(items, options, reporter)
 
@@ -194,7 +207,9 @@ def name_in_folder(
             frames = 1
             with suppress(SrxError), one_file(source):  # reading it gives the reason
                 frames = open_picture(source, confined=True).frames
-            own = "gif" if frames > 1 else None  # of 256 colours, which an enlargement has not
+            own = (
+                "gif" if frames > 1 else None
+            )  # of 256 colours, which an enlargement has not
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     target = folder / f"{source.stem}{options.suffix}{extension}"
@@ -214,7 +229,10 @@ def _obstacle(path: Path, *, remote: bool) -> str:
     if isinstance(path, DatasetName):
         there = path.container is not None
         if is_remote(str(path)):
-            there, hint = remote, "; it is on the network: download it, or give --allow-remote"
+            there, hint = (
+                remote,
+                "; it is on the network: download it, or give --allow-remote",
+            )
     else:
         try:
             there = path.exists()
@@ -223,13 +241,20 @@ def _obstacle(path: Path, *, remote: bool) -> str:
     return "" if there else f"{path}: no such file or folder{hint}"
 
 
-def _check_output(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> None:
+def _check_output(
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions
+) -> None:
     """Refuse names of files that srx does not write, and extensions that are mistyped.
 
-    Where a folder or several inputs need one, a name such as ``photos.new`` is that of a folder.
+    Where a folder or several inputs need one, a name such as ``photos.new`` is that of
+    a folder.
     """
-    if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith("/vsi"):
-        raise UsageError(f"{output}: results are written to disk; give a file or a folder")
+    if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith(
+        "/vsi"
+    ):
+        raise UsageError(
+            f"{output}: results are written to disk; give a file or a folder"
+        )
     suffix = output.suffix.lower()
     if options.into_folder or os.path.isdir(output):  # noqa: PTH112
         return
@@ -281,9 +306,10 @@ def find_due(
 ) -> tuple[list[Item], list[Item]]:
     """Return the inputs whose outputs are to be made, in the order given, and those finished.
 
-    The others are reported: those that cannot be looked at, and outputs that are not known to be
-    srx's enlargements of these inputs. Where the output is a folder, one that is there may be that
-    of an input with another extension: the new one is named by its own then.
+    The others are reported: those that cannot be looked at, and outputs that are not
+    known to be srx's enlargements of these inputs. Where the output is a folder, one
+    that is there may be that of an input with another extension: the new one is named
+    by its own then.
     """
     items, targets = pair(inputs, output, options, reporter)
     in_folder = is_folder(output, options)
@@ -296,7 +322,11 @@ def find_due(
             with reporter.guard(first):
                 item, (kind, reason) = first, found.result()
                 new = named_by_extension(first, options.suffix)
-                if in_folder and kind == "another" and real_path(new.target) not in targets:
+                if (
+                    in_folder
+                    and kind == "another"
+                    and real_path(new.target) not in targets
+                ):
                     targets.add(real_path(new.target))
                     item, (kind, reason) = new, look(new)
                 if kind == "due":
@@ -312,7 +342,9 @@ def find_due(
                     if has_unfinished_parts(item.target):
                         reporter.progress.warn(f"{item.target}: {_LEFT}")
                 else:
-                    reporter.fail(item, f"{item.target}: {reason}; {_ADVICE}", kept=True)
+                    reporter.fail(
+                        item, f"{item.target}: {reason}; {_ADVICE}", kept=True
+                    )
     again.pop("", None)  # these are new
     for reason, made in again.items():
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
@@ -320,13 +352,15 @@ def find_due(
     return due, finished
 
 
-def _compare(item: Item, options: UpscaleOptions, wanted: Provenance) -> tuple[str, str]:
+def _compare(
+    item: Item, options: UpscaleOptions, wanted: Provenance
+) -> tuple[str, str]:
     """Compare what an output records with what is asked for.
 
     Returns:
-        What is to be done, and why in words that follow the name of the output. ``due``,
-        ``finished`` or ``kept``: it is to stay; ``another``: it is, or may be, of another input,
-        whose extension may differ.
+        What is to be done, and why in words that follow the name of the output.
+        ``due``, ``finished`` or ``kept``: it is to stay; ``another``: it is, or may be,
+        of another input, whose extension may differ.
     """
     try:
         state = os.stat(item.target)  # noqa: PTH116 - there may be very many
@@ -371,7 +405,9 @@ def _made_otherwise(
     elif record.weights and record.weights == wanted.weights:
         same = True  # maybe by another name
     else:
-        same = record.model == wanted.model and (options.model in MODELS or not record.weights)
+        same = record.model == wanted.model and (
+            options.model in MODELS or not record.weights
+        )
     if not same or record.scale != wanted.scale:
         return f"was made with {record.model} x{record.scale}"
     # options of rasters mean nothing for the photographs among the inputs
@@ -397,7 +433,9 @@ def _changed(source: Path) -> int:
     return max(times, default=0)
 
 
-def _judge_by_size(item: Item, options: UpscaleOptions, *, is_newer: bool) -> tuple[str, str]:
+def _judge_by_size(
+    item: Item, options: UpscaleOptions, *, is_newer: bool
+) -> tuple[str, str]:
     """Judge an output without a record by its size and time: it may be the user's own file."""
     unknown = "nothing in it says that srx has made it"
     if not item.from_folder and _has_rival(item, options):
@@ -421,7 +459,9 @@ def _judge_by_size(item: Item, options: UpscaleOptions, *, is_newer: bool) -> tu
 def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
     """Return the (height, width) of the output of a raster."""
     asked = options.raster
-    window, _ = choose_window(read_info(item.source), srcwin=asked.srcwin, bounds=asked.bounds)
+    window, _ = choose_window(
+        read_info(item.source), srcwin=asked.srcwin, bounds=asked.bounds
+    )
     return window.height * options.scale, window.width * options.scale
 
 
@@ -430,7 +470,9 @@ def _has_rival(item: Item, options: UpscaleOptions) -> bool:
     source, target = item.source, item.target
     if isinstance(source, DatasetName):
         return False
-    names = [source.with_suffix(suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))]
+    names = [
+        source.with_suffix(suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))
+    ]
     return any(
         path.is_file()
         and not path.samefile(source)

@@ -31,11 +31,16 @@ class EnlargingMethod:
 
 
 def choose_method(
-    info: RasterInfo, layout: BandLayout, window: Window, values: Values, options: UpscaleOptions
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    values: Values,
+    options: UpscaleOptions,
 ) -> EnlargingMethod:
     """Choose the bands that are interpolated: by ``auto`` those in which a network errs too much.
 
-    A model that is named enlarges all bands; a note says where it cannot keep all digits.
+    A model that is named enlarges all bands; a note says where it cannot keep all
+    digits.
     """
     engine, every = options.engine, tuple(range(len(layout.smooth)))
     if engine.back_project or engine.denoise != 1:  # which correct a network's result
@@ -53,20 +58,30 @@ def choose_method(
         if {*group} & {*wide}:
             wide += [place for place in group if place not in wide]
     measured = [
-        place for place in find_measurements(info, layout, window, values) if place not in wide
+        place
+        for place in find_measurements(info, layout, window, values)
+        if place not in wide
     ]
-    remarks = [f"{steps}: bicubic interpolation, which keeps all digits"] if wide else []
+    remarks = (
+        [f"{steps}: bicubic interpolation, which keeps all digits"] if wide else []
+    )
     if measured:
-        numbers = ",".join(str(layout.bands[layout.smooth[place]]) for place in measured)
+        numbers = ",".join(
+            str(layout.bands[layout.smooth[place]]) for place in measured
+        )
         remarks.append(
             f"band {numbers}: measurements with less detail than a network needs, whose error is "
             f"{NETWORK_ERROR:.2%} of their range: bicubic interpolation"
         )
-    remark = f"{'; '.join(remarks)}; -m {options.model} takes the network" if remarks else ""
+    remark = (
+        f"{'; '.join(remarks)}; -m {options.model} takes the network" if remarks else ""
+    )
     return EnlargingMethod(tuple(sorted({*wide, *measured})), remark=remark)
 
 
-def interpolated_as_they_are(values: Values, method: EnlargingMethod, bands: int) -> Values:
+def interpolated_as_they_are(
+    values: Values, method: EnlargingMethod, bands: int
+) -> Values:
     """Give the bands that are interpolated the range 0 to 1, which changes no value."""
     if not method.interpolated:
         return values

@@ -1,8 +1,9 @@
 """Upscale a folder of map tiles as one raster, and cut the result into tiles of the same names.
 
-The tiles of a web map (``z/x/y.png``, y downwards; each zoom level by itself) or georeferenced
-sheets become one VRT, which goes the way of every raster: place, holes, memory, resuming and
-calibration are those of a single file, and no tile knows of its borders.
+The tiles of a web map (``z/x/y.png``, y downwards; each zoom level by itself) or
+georeferenced sheets become one VRT, which goes the way of every raster: place, holes,
+memory, resuming and calibration are those of a single file, and no tile knows of its
+borders.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ def upscale_mosaic(
 ) -> Reporter:
     """Upscale the tiles of a folder as one raster for each zoom level, or for all sheets.
 
-    The output folder gets files of the same names; a damaged tile is a hole in the mosaic. See
-    ``upscale_files``.
+    The output folder gets files of the same names; a damaged tile is a hole in the
+    mosaic. See ``upscale_files``.
     """
     if dry_run:
         raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
@@ -90,7 +91,9 @@ def upscale_mosaic(
     for item in (*new, *finished):
         mosaics[_level(item.source, folder)].append(item)
     for level, items in mosaics.items():
-        groups = [] if due.isdisjoint(items) else _split(_read_tiles(items, level, reporter))
+        groups = (
+            [] if due.isdisjoint(items) else _split(_read_tiles(items, level, reporter))
+        )
         if len(groups) > 1:
             few = min(groups, key=len)[0].item.source
             progress.message(
@@ -102,8 +105,12 @@ def upscale_mosaic(
             if not due.isdisjoint(tile.item for tile in tiles):
                 first = tiles[0].item.source
                 name = "_".join(first.relative_to(folder).with_suffix("").parts)
-                work = hidden_name(output / name, ".srx-mosaic")  # stays after an interruption
-                _upscale_group(tiles, work, level or str(folder), options, reporter, executor)
+                work = hidden_name(
+                    output / name, ".srx-mosaic"
+                )  # stays after an interruption
+                _upscale_group(
+                    tiles, work, level or str(folder), options, reporter, executor
+                )
     known = {file.target for file in reporter.files}
     for item in finished:
         if item.target not in known:
@@ -151,7 +158,11 @@ def _upscale_group(
 ) -> None:
     work.mkdir(parents=True, exist_ok=True)
     first = tiles[0].item.source
-    vrt, result, text = work / f"{first.stem}.vrt", work / "enlarged.tif", _describe(tiles)
+    vrt, result, text = (
+        work / f"{first.stem}.vrt",
+        work / "enlarged.tif",
+        _describe(tiles),
+    )
     if not vrt.is_file() or vrt.read_bytes() != text:  # or else an earlier run goes on
         write_whole(vrt, text)
     own = replace(
@@ -171,7 +182,11 @@ def _upscale_group(
 
 
 def _split(
-    tiles: Sequence[Tile], start: str = "top", size: str = "height", *, last: bool = False
+    tiles: Sequence[Tile],
+    start: str = "top",
+    size: str = "height",
+    *,
+    last: bool = False,
 ) -> list[list[Tile]]:
     """Split tiles where ``_FAR`` rows or columns are empty; place each part from its corner."""
 
@@ -185,8 +200,12 @@ def _split(
     if tiles and (not last or len(cuts) > 2):
         other = ("left", "width") if start == "top" else ("top", "height")
         parts = [ordered[a:b] for a, b in pairwise(cuts)]
-        return [each for one in parts for each in _split(one, *other, last=len(cuts) == 2)]
-    top, left = (min((getattr(t.piece, x) for t in tiles), default=0) for x in ("top", "left"))
+        return [
+            each for one in parts for each in _split(one, *other, last=len(cuts) == 2)
+        ]
+    top, left = (
+        min((getattr(t.piece, x) for t in tiles), default=0) for x in ("top", "left")
+    )
     placed: list[Tile] = []
     for tile in sorted(tiles, key=lambda tile: tile.item.source):
         down, right = round(tile.piece.top - top), round(tile.piece.left - left)
@@ -218,7 +237,9 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
     usual = dict(zip(found[0].kind, most, strict=True))
     for tile in found:
         for name in [name for name in usual if tile.kind[name] != usual[name]][:1]:
-            reason = f"its {name} is {tile.kind[name]}, that of the others {usual[name]}"
+            reason = (
+                f"its {name} is {tile.kind[name]}, that of the others {usual[name]}"
+            )
             reporter.fail(tile.item, f"{tile.item.source}: {reason}; it is left out")
     return [tile for tile in found if tile.kind == usual]
 
@@ -227,7 +248,9 @@ def _read_map_tile(item: Item) -> Tile:
     picture = open_picture(item.source, confined=True)
     read_photograph(picture)  # a damaged one would end the whole mosaic later
     if picture.bits != 8 or picture.orientation != 1 or picture.frames > 1:
-        raise PictureError(f"{item.source}: is no map tile (8 bits, one upright picture)")
+        raise PictureError(
+            f"{item.source}: is no map tile (8 bits, one upright picture)"
+        )
     with open_raster(item.source) as dataset:
         palette = dataset.colorinterp[0].name == "palette"
         colours = "123" if dataset.count > 2 else "111"
@@ -241,13 +264,20 @@ def _read_map_tile(item: Item) -> Tile:
     if palette:
         more = [{"ColorTableComponent": f"{number}"} for number in range(1, 5)]
     piece = Piece(item.source.absolute(), top, left, height, width, bands, [*more, {}])
-    return Tile(item=item, piece=piece, kind={"size": f"{width}x{height}"}, picture=picture)
+    return Tile(
+        item=item, piece=piece, kind={"size": f"{width}x{height}"}, picture=picture
+    )
 
 
 def _read_sheet(item: Item) -> Tile:
     if item.format not in DRIVERS:
-        raise PictureError(f"{item.target}: sheets of a mosaic are written as tif, png or jpg")
-    with open_raster(item.source) as dataset, reading_errors(item.source, "it cannot be decoded"):
+        raise PictureError(
+            f"{item.target}: sheets of a mosaic are written as tif, png or jpg"
+        )
+    with (
+        open_raster(item.source) as dataset,
+        reading_errors(item.source, "it cannot be decoded"),
+    ):
         for _, window in dataset.block_windows(1):
             dataset.read(window=window)
         pixel = dataset.transform
@@ -263,22 +293,34 @@ def _read_sheet(item: Item) -> Tile:
         kind = {
             "coordinate system": dataset.crs,
             "pixel size": f"{pixel.a:.9g}, {pixel.e:.9g}",
-            "kind of bands": " ".join(name if name == "alpha" else dtype for name, dtype in pairs),
-            "palette (checksum)": f"{zlib.crc32(repr(table).encode()):08x}" if table else "none",
+            "kind of bands": " ".join(
+                name if name == "alpha" else dtype for name, dtype in pairs
+            ),
+            "palette (checksum)": f"{zlib.crc32(repr(table).encode()):08x}"
+            if table
+            else "none",
             "nodata value": dataset.nodata,
-            "place between whole pixels": tuple(round(one % 1, 2) % 1 for one in (left, top)),
+            "place between whole pixels": tuple(
+                round(one % 1, 2) % 1 for one in (left, top)
+            ),
         }
         bands = [*map(str, dataset.indexes), "mask,1"]
         # where a sheet is empty, what lies below it is seen
         own = {"NODATA": "nan" if dataset.nodata is None else f"{dataset.nodata!r}"}
         if dataset.nodata is None and dataset.dtypes[0][0] != "f":
             own = {}
-        if any(flag.name in ("per_dataset", "alpha") for flag in dataset.mask_flag_enums[0]):
+        if any(
+            flag.name in ("per_dataset", "alpha") for flag in dataset.mask_flag_enums[0]
+        ):
             own = {"UseMaskBand": "true"}
-        more = [{"NODATA": "0"} if name == "alpha" else own for name in names] + [{"NODATA": "0"}]
+        more = [{"NODATA": "0"} if name == "alpha" else own for name in names] + [
+            {"NODATA": "0"}
+        ]
         size = dataset.height, dataset.width
         piece = Piece(item.source.absolute(), top, left, *size, bands, more)
-        return Tile(item=item, piece=piece, kind={name: str(kind[name]) for name in kind})
+        return Tile(
+            item=item, piece=piece, kind={name: str(kind[name]) for name in kind}
+        )
 
 
 def _describe(tiles: Sequence[Tile]) -> bytes:
@@ -289,7 +331,9 @@ def _describe(tiles: Sequence[Tile]) -> bytes:
     if not sheets:
         names = (*COLOURS, "alpha")
         bands = tuple(BandInfo(dtype="uint8", interpretation=name) for name in names)
-    corner = Window(top=-int(pieces[0].top), left=-int(pieces[0].left), height=1, width=1)
+    corner = Window(
+        top=-int(pieces[0].top), left=-int(pieces[0].left), height=1, width=1
+    )
     output = OutputProfile(
         driver="VRT",
         height=max(int(piece.top) + piece.height for piece in pieces),
@@ -303,12 +347,18 @@ def _describe(tiles: Sequence[Tile]) -> bytes:
     return describe_mosaic(output, pieces)
 
 
-def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter) -> None:
+def _cut(
+    tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter
+) -> None:
     """Write each tile's window of the enlarged mosaic."""
     scale, info = options.scale, read_info(result)
     tags = info.tags[""]
-    repeated = [int(band) for band in tags.get("SRX_NEAREST_BANDS", "").split(",") if band]
-    layout = choose_layout(info, classes=[1] if info.palette else repeated)  # no JPEG of classes
+    repeated = [
+        int(band) for band in tags.get("SRX_NEAREST_BANDS", "").split(",") if band
+    ]
+    layout = choose_layout(
+        info, classes=[1] if info.palette else repeated
+    )  # no JPEG of classes
     with RasterSource(info, layout, choose_window(info)[0]) as whole:
         for tile in tiles:
             item, piece, picture = tile.item, tile.piece, tile.picture
@@ -322,33 +372,53 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
                 else:
                     decoded = whole.decode(window)
                     photograph = Photograph(
-                        pixels=np.ascontiguousarray(decoded.pixels[:, :, : picture.channels]),
+                        pixels=np.ascontiguousarray(
+                            decoded.pixels[:, :, : picture.channels]
+                        ),
                         alpha=decoded.alpha if picture.has_alpha else None,
-                        metadata=kept_metadata(picture.metadata, picture, options, options.model),
+                        metadata=kept_metadata(
+                            picture.metadata, picture, options, options.model
+                        ),
                     )
                     form = writing_options(item, picture, options)
                     write_photograph(item.target, photograph, **form)
                 reporter.add(item, size=(height, width))
 
 
-def _write_sheet(item: Item, whole: RasterSource, window: Window, options: UpscaleOptions) -> None:
+def _write_sheet(
+    item: Item, whole: RasterSource, window: Window, options: UpscaleOptions
+) -> None:
     """Write a window of the enlarged mosaic as it is, with the place and the tags of the sheet."""
     own = read_kept_info(item, options)
     size = Window(top=0, left=0, height=own.height, width=own.width)
-    tops, stop = range(window.top, window.top + window.height, 256), window.top + window.height
+    tops, stop = (
+        range(window.top, window.top + window.height, 256),
+        window.top + window.height,
+    )
     strips = (replace(window, top=top, height=min(256, stop - top)) for top in tops)
     is_full = all(whole.decode(strip).valid.all() for strip in strips)
-    tags = {name: own.tags[name] for name in own.tags if name != "xml:XMP"}  # which tells sizes
+    tags = {
+        name: own.tags[name] for name in own.tags if name != "xml:XMP"
+    }  # which tells sizes
     info = replace(whole.info, mask=None) if is_full else whole.info
     named = replace(info, path=item.source, tags=tags)  # the path is for messages
-    kept = [own.bands[band - 1] for band in options.raster.bands or range(1, len(own.bands) + 1)]
+    kept = [
+        own.bands[band - 1]
+        for band in options.raster.bands or range(1, len(own.bands) + 1)
+    ]
     layout, outputs = whole.layout, list[BandInfo]()
     if len(kept) == len(layout.outputs):  # else a palette has become colours
         for band, mine in zip(layout.outputs, kept, strict=True):
-            about = {k: t for k, t in mine.about.items() if k not in LEGEND or k in band.about}
+            about = {
+                k: t
+                for k, t in mine.about.items()
+                if k not in LEGEND or k in band.about
+            }
             outputs.append(replace(band, tags=mine.tags, about=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output = make_output(named, layout, window, 1, options.output(item.format, item.source))
+    output = make_output(
+        named, layout, window, 1, options.output(item.format, item.source)
+    )
     output.place = enlarge_place(own.place, size, options.scale)
     with (
         RasterSource(info, layout, window) as sheet,
@@ -357,4 +427,6 @@ def _write_sheet(item: Item, whole: RasterSource, window: Window, options: Upsca
         writer = PartWriter(parts, range(parts.count), sheet, 1)
         for number in range(parts.count):
             writer.write_part(number)
-        merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
+        merge_parts(
+            parts, attributes_for(item.target, item.source, dates=options.keep_dates)
+        )

@@ -32,8 +32,8 @@ from srcli.models.weights import (
 
 AUTO, USUAL_MODEL = "auto", "g-idrn"
 AUTO_STRENGTH = 0.5
-"""Of ``g-idrn-photo`` where ``auto`` chooses it: preferred to 0 on 21 of 25 real pictures, without
-the torn faces of 1 (``benchmarks/sheets.md``)."""
+"""Of ``g-idrn-photo`` where ``auto`` chooses it: preferred to 0 on 21 of 25 real
+pictures, without the torn faces of 1 (``benchmarks/sheets.md``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,17 @@ class RasterOptions(OutputOptions):
     bands: tuple[int, ...] | None = None
     """Bands to upscale, from 1, in the output's order; None is all of them."""
     rgb: tuple[int, int, int] | None = None
-    """Bands that go through the network together; None takes those that the file calls so."""
+    """Bands that go through the network together; None takes those that the file calls
+    so."""
     values: Literal["auto", "dtype"] | tuple[float, float] = "auto"
-    """Values taken as black and white: found in the file, all of the dtype, or these two."""
+    """Values taken as black and white: found in the file, all of the dtype, or these
+    two."""
     classes: ClassMode = "auto"
-    """Bands of classes, enlarged by nearest neighbour: those found (``auto``), all or none."""
+    """Bands of classes, enlarged by nearest neighbour: those found (``auto``), all or
+    none."""
     alpha: AlphaMode = "auto"
-    """Bands called alpha are transparency (``yes``), data (``no``), or what they look like."""
+    """Bands called alpha are transparency (``yes``), data (``no``), or what they look
+    like."""
     nodata: float | Literal["file", "none"] = "file"
     """The nodata value; ``none`` treats all values as data."""
     srcwin: tuple[int, int, int, int] | None = None
@@ -85,10 +89,11 @@ class UpscaleOptions:
     model: str = USUAL_MODEL
     """Name or file; ``auto`` is the usual one, and ``auto`` of the options below."""
     auto: bool = False
-    """Photographs and aerial pictures with blocks, blur or noise get a model trained on these."""
+    """Photographs and aerial pictures with blocks, blur or noise get a model trained on
+    these."""
     scale: int = 0
-    """1 to 16; 0 takes 4, or that of a weights file. One that the model lacks becomes its usual one
-    and a ``size``."""
+    """1 to 16; 0 takes 4, or that of a weights file. One that the model lacks becomes
+    its usual one and a ``size``."""
     tile: int | None = None
     """Input pixels; None takes the model's, as for ``overlap``."""
     overlap: int | None = None
@@ -111,8 +116,9 @@ class UpscaleOptions:
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
     size: Box | Fraction | None = None
-    """Exact size of enlarged photographs, or how many times larger they become, where that is not
-    ``scale``: the next scales of the model, one after the other, then a resize."""
+    """Exact size of enlarged photographs, or how many times larger they become, where
+    that is not ``scale``: the next scales of the model, one after the other, then a
+    resize."""
     format: str = "auto"
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
@@ -141,7 +147,9 @@ class UpscaleOptions:
         """Return the size (height, width) that a photograph of this size becomes."""
         if isinstance(self.size, Box):
             return self.size.filled(height, width)
-        return self.fit.fitted(*times((height, width), self.size or Fraction(self.scale)))
+        return self.fit.fitted(
+            *times((height, width), self.size or Fraction(self.scale))
+        )
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
         """Return the scales, one or two, that make a photograph so large, or as near as can be."""
@@ -168,15 +176,18 @@ class UpscaleOptions:
             raise UsageError(f"scale={self.scale}: give 1 to 16")
         if self.scale not in (self._scales(self.model) or (2, 3, 4)):
             usual = default_scale([self.model])
-            if self.size is None and self.scale not in (0, usual):  # 8 perhaps, of a file
+            if self.size is None and self.scale not in (
+                0,
+                usual,
+            ):  # 8 perhaps, of a file
                 object.__setattr__(self, "size", Fraction(self.scale))
             object.__setattr__(self, "scale", usual)
 
     def checksum(self, model: str, *, photograph: bool = False) -> str:
         """Return the checksum of the options which decide on a model's output; maybe empty.
 
-        Outputs record it: one that was made with others is not finished. For a ``photograph``
-        options of rasters do not count.
+        Outputs record it: one that was made with others is not finished. For a
+        ``photograph`` options of rasters do not count.
         """
         raster, engine = RasterOptions() if photograph else self.raster, self.engine
         given = {
@@ -213,7 +224,9 @@ class UpscaleOptions:
         """Outputs say what has made them."""
         return not (self.strip_metadata or self.strip_provenance)
 
-    def made_by(self, source: str = "", model: str = "", *, photograph: bool = False) -> Provenance:
+    def made_by(
+        self, source: str = "", model: str = "", *, photograph: bool = False
+    ) -> Provenance:
         """Return what outputs say of the software, model, options and input that make them."""
         model = model or self.model
         file, changed = file_of_model(model, self.scale)
@@ -230,7 +243,9 @@ class UpscaleOptions:
     def output(self, format: str, source: Path) -> OutputOptions:
         """Return the options of the raster that is made of a source."""
         made_by = self.made_by(mark_source(source)) if self.records else None
-        return replace(self.raster, format=format, quality=self.quality, provenance=made_by)
+        return replace(
+            self.raster, format=format, quality=self.quality, provenance=made_by
+        )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, such as sizes of photographs together with options of rasters."""
@@ -242,7 +257,9 @@ class UpscaleOptions:
             object.__setattr__(self, "engine", crisper)
         self._choose_scale()
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
-            raise UsageError(f"--suffix {self.suffix}: is a part of a name, without folders")
+            raise UsageError(
+                f"--suffix {self.suffix}: is a part of a name, without folders"
+            )
         if self.format != "auto":
             known = format_of_suffix(self.format)
             if known is None:
@@ -253,7 +270,9 @@ class UpscaleOptions:
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
         if self.engine.strength and not self.auto and self.model != PHOTO_MODEL:
-            raise UsageError(f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}")
+            raise UsageError(
+                f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}"
+            )
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
         of_pixels = ("--bidx", "--rgb", "--range", "--classes", "--alpha")
@@ -271,7 +290,9 @@ class UpscaleOptions:
 def file_of_model(model: str, scale: int) -> tuple[Path, int]:
     """Return the file that a model is loaded from, and its time; 0 if it is not there."""
     code, file = split_model(model)
-    file = file or (Path(code.rpartition(":")[0]) if code else weights_path(model, scale))
+    file = file or (
+        Path(code.rpartition(":")[0]) if code else weights_path(model, scale)
+    )
     return file, file.stat().st_mtime_ns if file.is_file() else 0
 
 

@@ -65,20 +65,20 @@ HIDDEN_COLOURS = (
     "alpha is data (gloss, height) and no transparency"
 )
 LARGEST_PHOTOGRAPH = 400_000_000
-"""Output pixels; larger pictures are read by windows. One number, so that results do not depend on
-the machine."""
+"""Output pixels; larger pictures are read by windows. One number, so that results do
+not depend on the machine."""
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """Open an input that is a photograph; None if it is read by windows.
 
     Read by windows are georeferenced files and others that photographs cannot be (see
-    ``Picture.raster``), inputs with raster options, and pictures too large for memory. Of the
-    pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
-    always a photograph, as windows on disk cannot be rotated.
+    ``Picture.raster``), inputs with raster options, and pictures too large for memory.
+    Of the pictures of a folder, raster options apply to the TIFFs only. A picture
+    rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
-    A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster options, and
-    with ``--fit`` for a file that is read by windows.
+    A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster
+    options, and with ``--fit`` for a file that is read by windows.
     """
     asked, sized = bool(options.raster.asked_for), options.of_photographs
     try:
@@ -119,7 +119,8 @@ def choose_model(
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
 
-    Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be measured.
+    Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be
+    measured.
     """
     if not options.auto:
         return options.model, ""
@@ -144,12 +145,13 @@ def prepare(
 
     With ``keep_hidden`` the colours under alpha stay, whatever it is.
 
-    Equal red, green and blue are one channel to the network, which would give them a tint, and
-    three again in what is written.
+    Equal red, green and blue are one channel to the network, which would give them a
+    tint, and three again in what is written.
 
     Returns:
-        The pixels, and all warnings. And what takes the pixels enlarged, (sH, sW, C), with the size
-        (height, width) that is wanted, if it is another, and returns the photograph to be written.
+        The pixels, and all warnings. And what takes the pixels enlarged, (sH, sW, C),
+        with the size (height, width) that is wanted, if it is another, and returns the
+        photograph to be written.
     """
     pixels, alpha, metadata = photograph.pixels, photograph.alpha, photograph.metadata
     warnings, holes, low, high = [*photograph.warnings], None, 0.0, 1.0
@@ -180,7 +182,9 @@ def prepare(
         size = size or (enlarged.shape[0], enlarged.shape[1])
         enlarged = shrink(enlarged, size)
         if are_floats:
-            enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(np.float32)
+            enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(
+                np.float32
+            )
         if holes is not None:
             larger = holes.repeat(scale, axis=0).repeat(scale, axis=1)
             enlarged[shrink_mask(larger, size)] = np.nan
@@ -196,7 +200,9 @@ def prepare(
 def enlarge_alpha(alpha: Array, scale: int) -> Array:
     """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
     if not alpha.size or alpha.min() == alpha.max():
-        return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype)
+        return np.full(
+            (alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype
+        )
     # bicubic overshoots: opaque and clear areas must stay exactly so
     return np.clip(resize(alpha, scale), alpha.min(), alpha.max())
 
@@ -210,7 +216,8 @@ class PhotographJob:
     size: tuple[int, int]
     """Of the output: height, width."""
     passes: tuple[tuple[str, int], ...]
-    """Model and scale of the passes that are left; a later one has a clean picture before it."""
+    """Model and scale of the passes that are left; a later one has a clean picture
+    before it."""
     pixels: Array
     """Prepared for the next pass."""
     finish: Finish
@@ -231,7 +238,8 @@ class PhotographRun:
     """Upscales pictures that fit into memory, which ``processes`` of this machine share."""
 
     pool: EnginePool
-    """Runs the model of the options; that for degraded ones is loaded when one needs it."""
+    """Runs the model of the options; that for degraded ones is loaded when one needs
+    it."""
     options: UpscaleOptions
     reporter: Reporter
     processes: int = 1
@@ -276,7 +284,9 @@ class PhotographRun:
         for portion in portions(stills(), self.options, self.processes):
             # after an interruption the pictures that are being written are finished
             with (
-                read_ahead(self._load, portion, ahead=workers + 1, workers=workers) as reading,
+                read_ahead(
+                    self._load, portion, ahead=workers + 1, workers=workers
+                ) as reading,
                 read_ahead(
                     self._save,
                     self._enlarged(self._loaded(reading)),
@@ -320,7 +330,12 @@ class PhotographRun:
             passes=((model, first), *((self.options.model, scale) for scale in others)),
             pixels=pixels,
             finish=finish,
-            known={"model": model, "condition": condition, "warnings": warnings, "size": size},
+            known={
+                "model": model,
+                "condition": condition,
+                "warnings": warnings,
+                "size": size,
+            },
         )
 
     def _enlarged(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
@@ -342,13 +357,18 @@ class PhotographRun:
                     yield job
             yield from self._enlarged(larger)
 
-    def _works(self, jobs: Iterable[PhotographJob], tiling: Tiling) -> Iterator[ImageJob]:
+    def _works(
+        self, jobs: Iterable[PhotographJob], tiling: Tiling
+    ) -> Iterator[ImageJob]:
         """Cut pictures into tiles and reserve memory for their outputs."""
         for job in jobs:
             item = job.item
             with self.reporter.guard(item):
                 item.make_folder()
-                grid, scale = tiling.padded_grid(*job.pixels.shape[:2]), job.passes[0][1]
+                grid, scale = (
+                    tiling.padded_grid(*job.pixels.shape[:2]),
+                    job.passes[0][1],
+                )
                 folder = item.target.parent
                 work, job.enlarged = array_job(
                     job.pixels, grid, name=str(item.source), scale=scale, folder=folder
@@ -369,10 +389,16 @@ class PhotographRun:
         started, model = time.monotonic(), self.options.model
         scale, *more = self.options.steps(model, picture.height, picture.width)
         if more:
-            raise PictureError(f"{item.source}: is an animation; give a size up to -s {scale}")
+            raise PictureError(
+                f"{item.source}: is an animation; give a size up to -s {scale}"
+            )
         size, unwritable = check_output(item, picture, self.options)
         metadata = kept_metadata(picture.metadata, picture, self.options, model)
-        warnings = (*picture.warnings, *unwritable, *lost_metadata(item.format, metadata))
+        warnings = (
+            *picture.warnings,
+            *unwritable,
+            *lost_metadata(item.format, metadata),
+        )
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8)
         times: list[list[int]] = []
@@ -409,10 +435,14 @@ class PhotographRun:
             metadata=fitted,
             **writing_options(item, picture, self.options),
         )
-        self.reporter.add(item, started=started, tiles=tiles, size=size, warnings=warnings)
+        self.reporter.add(
+            item, started=started, tiles=tiles, size=size, warnings=warnings
+        )
 
 
-def writing_options(item: Item, picture: Picture, options: UpscaleOptions) -> dict[str, Any]:
+def writing_options(
+    item: Item, picture: Picture, options: UpscaleOptions
+) -> dict[str, Any]:
     """Return what outputs are written with; refuse inputs that have changed since."""
     check_unchanged(item.source, picture.mark)
     quality = options.quality
@@ -456,14 +486,25 @@ def check_output(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
-    if is_kept(picture, item.format):  # whose pictures wait on the disk for the last one
-        held, what = picture.frames * height * width * 4, f"its {picture.frames} pictures take"
+    if is_kept(
+        picture, item.format
+    ):  # whose pictures wait on the disk for the last one
+        held, what = (
+            picture.frames * height * width * 4,
+            f"its {picture.frames} pictures take",
+        )
         item.check_disk(what, held, held, "a smaller --scale")
         if picture.has_default:
-            warnings = (*warnings, "its picture for programs without animation is left out")
+            warnings = (
+                *warnings,
+                "its picture for programs without animation is left out",
+            )
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
-        warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
+        warnings = (
+            *warnings,
+            f"becomes {width}x{height}, smaller than the input ({own})",
+        )
     return (height, width), warnings
 
 
@@ -497,7 +538,10 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     times = math.prod(options.steps(options.model, picture.height, picture.width))
     made = given * times**2
     # what the network gives is encoded as it lies there
-    direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
+    direct = (
+        item.format in ("png", "jpg", "tif")
+        and picture.bits in FORMATS[item.format].bits
+    )
     if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:
         return 6 * given + 3 * made
     return 3 * given + (made if made <= LARGEST_IN_MEMORY else 0)

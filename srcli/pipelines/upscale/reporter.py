@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from srcli.errors import DefectError, ExitCode, PictureError, SrxError, UsageError, one_file
+from srcli.errors import (
+    DefectError,
+    ExitCode,
+    PictureError,
+    SrxError,
+    UsageError,
+    one_file,
+)
 from srcli.files import explain_os_error, free_disk
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
@@ -41,7 +48,9 @@ class Item:
                 f"{folder}: this folder cannot be made ({error.strerror}); give another output"
             ) from error
 
-    def check_disk(self, what: str, needed: int, least: int, advice: str) -> tuple[str, ...]:
+    def check_disk(
+        self, what: str, needed: int, least: int, advice: str
+    ) -> tuple[str, ...]:
         """Refuse an output where less than ``least`` bytes are free; warn where it may not fit."""
         free, folder = free_disk(self.target)
         takes = f"{what} {format_bytes(needed)} when enlarged"
@@ -57,7 +66,9 @@ class Item:
         if not folder.is_dir():
             raise PictureError(f"{folder}: is no folder; give another output")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise PictureError(f"{folder}: no permission to write there; give another output")
+            raise PictureError(
+                f"{folder}: no permission to write there; give another output"
+            )
 
 
 @dataclass(frozen=True)
@@ -71,8 +82,8 @@ class FileReport:
     model: str = ""
     """Name of the model, as ``--model auto`` chose it or the user gave it."""
     condition: str = ""
-    """What a picture has gone through, by which ``auto`` chose: a word of ``condition.judge``, or
-    ``saved`` for a JPEG that shows nothing."""
+    """What a picture has gone through, by which ``auto`` chose: a word of
+    ``condition.judge``, or ``saved`` for a JPEG that shows nothing."""
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""
@@ -81,7 +92,8 @@ class FileReport:
     warnings: tuple[str, ...] = ()
     error: str = ""
     kept: bool = False
-    """It failed as its output exists and is not to be replaced; the input may be sound."""
+    """It failed as its output exists and is not to be replaced; the input may be
+    sound."""
     details: tuple[str, ...] = ()
     """Lines for --verbose."""
 
@@ -90,8 +102,8 @@ class FileReport:
 class Reporter(Task):
     """Collects the reports of a run, and gives each to ``on_file``; ``model`` is that of most.
 
-    It is the task of all tiles of the run: pictures that were not looked at yet count as many as
-    the others have on average.
+    It is the task of all tiles of the run: pictures that were not looked at yet count
+    as many as the others have on average.
     """
 
     progress: Progress
@@ -149,11 +161,12 @@ class Reporter(Task):
         item: Item,
         state: State = "done",
         started: float | None = None,
-        **known: Any,  # noqa: ANN401 - other fields of the report
+        **known: Any,
     ) -> None:
         """Show the warnings of a file and record its report.
 
-        ``started`` is the start of its work by ``time.monotonic``; None if it never began.
+        ``started`` is the start of its work by ``time.monotonic``; None if it never
+        began.
         """
         seconds = 0.0 if started is None else time.monotonic() - started
         if state == "done":
@@ -172,7 +185,9 @@ class Reporter(Task):
         if report.state != "skipped":
             tried = self.counts["done"] + self.counts["failed"]
             speed = self.megapixels / max(self.seconds, 1e-3)
-            self._task.describe(f"{tried} of {self._expected} files, {speed:.2f} megapixels/s")
+            self._task.describe(
+                f"{tried} of {self._expected} files, {speed:.2f} megapixels/s"
+            )
         self.on_file(report)
 
     def pass_over(self, path: Path, reason: str) -> None:
@@ -189,7 +204,12 @@ class Reporter(Task):
             self.fail(item, explained(error, item), started)
 
     def fail(
-        self, item: Item, error: SrxError | str, started: float | None = None, *, kept: bool = False
+        self,
+        item: Item,
+        error: SrxError | str,
+        started: float | None = None,
+        *,
+        kept: bool = False,
     ) -> None:
         """Record that an item failed; for ``kept`` see ``FileReport``."""
         details = error.details if isinstance(error, DefectError) else ()

@@ -1,7 +1,7 @@
 """Upscale files and folders, or say what would be done; photographs first, then rasters.
 
-Work is done here or by several workers. A unit of it is a share of the inputs, or a step of one
-raster; all workers make parts of a large one.
+Work is done here or by several workers. A unit of it is a share of the inputs, or a
+step of one raster; all workers make parts of a large one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from srcli.imaging.rasters.fills import find_fills
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.parts import Parts, merge_parts, open_parts, try_creation_options
+from srcli.imaging.rasters.parts import (
+    Parts,
+    merge_parts,
+    open_parts,
+    try_creation_options,
+)
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import (
@@ -49,7 +54,11 @@ from srcli.pipelines.upscale.methods import (
     interpolated_as_they_are,
 )
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import PhotographRun, check_output, open_photograph
+from srcli.pipelines.upscale.photographs import (
+    PhotographRun,
+    check_output,
+    open_photograph,
+)
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter, explained
 from srcli.ports.image import TileGrid, Values, Window
 from srcli.ports.progress import Progress, Task
@@ -63,13 +72,16 @@ if TYPE_CHECKING:
 WAITING = 64 << 20
 """Bytes of finished rows that may wait for the writer."""
 LEAST_COMPRESSED = 0.4
-"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
+"""Share of the uncompressed size that must be free on disk; photographs rarely shrink
+so far."""
 LARGE = 100_000_000
 """Output pixels that take some seconds to write."""
 LEAST_TILE_ROWS = 20
-"""Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of these."""
+"""Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of
+these."""
 LARGEST_SHARE = 16
-"""Inputs; reading the first and writing the last of so many costs little beside all of them."""
+"""Inputs; reading the first and writing the last of so many costs little beside all of
+them."""
 FEWEST_TILE_ROWS = 4
 """Of a run, where longer ones would leave workers without work."""
 
@@ -86,10 +98,11 @@ def upscale_files(
 ) -> Reporter:
     """Upscale pictures and folders; return the reports of all, of which a bad one stops no others.
 
-    ``on_file`` is called with each report as soon as it is known. The executor runs shares of the
-    inputs, each on a device of its own; without, all are upscaled in this process. A dry run makes
-    nothing, and reports what would be made by the headers of the inputs. UsageError if inputs or
-    outputs do not fit each other; nothing was written then.
+    ``on_file`` is called with each report as soon as it is known. The executor runs
+    shares of the inputs, each on a device of its own; without, all are upscaled in this
+    process. A dry run makes nothing, and reports what would be made by the headers of
+    the inputs. UsageError if inputs or outputs do not fit each other; nothing was
+    written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
     items, finished = find_due(inputs, output, options, reporter)
@@ -104,16 +117,20 @@ def upscale_files(
             own = options.engine if executor is None else plain
             pool = EnginePool(options.model, options.scale, own)
             find_weights(options.model, options.scale)
-            # a wrong name or file makes no folder; of what pictures choose, not all may be needed
+            # a wrong name or file makes no folder; of what pictures choose, not all may
+            # be needed
             for note in () if options.auto else pool.network.notes:
                 reporter.progress.message(note)
-            # what cannot be written is told before minutes are spent on it; subfolders fail alone
+            # what cannot be written is told before minutes are spent on it; subfolders
+            # fail alone
             items[0].make_folder(output if is_folder(output, options) else None)
             reporter.open(len(items))
             if executor is None:
                 reporter.progress.detail(*pool.details)
                 for item in PhotographRun(pool, options, reporter).upscale(items):
-                    upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
+                    upscale_raster(
+                        item, options, reporter, partial(do_here, pool, reporter)
+                    )
             else:
                 upscale_by_workers(items, options, reporter, executor)
     finally:
@@ -121,10 +138,14 @@ def upscale_files(
     return reporter
 
 
-def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
+def _estimate(
+    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
+) -> None:
     """Report size, disk and losses of each result, from the header of its input, without torch."""
     find_weights(options.model, options.scale)
-    everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
+    everywhere = (
+        options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
+    )
     if not everywhere or options.model not in MODELS:
         # only the network, or torch's view of the machine, can check these
         _ = EnginePool(options.model, options.scale, options.engine).network
@@ -134,7 +155,9 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
             item.check_folder()
             if picture is None:
                 job = open_job(item, options)
-                try_creation_options(item.target, job.output)  # what GDAL refuses is refused here
+                try_creation_options(
+                    item.target, job.output
+                )  # what GDAL refuses is refused here
                 size = job.output.height, job.output.width
                 disk = round(disk_needed(job.output) * job.info.filled)
                 warnings, details = job.notes, job.remarks
@@ -144,9 +167,15 @@ def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
                 kept = is_kept(picture, item.format)
                 frames = picture.frames if kept else 1
                 lost = lost_metadata(item.format, picture.metadata)
-                warnings = (*(picture.warnings if kept else picture.losses), *unwritable, *lost)
+                warnings = (
+                    *(picture.warnings if kept else picture.losses),
+                    *unwritable,
+                    *lost,
+                )
                 disk = math.prod(size) * depth * frames
-            reporter.add(item, size=size, bytes=disk, warnings=warnings, details=details)
+            reporter.add(
+                item, size=size, bytes=disk, warnings=warnings, details=details
+            )
 
 
 @dataclass(frozen=True)
@@ -157,18 +186,23 @@ class UpscaleShare:
     options: UpscaleOptions
 
 
-def do_here(pool: EnginePool, task: Task, jobs: Sequence[RasterJob]) -> Sequence[JsonDict]:
+def do_here(
+    pool: EnginePool, task: Task, jobs: Sequence[RasterJob]
+) -> Sequence[JsonDict]:
     """Do the steps of rasters in this process."""
     return [job.do(pool.of(job.options.model, job.options.scale), task) for job in jobs]
 
 
 def upscale_by_workers(
-    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, executor: ProcessExecutor
+    items: Sequence[Item],
+    options: UpscaleOptions,
+    reporter: Reporter,
+    executor: ProcessExecutor,
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 
-    The executor chooses the device. Workers do all but large rasters by themselves; these follow,
-    one after another, each made by all workers.
+    The executor chooses the device. Workers do all but large rasters by themselves;
+    these follow, one after another, each made by all workers.
     """
     slots = max(executor.slots, 1)  # a cluster may wait for its first node
     units, left = [], items
@@ -178,7 +212,11 @@ def upscale_by_workers(
         left = left[size:]
     shared = (items[0].target.parent, items[0].source, Path(options.model))
     run = partial(
-        executor.run, upscale_unit, progress=reporter.progress, task=reporter, shared=shared
+        executor.run,
+        upscale_unit,
+        progress=reporter.progress,
+        task=reporter,
+        shared=shared,
     )
     large: list[Item] = []
     for done in run(units):
@@ -205,14 +243,20 @@ def upscale_by_workers(
 
 
 def upscale_unit(
-    unit: UpscaleShare | RasterJob, place: Place, progress: Progress, stop: Callable[[], bool]
+    unit: UpscaleShare | RasterJob,
+    place: Place,
+    progress: Progress,
+    stop: Callable[[], bool],
 ) -> JsonDict:
     """Do a unit in a worker.
 
-    A share gives ``files``, the reports of all that were done or failed, and ``large``, the rasters
-    that are left for all workers; a step of a raster, which failed, its ``error``.
+    A share gives ``files``, the reports of all that were done or failed, and ``large``,
+    the rasters that are left for all workers; a step of a raster, which failed, its
+    ``error``.
     """
-    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    options = replace(
+        unit.options, engine=replace(unit.options.engine, device=place.device)
+    )
     pool = cached_pool(options.model, options.scale, options.engine)
     access = network_access(allowed=options.allow_remote)
     with threads(place.threads or None), access:
@@ -231,7 +275,9 @@ def upscale_unit(
                 if math.prod(raster_size(item, options)) >= LARGE:
                     large.append(item)
                 else:
-                    upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
+                    upscale_raster(
+                        item, options, reporter, partial(do_here, pool, reporter)
+                    )
     return {"files": reporter.files, "large": large}
 
 
@@ -254,18 +300,23 @@ class RasterJob:
     notes: tuple[str, ...]
     """Choices made for the user, who may want others."""
     remarks: tuple[str, ...]
-    """Choices by what the file says: its bands of classes, the values taken as black and white."""
+    """Choices by what the file says: its bands of classes, the values taken as black
+    and white."""
     fingerprint: Mapping[str, object]
-    """Everything that the pixels depend on, by names that users understand: a run continues an
-    interrupted one with the same. The network is added when it has measured."""
+    """Everything that the pixels depend on, by names that users understand: a run
+    continues an interrupted one with the same. The network is added when it has
+    measured."""
     condition: str
-    """What its pixels have gone through, where ``auto`` chose the model by it; else empty."""
+    """What its pixels have gone through, where ``auto`` chose the model by it; else
+    empty."""
     tiling: Tiling | None = None
     """The network's, known when it has measured."""
     calibration: dict[str, Any] | None = None
-    """The network's measurements of the whole raster as arrays; None where it needs none."""
+    """The network's measurements of the whole raster as arrays; None where it needs
+    none."""
     is_gray: bool = False
-    """Red, green and blue are equal everywhere, as was found when the network has measured."""
+    """Red, green and blue are equal everywhere, as was found when the network has
+    measured."""
     runs: Sequence[range] = ()
     """Runs of consecutive parts to make."""
 
@@ -284,14 +335,16 @@ class RasterJob:
         """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
         if not self.layout.groups:
             return run
-        rows = range(self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop)
+        rows = range(
+            self.parts.span(run.start).start, self.parts.span(run.stop - 1).stop
+        )
         return tile_rows(self.grid, rows, self.options.scale)
 
     def do(self, pool: EnginePool, task: Task) -> JsonDict:
         """Return what the network measures, or make the parts, by whose tiles the task advances.
 
-        Measured are ``tiling``, ``fingerprint`` with the network, ``is_gray``, and ``calibration``,
-        maybe None.
+        Measured are ``tiling``, ``fingerprint`` with the network, ``is_gray``, and
+        ``calibration``, maybe None.
         """
         from srcli.inference.engine import RasterEngine
         from srcli.layers.network import upload
@@ -311,7 +364,9 @@ class RasterJob:
                 return self._measure(engine, pool.network)
             rows = self.grid.tile_height
             known = (self.calibration or {}).items()
-            calibration = {name: upload(each, own.device) for name, each in known} or None
+            calibration = {
+                name: upload(each, own.device) for name, each in known
+            } or None
         with RasterSource(self.info, self.layout, self.window, rows) as source:
             source.zero_is_black = all(low == 0 for low, _ in self.values.ranges)
             # those that are there were made by a worker that was lost
@@ -370,7 +425,9 @@ class RasterJob:
         options, own = self.options, engine.engine
         tiling = choose_tiling(options.model, network, options.tile, options.overlap)
         grid = tiling.padded_grid(self.window.height, self.window.width)
-        with RasterSource(self.info, self.layout, self.window, grid.tile_height) as source:
+        with RasterSource(
+            self.info, self.layout, self.window, grid.tile_height
+        ) as source:
             found = calibrate(engine, source, grid)
         of_network = {
             "model": f"{options.model} {network_digest(own.network)[:16]}",
@@ -385,7 +442,8 @@ class RasterJob:
             "tiling": tiling,
             "fingerprint": {**self.fingerprint, **of_network},
             "is_gray": is_gray_raster(self.info, self.layout, self.window),
-            "calibration": found and {name: value.cpu().numpy() for name, value in found.items()},
+            "calibration": found
+            and {name: value.cpu().numpy() for name, value in found.items()},
         }
 
 
@@ -393,9 +451,15 @@ def read_kept_info(item: Item, options: UpscaleOptions) -> RasterInfo:
     """Read a raster's header, without tags if they are to be stripped."""
     info = read_info(item.source, options.raster.nodata)
     if options.strip_metadata:  # all tags but a part of the georeference
-        own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
+        own = {
+            key: text
+            for key, text in info.tags.get("", {}).items()
+            if key == "AREA_OR_POINT"
+        }
         bands = tuple(replace(band, tags={}) for band in info.bands)
-        colours = {name: tags for name, tags in info.tags.items() if name == "COLOR_PROFILE"}
+        colours = {
+            name: tags for name, tags in info.tags.items() if name == "COLOR_PROFILE"
+        }
         info = replace(info, tags={"": own, **colours}, bands=bands)
     return info
 
@@ -421,7 +485,9 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     values, range_found = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),)), ""
     if layout.groups:
         values, range_found = choose_value_range(info, layout, window, asked.values)
-    condition = judge_raster(info, layout, window) if options.auto and layout.groups else ""
+    condition = (
+        judge_raster(info, layout, window) if options.auto and layout.groups else ""
+    )
     options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
     method = choose_method(info, layout, window, values, options)
     if method.remark and len(method.interpolated) == len(layout.smooth):
@@ -430,13 +496,27 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     output = make_output(info, layout, window, options.scale, wanted)
     needed = round(disk_needed(output) * info.filled)
     least = round(LEAST_COMPRESSED * needed)
-    advice = "a folder with fewer of its files" if options.mosaic else "a part (--srcwin)"
+    advice = (
+        "a folder with fewer of its files" if options.mosaic else "a part (--srcwin)"
+    )
     room = item.check_disk("its pixels take", needed, least, advice)
     hidden = options.keep_hidden and layout.alpha is not None
-    unkept = ("--keep-hidden is for photographs: colours under alpha are not kept",) * hidden
-    pyramids = info.has_overviews and not (asked.overviews or asked.cog) and item.format == "tif"
-    hint = "the input has overviews: --overviews adds some to the result" if pyramids else ""
-    named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
+    unkept = (
+        "--keep-hidden is for photographs: colours under alpha are not kept",
+    ) * hidden
+    pyramids = (
+        info.has_overviews
+        and not (asked.overviews or asked.cog)
+        and item.format == "tif"
+    )
+    hint = (
+        "the input has overviews: --overviews adds some to the result"
+        if pyramids
+        else ""
+    )
+    named = (
+        [str(info.path)] if isinstance(info.path, DatasetName) else []
+    )  # one of its file's
     return RasterJob(
         item=item,
         options=options,
@@ -457,7 +537,9 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
             *room,
             *unkept,
         ),
-        remarks=tuple(filter(None, (*layout.remarks, range_found, method.remark, hint))),
+        remarks=tuple(
+            filter(None, (*layout.remarks, range_found, method.remark, hint))
+        ),
         condition=condition,
         fingerprint={
             "version": srcli.__version__,
@@ -492,7 +574,8 @@ def upscale_raster(
 ) -> None:
     """Upscale a raster and report it, a failure too.
 
-    ``do`` returns the results of units and raises the error of one; ``slots`` can be done at once.
+    ``do`` returns the results of units and raises the error of one; ``slots`` can be
+    done at once.
     """
     started = time.monotonic()
 
@@ -512,7 +595,10 @@ def upscale_raster(
             job = replace(job, **found)
             across = len(job.grid.lefts)
         resume = options.raster.resume
-        with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
+        with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (
+            parts,
+            notes,
+        ):
             for note in notes:
                 tell(note)
             missing = parts.missing()
@@ -520,14 +606,19 @@ def upscale_raster(
                 tell(f"{kept} of {parts.count} parts are kept from an earlier run")
             rows = sum(len(job.tile_rows(run)) for run in missing)
             units = [replace(job, runs=runs) for runs in _shares(missing, rows, slots)]
-            tiles = across * sum(len(job.tile_rows(run)) for unit in units for run in unit.runs)
+            tiles = across * sum(
+                len(job.tile_rows(run)) for unit in units for run in unit.runs
+            )
             reporter.grow(tiles)
             do(units)
             size = job.output.height, job.output.width
             if math.prod(size) >= LARGE:
                 tell(f"the tiles are done; writing {item.target.name}")
             check_unchanged(item.source, mark)
-            merge_parts(parts, attributes_for(item.target, item.source, dates=options.keep_dates))
+            merge_parts(
+                parts,
+                attributes_for(item.target, item.source, dates=options.keep_dates),
+            )
         reporter.add(
             item, started=started, model=job.options.model, condition=job.condition,
             tiles=tiles, size=size, warnings=job.notes,
@@ -537,14 +628,16 @@ def upscale_raster(
 def _shares(missing: list[range], rows: int, slots: int) -> list[list[range]]:
     """Cut runs of parts, of so many rows of tiles in all, into those that each worker makes.
 
-    One worker makes all, so that no row of tiles is computed twice. Among several there is a run
-    for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more where that gives every
-    worker one, else ``FEWEST_TILE_ROWS`` and more.
+    One worker makes all, so that no row of tiles is computed twice. Among several there
+    is a run for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more
+    where that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
     """
     if slots == 1:
         return [missing] if missing else []
     wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
     count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
     length = max(-(-sum(map(len, missing)) // count), 1)
-    starts = ((run, start) for run in missing for start in range(run.start, run.stop, length))
+    starts = (
+        (run, start) for run in missing for start in range(run.start, run.stop, length)
+    )
     return [[range(start, min(start + length, run.stop))] for run, start in starts]

@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.imaging.photograph import READABLE_SUFFIXES
-from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES, product_header
+from srcli.imaging.rasters.opening import (
+    INDIRECT_SUFFIXES,
+    RASTER_SUFFIXES,
+    product_header,
+)
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
@@ -32,8 +36,9 @@ UNREAD = frozenset({
     ".mts", ".m2ts", ".3gp", ".wmv", ".mpg", ".mpeg", ".insv", ".insp", ".dcm", ".fits", ".fit",
     ".fts", ".nii", ".ecw", ".sid",
 })  # fmt: skip
-"""Lower-case suffixes of pictures, films and rasters that a search of a folder passes over, so that
-the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more often."""
+"""Lower-case suffixes of pictures, films and rasters that a search of a folder passes
+over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more
+often."""
 NAMED_ONLY = frozenset({
     ".tga", ".ppm", ".pgm", ".pnm", ".asc", ".grd", ".dem", ".nc", ".h5", ".hdf", ".gpkg",
     ".mbtiles", ".kmz",
@@ -44,16 +49,17 @@ _OF_OTHERS = (
     "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
     "*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata",
 )  # fmt: skip
-"""Lower-case names of folders in which other programs keep thumbnails and what was deleted."""
+"""Lower-case names of folders in which other programs keep thumbnails and what was
+deleted."""
 
 
 class FolderSearch:
     """A search of a folder for pictures, in the order of names.
 
-    Left out are hidden files and folders, special files (pipes, devices), everything inside the
-    output folder, earlier results, links to folders, which may lead in circles, mosaics, Sentinel
-    products, whose pictures belong together, folders of other programs, and what the options
-    exclude.
+    Left out are hidden files and folders, special files (pipes, devices), everything
+    inside the output folder, earlier results, links to folders, which may lead in
+    circles, mosaics, Sentinel products, whose pictures belong together, folders of
+    other programs, and what the options exclude.
     """
 
     def __init__(
@@ -78,7 +84,9 @@ class FolderSearch:
             entered = filter(self._is_entered, below if self.options.recursive else [])
             folders[:] = [path.name for path in entered]
             into = self.output / Path(place).relative_to(self.folder)
-            has_results = bool(self.options.suffix) and real_path(into) == real_path(place)
+            has_results = bool(self.options.suffix) and real_path(into) == real_path(
+                place
+            )
             for name in sorted(files):
                 file = Path(place, name)
                 if name[0] == "." or not self._is_picture(file):
@@ -144,9 +152,15 @@ class FolderSearch:
         if number := self._of_others.total():
             folders = "1 folder" if number == 1 else f"{number} folders"
             names = ", ".join(sorted(self._of_others))
-            self._tell(f"{folders} of other programs left out ({names}); name one itself")
+            self._tell(
+                f"{folders} of other programs left out ({names}); name one itself"
+            )
         if number := self._unread.total():
-            files = "1 file is no picture" if number == 1 else f"{number} files are no pictures"
+            files = (
+                "1 file is no picture"
+                if number == 1
+                else f"{number} files are no pictures"
+            )
             self._tell(f"{files} that srx reads: {_listed(self._unread)}")
         if number := self._named_only.total():
             files = "1 file is" if number == 1 else f"{number} files are"
@@ -165,7 +179,8 @@ def _may_be_read(path: Path, inside: str) -> bool:
     with suppress(OSError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - there may be very many
             return False
-    # pathlib raises what os.path takes for no: folders that may not be searched, too long paths
+    # pathlib raises what os.path takes for no: folders that may not be searched, too
+    # long paths
     return not (os.path.islink(path) and is_within(real_path(path), inside))  # noqa: PTH114
 
 
@@ -182,10 +197,13 @@ def _real_folder(folder: str) -> str:
 def real_path(path: Path | str) -> str:
     """Return the path without links, and one spelling of names that the system takes for one.
 
-    macOS and Windows do not tell a.png from A.png, and macOS not the ways to write an accent; ß
-    and ss are one name on macOS alone. A link that leads in a circle stays as it is.
+    macOS and Windows do not tell a.png from A.png, and macOS not the ways to write an
+    accent; ß and ss are one name on macOS alone. A link that leads in a circle stays as
+    it is.
     """
-    folder, name = os.path.split(path)  # one look at the file, as there may be very many
+    folder, name = os.path.split(
+        path
+    )  # one look at the file, as there may be very many
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
         real = os.path.realpath(path)
     else:

@@ -23,7 +23,9 @@ def save(tmp_path):
 
     def write(name, pixels, **options):
         return write_by_gdal(
-            tmp_path / name, pixels, **{"crs": "EPSG:32633", "transform": PLACE, **options}
+            tmp_path / name,
+            pixels,
+            **{"crs": "EPSG:32633", "transform": PLACE, **options},
         )
 
     return write
@@ -51,7 +53,9 @@ def plan(path, scale=1, **options):
     """Profile of the output for a raster, whole."""
     info = read_info(path)
     whole = Window(top=0, left=0, height=info.height, width=info.width)
-    return make_output(info, choose_layout(info), whole, scale, OutputOptions(**options))
+    return make_output(
+        info, choose_layout(info), whole, scale, OutputOptions(**options)
+    )
 
 
 @pytest.fixture(name="plan")

@@ -17,12 +17,16 @@ def test_statistics_are_not_kept(save, noise):
     def describe(file):
         file.update_tags(1, STATISTICS_MEAN="3", kind="model")
         file.update_tags(
-            TIFFTAG_SOFTWARE="a program", TIFFTAG_MINSAMPLEVALUE="1", AREA_OR_POINT="Point"
+            TIFFTAG_SOFTWARE="a program",
+            TIFFTAG_MINSAMPLEVALUE="1",
+            AREA_OR_POINT="Point",
         )
 
     info = read_info(save("a.tif", noise((9, 7, 2), np.int16), then=describe))
     assert info.bands[0].tags == {"": {"kind": "model"}}
-    assert info.tags == {"": {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}}
+    assert info.tags == {
+        "": {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}
+    }
 
 
 def test_a_file_without_a_place_gives_no_warning(save, noise):
@@ -51,7 +55,9 @@ def test_further_pages_are_told(tmp_path, noise):
     pages = [Image.fromarray(noise((6, 7), seed=seed)) for seed in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     (note,) = read_info(tmp_path / "a.tif").notes
-    assert note.startswith("holds 3 pictures: only the first is used; name another, such as ")
+    assert note.startswith(
+        "holds 3 pictures: only the first is used; name another, such as "
+    )
     assert read_info(as_input(note.rpartition(" ")[2])).height == 6
 
 

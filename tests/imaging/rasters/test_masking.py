@@ -28,7 +28,9 @@ def send(plan, write, tmp_path):
             pixels = np.moveaxis(file.read(), 0, 2)
             mask = file.dataset_mask() > 0
         alpha = pixels[:, :, -1] if out.alpha else None
-        return SimpleNamespace(image=pixels[:, :, : out.channels], alpha=alpha, mask=mask)
+        return SimpleNamespace(
+            image=pixels[:, :, : out.channels], alpha=alpha, mask=mask
+        )
 
     return run
 
@@ -43,7 +45,9 @@ def test_nodata_comes_back_pixel_by_pixel(save, noise, send, scale, rows):
     pixels = noise((21, 17, 2), "int16") % 3
     path = save("a.tif", pixels, nodata=1, tiled=True, blockxsize=16, blockysize=16)
     out = send(path, scale=scale, rows=rows)
-    np.testing.assert_array_equal(out.image, np.where(larger(pixels, scale) == 1, 1, 77))
+    np.testing.assert_array_equal(
+        out.image, np.where(larger(pixels, scale) == 1, 1, 77)
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,9 @@ def test_values_that_happen_to_be_nodata_move_aside(save, send, dtype, nodata, b
     assert (out[hole] == np.dtype(dtype).type(nodata)).all()
     np.testing.assert_array_equal(out[::2][~hole[::2]], 50)
     (moved,) = np.unique(out[1::2][~hole[1::2]])
-    assert moved == (nearest_other_value(np.dtype(dtype), nodata) if beside is None else beside)
+    assert moved == (
+        nearest_other_value(np.dtype(dtype), nodata) if beside is None else beside
+    )
     assert moved != np.dtype(dtype).type(nodata)
 
 
@@ -88,7 +94,8 @@ def test_masks_are_enlarged_and_handed_on(save, noise, send):
     out = send(path, scale=3)
     np.testing.assert_array_equal(out.mask, larger(mask, 3))
     np.testing.assert_array_equal(
-        out.image, np.broadcast_to(np.where(larger(mask, 3), 77, 0)[..., None], (63, 51, 3))
+        out.image,
+        np.broadcast_to(np.where(larger(mask, 3), 77, 0)[..., None], (63, 51, 3)),
     )
 
 
@@ -106,10 +113,16 @@ def test_alpha_is_enlarged_and_handed_on(save, noise, send, dtype):
 def test_alpha_takes_a_mask_in(save, noise, send):
     pixels, mask = noise((12, 11, 4)) // 2 + 9, noise((12, 11), seed=1) > 99
     path = save(
-        "a.tif", pixels, photometric="RGB", alpha="YES", then=lambda file: file.write_mask(mask)
+        "a.tif",
+        pixels,
+        photometric="RGB",
+        alpha="YES",
+        then=lambda file: file.write_mask(mask),
     )
     out = send(path)
-    np.testing.assert_array_equal(out.alpha, larger(np.where(mask, pixels[:, :, 3], 0), 2))
+    np.testing.assert_array_equal(
+        out.alpha, larger(np.where(mask, pixels[:, :, 3], 0), 2)
+    )
 
 
 def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
@@ -136,7 +149,10 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
         filled = source.read(Window(top=0, left=0, height=128, width=160))
 
     assert filled is not None
-    wanted, left_in = resize(clean, scale).astype(float), resize(dirty, scale).astype(float)
+    wanted, left_in = (
+        resize(clean, scale).astype(float),
+        resize(dirty, scale).astype(float),
+    )
     out = send(path, resize(filled, scale), scale=scale, rows=50).image
     large = larger(hole, scale)
     assert (out[large] == nodata).all()
@@ -151,6 +167,9 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
     far, near = larger(~grown, scale), larger(grown & ~hole, scale)
     assert far.any()
     np.testing.assert_allclose(out[far], wanted[far], atol=1)
-    halo, before = np.abs(out - wanted)[near].mean(), np.abs(left_in - wanted)[near].mean()
+    halo, before = (
+        np.abs(out - wanted)[near].mean(),
+        np.abs(left_in - wanted)[near].mean(),
+    )
     assert halo < before / 5
     assert np.abs(out - wanted)[near].max() < np.abs(left_in - wanted)[near].max() / 2

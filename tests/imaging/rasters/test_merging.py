@@ -56,7 +56,9 @@ def gdals_own(path, out, pixels, mask=None):
 def described(path):
     """All that rasterio says of a file, its pixels included."""
     with rasterio.open(path) as file:
-        names = {None, *file.tag_namespaces()} - {"DERIVED_SUBDATASETS"}  # made of the file's name
+        names = {None, *file.tag_namespaces()} - {
+            "DERIVED_SUBDATASETS"
+        }  # made of the file's name
         return {
             **file.profile,
             "tags": {name: file.tags(ns=name) for name in names},
@@ -88,7 +90,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("creation", "dtype", "bands"), CASES, ids=str)
-def test_the_file_is_that_of_gdal(save, tmp_path, noise, creation, dtype, bands, plan, write):
+def test_the_file_is_that_of_gdal(
+    save, tmp_path, noise, creation, dtype, bands, plan, write
+):
     pixels = noise((530, 70, bands), dtype)
     pixels[100:300] = 0
     source = save("in.tif", pixels, photometric="RGB" if bands == 3 else "MINISBLACK")
@@ -101,7 +105,11 @@ def test_the_file_is_that_of_gdal(save, tmp_path, noise, creation, dtype, bands,
             np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
     wanted = 43 if creation.get("BIGTIFF") == "YES" else 42
     assert wanted in target.read_bytes()[2:4]
-    assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.tif", "ref.tif"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "in.tif",
+        "out.tif",
+        "ref.tif",
+    }
 
 
 @pytest.mark.parametrize("size", [(1, 1), (257, 1), (513, 65)])
@@ -117,7 +125,9 @@ def test_odd_sizes_with_a_mask(save, tmp_path, noise, size, interleave, plan, wr
     assert wanted["mask"] == (mask * np.uint8(255)).tobytes()
 
 
-def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, plan, write):
+def test_all_that_is_known_of_the_input_is_in_the_output(
+    save, tmp_path, noise, plan, write
+):
     coefficients = [1.0, *([0.001] * 19)]
     model = RPC(
         height_off=1.0, height_scale=2.0, lat_off=3.0, lat_scale=4.0, long_off=5.0, long_scale=6.0,
@@ -132,7 +142,9 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, 
         file.scales, file.offsets = (0.1, 1, 2.5), (0, -3, 1e-9)
         file.update_tags(2, WAVELENGTH="0.6", bidx_like="x")
         file.update_tags(ns="SURVEY", FLIGHT="7 & <8>")
-        file.update_tags(ns="xml:XMP", **{"<?xpacket begin": "'' id='a=b'?><x:xmpmeta/>"})
+        file.update_tags(
+            ns="xml:XMP", **{"<?xpacket begin": "'' id='a=b'?><x:xmpmeta/>"}
+        )
         file.update_tags(TIFFTAG_COPYRIGHT="me", AREA_OR_POINT="Point", TITLE="a=b\nc")
         file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
         file.rpcs = model
@@ -153,9 +165,14 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, 
 
 @pytest.mark.parametrize("options", [{}, {"cog": True}, {"format": "png"}], ids=str)
 @pytest.mark.parametrize("point", ["Area", "Point"])
-def test_control_points_are_in_the_output(save, tmp_path, noise, point, options, plan, write):
+def test_control_points_are_in_the_output(
+    save, tmp_path, noise, point, options, plan, write
+):
     def place(file):
-        points = [GroundControlPoint(row=r, col=c, x=c, y=-r, z=5) for r, c in ((4, 6.25), (24, 9))]
+        points = [
+            GroundControlPoint(row=r, col=c, x=c, y=-r, z=5)
+            for r, c in ((4, 6.25), (24, 9))
+        ]
         file.gcps = (points, rasterio.CRS.from_epsg(4326))
         file.update_tags(AREA_OR_POINT=point)
 
@@ -165,7 +182,10 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
     target = tmp_path / f"out.{options.get('format', 'tif')}"
     write(target, out, source)
     with rasterio.open(target) as file:
-        both = [[(p.row, p.col, p.x, p.y, p.z) for p in each] for each in (file.gcps[0], points)]
+        both = [
+            [(p.row, p.col, p.x, p.y, p.z) for p in each]
+            for each in (file.gcps[0], points)
+        ]
         assert both[0] == both[1]
         assert file.gcps[1] == rasterio.CRS.from_epsg(4326)
         assert file.tags().get("AREA_OR_POINT", point) == point  # PNG has none
@@ -175,7 +195,9 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options,
 def test_a_mask_becomes_alpha_in_png(save, tmp_path, noise, dtype, opaque, copy):
     mask = noise((40, 50)) > 99
     pixels = noise((40, 50, 3), dtype) * mask[:, :, None]
-    source = save("in.tif", pixels, photometric="RGB", then=lambda file: file.write_mask(mask))
+    source = save(
+        "in.tif", pixels, photometric="RGB", then=lambda file: file.write_mask(mask)
+    )
     copy(source, tmp_path / "out.png", format="png")
     with rasterio.open(tmp_path / "out.png") as file:
         np.testing.assert_array_equal(file.read(4), mask * opaque)
@@ -185,7 +207,9 @@ def test_a_mask_becomes_alpha_in_png(save, tmp_path, noise, dtype, opaque, copy)
 @pytest.fixture
 def copy(plan, write):
     """The input once more, written as srx writes: ``copy(source, target, cog=True)``."""
-    return lambda source, target, **options: write(target, plan(source, **options), source)
+    return lambda source, target, **options: write(
+        target, plan(source, **options), source
+    )
 
 
 def names(folder):
@@ -198,7 +222,10 @@ def test_overviews_are_those_that_gdal_builds(save, tmp_path, copy):
     copy(source, target, overviews=True)
     with rasterio.open(source, "r+") as file:
         file.build_overviews([2], Resampling.average)
-    with rasterio.open(source, overview_level=0) as a, rasterio.open(target, overview_level=0) as b:
+    with (
+        rasterio.open(source, overview_level=0) as a,
+        rasterio.open(target, overview_level=0) as b,
+    ):
         np.testing.assert_array_equal(a.read(), b.read())
     with rasterio.open(target) as file:
         assert file.overviews(1) == [2]
@@ -209,10 +236,14 @@ def test_overviews_are_those_that_gdal_builds(save, tmp_path, copy):
 def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, copy):
     mask = np.zeros((512, 512), bool)
     mask[100:, 200:] = True
-    source = save("in.tif", PHOTO, photometric="RGB", then=lambda file: file.write_mask(mask))
+    source = save(
+        "in.tif", PHOTO, photometric="RGB", then=lambda file: file.write_mask(mask)
+    )
     copy(source, tmp_path / "cog.tif", cog=True, creation={"STATISTICS": "YES"})
     with rasterio.open(tmp_path / "cog.tif") as file:
-        assert float(file.tags(2)["STATISTICS_MEAN"]) == pytest.approx(PHOTO[100:, 200:, 1].mean())
+        assert float(file.tags(2)["STATISTICS_MEAN"]) == pytest.approx(
+            PHOTO[100:, 200:, 1].mean()
+        )
     creation = {"COMPRESS": "JPEG", "JPEG_QUALITY": "95"}
     copy(source, tmp_path / "out.tif", overviews=True, creation=creation)
     with rasterio.open(tmp_path / "out.tif", overview_level=0) as file:
@@ -226,7 +257,9 @@ def test_a_cloud_optimized_file(save, tmp_path, copy):
         file.update_tags(TITLE="field", AREA_OR_POINT="Point")
         file.descriptions = ("r", "g", "b")
 
-    photo = np.tile(PHOTO, (2, 1, 1))  # GDAL makes no overviews of what fits into one block
+    photo = np.tile(
+        PHOTO, (2, 1, 1)
+    )  # GDAL makes no overviews of what fits into one block
     source = save("in.tif", photo, photometric="RGB", nodata=3, then=describe)
     copy(source, tmp_path / "out.tif", cog=True)
     with rasterio.open(tmp_path / "out.tif") as file, rasterio.open(source) as old:
@@ -264,7 +297,10 @@ def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
         assert (file.transform, file.crs) == (old.transform, old.crs)
         np.testing.assert_array_equal(file.read(), old.read())
     (tmp_path / "out.png.aux.xml").unlink()
-    with rasterio.open(target) as file, rasterio.open(source) as old:  # the world file alone
+    with (
+        rasterio.open(target) as file,
+        rasterio.open(source) as old,
+    ):  # the world file alone
         assert file.transform == old.transform
 
 
@@ -274,7 +310,10 @@ def test_a_jpeg_is_that_of_gdal(save, tmp_path, copy):
     copy(source, tmp_path / "out.jpg", format="jpg", creation={"QUALITY": "90"})
     reference = save("rgb.tif", PHOTO, photometric="RGB")
     rasterio.shutil.copy(reference, tmp_path / "ref.jpg", driver="JPEG", QUALITY="90")
-    with rasterio.open(tmp_path / "out.jpg") as a, rasterio.open(tmp_path / "ref.jpg") as b:
+    with (
+        rasterio.open(tmp_path / "out.jpg") as a,
+        rasterio.open(tmp_path / "ref.jpg") as b,
+    ):
         np.testing.assert_array_equal(a.read(), b.read())
         assert a.transform == b.transform
     assert (tmp_path / "out.jgw").exists()
@@ -313,7 +352,10 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
 def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, noise):
     import resource  # which Windows has not
 
-    pixels, limits = noise((300, 300, 1), seed=1), resource.getrlimit(resource.RLIMIT_FSIZE)
+    pixels, limits = (
+        noise((300, 300, 1), seed=1),
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
     source = save("in.tif", pixels)
     out = plan(source, **options)
     target = tmp_path / f"out.{options.get('format', 'tif')}"
@@ -321,7 +363,9 @@ def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, n
         write_parts(parts, source)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
         try:
-            with pytest.raises(PictureError, match=f"^{target}: .*(room|raise the limit)"):
+            with pytest.raises(
+                PictureError, match=f"^{target}: .*(room|raise the limit)"
+            ):
                 merge_parts(parts)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -335,10 +379,26 @@ def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, n
 @pytest.mark.parametrize(
     ("step", "error", "words"),
     [
-        ("copy_file", OSError(errno.ENOSPC, "x"), "the disk is full; make room and run again"),
-        ("copy_file", OSError(errno.EIO, "bad\nsector"), r"cannot be written \(.*bad sector\)"),
-        ("copy_file", PermissionError(errno.EACCES, "x"), "no permission to write here"),
-        ("check_shape", RasterioIOError("block 7 is odd"), "cannot be written .block 7 is odd"),
+        (
+            "copy_file",
+            OSError(errno.ENOSPC, "x"),
+            "the disk is full; make room and run again",
+        ),
+        (
+            "copy_file",
+            OSError(errno.EIO, "bad\nsector"),
+            r"cannot be written \(.*bad sector\)",
+        ),
+        (
+            "copy_file",
+            PermissionError(errno.EACCES, "x"),
+            "no permission to write here",
+        ),
+        (
+            "check_shape",
+            RasterioIOError("block 7 is odd"),
+            "cannot be written .block 7 is odd",
+        ),
     ],
 )
 def test_failures_keep_the_old_file_and_are_one_line(
@@ -365,13 +425,17 @@ def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
         released.wait(60)
 
     monkeypatch.setattr(module, "copy_file", copies_for_long)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests of commands change it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # tests of commands change it
     target = tmp_path / "out.tif"
     with pytest.raises(KeyboardInterrupt):
         copy(save("in.tif", PHOTO[:40, :50]), target)
     released.set()
     assert not target.exists()
-    assert [path.name[:5] for path in hidden_name(target, ".parts").glob("part-*")] == ["part-"]
+    assert [path.name[:5] for path in hidden_name(target, ".parts").glob("part-*")] == [
+        "part-"
+    ]
 
 
 def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
@@ -386,7 +450,9 @@ def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
             np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
 
 
-def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(save, plan, write, tmp_path, noise):
+def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(
+    save, plan, write, tmp_path, noise
+):
     pixels, out = noise((40, 50, 4)), tmp_path / "b.tif"
     pixels[:20, :, 3], pixels[20:, :, 3] = 0, 255
     source = save("a.tif", pixels, photometric="RGB", alpha="yes")
@@ -402,7 +468,9 @@ def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path, n
     tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
     source = save("a.tif", noise((4, 5, 1)))
     write(tmp_path / "b.tif", replace(plan(source), tags=tags), source)
-    assert read_info(tmp_path / "b.tif").tags == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
+    assert read_info(tmp_path / "b.tif").tags == {
+        "": {"A": "b", "AREA_OR_POINT": "Area"}
+    }
 
 
 # Runs in a process of its own that is forked for every attempt, because importing takes longer.
@@ -488,7 +556,10 @@ def kill(folder, step, options):
         check=False,
         timeout=120,
         cwd=Path(__file__).parents[3],
-        env={**os.environ, "TMPDIR": str(folder)},  # what is killed leaves small files there
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+        },  # what is killed leaves small files there
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return int(done.stdout.split()[-1])

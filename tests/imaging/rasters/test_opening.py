@@ -90,7 +90,9 @@ def test_a_mosaic_of_mosaics_names_all_files_once(tmp_path):
     files = [Path(name).name for name in read_info(top).files]
     assert files == ["top.vrt", "mid.vrt", "leaf.tif"]
     vrt(tmp_path / "mid.vrt", name="top.vrt", **source)
-    with pytest.raises(PictureError, match=r"top.vrt: is made of itself, by way of \S+"):
+    with pytest.raises(
+        PictureError, match=r"top.vrt: is made of itself, by way of \S+"
+    ):
         read_info(top)
 
 
@@ -127,11 +129,16 @@ def test_tiffs_by_their_tags(save, noise, shape, dtype, profile, words):
 
 
 def test_tags_of_gdal_and_masks_among_the_pages_are_signs(save, noise, tmp_path):
-    path = save("a.tif", noise((6, 7)), then=lambda f: f.update_tags(1, kind="model"), **NOWHERE)
+    path = save(
+        "a.tif", noise((6, 7)), then=lambda f: f.update_tags(1, kind="model"), **NOWHERE
+    )
     assert raster_reason(path) == "GDAL's tags"
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         path = save(
-            "a.tif", noise((6, 7)), then=lambda f: f.write_mask(np.eye(6, 7) > 0), **NOWHERE
+            "a.tif",
+            noise((6, 7)),
+            then=lambda f: f.write_mask(np.eye(6, 7) > 0),
+            **NOWHERE,
         )
     assert raster_reason(path) == "a mask of valid pixels"
     pages = tmp_path / "pages.tif"
@@ -149,7 +156,12 @@ def test_a_world_file_beside_a_picture(tmp_path, name, form):
     Image.new("RGB", (7, 6)).save(path, name)
     assert raster_reason(path) is None
     short = f"{suffix[0]}{suffix[-1]}w"
-    world = {"short": short, "long": f"{suffix}w", "wld": "wld", "upper": short.upper()}[form]
+    world = {
+        "short": short,
+        "long": f"{suffix}w",
+        "wld": "wld",
+        "upper": short.upper(),
+    }[form]
     path.with_suffix(f".{world}").write_text("no numbers")
     assert raster_reason(path) is None
     path.with_suffix(f".{world}").write_text(WORLD)
@@ -203,7 +215,9 @@ def test_other_files_beside_a_picture(tmp_path, name, text, words):
 def test_a_mask_beside_a_picture(save, noise):
     mask = np.eye(6, 7, dtype=bool)
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
-        path = save("a.tif", noise((6, 7)), then=lambda file: file.write_mask(mask), **NOWHERE)
+        path = save(
+            "a.tif", noise((6, 7)), then=lambda file: file.write_mask(mask), **NOWHERE
+        )
     assert raster_reason(path) == "a mask of valid pixels, by a file beside it"
 
 
@@ -255,7 +269,13 @@ def test_nothing_is_requested_unless_it_is_allowed(tmp_path, web, srx):
     (tmp_path / "wms.xml").write_text(WMS.format(url=url))
     vrt(tmp_path / "e.vrt", SIMPLE, name="a.vrt", place=1)
     for name in "abcde":
-        done = srx("upscale", tmp_path / f"{name}.vrt", tmp_path / f"{name}.tif", "-m", "bicubic")
+        done = srx(
+            "upscale",
+            tmp_path / f"{name}.vrt",
+            tmp_path / f"{name}.tif",
+            "-m",
+            "bicubic",
+        )
         assert done.code == 2
         assert ("--allow-remote" in done.err) == (name in "ace")
     assert web.requests == []
@@ -287,7 +307,11 @@ def test_a_search_takes_no_rasters_made_of_other_files(tmp_path):
     given = UpscaleOptions(model="bicubic", scale=2)
     summary = upscale_files([folder], tmp_path / "out", given)
     states = {file.source.name: file.state for file in summary.files}
-    assert states == {"good.tif": "done", "disguised.tif": "failed", "disguised.jp2": "failed"}
+    assert states == {
+        "good.tif": "done",
+        "disguised.tif": "failed",
+        "disguised.jp2": "failed",
+    }
     (file,) = enlarge(folder / "a.vrt", tmp_path / "a.tif")  # named
     assert file.state == "done"
 
@@ -310,5 +334,8 @@ def test_named_mosaics_may_lie_anywhere_but_copy_no_bytes_from_there(tmp_path, n
         with pytest.raises(PictureError, match="copies bytes of other files"):
             read_info(path)
     assert (
-        read_info(vrt(folder / "b.vrt", RAW, name="beside.tif", **raw | {"place": 1})).height == 8
+        read_info(
+            vrt(folder / "b.vrt", RAW, name="beside.tif", **raw | {"place": 1})
+        ).height
+        == 8
     )

@@ -72,7 +72,10 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
     assert [band.interpretation for band in out.bands] == ["red", "green"]
     assert dict(out.bands[1].tags) == {"": {"WAVELENGTH": "0.6"}}
     assert out.tags["SURVEY"] == {"FLIGHT": "7"}
-    assert [plan(path, bands=b, cog=True).notes != [] for b in ((3, 2), (3, 1))] == [True, False]
+    assert [plan(path, bands=b, cog=True).notes != [] for b in ((3, 2), (3, 1))] == [
+        True,
+        False,
+    ]
     assert out.tags[""] == {"TITLE": "field", "AREA_OR_POINT": "Point"}
 
 
@@ -81,8 +84,15 @@ def test_a_palette_becomes_three_bands_without_its_words(save):
         file.write_colormap(1, {0: (1, 2, 3, 255), 1: (4, 5, 6, 255)})
         file.update_tags(1, CLASSES="many")
 
-    out = plan(save("a.tif", PIXELS[:, :, :1], photometric="palette", nodata=1, then=describe))
-    assert [band.interpretation for band in out.bands] == ["red", "green", "blue", "alpha"]
+    out = plan(
+        save("a.tif", PIXELS[:, :, :1], photometric="palette", nodata=1, then=describe)
+    )
+    assert [band.interpretation for band in out.bands] == [
+        "red",
+        "green",
+        "blue",
+        "alpha",
+    ]
     assert out.alpha
     assert not any(band.tags for band in out.bands)
 
@@ -99,9 +109,16 @@ def test_white_stays_the_least_value_where_the_format_can_say_so(save):
 
 
 def test_an_enlargement_of_an_enlargement_says_what_made_it_last(save):
-    old = {"SRX_MODEL": "a", "SRX_WEIGHTS": "1", "SRX_NEAREST_BANDS": "1", "TITLE": "field"}
+    old = {
+        "SRX_MODEL": "a",
+        "SRX_WEIGHTS": "1",
+        "SRX_NEAREST_BANDS": "1",
+        "TITLE": "field",
+    }
     path = save("a.tif", PIXELS, then=lambda file: file.update_tags(**old))
-    tags = plan(path, provenance=Provenance(version="1", model="bicubic", scale=2)).tags[""]
+    tags = plan(
+        path, provenance=Provenance(version="1", model="bicubic", scale=2)
+    ).tags[""]
     assert (tags["SRX_MODEL"], tags["TITLE"]) == ("bicubic", "field")
     assert not {"SRX_WEIGHTS", "SRX_NEAREST_BANDS"} & {*tags}
 
@@ -109,7 +126,9 @@ def test_an_enlargement_of_an_enlargement_says_what_made_it_last(save):
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     save("a.tif", PIXELS)
     source = SIMPLE.format(name="a.tif", place=1)
-    bands = [("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (0, 0, 7)]
+    bands = [
+        ("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (0, 0, 7)
+    ]
     path = save_vrt("a.vrt", 40, 30, [*bands, ("Byte", source)])
     (note,) = [note for note in plan(path).notes if "nodata" in note]
     assert "bands 3,4 too; values of 0 there" in note
@@ -126,28 +145,41 @@ def test_a_jpeg_without_its_alpha_says_so(save):
 
 
 @pytest.mark.parametrize(
-    ("bands", "kept"), [(None, True), ((1, 2, 3), True), ((3, 2, 1), False), ((1,), False)]
+    ("bands", "kept"),
+    [(None, True), ((1, 2, 3), True), ((3, 2, 1), False), ((1,), False)],
 )
 def test_a_colour_profile_is_for_red_green_and_blue_in_that_order(save, bands, kept):
     text = base64.b64encode(SRGB).decode()
-    out = plan(save("a.tif", PIXELS, photometric="RGB", SOURCE_ICC_PROFILE=text), bands=bands)
+    out = plan(
+        save("a.tif", PIXELS, photometric="RGB", SOURCE_ICC_PROFILE=text), bands=bands
+    )
     assert ("COLOR_PROFILE" in out.tags) is kept
-    assert out.tags.get("COLOR_PROFILE", {}) == ({"SOURCE_ICC_PROFILE": text} if kept else {})
+    assert out.tags.get("COLOR_PROFILE", {}) == (
+        {"SOURCE_ICC_PROFILE": text} if kept else {}
+    )
     assert any("profile" in note for note in out.notes) is not kept
 
 
-@pytest.mark.parametrize(("scale", "factors"), [(2, ()), (8, ()), (9, (2,)), (40, (2, 4, 8))])
+@pytest.mark.parametrize(
+    ("scale", "factors"), [(2, ()), (8, ()), (9, (2,)), (40, (2, 4, 8))]
+)
 def test_overviews_end_below_256_pixels(save, scale, factors):
     path = save("a.tif", PIXELS)
     assert plan(path, scale, overviews=True).overviews == factors
     assert plan(path, scale).overviews == ()
 
 
-@pytest.mark.parametrize("creation", [{}, {"TILED": "NO"}, {"BLOCKXSIZE": "512"}], ids=str)
-def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path, creation):
+@pytest.mark.parametrize(
+    "creation", [{}, {"TILED": "NO"}, {"BLOCKXSIZE": "512"}], ids=str
+)
+def test_a_file_without_compression_takes_no_more_disk_than_said(
+    save, tmp_path, creation
+):
     out = plan(save("a.tif", PIXELS), 33, creation={"COMPRESS": "NONE", **creation})
     ones = np.ones((out.height, out.width, 3), np.uint8)
-    write_by_gdal(tmp_path / "b.tif", ones, transform=out.place["transform"], **out.creation)
+    write_by_gdal(
+        tmp_path / "b.tif", ones, transform=out.place["transform"], **out.creation
+    )
     assert (tmp_path / "b.tif").stat().st_size <= disk_needed(out)
 
 
@@ -191,7 +223,9 @@ def test_nodata_becomes_a_mask_where_values_change(save, options, lossy):
 def test_masks_of_single_bands_are_told(save, save_vrt):
     save("a.tif", PIXELS[:, :, :2])
     source = SIMPLE.format(name="a.tif", place=1)
-    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
+    mask = (
+        f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
+    )
     other = source.replace("<SourceBand>1", "<SourceBand>2")
     bands = [("Byte", source + mask), ("Byte", other + mask)]
     out = plan(save_vrt("a.vrt", 40, 30, bands))
@@ -202,7 +236,9 @@ def test_masks_of_single_bands_are_told(save, save_vrt):
 TRANSFORMS = {
     "north-up": Affine(0.25, 0, 600_000, 0, -0.25, 5_100_000),
     "south-up": Affine(0.25, 0, 600_000, 0, 0.25, 5_100_000),
-    "rotated": Affine(0.4193352840, 0.2723195175, 1e5, 0.2723195175, -0.4193352840, 2e5),
+    "rotated": Affine(
+        0.4193352840, 0.2723195175, 1e5, 0.2723195175, -0.4193352840, 2e5
+    ),
     "sheared, oblong pixels": Affine(0.3, 0.02, -7, -0.01, -0.7, 48),
     "degrees": Affine(1 / 3600, 0, -75.123456789, 0, -1 / 1200, 18.987654321),
 }
@@ -237,7 +273,9 @@ def test_corners_stay(transform, scale):
 
 
 def test_control_points_keep_their_coordinates():
-    point = GroundControlPoint(row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast")
+    point = GroundControlPoint(
+        row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast"
+    )
     window = Window(top=4, left=6, height=50, width=50)
     (out,) = enlarge_place({**NOWHERE, "gcps": [point]}, window, 3)["gcps"]
     assert (out.row, out.col) == (19.5, 42.75)
@@ -252,7 +290,9 @@ def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
     row, column = corner
     with RPCTransformer(RPCS) as old, RPCTransformer(out) as new:
         ground = old.xy([row], [column], zs=[120.0], offset="ul")
-        same = new.xy([(row - top) * scale], [(column - left) * scale], zs=[120.0], offset="ul")
+        same = new.xy(
+            [(row - top) * scale], [(column - left) * scale], zs=[120.0], offset="ul"
+        )
     # RPCs of GDAL's are solved until they are off by less than a tenth of a pixel
     assert np.ravel(same) == pytest.approx(np.ravel(ground), abs=1e-8)
     assert (out.err_bias, out.err_rand, out.lat_off) == (1.5, 0.25, 48.0)
@@ -317,7 +357,10 @@ def test_the_user_wins():
 
 def test_jpeg_of_colours_is_ycbcr_and_of_others_not():
     assert chosen(COMPRESS="JPEG")["PHOTOMETRIC"] == "YCBCR"
-    assert chosen(replace(RGB, bands=RGB.bands[:2]), COMPRESS="JPEG")["PHOTOMETRIC"] == "MINISBLACK"
+    assert (
+        chosen(replace(RGB, bands=RGB.bands[:2]), COMPRESS="JPEG")["PHOTOMETRIC"]
+        == "MINISBLACK"
+    )
     assert chosen(COMPRESS="JPEG", INTERLEAVE="BAND")["PHOTOMETRIC"] == "RGB"
     assert "PREDICTOR" not in chosen(COMPRESS="JPEG")
 
@@ -327,8 +370,12 @@ def test_jpeg_of_colours_is_ycbcr_and_of_others_not():
     [(6000, 3, "uint8", "512"), (200_000, 3, "uint8", "256"), (20_000, 8, "float64", "256"),
      (40, 3, "uint8", "48"), (1, 1, "uint8", "16")],
 )  # fmt: skip
-def test_blocks_are_smaller_where_rows_are_long_or_the_picture_is_small(width, bands, dtype, side):
-    shape = replace(RGB, width=width, height=min(width, 900), bands=RGB.bands[:1] * bands)
+def test_blocks_are_smaller_where_rows_are_long_or_the_picture_is_small(
+    width, bands, dtype, side
+):
+    shape = replace(
+        RGB, width=width, height=min(width, 900), bands=RGB.bands[:1] * bands
+    )
     shape = replace(shape, dtype=dtype)
     assert chosen(shape)["BLOCKXSIZE"] == chosen(shape)["BLOCKYSIZE"] == side
 
@@ -344,4 +391,8 @@ def test_sizes_of_blocks_are_numbers(creation):
 
 def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
     options = chosen(replace(RGB, driver="COG"), LEVEL="9")
-    assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("DEFLATE", "YES", "9")
+    assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == (
+        "DEFLATE",
+        "YES",
+        "9",
+    )

@@ -119,7 +119,11 @@ def test_parts_of_a_finished_file_go_without_a_word(folder, target, has_plan):
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: data[:-1], lambda data: data[:-9] + b"?" + data[-8:], lambda data: b""],
+    [
+        lambda data: data[:-1],
+        lambda data: data[:-9] + b"?" + data[-8:],
+        lambda data: b"",
+    ],
     ids=["short", "changed", "empty"],
 )
 def test_damaged_parts_are_made_again(begin, folder, damage):
@@ -147,7 +151,9 @@ def test_starting_over_on_purpose_says_nothing(begin, folder):
     assert left(begin, resume=False) == ([range(5)], ())
 
 
-def test_another_form_of_the_file_keeps_the_parts(begin, folder, save, plan, pixels, target):
+def test_another_form_of_the_file_keeps_the_parts(
+    begin, folder, save, plan, pixels, target
+):
     other = plan(save("in.tif", pixels), cog=True, creation={"COMPRESS": "LZW"})
     with open_parts(target, other, MARK) as (parts, notes):
         assert (parts.missing(), notes) == ([range(2, 5)], ())
@@ -159,7 +165,10 @@ def test_another_form_of_the_file_keeps_the_parts(begin, folder, save, plan, pix
 
 def test_two_runs_are_told_apart(begin, target):
     with begin() as (parts, _):
-        with pytest.raises(PictureError, match=r"another srx is writing this file"), begin():
+        with (
+            pytest.raises(PictureError, match=r"another srx is writing this file"),
+            begin(),
+        ):
             pass
         assert parts.folder.exists()
     with begin():
@@ -172,14 +181,20 @@ def test_a_link_in_place_of_the_folder_is_not_followed(begin, target, tmp_path):
     elsewhere.mkdir()
     (elsewhere / "plan.json").write_text("precious")
     hidden_name(target, ".parts").symlink_to(elsewhere)
-    with pytest.raises(PictureError, match=r"out.tif: .*\.parts is in the way; remove it"), begin():
+    with (
+        pytest.raises(
+            PictureError, match=r"out.tif: .*\.parts is in the way; remove it"
+        ),
+        begin(),
+    ):
         pass
     assert (elsewhere / "plan.json").read_text() == "precious"
     assert len(list(elsewhere.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("folder", "is a folder"), ("missing/out.tif", "folder does not exist")]
+    ("name", "words"),
+    [("folder", "is a folder"), ("missing/out.tif", "folder does not exist")],
 )
 def test_targets_that_cannot_be_written(save, plan, tmp_path, noise, name, words):
     (tmp_path / "folder").mkdir()

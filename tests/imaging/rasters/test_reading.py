@@ -10,7 +10,12 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import reading
 from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
 from srcli.imaging.rasters.opening import BLOCK_CACHE
-from srcli.imaging.rasters.reading import RasterSource, fill_nearest, is_nodata, nearest_other_value
+from srcli.imaging.rasters.reading import (
+    RasterSource,
+    fill_nearest,
+    is_nodata,
+    nearest_other_value,
+)
 from srcli.ports.image import Window
 
 SOURCE = (
@@ -21,12 +26,20 @@ SOURCE = (
 
 def source_of(path, *, srcwin=None):
     info = read_info(path)
-    return RasterSource(info, choose_layout(info), choose_window(info, srcwin=srcwin)[0])
+    return RasterSource(
+        info, choose_layout(info), choose_window(info, srcwin=srcwin)[0]
+    )
 
 
 def tiles(source, height=64, width=64, step=48):
-    for top in [*range(0, max(source.height - height, 0), step), max(source.height - height, 0)]:
-        for left in [*range(0, max(source.width - width, 0), step), max(source.width - width, 0)]:
+    for top in [
+        *range(0, max(source.height - height, 0), step),
+        max(source.height - height, 0),
+    ]:
+        for left in [
+            *range(0, max(source.width - width, 0), step),
+            max(source.width - width, 0),
+        ]:
             yield Window(
                 top=top,
                 left=left,
@@ -60,7 +73,9 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile):
     with source_of(path, srcwin=(13, 21, 120, 110)) as source:
         assert (source.height, source.width) == (110, 120)
         for window in tiles(source):
-            np.testing.assert_array_equal(source.read(window), cut(pixels[21:131, 13:133], window))
+            np.testing.assert_array_equal(
+                source.read(window), cut(pixels[21:131, 13:133], window)
+            )
 
 
 def test_blocks_of_many_bands_are_decoded_once(save, noise, monkeypatch):
@@ -106,7 +121,10 @@ def test_mosaics(save, save_vrt, noise):
     first = there + '<DstRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
     second = there + '<DstRect xOff="60" yOff="9" xSize="50" ySize="60"/>'
     bands = [
-        ("Byte", SOURCE.format("left.tif", b, first) + SOURCE.format("right.tif", b, second))
+        (
+            "Byte",
+            SOURCE.format("left.tif", b, first) + SOURCE.format("right.tif", b, second),
+        )
         for b in (1, 2, 3)
     ]
     whole = np.zeros((70, 110, 3), np.uint8)
@@ -137,7 +155,9 @@ def test_damage_in_the_middle_names_the_file(save, noise):
     path.write_bytes(content)
     with source_of(path) as source:
         assert source.read(Window(top=0, left=0, height=64, width=64)) is not None
-        with pytest.raises(PictureError, match=r"a\.tif: rows \d+ to \d+ cannot be read"):
+        with pytest.raises(
+            PictureError, match=r"a\.tif: rows \d+ to \d+ cannot be read"
+        ):
             source.read(Window(top=330, left=0, height=64, width=64))
 
 
@@ -174,7 +194,9 @@ def test_masks_of_the_file_decide_alone(save, noise, piece_of, internal, nodata)
     mask = noise((30, 20), seed=5) > 99
     pixels = noise((30, 20, 3)) % 20
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
-        path = save("a.tif", pixels, nodata=nodata, then=lambda file: file.write_mask(mask))
+        path = save(
+            "a.tif", pixels, nodata=nodata, then=lambda file: file.write_mask(mask)
+        )
     assert (path.parent / "a.tif.msk").exists() == (internal == "NO")
     piece = piece_of(path)
     np.testing.assert_array_equal(piece.valid[..., 0], mask[ROWS, COLUMNS])
@@ -208,14 +230,18 @@ def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_o
 
 def test_values_that_hide_only_together(save, noise, piece_of):
     pixels = noise((30, 20, 3)) % 3
-    path = save("a.tif", pixels, then=lambda file: file.update_tags(NODATA_VALUES="1 2 0"))
+    path = save(
+        "a.tif", pixels, then=lambda file: file.update_tags(NODATA_VALUES="1 2 0")
+    )
     assert read_info(path).tags == {"": {"AREA_OR_POINT": "Area"}}
     wanted = (pixels != [1, 2, 0]).any(axis=2)[ROWS, COLUMNS]
     assert not wanted.all()
     np.testing.assert_array_equal(piece_of(path).valid[..., 0], wanted)
 
 
-@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", None), ("uint8", 2), ("uint16", None)])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint8", None), ("uint8", 2), ("uint16", None)]
+)
 def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
     colours = {0: (9, 8, 7, 255), 1: (250, 0, 100, 255), 2: (1, 2, 3, 255)}
     indices = (noise((30, 20)) % 4).astype(dtype)  # 3 has no colour
@@ -227,7 +253,9 @@ def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
         nodata=nodata,
     )
     piece = piece_of(path)
-    table = np.array([colours.get(value, (0, 0, 0, 255))[:3] for value in range(4)], np.uint8)
+    table = np.array(
+        [colours.get(value, (0, 0, 0, 255))[:3] for value in range(4)], np.uint8
+    )
     np.testing.assert_array_equal(piece.pixels, table[indices[ROWS, COLUMNS]])
     assert piece.pixels.dtype == np.uint8
     if nodata is None:
@@ -238,10 +266,14 @@ def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
         np.testing.assert_array_equal(piece.alpha, np.where(there, 255, 0))
 
 
-@pytest.mark.parametrize(("kind", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])])
+@pytest.mark.parametrize(
+    ("kind", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])]
+)
 def test_a_scan_of_one_bit_is_gray(save, noise, piece_of, kind, levels):
     bits = noise((30, 20)) % 2
-    piece = piece_of(save("a.tif", bits, nbits=1, photometric=kind, compress="CCITTFAX4"))
+    piece = piece_of(
+        save("a.tif", bits, nbits=1, photometric=kind, compress="CCITTFAX4")
+    )
     expected = np.array(levels, np.uint8)[bits[ROWS, COLUMNS]]
     np.testing.assert_array_equal(piece.pixels[..., 0], expected)
     assert piece.pixels.shape[2] == 1
@@ -265,12 +297,17 @@ def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
     np.testing.assert_array_equal(piece.valid[..., 0], there != 1)
 
 
-def test_a_palette_beside_other_bands_is_expanded_alone(save, save_vrt, noise, piece_of):
+def test_a_palette_beside_other_bands_is_expanded_alone(
+    save, save_vrt, noise, piece_of
+):
     pixels = noise((30, 20, 2)) % 2
     save("a.tif", pixels)
     table = "".join(f'<Entry c1="{n}" c2="8" c3="7" c4="255"/>' for n in (9, 1))
     palette = f"<ColorInterp>Palette</ColorInterp><ColorTable>{table}</ColorTable>"
-    bands = [("Byte", head + SOURCE.format("a.tif", n, "")) for n, head in ((1, palette), (2, ""))]
+    bands = [
+        ("Byte", head + SOURCE.format("a.tif", n, ""))
+        for n, head in ((1, palette), (2, ""))
+    ]
     piece = piece_of(save_vrt("a.vrt", 20, 30, bands), bands=(1,))
     colours = np.array([(9, 8, 7), (1, 8, 7)], np.uint8)
     np.testing.assert_array_equal(piece.pixels, colours[pixels[ROWS, COLUMNS, 0]])
@@ -316,7 +353,9 @@ def test_holes_take_the_value_of_a_nearest_pixel(dtype, holes):
     filled = fill_nearest(pixels, valid)
     assert filled.dtype == pixels.dtype
     np.testing.assert_array_equal(filled[valid], pixels[valid])
-    for nearest, taken in distance_to_source(valid[..., 0], pixels[..., 0], filled[..., 0]):
+    for nearest, taken in distance_to_source(
+        valid[..., 0], pixels[..., 0], filled[..., 0]
+    ):
         assert taken == nearest
 
 
@@ -327,7 +366,9 @@ def test_each_band_is_filled_for_itself(noise):
     for band in range(3):
         alone = fill_nearest(pixels[:, :, [band]], valid[:, :, [band]])
         np.testing.assert_array_equal(filled[:, :, [band]], alone)
-    assert not np.array_equal(filled[:, :, [0]], fill_nearest(pixels[:, :, [0]], valid[:, :, [1]]))
+    assert not np.array_equal(
+        filled[:, :, [0]], fill_nearest(pixels[:, :, [0]], valid[:, :, [1]])
+    )
 
 
 def test_a_band_without_any_pixel_takes_over_its_neighbour(noise):
@@ -343,13 +384,28 @@ def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):
     from rasterio._env import get_gdal_config
 
     for name, tiled, most in (("tiles.tif", True, 1), ("strips.tif", False, 2)):
-        profile = {"driver": "GTiff", "width": 500_000, "height": 400, "count": 3, "dtype": "uint8"}
+        profile = {
+            "driver": "GTiff",
+            "width": 500_000,
+            "height": 400,
+            "count": 3,
+            "dtype": "uint8",
+        }
         place = rasterio.Affine(2, 0, 0, 0, -2, 0)
         with rasterio.open(
-            tmp_path / name, "w", tiled=tiled, sparse_ok=True, transform=place, **profile
+            tmp_path / name,
+            "w",
+            tiled=tiled,
+            sparse_ok=True,
+            transform=place,
+            **profile,
         ):
             pass
         info = read_info(tmp_path / name)
         whole = Window(top=0, left=0, height=info.height, width=info.width)
         with RasterSource(info, choose_layout(info), whole, 200):
-            assert most * BLOCK_CACHE <= get_gdal_config("GDAL_CACHEMAX") < (most + 1) * BLOCK_CACHE
+            assert (
+                most * BLOCK_CACHE
+                <= get_gdal_config("GDAL_CACHEMAX")
+                < (most + 1) * BLOCK_CACHE
+            )

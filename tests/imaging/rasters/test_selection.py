@@ -24,7 +24,9 @@ def info_of(save):
             file.colorinterp = [ColorInterp[one] for one in names]
 
         pixels = np.ones((4, 5, len(names)), dtype)
-        return read_info(save("a.tif", pixels, then=name, photometric="minisblack", **profile))
+        return read_info(
+            save("a.tif", pixels, then=name, photometric="minisblack", **profile)
+        )
 
     return make
 
@@ -41,10 +43,16 @@ def called(layout):
         (("red", "green", "blue"), (1, 2, 3), ((0, 1, 2),)),
         (("blue", "green", "red", "nir"), (1, 2, 3, 4), ((2, 1, 0), (3,))),
         (("nir", "blue", "green", "red"), (1, 2, 3, 4), ((0,), (3, 2, 1))),
-        (("gray", *["undefined"] * 7), tuple(range(1, 9)), tuple((k,) for k in range(8))),
+        (
+            ("gray", *["undefined"] * 7),
+            tuple(range(1, 9)),
+            tuple((k,) for k in range(8)),
+        ),
     ],
 )
-def test_bands_that_files_call_red_green_and_blue_go_together(info_of, names, bands, groups):
+def test_bands_that_files_call_red_green_and_blue_go_together(
+    info_of, names, bands, groups
+):
     layout = choose_layout(info_of(*names))
     assert (layout.bands, layout.groups) == (bands, groups)
     assert called(layout) == names
@@ -70,7 +78,9 @@ def test_many_bands_of_no_known_colour_are_told(info_of):
 def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     layout = choose_layout(info := info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
-    more = dataclasses.replace(info, bands=(*info.bands, info.bands[0]))  # a band as any
+    more = dataclasses.replace(
+        info, bands=(*info.bands, info.bands[0])
+    )  # a band as any
     whole = Window(top=0, left=0, height=4, width=5)
     assert choose_bands(more, whole, "auto").bands == (2, 3, 4, 5)
     assert called(layout) == ("red", "green", "blue")
@@ -83,7 +93,9 @@ def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
     assert layout.groups == ((0, 1, 2),)
     assert called(layout) == ("red", "green", "blue")
     assert layout.notes == ()
-    further = choose_layout(info, bands=(4, 3, 2, 1))  # has all three colours: they are meant
+    further = choose_layout(
+        info, bands=(4, 3, 2, 1)
+    )  # has all three colours: they are meant
     assert further.groups == ((0,), (1, 2, 3))
     assert called(further) == ("undefined", "red", "green", "blue")
 
@@ -104,7 +116,9 @@ def test_wrong_choices_are_refused(info_of, options, error, words):
         choose_layout(info, **options)
 
 
-def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_vrt, noise):
+def test_bands_of_several_kinds_are_refused_together_and_taken_apart(
+    save, save_vrt, noise
+):
     save("a.tif", noise((4, 5)))
     source = SIMPLE.format(name="a.tif", place=1)
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)]))
@@ -116,7 +130,9 @@ def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_
 def test_nodata_of_the_output_is_that_of_the_bands_chosen(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
     source = SIMPLE.format(name="a.tif", place=1)
-    bands = [("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (7, 9)]
+    bands = [
+        ("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (7, 9)
+    ]
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), *bands]))
     assert [band.nodata for band in info.bands] == [None, 7.0, 9.0]
     assert choose_layout(info).nodata == 7
@@ -127,7 +143,9 @@ def test_nodata_of_the_output_is_that_of_the_bands_chosen(save, save_vrt, noise)
 @pytest.fixture
 def info(save):
     """A north-up file of 40x30 pixels of 2 m, upper left corner at 100, 500."""
-    return read_info(save("a.tif", np.ones((30, 40)), transform=Affine(2, 0, 100, 0, -2, 500)))
+    return read_info(
+        save("a.tif", np.ones((30, 40)), transform=Affine(2, 0, 100, 0, -2, 500))
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +201,11 @@ def test_bounds_enclose_however_the_raster_is_turned(save, transform):
     ("options", "error", "words"),
     [
         ({"srcwin": (0, 0, 5, -5)}, UsageError, "at least 1"),
-        ({"srcwin": (40, 0, 5, 5)}, PictureError, r"a\.tif: --srcwin lies outside.*40x30"),
+        (
+            {"srcwin": (40, 0, 5, 5)},
+            PictureError,
+            r"a\.tif: --srcwin lies outside.*40x30",
+        ),
         ({"bounds": (180, 440, 200, 500)}, PictureError, "outside"),
         ({"bounds": (130, 450, 110, 480)}, UsageError, "left < right"),
         ({"bounds": (110, 480, 130, 450)}, UsageError, "bottom < top"),
@@ -203,5 +225,7 @@ def test_bounds_need_a_place_on_the_map(info):
     with pytest.raises(PictureError, match=r"control points only.*--srcwin"):
         choose_window(points, bounds=(1, 2, 3, 4))
     assert choose_window(points, srcwin=(1, 2, 3, 4))[0].left == 1
-    with pytest.raises(PictureError, match=r"outside the file, which has 40x30 pixels$"):
+    with pytest.raises(
+        PictureError, match=r"outside the file, which has 40x30 pixels$"
+    ):
         choose_window(nowhere, srcwin=(99, 2, 3, 4))

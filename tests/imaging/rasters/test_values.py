@@ -66,7 +66,9 @@ def test_outliers_and_nodata_do_not_stretch_the_range(save, dtype):
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 7), ("float32", None)])
 def test_empty_files_say_so(save, dtype, nodata):
     empty = 7 if nodata else np.nan
-    low, high, words = find_one(save("a.tif", np.full((30, 20), empty, dtype), nodata=nodata))
+    low, high, words = find_one(
+        save("a.tif", np.full((30, 20), empty, dtype), nodata=nodata)
+    )
     assert (low, high) == (0, 65535 if nodata else 1)
     assert "no valid pixel" in words
 
@@ -93,18 +95,24 @@ def test_masks_and_alpha_hide_pixels(save):
     pixels[:20] = np.arange(50) + 100
     masked = save("a.tif", pixels, then=lambda file: file.write_mask(pixels < 9000))
     assert find_one(masked)[1] <= 149
-    alpha = np.stack([pixels, np.where(pixels < 9000, 65535, 0).astype(np.uint16)], axis=2)
+    alpha = np.stack(
+        [pixels, np.where(pixels < 9000, 65535, 0).astype(np.uint16)], axis=2
+    )
     assert find_one(save("b.tif", alpha, alpha="yes"))[1] <= 149
 
 
 @pytest.mark.parametrize("way", ["overviews", "blocks", "mask"])
 def test_large_files_are_sampled(save, monkeypatch, way):
     rng = np.random.default_rng(0)
-    pixels = (rng.normal(0, 30, (600, 700, 3)) + np.linspace(500, 3000, 700)[:, None]).astype(
-        np.uint16
-    )
+    pixels = (
+        rng.normal(0, 30, (600, 700, 3)) + np.linspace(500, 3000, 700)[:, None]
+    ).astype(np.uint16)
     tiles = {"tiled": True, "blockxsize": 32, "blockysize": 32}
-    mark = (lambda file: file.write_mask(np.ones((600, 700), bool))) if way == "mask" else None
+    mark = (
+        (lambda file: file.write_mask(np.ones((600, 700), bool)))
+        if way == "mask"
+        else None
+    )
     path = save("a.tif", pixels, then=mark, **tiles)
     if way in ("overviews", "mask"):
         with rasterio.open(path, "r+") as file:
@@ -162,7 +170,12 @@ def test_small_fractions_have_their_own_range(save, most):
 
 @pytest.mark.parametrize(
     ("dtype", "value", "width"),
-    [("uint16", 30000, 1), ("uint16", 65535, 1), ("float32", 2000.0, 2e-3), ("float64", 0, 1)],
+    [
+        ("uint16", 30000, 1),
+        ("uint16", 65535, 1),
+        ("float32", 2000.0, 2e-3),
+        ("float64", 0, 1),
+    ],
 )
 def test_the_range_of_an_even_picture_is_narrow(save, dtype, value, width):
     low, high, _ = find_one(save("a.tif", np.full((30, 20), value, dtype)))

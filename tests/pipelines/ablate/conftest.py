@@ -98,7 +98,12 @@ def options(settings, tmp_path):
 
 
 PRINTED = {
-    "small": {"parameters": 12.3, "Set5.psnr": 30.19, "B100.psnr": 27.1, "memory.64x48": 21},
+    "small": {
+        "parameters": 12.3,
+        "Set5.psnr": 30.19,
+        "B100.psnr": 27.1,
+        "memory.64x48": 21,
+    },
     "middle": {"Set5.psnr": 30.62, "Set5.ssim": 0.8511},
     "large": {"Set5.psnr": 30.7, "memory.64x48": 4096},
     "other": {"Set5.psnr": 30.5},
@@ -110,7 +115,12 @@ OFFSETS = {"small": -0.5, "middle": 0.0, "large": -0.2, "other": 0.001}
 def written():
     """Four variants on two sets with three seeds, one training failed; names no format likes."""
     variants = tuple(
-        Variant(name=name, sentence=f"{name} {HOSTILE}", published=PRINTED[name], note="a | note")
+        Variant(
+            name=name,
+            sentence=f"{name} {HOSTILE}",
+            published=PRINTED[name],
+            note="a | note",
+        )
         for name in PRINTED
     )
     ablation = Ablation(
@@ -175,6 +185,8 @@ def _seed(index, name, seed):
         spread = np.random.default_rng(7).normal(0, 2, count)
         noise = np.random.default_rng([seed, index]).normal(0, 0.02, count)
         values = level + OFFSETS[name] + spread + noise
-        pictures = {f"p{i}": {"psnr": float(v), "ssim": 0.85} for i, v in enumerate(values)}
+        pictures = {
+            f"p{i}": {"psnr": float(v), "ssim": 0.85} for i, v in enumerate(values)
+        }
         scores[dataset] = {"pictures": pictures, "bicubic": 27.0}
     return SeedResult(seed=seed, iterations=5000, scores=scores)

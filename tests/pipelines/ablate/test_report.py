@@ -25,7 +25,8 @@ def with_conditions(result, **changes):
 def with_seeds(result, change):
     """The same with the trainings of every variant changed."""
     return replace(
-        result, variants=tuple(replace(v, seeds=tuple(change(v))) for v in result.variants)
+        result,
+        variants=tuple(replace(v, seeds=tuple(change(v))) for v in result.variants),
     )
 
 
@@ -86,7 +87,11 @@ def test_a_failed_training_is_counted_and_all_of_them_are_a_failure(written):
     assert (other["seeds"], other["verdict"]) == ("2 of 3", "undecided")
     failed = with_seeds(written, lambda each: [written.of("other").seeds[2]] * 3)
     row = cells(scores_of(failed), "other", "Set5")
-    assert (row["seeds"], row["PSNR dB"], row["verdict"]) == ("0 of 3", NOTHING, "failed")
+    assert (row["seeds"], row["PSNR dB"], row["verdict"]) == (
+        "0 of 3",
+        NOTHING,
+        "failed",
+    )
 
 
 def test_sets_that_only_the_paper_has_show_what_it_printed(written):
@@ -115,7 +120,9 @@ def test_costs_stand_beside_what_was_printed(written, bare):
     large = cells(table, "large")
     assert (large["MiB at 64x48"], large["printed MB at 64x48"]) == (NOTHING, "4096")
     counts = iter((900, 1000, 950) * 4)
-    unequal = with_seeds(written, lambda v: [replace(s, iterations=next(counts)) for s in v.seeds])
+    unequal = with_seeds(
+        written, lambda v: [replace(s, iterations=next(counts)) for s in v.seeds]
+    )
     assert cells([cost_table(unequal)], "middle")["iterations"] == "900–1000"
     assert [each.rows for each in scores_of(bare)] == [(), ()]
     assert "iterations" not in dict(cost_table(bare).columns)
@@ -126,7 +133,9 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
     small = cells(scores_of(single), "small", "Set5")
     assert small["verdict"] == "none: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
-    assert small["PSNR dB"] == number(single.of("small").means("Set5")[0], 3)  # no deviation
+    assert small["PSNR dB"] == number(
+        single.of("small").means("Set5")[0], 3
+    )  # no deviation
 
 
 def test_markdown_has_every_table_and_text_stays_text(written, bare):
@@ -178,7 +187,11 @@ FASTER = "faster variants were trained for more iterations"
         ({"seeds": 2}, [TWO], [ONE]),
         ({"seeds": 3, "budget": None}, [], [ONE, TWO, FASTER]),
         ({"budget": "20m"}, [FASTER], []),
-        ({"budget": "5000"}, ["Holm's correction over the 3 tests of this report"], [FASTER]),
+        (
+            {"budget": "5000"},
+            ["Holm's correction over the 3 tests of this report"],
+            [FASTER],
+        ),
         ({}, ["within 1 dB of bicubic or below 50% of the printed gain"], []),
         ({}, ["Trainings not yet run, or failed: 1"], []),
         ({"trained": False}, [], ["seeds"]),

@@ -27,7 +27,9 @@ from tests.fixtures.workers import SimulatedExecutor
 
 
 def weights_of(options, variant, seed=0):
-    return (options.out / "tiny/parts" / variant / f"seed-{seed}" / "last.safetensors").read_bytes()
+    return (
+        options.out / "tiny/parts" / variant / f"seed-{seed}" / "last.safetensors"
+    ).read_bytes()
 
 
 def tensors(content):
@@ -74,18 +76,24 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
     )  # fmt: skip
     assert {s.picture: s.values for s in found.scores} == scores["pictures"]
     bicubic = evaluate(["bicubic"], [str(faces)], scales=(2,), options=plain)
-    assert scores["bicubic"] == pytest.approx(bicubic.means()[0]["values"]["psnr"], abs=1e-3)
+    assert scores["bicubic"] == pytest.approx(
+        bicubic.means()[0]["values"]["psnr"], abs=1e-3
+    )
     assert ran.missing == 0
     assert read_result(options.out, "tiny/parts") == ran
     plain = json.loads((options.out / "tiny/parts/ablation.json").read_text())
     assert plain["variants"][0]["seeds"][0]["iterations"] == 6
 
 
-def test_the_folder_can_be_resumed_by_srx_train_and_is_measured_again(ran, pair, options, notes):
+def test_the_folder_can_be_resumed_by_srx_train_and_is_measured_again(
+    ran, pair, options, notes
+):
     folder = options.out / "tiny/parts/with/seed-0"
     resume_training(folder, {"budget": "9"})
     (again,) = run_ablations([pair], options, progress=notes)
-    assert "the training in" in again.base.seeds[0].failure  # it is longer than the others now
+    assert (
+        "the training in" in again.base.seeds[0].failure
+    )  # it is longer than the others now
     assert again.of("without") == ran.of("without")
 
 
@@ -102,7 +110,9 @@ def test_more_seeds_do_only_what_is_missing(ran, pair, options, notes, monkeypat
     assert "2 of 4 trainings are there already" in notes.messages
     assert [s.seed for s in more.base.seeds] == [0, 1]
     assert more.base.seeds[0] == ran.base.seeds[0]
-    assert tensors(weights_of(options, "with", 0)) != tensors(weights_of(options, "with", 1))
+    assert tensors(weights_of(options, "with", 0)) != tensors(
+        weights_of(options, "with", 1)
+    )
 
 
 def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
@@ -122,7 +132,9 @@ def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
     assert third.base.means("Faces") == ran.base.means("Faces")
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(ran, pair, options, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_from_its_checkpoint(
+    ran, pair, options, tmp_path, monkeypatch
+):
     own = replace(options, out=tmp_path / "stopped")
     asked: list[None] = []
 
@@ -142,7 +154,10 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(ran, pair, options, tmp_path,
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"budget": "7"}, r'budget is "6" there, "7" now.*; give another --out, or remove .*/tin'),
+        (
+            {"budget": "7"},
+            r'budget is "6" there, "7" now.*; give another --out, or remove .*/tin',
+        ),
         ({"hold_out": ("ccc",)}, "data_digest is"),
         ({"precision": "bf16"}, 'precision is "fp32" there, "bf16" now'),
         ({"overrides": ("ema_decay=0.5",)}, "recipe of 'with'.ema_decay is"),
@@ -158,9 +173,15 @@ def test_a_folder_of_other_trainings_is_refused_with_the_way_to_start_over(
 
 def test_a_failed_variant_stops_no_other(tiny, options, notes):
     (result,) = run_ablations([tiny], options, progress=notes)
-    assert result.failures == [f"too fast, seed 0: {result.of('too fast').seeds[0].failure}"]
+    assert result.failures == [
+        f"too fast, seed 0: {result.of('too fast').seeds[0].failure}"
+    ]
     assert "diverged" in result.failures[0]
-    assert [seed.iterations for each in result.variants for seed in each.seeds] == [6, 6, None]
+    assert [seed.iterations for each in result.variants for seed in each.seeds] == [
+        6,
+        6,
+        None,
+    ]
     assert any("too fast, seed 0" in line for line in notes.warnings)
     assert result.missing == 1
 
@@ -173,7 +194,9 @@ def test_a_damaged_file_fails_its_training_alone(ran, pair, options):
     assert f"remove {folder} to start over" in again.base.seeds[0].failure
 
 
-def test_a_set_that_cannot_be_measured_keeps_the_training(pair, options, faces, tmp_path):
+def test_a_set_that_cannot_be_measured_keeps_the_training(
+    pair, options, faces, tmp_path
+):
     broken = tmp_path / "Broken"
     broken.mkdir()
     (broken / "a.png").write_bytes(b"nothing")
@@ -184,11 +207,15 @@ def test_a_set_that_cannot_be_measured_keeps_the_training(pair, options, faces, 
     assert seed.failure.startswith("Broken: nothing could be measured")
 
 
-def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, options, faces):
+def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(
+    ran, pair, options, faces
+):
     (faces.parent / "More").mkdir()
     (faces.parent / "More" / "one.png").write_bytes((faces / "aaa.png").read_bytes())
     own = replace(options, sets=(str(faces), str(faces.parent / "More")))
-    (result,) = run_ablations([pair], own, executor=SimulatedExecutor(1, lambda unit: True))
+    (result,) = run_ablations(
+        [pair], own, executor=SimulatedExecutor(1, lambda unit: True)
+    )
     seed = result.base.seeds[0]
     assert (seed.iterations, seed.failure, list(seed.scores)) == (
         6, "its process was killed", ["Faces"],
@@ -208,7 +235,9 @@ def test_pairs_in_their_folders_are_trained_on(pair, options, pictures, tmp_path
 
 
 def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
-    (bare,) = run_ablations([pair], replace(options, train=False, data=(), precision="fp16"))
+    (bare,) = run_ablations(
+        [pair], replace(options, train=False, data=(), precision="fp16")
+    )
     assert [each.seeds for each in bare.variants] == [(), ()]
     assert [each.cost for each in bare.variants] == [each.cost for each in ran.variants]
     assert read_result(options.out, "tiny/parts") == ran
@@ -220,7 +249,10 @@ def test_a_set_that_is_not_there_is_told_and_none_takes_the_built_in_pictures(
     monkeypatch.setattr(runs, "train", lambda *given: pytest.fail("not to be trained"))
     lost = replace(pair, sets=("nowhere",))
     (result,) = run_ablations([lost], options, progress=notes, stop=lambda: True)
-    assert [result.conditions[name] for name in ("sets", "missing")] == [["built-in"], ["nowhere"]]
+    assert [result.conditions[name] for name in ("sets", "missing")] == [
+        ["built-in"],
+        ["nowhere"],
+    ]
     assert len(notes.warnings) == 1
 
 
@@ -247,9 +279,9 @@ def test_a_network_with_two_forms_counts_as_it_is_deployed():
 def test_memory_is_that_of_one_pass_as_the_paper_measured_it():
     small = ("network.channels=8", "network.num_blocks=3", "network.num_groups=1")
     plain, kept = (
-        cost(*small, device="cuda", memory_sizes=((24, 32),), memory_gradients=own)["memory"][
-            "24x32"
-        ]
+        cost(*small, device="cuda", memory_sizes=((24, 32),), memory_gradients=own)[
+            "memory"
+        ]["24x32"]
         for own in (False, True)
     )
     assert kept > 2 * plain > 0

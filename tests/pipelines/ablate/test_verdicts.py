@@ -18,7 +18,9 @@ def test_one_seed_or_one_picture_is_the_plain_paired_interval(turned):
     values = np.array([[0.1, 0.3, -0.2, 0.25, 0.4]])
     half = 2.776445 * values.std(ddof=1) / math.sqrt(5)
     *found, p = crossed_interval(values.T if turned else values)
-    assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-5)
+    assert found == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=1e-5
+    )
     assert p == pytest.approx(ttest_1samp(values[0], 0).pvalue)
 
 
@@ -73,7 +75,8 @@ def test_only_what_both_have_is_compared(written):
     fewer = replace(base, scores={"Set5": {"pictures": few, "bicubic": 27.0}})
     changed = replace(written.base, seeds=(fewer,))
     own = replace(
-        written, variants=tuple(changed if v is written.base else v for v in written.variants)
+        written,
+        variants=tuple(changed if v is written.base else v for v in written.variants),
     )
     found = difference(own, "small", "Set5")
     assert found is not None
@@ -84,7 +87,10 @@ def test_only_what_both_have_is_compared(written):
     ("plain", "adjusted"),
     [
         ([], []),
-        ([0.03, 0.01, 0.04], [0.06, 0.03, 0.06]),  # 2 * 0.03, 3 * 0.01; never below a smaller one
+        (
+            [0.03, 0.01, 0.04],
+            [0.06, 0.03, 0.06],
+        ),  # 2 * 0.03, 3 * 0.01; never below a smaller one
         ([0.5, 0.6], [1.0, 1.0]),
     ],
 )
@@ -94,7 +100,11 @@ def test_holms_correction_by_hand(plain, adjusted):
 
 def verdicts(result, dataset="Set5"):
     (judged,) = judge([result])
-    return {own["variant"]: own["verdict"] for own in judged.comparisons if own["set"] == dataset}
+    return {
+        own["variant"]: own["verdict"]
+        for own in judged.comparisons
+        if own["set"] == dataset
+    }
 
 
 def printing(result, **printed):
@@ -116,7 +126,9 @@ def above(result, gain):
         scores = {name: {**own, "bicubic": level} for name, own in each.scores.items()}
         return replace(each, scores=scores)
 
-    variants = tuple(replace(v, seeds=tuple(map(lower, v.seeds))) for v in result.variants)
+    variants = tuple(
+        replace(v, seeds=tuple(map(lower, v.seeds))) for v in result.variants
+    )
     return replace(result, variants=variants)
 
 
@@ -149,7 +161,9 @@ def test_networks_near_bicubic_are_not_judged(written, gain, judged):
 
 
 def test_half_of_the_printed_gain_is_needed(written):
-    own = printing(above(written, 3.0), middle=40.0)  # 13 dB above bicubic, of which 3 are there
+    own = printing(
+        above(written, 3.0), middle=40.0
+    )  # 13 dB above bicubic, of which 3 are there
     assert verdicts(own)["small"] == "none: too near bicubic"
 
 

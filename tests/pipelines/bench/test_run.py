@@ -10,7 +10,13 @@ import pytest
 from srcli.inference import device as device_module
 from srcli.inference.engines import enlarge_array
 from srcli.models.weights import load_model
-from srcli.pipelines.bench import BenchOptions, bench, bench_report, busy_note, make_cases
+from srcli.pipelines.bench import (
+    BenchOptions,
+    bench,
+    bench_report,
+    busy_note,
+    make_cases,
+)
 from srcli.pipelines.upscale.array import upscale
 from srcli.report.table import Table, markdown
 
@@ -32,14 +38,21 @@ def test_everything_of_a_run_is_in_its_result(found):
     keys = "scale", "size", "format", "rounds"
     places = [(*(s[key] for key in keys), len(s["seconds"])) for s in found.speeds]
     assert places == [
-        (2, size, kind, 2, 2) for size in ((24, 32), (20, 16)) for kind in ("fp32", "plain")
+        (2, size, kind, 2, 2)
+        for size in ((24, 32), (20, 16))
+        for kind in ("fp32", "plain")
     ]
     (cost,) = found.costs
     assert (cost["scale"], cost["model"], cost["size"]) == (2, "bicubic", (256, 256))
     srx, plain = found.speeds[:2]
-    assert (srx["conv_macs"], plain["peak_memory"]) == (0, None)  # no account on the processor
+    assert (srx["conv_macs"], plain["peak_memory"]) == (
+        0,
+        None,
+    )  # no account on the processor
     assert (srx["plain"], plain["plain"], plain["times_plain"]) == (False, True, None)
-    assert srx["times_plain"] == pytest.approx(plain["median_seconds"] / srx["median_seconds"])
+    assert srx["times_plain"] == pytest.approx(
+        plain["median_seconds"] / srx["median_seconds"]
+    )
     assert 0 < srx["fastest_seconds"] <= srx["median_seconds"] <= srx["slowest_seconds"]
     assert srx["sr_megapixels_per_second"] == pytest.approx(
         24 * 32 * 4 / 1e6 / srx["median_seconds"]
@@ -48,7 +61,9 @@ def test_everything_of_a_run_is_in_its_result(found):
 
 
 def test_tables_and_markdown_tell_it(found):
-    first, second, costs = (each for each in bench_report(found) if isinstance(each, Table))
+    first, second, costs = (
+        each for each in bench_report(found) if isinstance(each, Table)
+    )
     assert (first.title, second.title) == (
         "x2, 32x24 to 64x48, 2 rounds",
         "x2, 16x20 to 32x40, 2 rounds",
@@ -61,11 +76,17 @@ def test_tables_and_markdown_tell_it(found):
     )
     assert costs.rows[0].cells[:3] == ("bicubic", 0, "256×256")
     hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
-    rows = [line for line in markdown(bench_report(hostile)).splitlines() if line.startswith("|")]
+    rows = [
+        line
+        for line in markdown(bench_report(hostile)).splitlines()
+        if line.startswith("|")
+    ]
     assert {row.replace("\\|", "").count("|") for row in rows} == {10, 8}
 
 
-def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size=(8, 8)):
+def prepared(
+    model, scale, precisions=("auto",), *, plain=False, tile=None, size=(8, 8)
+):
     """Everything that runs of one model on the CPU."""
     options = BenchOptions(
         precisions=precisions,
@@ -81,7 +102,9 @@ def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None, size
 def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
     monkeypatch.setattr(device_module, "cpu_has_bf16", lambda: native)
     found = prepared("bicubic", 2, ("auto", "fp32", "bf16", "fp32"))
-    assert [each.format for each in found] == (["bf16", "fp32"] if native else ["fp32", "bf16"])
+    assert [each.format for each in found] == (
+        ["bf16", "fp32"] if native else ["fp32", "bf16"]
+    )
     (only, plain) = prepared("bicubic", 2, plain=True)
     assert (only.format, only.plain) == ("bf16" if native else "fp32", False)
     assert (plain.format, plain.engine.half) == ("plain", None)

@@ -8,7 +8,13 @@ from PIL import Image
 
 from srcli.evaluation.sets import Pair
 from srcli.imaging.resize import mod_crop, resize
-from srcli.pipelines.evaluate.report import CROP, ZOOM, cut_crops, draw_figure, find_window
+from srcli.pipelines.evaluate.report import (
+    CROP,
+    ZOOM,
+    cut_crops,
+    draw_figure,
+    find_window,
+)
 from srcli.pipelines.evaluate.run import ScoredPicture
 from tests.fixtures.pictures import shifted
 
@@ -57,7 +63,9 @@ def test_what_is_wrong_in_every_model_alike_does_not_count(photograph):
     assert left > 100
 
 
-@pytest.mark.parametrize(("scale", "expected"), [(2, (34, 70)), (3, (33, 69)), (4, (32, 68))])
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(2, (34, 70)), (3, (33, 69)), (4, (32, 68))]
+)
 def test_small_pictures_give_all_they_have(photograph, scale, expected):
     hr = mod_crop(photograph[100:135, 100:171], scale)
     window = find_window(hr, {"a": hr, "b": 255 - hr}, scale=scale)
@@ -68,8 +76,26 @@ def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
     (tmp_path / "set").mkdir()
     for name in "ab":
         Image.fromarray(astronaut).save(tmp_path / "set" / f"{name}.png")
-    words = ("-s", "4", "--data", tmp_path / "set", "--metrics", "psnr", "--no-cost", "-q")
-    srx("eval", "-m", "bicubic", "-m", "rrlfn", *words, "--figure", tmp_path / "figure.png")
+    words = (
+        "-s",
+        "4",
+        "--data",
+        tmp_path / "set",
+        "--metrics",
+        "psnr",
+        "--no-cost",
+        "-q",
+    )
+    srx(
+        "eval",
+        "-m",
+        "bicubic",
+        "-m",
+        "rrlfn",
+        *words,
+        "--figure",
+        tmp_path / "figure.png",
+    )
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.size == (4 * (ZOOM * CROP + 8), 2 * (ZOOM * CROP + 26))
 

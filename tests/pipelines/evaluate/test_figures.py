@@ -11,7 +11,8 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
 TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 5e-4, "consistency": 2e-3}
-"""Another processor or number of threads rounds a few pixels differently; bfloat16 differs more."""
+"""Another processor or number of threads rounds a few pixels differently; bfloat16
+differs more."""
 CASES = [
     ("bicubic", {}, (27.172685, 0.766624, 1.888037, 38.071924)),
     ("bicubic", {"protocol": "y-classic"}, (26.509429, 0.757357, 1.883887, 37.378471)),
@@ -19,13 +20,21 @@ CASES = [
     ("bicubic", {"chain": "luma-float"}, (26.492029, 0.757163, 1.885656, 36.836623)),
     ("bicubic", {"jpeg": 75}, (26.213000, 0.710355, 1.382012, 38.099334)),
     ("bicubic", {"shave": 9}, (26.964151, 0.758969, 1.799412, 38.071924)),
-    ("bicubic", {"kernel": "bicubic-pillow"}, (27.171257, 0.766675, 1.884682, 38.023355)),
+    (
+        "bicubic",
+        {"kernel": "bicubic-pillow"},
+        (27.171257, 0.766675, 1.884682, 38.023355),
+    ),
     ("bicubic", {"kernel": "box"}, (27.201138, 0.773936, 1.876743, 38.102550)),
     ("bicubic", {"kernel": "blur-down"}, (26.206740, 0.745739, 1.518591, 33.827426)),
     ("g-idrn", {"tile": 24}, (6.728078, 0.067467, 0.074242, 6.937061)),
     ("rrlfn", {"tta": True}, (5.669752, 0.103067, 0.136295, 5.644539)),
     ("ddsr", {"chain": "luma-float"}, (5.910943, 0.081224, 0.715647, 5.916141)),
-    ("attentive-gan", {"back_project": True}, (27.310984, 0.741969, 2.097460, 43.943277)),
+    (
+        "attentive-gan",
+        {"back_project": True},
+        (27.310984, 0.741969, 2.097460, 43.943277),
+    ),
     ("nested-attn", {}, (23.465461, 0.689976, 1.880266, 26.088526)),
 ]
 
@@ -60,9 +69,11 @@ def with_fixed_weights(model, folder):
 def test_scores_are_those_of_before(place, model, given, stored):
     name = model if model == "bicubic" else with_fixed_weights(model, place)
     own = {"device": "cpu", "costs": False, **given}
-    result = evaluate([name], [str(place / "set")], scales=[4], options=EvalOptions(**own))
+    result = evaluate(
+        [name], [str(place / "set")], scales=[4], options=EvalOptions(**own)
+    )
     (mean,) = result.means()
     for metric, expected in zip(TOLERANCE, stored, strict=True):
-        assert mean["values"][metric] == pytest.approx(expected, abs=TOLERANCE[metric]), (
-            f"{CHANGED}: {[round(value, 6) for value in mean['values'].values()]}"
-        )
+        assert mean["values"][metric] == pytest.approx(
+            expected, abs=TOLERANCE[metric]
+        ), f"{CHANGED}: {[round(value, 6) for value in mean['values'].values()]}"

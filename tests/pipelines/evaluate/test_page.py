@@ -40,13 +40,24 @@ def decode(image):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
 
 
-def test_nothing_is_loaded_from_elsewhere_and_the_same_gives_the_same(written, crops, page, tree):
+def test_nothing_is_loaded_from_elsewhere_and_the_same_gives_the_same(
+    written, crops, page, tree
+):
     assert evaluation_page(written, crops) == page
     assert not re.search(r"https?:|@import|url\(", page)
-    links = [n.attributes[k] for n in tree.all() for k in ("src", "href") if k in n.attributes]
+    links = [
+        n.attributes[k]
+        for n in tree.all()
+        for k in ("src", "href")
+        if k in n.attributes
+    ]
     assert len(links) > 20
     assert all(link.startswith(("data:image/", "#")) for link in links)
-    assert not [node.tag for node in tree.all() if node.tag in ("link", "iframe", "object", "base")]
+    assert not [
+        node.tag
+        for node in tree.all()
+        if node.tag in ("link", "iframe", "object", "base")
+    ]
 
 
 def test_the_policy_lets_its_own_script_run_and_no_other(tree):
@@ -65,7 +76,9 @@ def test_names_stay_text(written, tree):
     text = tree.text
     for name in (*written.models, *dict.fromkeys(s.picture for s in written.scores)):
         assert name in text
-    for name in [name for _, name in written.sizes] + [f.reason for f in written.failures]:
+    for name in [name for _, name in written.sizes] + [
+        f.reason for f in written.failures
+    ]:
         assert name in text
     assert len(tree.all("script")) == 1
     assert not [k for node in tree.all() for k in node.attributes if k.startswith("on")]
@@ -85,9 +98,16 @@ def test_headings_pictures_and_tables_can_be_heard(tree):
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert all(node.attributes.get("alt") for node in tree.all("img"))
-    assert {n.attributes.get("scope") for n in tree.all("th")} == {"col", "row", "rowgroup"}
+    assert {n.attributes.get("scope") for n in tree.all("th")} == {
+        "col",
+        "row",
+        "rowgroup",
+    }
     for node in tree.all("svg"):
-        assert node.attributes.get("aria-label") or node.attributes.get("aria-hidden") == "true"
+        assert (
+            node.attributes.get("aria-label")
+            or node.attributes.get("aria-hidden") == "true"
+        )
     assert tree.all("html")[0].attributes["lang"] == "en"
 
 
@@ -115,7 +135,9 @@ def test_the_overview_outlines_the_crop(crops, tree):
             crop.window[3] / columns,
             crop.window[2] / rows,
         )
-        found = [float(outline[k].rstrip("%")) / 100 for k in ("x", "y", "width", "height")]
+        found = [
+            float(outline[k].rstrip("%")) / 100 for k in ("x", "y", "width", "height")
+        ]
         assert found == pytest.approx(expected, abs=1e-4)
 
 
@@ -140,7 +162,10 @@ def test_scores_differences_costs_and_failures_are_told(written, tree):
     interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
     assert interval in part.text
     assert len(part.all("tr")) == 1 + len(written.sizes) + len(written.differences)
-    links = {link.text: link.attributes["href"] for link in section(tree, "pictures-x4").all("a")}
+    links = {
+        link.text: link.attributes["href"]
+        for link in section(tree, "pictures-x4").all("a")
+    }
     assert links["Photos/coffee"] == "#crop-x4-1"
     assert "579.7 K" in section(tree, "costs-x4").text
     assert len(tree.all("section", "failures")[0].all("li")) == 2
@@ -157,7 +182,11 @@ def test_what_is_not_there_leaves_no_trace(written, parse):
         sizes={**written.sizes, (4, "never reached"): 9},
     )  # fmt: skip
     tree = parse(evaluation_page(alone, []))
-    assert tree.all("title")[0].text == tree.all("h1")[0].text == "Super-resolution side by side"
+    assert (
+        tree.all("title")[0].text
+        == tree.all("h1")[0].text
+        == "Super-resolution side by side"
+    )
     assert not [n for n in tree.all() if n.attributes.get("id") == "differences-x4"]
     assert tree.all("strong") == tree.all("em") == tree.all("section", "failures") == []
     assert tree.all("article") == []
@@ -196,7 +225,9 @@ def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
 def test_pixels_are_shown_as_they_are(browse, page, crops):
     height = 4000
     found, shot, _ = browse(page, PROBE, width=1280, height=height)
-    for (left, top), pixels in zip(found["crops"], (crops[0].hr, crops[0].lr), strict=True):
+    for (left, top), pixels in zip(
+        found["crops"], (crops[0].hr, crops[0].lr), strict=True
+    ):
         zoom = 240 // pixels.shape[1]
         expected = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
         x, y = round(left), round(top)

@@ -41,10 +41,14 @@ def test_gray_pictures_count_by_their_protocol(folder):
     values = {}
     for name in ("y", "y-classic", "rgb"):
         options = EvalOptions(metrics=("psnr",), costs=False, protocol=name)
-        scores = evaluate(["bicubic"], [str(folder)], scales=[2], options=options).scores
+        scores = evaluate(
+            ["bicubic"], [str(folder)], scales=[2], options=options
+        ).scores
         values[name] = scores[1].values["psnr"]
     # as R = G = B a gray picture's Y spans 219 of 255 levels: 1.32 dB
-    assert values["y"] - values["rgb"] == pytest.approx(20 * np.log10(255 / 219), abs=0.01)
+    assert values["y"] - values["rgb"] == pytest.approx(
+        20 * np.log10(255 / 219), abs=0.01
+    )
     assert values["y-classic"] == pytest.approx(values["rgb"], abs=1e-9)
 
 
@@ -64,7 +68,8 @@ def test_a_bicubic_network_on_y_gives_what_bicubic_gives(tmp_path, astronaut, ch
     )  # fmt: skip
     found, expected = (sr[8:-8, 8:-8].astype(int) for sr in pictures[0].sr.values())
     apart = np.abs(found - expected)
-    # Bicubic of 8-bit RGB rounds and clips after each of its passes, the network on Y does not.
+    # Bicubic of 8-bit RGB rounds and clips after each of its passes, the network on Y
+    # does not.
     assert apart.max() <= (3 if chain == "rgb8" else 1)
     assert apart.mean() < 0.3
     assert expected.std() > 20
@@ -74,7 +79,11 @@ def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(folder):
     """Black of a gray picture taken as luma is 0, and networks on Y learnt from 16 to 235."""
     options = EvalOptions(metrics=("psnr",), costs=False, chain="luma-float")
     found = evaluate(["ddsr", "bicubic"], [str(folder)], scales=[2], options=options)
-    psnr = {score.model: score.values["psnr"] for score in found.scores if score.picture != "a"}
+    psnr = {
+        score.model: score.values["psnr"]
+        for score in found.scores
+        if score.picture != "a"
+    }
     assert psnr["ddsr"] > psnr["bicubic"] + 0.5
 
 
@@ -95,7 +104,14 @@ def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
     (tmp_path / "a.pth").write_bytes(b"")
     (tmp_path / "ddsr").mkdir()
     monkeypatch.chdir(tmp_path)
-    models = ["ddsr", "a.pth", "./a.pth", str(tmp_path / "a.pth"), "ddsr", "missing.pth"]
+    models = [
+        "ddsr",
+        "a.pth",
+        "./a.pth",
+        str(tmp_path / "a.pth"),
+        "ddsr",
+        "missing.pth",
+    ]
     assert list(label_models(models)) == ["ddsr", "a.pth", "missing.pth"]
 
 

@@ -34,7 +34,9 @@ def read(text):
 
 def test_a_scale_shows_its_own_rows_only(written):
     other = replace(written, scales=(2, 4), sizes={**written.sizes, (2, "Photos"): 1})
-    assert [row.cells[0] for row in tables.score_table(other, 2).rows][-1] == "ELSEWHERE"
+    assert [row.cells[0] for row in tables.score_table(other, 2).rows][
+        -1
+    ] == "ELSEWHERE"
     assert tables.difference_table(other, 2).rows == ()
     assert [table.rows for table in tables.scale_tables(other, 2)[2:]] == [(), ()]
 
@@ -80,7 +82,9 @@ def test_scores_are_the_means_with_pictures_of_pictures(written, found):
 def test_published_rows_name_their_source_and_keep_their_digits(found):
     printed = [row for row in found[0][1:] if row[2] == "printed"]
     assert [row[3:5] for row in printed] == [["28.20", "–"], ["28.35", "0.7841"]]
-    assert plain(printed[0][1]) == ("OLD, as printed in Nobody | et al., Table <2>; protocol: Y")
+    assert plain(printed[0][1]) == (
+        "OLD, as printed in Nobody | et al., Table <2>; protocol: Y"
+    )
 
 
 def test_differences_stand_with_their_intervals(written, found):
@@ -89,7 +93,9 @@ def test_differences_stand_with_their_intervals(written, found):
     for each, row in zip(written.differences, rows, strict=True):
         assert (plain(row[0]), plain(row[1])) == (each["dataset"], each["model"])
         digits, count = 3 if each["metric"] == "psnr" else 4, each["pictures"]
-        low, mean, high = (f"{each[key]:+.{digits}f}" for key in ("low", "mean", "high"))
+        low, mean, high = (
+            f"{each[key]:+.{digits}f}" for key in ("low", "mean", "high")
+        )
         assert row[3:] == [str(count), mean, f"[{low}, {high}]" if count > 1 else "–"]
 
 

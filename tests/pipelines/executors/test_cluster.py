@@ -65,12 +65,16 @@ def test_failures_are_told_and_stopping_ends_what_runs(nodes, work, notes, tmp_p
     units = [Unit(label=how, how=how) for how in ("exit", "raise", "not at all")]
     found = ended(units, work.die, notes)
     assert found[0].failure == "its process ended with code 3"
-    assert found[1].failure.startswith("failed: ValueError: no such luck; this is a defect")
+    assert found[1].failure.startswith(
+        "failed: ValueError: no such luck; this is a defect"
+    )
     assert found[2].result == {"alive": True}
     with pytest.raises(DataError, match="the store is full; make room"):
         ended([Unit(label="", how="error")], work.die, notes)
     units = [Unit(label=str(i), folder=str(tmp_path)) for i in range(6)]
-    found = ended(units, work.wait, notes, stop=lambda: len(list(tmp_path.iterdir())) >= 2)
+    found = ended(
+        units, work.wait, notes, stop=lambda: len(list(tmp_path.iterdir())) >= 2
+    )
     assert {each.result["ended"] for each in found.values()} == {"stopped"}
     assert len(found) < 6
 
@@ -80,7 +84,9 @@ def test_failures_are_told_and_stopping_ends_what_runs(nodes, work, notes, tmp_p
 def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     (tmp_path / "in").mkdir()
     for i in range(24):
-        Image.fromarray(astronaut[i : i + 60, i : i + 60]).save(tmp_path / "in" / f"{i:02}.png")
+        Image.fromarray(astronaut[i : i + 60, i : i + 60]).save(
+            tmp_path / "in" / f"{i:02}.png"
+        )
     write_by_gdal(tmp_path / "in/map.tif", np.tile(astronaut, (10, 1, 1)), **PLACE)
     options = UpscaleOptions(model="g-idrn", scale=2)
     upscale_files([tmp_path / "in"], tmp_path / "alone", options)
@@ -100,7 +106,9 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     timers[0].join()
     assert summary.counts["done"] == 25
     for path in (tmp_path / "alone").iterdir():
-        alone, shared = (read_by_gdal(each) for each in (path, tmp_path / "shared" / path.name))
+        alone, shared = (
+            read_by_gdal(each) for each in (path, tmp_path / "shared" / path.name)
+        )
         # some processors round otherwise where other pictures share a batch
         apart = np.abs(alone.astype(int) - shared)
         assert apart.max() <= 1
@@ -110,17 +118,23 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
 
 def test_ray_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"--executor ray: Ray is missing; pip install 'ray"):
+    with pytest.raises(
+        UsageError, match=r"--executor ray: Ray is missing; pip install 'ray"
+    ):
         RayExecutor("ray").slots  # noqa: B018 - connects
     with pytest.raises(UsageError, match="--device cuda:1: Ray chooses the GPU"):
         RayExecutor("ray", "cuda:1")
 
 
-def test_a_node_without_the_files_or_with_another_version_is_refused(tmp_path, monkeypatch):
+def test_a_node_without_the_files_or_with_another_version_is_refused(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with visible((tmp_path, tmp_path / "no such model")) as paths:
         (probe,) = paths
-        own = partial(do_on_node, lambda *unit: {}, paths, __version__, str(tmp_path), {})
+        own = partial(
+            do_on_node, lambda *unit: {}, paths, __version__, str(tmp_path), {}
+        )
         assert own() == {}
         probe.unlink()
         with pytest.raises(UsageError, match=f"{tmp_path} is not the same on node "):

@@ -58,7 +58,10 @@ def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
     hows = ("kill", "exit", "raise", "not at all")
     units = [Unit(label=how, how=how) for how in hows]
     found = ended_by_index(ProcessExecutor([HERE]), work.die, units, notes)
-    assert found[0].failure == "its process was killed by signal 9, perhaps for want of memory"
+    assert (
+        found[0].failure
+        == "its process was killed by signal 9, perhaps for want of memory"
+    )
     assert found[1].failure == "its process ended with code 3"
     assert found[2].failure == f"failed: ValueError: no such luck; {DEFECT}"
     assert '    raise ValueError("no such luck")' in notes.details
@@ -68,7 +71,11 @@ def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
 def test_an_error_for_the_user_is_raised(work, notes):
     units = [Unit(label="", how="error")]
     with pytest.raises(DataError, match="the store is full; make room"):
-        list(ProcessExecutor([HERE]).run(work.die, units, progress=notes, stop=lambda: False))
+        list(
+            ProcessExecutor([HERE]).run(
+                work.die, units, progress=notes, stop=lambda: False
+            )
+        )
 
 
 def test_stopping_ends_what_runs_in_order_and_begins_nothing(work, notes, tmp_path):
@@ -81,10 +88,14 @@ def test_stopping_ends_what_runs_in_order_and_begins_nothing(work, notes, tmp_pa
 
 @pytest.mark.posix
 def test_no_process_stays_behind(work, notes, tmp_path):
-    # The first unit ends at once, the second would wait for ever; nobody asks for its result.
+    # The first unit ends at once, the second would wait for ever; nobody asks for its
+    # result.
     units = [Unit(label="", folder=str(tmp_path)) for _ in range(2)]
     running = ProcessExecutor([HERE, HERE]).run(
-        work.wait, units, progress=notes, stop=lambda: len(list(tmp_path.iterdir())) >= 2
+        work.wait,
+        units,
+        progress=notes,
+        stop=lambda: len(list(tmp_path.iterdir())) >= 2,
     )
     with closing(running):
         next(running)
@@ -124,7 +135,11 @@ def test_a_process_ends_with_its_parent(work, tmp_path):
 
 def test_everything_arrives_in_the_parent(work, notes):
     task = notes.task("all")
-    list(ProcessExecutor([HERE]).run(work.report, [Unit(label="u")], progress=notes, task=task))
+    list(
+        ProcessExecutor([HERE]).run(
+            work.report, [Unit(label="u")], progress=notes, task=task
+        )
+    )
     task.close()
     # the worker dies, twice; the texts of its task are not shown
     assert notes.closed == [("all", 4.0, ["grown by 4", "grown by 4"])]
@@ -141,7 +156,9 @@ def test_one_device_needs_no_executor_and_several_processes_share_the_processor(
     assert choose_executor("auto") == (None, "auto")
     assert choose_executor("cpu", processes=1, threads=2) == (None, "cpu")
     whole = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
     )
     both = [Place(device="cpu", threads=max(1, whole // 2))] * 2
     assert choose_executor("cpu", processes=2) == (ProcessExecutor(both), "cpu")

@@ -26,19 +26,28 @@ from tests.fixtures.trainings import Net
 
 AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
 
-RECIPE = TrainRecipe(model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2)))
+RECIPE = TrainRecipe(
+    model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2))
+)
 
 
 @pytest.fixture
 def options(tmp_path, astronaut):
-    for name, picture in [("a", astronaut), ("b", astronaut[:64]), ("c", astronaut[:40, :50])]:
+    for name, picture in [
+        ("a", astronaut),
+        ("b", astronaut[:64]),
+        ("c", astronaut[:40, :50]),
+    ]:
         Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / f"{name}.png")
     return DataSelection(data=(tmp_path,), hold_out=("b",))
 
 
 def test_held_out_pictures_are_degraded_once_and_for_all(options):
     notes = Notes()
-    plain, made = load_data(options, 2, BICUBIC, Notes()), load_data(options, 2, AERIAL, notes)
+    plain, made = (
+        load_data(options, 2, BICUBIC, Notes()),
+        load_data(options, 2, AERIAL, notes),
+    )
     assert "LR by degradation aerial" in notes.messages[-1]
     assert "validation once (seed 20)" in notes.messages[-1]
     assert plain.held_out is not None
@@ -46,7 +55,9 @@ def test_held_out_pictures_are_degraded_once_and_for_all(options):
     expected = degrade_pairs(plain.held_out, AERIAL)
     assert np.array_equal(made.held_out.lr[0], expected.lr[0])
     assert np.array_equal(made.held_out.hr[0], plain.held_out.hr[0])
-    assert made.digest == plain.digest  # the HR pixels are the data, the recipe says the rest
+    assert (
+        made.digest == plain.digest
+    )  # the HR pixels are the data, the recipe says the rest
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
@@ -54,13 +65,17 @@ def test_batches_are_read_ahead_for_another_device(options, device):
     recipe = replace(RECIPE, degradation=PHOTO)
     data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
     numerics = Numerics(device=torch.device(device))
-    made = make_sampler(data.train, recipe, StepContext(network=Net(), numerics=numerics), notes)
+    made = make_sampler(
+        data.train, recipe, StepContext(network=Net(), numerics=numerics), notes
+    )
     assert made.degradation == PHOTO
     lr, hr = made.batch(0, Stage(batch=2, patch=16))
     ahead = device != "cpu" and sys.platform == "linux"  # elsewhere forking is not safe
     assert bool(multiprocessing.active_children()) is ahead
     assert (lr.device.type, hr.device.type) == (device, device)
-    assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
+    assert (
+        len(notes.warnings) == 1
+    )  # of the two stages' patches one is too large for one picture
     assert "smaller than a patch of 24x24" in notes.warnings[0]
 
 
@@ -68,7 +83,9 @@ def test_batches_are_read_ahead_for_another_device(options, device):
 def samplers(astronaut):
     """The same batches, made in the call and made ahead by two processes."""
     pairs = make_pairs([astronaut], 2)
-    return [PatchSampler(pairs, seed=1, degradation=AERIAL, workers=each) for each in (0, 2)]
+    return [
+        PatchSampler(pairs, seed=1, degradation=AERIAL, workers=each) for each in (0, 2)
+    ]
 
 
 def same(left, right):
@@ -78,15 +95,27 @@ def same(left, right):
 @pytest.mark.posix
 def test_batches_are_the_same_in_and_out_of_order(samplers):
     sampler, ahead = samplers
-    for step, batch, patch in [(0, 4, 16), (1, 4, 16), (2, 4, 16), (9, 4, 16), (3, 4, 16)]:
+    for step, batch, patch in [
+        (0, 4, 16),
+        (1, 4, 16),
+        (2, 4, 16),
+        (9, 4, 16),
+        (3, 4, 16),
+    ]:
         made = ahead.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True))
-        assert same(made, sampler.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True)))
+        assert same(
+            made,
+            sampler.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True)),
+        )
     # A new stage: other settings at the step that was made with the old ones.
     assert same(
-        ahead.batch(4, Stage(batch=2, patch=24)), sampler.batch(4, Stage(batch=2, patch=24))
+        ahead.batch(4, Stage(batch=2, patch=24)),
+        sampler.batch(4, Stage(batch=2, patch=24)),
     )
     shuffled = ahead.batch(5, Stage(batch=2, patch=24, shuffle_channels=True))
-    assert same(shuffled, sampler.batch(5, Stage(batch=2, patch=24, shuffle_channels=True)))
+    assert same(
+        shuffled, sampler.batch(5, Stage(batch=2, patch=24, shuffle_channels=True))
+    )
 
 
 @pytest.mark.posix
@@ -122,7 +151,9 @@ def pairs(tmp_path, astronaut):
     for i in range(3):
         hr = astronaut[8 * i : 8 * i + 60, :80]
         Image.fromarray(hr).save(folder / "HR" / f"080{i}.png")
-        Image.fromarray(hr[::2, ::2]).save(folder / "LR_bicubic" / "X2" / f"080{i}x2.png")
+        Image.fromarray(hr[::2, ::2]).save(
+            folder / "LR_bicubic" / "X2" / f"080{i}x2.png"
+        )
     return folder
 
 
@@ -159,7 +190,9 @@ def test_pairs_that_do_not_fit_are_named(pairs):
     small = pairs / "LR_bicubic" / "X2"
     Image.open(small / "0800x2.png").resize((20, 20)).save(small / "0800x2.png")
     notes = Notes()
-    data = load_data(DataSelection(data=(pairs,), hold_out=("0801",)), 2, BICUBIC, notes)
+    data = load_data(
+        DataSelection(data=(pairs,), hold_out=("0801",)), 2, BICUBIC, notes
+    )
     assert len(data.train.hr) == 1
     assert any("0800x2.png: 20x20 is not 1/2 of" in text for text in notes.warnings)
     with pytest.raises(UsageError, match="LR of their own"):
@@ -171,19 +204,28 @@ def test_pairs_that_do_not_fit_are_named(pairs):
 
 @pytest.fixture
 def folder(tmp_path, astronaut):
-    for i, name in enumerate(["a-1_00", "a-1_01", "b-2_00", "c-3_00", "d-4_00", "e-5_00"]):
-        Image.fromarray(astronaut[8 * i : 8 * i + 40, :48]).save(tmp_path / f"{name}.png")
+    for i, name in enumerate(
+        ["a-1_00", "a-1_01", "b-2_00", "c-3_00", "d-4_00", "e-5_00"]
+    ):
+        Image.fromarray(astronaut[8 * i : 8 * i + 40, :48]).save(
+            tmp_path / f"{name}.png"
+        )
     return tmp_path
 
 
 def load(folder, notes=None, **selection):
-    return load_data(DataSelection(data=(folder,), **selection), 2, BICUBIC, notes or Notes())
+    return load_data(
+        DataSelection(data=(folder,), **selection), 2, BICUBIC, notes or Notes()
+    )
 
 
 def test_the_digest_follows_both_parts_and_not_the_place(folder):
     first = load(folder).digest
     assert load(folder).digest == first
-    assert len({first, *(load(folder, hold_out=names).digest for names in ((), ("c-3",)))}) == 3
+    assert (
+        len({first, *(load(folder, hold_out=names).digest for names in ((), ("c-3",)))})
+        == 3
+    )
 
 
 def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
@@ -210,7 +252,9 @@ def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
     assert data.held_out is not None
     assert (len(data.train.hr), len(data.held_out.hr)) == (2, 1)
     assert any("by rule" in text and "c-3" in text for text in notes.messages)
-    assert [name in text for name, text in zip(names, notes.warnings, strict=True)] == 3 * [True]
+    assert [
+        name in text for name, text in zip(names, notes.warnings, strict=True)
+    ] == 3 * [True]
     assert load(folder).digest == data.digest
     named = load(folder, hold_out=("a-1",))
     assert (named.held_out, len(named.train.hr)) == (None, 3)

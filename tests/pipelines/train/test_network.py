@@ -30,15 +30,21 @@ from srcli.training.folder import Position
 from srcli.training.parallel import ALONE, Team
 from tests.fixtures.progress import Notes
 
-RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})
+RECIPE = TrainRecipe(
+    model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1}
+)
 
 
 def test_the_seed_decides_and_other_random_numbers_stay():
     before = torch.get_rng_state()
     one, same, other = (first_network(RECIPE, scale=2, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(one.state_dict()["head.weight"], same.state_dict()["head.weight"])
-    assert not torch.equal(one.state_dict()["head.weight"], other.state_dict()["head.weight"])
+    assert torch.equal(
+        one.state_dict()["head.weight"], same.state_dict()["head.weight"]
+    )
+    assert not torch.equal(
+        one.state_dict()["head.weight"], other.state_dict()["head.weight"]
+    )
 
 
 def test_a_network_may_begin_as_an_interpolation(astronaut):
@@ -48,7 +54,9 @@ def test_a_network_may_begin_as_an_interpolation(astronaut):
         recipe = replace(RECIPE, start_from_bicubic=begins)
         network = first_network(recipe, scale=2, seed=0).eval()
         with torch.inference_mode():
-            errors.append(float((network(picture) - wanted)[..., 8:-8, 8:-8].abs().mean()))
+            errors.append(
+                float((network(picture) - wanted)[..., 8:-8, 8:-8].abs().mean())
+            )
     assert errors[1] < errors[0] / 3
 
 
@@ -98,15 +106,22 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     save_weights(file, smaller.state_dict(), info)
     larger, notes = first_network(RECIPE, scale=4, seed=2), Notes()
     load_initial_weights(larger, file, notes)
-    assert torch.equal(larger.state_dict()["head.weight"], smaller.state_dict()["head.weight"])
+    assert torch.equal(
+        larger.state_dict()["head.weight"], smaller.state_dict()["head.weight"]
+    )
     assert notes.messages[0].startswith(f"began from {file}: ")
     assert notes.warnings == []
     with pytest.raises(ModelError, match="no tensor of this network"):
-        load_initial_weights(first_network(TrainRecipe(model="ddsr"), scale=4, seed=0), file, notes)
+        load_initial_weights(
+            first_network(TrainRecipe(model="ddsr"), scale=4, seed=0), file, notes
+        )
 
 
 def test_published_weights_are_a_start(tmp_path):
-    tensors = {"conv1.weight": torch.rand(8, 1, 9, 9), "conv2.weight": torch.rand(4, 8, 5, 5)}
+    tensors = {
+        "conv1.weight": torch.rand(8, 1, 9, 9),
+        "conv2.weight": torch.rand(4, 8, 5, 5),
+    }
     tensors |= {"conv3.weight": torch.rand(1, 4, 5, 5), "conv1.bias": torch.rand(8)}
     tensors |= {"conv2.bias": torch.rand(4), "conv3.bias": torch.rand(1)}
     torch.save(tensors, tmp_path / "srcnn.pth")
@@ -126,25 +141,36 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
     position = Position(total=40, best=31.25, best_total=40, validated=40)
 
     def written():
-        write_weights(network, TINY_PHOTO, {"seed": "7"}, file, network.state_dict(), position)
+        write_weights(
+            network, TINY_PHOTO, {"seed": "7"}, file, network.state_dict(), position
+        )
         info = read_weights(file).info
         assert info is not None
         return info
 
     info = written()
     assert info.network == {"num_blocks": 1, "deployed": True}
-    own = {"seed": "7", "degradation": "photo", "iterations": "40", "validation_psnr_y": "31.2500"}
+    own = {
+        "seed": "7",
+        "degradation": "photo",
+        "iterations": "40",
+        "validation_psnr_y": "31.2500",
+    }
     assert info.notes.items() > own.items()
     assert {"srx", "torch", "python"} < set(info.notes)
     x = torch.rand(1, 3, 20, 20)
     with torch.inference_mode():
-        torch.testing.assert_close(load_model(str(file))(x), network(x), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            load_model(str(file))(x), network(x), atol=1e-5, rtol=0
+        )
     position.total = 41  # not the weights that were validated
     assert "validation_psnr_y" not in written().notes
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_a_processor_gets_half_precision_only_where_it_is_native_or_asked_for(monkeypatch, native):
+def test_a_processor_gets_half_precision_only_where_it_is_native_or_asked_for(
+    monkeypatch, native
+):
     monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
     chosen = choose_numerics("cpu", "auto")
     assert chosen.autocast == (torch.bfloat16 if native else None)
@@ -177,7 +203,9 @@ def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert device_for(second, "auto") == device
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    with pytest.raises(UsageError, match=r"4 processes .* 3 GPUs; .*--nproc-per-node 3,"):
+    with pytest.raises(
+        UsageError, match=r"4 processes .* 3 GPUs; .*--nproc-per-node 3,"
+    ):
         device_for(second, "cuda")
     for name in ("cuda:0", "mps"):
         with pytest.raises(UsageError, match="several processes"):

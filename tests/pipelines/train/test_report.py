@@ -15,7 +15,13 @@ COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 
 def write(folder, page, total):
     """Log two entries of an iteration, and tell a page of them."""
-    train = {"event": "train", "total": total, "step": total, **COMMON, "loss": 1 / total}
+    train = {
+        "event": "train",
+        "total": total,
+        "step": total,
+        **COMMON,
+        "loss": 1 / total,
+    }
     train |= {"rate": 1e-3, "per_second": 2.0, "iterations": 100}
     sets = {"held-out": 30 + total / 100, "<Set5>": 31.0}
     validation = {"event": "validation", "total": total, "step": total, **COMMON}
@@ -25,7 +31,9 @@ def write(folder, page, total):
         page(entry)
 
 
-def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(tmp_path, monkeypatch):
+def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(
+    tmp_path, monkeypatch
+):
     folder = RunFolder(tmp_path)
     with report.report_page(folder, "tiny ×2") as page:
         write(folder, page, 100)
@@ -38,7 +46,12 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(tmp_path, mon
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate")
     assert sorted(headings, key=text.index) == [*headings]
-    for part in ("tiny ×2", "200 iterations, 1 min", "iteration 100: held-out 31.000 dB", "Set5"):
+    for part in (
+        "tiny ×2",
+        "200 iterations, 1 min",
+        "iteration 100: held-out 31.000 dB",
+        "Set5",
+    ):
         assert part in text
     assert "refresh" not in text
     assert "Set5>" not in text.replace("&lt;Set5&gt;", "")
@@ -49,7 +62,9 @@ def test_a_training_that_is_resumed_near_its_end_has_a_page(tmp_path):
     folder = RunFolder(tmp_path)
     with report.report_page(folder, "tiny ×2") as page:
         write(folder, page, 100)  # after a minute, most of it in a run before this one
-    assert "100 iterations, 1 min" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "100 iterations, 1 min" in (tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_training_of_seconds_needs_no_page(tmp_path, monkeypatch):
@@ -60,7 +75,9 @@ def test_a_training_of_seconds_needs_no_page(tmp_path, monkeypatch):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_a_page_that_cannot_be_written_does_not_end_the_training(tmp_path, monkeypatch, caplog):
+def test_a_page_that_cannot_be_written_does_not_end_the_training(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(report, "LEAST_SECONDS", -1)
     with report.report_page(RunFolder(tmp_path / "gone"), "") as write:
         write({"event": "validation"})

@@ -59,7 +59,9 @@ def pictures(tmp_path_factory):
         ("suit", astronaut, 350, 150),
         ("badge", astronaut, 330, 250),
     ]:
-        Image.fromarray(image[top : top + 96, left : left + 96]).save(folder / f"{name}.png")
+        Image.fromarray(image[top : top + 96, left : left + 96]).save(
+            folder / f"{name}.png"
+        )
     return folder
 
 
@@ -94,7 +96,9 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     scores = [entry["psnr"] for entry in log if entry["event"] == "validation"]
     assert len(scores) == 5
     rate = "stages.0.optimizer.learning_rate=1e-12"
-    idle = replace(options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1")
+    idle = replace(
+        options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1"
+    )
     untrained = train(idle).position.best
     assert scores[-1] > untrained + 0.5
     assert result.finished
@@ -112,7 +116,14 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
 
 def start(options, *more, command=()):
     """Start the command line in a process of its own, or in several by another command."""
-    words = [sys.executable, "-m", *command, *(["-m"] if command else ()), "srcli", "train"]
+    words = [
+        sys.executable,
+        "-m",
+        *command,
+        *(["-m"] if command else ()),
+        "srcli",
+        "train",
+    ]
     words += [options.recipe, "-s", str(options.scale), "--data", str(options.data[0])]
     words += ["--out", str(options.out), "--threads", "1", "--precision", "fp32"]
     words += ["--device", "cpu", "--budget", str(options.budget), *more]
@@ -135,7 +146,9 @@ def wait_for_checkpoint(options, process, total=1):
 
 def curve(folder):
     """Iteration and loss or PSNR of every entry of the log."""
-    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries(folder)]
+    return [
+        (e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries(folder)
+    ]
 
 
 @pytest.mark.posix
@@ -153,12 +166,16 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     assert resumed.new_iterations == 60 - position.total
     assert resumed.position.best == whole.position.best
     for name in ("best", "last", "state"):
-        assert same_tensors(*(run.out / f"{name}.safetensors" for run in (killed, options)))
+        assert same_tensors(
+            *(run.out / f"{name}.safetensors" for run in (killed, options))
+        )
     logs = [[entry[:2] for entry in curve(run.out)] for run in (killed, options)]
     assert logs[0] == logs[1]
 
 
-def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(options, monkeypatch):
+def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
+    options, monkeypatch
+):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
     degraded = (*TINY, "degradation=aerial")
     whole = replace(options, budget="12", precision="bf16", overrides=degraded)
@@ -170,9 +187,13 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(options, 
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     resume_training(halves.out)
-    assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
+    assert same_tensors(
+        whole.out / "state.safetensors", halves.out / "state.safetensors"
+    )
     assert curve(whole.out) == curve(halves.out)
-    validations = [entry for entry in entries(whole.out) if entry["event"] == "validation"]
+    validations = [
+        entry for entry in entries(whole.out) if entry["event"] == "validation"
+    ]
     assert {entry["degradation"] for entry in validations} == {"aerial"}
     info = read_weights(whole.out / "last.safetensors").info
     assert info is not None
@@ -188,7 +209,9 @@ def test_resume_with_nothing_there_begins(options):
 def test_without_validation_the_last_weights_are_the_best(options):
     result = train(replace(options, hold_out=(), budget="3"))
     assert result.position.best == -math.inf
-    assert same_tensors(options.out / "best.safetensors", options.out / "last.safetensors")
+    assert same_tensors(
+        options.out / "best.safetensors", options.out / "last.safetensors"
+    )
 
 
 def refusal(options, kind):
@@ -240,7 +263,9 @@ def test_other_weights_than_those_of_the_recipe_need_not_be_told_again(options):
     train(options)
     best = options.out / "best.safetensors"
     ours = (*TINY, "start_from=g-idrn")
-    second = replace(options, init=best, out=options.out.with_name("second"), overrides=ours)
+    second = replace(
+        options, init=best, out=options.out.with_name("second"), overrides=ours
+    )
     assert train(replace(second, budget="1")).finished
     assert train(replace(second, resume=True, init=None, budget="2")).finished
 
@@ -255,10 +280,17 @@ def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch
     assert "--resume" in message
 
 
-RRLFN = ("network.channels=12", "network.num_blocks=1", "network.esa_channels=4", *TINY[3:])
+RRLFN = (
+    "network.channels=12",
+    "network.num_blocks=1",
+    "network.esa_channels=4",
+    *TINY[3:],
+)
 
 
-def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_form(options):
+def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_form(
+    options,
+):
     options = replace(options, recipe="rrlfn-short", overrides=RRLFN)
     train(options)
     best = options.out / "best.safetensors"
@@ -272,12 +304,18 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     notes = Notes()
     still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
     second = replace(
-        options, init=best, out=options.out.with_name("second"), overrides=still, budget="1"
+        options,
+        init=best,
+        out=options.out.with_name("second"),
+        overrides=still,
+        budget="1",
     )
     train(second, notes)
     assert notes.warnings == []
     state = load_file(second.out / "state.safetensors")
-    points = [v for k, v in state.items() if k.startswith("network.") and "point.weight" in k]
+    points = [
+        v for k, v in state.items() if k.startswith("network.") and "point.weight" in k
+    ]
     assert len(points) == 3
     assert max(float(value.abs().max()) for value in points) < 1e-6
     before, after = load_file(best), load_file(second.out / "last.safetensors")
@@ -285,7 +323,9 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
 
-def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(options):
+def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(
+    options,
+):
     leap = (
         "stages.0.schedule.kind=step",
         "stages.0.schedule.milestones=[0.5]",
@@ -328,7 +368,9 @@ def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
     # What is validated on besides changes nothing.
     plain = replace(options, budget="10", out=options.out.with_name("plain"))
     assert train(plain).position.best == result.position.best
-    assert same_tensors(plain.out / "best.safetensors", options.out / "best.safetensors")
+    assert same_tensors(
+        plain.out / "best.safetensors", options.out / "best.safetensors"
+    )
 
 
 def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pictures):
@@ -345,14 +387,18 @@ def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
 
     def start_another():
         for resume in (False, True):
-            second = replace(options, seed=2, resume=resume, data=(options.out / "missing",))
+            second = replace(
+                options, seed=2, resume=resume, data=(options.out / "missing",)
+            )
             said.append(refusal(second, UsageError))
         return False
 
     train(options, stop=lambda: bool(said) or start_another())
     wanted = f"--out {options.out}: another training writes there; "
     assert said == [f"{wanted}wait for it, or give another --out"] * 2
-    assert train(replace(options, resume=True)).finished  # free again; the first went on unharmed
+    assert train(
+        replace(options, resume=True)
+    ).finished  # free again; the first went on unharmed
 
 
 PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
@@ -401,7 +447,9 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
     said = finish(start_two(stopped, "--resume"))
     assert said.count("resumed at iteration") == 1
-    assert same_tensors(stopped.out / "state.safetensors", whole.out / "state.safetensors")
+    assert same_tensors(
+        stopped.out / "state.safetensors", whole.out / "state.safetensors"
+    )
 
 
 @pytest.mark.slow
@@ -411,13 +459,19 @@ def test_two_nodes_train_as_two_processes_of_one_do(options):
     with socket.socket() as found:
         found.bind(("localhost", 0))
         port = found.getsockname()[1]
-    meet = (f"--rdzv-endpoint=localhost:{port}", "--rdzv-backend=c10d", "--rdzv-id=test")
+    meet = (
+        f"--rdzv-endpoint=localhost:{port}",
+        "--rdzv-backend=c10d",
+        "--rdzv-id=test",
+    )
     place = ("--nnodes=2", "--nproc-per-node=1", *meet)
     both = [start_two(nodes, place=place) for _ in range(2)]
     said = [finish(process) for process in both]
     assert sum(text.count("trained 40 iterations") for text in said) == 1
     finish(start_two(options))
-    assert same_tensors(nodes.out / "state.safetensors", options.out / "state.safetensors")
+    assert same_tensors(
+        nodes.out / "state.safetensors", options.out / "state.safetensors"
+    )
     assert curve(nodes.out) == curve(options.out)
 
 
@@ -448,7 +502,9 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
     process = start_two(options, *OFTEN)
     wait_for_checkpoint(options, process)
     killed = process.pid
-    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+    for child in (
+        Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ):
         if lost in Path(f"/proc/{child}/environ").read_text().split("\0"):
             killed = int(child)
     assert (killed == process.pid) is (lost == "torchrun")
@@ -461,4 +517,7 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
         assert said.count("srx: error:") == 1
         assert "srx: error: another process of the training has ended" in said
     before = read_position(options.out / "state.safetensors").total
-    assert train(replace(options, resume=True), stop=stop_after(1)).position.total == before + 1
+    assert (
+        train(replace(options, resume=True), stop=stop_after(1)).position.total
+        == before + 1
+    )

@@ -59,8 +59,12 @@ def test_trainings_give_the_stored_numbers(name, tmp_path):
     scale, *settings = CASES[name]
     model, stages = RECIPES[name].model, range(len(RECIPES[name].stages))
     settings += [f"network.{option}" for option in SMALL[model]]
-    settings += [f"stages.{i}.{size}" for i in stages for size in ("batch=2", "patch=12")]
-    found = numbers_of_training(apply_overrides(RECIPES[name], settings), int(scale[1:]), tmp_path)
+    settings += [
+        f"stages.{i}.{size}" for i in stages for size in ("batch=2", "patch=12")
+    ]
+    found = numbers_of_training(
+        apply_overrides(RECIPES[name], settings), int(scale[1:]), tmp_path
+    )
     assert found == pytest.approx(STORED[name], rel=2e-4, abs=2e-5), (
         "trainings give other numbers: if that is meant, store the new ones here and tell users "
         "in the change log that older trainings resume differently"
@@ -72,7 +76,9 @@ def numbers_of_training(recipe, scale, folder):
     y, x = np.mgrid[0:64, 0:72]
     for name, period in (("a", 7.0), ("b", 11.0)):
         waves = [np.sin(y / period), np.cos(x / 5.0), np.sin((x + y) / 3.0)]
-        picture = 127.5 + 60 * np.stack(waves, axis=2) + 60 * (waves[0] * waves[1])[..., None]
+        picture = (
+            127.5 + 60 * np.stack(waves, axis=2) + 60 * (waves[0] * waves[1])[..., None]
+        )
         Image.fromarray(picture.round().astype(np.uint8)).save(folder / f"{name}.png")
     file = folder / "recipe.json"
     file.write_text(json.dumps(plain_recipe(recipe)))
@@ -88,10 +94,19 @@ def numbers_of_training(recipe, scale, folder):
         threads=1,
     )
     result = train(options)
-    entries = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    entries = [
+        json.loads(line)
+        for line in (options.out / "log.jsonl").read_text().splitlines()
+    ]
     losses = [entry["loss"] for entry in entries if entry["event"] == "train"]
     network = load_model(str(options.out / "last.safetensors"), scale)
     lr_image = torch.linspace(0, 1, 16 * 20).sin().reshape(1, 1, 16, 20)
     with torch.inference_mode():
         sr = network(lr_image.repeat(1, network.input_channels, 1, 1))
-    return [*losses, result.position.best, float(sr.mean()), float(sr.std()), float(sr[0, 0, 9, 9])]
+    return [
+        *losses,
+        result.position.best,
+        float(sr.mean()),
+        float(sr.std()),
+        float(sr[0, 0, 9, 9]),
+    ]

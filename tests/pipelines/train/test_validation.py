@@ -43,7 +43,10 @@ def folder(tmp_path, astronaut):
 
 @pytest.mark.parametrize(
     ("model", "scale"),
-    [*product(["g-idrn", "ddsr"], [2, 3]), ("rrdbnet", 2)],  # which takes even sides alone
+    [
+        *product(["g-idrn", "ddsr"], [2, 3]),
+        ("rrdbnet", 2),
+    ],  # which takes even sides alone
 )
 def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     small = {"channels": 16, "num_blocks": 1, "num_groups": 1}
@@ -53,13 +56,17 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     network = build_network(model, scale=scale, options=options)
     file = tmp_path / "w.safetensors"
     save_weights(
-        file, network.state_dict(), WeightsInfo(model=model, scale=scale, network=options, notes={})
+        file,
+        network.state_dict(),
+        WeightsInfo(model=model, scale=scale, network=options, notes={}),
     )
     deep = read_photograph(folder / "a.png").pixels * np.uint16(257)
     write_photograph(folder / "deep.png", Photograph(pixels=deep), fmt="png")
     validate = validator(validation_sets(None, [str(folder)], scale, Progress()), FP32)
     assert validate is not None
-    found = {name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()}
+    found = {
+        name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()
+    }
     how = EvalOptions(metrics=("psnr",), costs=False)
     (mean,) = evaluate([str(file)], [str(folder)], scales=[scale], options=how).means()
     assert found == {"small": pytest.approx(mean["values"]["psnr"], abs=1e-3)}
@@ -106,7 +113,9 @@ def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):
 def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
     with pytest.raises(DataError, match=r"--validate .*nowhere: no such folder"):
         validation_sets(None, ["nowhere"], 2, Progress())
-    with pytest.raises(DataError, match=r"--validate .*a\.png: a file; give the folder"):
+    with pytest.raises(
+        DataError, match=r"--validate .*a\.png: a file; give the folder"
+    ):
         validation_sets(None, [str(folder / "a.png")], 2, Progress())
     (folder / "b.png").write_bytes(b"nothing")
     with pytest.raises((DataError, PictureError), match=r"b\.png"):
@@ -114,7 +123,9 @@ def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
 
 
 @pytest.mark.parametrize("size", [2, 5])
-def test_several_processes_get_the_figures_of_one_bit_for_bit(astronaut, tmp_path, size):
+def test_several_processes_get_the_figures_of_one_bit_for_bit(
+    astronaut, tmp_path, size
+):
     pairs = make_pairs([astronaut, astronaut[:67, :50], astronaut[9:70, 5:64]], 2)
     sets = {"a": pairs, "b": make_pairs([astronaut[:40]], 2)}
     team = SimpleNamespace(size=size, rank=0)

@@ -31,10 +31,13 @@ def bicubic(picture: Any, scale: int = 2, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "channels"), [("u1", 3), ("u1", 4), ("u2", None), ("u2", 2), ("f4", 3), ("f8", 1)]
+    ("dtype", "channels"),
+    [("u1", 3), ("u1", 4), ("u2", None), ("u2", 2), ("f4", 3), ("f8", 1)],
 )
 def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
-    picture = np.concatenate([astronaut, astronaut[..., :1] * 0 + 255], axis=2)[:20, :30]
+    picture = np.concatenate([astronaut, astronaut[..., :1] * 0 + 255], axis=2)[
+        :20, :30
+    ]
     top = 1.0 if dtype[0] == "f" else np.iinfo(dtype).max
     picture = (picture / 255 * top).astype(dtype)
     pick = {None: picture[..., 0], 1: picture[..., :1], 2: picture[..., [0, 3]]}
@@ -50,19 +53,31 @@ def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [("RGB", "RGB"), ("RGBA", "RGBA"), ("L", "L"), ("LA", "LA"), ("1", "L"), ("P", "RGB")],
+    [
+        ("RGB", "RGB"),
+        ("RGBA", "RGBA"),
+        ("L", "L"),
+        ("LA", "LA"),
+        ("1", "L"),
+        ("P", "RGB"),
+    ],
 )
 def test_pil_images_keep_their_mode(astronaut, mode, expected):
     big = bicubic(Image.fromarray(astronaut[:16, :18]).convert(mode), 3)
     assert (big.mode, big.size) == (expected, (54, 48))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.2, 0.7), (-50.0, 3000.0), (7.0, 7.0)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (0.2, 0.7), (-50.0, 3000.0), (7.0, 7.0)]
+)
 def test_float_values_come_back_in_their_own_range(low, high):
     values = np.linspace(low, high, 48, dtype=np.float32).reshape(4, 4, 3)
     big = bicubic(values)
     assert big.mean() == pytest.approx(values.mean(), rel=1e-3, abs=1e-5)
-    assert np.abs(big[3:5, 3:5].mean((0, 1)) - values[1:3, 1:3].mean((0, 1))).max() < 0.02 * high
+    assert (
+        np.abs(big[3:5, 3:5].mean((0, 1)) - values[1:3, 1:3].mean((0, 1))).max()
+        < 0.02 * high
+    )
 
 
 def test_floats_that_are_not_finite_stay_so(astronaut):
@@ -112,11 +127,15 @@ def test_what_is_no_picture_is_refused(picture, message):
 def test_a_model_is_named_by_a_text_or_a_path():
     file = weights_path("rrlfn", 2)
     picture = np.zeros((8, 9), np.uint8)
-    assert np.array_equal(srcli.upscale(picture, file), srcli.upscale(picture, str(file)))
+    assert np.array_equal(
+        srcli.upscale(picture, file), srcli.upscale(picture, str(file))
+    )
     network: Any = srcli.load_model(file)
     assert network.scale == 2
     for call in (srcli.load_model, partial(srcli.upscale, picture)):
-        with pytest.raises(UsageError, match=r"expected the name of a model .* got RRLFN"):
+        with pytest.raises(
+            UsageError, match=r"expected the name of a model .* got RRLFN"
+        ):
             call(network)
 
 
@@ -142,8 +161,15 @@ def test_options_that_cannot_be_are_refused_by_name(astronaut, options, message)
 
 def test_whole_numbers_of_any_type_are_taken(astronaut):
     options: dict[str, Any]
-    for options in ({"scale": 2.0, "tile": 32.0}, {"scale": np.int64(2), "overlap": np.uint8(8)}):
-        assert srcli.upscale(astronaut[:9, :9], model="bicubic", **options).shape == (18, 18, 3)
+    for options in (
+        {"scale": 2.0, "tile": 32.0},
+        {"scale": np.int64(2), "overlap": np.uint8(8)},
+    ):
+        assert srcli.upscale(astronaut[:9, :9], model="bicubic", **options).shape == (
+            18,
+            18,
+            3,
+        )
 
 
 def deep(mode):
@@ -165,7 +191,10 @@ def test_images_that_cannot_be_are_refused():
     clear.info["transparency"] = 5000
     odd.info["transparency"] = "red"
     for image, message in (
-        *((Image.fromarray(np.array([[0, v]], np.int32)), "I with values") for v in (-1, 65536)),
+        *(
+            (Image.fromarray(np.array([[0, v]], np.int32)), "I with values")
+            for v in (-1, 65536)
+        ),
         (clear, r"I;16 with a transparent value: .*\(H, W, 2\)"),
         (odd, "mode RGB: cannot be converted"),
         (Image.new("RGB", (0, 4)), "0x4: there are no pixels"),
@@ -175,7 +204,8 @@ def test_images_that_cannot_be_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "result"), [("L", 7, "LA"), ("RGB", (7, 8, 9), "RGBA"), ("1", 0, "LA")]
+    ("mode", "colour", "result"),
+    [("L", 7, "LA"), ("RGB", (7, 8, 9), "RGBA"), ("1", 0, "LA")],
 )
 def test_a_transparent_colour_becomes_alpha(mode, colour, result):
     image = Image.new(mode, (8, 8), 1 if mode == "1" else "white")
@@ -202,7 +232,9 @@ def test_transparency_of_palettes_becomes_alpha():
 
 @pytest.mark.parametrize(("mode", "result"), [("RGBa", "RGBA"), ("La", "LA")])
 def test_colours_multiplied_by_alpha_are_divided_again(mode, result):
-    straight = Image.new(result, (6, 6), (200, 100, 50, 128) if result == "RGBA" else (200, 128))
+    straight = Image.new(
+        result, (6, 6), (200, 100, 50, 128) if result == "RGBA" else (200, 128)
+    )
     big = bicubic(straight.convert(mode))
     assert big.mode == result
     expected = np.asarray(straight).astype(int)
@@ -237,7 +269,9 @@ def test_a_path_gives_an_upright_image_with_its_profile(tmp_path, astronaut):
         bicubic(tmp_path / "none.png")
     deep = tmp_path / "deep.tif"
     tifffile.imwrite(deep, astronaut.astype(np.uint16) * 257, photometric="rgb")
-    with pytest.raises(PictureError, match=r"deep\.tif: PIL has no mode for 3 channels of uint16"):
+    with pytest.raises(
+        PictureError, match=r"deep\.tif: PIL has no mode for 3 channels of uint16"
+    ):
         bicubic(deep)
 
 
@@ -265,13 +299,19 @@ def test_what_a_program_around_sets_neither_matters_nor_changes(astronaut):
             torch.set_default_dtype(dtype)
             around.enter_context(torch.device("meta" if made else "cpu"))
             around.enter_context(torch.inference_mode(mode=bool(made)))
-            around.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bool(made)))
+            around.enter_context(
+                torch.autocast("cpu", torch.bfloat16, enabled=bool(made))
+            )
             before = torch.random.get_rng_state()
             made.append(srcli.upscale(astronaut[:20, :20], "nested-attn", 2))
             weight = next(srcli.load_model("rrlfn", 2).parameters())
             assert torch.equal(torch.random.get_rng_state(), before)
             assert torch.get_default_dtype() == dtype
-            assert (weight.dtype, weight.is_meta, weight.is_inference()) == (torch.float32, 0, 0)
+            assert (weight.dtype, weight.is_meta, weight.is_inference()) == (
+                torch.float32,
+                0,
+                0,
+            )
     np.testing.assert_array_equal(*made)
 
 
@@ -283,7 +323,9 @@ def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):
         torch.manual_seed(seed)
         network = build_network("g-idrn", scale=2, options=options)
         save_weights(tmp_path / "best.safetensors", network.state_dict(), info)
-        made.append(srcli.upscale(astronaut[:9, :9], str(tmp_path / "best.safetensors"), 2))
+        made.append(
+            srcli.upscale(astronaut[:9, :9], str(tmp_path / "best.safetensors"), 2)
+        )
     assert (made[0] != made[1]).any()
 
 
@@ -298,4 +340,6 @@ def test_processes_that_are_forked_afterwards_upscale_too():
         "raise SystemExit(os.waitpid(child, 0)[1])"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, timeout=120
+    )

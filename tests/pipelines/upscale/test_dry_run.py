@@ -42,7 +42,11 @@ def test_what_is_made_smaller_again_needs_less_disk(wide, tmp_path):
     assert (found.size, found.bytes) == ((1, 2000), 2000 * 3)
     assert found.warnings == ("becomes 2000x1, smaller than the input (5000x2)",)
     whole = estimate(wide, out, replace(OPTIONS, fit=Box(height=4)))
-    assert (whole.size, whole.bytes, whole.warnings) == ((4, 10_000), 4 * 10_000 * 3, ())
+    assert (whole.size, whole.bytes, whole.warnings) == (
+        (4, 10_000),
+        4 * 10_000 * 3,
+        (),
+    )
 
 
 def test_sizes_come_true(geotiffs, tmp_path, astronaut):
@@ -58,14 +62,23 @@ def test_sizes_come_true(geotiffs, tmp_path, astronaut):
     assert raster.size is not None
     whole = -(-raster.size[0] // 512) * -(-raster.size[1] // 512) * 512**2 * 3
     assert 0 < raster.bytes - 2**20 - 2 * whole < 0.004 * whole  # parts and result
-    assert upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True).counts["skipped"] == 2
+    assert (
+        upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True).counts[
+            "skipped"
+        ]
+        == 2
+    )
 
 
 def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     source = geotiffs / SIXTEEN_BITS
-    options = replace(OPTIONS, raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,)))
+    options = replace(
+        OPTIONS, raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,))
+    )
     part = estimate(source, tmp_path / "out", options)
     assert part.size == (80, 60)
     assert 80 * 60 * 2 * 2 < part.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
     assert "are black to white" in part.details[0]
-    assert any("--rgb" in one for one in estimate(source, tmp_path / "out", OPTIONS).warnings)
+    assert any(
+        "--rgb" in one for one in estimate(source, tmp_path / "out", OPTIONS).warnings
+    )

@@ -36,7 +36,9 @@ def folder(tmp_path, astronaut):
         image.save(place / name)
     image.putalpha(image.getchannel(0))
     image.save(place / "alpha.png")
-    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(place / "deep.png")
+    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(
+        place / "deep.png"
+    )
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
     frames[0].save(place / "moving.gif", save_all=True, append_images=frames[1:])
     return place
@@ -52,7 +54,9 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.counts["done"] == usual.counts["done"]
     for path in (tmp_path / "usual").iterdir():
-        assert path.read_bytes() == (tmp_path / "bounded" / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (tmp_path / "bounded" / path.name).read_bytes(), (
+            path.name
+        )
 
 
 def opened(path, pixels, fmt="jpg", **changes):
@@ -74,13 +78,20 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
         (1, [[100, 200], [5000], [100, 100, 100, 400]]),
         (2, [[100, 200], [5000], [100, 100, 100], [400]]),
     ):
-        runs = [[one.height for _, one in run] for run in portions(pictures, OPTIONS, processes)]
+        runs = [
+            [one.height for _, one in run]
+            for run in portions(pictures, OPTIONS, processes)
+        ]
         assert runs == expected
 
 
-def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, monkeypatch):
+def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
+    folder, tmp_path, monkeypatch
+):
     monkeypatch.setattr(photographs, "free_memory", lambda: 100_000)
-    summary = upscale_files([folder / "a.png", folder / "deep.png"], tmp_path / "out", OPTIONS)
+    summary = upscale_files(
+        [folder / "a.png", folder / "deep.png"], tmp_path / "out", OPTIONS
+    )
     failed = [file for file in summary.files if file.state == "failed"]
     assert [file.source.name for file in failed] == ["a.png"]
     assert "of memory when enlarged, and 0 MiB are free; crop it" in failed[0].error
@@ -98,7 +109,9 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     noise = np.random.default_rng(0).normal(0, 8, astronaut.shape)
     noisy = np.clip(astronaut + noise, 0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(tmp_path / "noisy.png")
-    image.quantize(4).convert("RGB").filter(ImageFilter.ModeFilter(5)).save(tmp_path / "drawn.png")
+    image.quantize(4).convert("RGB").filter(ImageFilter.ModeFilter(5)).save(
+        tmp_path / "drawn.png"
+    )
     inputs = sorted(tmp_path.iterdir())
     options = UpscaleOptions(model="auto", scale=2)
     files = upscale_files(inputs, tmp_path / "out", options, progress=notes).files
@@ -112,7 +125,10 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
         "soft.png": ("soft", "g-idrn-photo"),
     }
     assert notes.messages == []
-    for file, strength in ((files[0], None), (files[-1], 0.5)):  # each as by its model alone
+    for file, strength in (
+        (files[0], None),
+        (files[-1], 0.5),
+    ):  # each as by its model alone
         engine = EngineOptions(strength=strength)
         options = UpscaleOptions(model=file.model, scale=2, engine=engine)
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
@@ -121,7 +137,9 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
 
 
 @pytest.mark.parametrize("scale", [3, 4])
-def test_degraded_pictures_get_a_model_of_their_own_at_all_scales(tmp_path, astronaut, scale):
+def test_degraded_pictures_get_a_model_of_their_own_at_all_scales(
+    tmp_path, astronaut, scale
+):
     Image.fromarray(astronaut).save(tmp_path / "rough.jpg", quality=30)
     options = UpscaleOptions(model="auto", scale=scale)
     (file,) = upscale_files([tmp_path / "rough.jpg"], tmp_path / "out", options).files
@@ -130,6 +148,8 @@ def test_degraded_pictures_get_a_model_of_their_own_at_all_scales(tmp_path, astr
 
 def test_a_picture_of_two_passes_counts_the_tiles_of_both(folder, tmp_path, notes):
     options = replace(OPTIONS, size=Fraction(6))
-    (file,) = upscale_files([folder / "a.png"], tmp_path / "out", options, progress=notes).files
+    (file,) = upscale_files(
+        [folder / "a.png"], tmp_path / "out", options, progress=notes
+    ).files
     assert file.size == (420, 546)
     assert file.tiles == notes.closed[0][1] > 2 * 4

@@ -37,12 +37,21 @@ class Plan:
         self.items, _ = pair(inputs, root / output, UpscaleOptions(**naming), reporter)
         self.notes, self.failures = progress.messages, reporter.files
         plain = ((str(item.source), str(item.target)) for item in self.items)
-        self.names = {os.path.relpath(one, root): os.path.relpath(out, root) for one, out in plain}
+        self.names = {
+            os.path.relpath(one, root): os.path.relpath(out, root) for one, out in plain
+        }
 
 
 @pytest.mark.posix
 def test_a_folder_keeps_names_and_formats(tree, tmp_path):
-    tree("in/b.jpg", "in/a.PNG", "in/ümläut 写真.webp", "in/m.jp2", "in/v.vrt", "in/sub/c.png")
+    tree(
+        "in/b.jpg",
+        "in/a.PNG",
+        "in/ümläut 写真.webp",
+        "in/m.jp2",
+        "in/v.vrt",
+        "in/sub/c.png",
+    )
     tree("in/notes.txt", "in/.hidden.png", "in/.git/d.png")
     (tmp_path / "in/album.png").mkdir()
     os.mkfifo(tmp_path / "in/pipe.png")  # reading it would wait for ever
@@ -50,15 +59,26 @@ def test_a_folder_keeps_names_and_formats(tree, tmp_path):
     found = {f"in/{name}": f"out/{name}" for name in names} | {"in/m.jp2": "out/m.tif"}
     plan = Plan(tmp_path)
     assert plan.names == found
-    assert plan.notes == [f"{tmp_path}/in/v.vrt: made of other files, left out; name it itself"]
+    assert plan.notes == [
+        f"{tmp_path}/in/v.vrt: made of other files, left out; name it itself"
+    ]
     found["in/sub/c.png"] = "out/sub/c.png"
     assert Plan(tmp_path, recursive=True).names == found
 
 
 def test_results_inside_are_left_out(tree, tmp_path):
-    tree("in/a.png", "in/x/y/b.png", "in/out/old.png", "in/out/deeper/b.png", "in/out/c.psd")
+    tree(
+        "in/a.png",
+        "in/x/y/b.png",
+        "in/out/old.png",
+        "in/out/deeper/b.png",
+        "in/out/c.psd",
+    )
     plan = Plan(tmp_path, "in/out", recursive=True)
-    assert plan.names == {"in/a.png": "in/out/a.png", "in/x/y/b.png": "in/out/x/y/b.png"}
+    assert plan.names == {
+        "in/a.png": "in/out/a.png",
+        "in/x/y/b.png": "in/out/x/y/b.png",
+    }
     assert plan.notes == []
 
 
@@ -67,11 +87,15 @@ def test_writing_over_the_inputs_is_refused_unless_meant(tree, tmp_path):
     assert "itself an input" in Plan(tmp_path, "in").failures[0].error
     plan = Plan(tmp_path, "in", overwrite=True)
     assert [item.target for item in plan.items] == [source]
-    assert any("1 picture is replaced" in note and "once only" in note for note in plan.notes)
+    assert any(
+        "1 picture is replaced" in note and "once only" in note for note in plan.notes
+    )
     assert Plan(tmp_path, overwrite=True).notes == []
 
 
-def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tree, tmp_path):
+def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(
+    tree, tmp_path
+):
     tree("in/a.jpg", "in/a_x4.jpg")
     plan = Plan(tmp_path, "in", suffix="_x4")
     assert plan.names == {"in/a.jpg": "in/a_x4.jpg"}
@@ -80,8 +104,15 @@ def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tree, t
 
 @pytest.mark.parametrize(
     ("output", "message"),
-    [("out", "add -r"), ("a.png", "names a file"), ("out.png", "need a folder as output")]
-    + [(f"b.{ending}", "is not written here; give png") for ending in ("HEIC", "gpkg", "GTIFF")],
+    [
+        ("out", "add -r"),
+        ("a.png", "names a file"),
+        ("out.png", "need a folder as output"),
+    ]
+    + [
+        (f"b.{ending}", "is not written here; give png")
+        for ending in ("HEIC", "gpkg", "GTIFF")
+    ],
 )
 def test_nothing_to_do_is_an_error_that_says_so(tree, tmp_path, output, message):
     tree("in/sub/a.png" if output == "out" else "in/a.png", "a.png")
@@ -103,7 +134,14 @@ def test_a_file_named_twice_is_one_file(tree, tmp_path):
 
 
 def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
-    tree("in/a.png", "in/IMG_1.PSD", "in/IMG_2.PSD", "in/b.dng", "in/sub/c.tga", "in/.d.psd")
+    tree(
+        "in/a.png",
+        "in/IMG_1.PSD",
+        "in/IMG_2.PSD",
+        "in/b.dng",
+        "in/sub/c.tga",
+        "in/.d.psd",
+    )
     plan = Plan(tmp_path)
     assert plan.names == {"in/a.png": "out/a.png"}
     assert len(plan.notes) == 1
@@ -138,7 +176,10 @@ def test_a_suffix_cannot_lead_elsewhere(tree, tmp_path, suffix):
 
 def test_names_that_no_file_can_have_are_told(tree, tmp_path):
     long = tmp_path / ("n" * 300 + ".png")
-    assert "looked at (File name too long)" in Plan(tmp_path, "out", [long]).failures[0].error
+    assert (
+        "looked at (File name too long)"
+        in Plan(tmp_path, "out", [long]).failures[0].error
+    )
     reporter = Reporter(Notes())
     assert find_due([tree("a.png")], long, UpscaleOptions(), reporter) == ([], [])
     assert reporter.files[0].error.endswith("the name is too long; take a shorter one")
@@ -162,11 +203,16 @@ def test_links_and_closed_folders_are_told_and_circles_end(tree, tmp_path, monke
     plan = Plan(tmp_path, recursive=True)
     assert sorted(plan.names) == ["in/a.png", "in/deep/b.png", "in/loop.png"]
     links = [folder / "deep" / "up", folder / "link"]
-    assert sorted(plan.notes) == [f"{link}: a link to a folder, not followed" for link in links]
+    assert sorted(plan.notes) == [
+        f"{link}: a link to a folder, not followed" for link in links
+    ]
     for failed in (plan, Plan(tmp_path, "out", [folder / "sub"], recursive=True)):
         (report,) = failed.failures
         assert report.source == folder / "sub"
-        assert report.error == f"{report.source}: cannot be looked into (Permission denied)"
+        assert (
+            report.error
+            == f"{report.source}: cannot be looked into (Permission denied)"
+        )
     assert Plan(tmp_path).notes == []
 
 

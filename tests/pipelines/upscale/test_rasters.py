@@ -68,7 +68,9 @@ def test_a_geotiff_keeps_its_place_and_its_nodata(part, tmp_path):
         assert (after.width, after.height) == (2 * before.width, 2 * before.height)
         assert after.crs == before.crs
         a, b, c, d, e, f = before.transform[:6]
-        assert after.transform.almost_equals(Affine(a / 2, b / 2, c, d / 2, e / 2, f), 1e-9)
+        assert after.transform.almost_equals(
+            Affine(a / 2, b / 2, c, d / 2, e / 2, f), 1e-9
+        )
         assert np.allclose(after.bounds, before.bounds, rtol=0, atol=1e-6)
         assert after.nodata == before.nodata == 0
         assert after.colorinterp == before.colorinterp
@@ -81,7 +83,9 @@ def test_a_geotiff_keeps_its_place_and_its_nodata(part, tmp_path):
 def test_a_height_does_not_spoil_the_index_beside_it(part, tmp_path):
     colours = pixels_of(part(FOUR_BANDS, 100, 100, 60, 50)).astype(np.float32)
     height, index = colours[0] * 10, colours[3] / 128 - 1
-    source = write_by_gdal(tmp_path / "terrain.tif", np.dstack([height, index]), **PLACE)
+    source = write_by_gdal(
+        tmp_path / "terrain.tif", np.dstack([height, index]), **PLACE
+    )
     options = replace(BICUBIC, model="rrlfn")
     report = enlarge(source, tmp_path / "out", options)
     assert report.state == "done", report.error
@@ -93,9 +97,13 @@ def test_a_height_does_not_spoil_the_index_beside_it(part, tmp_path):
         )
 
 
-def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(part, tmp_path):
+def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(
+    part, tmp_path
+):
     gray = pixels_of(part(FOUR_BANDS, 100, 100, 90, 70))[0]
-    source = write_by_gdal(tmp_path / "scan.tif", gray, photometric="MINISWHITE", **PLACE)
+    source = write_by_gdal(
+        tmp_path / "scan.tif", gray, photometric="MINISWHITE", **PLACE
+    )
     report = enlarge(source, tmp_path / "out")
     assert report.state == "done", report.error
     with rasterio.open(report.target) as after:
@@ -107,7 +115,9 @@ def test_pixels_equal_those_of_the_picture_in_memory(part, tmp_path):
     source = part(FOUR_BANDS, 100, 100, 150, 130)
     report = enlarge(source, tmp_path / "out", rgb=(1, 2, 3))
     picture = pixels_of(source).transpose(1, 2, 0)
-    expected = srcli.upscale(np.ascontiguousarray(picture[:, :, :3]), "bicubic", 2, tile=64)
+    expected = srcli.upscale(
+        np.ascontiguousarray(picture[:, :, :3]), "bicubic", 2, tile=64
+    )
     infrared = srcli.upscale(picture[:, :, 3], "bicubic", 2, tile=64)
     found = pixels_of(report.target)
     assert np.abs(found[:3].transpose(1, 2, 0).astype(int) - expected).max() <= 1
@@ -127,7 +137,8 @@ def test_16_bit_values_keep_their_levels(part, tmp_path):
     source = part(SIXTEEN_BITS, 250, 240, 96, 96)
     before = read_by_gdal(source)
     assert before.min() >= 200
-    # over the whole range the network rounds after both passes, as MATLAB does for integers
+    # over the whole range the network rounds after both passes, as MATLAB does for
+    # integers
     for values, pixels in (("auto", before.astype(float)), ("dtype", before)):
         report = enlarge(source, tmp_path / values, values=values)
         after = read_by_gdal(report.target)
@@ -143,7 +154,9 @@ def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
     source = write_by_gdal(tmp_path / "heights.tif", values, nodata=np.nan, **turned)
     report = enlarge(source, tmp_path / "out")
     (found,) = pixels_of(report.target)
-    assert np.array_equal(np.isnan(found), np.isnan(values).repeat(2, axis=0).repeat(2, axis=1))
+    assert np.array_equal(
+        np.isnan(found), np.isnan(values).repeat(2, axis=0).repeat(2, axis=1)
+    )
     low, high = np.nanmin(values), np.nanmax(values)
     around = found[36:84, 56:104]
     assert np.nanmin(around) > low - 0.2 * (high - low)
@@ -157,8 +170,12 @@ def _low_parts(monkeypatch):
 
 
 @pytest.mark.usefixtures("_low_parts")
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch, stop, notes):
+@pytest.mark.parametrize(
+    "stop", [KeyboardInterrupt, OSError(28, "No space left on device")]
+)
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    part, tmp_path, monkeypatch, stop, notes
+):
     source = part(SIXTEEN_BITS, 200, 0, 128, 512)
     whole = enlarge(source, tmp_path / "whole", creation=BLOCKS)
     add, left = Parts.add, [3]
@@ -222,8 +239,12 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
     report = enlarge(source, tmp_path / "out")
     assert report.target.suffix == ".png"
     with rasterio.open(report.target) as dataset:
-        assert dataset.transform.almost_equals(Affine(0.25, 0, 1000, 0, -0.25, 2001), 1e-9)
-    world = [float(line) for line in report.target.with_suffix(".pgw").read_text().split()]
+        assert dataset.transform.almost_equals(
+            Affine(0.25, 0, 1000, 0, -0.25, 2001), 1e-9
+        )
+    world = [
+        float(line) for line in report.target.with_suffix(".pgw").read_text().split()
+    ]
     assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
@@ -246,7 +267,10 @@ def test_too_little_disk_is_said_before_work(part, tmp_path, monkeypatch):
     disk = SimpleNamespace(free=foreseen.bytes // 10)
     monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
     error = enlarge(source, tmp_path / "out").error
-    assert f"are free in {tmp_path / 'out'}; make room, take another folder or a part" in error
+    assert (
+        f"are free in {tmp_path / 'out'}; make room, take another folder or a part"
+        in error
+    )
     assert not any((tmp_path / "out").glob("*.tif"))
     disk.free = foreseen.bytes // 2  # may do, as files are compressed
     report = enlarge(source, tmp_path / "out")
@@ -263,7 +287,9 @@ def test_nodata_can_be_given_and_taken_away(part, tmp_path):
     report = enlarge(part(FOUR_BANDS, 0, 0, 64, 64), tmp_path / "given", nodata=7.0)
     with rasterio.open(report.target) as dataset:
         assert dataset.nodata == 7
-    assert "has uint8 values" in enlarge(source, tmp_path / "wrong", nodata=-9999.0).error
+    assert (
+        "has uint8 values" in enlarge(source, tmp_path / "wrong", nodata=-9999.0).error
+    )
 
 
 def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
@@ -278,7 +304,9 @@ def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
     assert enlarge(mosaic, tmp_path, replace(BICUBIC, suffix="_x2")).state == "done"
 
 
-def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monkeypatch, notes):
+def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(
+    part, tmp_path, monkeypatch, notes
+):
     source = part(FOUR_BANDS, 0, 0, 120, 140)
     middle, top = tmp_path / "middle.vrt", tmp_path / "top.vrt"
     rasterio.shutil.copy(source, middle, driver="VRT")
@@ -293,11 +321,14 @@ def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monk
     assert any("changed: input" in message for message in notes.messages)
     enlarge(top, tmp_path / "again")
     np.testing.assert_array_equal(
-        pixels_of(tmp_path / "out" / "top.tif"), pixels_of(tmp_path / "again" / "top.tif")
+        pixels_of(tmp_path / "out" / "top.tif"),
+        pixels_of(tmp_path / "again" / "top.tif"),
     )
 
 
-def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypatch, notes):
+def test_work_left_by_an_interrupted_overwrite_is_told(
+    part, tmp_path, monkeypatch, notes
+):
     source = part(FOUR_BANDS, 0, 0, 120, 140)
     assert enlarge(source, tmp_path / "out").state == "done"
     with monkeypatch.context() as patch:
@@ -306,7 +337,10 @@ def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypat
             enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     (report,) = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes).files
     assert report.state == "skipped"
-    assert any("has left work beside it; --overwrite goes on" in text for text in notes.warnings)
+    assert any(
+        "has left work beside it; --overwrite goes on" in text
+        for text in notes.warnings
+    )
     assert enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     assert leftovers(tmp_path / "out") == []
 
@@ -329,14 +363,20 @@ def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
         ({"quality": 30}, 4, ("blocks", "g-idrn-aerial")),
         ({"quality": 30}, 3, ("blocks", "g-idrn-aerial")),
         ({"quality": 98}, 2, ("clean", "g-idrn")),
-        ({"quality": 30, "dtype": "uint16"}, 2, ("", "g-idrn")),  # measurements, not a picture
+        (
+            {"quality": 30, "dtype": "uint16"},
+            2,
+            ("", "g-idrn"),
+        ),  # measurements, not a picture
         ({"quality": 30, "bands": [1]}, 2, ("", "g-idrn")),
     ],
 )
 def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
     tmp_path, astronaut, kept, scale, found
 ):
-    Image.fromarray(astronaut[:96, :96]).save(tmp_path / "a.jpg", quality=kept["quality"])
+    Image.fromarray(astronaut[:96, :96]).save(
+        tmp_path / "a.jpg", quality=kept["quality"]
+    )
     pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
     with rasterio.open(
         tmp_path / "a.tif", "w", driver="GTiff", height=pixels.shape[1], width=pixels.shape[2],
@@ -345,12 +385,18 @@ def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
     ) as file:  # fmt: skip
         file.write(pixels)
     options = UpscaleOptions(model="auto", scale=scale)
-    report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands"))
+    report = enlarge(
+        tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands")
+    )
     assert (report.condition, report.model) == found
     with rasterio.open(tmp_path / "b.tif") as file:
         assert file.tags()["SRX_MODEL"] == found[1]
-    again = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands"))
+    again = enlarge(
+        tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands")
+    )
     assert again.state == "skipped"
     alone = UpscaleOptions(model=found[1], scale=scale)
     enlarge(tmp_path / "a.tif", tmp_path / "c.tif", alone, bands=kept.get("bands"))
-    np.testing.assert_array_equal(pixels_of(tmp_path / "b.tif"), pixels_of(tmp_path / "c.tif"))
+    np.testing.assert_array_equal(
+        pixels_of(tmp_path / "b.tif"), pixels_of(tmp_path / "c.tif")
+    )

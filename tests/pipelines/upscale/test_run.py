@@ -28,7 +28,9 @@ def folder(tmp_path, astronaut):
     place = tmp_path / "in"
     place.mkdir()
     Image.fromarray(astronaut[:70, :90]).save(place / "a.png")
-    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(place / "b.png")
+    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(
+        place / "b.png"
+    )
     Image.fromarray(astronaut[:40, :30]).save(place / "c.png")
     Image.fromarray(astronaut[:40, :30, 1]).save(place / "d.png")
     return place
@@ -44,18 +46,27 @@ def test_progress_and_reports_add_up(folder, tmp_path, notes):
         [folder], tmp_path / "out", OPTIONS, progress=notes, on_file=told.append
     )
     assert summary.exit_code == 0
-    assert sorted(f.source.name for f in summary.files) == ["a.png", "b.png", "c.png", "d.png"]
+    assert sorted(f.source.name for f in summary.files) == [
+        "a.png",
+        "b.png",
+        "c.png",
+        "d.png",
+    ]
     assert told == summary.files
     assert sum(f.tiles for f in summary.files) > 4
     assert [(label, unit) for label, _, unit in notes.tasks] == [("upscaling", "tiles")]
     ((_, done, _),) = notes.closed
     assert done == sum(f.tiles for f in summary.files)
-    assert summary.megapixels == pytest.approx(4 * (70 * 90 + 50 * 60 + 40 * 30 + 40 * 30) / 1e6)
+    assert summary.megapixels == pytest.approx(
+        4 * (70 * 90 + 50 * 60 + 40 * 30 + 40 * 30) / 1e6
+    )
     with Image.open(tmp_path / "out/b.png") as deep:
         assert deep.mode.startswith("I;16")
 
 
-def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(folder, tmp_path, notes):
+def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(
+    folder, tmp_path, notes
+):
     asked = replace(OPTIONS, raster=RasterOptions(nodata=0, overviews=True))
     summary = upscale_files([folder], tmp_path / "out", asked, progress=notes)
     assert summary.exit_code == 0
@@ -68,14 +79,21 @@ def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(folder, tmp_
 
 @pytest.mark.parametrize("batch", [None, 7])
 def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
-    for name, engine in (("one", EngineOptions(batch=1)), ("many", EngineOptions(batch=batch))):
-        options = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8, engine=engine)
+    for name, engine in (
+        ("one", EngineOptions(batch=1)),
+        ("many", EngineOptions(batch=batch)),
+    ):
+        options = UpscaleOptions(
+            model="bicubic", scale=2, tile=32, overlap=8, engine=engine
+        )
         upscale_files([folder], tmp_path / name, options)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
 
 
-def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_path, monkeypatch):
+def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(
+    folder, tmp_path, monkeypatch
+):
     def never(self, tiles, calibration=None, positions=None):
         raise MemoryError
 
@@ -91,7 +109,9 @@ def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_
 def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut, notes):
     Image.fromarray(astronaut[:30, :30]).convert("CMYK").save(tmp_path / "print.jpg")
     options = UpscaleOptions(model="bicubic", scale=2, format="png")
-    summary = upscale_files([tmp_path / "print.jpg"], tmp_path / "out", options, progress=notes)
+    summary = upscale_files(
+        [tmp_path / "print.jpg"], tmp_path / "out", options, progress=notes
+    )
     assert any("CMYK" in w for w in summary.files[0].warnings)
     assert any("print.jpg" in w for w in notes.warnings)
 
@@ -106,7 +126,10 @@ def test_an_output_that_is_a_folder_is_no_finished_picture(folder, tmp_path):
     in_the_way = tmp_path / "out" / "a.png"
     in_the_way.mkdir(parents=True)
     first, *others = upscale_files([folder], tmp_path / "out", OPTIONS).files
-    assert (first.state, first.error) == ("failed", f"{in_the_way}: is a folder; take another name")
+    assert (first.state, first.error) == (
+        "failed",
+        f"{in_the_way}: is a folder; take another name",
+    )
     assert {other.state for other in others} == {"done"}
 
 
@@ -141,8 +164,12 @@ def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
     Image.fromarray(astronaut).save(tiff)
     for path in (picture, tiff):
         assert not is_raster(item(path), BICUBIC)
-        assert is_raster(item(path), replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5))))
-        assert not is_raster(item(path), replace(BICUBIC, raster=RasterOptions(resume=False)))
+        assert is_raster(
+            item(path), replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
+        )
+        assert not is_raster(
+            item(path), replace(BICUBIC, raster=RasterOptions(resume=False))
+        )
     pixels = 128 * 160 * 4
     monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels)
     assert not is_raster(item(picture), BICUBIC)
@@ -153,28 +180,52 @@ def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
 
 def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
     path = tmp_path / "huge.tif"
-    profile = {"driver": "GTiff", "width": 100_000, "height": 60_000, "count": 1, "dtype": "uint8"}
-    profile |= {"tiled": True, "sparse_ok": True, "compress": "deflate", "bigtiff": "yes"}
-    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path, "w", **profile):
+    profile = {
+        "driver": "GTiff",
+        "width": 100_000,
+        "height": 60_000,
+        "count": 1,
+        "dtype": "uint8",
+    }
+    profile |= {
+        "tiled": True,
+        "sparse_ok": True,
+        "compress": "deflate",
+        "bigtiff": "yes",
+    }
+    with (
+        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+        rasterio.open(path, "w", **profile),
+    ):
         pass
     assert is_raster(item(path), BICUBIC)
 
 
 def test_what_exif_turns_cannot_have_options_of_rasters(picture):
     asked = replace(BICUBIC, raster=RasterOptions(overviews=True))
-    with pytest.raises(PictureError, match=r"turned\.jpg: EXIF rotates this photograph"):
+    with pytest.raises(
+        PictureError, match=r"turned\.jpg: EXIF rotates this photograph"
+    ):
         is_raster(item(turned(picture)), asked)
     for suffix in (".jpg", ".tif"):  # of a folder
-        assert not is_raster(replace(item(turned(picture, suffix)), from_folder=True), asked)
+        assert not is_raster(
+            replace(item(turned(picture, suffix)), from_folder=True), asked
+        )
 
 
 def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture, monkeypatch):
     fitting = replace(BICUBIC, fit=Box(width=100))
     assert not is_raster(item(picture), fitting)
-    with pytest.raises(PictureError, match=r"with_nodata.*is a raster \(.+\), and --fit"):
+    with pytest.raises(
+        PictureError, match=r"with_nodata.*is a raster \(.+\), and --fit"
+    ):
         is_raster(item(geotiffs / WITH_NODATA), fitting)
     monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", 1000)
-    with pytest.raises(PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"):
+    with pytest.raises(
+        PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"
+    ):
         is_raster(item(picture), fitting)
-    with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):
+    with pytest.raises(
+        UsageError, match="--fit is for photographs and --srcwin for rasters"
+    ):
         replace(fitting, raster=RasterOptions(srcwin=(0, 0, 5, 5)))

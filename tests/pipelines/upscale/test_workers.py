@@ -36,7 +36,9 @@ def folder(tmp_path, astronaut):
     place.mkdir()
     for i, name in enumerate("abcdefgh"):
         Image.fromarray(astronaut[i : 40 + i, : 40 + 3 * i]).save(place / f"{name}.png")
-    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(place / "deep.png")
+    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(
+        place / "deep.png"
+    )
     (place / "broken.png").write_text("no picture")
     write_by_gdal(place / "map.tif", astronaut[:50, :60], **PLACE)
     return place
@@ -51,17 +53,24 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
     )  # fmt: skip
     assert shared.files == told
     plain = [
-        sorted((f.source, f.state, f.tiles, f.size, f.warnings, f.error) for f in summary.files)
+        sorted(
+            (f.source, f.state, f.tiles, f.size, f.warnings, f.error)
+            for f in summary.files
+        )
         for summary in (alone, shared)
     ]
     assert plain[0] == plain[1]
     names = sorted(path.name for path in (tmp_path / "alone").iterdir())
     assert len(names) == 10
     for name in names:
-        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
+        assert (tmp_path / "alone" / name).read_bytes() == (
+            tmp_path / "shared" / name
+        ).read_bytes()
     assert [label for label, _, _ in notes.tasks] == ["upscaling"]
     assert notes.closed[0][1] == sum(file.tiles for file in shared.files)
-    again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=SimulatedExecutor(2))
+    again = upscale_files(
+        [folder], tmp_path / "shared", OPTIONS, executor=SimulatedExecutor(2)
+    )
     assert (again.counts["skipped"], again.counts["failed"]) == (10, 1)
 
 
@@ -72,7 +81,9 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
     summary = upscale_files(
         [folder], tmp_path / "out", OPTIONS, executor=SimulatedExecutor(2, holds_b)
     )
-    failed = {file.source.name: file.error for file in summary.files if file.state == "failed"}
+    failed = {
+        file.source.name: file.error for file in summary.files if file.state == "failed"
+    }
     assert sorted(failed) == ["b.png", "broken.png"]
     assert failed["b.png"].endswith("b.png: its process was killed")
     assert summary.counts["done"] == 9
@@ -81,12 +92,16 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
 def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
     options = replace(OPTIONS, engine=EngineOptions(precision="fp16"))
     with pytest.raises(UsageError, match="--precision fp16 needs a GPU"):
-        upscale_files([folder], tmp_path / "out", options, executor=SimulatedExecutor(2))
+        upscale_files(
+            [folder], tmp_path / "out", options, executor=SimulatedExecutor(2)
+        )
 
 
 def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
     items = [
-        Item(source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png")
+        Item(
+            source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png"
+        )
         for name in "ab"
     ]
     share = UpscaleShare(items, OPTIONS)
@@ -111,7 +126,9 @@ def scene(tmp_path, monkeypatch):
     """A raster with nodata, whose parts are low."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
-    monkeypatch.setattr(upscale_run, "LARGE", 50_000)  # that each worker takes a part of it
+    monkeypatch.setattr(
+        upscale_run, "LARGE", 50_000
+    )  # that each worker takes a part of it
     pixels = np.random.default_rng(0).integers(1, 255, (320, 50, 3), dtype=np.uint8)
     pixels[100:180, :30] = 0
     return write_by_gdal(tmp_path / "scene.tif", pixels, nodata=0, **PLACE)
@@ -121,22 +138,36 @@ def digest(file):
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("model", ["bicubic", pytest.param("g-idrn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "model", ["bicubic", pytest.param("g-idrn", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("lost", [None, 3])
-def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, model, lost):
+def test_runs_of_parts_give_the_file_of_one_process(
+    scene, tmp_path, notes, model, lost
+):
     options = replace(OPTIONS, model=model)
     alone = upscale_files([scene], tmp_path / "alone", options)
     dying = iter([lost])
-    executor = SimulatedExecutor(3, lambda unit: lost in parts_of(unit) and next(dying, None))
-    shared = upscale_files([scene], tmp_path / "shared", options, progress=notes, executor=executor)
+    executor = SimulatedExecutor(
+        3, lambda unit: lost in parts_of(unit) and next(dying, None)
+    )
+    shared = upscale_files(
+        [scene], tmp_path / "shared", options, progress=notes, executor=executor
+    )
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
     assert sorted(set(parts_of(*executor.units))) == list(range(20))
     assert (len(parts_of(*executor.units)) == 20) == (lost is None)
     (first,), (second,) = alone.files, shared.files
-    assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
+    assert (second.state, second.size, second.warnings) == (
+        "done",
+        first.size,
+        first.warnings,
+    )
     assert first.tiles < second.tiles <= first.tiles * 1.25
     assert notes.closed[0][1] >= second.tiles
-    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["scene.tif"]
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
+        "scene.tif"
+    ]
 
 
 def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, notes):
@@ -146,10 +177,14 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
         OPTIONS,
         executor=SimulatedExecutor(3, lambda unit: 15 in parts_of(unit)),
     )
-    assert [file.error for file in summary.files] == [f"{scene}: its process was killed"]
+    assert [file.error for file in summary.files] == [
+        f"{scene}: its process was killed"
+    ]
     assert hidden_name(tmp_path / "out/scene.tif", ".parts").is_dir()
     again = SimulatedExecutor(3)
-    summary = upscale_files([scene], tmp_path / "out", OPTIONS, progress=notes, executor=again)
+    summary = upscale_files(
+        [scene], tmp_path / "out", OPTIONS, progress=notes, executor=again
+    )
     assert summary.exit_code == 0
     assert 15 in parts_of(*again.units)
     assert len(parts_of(*again.units)) < 12
