@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srcli.cli.main import main
+from srcli.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -127,7 +127,8 @@ def interrupts_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    interrupts = {signal.SIGINT, signal.SIGUSR1}  # the second by the watching process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupts)
     try:
         yield
     finally:

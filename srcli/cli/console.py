@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from srcli import holding
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Task
@@ -137,9 +138,15 @@ class Console(Progress):
 
     def show(self, level: str, *lines: str) -> None:
         """Show lines of a level: messages and warnings unless quiet, details if verbose."""
+        if not self._shown[level]:
+            return
         before = f"{level}: " if level in ("warning", "error") else ""
-        if self._shown[level]:
-            echo(*(before + self._named(line) for line in lines), out=self._out)
+        for line in lines:
+            text = before + self._named(line)
+            # the worker before, which a file ended, may have said the same
+            if text not in holding.history().lines:
+                echo(text, out=self._out)
+            holding.announce("print", text)
 
     def _tidy(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = visible(self._named(record.getMessage())), None

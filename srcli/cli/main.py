@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -145,21 +145,32 @@ def run(arguments: Sequence[str] | None = None) -> int:
         echo(f"srx: error: {full if error.errno in NO_SPACE else large}", err=True)
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        with suppress(OSError):  # the terminal may be gone
-            command = next((word for word in words if word in CONTINUED), "")
-            # with --overwrite, old outputs cannot be told from those of this run
-            fresh = {"--overwrite", "--show", "--dry-run"} & {*words}
-            echo(
-                f"srx: interrupted{'' if fresh else CONTINUED.get(command, '')}",
-                err=True,
-            )
-        return int(ExitCode.INTERRUPTED)
+        return tell_of_interruption(words)
     except RuntimeError as error:
         if not lacks_threads(error):
             raise
         echo(f"srx: error: {NO_THREADS}", err=True)
         return int(ExitCode.USAGE)
     return result if isinstance(result, int) else int(ExitCode.OK)
+
+
+def tell_of_interruption(words: Sequence[str]) -> int:
+    """Say that a command was interrupted, and what continues it; return the exit code."""
+    continued = ""
+    # with --overwrite, old outputs cannot be told from those of this run
+    if {"--overwrite", "--show", "--dry-run"}.isdisjoint(words):
+        command = next((word for word in words if word in CONTINUED), "")
+        continued = CONTINUED.get(command, "")
+    with suppress(OSError):  # the terminal may be gone
+        echo(f"srx: interrupted{continued}", err=True)
+    return int(ExitCode.INTERRUPTED)
+
+
+def tell_of_crash(files: Collection[str], reason: str) -> int:
+    """Say that the process crashed, and with which files; return the exit code."""
+    names = ", ".join(sorted(files)) or "srx"
+    echo(f"srx: error: {names}: {reason}", err=True)
+    return int(ExitCode.USAGE)
 
 
 def _try_thread() -> None:

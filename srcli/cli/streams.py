@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.cli.console import echo
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import explain_os_error
+from srcli.holding import announce
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -41,6 +42,7 @@ def open_streams(
 
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
+        announce("make", name)
         folder, source, target = Path(name), inputs[0], output
         if source == STREAM:
             source = _receive(folder)
@@ -111,6 +113,7 @@ def _receive(folder: Path) -> Path:
     """
     from srcli.imaging.photograph import format_of_content
 
+    announce("consume")
     stdin = sys.stdin.buffer
     head = stdin.read(64)
     name = format_of_content(head)

@@ -18,6 +18,7 @@ from srcli.cli.console import Console, echo
 from srcli.cli.options import AutoOrInt, GroupedCommand, parse_box
 from srcli.cli.streams import STREAM, open_streams, report_lines
 from srcli.errors import ExitCode, UsageError
+from srcli.holding import limit_reading
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -101,6 +102,8 @@ Device and speed:
   --overlap auto|N = auto       Strip that neighbouring tiles share, in input pixels.
   --batch auto|N = auto         Tiles computed at once.
   -j, --workers N = 2           Threads that read and write files.
+  --read-timeout SECONDS = 30   Time that reading a file may take beyond what its size asks for;
+      0 sets no limit.
   device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto: half precision where that is fast.
@@ -241,6 +244,7 @@ KINDS = {
     "workers": click.IntRange(1, 64),
     "strength": click.FloatRange(0, 1),
     "denoise": click.FloatRange(0, 1),
+    "read-timeout": click.FloatRange(0),
     "scale": click.FloatRange(1, 16),  # two passes by 4
     "fit": parse_box,
     "size": parse_box,
@@ -267,6 +271,7 @@ def command(**options: Any) -> int:
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
 
+    limit_reading(options["read_timeout"])
     dry_run, quiet = options["dry_run"], options["quiet"]
     paths = [
         as_input(word) for word in options["paths"]

@@ -22,6 +22,7 @@ from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.holding import reading
 from srcli.imaging.boxes import read_item_kind
 from srcli.imaging.labels import ColourLabel
 
@@ -325,10 +326,14 @@ _PLAIN_REASONS: dict[type[Exception], str] = {
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
-    """Turn errors of readers on a bad file into a PictureError that names the file."""
+def decoding(path: Path, pixels: int = 0) -> Iterator[None]:
+    """Turn errors of readers on a bad file into a PictureError that names the file.
+
+    ``pixels``, if some are decoded, say how long that may take.
+    """
     try:
-        yield
+        with reading(path, pixels):
+            yield
     except tuple(_PLAIN_REASONS) as error:
         reason = next(
             text for kind, text in _PLAIN_REASONS.items() if isinstance(error, kind)

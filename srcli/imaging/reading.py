@@ -43,7 +43,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
     path = source.path if isinstance(source, Picture) else source
-    with decoding(path), open_input(path) as stream:
+    pixels = source.height * source.width if isinstance(source, Picture) else 0
+    with decoding(path, pixels), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         if picture.refusal is not None:
             raise PictureError(picture.refusal)
@@ -52,10 +53,10 @@ def read_photograph(source: Path | Picture) -> Photograph:
                 f"{path}: a picture of {picture.width}x{picture.height} pixels cannot be read as a "
                 "photograph; cut it, or convert it to a GeoTIFF"
             )
-        pixels, alpha, orientation = _decode(picture, stream)
-        pixels = upright(pixels, orientation)
+        stored, alpha, orientation = _decode(picture, stream)
+        values = upright(stored, orientation)
         stated = picture.height, picture.width, picture.channels
-        if pixels.shape != stated or (alpha is not None) != picture.has_alpha:
+        if values.shape != stated or (alpha is not None) != picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
         # looked for here, as the whole file was read
         behind = pillow.video_behind(stream) if picture.format == "jpg" else []
@@ -66,7 +67,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
         if not any("converted to RGB" in note for note in warnings):
             warnings = (*warnings, "colour profile of another kind of picture left out")
     alpha = None if alpha is None else upright(alpha, orientation)
-    return Photograph(pixels=pixels, alpha=alpha, metadata=metadata, warnings=warnings)
+    return Photograph(pixels=values, alpha=alpha, metadata=metadata, warnings=warnings)
 
 
 def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
@@ -96,17 +97,21 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
         RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows
         it; and how often the whole is played, 0 is without end.
     """
-    with decoding(picture.path), open_input(picture.path) as stream:
-        image, _ = pillow.open_image(picture.format, stream)
+    with decoding(picture.path):
+        stream = open_input(picture.path)
+    with stream:
+        with decoding(picture.path):
+            image, _ = pillow.open_image(picture.format, stream)
         # the first picture of an APNG may be for programs without animation only
         first = int(getattr(image, "default_image", False))
         width, height = image.size
         for index in range(first, first + picture.frames):
-            image.seek(index)
-            image.load()
-            # Pillow makes a GIF larger for frames that reach beyond it; browsers cut
-            # those
-            stored = np.asarray(image.convert("RGBA"))[:height, :width]
+            with decoding(picture.path, width * height):
+                image.seek(index)
+                image.load()
+                # Pillow makes a GIF larger for frames that reach beyond it; browsers
+                # cut those
+                stored = np.asarray(image.convert("RGBA"))[:height, :width]
             values = upright(stored, picture.orientation)
             loop = image.info.get("loop")
             if picture.format == "gif":  # which counts repetitions

@@ -25,6 +25,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.holding import reading
 from srcli.imaging.aliases import alias_of_file, real_name
 from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
@@ -375,11 +376,12 @@ def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the typ
 
 @contextmanager
 def reading_errors(
-    path: Path, failure: str, *, advice: str = _DAMAGED
+    path: Path, failure: str, *, advice: str = _DAMAGED, pixels: int = 0
 ) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
-    ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``.
+    ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``; ``pixels``, if
+    some are decoded, say how long that may take.
     """
     import rasterio
 
@@ -389,6 +391,7 @@ def reading_errors(
             **({} if _online else OFFLINE),
         }
         with (
+            reading(path, None if _online else pixels),
             hold_setting(sys, "excepthook", _report_error),
             hold_setting(sys, "unraisablehook", _report_unraisable),
             rasterio.Env(**options),

@@ -141,7 +141,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         masks: Bools = np.ones((1, 1, 1), np.bool_)
         with (
             self._lock,
-            reading_errors(info.path, f"rows {top} to {bottom} cannot be read"),
+            reading_errors(
+                info.path,
+                f"rows {top} to {bottom} cannot be read",
+                pixels=info.width * info.height,
+            ),
         ):
             if (
                 self._one_type

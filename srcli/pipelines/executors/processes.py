@@ -14,19 +14,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partialmethod
+from dataclasses import dataclass, field, replace
+from functools import partial, partialmethod
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from srcli import holding
 from srcli.errors import DefectError, SrxError, one_file
+from srcli.holding import Readings, reading_limit
 from srcli.ports.progress import Progress, Task
 from srcli.threads import interrupts_blocked
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
-STOP_SECONDS = 10.0
+STOP_SECONDS = 1.0
 """Time that units have to stop after an exception in the parent."""
 SPAWN = multiprocessing.get_context("spawn")
 JsonDict = Mapping[str, Any]
@@ -175,9 +177,12 @@ class ProcessExecutor:
     def _ended(self, jobs: Sequence[Job]) -> list[tuple[Job, Done]]:
         """Wait a moment, show what workers report, and return the jobs that have ended."""
         ready = self.wait([job.worker for job in jobs])
-        return [
-            (job, done) for job in jobs if job.worker in ready and (done := job.relay())
-        ]
+        ended = []
+        for job in jobs:
+            done = job.relay() if job.worker in ready else job.check_time()
+            if done is not None:
+                ended.append((job, done))
+        return ended
 
     def _wait_for_end(self, late: list[Job]) -> None:
         """Give jobs some seconds; not those that were asked before: the wish is urgent now."""
@@ -207,7 +212,9 @@ class Worker:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.pipe, far_end = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_run_in_worker, args=(far_end,))
+        self.process = SPAWN.Process(
+            target=_run_in_worker, args=(far_end, reading_limit())
+        )
         with interrupts_blocked():
             self.process.start()
         far_end.close()  # so that the pipe ends with the process
@@ -240,8 +247,9 @@ class Worker:
         self.pipe.close()
 
 
-def _run_in_worker(pipe: Connection) -> None:
+def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
     """Do units in a new process, without the terminal: its signals, and what libraries print."""
+    holding.limit_reading(read_seconds)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
@@ -259,7 +267,14 @@ def _run_in_worker(pipe: Connection) -> None:
         while job := pipe.recv():
             work, unit, place, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else None)
+            holding.announce_to(partial(_announce, progress))
             progress.send("end", *attempt(work, unit, place, progress, stop))
+
+
+def _announce(progress: RelayedProgress, event: str, *values: Any) -> None:
+    """Tell the parent which files are being read."""
+    if event in ("read", "close"):
+        progress.send("hold", event, *values)
 
 
 @dataclass(eq=False)
@@ -274,6 +289,7 @@ class Job:
     task: Task
     asked: bool = False
     """It was asked to stop."""
+    readings: Readings = field(default_factory=Readings)
 
     def repeated(self, done: Done) -> list[tuple[Unit, int]]:
         """Return what is to be done again, and how often then: ``items`` of the unit one by one."""
@@ -287,13 +303,21 @@ class Job:
     def relay(self) -> Done | None:
         """Show what the worker reports; return what came of the unit once it has ended."""
         for name, *given in self.worker.events():
+            if name == "hold":
+                self.readings.take(*given)
+                continue
             if name == "end":
                 return Done(
                     self.unit, *given
                 )  # a process that was asked to stop ends after it
             shown = self.task if name in ("advance", "grow") else self.progress
             getattr(shown, name)(*given)
-        return None
+        return self.check_time()
+
+    def check_time(self) -> Done | None:
+        """Return the failure of the unit if a library reads a file of it for too long."""
+        reason = self.readings.find_late()
+        return Done(self.unit, None, reason) if reason else None
 
 
 class UnitProgress(Progress):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
+from srcli.holding import history
 from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -312,12 +313,15 @@ def find_due(
     by its own then.
     """
     items, targets = pair(inputs, output, options, reporter)
+    items = [item for item in items if not reporter.knows(item)]
     in_folder = is_folder(output, options)
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
     look = partial(_compare, options=options, wanted=options.made_by())
-    with read_ahead(look, items, ahead=2 * _THREADS, workers=_THREADS) as looked:
+    # what has ended a worker is looked at alone
+    threads = 1 if history().suspects else _THREADS
+    with read_ahead(look, items, ahead=2 * threads, workers=threads) as looked:
         for first, found in looked:
             with reporter.guard(first):
                 item, (kind, reason) = first, found.result()

@@ -276,7 +276,11 @@ def _read_sheet(item: Item) -> Tile:
         )
     with (
         open_raster(item.source) as dataset,
-        reading_errors(item.source, "it cannot be decoded"),
+        reading_errors(
+            item.source,
+            "it cannot be decoded",
+            pixels=dataset.width * dataset.height,
+        ),
     ):
         for _, window in dataset.block_windows(1):
             dataset.read(window=window)

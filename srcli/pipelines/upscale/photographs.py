@@ -18,6 +18,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import attributes_for
+from srcli.holding import begin
 from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent, hides_colours
 from srcli.imaging.colour import are_gray
@@ -316,6 +317,7 @@ class PhotographRun:
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
+        begin(item.source)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture)
         model, condition = choose_model(photograph, self.options, picture.format)
@@ -386,6 +388,7 @@ class PhotographRun:
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
+        begin(item.source)
         started, model = time.monotonic(), self.options.model
         scale, *more = self.options.steps(model, picture.height, picture.width)
         if more:

@@ -21,6 +21,8 @@ from srcli.errors import (
     one_file,
 )
 from srcli.files import explain_os_error, free_disk
+from srcli.holding import announce, history
+from srcli.imaging.rasters.opening import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
@@ -97,6 +99,23 @@ class FileReport:
     details: tuple[str, ...] = ()
     """Lines for --verbose."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the values of all fields for JSON."""
+        return vars(self) | {"source": str(self.source), "target": str(self.target)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> FileReport:
+        """Make a report of what ``as_json`` gave, after its way through JSON."""
+        size = values["size"]
+        restored = {
+            "source": as_input(values["source"]),
+            "target": Path(values["target"]),
+            "size": None if size is None else tuple(size),
+            "warnings": tuple(values["warnings"]),
+            "details": tuple(values["details"]),
+        }
+        return cls(**values | restored)
+
 
 @dataclass
 class Reporter(Task):
@@ -114,11 +133,22 @@ class Reporter(Task):
     """Files by state."""
     megapixels: float = 0.0
     """Millions of output pixels written."""
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(
+        default_factory=lambda: history().started or time.monotonic()
+    )
 
     def __post_init__(self) -> None:
         self._task, self._expected = Task(), 0
         self._begun, self._known, self._total = 0, 0.0, 0.0
+        self._earlier: set[Path] = set()
+        for values in history().reports:  # of a worker that a file ended
+            report = FileReport.from_json(values)
+            self._earlier.add(report.source)
+            self._count(report)
+
+    def knows(self, item: Item) -> bool:
+        """Tell if a former worker of the run has reported an input."""
+        return item.source in self._earlier
 
     @property
     def seconds(self) -> float:
@@ -177,17 +207,23 @@ class Reporter(Task):
         self.record(report)
 
     def record(self, report: FileReport) -> None:
-        """Record the report of a file."""
-        self.files.append(report)
-        self.counts[report.state] += 1
-        if report.state == "done" and report.size:
-            self.megapixels += math.prod(report.size) / 1e6
+        """Record the report of a file, unless a former worker has."""
+        if report.source in self._earlier:
+            return
+        announce("report", str(report.source), report.as_json())
+        self._count(report)
         if report.state != "skipped":
             tried = self.counts["done"] + self.counts["failed"]
             speed = self.megapixels / max(self.seconds, 1e-3)
             self._task.describe(
                 f"{tried} of {self._expected} files, {speed:.2f} megapixels/s"
             )
+
+    def _count(self, report: FileReport) -> None:
+        self.files.append(report)
+        self.counts[report.state] += 1
+        if report.state == "done" and report.size:
+            self.megapixels += math.prod(report.size) / 1e6
         self.on_file(report)
 
     def pass_over(self, path: Path, reason: str) -> None:

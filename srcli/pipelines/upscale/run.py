@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
+from srcli.holding import begin, history
 from srcli.imaging.photograph import check_unchanged, mark_source
 from srcli.imaging.rasters.fills import find_fills
 from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
@@ -127,15 +128,30 @@ def upscale_files(
             reporter.open(len(items))
             if executor is None:
                 reporter.progress.detail(*pool.details)
-                for item in PhotographRun(pool, options, reporter).upscale(items):
-                    upscale_raster(
-                        item, options, reporter, partial(do_here, pool, reporter)
-                    )
+                photographs = PhotographRun(pool, options, reporter)
+                rasters: list[Item] = []
+                for group in _one_suspect_each(items):
+                    rasters += photographs.upscale(group)
+                do = partial(do_here, pool, reporter)
+                for item in rasters:
+                    upscale_raster(item, options, reporter, do)
             else:
                 upscale_by_workers(items, options, reporter, executor)
     finally:
         reporter.close()
     return reporter
+
+
+def _one_suspect_each(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Yield each input that may have ended a former worker alone, then the others."""
+    suspects = history().suspects
+    others = []
+    for item in items:
+        if str(item.source) in suspects:
+            yield [item]
+        else:
+            others.append(item)
+    yield others
 
 
 def _estimate(
@@ -151,6 +167,7 @@ def _estimate(
         _ = EnginePool(options.model, options.scale, options.engine).network
     for item in items:
         with reporter.guard(item):
+            begin(item.source)
             picture = open_photograph(item, options)
             item.check_folder()
             if picture is None:
@@ -583,6 +600,7 @@ def upscale_raster(
         reporter.progress.message(f"{item.source}: {text}")
 
     with reporter.guard(item, started):
+        begin(item.source)
         mark = mark_source(item.source)
         job = open_job(item, options)
         for remark in job.remarks:

@@ -1,0 +1,259 @@
+"""Start ``srx``: what reads people's files runs in a worker that may crash or hang.
+
+The first process imports next to nothing. It forks a worker, hears from it which files it
+reads, answers signals, and forks another one where a file has ended the first. Windows,
+which has no fork, runs all in one process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from srcli import holding
+from srcli.holding import History, Readings
+
+WATCHED = frozenset({"upscale", "compare", "eval"})
+"""Commands that read people's pictures, and keep nothing that a signal must save."""
+LOOK_SECONDS = 0.5
+"""Interval at which the watching process looks at the time."""
+GRACE_SECONDS = 1.5
+"""Time that a worker has to end after a signal."""
+
+
+def main() -> None:
+    """Run ``srx`` and leave the process with its exit code."""
+    words = sys.argv[1:]
+    is_watched = len(words) > 1 and words[0] in WATCHED and hasattr(os, "fork")
+    asks_for_help = not {"-h", "--help"}.isdisjoint(words)
+    if is_watched and not asks_for_help:
+        sys.exit(Watcher(words).run())
+    _run_here()
+
+
+def _run_here() -> None:
+    from srcli.cli.main import main as run_command
+
+    run_command()
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask to end, without those that the parent has ignored."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+
+
+@dataclass
+class Worker:
+    """A worker as the watching process sees it: what it has told."""
+
+    pid: int
+    pipe: int
+    received: bytes = b""
+    """The beginning of an event, of which each is a line of JSON."""
+    readings: Readings = field(default_factory=Readings)
+    begun: set[str] = field(default_factory=set)
+    """Files that it works on and has not reported."""
+    temporary: set[str] = field(default_factory=set)
+    """Files and folders that it would remove at its end."""
+    can_start_again: bool = True
+    """What it reads will still be there; standard input will not."""
+    killed_for: str = ""
+    """Why the watching process has killed it, in words that follow a file's name."""
+
+    def receive(self, data: bytes) -> list[list[Any]]:
+        """Return the events that are complete with this piece."""
+        *lines, self.received = (self.received + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def held(self) -> set[str]:
+        """Return the files that it works on."""
+        return self.begun | self.readings.paths
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+class Watcher:
+    """Runs a command in workers, one after another, until one comes to its end."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        self.history = History()
+        self.worker: Worker | None = None
+        self.stopping_since: float | None = None
+        """When a signal came."""
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        signals = _ending_signals()
+        for number in signals:
+            signal.signal(number, self._take_signal)
+        while True:
+            worker = self._start(signals)
+            while self._hear(worker):
+                self._check_time(worker)
+            status = os.waitpid(worker.pid, 0)[1]
+            os.close(worker.pipe)
+            if os.WIFEXITED(status):
+                return os.WEXITSTATUS(status)
+            _clear_up(worker)
+            if self.stopping_since is not None:
+                from srcli.cli.main import tell_of_interruption
+
+                return tell_of_interruption(self.words)
+            reason = worker.killed_for or _describe_crash(worker, os.WTERMSIG(status))
+            if not self._learn(worker, reason):
+                from srcli.cli.main import tell_of_crash
+
+                return tell_of_crash(worker.held(), reason)
+
+    def _start(self, signals: list[signal.Signals]) -> Worker:
+        """Fork a worker; only the watching process returns from here."""
+        pipe, far_end = os.pipe()
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        pid = os.fork()
+        if pid == 0:
+            os.close(pipe)
+            for number in signals:  # the watching process passes them on
+                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGUSR1, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+            holding.announce_to(_Announcer(far_end), self.history)
+            _run_here()
+        os.close(far_end)
+        self.worker = Worker(pid, pipe)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        return self.worker
+
+    def _take_signal(self, number: int, frame: object) -> None:
+        """Ask the worker to stop; end it at once at the second signal."""
+        if self.worker is None:
+            return
+        if self.stopping_since is None:
+            self.stopping_since = time.monotonic()
+            self.worker.send_signal(signal.SIGUSR1)
+        elif time.monotonic() - self.stopping_since > LOOK_SECONDS:
+            # not one that came to the process and to its group
+            self.worker.send_signal(signal.SIGKILL)
+
+    def _hear(self, worker: Worker) -> bool:
+        """Wait a moment for events; return False once the worker has ended."""
+        seconds = LOOK_SECONDS
+        if self.stopping_since is not None:
+            seconds = LOOK_SECONDS / 10
+        if not select.select([worker.pipe], [], [], seconds)[0]:
+            return True
+        data = os.read(worker.pipe, 1 << 16)
+        for name, *values in worker.receive(data):
+            self._take_event(worker, name, *values)
+        return bool(data)
+
+    def _take_event(self, worker: Worker, name: str, *values: Any) -> None:
+        """Note what a worker announces; see ``srcli.holding``."""
+        self.history.started = self.history.started or time.monotonic()
+        worker.readings.take(name, *values)
+        if name == "begin":
+            worker.begun.add(values[0])
+        elif name == "report":
+            path, report = values
+            worker.begun.discard(path)
+            self.history.suspects.discard(path)
+            self.history.reports.append(report)
+        elif name == "print":
+            self.history.lines.add(values[0])
+        elif name == "make":
+            worker.temporary.add(values[0])
+        elif name == "remove":
+            worker.temporary.discard(values[0])
+        elif name == "consume":
+            worker.can_start_again = False
+
+    def _check_time(self, worker: Worker) -> None:
+        """End a worker that reads for too long, or that goes on after a signal."""
+        if self.stopping_since is not None:
+            if time.monotonic() - self.stopping_since > GRACE_SECONDS:
+                worker.send_signal(signal.SIGKILL)
+            return
+        if not worker.killed_for:
+            worker.killed_for = worker.readings.find_late()
+            if worker.killed_for:
+                worker.send_signal(signal.SIGKILL)
+
+    def _learn(self, worker: Worker, reason: str) -> bool:
+        """Note which file ended a worker; return False if another one would fare alike.
+
+        Of several files in its hands, any may have held Python's lock: the next worker
+        takes them one by one.
+        """
+        held = worker.held()
+        if not held or not worker.can_start_again:
+            return False
+        if len(held) > 1 and not self.history.suspects:
+            self.history.suspects = held
+            return True
+        for path in held:
+            self.history.refused[path] = reason
+        self.history.suspects -= held
+        return True
+
+
+class _Announcer:
+    """Sends events to the watching process; threads take turns."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, *values: object) -> None:
+        """Send an event; the command ends as if interrupted where nobody watches any more."""
+        data = json.dumps([name, *values]).encode() + b"\n"
+        with self._lock:
+            try:
+                while data:
+                    data = data[os.write(self._pipe, data) :]
+            except OSError:
+                holding.announce_to(None)
+                main_thread = threading.main_thread().ident
+                assert main_thread is not None
+                signal.pthread_kill(main_thread, signal.SIGUSR1)
+
+
+def _describe_crash(worker: Worker, number: int) -> str:
+    """Say in words that follow a file's name what has ended a worker, and what helps."""
+    if number == signal.SIGKILL:
+        return (
+            "its process was killed, perhaps for want of memory; give a smaller --tile, "
+            "or a smaller picture"
+        )
+    name = signal.Signals(number).name
+    if worker.readings.paths:
+        return (
+            f"the reader of this kind of file crashed ({name}); copy it again, or convert "
+            "it with another program"
+        )
+    return f"its process crashed ({name}); 'srx doctor' says what a report should hold"
+
+
+def _clear_up(worker: Worker) -> None:
+    """Remove what a killed worker has left, and show the cursor that its bar has hidden."""
+    for name in worker.temporary:
+        path = Path(name)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if os.isatty(2):
+        os.write(2, b"\r\x1b[2K\x1b[?25h")

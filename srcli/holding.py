@@ -1,0 +1,183 @@
+"""Which files are being worked on, told to a process that watches over this one.
+
+Libraries that decode pictures may hang or crash on a damaged file, with Python's lock
+held. The watching process (``srcli.cli.start``) ends a worker that reads one file for too
+long, and starts another one, to which this file is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from srcli.errors import PictureError
+
+READ_SECONDS = 30.0
+"""Time that reading takes at most beyond what the size of a file asks for."""
+BYTES_PER_SECOND = 1e6
+"""Slowest that a file is read, over a network."""
+PIXELS_PER_SECOND = 1e6
+"""Slowest that pixels are decoded, beside other work."""
+LONGEST_LOOK = 1.0
+"""Seconds between two looks at the time; if it was longer, the computer has slept."""
+LARGEST_COUNT = 1e9
+"""Bytes, and pixels, beyond which a file gets no more time."""
+
+
+@dataclass
+class History:
+    """What former workers of the same run have left; empty in the first one."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+    """Files that ended a worker, and why, in words that follow their names."""
+    suspects: set[str] = field(default_factory=set)
+    """Files in the hands of a worker that ended; one of them is to blame, so that they
+    are worked on one by one."""
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    """Reports of files that are done, as they were announced."""
+    lines: set[str] = field(default_factory=set)
+    """Lines that were printed."""
+    started: float = 0.0
+    """When the first worker began, by ``time.monotonic``; 0 for the first one itself."""
+
+
+@dataclass
+class Reading:
+    """A file that a library reads in another process."""
+
+    path: str
+    most_seconds: float | None
+    seconds: float = 0.0
+    """Time that it has taken, but for that in which the computer or the command slept."""
+
+
+class Readings:
+    """The files that another process reads, by what it announces."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Reading] = {}
+        self._looked = monotonic()
+
+    @property
+    def paths(self) -> set[str]:
+        """Names of the files."""
+        return {reading.path for reading in self._open.values()}
+
+    def take(self, event: str, *values: Any) -> None:
+        """Note an event, ``read`` or ``close``."""
+        if event == "read":
+            number, path, most_seconds = values
+            self._open[number] = Reading(path, most_seconds)
+        elif event == "close":
+            self._open.pop(values[0], None)
+
+    def find_late(self) -> str:
+        """Say why a file takes longer than a sound one would; empty if none does.
+
+        To be called at least every second.
+        """
+        now = monotonic()
+        passed = min(now - self._looked, LONGEST_LOOK)
+        self._looked = now
+        for reading in self._open.values():
+            reading.seconds += passed
+            limit = reading.most_seconds
+            if limit is not None and reading.seconds > limit:
+                return (
+                    f"was still reading after {reading.seconds:.0f} s; copy it again, or "
+                    "give a longer --read-timeout"
+                )
+        return ""
+
+
+@dataclass
+class _Watch:
+    """The way to the watching process; without one nothing is announced."""
+
+    announce: Callable[..., None] | None = None
+    seconds: float = READ_SECONDS
+    history: History = field(default_factory=History)
+
+
+_watch = _Watch()
+_numbers = count()
+
+
+def announce_to(
+    announce: Callable[..., None] | None, history: History | None = None
+) -> None:
+    """Tell a watching process from now on which files are being worked on.
+
+    Args:
+        announce: Sends the name of an event and values for JSON; None if nobody
+            watches.
+        history: What former workers of the same run have left.
+    """
+    _watch.announce = announce
+    _watch.history = history or History()
+
+
+def limit_reading(seconds: float) -> None:
+    """Change ``READ_SECONDS`` for this process; 0 for no limit."""
+    _watch.seconds = seconds
+
+
+def reading_limit() -> float:
+    """Return what takes the place of ``READ_SECONDS`` in this process."""
+    return _watch.seconds
+
+
+def history() -> History:
+    """Return what former workers of the same run have left."""
+    return _watch.history
+
+
+def announce(event: str, *values: Any) -> None:
+    """Tell the watching process, if there is one, of an event."""
+    if _watch.announce is not None:
+        _watch.announce(event, *values)
+
+
+@contextmanager
+def reading(path: Path, pixels: int | None = 0) -> Iterator[None]:
+    """Announce that a library reads a file, and how many seconds that takes at most.
+
+    ``pixels`` are those that it decodes; None sets no limit, as for files on the network.
+
+    Raises:
+        PictureError: If reading it has ended a former worker.
+    """
+    if _watch.announce is None:
+        yield
+        return
+    if reason := _watch.history.refused.get(str(path)):
+        raise PictureError(f"{path}: {reason}")
+    number = next(_numbers)
+    announce("read", number, str(path), _most_seconds(path, pixels))
+    try:
+        yield
+    finally:
+        announce("close", number)
+
+
+def begin(path: Path) -> None:
+    """Announce that a file is being worked on, until its report is announced."""
+    announce("begin", str(path))
+
+
+def _most_seconds(path: Path, pixels: int | None) -> float | None:
+    if not _watch.seconds or pixels is None:
+        return None
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116 - names of GDAL are no paths
+    except (OSError, ValueError):  # on the network, or a part of a file
+        size = 0
+    by_bytes = min(size, LARGEST_COUNT) / BYTES_PER_SECOND
+    by_pixels = min(pixels, LARGEST_COUNT) / PIXELS_PER_SECOND
+    return _watch.seconds + by_bytes + by_pixels

@@ -1,0 +1,219 @@
+"""A file on which a library hangs or crashes is reported by name, and the others are done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.posix
+
+FAULTY = textwrap.dedent(
+    """
+    import ctypes, os, pathlib, signal, sys
+    import srcli.imaging.reading as reading
+    import srcli.imaging.writing as writing
+    import srcli.inference.stream as stream
+
+    def obey(name):
+        if "crash" in name:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if "kill" in name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "hang" in name:
+            pathlib.Path(__file__).with_name("hangs").touch()
+            ctypes.PyDLL(None).sleep(600)  # with Python's lock
+
+    def obeying(function, stage, name_of):
+        def call(*values, **named):
+            name = name_of(*values)
+            if stage in name:
+                obey(name)
+            return function(*values, **named)
+        return call
+
+    reading.read_header = obeying(
+        reading.read_header, "header", lambda path, _: path.name
+    )
+    reading._decode = obeying(
+        reading._decode, "pixels", lambda picture, _: picture.path.name
+    )
+    stream._run = obeying(
+        stream._run,
+        "network",
+        lambda _, tiles, begun: " ".join(os.path.basename(t.job.name) for t in tiles),
+    )
+    sys.argv = ["srx", *sys.argv[1:]]
+    from srcli.cli.start import main
+
+    main()
+    """
+)
+"""Runs ``srx`` with libraries that do what the names of files say."""
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """Start ``srx upscale`` with libraries that obey names such as ``crash pixels.png``."""
+    script = tmp_path / "faulty.py"
+    script.write_text(FAULTY, encoding="utf-8")
+
+    def start(*words, **named):
+        command = [sys.executable, script, "upscale", *map(str, words), "-m", "bicubic"]
+        return subprocess.Popen(
+            command,
+            stdin=named.get("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    return start
+
+
+def make_pictures(folder, *names):
+    """Make small pictures of these names."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for name in names:
+        pixels = noise.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def names_in(folder):
+    """Names of all files, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def end(process):
+    """Wait for a process, and return its exit code and what it printed."""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_others_are_done_where_readers_hang_and_crash(faulty, tmp_path):
+    names = ["a.png", "b crash pixels.png", "c.png", "d hang pixels.png", "e.png"]
+    names += ["f kill pixels.png", "g.png"]
+    folder = make_pictures(tmp_path / "in", *names)
+    report = tmp_path / "report.jsonl"
+    words = [folder, tmp_path / "out", "--read-timeout", 2, "--report", report]
+    code, out, err = end(faulty(*words))
+    assert code == 1
+    assert "4 done, 3 failed" in out
+    crashed = (
+        f"error: {folder}/b crash pixels.png: the reader of this kind of file crashed"
+    )
+    assert f"{crashed} (SIGSEGV)" in err
+    assert f"error: {folder}/d hang pixels.png: was still reading after " in err
+    assert f"error: {folder}/f kill pixels.png: its process was killed" in err
+    assert err.count("error:") == 3
+    lines = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
+    states = {line["source"].rpartition("/")[2]: line["state"] for line in lines}
+    assert sorted(states) == names
+    assert len(lines) == 7
+    assert [states[name] for name in names[::2]] == ["done"] * 4
+    assert names_in(tmp_path / "out") == names[::2]
+
+
+def test_headers_that_hang_are_named_by_a_dry_run(faulty, tmp_path):
+    folder = make_pictures(tmp_path / "in", "a.png", "hang header.png", "z.png")
+    words = [folder, tmp_path / "out", "--dry-run", "--read-timeout", 1]
+    code, out, err = end(faulty(*words))
+    assert code == 1
+    assert f"would fail: {folder}/hang header.png: was still reading after" in out
+    assert out.count(" -> ") == 2
+    assert "Traceback" not in err
+
+
+def test_networks_that_crash_cost_their_picture(faulty, tmp_path):
+    folder = make_pictures(tmp_path / "in", "a.png", "b.png", "crash network.png")
+    code, out, err = end(faulty(folder, tmp_path / "out"))
+    assert code == 1
+    assert "2 done, 1 failed" in out
+    assert f"{folder}/crash network.png: its process crashed (SIGSEGV)" in err
+    assert names_in(tmp_path / "out") == ["a.png", "b.png"]
+
+
+def test_one_file_alone_is_the_whole_failure(faulty, tmp_path):
+    folder = make_pictures(tmp_path / "in", "crash pixels.png")
+    code, out, err = end(faulty(folder / "crash pixels.png", tmp_path / "out.png"))
+    assert code == 2
+    assert "0 done, 1 failed" in out
+    assert not (tmp_path / "out.png").exists()
+    assert "Traceback" not in err
+
+
+def test_standard_input_is_not_read_twice(faulty, tmp_path):
+    """What a crash has consumed is named in one line."""
+    folder = make_pictures(tmp_path / "in", "a.png")
+    script = FAULTY.replace('if "crash" in name', 'if "standard" in name')
+    assert script != FAULTY
+    (tmp_path / "faulty.py").write_text(
+        script.replace('"pixels"', '""'), encoding="utf-8"
+    )
+    with (folder / "a.png").open("rb") as stdin:
+        code, _, err = end(faulty("-", tmp_path / "out.png", stdin=stdin))
+    assert code == 2
+    assert "the reader of this kind of file crashed" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_end_what_hangs_within_two_seconds(faulty, tmp_path, number):
+    folder = make_pictures(tmp_path / "in", "a.png", "hang header.png")
+    process = faulty(folder, tmp_path / "out", "--dry-run")
+    until = time.monotonic() + 60
+    while not (tmp_path / "hangs").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(number)
+    sent = time.monotonic()
+    code, _, err = end(process)
+    assert time.monotonic() - sent < 2
+    assert code == 130
+    assert err.strip() == "srx: interrupted"
+
+
+def test_workers_end_with_the_watching_process(faulty, tmp_path):
+    names = [f"{number:02}.png" for number in range(40)]
+    folder = make_pictures(tmp_path / "in", *names)
+    process = faulty(folder, tmp_path / "out", "-s", 4)
+    until = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.kill()
+    # ends with the worker, which holds its ends of the pipes
+    _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+
+
+def test_several_workers_leave_out_what_hangs(faulty, tmp_path):
+    folder = make_pictures(tmp_path / "in", "a.png", "hang pixels.png", "z.png")
+    script = FAULTY.replace('sys.argv = ["srx", *sys.argv[1:]]', "")
+    package = tmp_path / "faulty_libraries.py"
+    package.write_text(script.partition("from srcli.cli.start")[0], encoding="utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import faulty_libraries\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "srcli", "upscale", folder, tmp_path / "out"]
+    command += ["-m", "bicubic", "--device", "cpu,cpu", "--read-timeout", "1"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1
+    assert "2 done, 1 failed" in done.stdout
+    assert f"{folder}/hang pixels.png: was still reading after" in done.stderr
