@@ -12,8 +12,9 @@ import rasterio
 
 from srcli.imaging.rasters.parts import merge_parts, open_parts
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.pipelines.upscale.plans import plan_raster
+from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
 from srcli.pipelines.upscale.reporter import Item
-from srcli.pipelines.upscale.run import FEWEST_TILE_ROWS, open_job
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def measure_rates(
 ) -> dict:
     """Time reading, storing parts and merging them, with the pixels of a finished result."""
     item = Item(source=raster, target=scratch / "again.tif", format="tif")
-    job = open_job(item, options)
+    job = plan_raster(item, options)
     side, out = job.window.width, job.output.width
     started = time.perf_counter()
     with RasterSource(job.info, job.layout, job.window) as source:

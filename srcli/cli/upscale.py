@@ -102,8 +102,7 @@ Device and speed:
   --overlap auto|N = auto       Strip that neighbouring tiles share, in input pixels.
   --batch auto|N = auto         Tiles computed at once.
   -j, --workers N = 2           Threads that read and write files.
-  --read-timeout SECONDS = 30   Time that reading a file may take beyond what its size asks for;
-      0 sets no limit.
+  --read-timeout SECONDS = 30   Seconds to read a file, beyond what its size asks for; 0: no limit.
   device executor
   --precision [auto|fp32|bf16|fp16] = auto
       Number format; auto: half precision where that is fast.

@@ -68,7 +68,7 @@ KINDS = {
     "raster": (".tif", write_raster),
 }
 OPENING = UPSCALE + "photographs.open_picture"
-PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "run."
+PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "rasters."
 PHOTOGRAPH = {
     "open": OPENING,
     "plan": PHOTOGRAPHS + "check_output",
@@ -84,7 +84,7 @@ SEAMS = {
     "animation": PHOTOGRAPH | ANIMATION,
     "raster": {
         "open": OPENING,
-        "plan": RASTERS + "open_job",
+        "plan": RASTERS + "plan_raster",
         "read": "srcli.imaging.rasters.reading.RasterSource.read",
         "write": "srcli.imaging.rasters.reading.PartWriter.write",
         "merge": RASTERS + "merge_parts",
@@ -194,7 +194,7 @@ def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam
 def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
     for kind in KINDS:
         make_files(tmp_path / "in", kind)
-    for name in (UPSCALE + "photographs.prepare", UPSCALE + "run.choose_window"):
+    for name in (UPSCALE + "photographs.prepare", UPSCALE + "plans.choose_window"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "photographs.read_frames")
@@ -231,7 +231,7 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
 @pytest.mark.parametrize("seam", ["open", "plan"])
 def test_a_dry_run_counts_them_as_problems(srx, tmp_path, break_at, kind, seam):
     make_files(tmp_path / "in", kind)
-    plans = {"raster": "run.open_job"}
+    plans = {"raster": "run.plan_raster"}
     break_at(
         OPENING if seam == "open" else UPSCALE + plans.get(kind, "run.check_output")
     )

@@ -194,7 +194,7 @@ def test_parts_of_one_raster_are_not_taken_for_another(here, upscale, monkeypatc
 
     def leave_parts(name):
         with monkeypatch.context() as patch:
-            patch.setattr("srcli.pipelines.upscale.run.merge_parts", interrupt)
+            patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", interrupt)
             upscale(name, "-o", "o.tif", *known, code=130)
         assert list(here.glob(".o.tif.parts/part-*"))
 

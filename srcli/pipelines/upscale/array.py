@@ -28,8 +28,8 @@ from srcli.layers.network import undisturbed
 from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, open_photograph, prepare
+from srcli.pipelines.upscale.rasters import do_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
-from srcli.pipelines.upscale.run import do_here, upscale_raster
 from srcli.ports.progress import Progress, Task
 
 log = logging.getLogger(__name__)

@@ -40,8 +40,9 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
+from srcli.pipelines.upscale.plans import read_kept_info
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
-from srcli.pipelines.upscale.run import read_kept_info, upscale_files
+from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
 from srcli.ports.progress import Progress, Task
 

@@ -21,7 +21,7 @@ from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 BICUBIC = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
-MERGE = "srcli.pipelines.upscale.run.merge_parts"
+MERGE = "srcli.pipelines.upscale.rasters.merge_parts"
 BLOCKS = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
 
 

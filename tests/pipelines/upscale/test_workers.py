@@ -14,10 +14,11 @@ from srcli.errors import UsageError
 from srcli.files import hidden_name
 from srcli.inference.device import EngineOptions
 from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
-from srcli.pipelines.upscale import run as upscale_run
+from srcli.pipelines.upscale import workers as upscale_workers
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.reporter import Item
-from srcli.pipelines.upscale.run import UpscaleShare, upscale_files, upscale_unit
+from srcli.pipelines.upscale.run import upscale_files
+from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
 
@@ -127,7 +128,7 @@ def scene(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
     monkeypatch.setattr(
-        upscale_run, "LARGE", 50_000
+        upscale_workers, "LARGE", 50_000
     )  # that each worker takes a part of it
     pixels = np.random.default_rng(0).integers(1, 255, (320, 50, 3), dtype=np.uint8)
     pixels[100:180, :30] = 0

@@ -1,0 +1,199 @@
+"""Plan the enlargement of a raster from its header: bands, window, values and output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import srcli
+from srcli.errors import PictureError
+from srcli.imaging.rasters.fills import find_fills
+from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
+from srcli.imaging.rasters.opening import DatasetName, file_on_disk
+from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.transparency import settle_alpha
+from srcli.imaging.rasters.values import choose_bands, choose_value_range, judge_raster
+from srcli.models.weights import AERIAL_MODEL
+from srcli.pipelines.upscale.methods import (
+    INTERPOLATION,
+    choose_method,
+    interpolated_as_they_are,
+)
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.reporter import Item
+from srcli.ports.image import Values, Window
+
+LEAST_COMPRESSED = 0.4
+"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so
+far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterPlan:
+    """Everything that is decided about a raster before its network is loaded."""
+
+    item: Item
+    options: UpscaleOptions
+    info: RasterInfo
+    layout: BandLayout
+    window: Window
+    values: Values
+    interpolated: tuple[int, ...]
+    """Places in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
+    output: OutputProfile
+    notes: tuple[str, ...]
+    """Choices made for the user, who may want others."""
+    remarks: tuple[str, ...]
+    """Choices by what the file says: its bands of classes, the values taken as black
+    and white."""
+    fingerprint: Mapping[str, object]
+    """Everything but the network that the pixels depend on, by names that users
+    understand: a run continues an interrupted one with the same."""
+    condition: str
+    """What its pixels have gone through, where ``auto`` chose the model by it; else
+    empty."""
+
+    @property
+    def parts(self) -> Parts:
+        """The parts in which the output is made."""
+        return Parts(self.item.target, self.output)
+
+    @property
+    def has_network(self) -> bool:
+        """Some of its bands are enlarged by the network; others are classes alone."""
+        return bool(self.layout.groups)
+
+
+def read_kept_info(item: Item, options: UpscaleOptions) -> RasterInfo:
+    """Read a raster's header, without tags if they are to be stripped."""
+    info = read_info(item.source, options.raster.nodata)
+    if not options.strip_metadata:
+        return info
+    kept: dict[str, Mapping[str, str]] = {"": {}}
+    for domain, tags in info.tags.items():
+        if domain == "COLOR_PROFILE":
+            kept[domain] = tags
+        elif domain == "" and "AREA_OR_POINT" in tags:  # a part of the georeference
+            kept[domain] = {"AREA_OR_POINT": tags["AREA_OR_POINT"]}
+    bands = tuple(replace(band, tags={}) for band in info.bands)
+    return replace(info, tags=kept, bands=bands)
+
+
+def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
+    """Read a raster's header and decide on bands, window, values and output."""
+    asked = options.raster
+    info = read_kept_info(item, options)
+    _check_output_is_no_part(item, info)
+    window, notes_on_window = choose_window(
+        info, srcwin=asked.srcwin, bounds=asked.bounds
+    )
+    notes_on_fills: tuple[str, ...] = ()
+    if asked.nodata == "file":
+        info, notes_on_fills = find_fills(info, window, asked.bands)
+    transparency = settle_alpha(info, window, asked.alpha, asked.bands)
+    info = transparency.info
+    layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
+    if layout.alpha:
+        layout = replace(layout, soft_alpha=transparency.soft)
+
+    values = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),))
+    remark_on_range = ""
+    condition = ""
+    if layout.groups:
+        values, remark_on_range = choose_value_range(info, layout, window, asked.values)
+        if options.auto:
+            condition = judge_raster(info, layout, window)
+    options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
+    method = choose_method(info, layout, window, values, options)
+    if method.remark and len(method.interpolated) == len(layout.smooth):
+        options = replace(options, model=INTERPOLATION)
+        remark_on_range = ""
+
+    wanted = options.output(item.format, item.source)
+    output = make_output(info, layout, window, options.scale, wanted)
+    remarks = [*layout.remarks, remark_on_range, method.remark]
+    remarks.append(_hint_at_overviews(item, info, options))
+    notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
+    notes += [*notes_on_window, *method.notes, *output.notes]
+    notes += _check_room(item, info, output, options)
+    if options.keep_hidden and layout.alpha is not None:
+        notes.append(
+            "--keep-hidden is for photographs: colours under alpha are not kept"
+        )
+    plan = RasterPlan(
+        item=item,
+        options=options,
+        info=info,
+        layout=layout,
+        window=window,
+        values=interpolated_as_they_are(values, method, len(layout.smooth)),
+        interpolated=method.interpolated,
+        output=output,
+        notes=tuple(notes),
+        remarks=tuple(remark for remark in remarks if remark),
+        condition=condition,
+        fingerprint={},
+    )
+    return replace(plan, fingerprint=_fingerprint(plan, values))
+
+
+def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
+    parts = {Path(name).resolve() for name in info.files}
+    parts.discard(item.source.resolve())
+    if item.target.resolve() in parts:
+        raise PictureError(
+            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
+            "output folder or --suffix _x4"
+        )
+
+
+def _check_room(
+    item: Item, info: RasterInfo, output: OutputProfile, options: UpscaleOptions
+) -> tuple[str, ...]:
+    """Refuse an output that the disk has no room for; warn of one that may not fit."""
+    needed = round(disk_needed(output) * info.filled)
+    advice = "a part (--srcwin)"
+    if options.mosaic:
+        advice = "a folder with fewer of its files"
+    least = round(LEAST_COMPRESSED * needed)
+    return item.check_disk("its pixels take", needed, least, advice)
+
+
+def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) -> str:
+    are_made = options.raster.overviews or options.raster.cog
+    if not info.has_overviews or are_made or item.format != "tif":
+        return ""
+    return "the input has overviews: --overviews adds some to the result"
+
+
+def _fingerprint(plan: RasterPlan, values: Values) -> dict[str, object]:
+    """Return what the pixels depend on; see ``RasterPlan``."""
+    info, layout, window = plan.info, plan.layout, plan.window
+    states: list[object] = [_file_state(path) for path in info.files]
+    if isinstance(info.path, DatasetName):  # one of its file's
+        states.insert(0, str(info.path))
+    return {
+        "version": srcli.__version__,
+        "input": states,
+        "scale": plan.options.scale,
+        "classes": layout.classes,
+        "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
+        "rgb": layout.groups,
+        "interpolated": plan.interpolated,
+        "range": [values.ranges, str(values.dtype)],
+        # as text, because NaN differs from itself
+        "nodata": str([(band.nodata, *band.fills) for band in info.bands]),
+        "part": [window.left, window.top, window.width, window.height],
+    }
+
+
+def _file_state(path: str) -> list[object]:
+    try:
+        state = file_on_disk(path).stat()
+    except OSError:  # a source that is no file, such as a service
+        return [path]
+    return [path, state.st_size, state.st_mtime_ns]

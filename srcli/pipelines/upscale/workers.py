@@ -1,0 +1,160 @@
+"""Upscale inputs by several workers: shares of the files, then each large raster by all.
+
+A worker is a process on a device of this machine, or on a node of a cluster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError, SrxError, one_file
+from srcli.imaging.rasters.opening import network_access
+from srcli.inference.engines import EnginePool, cached_pool
+from srcli.metrics.machine import processors, threads
+from srcli.pipelines.upscale.inputs import raster_size
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.photographs import PhotographRun
+from srcli.pipelines.upscale.rasters import (
+    LARGE,
+    Measurement,
+    RasterStep,
+    do_here,
+    upscale_raster,
+)
+from srcli.pipelines.upscale.reporter import Item, Reporter, explained
+from srcli.ports.progress import Progress
+
+if TYPE_CHECKING:
+    from srcli.pipelines.executors.processes import JsonDict, Place, ProcessExecutor
+
+LARGEST_SHARE = 16
+"""Inputs; reading the first and writing the last of so many costs little beside all of
+them."""
+
+
+@dataclass(frozen=True)
+class UpscaleShare:
+    """A unit of work: some of the inputs."""
+
+    items: Sequence[Item]
+    options: UpscaleOptions
+
+
+def upscale_by_workers(
+    items: Sequence[Item],
+    options: UpscaleOptions,
+    reporter: Reporter,
+    executor: ProcessExecutor,
+) -> None:
+    """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
+
+    The executor chooses the device. Workers do all but large rasters by themselves;
+    these follow, one after another, each made by all workers.
+    """
+    slots = max(executor.slots, 1)  # a cluster may wait for its first node
+    shared = (items[0].target.parent, items[0].source, Path(options.model))
+    run = partial(
+        executor.run,
+        upscale_unit,
+        progress=reporter.progress,
+        task=reporter,
+        shared=shared,
+    )
+    large: list[Item] = []
+    for done in run(_share_out(items, options, slots)):
+        if done.result is None:
+            (item,) = done.unit.items
+            reporter.fail(item, f"{item.source}: {done.failure}")
+            continue
+        for report in done.result["files"]:
+            reporter.record(report)
+        large += done.result["large"]
+
+    def do(steps: Sequence[RasterStep]) -> Sequence[Measurement | None]:
+        results = list(run(steps))  # others end before the error of one is raised
+        measurements = []
+        for done in results:
+            if done.result is None:
+                source = done.unit.plan.item.source
+                raise PictureError(f"{source}: {done.failure}")
+            if "error" in done.result:
+                raise done.result["error"]
+            measurements.append(done.result["measurement"])
+        return measurements
+
+    for item in large:
+        upscale_raster(item, options, reporter, do, slots)
+
+
+def _share_out(
+    items: Sequence[Item], options: UpscaleOptions, slots: int
+) -> list[UpscaleShare]:
+    """Cut inputs into shares that become smaller, so that all workers end at the same time."""
+    shares = []
+    left = items
+    while left:
+        size = max(1, min(LARGEST_SHARE, len(left) // (2 * slots)))
+        shares.append(UpscaleShare(left[:size], options))
+        left = left[size:]
+    return shares
+
+
+def upscale_unit(
+    unit: UpscaleShare | RasterStep,
+    place: Place,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> JsonDict:
+    """Do a unit in a worker.
+
+    A share gives ``files``, the reports of all that were done or failed, and ``large``,
+    the rasters that are left for all workers; a step of a raster its ``measurement``,
+    maybe None, or the ``error`` of which it failed.
+    """
+    if isinstance(unit, UpscaleShare):
+        return _do_share(unit, place, progress)
+    options = replace(
+        unit.plan.options, engine=replace(unit.plan.options.engine, device=place.device)
+    )
+    with _working(options, place) as pool:
+        try:
+            with one_file(unit.plan.item.source):
+                return {"measurement": unit.do(pool, progress.task("tiles"))}
+        except SrxError as error:
+            return {"error": explained(error, unit.plan.item)}
+
+
+def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
+    options = replace(
+        unit.options, engine=replace(unit.options.engine, device=place.device)
+    )
+    reporter = Reporter(progress, model=options.model)
+    reporter.open(0)
+    sharing = 1
+    if place.threads:
+        sharing = max(processors() // place.threads, 1)
+    large: list[Item] = []
+    with _working(options, place) as pool:
+        do = partial(do_here, pool, reporter)
+        for item in PhotographRun(pool, options, reporter, sharing).upscale(unit.items):
+            with reporter.guard(item):
+                if math.prod(raster_size(item, options)) >= LARGE:
+                    large.append(item)
+                else:
+                    upscale_raster(item, options, reporter, do)
+    return {"files": reporter.files, "large": large}
+
+
+@contextmanager
+def _working(options: UpscaleOptions, place: Place) -> Iterator[EnginePool]:
+    """Yield the engines of a worker, which takes the threads of its place."""
+    pool = cached_pool(options.model, options.scale, options.engine)
+    access = network_access(allowed=options.allow_remote)
+    with threads(place.threads or None), access:
+        yield pool
