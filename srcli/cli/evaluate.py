@@ -94,9 +94,8 @@ def command(**given: Any) -> int:
     targets = result_targets(given)
     names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
     options = EvalOptions(
-        **pick(
-            given, *names, "device", "precision", "tta", "back_project", "value_range"
-        ),
+        **pick(given, *names, "device", "precision", "tta", "value_range"),
+        back_project="bicubic" if given["back_project"] else "",
         metrics=tuple(
             dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())
         ),

@@ -62,7 +62,8 @@ Model:
       How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]
   --denoise X = 1               How much grain and noise is removed; 0.5 keeps half of it.
   --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
-  --back-project                Make results agree with the inputs when shrunk; not for JPEGs.
+  --back-project [bicubic|area]
+      Make results, shrunk by this kernel, agree with inputs; not for JPEGs.
 Input and output:
   -o, --output PATH             Output folder or file, instead of the last argument.
   -r, --recursive               Include subfolders and mirror them.
@@ -212,7 +213,14 @@ class GdalCommand(GroupedCommand):
                 ctx.fail(
                     f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
                 )
-        return super().parse_args(ctx, list(_split_windows(args)))
+        args = list(_split_windows(args))
+        for place, word in enumerate(args):
+            # a kernel may follow, but click would take any word for one
+            if word == "--back-project":
+                follows = args[place + 1 : place + 2]
+                if follows not in (["bicubic"], ["area"]):
+                    args[place] = "--back-project=bicubic"
+        return super().parse_args(ctx, args)
 
 
 def _split_windows(words: Sequence[str]) -> Iterator[str]:
@@ -381,7 +389,7 @@ def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
         format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
         suffix=options["suffix"] or "",
         raster=raster,
-        engine=chosen(EngineOptions),
+        engine=chosen(EngineOptions, back_project=options["back_project"] or ""),
     )
 
 

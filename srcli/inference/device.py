@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar, get_args
 
 from srcli.errors import UsageError
 from srcli.metrics.machine import describe_machine
@@ -21,6 +21,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+BackProjection = Literal["", "bicubic", "area"]
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _LARGEST_BLOCK = 32 << 20
@@ -40,7 +41,8 @@ class EngineOptions:
     precision: Precision = "auto"
     batch: int | None = None
     tta: bool = False
-    back_project: bool = False
+    back_project: BackProjection = ""
+    """The kernel by which results, made smaller, are the inputs again."""
     value_range: int | None = None
     """White inside networks of weights files of others, 1 or 255; None finds it."""
     strength: float | None = None
@@ -52,7 +54,11 @@ class EngineOptions:
     """fp32 in PyTorch's default layout, for comparisons."""
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none."""
+        """Refuse shares beyond 0 to 1, and kernels that there are not."""
+        if self.back_project not in get_args(BackProjection):
+            raise UsageError(
+                f"back_project={self.back_project!r}: give bicubic or area"
+            )
         for name, share in (("strength", self.strength), ("denoise", self.denoise)):
             if share is not None and not 0 <= share <= 1:
                 raise UsageError(f"{name}={share!r}: give a number from 0 to 1")

@@ -9,7 +9,6 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from fractions import Fraction
 from functools import cached_property, partial, reduce
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from srcli.inference.band import (
     is_full_range,
     is_narrow,
 )
+from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions, within_memory
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import HalfConv2d, PackedConv2d
@@ -66,8 +66,6 @@ blending."""
 UNKNOWN_BYTES = 32 * 1024
 """Memory for each input pixel of networks in which it cannot be counted: of the
 largest, EDSR."""
-BACK_PROJECTIONS = (1.0, 1.0)
-"""Share of the error that each round of correction takes away."""
 if hasattr(
     os, "register_at_fork"
 ):  # a forked process would wait for OpenMP's threads for ever
@@ -92,7 +90,7 @@ class TorchEngine:
     """Run a network on tiles of photographs.
 
     ``device`` and ``half``, the type of the forward pass, None for fp32, stand for what
-    ``options`` say of them.
+    ``options`` say of them. ``hold_colours`` is for networks that shift colours.
     """
 
     def __init__(
@@ -102,12 +100,11 @@ class TorchEngine:
         *,
         device: torch.device,
         half: torch.dtype | None = None,
+        hold_colours: bool = False,
     ) -> None:
         self.device, self.half = device, half
         self.options = options = options or EngineOptions()
-        kept = () if options.denoise == 1 else (1 - options.denoise,)
-        self.corrections = BACK_PROJECTIONS if options.back_project else kept
-        """Shares of ``back_projected``."""
+        self.corrections = choose_corrections(options, hold_colours=hold_colours)
         self._failures = 0
         self._fitting = sys.maxsize
         """Input pixels of a batch that fits into memory, as far as is known."""
@@ -271,7 +268,9 @@ class TorchEngine:
         )
         if self.options.tta:
             out = out / len(self._passes)
-        return back_projected(out, x, self.corrections)
+        for correction in self.corrections:
+            out = correction.apply(out, x)
+        return out
 
     def _pass(
         self,
@@ -354,26 +353,6 @@ class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 weakref.finalize(memory, self.alive.pop, memory._cdata)
         self.peak = max(self.peak, sum(self.alive.values()))
         return found
-
-
-def back_projected(
-    sr_image: Tensor, lr_image: Tensor, shares: Sequence[float] = BACK_PROJECTIONS
-) -> Tensor:
-    """Correct an SR picture (N, C, sH, sW) until, downscaled, it is nearer to its LR picture.
-
-    Each of the ``shares`` is a round. One below 1 gives that much back of what a
-    network took for
-    noise: grain as soft as bicubic interpolation makes it.
-
-    Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both
-    ways, the one that LR pictures of training and benchmarks are made by. Both are
-    fp32, in the same range.
-    """
-    scale = sr_image.shape[2] // lr_image.shape[2]
-    for share in shares:
-        error = lr_image - bicubic_resize(sr_image, Fraction(1, scale))
-        sr_image = sr_image + share * bicubic_resize(error, scale)
-    return sr_image
 
 
 class RasterEngine:

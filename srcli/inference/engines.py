@@ -38,10 +38,12 @@ def make_engine(
     *,
     bits: int = 8,
     whole_pictures: bool = False,
+    hold_colours: bool = False,
 ) -> TorchEngine:
     """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
 
     With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
+    ``hold_colours`` is for networks that shift colours.
     """
     from srcli.inference.engine import TorchEngine, keep_half_weights
     from srcli.layers.convolution import pack_convolutions
@@ -57,7 +59,11 @@ def make_engine(
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(
-        network, options, device=device, half=None if options.plain else half
+        network,
+        options,
+        device=device,
+        half=None if options.plain else half,
+        hold_colours=hold_colours,
     )
 
 
@@ -110,6 +116,13 @@ class EnginePool:
             make_crisper(network, self.options.strength)
         return network
 
+    @property
+    def _shifts_colours(self) -> bool:
+        """True for networks that do, and between two weights (see ``make_crisper``)."""
+        if self.options.strength and self.model == PHOTO_MODEL:
+            return True
+        return self.model in MODELS and MODELS[self.model].holds_colours
+
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""
         half = half_type(self._device, self.options.precision, bits=bits)
@@ -117,7 +130,9 @@ class EnginePool:
             # each has a layout of its own, and all but plain ones copy the network for
             # it
             own = copy.deepcopy(self.network) if self.options.plain else self.network
-            self._engines[half] = make_engine(own, self.options, bits=bits)
+            self._engines[half] = make_engine(
+                own, self.options, bits=bits, hold_colours=self._shifts_colours
+            )
         return self._engines[half]
 
     def of(self, model: str, scale: int) -> EnginePool:

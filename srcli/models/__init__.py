@@ -38,6 +38,7 @@ class NetworkEntry:
     tile: int = 192
     overlap: int = 16
     whole: int = 0
+    holds_colours: bool = False
     trained: bool = True
 
     @property

@@ -257,7 +257,7 @@ def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale
     plain, engine = (
         TorchEngine(
             Dark(scale),
-            EngineOptions(tta=tta, back_project=back),
+            EngineOptions(tta=tta, back_project="bicubic" if back else ""),
             device=CPU,
             half=half,
         )
@@ -285,7 +285,7 @@ def tiny():
     ("load", "options"),
     [
         pytest.param(lambda: load_model("g-idrn", 2), EngineOptions(), id="plain"),
-        pytest.param(tiny, EngineOptions(tta=True, back_project=True), id="all"),
+        pytest.param(tiny, EngineOptions(tta=True, back_project="bicubic"), id="all"),
     ],
 )
 def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args, overload
+from typing import Any, Literal, TypeVar, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     tile: int | None = None,
     overlap: int | None = None,
     tta: bool = False,
-    back_project: bool = False,
+    back_project: bool | Literal["bicubic", "area"] = False,
     strength: float | None = None,
     denoise: float = 1.0,
     keep_hidden: bool = False,
@@ -82,7 +82,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         overlap: Overlap of neighbouring tiles in input pixels; the model's by default.
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
         back_project: Correct the result so that bicubic downscaling gives the picture
-            again; for clean pictures only, as noise and JPEG blocks are kept as well.
+            again, or for ``area`` the mean of the pixels that each became; for clean
+            pictures only, as noise and JPEG blocks are kept as well.
         strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; None
             is 0.5 where ``auto`` chooses it, else 0. Other models stay as they are.
         denoise: How much of what the model took for noise stays away, 0 to 1; grain
@@ -125,7 +126,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         device=str(choose_device(device)),
         precision=precision,
         tta=tta,
-        back_project=back_project,
+        back_project="bicubic" if back_project is True else back_project or "",
         strength=strength,
         denoise=denoise,
         value_range=value_range,
