@@ -7,6 +7,7 @@ which has no fork, runs all in one process.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -27,6 +28,8 @@ WATCHED = frozenset({"upscale", "compare", "eval"})
 """Commands that read people's pictures, and keep nothing that a signal must save."""
 LOOK_SECONDS = 0.5
 """Interval at which the watching process looks at the time."""
+PR_SET_PDEATHSIG = 1
+"""Number of an operation of Linux, from <sys/prctl.h>."""
 GRACE_SECONDS = 1.5
 """Time that a worker has to end after a signal."""
 
@@ -122,11 +125,13 @@ class Watcher:
 
     def _start(self, signals: list[signal.Signals]) -> Worker:
         """Fork a worker; only the watching process returns from here."""
+        watcher = os.getpid()
         pipe, far_end = os.pipe()
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         pid = os.fork()
         if pid == 0:
             os.close(pipe)
+            _end_with(watcher)
             for number in signals:  # the watching process passes them on
                 signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGUSR1, signal.default_int_handler)
@@ -208,6 +213,14 @@ class Watcher:
             self.history.refused[path] = reason
         self.history.suspects -= held
         return True
+
+
+def _end_with(watcher: int) -> None:
+    """Let Linux kill this process when the watching one ends; elsewhere an event fails."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != watcher:
+            os._exit(1)
 
 
 class _Announcer:
