@@ -40,8 +40,13 @@ def main() -> None:
     is_watched = len(words) > 1 and words[0] in WATCHED and hasattr(os, "fork")
     asks_for_help = not {"-h", "--help"}.isdisjoint(words)
     if is_watched and not asks_for_help:
-        sys.exit(Watcher(words).run())
+        with suppress(CannotForkError):
+            sys.exit(Watcher(words).run())
     _run_here()
+
+
+class CannotForkError(Exception):
+    """The system allows no further process, so that all runs in the first."""
 
 
 def _run_here() -> None:
@@ -128,7 +133,11 @@ class Watcher:
         watcher = os.getpid()
         pipe, far_end = os.pipe()
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+            raise CannotForkError from error
         if pid == 0:
             os.close(pipe)
             _end_with(watcher)
