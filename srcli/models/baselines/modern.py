@@ -168,7 +168,7 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        shallow, _ = self.body[0](head)
+        shallow, inner = self.body[0](head)
         step = shallow
         for block in self.body[1:]:
             step, inner = block(step)
