@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -110,9 +110,7 @@ class Concatenation(nn.Module):
     fusion.
     """
 
-    def __init__(
-        self, modules: Sequence[nn.Module], *, channels: int, slope: float
-    ) -> None:
+    def __init__(self, modules: nn.Sequential, *, channels: int, slope: float) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         self.fuse = conv(len(modules) * channels, channels, 1)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers import onednn
+from srcli.layers.network import is_half
 from srcli.layers.onednn import Geometry
 
 
@@ -147,16 +148,13 @@ class HalfConv2d(nn.Conv2d):
     def is_product(self, x: Tensor) -> bool:
         """Return True where an output pixel is of one input pixel, and autocast is on."""
         alone = self.kernel_size == self.stride == (1, 1) and self.groups == 1
-        return alone and not self.padding[0] and self._is_half(x)
-
-    def _is_half(self, x: Tensor) -> bool:
-        return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+        return alone and not self.padding[0] and is_half(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
         if self.is_product(x):
             return self.multiply((x,))
-        if self._is_half(x):
+        if is_half(x):
             return self._conv_forward(x, self.half_weight, self.half_bias)
         return super().forward(x)
 

@@ -149,9 +149,6 @@ class Network(nn.Module):
         """
         return self.deploy()
 
-    def keep_half(self, half: torch.dtype) -> None:
-        """Keep, besides its layers, a form of them that autocast runs faster on a GPU, if any."""
-
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Prepare a file of the network's authors for what ``published_files.toml`` says of it."""
@@ -170,6 +167,11 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def is_half(x: Tensor) -> bool:
+    """Return True where autocast computes convolutions of a value in half precision."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def is_traced() -> bool:

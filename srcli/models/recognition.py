@@ -246,9 +246,10 @@ def _describe_unknown(tensors: Tensors, error: Exception) -> str:
         hint = "pip install 'spandrel' reads some forty more networks"
     elif "torchvision" in reason:
         hint = f"spandrel cannot be imported ({reason}); install the torchvision for your torch"
-    candidates = [*chain.from_iterable(_candidates(tensors))]
-    if candidates:
-        match, misfits = min(candidates, key=lambda candidate: len(candidate.misfits))
+    candidates = chain.from_iterable(_candidates(tensors))
+    unfit = [candidate for candidate in candidates if candidate.misfits]
+    if unfit:
+        match, misfits = min(unfit, key=lambda candidate: len(candidate.misfits))
         hint = f"what comes nearest {_misfit(match.info, misfits)}; {hint}"
     size = sum(value.numel() for value in tensors.values())
     return (

@@ -12,6 +12,7 @@ from torch import nn
 
 from srcli.errors import ModelError
 from srcli.inference.engine import keep_half_weights
+from srcli.inference.fusing.g_idrn import merge_layers
 from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import build_network
@@ -55,7 +56,7 @@ def test_the_form_for_gpus_gives_the_same_up_to_the_rim(channels):
     torch.manual_seed(0)
     shape = {"channels": channels, "num_blocks": 4, "num_groups": 2}
     network: Any = spread(GIDRN(scale=2, **shape)).double()
-    network.keep_half(torch.float64)
+    merge_layers(network, torch.float64)
     x = torch.rand(2, 3, 19, 14).double().contiguous(memory_format=torch.channels_last)
     held = modules_of(network, GlobalPool)
     # Attention is computed in fp32, where each of its sums has one term for every key.

@@ -42,7 +42,7 @@ class IMDN(LongSkip):
     ) -> None:
         def body() -> nn.Module:
             blocks = repeat(lambda: MultiDistillationBlock(channels), num_blocks)
-            return Concatenation([*blocks], channels=channels, slope=SLOPE)
+            return Concatenation(blocks, channels=channels, slope=SLOPE)
 
         super().__init__(scale, channels, body, shuffled=True)
 
@@ -99,7 +99,7 @@ class RFDN(LongSkip):
             blocks = repeat(
                 lambda: FeatureDistillationBlock(attend, channels=channels), num_blocks
             )
-            return Concatenation([*blocks], channels=channels, slope=SLOPE)
+            return Concatenation(blocks, channels=channels, slope=SLOPE)
 
         super().__init__(scale, channels, body, shuffled=True, white=top)
         self.pools_globally = attention == "cca"
