@@ -42,8 +42,7 @@ class GIDRN(Network):
         ds_self: Shortcuts from a module's input to its own output too.
         outer_shortcut: Shortcuts among the groups too; the paper's ablation models have
             none.
-        group_fuse: Fuse the outputs of the groups by a 1x1 convolution instead of outer
-            shortcuts.
+        group_fuse: A 1x1 convolution over all groups instead of outer shortcuts.
         anrb: Asymmetric non-local residual block before the upsampling.
         anrb_bins: Its pooled grids; empty for none.
     """
