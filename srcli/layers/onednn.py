@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +27,9 @@ class Geometry:
     groups: int = 1
 
     @property
-    def arguments(
-        self,
-    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
+    def arguments(self) -> list[Any]:
         """Arguments in the order in which oneDNN's operations take them."""
-        return self.padding, self.stride, self.dilation, self.groups
+        return [self.padding, self.stride, self.dilation, self.groups]
 
 
 def pack_weight(weight: Tensor, geometry: Geometry) -> Tensor:
@@ -87,9 +86,8 @@ def find_fault(dtype: torch.dtype) -> str:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             errors = _errors(dtype)
     except Exception as error:  # noqa: BLE001 - of private operations any may come
-        return f"PyTorch {torch.__version__}: {type(error).__name__}: {error}".splitlines()[
-            0
-        ]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"PyTorch {torch.__version__}: {reason}"
     # NaN is no error of rounding either.
     wrong = [name for name, error in errors.items() if not error <= 1]
     if wrong:
@@ -122,13 +120,12 @@ def _errors(dtype: torch.dtype) -> dict[str, float]:
     # Each of so many products and sums, of so large values, is rounded once, the result
     # again.
     terms = weight[0].numel() + 2
+    rounding = terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps
     largest = exact(x.abs(), weight.abs(), bias.abs()) + plus.double().abs()
-    allowed = largest * (
-        terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps
-    )
+    allowed = largest * rounding
 
-    def error(found: Tensor, expected: Tensor) -> float:
-        return float(((found.double() - expected).abs() / allowed).max())
+    def error(out: Tensor, expected: Tensor) -> float:
+        return float(((out.double() - expected).abs() / allowed).max())
 
     return {
         "convolve": error(convolve(x, packed, bias, geometry, None), convolved),

@@ -35,7 +35,10 @@ def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     weights = []
     for kernel in kernels:
         rim = (size - kernel.weight.shape[-1]) // 2
-        weights.append(F.pad(kernel.weight, [rim] * 4) if rim else kernel.weight)
+        weight = kernel.weight
+        if rim:
+            weight = F.pad(weight, [rim] * 4)
+        weights.append(weight)
     biases = [kernel.bias for kernel in kernels]
     return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, biases))
 

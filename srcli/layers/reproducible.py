@@ -21,21 +21,21 @@ from srcli.layers.network import is_processor_inference
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function 1 / (1 + exp(-x)), of the input's shape and dtype."""
+    """Compute the logistic function 1 / (1 + exp(-x)), in the input's dtype."""
     if not is_processor_inference(x):
         return torch.sigmoid(x)
     return _denominator(x).reciprocal_().to(x.dtype)
 
 
 def silu(x: Tensor) -> Tensor:
-    """SiLU or swish, x / (1 + exp(-x)), of the input's shape and dtype."""
+    """Compute SiLU or swish, x / (1 + exp(-x)), in the input's dtype."""
     if not is_processor_inference(x):
         return F.silu(x)
     return torch.div(x, _denominator(x)).to(x.dtype)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU, x times the normal distribution's share below x (Hendrycks and Gimpel 2016)."""
+    """Compute GELU, x times the normal distribution's share below x (2016)."""
     if not is_processor_inference(x):
         return F.gelu(x)
     doubled_share = (_widened(x) * math.sqrt(0.5)).erf_().add_(1)
