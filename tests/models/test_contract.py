@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ KNOWN = {
 }
 """Standard deviation, first and last value of what made-up weights give."""
 SIZES = [(1, 1), (1, 40), (14, 15), (17, 31)]
-FUSED_LIMITS = {"atol": 1e-5, "rtol": 1e-6}
+FUSED_LIMITS: Any = {"atol": 1e-5, "rtol": 1e-6}
 """Differences that rounding explains between forms of one network."""
 
 

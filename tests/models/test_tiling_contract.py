@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 CPU = torch.device("cpu")
-TILED = [
+TILED: list[tuple[str, dict[str, str]]] = [
     (name, {})
     for name in (*OWN, "rlfn", "maffsrn", "rrdbnet")
     if not small(name).pools_globally
