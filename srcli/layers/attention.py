@@ -15,7 +15,19 @@ from srcli.layers.reproducible import apply_to_each, sigmoid
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
-class ChannelAttention(nn.Module):
+class GatedChannels(nn.Module):
+    """A layer that scales channels by a gate computed from all of them."""
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate the channels of (N, C, H, W)."""
+        return x * self.gate(x)
+
+
+class ChannelAttention(GatedChannels):
     """Scale channels by a gate computed from their global means (RCAN, Zhang et al. 2018).
 
     The bottleneck of the gate is ``reduction`` times narrower.
@@ -33,10 +45,6 @@ class ChannelAttention(nn.Module):
         """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         return sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Gate the channels of (N, C, H, W)."""
-        return x * self.gate(x)
-
 
 class ContrastChannelAttention(ChannelAttention):
     """CCA: scale channels by a gate computed from their contrast (IMDN, RFDN)."""
@@ -47,7 +55,7 @@ class ContrastChannelAttention(ChannelAttention):
         super().__init__(channels=channels, reduction=reduction)
 
 
-class PooledChannelAttention(nn.Module):
+class PooledChannelAttention(GatedChannels):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
 
     A convolution of the odd length ``kernel`` runs along the channels and joins both
@@ -79,10 +87,6 @@ class PooledChannelAttention(nn.Module):
         joined = apply_to_each(self.join, torch.stack(pooled, dim=1))
         joined = joined.transpose(1, 2)[..., None]
         return sigmoid(self.expand(F.relu(self.squeeze(joined))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gate the channels of (N, C, H, W)."""
-        return x * self.gate(x)
 
 
 class EnhancedSpatialAttention(nn.Module):

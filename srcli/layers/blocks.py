@@ -8,11 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from srcli.layers.attention import (
-    ChannelAttention,
-    EnhancedSpatialAttention,
-    PooledChannelAttention,
-)
+from srcli.layers.attention import EnhancedSpatialAttention, GatedChannels
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import SkiplessNetwork
 
@@ -78,9 +74,7 @@ class Residual(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         attention = self[-1]
-        if x.is_cuda and isinstance(
-            attention, ChannelAttention | PooledChannelAttention
-        ):
+        if x.is_cuda and isinstance(attention, GatedChannels):
             out = self[:-1](x)
             return torch.addcmul(x, out, attention.gate(out), value=self.share)
         out = super().forward(x)  # type: ignore[no-untyped-call]

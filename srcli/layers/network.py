@@ -86,9 +86,8 @@ class Network(nn.Module):
             return self._enlarge(x)
         mean = 0.0 if self.mean is None else self.mean
         out = self._enlarge((x - mean) * self.white)
-        # In fp32 at least: half precision would cost 8-bit steps.
-        out = out.to(torch.promote_types(out.dtype, torch.float32))
-        return out / self.white + mean
+        # Half precision would cost 8-bit steps.
+        return widened(out) / self.white + mean
 
     def subtract_mean(self, white: float) -> None:
         """Work on pictures less the mean colour of DIV2K, as EDSR and its descendants do."""
@@ -168,6 +167,11 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return a value in fp32 at least; float64 stays as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def is_half(x: Tensor) -> bool:

@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_SUM: list[Any] = ["add", None, None, [], None]
+"""Arguments of a sum without an activation, as oneDNN's operations take them."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -60,7 +63,7 @@ def convolve_plus(
 ) -> Tensor:
     """Convolve by packed weights and add ``plus``, which stays as it is."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-        x, plus, weight, bias, *geometry.arguments, "add", None, None, [], None
+        x, plus, weight, bias, *geometry.arguments, *_SUM
     )
     return out
 
@@ -70,7 +73,7 @@ def add_convolution(
 ) -> Tensor:
     """Convolve by packed weights and add that to ``total`` in place, which is returned."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-        total, x, weight, bias, *geometry.arguments, "add", None, None, [], None
+        total, x, weight, bias, *geometry.arguments, *_SUM
     )
     return out
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import is_processor_inference
+from srcli.layers.network import is_processor_inference, widened
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def gelu(x: Tensor) -> Tensor:
     """Compute GELU, x times the normal distribution's share below x (2016)."""
     if not is_processor_inference(x):
         return F.gelu(x)
-    doubled_share = (_widened(x) * math.sqrt(0.5)).erf_().add_(1)
+    doubled_share = (widened(x) * math.sqrt(0.5)).erf_().add_(1)
     return doubled_share.mul_(x).mul_(0.5).to(x.dtype)
 
 
@@ -65,11 +65,6 @@ class GELU(nn.GELU):
         return gelu(x)
 
 
-def _widened(x: Tensor) -> Tensor:
-    """Copy half precision to fp32, in which PyTorch's own functions compute as well."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def _denominator(x: Tensor) -> Tensor:
     """Return 1 + exp(-x) in a tensor of its own, at least in fp32."""
-    return _widened(x).neg().exp_().add_(1)
+    return widened(x).neg().exp_().add_(1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
 from srcli.layers.blocks import damp
+from srcli.layers.network import widened
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _DYADIC = (2, 4)
@@ -37,7 +38,7 @@ def bicubic_resize(
     if x.ndim != 4:
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
-    out = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    out = widened(x)
     if levels is None:
         for axis in (2, 3):
             out = _resize_floats(out, axis, exact)

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision, is_traced
+from srcli.layers.network import full_precision, is_traced, widened
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -124,8 +124,7 @@ def _mean_of_strips(
 ) -> Tensor:
     """Average what becomes of strips of a map's rows, in fp32 at least: (N, C, 1, 1)."""
     # The variance of nearly flat maps vanishes in half precision.
-    kind = torch.promote_types(strips[0].dtype, torch.float32)
-    means = [change(strip.to(kind)).mean(dim=(2, 3), keepdim=True) for strip in strips]
+    means = [change(widened(strip)).mean(dim=(2, 3), keepdim=True) for strip in strips]
     if len(means) == 1:
         return means[0]
     height = sum(strip.shape[2] for strip in strips)
