@@ -207,7 +207,7 @@ class AsymmetricNonLocal(nn.Module):
 
 
 def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return the share of an axis' pixels in each mean of grids, (sum of bins, length)."""
+    """Return shares of an axis' pixels in means of grids, (sum of bins, length)."""
     pixels = torch.arange(length, device=device)
     rows = []
     for count in bins:
@@ -252,7 +252,7 @@ def grid_means(
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend by softmax of one-channel maps: (N, 1, Q) in fp32, of (N, 1, Q) and (N, 1, S)."""
+    """Attend by softmax from (N, 1, Q) to (N, 1, S): (N, 1, Q) in fp32."""
     with full_precision(query.device):
         scores = query.float().transpose(1, 2) * key.float()
         shares = scores.softmax(dim=2)

@@ -28,7 +28,7 @@ def convolve(
     plus: Tensor | None = None,
     slope: float | None = None,
 ) -> Tensor:
-    """Convolve (N, C, H, W), add ``plus``, apply a leaky ReLU of a slope, a ReLU for 0."""
+    """Convolve (N, C, H, W), add ``plus``, and apply a leaky ReLU; 0 is a ReLU."""
     if isinstance(layer, PackedConv2d) and layer.is_ready(x):
         return layer.run((x,), plus, slope)
     out: Tensor = layer(x)
@@ -40,7 +40,7 @@ def convolve(
 def convolve_joined(
     layer: nn.Module, parts: Sequence[Tensor], *, slope: float | None = None
 ) -> Tensor:
-    """Convolve maps (N, C, H, W) as if concatenated along their channels; see ``convolve``."""
+    """Convolve maps (N, C, H, W) as if concatenated; see ``convolve``."""
     if (
         isinstance(layer, PackedConv2d)
         and layer.groups == 1
@@ -98,7 +98,7 @@ class PackedConv2d(nn.Conv2d):
     def run(
         self, parts: Sequence[Tensor], plus: Tensor | None, slope: float | None
     ) -> Tensor:
-        """Sum up the convolutions of parts of the input, and ``plus``; see ``convolve``."""
+        """Sum up convolutions of parts of the input, and ``plus``; see ``convolve``."""
         dtype = self._dtype()
         geometry = Geometry(self.padding, self.stride, self.dilation, self.groups)  # type: ignore[arg-type]
         widths = tuple(part.shape[1] for part in parts)
@@ -143,7 +143,7 @@ class HalfConv2d(nn.Conv2d):
     half_bias: Tensor | None
 
     def is_product(self, x: Tensor) -> bool:
-        """Return True where an output pixel is of one input pixel, and autocast is on."""
+        """Return True for a 1x1 convolution under autocast."""
         if self.kernel_size != (1, 1) or self.stride != (1, 1) or self.groups != 1:
             return False
         return not self.padding[0] and is_half(x)
@@ -176,7 +176,7 @@ class HalfConv2d(nn.Conv2d):
 
 
 def pack_convolutions(network: nn.Module) -> bool:
-    """Let a network infer by ``PackedConv2d``; False where oneDNN's operations do not work.
+    """Let a network infer by ``PackedConv2d``; return False where that fails.
 
     Activations that follow convolutions within ``nn.Sequential`` become a part of them,
     but not in code of others, which may use the layers of one in other ways.

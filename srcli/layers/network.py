@@ -90,7 +90,7 @@ class Network(nn.Module):
         return widened(out) / self.white + mean
 
     def subtract_mean(self, white: float) -> None:
-        """Work on pictures less the mean colour of DIV2K, as EDSR and its descendants do."""
+        """Work on pictures less DIV2K's mean colour, as EDSR's descendants do."""
         self.white = white
         self.mean = torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1)
 
@@ -105,7 +105,7 @@ class Network(nn.Module):
         return 1 if self.colour == "y" else 3
 
     def check_input(self, x: Tensor) -> None:
-        """Raise ValueError for a wrong rank, number of channels or size, unless compiling."""
+        """Raise ValueError for a wrong rank, channel count or size, unless compiling."""
         if is_traced():
             return
         if x.ndim != 4 or x.shape[1] != self.input_channels:
@@ -128,7 +128,7 @@ class Network(nn.Module):
         return self(x), []
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of the deep path.
         NotImplementedError says that the network has no such start, ModelError that it
@@ -137,11 +137,11 @@ class Network(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no bicubic start")
 
     def deploy(self) -> Self:
-        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        """Return the deployed form, a new network for evaluation with equal outputs."""
         return copy.deepcopy(self).eval()
 
     def for_inference(self) -> Self:
-        """Return the network to infer with: a new one, in evaluation mode, with layers merged.
+        """Return the network to infer with, a new one with merged layers.
 
         Outputs are equal to rounding, but for those of the input's outermost pixel, as
         what was padded between merged layers is not. ``edge`` and the overlap of tiles
@@ -163,7 +163,7 @@ class Network(nn.Module):
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Switch autocast off within a ``with``; on the meta device, which has none, do nothing."""
+    """Switch autocast off within a ``with``; the meta device has none."""
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -202,7 +202,7 @@ _DEFAULTS = _Defaults()
 
 @contextmanager
 def undisturbed(device: str = "cpu") -> Iterator[None]:
-    """Work as in a fresh process, whatever the program has set; leave its random numbers."""
+    """Work as in a fresh process, and leave the program's random numbers."""
     cpu: AbstractContextManager[object] = nullcontext()
     if torch.get_default_device().type != "cpu":  # a context slows every call
         cpu = torch.device("cpu")

@@ -71,7 +71,7 @@ def convolve_plus(
 def add_convolution(
     total: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
 ) -> Tensor:
-    """Convolve by packed weights and add that to ``total`` in place, which is returned."""
+    """Convolve by packed weights, add that to ``total`` in place, and return it."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
         total, x, weight, bias, *geometry.arguments, *_SUM
     )
@@ -105,7 +105,7 @@ def describe_convolutions() -> str:
 
 
 def _errors(dtype: torch.dtype) -> dict[str, float]:
-    """Return the largest error of each operation, as a share of what rounding explains."""
+    """Return each operation's largest error, as a share of what rounding explains."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         x = torch.rand(2, 16, 9, 7).sub_(0.5).to(dtype)

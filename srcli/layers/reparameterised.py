@@ -25,7 +25,7 @@ class FoldedKernel(NamedTuple):
 
 
 def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
-    """Return the one kernel that gives the sum of several convolutions of the same input.
+    """Return the one kernel that is the sum of several on the same input.
 
     Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN
     2025; RepVGG, Ding et al. 2021). One that needs no rim stays as it is: ONNX wants
@@ -229,7 +229,7 @@ class TrainedWithBranches(Network):
         return plain
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn a deployed form's state into one of this network, its extra branches at zero.
+        """Turn a deployed form's state into one with branches, the extra ones zero.
 
         It may be of another scale, in whole or in part, of bare units or not; units in
         training form already stay as they are.

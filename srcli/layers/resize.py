@@ -60,7 +60,7 @@ def bicubic_resize(
 
 
 def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:
-    """Resize an axis by phases where its pixels repeat them, else by gathered pixels."""
+    """Resize an axis by phases where they repeat, else by gathered pixels."""
     if scale in (*_DYADIC, 3):
         return _phased_axis(x, axis, _phase_taps(int(scale)).tolist())
     shrink = scale.denominator
@@ -161,7 +161,7 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
 
 
 def _phase_taps(scale: int) -> NDArray[np.float64]:
-    """Return weights (scale, 5) of the five samples around each phase of an enlarged one."""
+    """Return weights (scale, 5) of the five samples around each phase."""
     offsets = (np.arange(scale) + 0.5) / scale - 0.5
     return cubic(offsets[:, None] - np.arange(-2.0, 3.0))
 
@@ -174,6 +174,6 @@ class BicubicEnlargement(nn.Module):
         self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32 whatever ``x`` is of."""
+        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32."""
         rows = _phased_axis(x.float(), 2, self.phases)
         return _phased_axis(rows, 3, self.phases)

@@ -40,7 +40,7 @@ STRIP = 1 << 20
 
 
 class GlobalPool(nn.Module):
-    """Pool every channel over its whole input, or give what it holds of a larger picture."""
+    """Pool every channel over the input, or give what is held of a larger picture."""
 
     held: Tensor | None
 
@@ -78,7 +78,7 @@ class GlobalPool(nn.Module):
 
 
 def contrast(features: Tensor) -> Tensor:
-    """Return deviation plus mean of every channel, (N, C, 1, 1) (IMDN, Hui et al. 2019).
+    """Return deviation plus mean of every channel, (N, C, 1, 1) (IMDN 2019).
 
     It is the population's deviation, with 1e-6 under the root: flat maps have a
     gradient.
@@ -92,7 +92,7 @@ def contrast(features: Tensor) -> Tensor:
 
 
 def half_contrast(features: Tensor) -> Tensor:
-    """``contrast`` of half precision: CUDA sums it up in fp32, in one pass without a copy."""
+    """Compute ``contrast`` of half precision on CUDA, in one pass without a copy."""
     deviation, mean = torch.std_mean(features, dim=(2, 3), correction=0, keepdim=True)
     # The root of a sum of squares, which would vanish or overflow on the way.
     least = _least_deviation(deviation.dtype, deviation.device)
@@ -122,7 +122,7 @@ def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
 def _mean_of_strips(
     strips: Sequence[Tensor], change: Callable[[Tensor], Tensor] = lambda strip: strip
 ) -> Tensor:
-    """Average what becomes of strips of a map's rows, in fp32 at least: (N, C, 1, 1)."""
+    """Average strips of a map's rows after a change, in fp32 at least."""
     # The variance of nearly flat maps vanishes in half precision.
     means = [change(widened(strip)).mean(dim=(2, 3), keepdim=True) for strip in strips]
     if len(means) == 1:
@@ -266,7 +266,7 @@ def hold(
 def orient_positions(
     positions: Tensor, height: int, width: int, turns: int, mirrored: bool
 ) -> Tensor:
-    """Return where tiles of ``height`` x ``width`` lie after ``orient`` of all pictures."""
+    """Return where tiles of ``height`` x ``width`` lie after ``orient``."""
     top, left, rows, columns = positions.unbind(1)
     if mirrored:
         left = columns - left - width
@@ -284,7 +284,7 @@ def stretch_weights(
     minimum: int,
     mode: Mode = "bilinear",
 ) -> tuple[Tensor, Tensor]:
-    """Return the weights by which ``stretch_part`` resizes maps of tiles; see ``StretchedMap``.
+    """Return the weights by which ``stretch_part`` resizes maps of tiles.
 
     They are of (N, H, h) and (N, W, w): the share of each value of a map in each row
     and column. A shorter side of ``size`` (H, W) than ``minimum`` counts as that long.
@@ -312,7 +312,7 @@ def stretch_weights(
 
 
 def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Resize maps of tiles, (N, C, h, w) to (N, C, H, W), as parts of whole pictures' maps.
+    """Resize maps of tiles, (N, C, h, w) to (N, C, H, W), as parts of pictures.
 
     Equal to the part of ``F.interpolate`` of the whole, as far as a tile's map is the
     part of the whole's: where tiles begin on multiples of ``step``, away from their
@@ -332,7 +332,7 @@ ORIENTATIONS = tuple(product(range(4), (False, True)))
 
 
 def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Return (N, C, H, W) mirrored left to right if asked for, then turned anticlockwise."""
+    """Mirror (N, C, H, W) left to right if asked for, then turn anticlockwise."""
     if mirrored:
         x = x.flip(3)
     return torch.rot90(x, turns, (2, 3)) if turns else x

@@ -44,7 +44,7 @@ class AmplitudeLoss(nn.Module):
 
 
 def gaussian(size: int, sigma: float) -> Tensor:
-    """Return a normalised 1-D Gaussian of odd length ``size``; ``sigma`` is in samples."""
+    """Return a normalised 1-D Gaussian of odd ``size`` and ``sigma``, in samples."""
     if size < 1 or size % 2 == 0 or sigma <= 0:
         raise ValueError(
             f"expected an odd size and a sigma above 0, got {size} and {sigma}"
@@ -55,7 +55,7 @@ def gaussian(size: int, sigma: float) -> Tensor:
 
 
 def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
-    """Subtract the Gaussian low-pass of (N, C, H, W), channel by channel, borders reflected.
+    """Subtract a Gaussian low-pass of (N, C, H, W) with reflected borders.
 
     The odd-length 1-D kernel is applied along both axes, which are longer than half of
     it.
@@ -151,7 +151,7 @@ class FlatLoss(nn.Module):
     """L1 where HR has no ``texture``, so that a discriminator does not make any there."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Compare (N, C, H, W) with the same shape, sides of at least 7 pixels; a scalar."""
+        """Compare (N, C, H, W) with the same shape, sides of 7 and more; a scalar."""
         return ((sr - hr).abs() * (1 - texture(hr))).mean()
 
 

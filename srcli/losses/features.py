@@ -45,7 +45,7 @@ class ContrastiveLoss(nn.Module):
         self.register_buffer("second", weight(*channels))
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs of both convolutions for (N, 3, H, W): (N, C, H, W) each."""
+        """Return the outputs of both convolutions, (N, C, H, W) each."""
         shallow = F.conv2d(images, self.first, padding=1)
         return shallow, F.conv2d(torch.tanh(shallow), self.second, padding=1)
 

@@ -42,7 +42,7 @@ class NetworkEntry:
 
     @property
     def compared(self) -> bool:
-        """True for a network that the papers compare with; no weights of it are shipped."""
+        """True for a network that papers compare with, without shipped weights."""
         return self.target.startswith("baselines.")
 
 
@@ -82,7 +82,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
 
 
 def name_of(network: Network) -> str:
-    """Return the name of a network in the table, or of its class if it is not in there."""
+    """Return the name of a network in the table, or else of its class."""
     if network.reference:
         return network.reference
     kind = type(network)
@@ -143,7 +143,7 @@ def outline_network(
     from torch.overrides import TorchFunctionMode
 
     class NoNumbers(TorchFunctionMode):
-        """Draws no normal numbers: on the meta device PyTorch imports its compiler for them."""
+        """Skips normal numbers, for which the meta device imports a compiler."""
 
         def __torch_function__(
             self,

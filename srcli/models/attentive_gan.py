@@ -101,7 +101,7 @@ class AttentiveGenerator(Network):
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of what is added to that.
         Fewer than twelve channels have no such start (ModelError).

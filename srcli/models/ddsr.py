@@ -89,7 +89,7 @@ class DDSR(Network):
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its other maps.
+        """Begin as a bicubic enlargement, plus a little of the network's other maps.
 
         One map of F1 becomes the picture itself, every LR pixel at one HR pixel and
         zeros between. Some maps of the mapping carry it, a pixel a layer, to a grid of
@@ -135,13 +135,13 @@ def _step(shift: int, index: int) -> int:
 
 
 def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
-    """Return padding and output padding of a deconvolution that enlarges by its stride."""
+    """Return paddings of a transposed convolution that enlarges by its stride."""
     padding = max(0, -(-(kernel - scale) // 2))
     return padding, scale - kernel + 2 * padding
 
 
 def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
-    """Return 3-tap kernels on shifted copies that interpolate bicubically along an axis.
+    """Return kernels on shifted copies that interpolate bicubically along an axis.
 
     The copies show the picture at full size: LR pixel i at HR pixel
     ``scale * i + offset``, zeros elsewhere. Kernels (3,), to be correlated, go by the

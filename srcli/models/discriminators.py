@@ -185,7 +185,7 @@ class FeatureClassifier(Network):
         self.last = _normalised_convs((width, 1) for width in widths)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Return logits (N, maps, h, w) of (N, 3, H, W) being real; LR is channels 3 to 5."""
+        """Return logits (N, maps, h, w) of pictures being real; LR is channels 3 to 5."""
         seen = in_row(self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE)
         logits: list[Tensor] = []
         for number, features in enumerate(self.features(x[:, :3])):
@@ -210,7 +210,7 @@ DISCRIMINATORS: dict[str, type[Network]] = {
 
 
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
-    """Build an untrained discriminator of the table; RecipeError says what does not fit."""
+    """Build an untrained discriminator; RecipeError says what does not fit."""
     if name not in DISCRIMINATORS:
         raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
     where = f"discriminator {name}"
@@ -249,5 +249,5 @@ def _halvings(widths: Sequence[int], *, bias: bool) -> nn.ModuleList:
 def _normalised_convs(
     widths: Iterable[tuple[int, int]], *, bias: bool = True
 ) -> nn.ModuleList:
-    """Make 3x3 convolutions whose weights are divided by their largest singular value."""
+    """Make 3x3 convolutions divided by their largest singular values."""
     return nn.ModuleList(spectral_norm(conv(*pair, bias=bias)) for pair in widths)

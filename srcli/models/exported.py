@@ -30,7 +30,7 @@ _SPECIAL = re.compile(r"\b__(?!(?:torch|parameters|buffers|annotations)__)[a-z_]
 
 @lru_cache(maxsize=2)
 def onnx_session(content: bytes, device: str) -> Any:  # noqa: ANN401 - of an optional library
-    """Return a session of ONNX Runtime, for ``cuda`` on the GPU if it is onnxruntime-gpu."""
+    """Return a session of ONNX Runtime, on the GPU if asked for and possible."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -78,7 +78,7 @@ tensors."""
 
 
 def _names_files(content: bytes) -> bool:
-    """Tell if tensors of an ONNX file lie in other files, which ONNX Runtime would read.
+    """Return True if tensors of an ONNX file lie in other files.
 
     A damaged one raises a ValueError.
     """
@@ -95,7 +95,7 @@ def _names_files(content: bytes) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield the fields of a message of protocol buffers: numbers, and contents or values."""
+    """Yield numbers, and contents or values, of a protocol buffer's fields."""
     at = 0
     while at < len(message):
         key, at = _number(message, at)
@@ -161,7 +161,7 @@ class ExportedNetwork(Network):
 
 
 def load_exported(path: Path) -> ExportedNetwork | None:
-    """Load a file that ``srx export`` wrote, of which its metadata tell; None for any other.
+    """Load a file of ``srx export``, known by its metadata; None for others.
 
     A TorchScript program that can do more than compute is refused before it runs.
     """

@@ -114,7 +114,7 @@ class GIDRN(Network):
         self.up = conv(channels, 3 * scale * scale)
         self.direct = conv(3, 3 * scale * scale, 5) if dual_path else None
         self.merged: nn.Module | None = None
-        """Stands for the deep path under autocast; ``srcli.inference.fusing`` sets it."""
+        """The deep path under autocast, if ``srcli.inference.fusing`` set it."""
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out = self._deep_path(x)
@@ -139,7 +139,7 @@ class GIDRN(Network):
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         The non-local block passes features on as they are at first: from random weights
         it adds the same to all pixels, which short trainings take long to unlearn

@@ -170,7 +170,7 @@ def _build_foreign(
 def _build_relative(
     path: Path, tensors: Tensors, info: WeightsInfo, figures: Mapping[float, float]
 ) -> tuple[Network, WeightsInfo, str]:
-    """Build by spandrel what has a network's tensors, but does not enlarge with its code."""
+    """Build by spandrel a relative of a network, which has its tensors."""
     # Where spandrel fails, too, the error that follows says more than its own.
     with suppress(ModelError, RuntimeError, ValueError):
         network, about = _build_by_spandrel(path, tensors, info.scale)
@@ -189,7 +189,7 @@ def _build_relative(
 
 
 class SpandrelNetwork(Network):
-    """A network that spandrel built, described by an ``ImageModelDescriptor``; for inference."""
+    """A network that spandrel built, for inference."""
 
     edge = 4
     reference = "spandrel"
@@ -260,7 +260,7 @@ def _describe_unknown(tensors: Tensors, error: Exception) -> str:
 
 
 def consistency(network: Network) -> float:
-    """Return the PSNR in dB of a small test picture and its enlargement made small again."""
+    """Return the PSNR in dB of a test picture enlarged and made small again."""
     picture = _test_picture(network.padded(_SIDE))
     with torch.inference_mode():
         enlarged = as_rgb_network(network)(picture)
@@ -292,7 +292,7 @@ def best_range(network: Network) -> tuple[float, dict[float, float]]:
 
 @cache
 def _test_picture(side: int) -> Tensor:
-    """Return (1, 3, H, W) in [0, 1]: soft colours, a disc and bars, shrunk as pictures are."""
+    """Return (1, 3, H, W) in [0, 1]: soft colours, a disc and bars, shrunk."""
     y, x = np.mgrid[0 : 4 * side, 0 : 4 * side] / (4 * side)
     waves = ((1.3, 0.6, 0.0), (0.5, -1.1, 1.6), (0.8, 1.2, 1.0))
     planes = np.stack(
@@ -322,7 +322,7 @@ def find_matches(tensors: Tensors) -> list[Match]:
 
 
 def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
-    """Yield published networks with these layers, in groups that differ in scale alone."""
+    """Yield published networks with these layers, grouped by all but scale."""
     for file in PUBLISHED["file"]:
         if not all(f"{layer}.weight" in tensors for layer in file["layers"]):
             continue
@@ -424,7 +424,7 @@ def _renamed(
 
 
 def _fill(template: str, match: re.Match[str]) -> str:
-    """Put groups of a match into a template: ``{1}`` as it is, ``{1//2-1}`` computed."""
+    """Put groups into a template: ``{1}`` as it is, ``{1//2-1}`` computed."""
     text = template
     for slot in re.finditer(r"\{(\d)(?://(\d))?([+-]\d+)?\}", template):
         group, divisor, offset = slot.groups()
@@ -448,7 +448,7 @@ def _options(file: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
 
 
 def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:
-    """Fold colour shifts that training has changed into the first and the last convolution.
+    """Fold trained colour shifts into the first and the last convolution.
 
     EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution,
     and add it by another. Some trained these, too, by mistake; the fixed ones are

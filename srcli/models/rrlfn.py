@@ -88,7 +88,7 @@ class RRLFN(TrainedWithBranches):
         return out
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of the body's last
         convolution and of the upsampling. A network of fewer than 12 channels has no

@@ -138,7 +138,7 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
 
 
 def zip_names(path: Path) -> list[str]:
-    """Return the names in a zip, none for other files; ModelError if it unpacks to far more."""
+    """Return the names in a zip, none for others; ModelError if far larger inside."""
     with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
         _check_unpacked(path, [member.file_size for member in members.infolist()])
         return members.namelist()
@@ -146,7 +146,7 @@ def zip_names(path: Path) -> list[str]:
 
 
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
-    """Return the metadata of a weights file; ModelError if they are not as we write them."""
+    """Return the metadata of a weights file; ModelError if they are not ours."""
     notes = dict(metadata)
     written = notes.pop("srx_format")
     if written != FORMAT:
@@ -179,7 +179,7 @@ class _Inert:
 
 
 def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
-    """Refuse a small file that takes much memory: compressed, or with repeated values."""
+    """Refuse a small file that takes much memory, compressed or with few values."""
     size = path.stat().st_size
     total = sum(sizes)
     if total > _MOST_UNPACKED * size:
@@ -190,7 +190,7 @@ def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
 
 
 def _choose_table(path: Path, content: object, names: Collection[str]) -> StoredWeights:
-    """Choose the tensors of the network that enlarges, averaged ones if there are any."""
+    """Choose the tensors of the network that enlarges, averaged if possible."""
     tables = _tables(content, frozenset(names))
     if not tables:
         raise ModelError(f"{path}: holds no table of tensors")
@@ -241,7 +241,7 @@ def _tables(
 
 
 def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
-    """Return networks whose names stand before those of their tensors, the best first."""
+    """Return networks whose names stand before their tensors', best first."""
     averaged = _below(tensors, _KNOWN["averaged"])
     plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
     # What is averaged may be another thing, such as an attention.
@@ -257,7 +257,7 @@ def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
 
 
 def _is_average(averaged: Tensors, plain: Tensors) -> bool:
-    """Return True if both have the same tensors, but for a count of what was averaged."""
+    """Return True if both have the same tensors, but for a count of averages."""
     names = {name.removeprefix("module.") for name in averaged}
     return names - {"n_averaged"} == {name.removeprefix("module.") for name in plain}
 

@@ -25,7 +25,7 @@ AERIAL_MODEL = "g-idrn-aerial"
 
 
 def weights_dir() -> Path:
-    """Folder of the shipped weights: inside the installed package, else beside its sources."""
+    """Return the folder of shipped weights, in the package or beside its sources."""
     packaged = Path(str(files("srcli") / "_weights"))
     if packaged.is_dir():
         return packaged
@@ -33,12 +33,12 @@ def weights_dir() -> Path:
 
 
 def weights_path(name: str, scale: int) -> Path:
-    """File of the shipped weights of a model at one scale; it need not exist."""
+    """Return the file of a model's shipped weights, which need not exist."""
     return weights_dir() / f"{name}-x{scale}.safetensors"
 
 
 def shipped_scales(name: str) -> tuple[int, ...]:
-    """Scales at which a model can be used as installed."""
+    """Return the scales at which a model can be used as installed."""
     entry = find_entry(name)
     if not entry.trained:
         return entry.scales
@@ -46,7 +46,7 @@ def shipped_scales(name: str) -> tuple[int, ...]:
 
 
 def network_digest(network: Network) -> str:
-    """Digest of a network: its name, scale, settings and weights, in hex."""
+    """Return a digest of a network's name, scale, settings and weights, in hex."""
     digest = hashlib.sha256(f"{name_of(network)} x{network.scale}".encode())
     # Modules that hold something of a picture are no settings of a network.
     settings = re.sub(r"\n *\(\w+\): (GlobalPool|StretchedMap)\(\)", "", str(network))
@@ -109,7 +109,7 @@ def load_model(
 
 
 def model_text(model: object) -> str:
-    """Return a model as options have it: its name, or the path of its file, as a text."""
+    """Return a model's name, or the path of its file, as a text."""
     if isinstance(model, str | os.PathLike):
         return os.fspath(model)
     raise UsageError(
@@ -118,7 +118,7 @@ def model_text(model: object) -> str:
 
 
 def make_crisper(network: Network, strength: float) -> None:
-    """Move the weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, which 1 reaches.
+    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, reached by 1.
 
     Weights between two that began as one enlarge as well as these (network
     interpolation, ESRGAN, Wang et al. 2018).

@@ -26,7 +26,7 @@ UNIT = 8
 
 
 def merge_layers(network: GIDRN, half: torch.dtype) -> None:
-    """Let a network run by merged layers under autocast; some ablation models cannot."""
+    """Let a network run by merged layers under autocast, where it can."""
     attention = network.non_local
     if network.direct is None or attention is None or not attention.bins:
         return
@@ -46,7 +46,7 @@ class MergedForm(nn.Module):
 
     head: Tensor
     projections: Tensor
-    """Of features to queries, keys and values of the attention, a UNIT of columns each."""
+    """Matrix of queries, keys and values of the attention, UNIT columns each."""
     out: Tensor
     up: Tensor
 
@@ -131,13 +131,13 @@ class MergedBlock(nn.Module):
     """
 
     weight0: Tensor
-    """Of the first step, its input added; see ``weight3``."""
+    """Weights of the first step, its input added."""
     weight1: Tensor
     weight2: Tensor
     weight3: Tensor
-    """Of the last step and the fusion behind it."""
+    """Weights of the last step and the fusion behind it."""
     joins: Tensor
-    """Of the fusion, for the inputs of the first three steps: (3, width, width)."""
+    """Matrices (3, width, width) of the fusion, for inputs of the first three steps."""
     exact_weight3: Tensor
     exact_joins: Tensor
     squeeze: Tensor
@@ -203,7 +203,7 @@ class MergedBlock(nn.Module):
         return sigmoid(F.linear(F.relu(squeezed), self.expand, self.expand_bias))
 
     def _gated_by(self, pooled: Tensor) -> GatedWeights:
-        """Return weights with gate and input, kept until another picture's are needed."""
+        """Return weights with gate and input, kept until the picture changes."""
         # Each pass is handed a new view of the same values; what is kept cannot be
         # overwritten.
         if self.gated is None or _memory(pooled) != _memory(self.gated.pooled):
@@ -229,7 +229,7 @@ def _keep(module: nn.Module, dtype: torch.dtype, **tensors: Tensor) -> None:
 
 
 def _widen(layer: nn.Conv2d, out_width: int, in_width: int) -> Tensor:
-    """Pad a convolution's weights by zeros; its bias stands behind its input channels."""
+    """Pad a convolution's weights; its bias stands behind its input channels."""
     assert layer.bias is not None
     out_channels, in_channels, *kernel = layer.weight.shape
     middle = kernel[0] // 2

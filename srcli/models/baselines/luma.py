@@ -269,7 +269,7 @@ class MemoryBlock(nn.Module):
         self.gate = conv((before + recursions) * channels, channels, 1)
 
     def forward(self, memories: Sequence[Tensor]) -> Tensor:
-        """Return the next memory (N, C, H, W); the last of those before is the input."""
+        """Return the next memory, (N, C, H, W); the last one is the input."""
         states = list(memories)
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
             inner = self.conv1(F.relu_(norm1(states[-1])))
@@ -481,7 +481,7 @@ class EdgeOrientedConv(FoldingConv):
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state that equals a 3x3 kernel; the other branches stay as they are."""
+        """Return a state that equals a 3x3 kernel, the other branches unchanged."""
         twin = copy.deepcopy(self)
         present = twin.kernel()
         twin.conv.weight.add_(kernel.weight - present.weight)

@@ -188,7 +188,7 @@ class SwiftAttentionBlock(nn.Module):
         self.third = make(channels, channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (N, C, H, W) of the input's shape, and the first convolution's output."""
+        """Return two maps (N, C, H, W): the output, and the first convolution's."""
         inner = silu(self.first(x))
         out: Tensor = self.third(silu(self.second(inner)))
         return (out + x) * (sigmoid(out) - 0.5), inner
@@ -311,7 +311,7 @@ class SelfModulation(nn.Module):
 
 
 def _maxima_of_rows(x: Tensor) -> Tensor:
-    """Pool rows by their maxima of about 8 pixels, as ``F.adaptive_max_pool2d`` does."""
+    """Pool rows by maxima of about 8 pixels, as ``F.adaptive_max_pool2d`` does."""
     width = x.shape[3]
     count = width // 8
     windows = torch.arange(count, device=x.device)[:, None]
