@@ -31,6 +31,7 @@ from srcli.inference.band import (
 )
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions, within_memory
+from srcli.inference.fusing.g_idrn import merge_layers
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import HalfConv2d, PackedConv2d
 from srcli.layers.network import upload
@@ -45,6 +46,7 @@ from srcli.layers.tiles import (
     record_calibration,
     undo_orientation,
 )
+from srcli.models.g_idrn import GIDRN
 from srcli.ports.image import TileGrid, Values
 from srcli.threads import hold_setting
 
@@ -312,7 +314,8 @@ def keep_half_weights(network: Network, half: torch.dtype) -> None:
                 value = getattr(module, name)
                 rounded = None if value is None else value.detach().to(half)
                 module.register_buffer(f"half_{name}", rounded, persistent=False)
-    network.keep_half(half)
+    if isinstance(network, GIDRN):
+        merge_layers(network, half)
 
 
 def bytes_per_pixel(network: Network, side: int = 96) -> float:

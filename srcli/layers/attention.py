@@ -15,7 +15,19 @@ from srcli.layers.reproducible import apply_to_each, sigmoid
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
-class ChannelAttention(nn.Module):
+class GatedChannels(nn.Module):
+    """A layer that scales channels by a gate computed from all of them."""
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate the channels of (N, C, H, W)."""
+        return x * self.gate(x)
+
+
+class ChannelAttention(GatedChannels):
     """Scale channels by a gate computed from their global means (RCAN, Zhang et al. 2018).
 
     The bottleneck of the gate is ``reduction`` times narrower.
@@ -30,12 +42,8 @@ class ChannelAttention(nn.Module):
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
-        """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         return sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gated (N, C, H, W)."""
-        return x * self.gate(x)
 
 
 class ContrastChannelAttention(ChannelAttention):
@@ -47,7 +55,7 @@ class ContrastChannelAttention(ChannelAttention):
         super().__init__(channels=channels, reduction=reduction)
 
 
-class PooledChannelAttention(nn.Module):
+class PooledChannelAttention(GatedChannels):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
 
     A convolution of the odd length ``kernel`` runs along the channels and joins both
@@ -67,27 +75,18 @@ class PooledChannelAttention(nn.Module):
             raise ValueError(f"expected an odd kernel, got {kernel}")
         self.average = GlobalPool("mean") if pool != "max" else None
         self.maximum = GlobalPool("maximum") if pool != "avg" else None
-        self.join = nn.Conv1d(
-            2 if pool == "both" else 1, 1, kernel, padding=kernel // 2
-        )
+        count = 2 if pool == "both" else 1
+        self.join = nn.Conv1d(count, 1, kernel, padding=kernel // 2)
         self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
-        """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        pools = [
-            each(x)[..., 0, 0]
-            for each in (self.average, self.maximum)
-            if each is not None
-        ]
-        joined = apply_to_each(self.join, torch.stack(pools, dim=1))
-        return sigmoid(
-            self.expand(F.relu(self.squeeze(joined.transpose(1, 2)[..., None])))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gated (N, C, H, W)."""
-        return x * self.gate(x)
+        """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        pools = filter(None, (self.average, self.maximum))
+        pooled = [pool(x)[..., 0, 0] for pool in pools]
+        joined = apply_to_each(self.join, torch.stack(pooled, dim=1))
+        joined = joined.transpose(1, 2)[..., None]
+        return sigmoid(self.expand(F.relu(self.squeeze(joined))))
 
 
 class EnhancedSpatialAttention(nn.Module):
@@ -124,8 +123,11 @@ class EnhancedSpatialAttention(nn.Module):
         self.direct = nn.Conv2d(width, width, 1)
         self.expand = nn.Conv2d(width, channels, 1)
         self.stretch = StretchedMap(step=self.STEP, minimum=self.MINIMUM)
-        deeper = [make(width, width, padding=1) for _ in range(depth - 1)]
-        self.deeper = nn.ModuleList(deeper) if deeper else None
+        self.deeper = None
+        if depth > 1:
+            self.deeper = nn.ModuleList(
+                make(width, width, padding=1) for _ in range(depth - 1)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate (N, C, H, W), both sides at least ``MINIMUM``."""
@@ -172,22 +174,19 @@ class AsymmetricNonLocal(nn.Module):
         query: Tensor = self.query(x)
         # Pooling commutes with 1x1 convolutions; pooled after them it is one channel,
         # not many.
-        key, value = self.pyramid(self.key(x)), self.pyramid(self.value(x))
+        key = self.pyramid(self.key(x))
+        value = self.pyramid(self.value(x))
         query = query.flatten(2)
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if tracing and not self.bins:
             raise RuntimeError(
                 "attention over all pixels would be traced for one size alone"
             )
-        if (
-            torch.is_grad_enabled() or tracing
-        ):  # the number of parts would be traced too
-            attended = [attend(query, key, value)]
-        else:
-            most = max(self.scores // key.shape[2], 1)
-            attended = [
-                attend(part, key, value) for part in torch.split(query, most, dim=2)
-            ]
+        parts: tuple[Tensor, ...] = (query,)
+        # The number of parts would be traced, too.
+        if not (torch.is_grad_enabled() or tracing):
+            parts = torch.split(query, max(self.scores // key.shape[2], 1), dim=2)
+        attended = [attend(part, key, value) for part in parts]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         return torch.add(x, self.out(mixed))
 
@@ -196,29 +195,26 @@ class AsymmetricNonLocal(nn.Module):
         if not self.bins:
             return maps.flatten(2)
         # torch.onnx is imported when it is asked, which takes longer than a small
-        # picture
-        traced = torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()  # type: ignore[attr-defined, no-untyped-call]
-        if maps.device.type != "cpu" or traced:
-            traced = traced or torch.compiler.is_compiling()
-            return grid_means(
-                maps, self.bins, _grid_shares if traced else _kept_grid_shares
-            )
-        return torch.cat(
-            [F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2
-        )
+        # picture.
+        if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined, no-untyped-call]
+            return grid_means(maps, self.bins)
+        if maps.device.type == "cpu":
+            pools = [F.adaptive_avg_pool2d(maps, side) for side in self.bins]
+            return torch.cat([pool.flatten(2) for pool in pools], dim=2)
+        if torch.compiler.is_compiling():
+            return grid_means(maps, self.bins)
+        return grid_means(maps, self.bins, _kept_grid_shares)
 
 
 def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return the share of an axis' pixels in each mean of grids, (sum of bins, length)."""
+    """Return shares of an axis' pixels in means of grids, (sum of bins, length)."""
+    pixels = torch.arange(length, device=device)
     rows = []
     for count in bins:
         cells = torch.arange(count, device=device)[:, None]
-        pixels = torch.arange(length, device=device)
-        first, last = (
-            cells * length // count,
-            ((cells + 1) * length + count - 1) // count,
-        )
-        inside = ((pixels >= first) & (pixels < last)).float()
+        starts = cells * length // count
+        ends = ((cells + 1) * length + count - 1) // count
+        inside = ((pixels >= starts) & (pixels < ends)).float()
         rows.append(inside / inside.sum(dim=1, keepdim=True))
     return torch.cat(rows)
 
@@ -236,25 +232,27 @@ def grid_means(
     bins: tuple[int, ...],
     shares: Callable[[int, tuple[int, ...], torch.device], Tensor] = _grid_shares,
 ) -> Tensor:
-    """Average maps over grids, as ``F.adaptive_avg_pool2d`` does, by two products of matrices.
+    """Average maps over grids, as ``F.adaptive_avg_pool2d`` does, by matrix products.
 
     ONNX has no such pool for sides that do not divide by a grid, nor has Metal, and
     CUDA's walks through each window on its own. Gives (N, C, sum of bins squared) in
     the order of ``bins``.
     """
-    down, across = (shares(length, bins, maps.device) for length in maps.shape[2:])
+    down = shares(maps.shape[2], bins, maps.device)
+    across = shares(maps.shape[3], bins, maps.device)
     with full_precision(maps.device):
         means = down @ maps.float() @ across.transpose(0, 1)
-    blocks, place = [], 0
+    grids = []
+    start = 0
     for count in bins:
-        own = slice(place, place + count)
-        blocks.append(means[:, :, own, own].flatten(2))
-        place += count
-    return torch.cat(blocks, dim=2).to(maps.dtype)
+        cells = slice(start, start + count)
+        grids.append(means[:, :, cells, cells].flatten(2))
+        start += count
+    return torch.cat(grids, dim=2).to(maps.dtype)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention of one-channel maps, not scaled: (N, 1, Q) in fp32, of N, 1, Q and S."""
+    """Attend by softmax from (N, 1, Q) to (N, 1, S): (N, 1, Q) in fp32."""
     with full_precision(query.device):
         scores = query.float().transpose(1, 2) * key.float()
         shares = scores.softmax(dim=2)

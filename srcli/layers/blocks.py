@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from srcli.layers.attention import (
-    ChannelAttention,
-    EnhancedSpatialAttention,
-    PooledChannelAttention,
-)
+from srcli.layers.attention import EnhancedSpatialAttention, GatedChannels
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import SkiplessNetwork
 
@@ -22,24 +17,40 @@ STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
 def conv(
-    taken: int, given: int, kernel: int = 3, *, groups: int = 1, bias: bool = True
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 3,
+    *,
+    groups: int = 1,
+    bias: bool = True,
 ) -> nn.Conv2d:
     """Make a convolution whose output has the size of its input; ``kernel`` is odd."""
     return nn.Conv2d(
-        taken, given, kernel, padding=kernel // 2, groups=groups, bias=bias
+        in_channels,
+        out_channels,
+        kernel,
+        padding=kernel // 2,
+        groups=groups,
+        bias=bias,
     )
 
 
 def convs(
-    widths: Iterable[tuple[int, int]], kernel: int = 3, *, groups: int = 1
+    widths: Iterable[tuple[int, int]],
+    kernel: int = 3,
+    *,
+    groups: int = 1,
+    bias: bool = True,
 ) -> nn.ModuleList:
-    """Make several of them from pairs of channels taken and given."""
-    return nn.ModuleList(conv(*pair, kernel, groups=groups) for pair in widths)
+    """Make convolutions by ``conv`` from pairs of input and output channels."""
+    return nn.ModuleList(
+        conv(*pair, kernel, groups=groups, bias=bias) for pair in widths
+    )
 
 
 @torch.no_grad()
 def damp(layer: nn.Conv2d, gain: float) -> None:
-    """Multiply a convolution's first weights by a factor, and make its bias zero."""
+    """Multiply a convolution's initial weights by a factor, and make its bias zero."""
     assert layer.bias is not None
     layer.bias.zero_()
     if gain:
@@ -62,16 +73,16 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        *layers, last = self
-        if x.is_cuda and isinstance(last, ChannelAttention | PooledChannelAttention):
-            out = reduce(lambda values, layer: layer(values), layers, x)
-            return torch.addcmul(x, out, last.gate(out), value=self.share)
+        attention = self[-1]
+        if x.is_cuda and isinstance(attention, GatedChannels):
+            out = self[:-1](x)
+            return torch.addcmul(x, out, attention.gate(out), value=self.share)
         out = super().forward(x)  # type: ignore[no-untyped-call]
         return torch.add(x, out, alpha=self.share)
 
 
 def in_row(layers: Iterable[nn.Module], x: Tensor, *, slope: float) -> Tensor:
-    """Run convolutions in a row, each with a leaky ReLU of a slope behind it, a ReLU for 0."""
+    """Run convolutions in a row, each before a leaky ReLU of a slope, a ReLU for 0."""
     for layer in layers:
         x = convolve(layer, x, slope=slope)
     return x
@@ -87,15 +98,13 @@ def outputs_in_row(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
 
 
 class Concatenation(nn.Module):
-    """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
+    """Run modules in a row, and fuse their joined outputs by a 1x1 convolution (RFDN).
 
     Each maps ``channels`` to ``channels``; a leaky ReLU of the slope follows the
     fusion.
     """
 
-    def __init__(
-        self, modules: Sequence[nn.Module], *, channels: int, slope: float
-    ) -> None:
+    def __init__(self, modules: nn.Sequential, *, channels: int, slope: float) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         self.fuse = conv(len(modules) * channels, channels, 1)
@@ -109,7 +118,7 @@ class Concatenation(nn.Module):
 
 
 class FeatureDistillationBlock(nn.Module):
-    """RFDB of RFDN (Liu et al. 2020), without block residual; each step distils half the channels.
+    """RFDB of RFDN (Liu et al. 2020): each step distils half the channels; no residual.
 
     The attention at its end is CCA, or ESA in the form of the AIM challenge; ``make``
     gives the 3x3 convolutions.
@@ -134,12 +143,12 @@ class FeatureDistillationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        kept: list[Tensor] = []
+        distilled: list[Tensor] = []
         for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(convolve(distil, x, slope=self.slope))
+            distilled.append(convolve(distil, x, slope=self.slope))
             x = convolve(refine, x, plus=x, slope=self.slope)
-        kept.append(convolve(self.last, x, slope=self.slope))
-        return self.attention(convolve_joined(self.fuse, kept))
+        distilled.append(convolve(self.last, x, slope=self.slope))
+        return self.attention(convolve_joined(self.fuse, distilled))
 
 
 class ResidualLocalFeatureBlock(nn.Module):
@@ -170,9 +179,9 @@ class ResidualLocalFeatureBlock(nn.Module):
 
 
 class ShuffleUpsampling(nn.Sequential):
-    """Convolution, sub-pixel shuffle (Shi et al. 2016) and activation, for each factor of a scale.
+    """Convolution, sub-pixel shuffle (Shi et al. 2016) and activation, factor by factor.
 
-    The factors are in ``STEPS``.
+    The factors of a scale are in ``STEPS``.
     """
 
     def __init__(
@@ -194,8 +203,8 @@ class ShuffleUpsampling(nn.Sequential):
 class LongSkip(SkiplessNetwork):
     """The frame of many networks: body and tail beside a long skip, then the enlargement.
 
-    That doubles step by step at full width, or with ``shuffled`` is one sub-pixel
-    shuffle.
+    The enlargement doubles step by step at full width, or with ``shuffled`` is one
+    sub-pixel shuffle.
     """
 
     def __init__(
@@ -216,10 +225,8 @@ class LongSkip(SkiplessNetwork):
         self.up: nn.Module
         self.last: nn.Module
         if shuffled:
-            self.up, self.last = (
-                conv(channels, 3 * scale * scale),
-                nn.PixelShuffle(scale),
-            )
+            self.up = conv(channels, 3 * scale * scale)
+            self.last = nn.PixelShuffle(scale)
         else:
             self.up = ShuffleUpsampling(channels=channels, scale=scale)
             self.last = conv(channels, 3)
@@ -233,10 +240,10 @@ class LongSkip(SkiplessNetwork):
 def merge_convolutions(
     layers: nn.Module, *, channels: int, scale: int = 1
 ) -> nn.Conv2d:
-    """Return the one 5x5 convolution that layers are which have no activations between them.
+    """Merge layers without activations between them into one 5x5 convolution.
 
-    Equal to rounding but for the outermost input pixel, where maps between the layers
-    are padded.
+    Outputs are equal to rounding but for the outermost input pixel, where maps between
+    the layers are padded.
 
     The layers, which take ``channels``, are two 3x3 convolutions, or three with pixel
     shuffles between them by ``scale`` in all; each output pixel depends on 5x5 input
@@ -244,14 +251,13 @@ def merge_convolutions(
     convolution.
     """
     side = 5
-    impulses = torch.zeros(
-        channels + 1, channels, side, side
-    )  # and the last is of none
+    # One picture for the impulse of each channel, and one of zeros.
+    impulses = torch.zeros(channels + 1, channels, side, side)
     impulses[range(channels), range(channels), side // 2, side // 2] = 1
     out: Tensor = layers(impulses)
-    found = out.view(channels + 1, -1, side, scale, side, scale)
-    constant = found[-1]
-    kernels = (found[:-1] - constant).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
+    responses = out.view(channels + 1, -1, side, scale, side, scale)
+    constant = responses[-1]
+    kernels = (responses[:-1] - constant).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
     merged = conv(channels, out.shape[1] * scale**2, side)
     merged.weight.copy_(kernels.reshape(merged.weight.shape))
     assert merged.bias is not None

@@ -22,25 +22,25 @@ _BACK = np.linalg.inv(_FORTH)
 
 
 def luma(x: Tensor) -> Tensor:
-    """Y, (N, 1, H, W) in 16/255..235/255, of RGB (N, 3, H, W) in [0, 1], not rounded."""
+    """Return Y, (N, 1, H, W) in 16/255..235/255, of RGB (N, 3, H, W) in [0, 1]."""
     return _mix(x, _FORTH[:1]) + float(_SHIFT[0])
 
 
 def rgb_to_ycbcr(x: Tensor) -> Tensor:
-    """Y, Cb and Cr (in 16/255..240/255) of RGB; see ``luma``."""
+    """Return Y, Cb and Cr (in 16/255..240/255) of RGB, not rounded; see ``luma``."""
     return _shifted(_mix(x, _FORTH), _SHIFT)
 
 
 def ycbcr_to_rgb(x: Tensor) -> Tensor:
-    """RGB of Y, Cb and Cr, not clipped: the inverse of ``rgb_to_ycbcr``."""
+    """Return RGB of Y, Cb and Cr, not clipped: the inverse of ``rgb_to_ycbcr``."""
     return _mix(_shifted(x, -_SHIFT), _BACK)
 
 
 def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
     # Sums of planes, not a matrix product: that would run in TF32 on a GPU and lose
     # 8-bit steps.
-    a, b, c = x[:, 0], x[:, 1], x[:, 2]
-    planes = [a * float(row[0]) + b * float(row[1]) + c * float(row[2]) for row in rows]
+    first, second, third = x.unbind(1)
+    planes = [first * a + second * b + third * c for a, b, c in rows.tolist()]
     return torch.stack(planes, dim=1)
 
 
@@ -86,10 +86,10 @@ class LumaOnGray(LumaOnRgb):
 
 
 def as_rgb_network(network: Network) -> Network:
-    """Return a network that takes and gives RGB: itself, or wrapped where its ``colour`` is y."""
+    """Return a network on RGB: itself, or wrapped where its ``colour`` is y."""
     return LumaOnRgb(network) if network.colour == "y" else network
 
 
 def as_gray_network(network: Network) -> Network:
-    """Return a network for pictures that hold Y in each channel: itself, or wrapped as above."""
+    """Return a network for pictures with Y in each channel: itself, or wrapped."""
     return LumaOnGray(network) if network.colour == "y" else network

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers import onednn
+from srcli.layers.network import is_half
 from srcli.layers.onednn import Geometry
 
 
@@ -27,7 +28,7 @@ def convolve(
     plus: Tensor | None = None,
     slope: float | None = None,
 ) -> Tensor:
-    """Convolve (N, C, H, W), add ``plus``, and apply a leaky ReLU of a slope, a ReLU for 0."""
+    """Convolve (N, C, H, W), add ``plus``, and apply a leaky ReLU; 0 is a ReLU."""
     if isinstance(layer, PackedConv2d) and layer.is_ready(x):
         return layer.run((x,), plus, slope)
     out: Tensor = layer(x)
@@ -39,21 +40,22 @@ def convolve(
 def convolve_joined(
     layer: nn.Module, parts: Sequence[Tensor], *, slope: float | None = None
 ) -> Tensor:
-    """Convolve maps (N, C, H, W) as if concatenated along their channels; see ``convolve``."""
+    """Convolve maps (N, C, H, W) as if concatenated; see ``convolve``."""
     if (
         isinstance(layer, PackedConv2d)
         and layer.groups == 1
         and layer.is_ready(parts[0])
     ):
         return layer.run(parts, None, slope)
-    # To add to the output moves less than a concatenation does, unless the parts are
-    # narrow.
     if isinstance(layer, HalfConv2d) and layer.is_product(parts[0]):
-        concatenated = layer.in_channels <= (len(parts) - 1) * layer.out_channels
-        given = [torch.cat(list(parts), dim=1)] if concatenated else parts
-        return _activate(layer.multiply(given), slope)
-    joined = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
-    return convolve(layer, joined, slope=slope)
+        # To add to the output moves less than a concatenation does, unless the parts
+        # are narrow.
+        if layer.in_channels <= (len(parts) - 1) * layer.out_channels:
+            parts = [torch.cat(list(parts), dim=1)]
+        return _activate(layer.multiply(parts), slope)
+    if len(parts) > 1:
+        parts = [torch.cat(list(parts), dim=1)]
+    return convolve(layer, parts[0], slope=slope)
 
 
 def _activate(out: Tensor, slope: float | None) -> Tensor:
@@ -64,7 +66,7 @@ def _activate(out: Tensor, slope: float | None) -> Tensor:
 
 
 class PackedConv2d(nn.Conv2d):
-    """A convolution whose weights are laid out as oneDNN wants them, when it is first called."""
+    """A convolution whose weights are laid out for oneDNN when it is first called."""
 
     slope: float | None
     """Of a leaky ReLU that follows; None for none."""
@@ -73,7 +75,7 @@ class PackedConv2d(nn.Conv2d):
     channels."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes: what is laid out cannot be copied."""
+        """Return what a copy takes; packed weights cannot be copied."""
         return self.__dict__ | {"packed": {}}
 
     def is_ready(self, x: Tensor) -> bool:
@@ -96,37 +98,33 @@ class PackedConv2d(nn.Conv2d):
     def run(
         self, parts: Sequence[Tensor], plus: Tensor | None, slope: float | None
     ) -> Tensor:
-        """Sum up the convolutions of parts of the input, and ``plus``; see ``convolve``."""
+        """Sum up convolutions of parts of the input, and ``plus``; see ``convolve``."""
         dtype = self._dtype()
         geometry = Geometry(self.padding, self.stride, self.dilation, self.groups)  # type: ignore[arg-type]
-        weights, bias = self._pack(
-            dtype, tuple(part.shape[1] for part in parts), geometry
-        )
+        widths = tuple(part.shape[1] for part in parts)
+        weights, bias = self._pack(dtype, widths, geometry)
         if slope is None:
             slope = self.slope
-        first, *others = (part.to(dtype) for part in parts)
+        x = parts[0].to(dtype)
         if plus is not None:
-            out = onednn.convolve_plus(
-                first, plus.to(dtype), weights[0], bias, geometry
-            )
-        elif others:
-            out = onednn.convolve(first, weights[0], bias, geometry, None)
+            plus = plus.to(dtype)
+            out = onednn.convolve_plus(x, plus, weights[0], bias, geometry)
+        elif len(parts) > 1:
+            out = onednn.convolve(x, weights[0], bias, geometry, None)
         else:
-            return onednn.convolve(first, weights[0], bias, geometry, slope)
-        for part, weight in zip(others, weights[1:], strict=True):
-            out = onednn.add_convolution(out, part, weight, None, geometry)
+            return onednn.convolve(x, weights[0], bias, geometry, slope)
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            out = onednn.add_convolution(out, part.to(dtype), weight, None, geometry)
         return _activate(out, slope)
 
     def _pack(
         self, dtype: torch.dtype, widths: tuple[int, ...], geometry: Geometry
     ) -> tuple[list[Tensor], Tensor | None]:
+        """Return packed weights for parts of the input of some widths, and the bias."""
         if (dtype, widths) not in self.packed:
-            weight = self.weight.detach().to(dtype)
-            parts = (
-                torch.split(weight, list(widths), dim=1)
-                if len(widths) > 1
-                else (weight,)
-            )
+            parts = [self.weight.detach().to(dtype)]
+            if len(widths) > 1:
+                parts = list(torch.split(parts[0], list(widths), dim=1))
             bias = None if self.bias is None else self.bias.detach().to(dtype)
             packed = [onednn.pack_weight(part, geometry) for part in parts]
             self.packed[dtype, widths] = packed, bias
@@ -134,7 +132,7 @@ class PackedConv2d(nn.Conv2d):
 
 
 class HalfConv2d(nn.Conv2d):
-    """A convolution that keeps its weights rounded, which autocast would round in every pass.
+    """A convolution that keeps the rounded weights that autocast would make in every pass.
 
     One of single pixels is a product of matrices, which adds the bias by itself, where
     cuDNN leaves that to another kernel. Outside autocast, as in the image path of
@@ -145,35 +143,40 @@ class HalfConv2d(nn.Conv2d):
     half_bias: Tensor | None
 
     def is_product(self, x: Tensor) -> bool:
-        """Return True where an output pixel is of one input pixel, and autocast is on."""
-        alone = self.kernel_size == self.stride == (1, 1) and self.groups == 1
-        return alone and not self.padding[0] and self._is_half(x)
-
-    def _is_half(self, x: Tensor) -> bool:
-        return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+        """Return True for a 1x1 convolution under autocast."""
+        if self.kernel_size != (1, 1) or self.stride != (1, 1) or self.groups != 1:
+            return False
+        return not self.padding[0] and is_half(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
         if self.is_product(x):
             return self.multiply((x,))
-        if self._is_half(x):
+        if is_half(x):
             return self._conv_forward(x, self.half_weight, self.half_bias)
         return super().forward(x)
 
     def multiply(self, parts: Sequence[Tensor]) -> Tensor:
         """Convolve pixel by pixel as if parts of the input were concatenated."""
-        rows = [each.permute(0, 2, 3, 1).to(self.half_weight.dtype) for each in parts]
-        weights = torch.split(
-            self.half_weight.flatten(1), [each.shape[3] for each in rows], dim=1
-        )
-        out = F.linear(rows[0], weights[0], self.half_bias)
-        for row, weight in zip(rows[1:], weights[1:], strict=True):
-            out.view(-1, out.shape[3]).addmm_(row.reshape(-1, row.shape[3]), weight.T)
+        weight = self.half_weight.flatten(1)
+        out: Tensor | None = None
+        start = 0
+        for part in parts:
+            rows = part.permute(0, 2, 3, 1).to(weight.dtype)
+            width = rows.shape[3]
+            matrix = weight[:, start : start + width]
+            start += width
+            if out is None:
+                out = F.linear(rows, matrix, self.half_bias)
+            else:
+                total = out.view(-1, out.shape[3])
+                total.addmm_(rows.reshape(-1, width), matrix.T)
+        assert out is not None
         return out.permute(0, 3, 1, 2)
 
 
 def pack_convolutions(network: nn.Module) -> bool:
-    """Let a network infer by ``PackedConv2d``; False where oneDNN's operations do not work.
+    """Let a network infer by ``PackedConv2d``; return False where that fails.
 
     Activations that follow convolutions within ``nn.Sequential`` become a part of them,
     but not in code of others, which may use the layers of one in other ways.
@@ -181,20 +184,28 @@ def pack_convolutions(network: nn.Module) -> bool:
     if onednn.find_fault(torch.float32):
         return False
     for module in list(network.modules()):
-        numbers = isinstance(module, nn.Conv2d) and isinstance(
-            module.padding, tuple
-        )  # not "same"
-        if type(module) is nn.Conv2d and numbers and module.padding_mode == "zeros":
+        if type(module) is not nn.Conv2d or module.padding_mode != "zeros":
+            continue
+        if isinstance(module.padding, tuple):  # not "same"
             module.__class__ = PackedConv2d
-            module.slope, module.packed = None, {}  # type: ignore[assignment]
-    for module in network.modules():
-        if isinstance(module, nn.Sequential) and not getattr(network, "reference", ""):
-            for (_, layer), (name, act) in pairwise(list(module.named_children())):
-                if isinstance(layer, PackedConv2d) and isinstance(
-                    act, nn.ReLU | nn.LeakyReLU
-                ):
-                    layer.slope = (
-                        act.negative_slope if isinstance(act, nn.LeakyReLU) else 0.0
-                    )
-                    setattr(module, name, nn.Identity())
+            module.slope = None  # type: ignore[assignment]
+            module.packed = {}  # type: ignore[assignment]
+    if not getattr(network, "reference", ""):
+        for module in network.modules():
+            if isinstance(module, nn.Sequential):
+                _absorb_activations(module)
     return True
+
+
+def _absorb_activations(row: nn.Sequential) -> None:
+    """Let packed convolutions compute the activations that follow them in a row."""
+    for (_, layer), (name, activation) in pairwise(list(row.named_children())):
+        if not isinstance(layer, PackedConv2d):
+            continue
+        if isinstance(activation, nn.LeakyReLU):
+            layer.slope = activation.negative_slope
+        elif isinstance(activation, nn.ReLU):
+            layer.slope = 0.0
+        else:
+            continue
+        setattr(row, name, nn.Identity())

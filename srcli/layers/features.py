@@ -34,14 +34,14 @@ class PhotoFeatures(nn.Module):
         return super().train(mode=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the feature maps of (N, 3, H, W) in [0, 1], from the largest to the smallest."""
+        """Return the feature maps of (N, 3, H, W) in [0, 1], the largest first."""
         x = self.stem((images - 0.498) / 0.502)
-        found = [x]
+        maps = [x]
         for number, block in enumerate(self.rest):
             x = block(x)
             if number in self.blocks:
-                found.append(x)
-        return found
+                maps.append(x)
+        return maps
 
 
 def _efficientnet() -> Any:  # noqa: ANN401 - a library without types

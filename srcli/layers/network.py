@@ -86,11 +86,11 @@ class Network(nn.Module):
             return self._enlarge(x)
         mean = 0.0 if self.mean is None else self.mean
         out = self._enlarge((x - mean) * self.white)
-        # in fp32 at least: half precision would cost 8-bit steps
-        return out.to(torch.promote_types(out.dtype, torch.float32)) / self.white + mean
+        # Half precision would cost 8-bit steps.
+        return widened(out) / self.white + mean
 
     def subtract_mean(self, white: float) -> None:
-        """Work on pictures less the mean colour of DIV2K, as EDSR and its descendants do."""
+        """Work on pictures less DIV2K's mean colour, as EDSR's descendants do."""
         self.white = white
         self.mean = torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1)
 
@@ -105,7 +105,7 @@ class Network(nn.Module):
         return 1 if self.colour == "y" else 3
 
     def check_input(self, x: Tensor) -> None:
-        """Raise ValueError for another rank, number of channels or size; not while compiling."""
+        """Raise ValueError for a wrong rank, channel count or size, unless compiling."""
         if is_traced():
             return
         if x.ndim != 4 or x.shape[1] != self.input_channels:
@@ -120,7 +120,7 @@ class Network(nn.Module):
             )
 
     def padded(self, length: int) -> int:
-        """Return the shortest side that the network takes and that holds ``length`` pixels."""
+        """Return the shortest side that the network takes for ``length`` pixels."""
         return -(-max(length, self.minimum) // self.multiple_of) * self.multiple_of
 
     def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -128,7 +128,7 @@ class Network(nn.Module):
         return self(x), []
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of the deep path.
         NotImplementedError says that the network has no such start, ModelError that it
@@ -137,11 +137,11 @@ class Network(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no bicubic start")
 
     def deploy(self) -> Self:
-        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        """Return the deployed form, a new network for evaluation with equal outputs."""
         return copy.deepcopy(self).eval()
 
     def for_inference(self) -> Self:
-        """Return the network to infer with: a new one, in evaluation mode, with layers merged.
+        """Return the network to infer with, a new one with merged layers.
 
         Outputs are equal to rounding, but for those of the input's outermost pixel, as
         what was padded between merged layers is not. ``edge`` and the overlap of tiles
@@ -149,12 +149,9 @@ class Network(nn.Module):
         """
         return self.deploy()
 
-    def keep_half(self, half: torch.dtype) -> None:
-        """Keep, besides its layers, a form of them that autocast runs faster on a GPU, if any."""
-
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Prepare a file of the network's authors for what ``published_files.toml`` says of it."""
+        """Prepare a file of the network's authors for ``published_files.toml``."""
         return tensors
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -166,10 +163,20 @@ class Network(nn.Module):
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Switch autocast off within a ``with``; on the meta device, which has none, do nothing."""
+    """Switch autocast off within a ``with``; the meta device has none."""
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return a value in fp32 at least; float64 stays as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def is_half(x: Tensor) -> bool:
+    """Return True where autocast computes convolutions of a value in half precision."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def is_traced() -> bool:
@@ -178,7 +185,7 @@ def is_traced() -> bool:
 
 
 def is_processor_inference(x: Tensor) -> bool:
-    """Return True where a value only has to be computed, on a processor: no gradient, no trace."""
+    """Return True on a processor where neither gradients nor traces are recorded."""
     return x.is_cpu and not torch.is_grad_enabled() and not is_traced()
 
 
@@ -195,13 +202,13 @@ _DEFAULTS = _Defaults()
 
 @contextmanager
 def undisturbed(device: str = "cpu") -> Iterator[None]:
-    """Work as in a fresh process, whatever a program around has set; its random numbers stay."""
-    elsewhere = (
-        torch.get_default_device().type != "cpu"
-    )  # a context of devices slows every call
+    """Work as in a fresh process, and leave the program's random numbers."""
+    cpu: AbstractContextManager[object] = nullcontext()
+    if torch.get_default_device().type != "cpu":  # a context slows every call
+        cpu = torch.device("cpu")
     with (
         hold_setting(_DEFAULTS, "dtype", torch.float32),
-        torch.device("cpu") if elsewhere else nullcontext(),
+        cpu,
         torch.inference_mode(mode=False),
         full_precision(torch.device(device)),
         torch.random.fork_rng(devices=()),
@@ -225,20 +232,17 @@ def upload(
     given. A list of arrays is stacked. On a processor the tensor may share the memory
     of an array; what lies on the device stays there.
     """
-    if device.type != "cuda":
-        values = np.stack(values) if isinstance(values, list) else values
-    elif isinstance(values, list):  # into memory that PyTorch keeps
-        size, kind = (
-            (len(values), *values[0].shape),
-            getattr(torch, values[0].dtype.name),
-        )
-        with torch.cuda.device(device):
-            pinned = torch.empty(size, dtype=kind, pin_memory=True)
-        values = np.stack(values, out=pinned.numpy())
+    if isinstance(values, list):
+        stacked: NDArray[Any] | None = None
+        if device.type == "cuda":  # into memory that PyTorch keeps
+            shape = (len(values), *values[0].shape)
+            dtype = getattr(torch, values[0].dtype.name)
+            with torch.cuda.device(device):
+                stacked = torch.empty(shape, dtype=dtype, pin_memory=True).numpy()
+        values = np.stack(values, out=stacked)
     host = values if isinstance(values, Tensor) else torch.from_numpy(values)
     if device.type != "cuda" or host.is_cuda:
         return host.to(device)
-    with torch.cuda.device(
-        device
-    ):  # else pinned memory would take room on the first GPU
+    # Else pinned memory would take room on the first GPU.
+    with torch.cuda.device(device):
         return host.pin_memory().to(device, non_blocking=True)

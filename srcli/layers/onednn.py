@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_SUM: list[Any] = ["add", None, None, [], None]
+"""Arguments of a sum without an activation, as oneDNN's operations take them."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,9 @@ class Geometry:
     groups: int = 1
 
     @property
-    def arguments(
-        self,
-    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
+    def arguments(self) -> list[Any]:
         """Arguments in the order in which oneDNN's operations take them."""
-        return self.padding, self.stride, self.dilation, self.groups
+        return [self.padding, self.stride, self.dilation, self.groups]
 
 
 def pack_weight(weight: Tensor, geometry: Geometry) -> Tensor:
@@ -61,7 +63,7 @@ def convolve_plus(
 ) -> Tensor:
     """Convolve by packed weights and add ``plus``, which stays as it is."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-        x, plus, weight, bias, *geometry.arguments, "add", None, None, [], None
+        x, plus, weight, bias, *geometry.arguments, *_SUM
     )
     return out
 
@@ -69,9 +71,9 @@ def convolve_plus(
 def add_convolution(
     total: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
 ) -> Tensor:
-    """Convolve by packed weights and add that to ``total`` in place, which is returned."""
+    """Convolve by packed weights, add that to ``total`` in place, and return it."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-        total, x, weight, bias, *geometry.arguments, "add", None, None, [], None
+        total, x, weight, bias, *geometry.arguments, *_SUM
     )
     return out
 
@@ -87,9 +89,8 @@ def find_fault(dtype: torch.dtype) -> str:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             errors = _errors(dtype)
     except Exception as error:  # noqa: BLE001 - of private operations any may come
-        return f"PyTorch {torch.__version__}: {type(error).__name__}: {error}".splitlines()[
-            0
-        ]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"PyTorch {torch.__version__}: {reason}"
     # NaN is no error of rounding either.
     wrong = [name for name, error in errors.items() if not error <= 1]
     if wrong:
@@ -104,7 +105,7 @@ def describe_convolutions() -> str:
 
 
 def _errors(dtype: torch.dtype) -> dict[str, float]:
-    """Return the largest error of each operation, as a share of what rounding explains."""
+    """Return each operation's largest error, as a share of what rounding explains."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         x = torch.rand(2, 16, 9, 7).sub_(0.5).to(dtype)
@@ -122,13 +123,12 @@ def _errors(dtype: torch.dtype) -> dict[str, float]:
     # Each of so many products and sums, of so large values, is rounded once, the result
     # again.
     terms = weight[0].numel() + 2
+    rounding = terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps
     largest = exact(x.abs(), weight.abs(), bias.abs()) + plus.double().abs()
-    allowed = largest * (
-        terms * torch.finfo(torch.float32).eps + torch.finfo(dtype).eps
-    )
+    allowed = largest * rounding
 
-    def error(found: Tensor, expected: Tensor) -> float:
-        return float(((found.double() - expected).abs() / allowed).max())
+    def error(out: Tensor, expected: Tensor) -> float:
+        return float(((out.double() - expected).abs() / allowed).max())
 
     return {
         "convolve": error(convolve(x, packed, bias, geometry, None), convolved),

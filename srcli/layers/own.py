@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -26,18 +26,20 @@ LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tile_step": 1} | dict.fromk
 
 
 class OwnNetwork(Network):
-    """A module that enlarges (N, 3 or 1, H, W) in [0, 1], with names of tensors as it has them."""
+    """A module that enlarges (N, 3 or 1, H, W) in [0, 1], with its own names of tensors."""
 
     edge = 4
     bf16 = False
 
     def __init__(self, network: nn.Module, name: str, scale: int | None) -> None:
         super().__init__(scale)
-        self.network, self.reference = network, name
+        self.network = network
+        self.reference = name
         self.kind = type(network)
-        learns = next(network.parameters(), None) is not None
-        self.needs_weights = getattr(self.kind, "needs_weights", learns)
-        if (colour := getattr(self.kind, "colour", "rgb")) not in COLOURS:
+        has_weights = next(network.parameters(), None) is not None
+        self.needs_weights = getattr(self.kind, "needs_weights", has_weights)
+        colour = getattr(self.kind, "colour", "rgb")
+        if colour not in COLOURS:
             raise ModelError(f"colour of {name} must be rgb or luma, got {colour!r}")
         for attribute, least in LEAST.items():
             value = getattr(self.kind, attribute, getattr(self, attribute))
@@ -46,28 +48,32 @@ class OwnNetwork(Network):
                     f"{attribute} of {name} must be a whole number from {least} on, got {value!r}"
                 )
             setattr(self, attribute, value)
-        if not any(each.is_meta for each in network.parameters()):
+        if not any(parameter.is_meta for parameter in network.parameters()):
             self._probe(scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        if isinstance(out := self.network(x), Tensor):
+        out = self.network(x)
+        if isinstance(out, Tensor):
             return out
-        when = " in training" * self.network.training
+        when = " in training" if self.network.training else ""
         raise ModelError(
             f"{self.reference}: gives {type(out).__name__}{when}, not one tensor"
         )
 
     def _probe(self, scale: int | None) -> None:
-        """Find scale, colour and sizes that the module takes, as far as they are not known."""
-        kind, shapes, errors = self.kind, [], []
-        declared = getattr(kind, "colour", None)
+        """Find scale, colour and sizes that the module takes, where not declared."""
+        declared = getattr(self.kind, "colour", None)
         colours = [declared] if declared else COLOURS
-        multiples = [self.multiple_of] if hasattr(kind, "multiple_of") else MULTIPLES
+        multiples: Sequence[int] = MULTIPLES
+        if hasattr(self.kind, "multiple_of"):
+            multiples = (self.multiple_of,)
         training = self.network.training
         self.network.eval()
-        for colour, multiple, least in product(colours, multiples, SIDES):
-            # an odd number of times, so that no larger multiple is needed by accident
-            height = multiple * (math.ceil(max(least, self.minimum) / multiple) | 1)
+        wrong_shapes: list[str] = []
+        errors: list[str] = []
+        for colour, multiple, side in product(colours, multiples, SIDES):
+            # An odd number of times, so that no larger multiple is needed by accident.
+            height = multiple * (math.ceil(max(side, self.minimum) / multiple) | 1)
             x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
             try:
                 with torch.no_grad(), explained(f"{self.reference}: fails"):
@@ -75,32 +81,42 @@ class OwnNetwork(Network):
             except ModelError as error:
                 errors.append(str(error))
                 continue
-            shape = tuple(out.shape)
-            found = out.shape[2] // height if out.ndim == 4 else 0
-            enlarged = (*x.shape[:2], found * height, found * x.shape[3])
-            if found and scale in (None, found) and shape == enlarged:
+            factor = _enlargement(x, out)
+            if factor and scale in (None, factor):
                 break
-            wanted = f", not {scale} times as high and wide" if scale else ""
-            shapes.append(
-                f"{self.reference}: gives {shape} for a picture {tuple(x.shape)}{wanted}"
+            expected = f", not {scale} times as high and wide" if scale else ""
+            wrong_shapes.append(
+                f"{self.reference}: gives {tuple(out.shape)} "
+                f"for a picture {tuple(x.shape)}{expected}"
             )
         else:
-            raise ModelError((shapes or errors)[0])
+            raise ModelError((wrong_shapes or errors)[0])
         self.network.train(training)
-        self.scale, self.multiple_of = found, multiple
+        self.scale = factor
+        self.multiple_of = multiple
         self.colour = "rgb" if colour == "rgb" else "y"
-        if not hasattr(kind, "minimum"):
+        if not hasattr(self.kind, "minimum"):
             self.minimum = height
 
     # Tensors are called as in the user's module, so that its own code loads the
     # weights, too.
-    def state_dict(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401, D102
-        return self.network.state_dict(*given, **named)
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        return self.network.state_dict(*args, **kwargs)
 
-    def load_state_dict(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401, D102
-        return self.network.load_state_dict(*given, **named)
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, D102
+        return self.network.load_state_dict(*args, **kwargs)
 
     def named_parameters(  # noqa: D102
-        self, *given: Any, **named: Any
+        self, *args: Any, **kwargs: Any
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        return self.network.named_parameters(*given, **named)
+        return self.network.named_parameters(*args, **kwargs)
+
+
+def _enlargement(x: Tensor, out: Tensor) -> int:
+    """Return how many times as high and wide an output is; 0 for other shapes."""
+    if out.ndim != 4:
+        return 0
+    count, channels, height, width = x.shape
+    factor = out.shape[2] // height
+    enlarged = (count, channels, factor * height, factor * width)
+    return factor if tuple(out.shape) == enlarged else 0

@@ -25,29 +25,32 @@ class FoldedKernel(NamedTuple):
 
 
 def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
-    """Return the one kernel that gives the sum of several convolutions of the same input.
+    """Return the one kernel that is the sum of several on the same input.
 
     Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN
     2025; RepVGG, Ding et al. 2021). One that needs no rim stays as it is: ONNX wants
     plain kernels.
     """
-    size = max(weight.shape[-1] for weight, _ in kernels)
-    rims = [(size - weight.shape[-1]) // 2 for weight, _ in kernels]
-    weights = [
-        F.pad(w, [rim] * 4) if rim else w
-        for (w, _), rim in zip(kernels, rims, strict=True)
-    ]
-    return FoldedKernel(
-        reduce(torch.add, weights), reduce(torch.add, [b for _, b in kernels])
-    )
+    size = max(kernel.weight.shape[-1] for kernel in kernels)
+    weights = []
+    for kernel in kernels:
+        rim = (size - kernel.weight.shape[-1]) // 2
+        weight = kernel.weight
+        if rim:
+            weight = F.pad(weight, [rim] * 4)
+        weights.append(weight)
+    biases = [kernel.bias for kernel in kernels]
+    return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, biases))
 
 
-def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
-    """Return the kernel of a convolution followed by a normalisation in evaluation mode.
+def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
+    """Return the kernel of a convolution before a normalisation in evaluation mode.
 
     ``W' = gain W / sqrt(var + eps)``,
     ``b' = gain (b - mean) / sqrt(var + eps) + shift``.
     """
+    if norm is None:
+        return kernel
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -86,7 +89,7 @@ class FoldingConv(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, taken, H, W) to (N, given, H, W)."""
+        """Convolve (N, C, H, W) by the folded kernel."""
         weight, bias = self.kernel()
         return F.conv2d(x, weight, bias, padding=1)
 
@@ -94,16 +97,15 @@ class FoldingConv(nn.Module):
     def deploy(self) -> nn.Module:
         """Return the plain convolution, a new module."""
         # Folded in float64, so that only the last rounding differs; Metal has none.
-        own = next(self.parameters())
-        place = "cpu" if own.device.type == "mps" else own.device
-        weight, bias = copy.deepcopy(self).to(place).double().kernel()
-        with torch.device(
-            "meta"
-        ):  # no random numbers are drawn for weights that are replaced
+        parameter = next(self.parameters())
+        wide = copy.deepcopy(self)
+        if parameter.device.type == "mps":
+            wide.cpu()
+        weight, bias = wide.double().kernel()
+        with torch.device("meta"):  # where no random numbers are drawn
             plain = conv(weight.shape[1], weight.shape[0])
-        plain.load_state_dict(
-            {"weight": weight.to(own), "bias": bias.to(own)}, assign=True
-        )
+        state = {"weight": weight.to(parameter), "bias": bias.to(parameter)}
+        plain.load_state_dict(state, assign=True)
         return plain.train(self.training)
 
 
@@ -131,14 +133,12 @@ class ReparameterisedConv(FoldingConv):
     ) -> None:
         super().__init__()
 
-        def norm(wanted: bool) -> nn.BatchNorm2d | None:
-            return nn.BatchNorm2d(channels) if wanted and bn else None
+        def norm(has_branch: bool) -> nn.BatchNorm2d | None:
+            return nn.BatchNorm2d(channels) if has_branch and bn else None
 
         self.identity = identity
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=not bn)
-        self.point = (
-            nn.Conv2d(channels, channels, 1, bias=not bn) if pointwise else None
-        )
+        self.conv = conv(channels, channels, bias=not bn)
+        self.point = conv(channels, channels, 1, bias=not bn) if pointwise else None
         self.conv_norm = norm(True)
         self.point_norm = norm(pointwise)
         self.identity_norm = norm(identity)
@@ -150,23 +150,20 @@ class ReparameterisedConv(FoldingConv):
         total: Tensor = self.conv_norm(self.conv(x))
         if self.point is not None and self.point_norm is not None:
             total = total + self.point_norm(self.point(x))
-        return total if self.identity_norm is None else total + self.identity_norm(x)
+        if self.identity_norm is not None:
+            total = total + self.identity_norm(x)
+        return total
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
-        branches = [(kernel_of(self.conv), self.conv_norm)]
+        kernels = [absorb(kernel_of(self.conv), self.conv_norm)]
         if self.point is not None:
-            branches.append((kernel_of(self.point), self.point_norm))
+            kernels.append(absorb(kernel_of(self.point), self.point_norm))
         if self.identity:
-            eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)[
-                ..., None, None
-            ]
-            branches.append(
-                (FoldedKernel(eyes, eyes.new_zeros(len(eyes))), self.identity_norm)
-            )
-        return fold(
-            [own if norm is None else absorb(own, norm) for own, norm in branches]
-        )
+            eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)
+            unchanged = FoldedKernel(eyes[..., None, None], torch.zeros_like(eyes[0]))
+            kernels.append(absorb(unchanged, self.identity_norm))
+        return fold(kernels)
 
     def deploy(self) -> nn.Module:
         """Return the form without further branches, a new module."""
@@ -188,19 +185,23 @@ class ReparameterisedConv(FoldingConv):
         for module in twin.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-        rest = twin.kernel()
-        stretch = 1.0 if twin.conv_norm is None else (1.0 + twin.conv_norm.eps) ** 0.5
-        bias = twin.conv.bias if twin.conv_norm is None else twin.conv_norm.bias
+        present = twin.kernel()
+        weight = kernel.weight - present.weight
+        bias = twin.conv.bias
+        if twin.conv_norm is not None:
+            weight = weight * (1.0 + twin.conv_norm.eps) ** 0.5
+            bias = twin.conv_norm.bias
         assert bias is not None
-        twin.conv.weight.copy_((kernel.weight - rest.weight) * stretch)
-        bias.copy_(kernel.bias - rest.bias)
+        twin.conv.weight.copy_(weight)
+        bias.copy_(kernel.bias - present.bias)
         return twin.state_dict()
 
 
 def kernel_of(conv: nn.Conv2d) -> FoldedKernel:
     """Return the kernel of a plain convolution; a missing bias is zero."""
-    bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
-    return FoldedKernel(conv.weight, bias)
+    if conv.bias is None:
+        return FoldedKernel(conv.weight, conv.weight.new_zeros(conv.out_channels))
+    return FoldedKernel(conv.weight, conv.bias)
 
 
 def _replace(
@@ -228,23 +229,26 @@ class TrainedWithBranches(Network):
         return plain
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn a deployed form's state into one of this network, its extra branches at zero.
+        """Turn a deployed form's state into one with branches, the extra ones zero.
 
         It may be of another scale, in whole or in part, of bare units or not; units in
         training form already stay as they are.
         """
-        found = dict(tensors)
+        state = dict(tensors)
         for name, unit in self.named_modules():
-            if not isinstance(unit, FoldingConv):
-                continue
-            if found.keys() >= {f"{name}.{key}" for key in unit.state_dict()}:
-                continue
-            for stem in (f"{name}.conv", name):
-                if {f"{stem}.weight", f"{stem}.bias"} <= found.keys():
-                    kernel = FoldedKernel(
-                        found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias")
-                    )
-                    state = unit.unfolded(kernel)
-                    found |= {f"{name}.{key}": value for key, value in state.items()}
-                    break
-        return found
+            if isinstance(unit, FoldingConv):
+                _unfold(name, unit, state)
+        return state
+
+
+def _unfold(name: str, unit: FoldingConv, state: dict[str, Tensor]) -> None:
+    """Put a unit's branches in the place of its folded kernel, if a state has that."""
+    if state.keys() >= {f"{name}.{key}" for key in unit.state_dict()}:
+        return
+    for stem in (f"{name}.conv", name):
+        if {f"{stem}.weight", f"{stem}.bias"} <= state.keys():
+            weight = state.pop(f"{stem}.weight")
+            kernel = FoldedKernel(weight, state.pop(f"{stem}.bias"))
+            for key, value in unit.unfolded(kernel).items():
+                state[f"{name}.{key}"] = value
+            return

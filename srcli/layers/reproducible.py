@@ -17,28 +17,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import is_processor_inference
+from srcli.layers.network import is_processor_inference, widened
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function 1 / (1 + exp(-x)), of the input's shape and dtype."""
+    """Compute the logistic function 1 / (1 + exp(-x)), in the input's dtype."""
     if not is_processor_inference(x):
         return torch.sigmoid(x)
     return _denominator(x).reciprocal_().to(x.dtype)
 
 
 def silu(x: Tensor) -> Tensor:
-    """SiLU or swish, x / (1 + exp(-x)), of the input's shape and dtype."""
+    """Compute SiLU or swish, x / (1 + exp(-x)), in the input's dtype."""
     if not is_processor_inference(x):
         return F.silu(x)
     return torch.div(x, _denominator(x)).to(x.dtype)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU, x times the normal distribution's share below x (Hendrycks and Gimpel 2016)."""
+    """Compute GELU, x times the normal distribution's share below x (2016)."""
     if not is_processor_inference(x):
         return F.gelu(x)
-    doubled_share = (_widened(x) * math.sqrt(0.5)).erf_().add_(1)
+    doubled_share = (widened(x) * math.sqrt(0.5)).erf_().add_(1)
     return doubled_share.mul_(x).mul_(0.5).to(x.dtype)
 
 
@@ -65,11 +65,6 @@ class GELU(nn.GELU):
         return gelu(x)
 
 
-def _widened(x: Tensor) -> Tensor:
-    """Copy half precision to fp32, in which PyTorch's own functions compute as well."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def _denominator(x: Tensor) -> Tensor:
     """Return 1 + exp(-x) in a tensor of its own, at least in fp32."""
-    return _widened(x).neg().exp_().add_(1)
+    return widened(x).neg().exp_().add_(1)

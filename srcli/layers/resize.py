@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
 from srcli.layers.blocks import damp
+from srcli.layers.network import widened
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _DYADIC = (2, 4)
@@ -37,35 +38,38 @@ def bicubic_resize(
     if x.ndim != 4:
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
-    out = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    shrink, phases = 1, None
-    if exact in _DYADIC or (levels is None and exact == 3):
-        phases = _phase_taps(int(exact)).tolist()
-    elif exact.numerator == 1 and levels is None:
-        shrink = exact.denominator
-        reach = 3 * shrink // 2  # beyond the pixels that become one
-        weights = cubic((np.arange(-reach, shrink + reach) - (shrink - 1) / 2) / shrink)
-        phases = [(weights / weights.sum()).tolist()]
-    if levels is not None:
-        # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all
-        # weights are n/1024, and sums of up to 13 bits exact in fp32; else float64,
-        # where there is one.
-        if (phases is None or levels >= 1 << 13) and x.device.type != "mps":
-            out = out.double()
-        out = out.mul(levels).round()
+    out = widened(x)
+    if levels is None:
+        for axis in (2, 3):
+            out = _resize_floats(out, axis, exact)
+        return out.to(x.dtype)
+    # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all weights
+    # are n/1024, and sums of up to 13 bits exact in fp32; else float64, where there is
+    # one.
+    dyadic = exact in _DYADIC
+    if (not dyadic or levels >= 1 << 13) and x.device.type != "mps":
+        out = out.double()
+    out = out.mul(levels).round()
     for axis in (2, 3):
-        length = out.shape[axis]
-        if (
-            phases
-            and length % shrink == 0
-            and (shrink == 1 or length >= 3 * shrink // 2)
-        ):
-            out = _phased_axis(out, axis, phases, shrink)
+        if dyadic:
+            out = _phased_axis(out, axis, _phase_taps(int(exact)).tolist())
         else:
             out = _resize_axis(out, axis, exact)
-        if levels is not None:
-            out = out.add(0.5).floor_().clamp_(0, levels)
-    return (out / levels if levels is not None else out).to(x.dtype)
+        out = out.add(0.5).floor_().clamp_(0, levels)
+    return (out / levels).to(x.dtype)
+
+
+def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:
+    """Resize an axis by phases where they repeat, else by gathered pixels."""
+    if scale in (*_DYADIC, 3):
+        return _phased_axis(x, axis, _phase_taps(int(scale)).tolist())
+    shrink = scale.denominator
+    reach = 3 * shrink // 2  # beyond the pixels that become one
+    length = x.shape[axis]
+    if scale.numerator != 1 or length % shrink or (shrink > 1 and length < reach):
+        return _resize_axis(x, axis, scale)
+    weights = cubic((np.arange(-reach, shrink + reach) - (shrink - 1) / 2) / shrink)
+    return _phased_axis(x, axis, [(weights / weights.sum()).tolist()], shrink)
 
 
 def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
@@ -76,10 +80,8 @@ def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
     out: Tensor | None = None
     for k in range(indices.shape[1]):
         index = torch.from_numpy(indices[:, k].copy()).to(x.device)
-        weight = (
-            torch.from_numpy(weights[:, k].copy()).to(x.device, x.dtype).view(shape)
-        )
-        term = x.index_select(axis, index) * weight
+        weight = torch.from_numpy(weights[:, k].copy()).to(x.device, x.dtype)
+        term = x.index_select(axis, index) * weight.view(shape)
         out = term if out is None else out.add_(term)
     assert out is not None
     return out
@@ -92,26 +94,29 @@ def _phased_axis(
 
     There are several positions, or one whose rows are so many pixels apart.
     """
-    length, beyond = x.shape[axis], (len(phases[0]) - shrink) // 2
+    length = x.shape[axis]
+    beyond = (len(phases[0]) - shrink) // 2
     reach = min(beyond, length)  # a single pixel stands for all beyond it
     before = x.narrow(axis, 0, reach).flip(axis)
     after = x.narrow(axis, length - reach, reach).flip(axis)
     ends = beyond // reach
-    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis).movedim(
-        axis, 0
-    )
-    made: list[Tensor] = []
+    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis)
+    padded = padded.movedim(axis, 0)
+    outputs: list[Tensor] = []
     for weights in phases:
-        (first, weight), *rest = ((k, w) for k, w in enumerate(weights) if w)
-        out = padded[first : first + length : shrink] * weight
-        for k, weight in rest:
-            out.add_(padded[k : k + length : shrink], alpha=weight)
-        made.append(out.movedim(0, axis))
-    return torch.stack(made, dim=axis + 1).flatten(axis, axis + 1)
+        out: Tensor | None = None
+        for start, weight in enumerate(weights):
+            pixels = padded[start : start + length : shrink]
+            if not weight:
+                continue
+            out = pixels * weight if out is None else out.add_(pixels, alpha=weight)
+        assert out is not None
+        outputs.append(out.movedim(0, axis))
+    return torch.stack(outputs, dim=axis + 1).flatten(axis, axis + 1)
 
 
 def bicubic_phases(scale: int) -> Tensor:
-    """Kernels (scale * scale, 5, 5) of enlarging by 2, 3 or 4, one for every sub-pixel position.
+    """Return kernels (scale * scale, 5, 5) of enlarging by 2, 3 or 4, one a sub-pixel.
 
     Kernel r * scale + c gives output pixel (s*i + r, s*j + c) as a correlation of the
     5x5 neighbourhood of input pixel (i, j), away from the borders.
@@ -156,18 +161,19 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
 
 
 def _phase_taps(scale: int) -> NDArray[np.float64]:
-    """Weights (scale, 5) of the five input samples around each phase of an enlarged one."""
+    """Return weights (scale, 5) of the five samples around each phase."""
     offsets = (np.arange(scale) + 0.5) / scale - 0.5
     return cubic(offsets[:, None] - np.arange(-2.0, 3.0))
 
 
 class BicubicEnlargement(nn.Module):
-    """``bicubic_resize`` by an integer factor; nothing is read from the host while it runs."""
+    """``bicubic_resize`` by an integer factor, without copies from the host."""
 
     def __init__(self, *, scale: int) -> None:
         super().__init__()
         self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32 whatever ``x`` is of."""
-        return _phased_axis(_phased_axis(x.float(), 2, self.phases), 3, self.phases)
+        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32."""
+        rows = _phased_axis(x.float(), 2, self.phases)
+        return _phased_axis(rows, 3, self.phases)

@@ -14,7 +14,7 @@ and left of each tile of a batch, height and width of its picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from itertools import product
@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision, is_traced
+from srcli.layers.network import full_precision, is_traced, widened
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -40,7 +40,7 @@ STRIP = 1 << 20
 
 
 class GlobalPool(nn.Module):
-    """Pool every channel over its whole input, or give what it holds of a larger picture."""
+    """Pool every channel over the input, or give what is held of a larger picture."""
 
     held: Tensor | None
 
@@ -78,7 +78,7 @@ class GlobalPool(nn.Module):
 
 
 def contrast(features: Tensor) -> Tensor:
-    """Standard deviation plus mean of every channel, (N, C, 1, 1) (IMDN, Hui et al. 2019).
+    """Return deviation plus mean of every channel, (N, C, 1, 1) (IMDN 2019).
 
     It is the population's deviation, with 1e-6 under the root: flat maps have a
     gradient.
@@ -92,13 +92,11 @@ def contrast(features: Tensor) -> Tensor:
 
 
 def half_contrast(features: Tensor) -> Tensor:
-    """``contrast`` of half precision: CUDA sums it up in fp32, in one pass without a copy."""
+    """Compute ``contrast`` of half precision on CUDA, in one pass without a copy."""
     deviation, mean = torch.std_mean(features, dim=(2, 3), correction=0, keepdim=True)
     # The root of a sum of squares, which would vanish or overflow on the way.
-    return (
-        torch.hypot(deviation, _least_deviation(deviation.dtype, deviation.device))
-        + mean
-    )
+    least = _least_deviation(deviation.dtype, deviation.device)
+    return torch.hypot(deviation, least) + mean
 
 
 @cache
@@ -108,33 +106,33 @@ def _least_deviation(kind: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    # At least fp32: the variance of nearly flat maps vanishes in half precision. On
-    # processors by strips of rows: wide copies of a whole picture's map would be most
-    # of the memory it takes.
-    kind = torch.promote_types(features.dtype, torch.float32)
-    strips: tuple[Tensor, ...] = (features,)  # in files, which are for any size, too
+    # On processors by strips of rows: wide copies of a whole picture's map would be
+    # most of the memory it takes. Files, which are for any size, have none.
+    strips: tuple[Tensor, ...] = (features,)
     if features.is_cpu and not is_traced():
         # Of as many rows in every batch, so that a picture's sums are the same.
-        strips = torch.split(
-            features, max(STRIP // features[0, :, 0].numel(), 1), dim=2
-        )
+        height = max(STRIP // features[0, :, 0].numel(), 1)
+        strips = torch.split(features, height, dim=2)
+    # Two passes: torch.var_mean over channels_last maps takes four times as long.
+    mean = _mean_of_strips(strips)
+    variance = _mean_of_strips(strips, lambda strip: (strip - mean).square_())
+    return (variance + 1e-6).sqrt(), mean
 
-    def mean(change: Callable[[Tensor], Tensor]) -> Tensor:
-        means = [
-            change(strip.to(kind)).mean(dim=(2, 3), keepdim=True) for strip in strips
-        ]
-        if len(means) > 1:
-            rows = zip(means, strips, strict=True)
-            means = [
-                mean * (strip.shape[2] / features.shape[2]) for mean, strip in rows
-            ]
-        return sum(means[1:], means[0])
 
-    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as
-    # long.
-    middle = mean(lambda strip: strip)
-    variance = mean(lambda strip: (strip - middle).square_())
-    return (variance + 1e-6).sqrt(), middle
+def _mean_of_strips(
+    strips: Sequence[Tensor], change: Callable[[Tensor], Tensor] = lambda strip: strip
+) -> Tensor:
+    """Average strips of a map's rows after a change, in fp32 at least."""
+    # The variance of nearly flat maps vanishes in half precision.
+    means = [change(widened(strip)).mean(dim=(2, 3), keepdim=True) for strip in strips]
+    if len(means) == 1:
+        return means[0]
+    height = sum(strip.shape[2] for strip in strips)
+    shares = [strip.shape[2] / height for strip in strips]
+    total = means[0] * shares[0]
+    for mean, share in zip(means[1:], shares[1:], strict=True):
+        total = total + mean * share
+    return total
 
 
 class _Contrast(torch.autograd.Function):
@@ -154,9 +152,9 @@ class _Contrast(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
         # d mean / dx = 1 / HW; d deviation / dx = (x - mean) / (HW deviation)
         features, mean, deviation = ctx.saved_tensors
-        each = gradient.to(mean.dtype) / (features.shape[2] * features.shape[3])
-        slope = each / deviation
-        constant = each - slope * mean
+        of_mean = gradient.to(mean.dtype) / (features.shape[2] * features.shape[3])
+        slope = of_mean / deviation
+        constant = of_mean - slope * mean
         kind = features.dtype
         return torch.addcmul(constant.to(kind), features, slope.to(kind))
 
@@ -169,15 +167,16 @@ groups of bands."""
 
 def are_finite(calibration: Calibration) -> bool:
     """Return True if all values are finite numbers."""
-    found = [value.isfinite().all() for value in calibration.values()]
-    return not found or bool(torch.stack(found).all())  # a single wait for the device
+    if not calibration:
+        return True
+    finite = [value.isfinite().all() for value in calibration.values()]
+    return bool(torch.stack(finite).all())  # a single wait for the device
 
 
 def modules_of(network: nn.Module, kind: type[Kind]) -> dict[str, Kind]:
     """Return the modules of a kind in a network, by their names."""
-    return {
-        name: each for name, each in network.named_modules() if isinstance(each, kind)
-    }
+    modules = network.named_modules()
+    return {name: module for name, module in modules if isinstance(module, kind)}
 
 
 @contextmanager
@@ -188,21 +187,22 @@ def record_calibration(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     When that ends, the dictionary holds their values by name.
     """
     pools = modules_of(network, GlobalPool)
-    found: dict[str, Tensor] = {}
+    recorded: dict[str, Tensor] = {}
     for pool in pools.values():
         pool.recording = True
     try:
-        yield found
-        found |= {
-            name: pool.held for name, pool in pools.items() if pool.held is not None
-        }
+        yield recorded
+        for name, pool in pools.items():
+            if pool.held is not None:
+                recorded[name] = pool.held
     finally:
         for pool in pools.values():
-            pool.recording, pool.held = False, None
+            pool.recording = False
+            pool.held = None
 
 
 class StretchedMap(nn.Module):
-    """Resize maps with one value for every ``step`` pixels to the size that they were made of.
+    """Resize maps with one value for every ``step`` pixels to the size they were made of.
 
     The first value needs ``minimum`` pixels; ``mode`` is as ``F.interpolate`` takes it.
     """
@@ -239,32 +239,40 @@ def hold(
     ``values`` are from ``record_calibration`` of this network (KeyError for those of
     another), ``positions`` of a batch of a ``size``. None stands for whole pictures.
     """
-    pools = modules_of(network, GlobalPool) if values else {}
-    maps = modules_of(network, StretchedMap).values() if positions is not None else ()
-    # mostly one for all modules
-    weights = cache(partial(stretch_weights, positions, size))  # type: ignore[arg-type]
+    pools: dict[str, GlobalPool] = {}
+    maps: Iterable[StretchedMap] = ()
     try:
-        for name, pool in pools.items():
-            pool.held = (values or {})[name]
-        for each in maps:
-            each.rows, each.columns = weights(each.step, each.minimum, each.mode)
+        if values:
+            pools = modules_of(network, GlobalPool)
+            for name, pool in pools.items():
+                pool.held = values[name]
+        if positions is not None:
+            maps = modules_of(network, StretchedMap).values()
+            # Mostly the same for all modules.
+            weights = cache(partial(stretch_weights, positions, size))
+            for stretch in maps:
+                stretch.rows, stretch.columns = weights(
+                    stretch.step, stretch.minimum, stretch.mode
+                )
         yield
     finally:
         for pool in pools.values():
             pool.held = None
-        for each in maps:
-            each.rows = each.columns = None
+        for stretch in maps:
+            stretch.rows = None
+            stretch.columns = None
 
 
 def orient_positions(
     positions: Tensor, height: int, width: int, turns: int, mirrored: bool
 ) -> Tensor:
-    """Return where tiles of ``height`` x ``width`` lie once pictures and tiles go by ``orient``."""
+    """Return where tiles of ``height`` x ``width`` lie after ``orient``."""
     top, left, rows, columns = positions.unbind(1)
     if mirrored:
         left = columns - left - width
     for _ in range(turns):
-        top, left, rows, columns = columns - left - width, top, columns, rows
+        top, left = columns - left - width, top
+        rows, columns = columns, rows
         height, width = width, height
     return torch.stack((top, left, rows, columns), dim=1)
 
@@ -276,7 +284,7 @@ def stretch_weights(
     minimum: int,
     mode: Mode = "bilinear",
 ) -> tuple[Tensor, Tensor]:
-    """Return the weights by which ``stretch_part`` resizes maps of tiles; see ``StretchedMap``.
+    """Return the weights by which ``stretch_part`` resizes maps of tiles.
 
     They are of (N, H, h) and (N, W, w): the share of each value of a map in each row
     and column. A shorter side of ``size`` (H, W) than ``minimum`` counts as that long.
@@ -284,29 +292,27 @@ def stretch_weights(
     # Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
     kind = torch.float32 if positions.device.type == "mps" else torch.float64
 
-    def shares(starts: Tensor, wholes: Tensor, length: int) -> Tensor:
+    def shares(starts: Tensor, picture_lengths: Tensor, length: int) -> Tensor:
         length = max(length, minimum)
-        values = (length - minimum) // step + 1
-        in_whole = (
-            ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
-        )
-        starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
+        count = (length - minimum) // step + 1
+        picture_counts = (picture_lengths.clamp(min=minimum) - minimum) // step + 1
+        ratio = picture_counts.to(kind) / picture_lengths.to(kind)
         pixels = torch.arange(length, device=starts.device, dtype=kind) + starts
+        values = (pixels + 0.5) * ratio - 0.5
         if mode == "nearest":
-            places = (pixels * (in_whole / wholes)).floor()
-        else:
-            places = (pixels + 0.5) * (in_whole / wholes) - 0.5
-        places = torch.minimum(places.clamp(min=0), in_whole - 1) - starts / step
-        own = torch.arange(values, device=starts.device)
-        distances = places.clamp(0, values - 1)[..., None] - own
+            values = (pixels * ratio).floor()
+        values = torch.minimum(values.clamp(min=0), picture_counts - 1)
+        values = (values - starts / step).clamp(0, count - 1)
+        distances = values[..., None] - torch.arange(count, device=starts.device)
         return (1 - distances.abs()).clamp(min=0).float()
 
-    top, left, height, width = positions.T
+    # Columns (N, 1), against which pixels are rows.
+    top, left, height, width = positions.to(kind).T[..., None]
     return shares(top, height, size[0]), shares(left, width, size[1])
 
 
 def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Resize maps of tiles, (N, C, h, w) to (N, C, H, W), as the whole pictures' would be.
+    """Resize maps of tiles, (N, C, h, w) to (N, C, H, W), as parts of pictures.
 
     Equal to the part of ``F.interpolate`` of the whole, as far as a tile's map is the
     part of the whole's: where tiles begin on multiples of ``step``, away from their
@@ -326,12 +332,14 @@ ORIENTATIONS = tuple(product(range(4), (False, True)))
 
 
 def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Return (N, C, H, W) mirrored left to right if asked for, then turned anticlockwise."""
-    x = x.flip(3) if mirrored else x
+    """Mirror (N, C, H, W) left to right if asked for, then turn anticlockwise."""
+    if mirrored:
+        x = x.flip(3)
     return torch.rot90(x, turns, (2, 3)) if turns else x
 
 
 def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Undo ``orient``; of whatever size."""
-    back = torch.rot90(x, -turns, (2, 3)) if turns else x
-    return back.flip(3) if mirrored else back
+    """Undo ``orient`` for pictures of any size."""
+    if turns:
+        x = torch.rot90(x, -turns, (2, 3))
+    return x.flip(3) if mirrored else x

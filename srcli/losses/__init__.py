@@ -38,15 +38,13 @@ class AmplitudeLoss(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape; a scalar."""
-        own, wanted = (
-            torch.fft.rfft2(each.float(), norm="ortho").abs() for each in (sr, hr)
-        )
-        difference: Tensor = own - wanted
-        return difference.abs().mean()
+        sr_amplitudes: Tensor = torch.fft.rfft2(sr.float(), norm="ortho").abs()
+        hr_amplitudes: Tensor = torch.fft.rfft2(hr.float(), norm="ortho").abs()
+        return (sr_amplitudes - hr_amplitudes).abs().mean()
 
 
 def gaussian(size: int, sigma: float) -> Tensor:
-    """Return a normalised 1-D Gaussian of odd length ``size``; ``sigma`` is in samples."""
+    """Return a normalised 1-D Gaussian of odd ``size`` and ``sigma``, in samples."""
     if size < 1 or size % 2 == 0 or sigma <= 0:
         raise ValueError(
             f"expected an odd size and a sigma above 0, got {size} and {sigma}"
@@ -57,19 +55,18 @@ def gaussian(size: int, sigma: float) -> Tensor:
 
 
 def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
-    """Subtract the Gaussian low-pass of (N, C, H, W), channel by channel, borders reflected.
+    """Subtract a Gaussian low-pass of (N, C, H, W) with reflected borders.
 
     The odd-length 1-D kernel is applied along both axes, which are longer than half of
     it.
     """
     half = len(kernel) // 2
-    return images - blur(
-        F.pad(images, (half, half, half, half), mode="reflect"), kernel
-    )
+    padded = F.pad(images, (half, half, half, half), mode="reflect")
+    return images - blur(padded, kernel)
 
 
 class _Blur(torch.autograd.Function):
-    """``blur``, whose gradient is another one: autograd would fill a picture for every tap."""
+    """``blur`` with a gradient that is a blur, too; autograd would fill many pictures."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, kernel: Tensor) -> Tensor:
@@ -93,13 +90,13 @@ class _Blur(torch.autograd.Function):
 
 
 def blur(images: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve (N, C, H, W) by a 1-D kernel along both axes, which become shorter by its rest."""
+    """Convolve (N, C, H, W) by a 1-D kernel along both axes, without padding."""
     out: Tensor = _Blur.apply(images, kernel)  # type: ignore[no-untyped-call]
     return out
 
 
 class HighFrequencyLoss(nn.Module):
-    """Mean absolute difference of Gaussian high-pass images (G-IDRN, Acta Automatica Sinica, 2024).
+    """Mean absolute difference of Gaussian high-pass images (G-IDRN, 2024).
 
     The kernel's odd edge ``size`` and its standard deviation ``sigma`` are in HR
     pixels.
@@ -131,9 +128,9 @@ class SSIMLoss(nn.Module):
         """Compare (N, C, H, W) in [0, 1] with the same shape; a scalar."""
         products = torch.cat([sr, hr, sr * sr, hr * hr, sr * hr])
         x, y, xx, yy, xy = blur(products, self.kernel).chunk(5)
-        alike = (2 * x * y + 1e-4) * (2 * (xy - x * y) + 9e-4)
-        both = (x * x + y * y + 1e-4) * ((xx - x * x) + (yy - y * y) + 9e-4)
-        return 1 - (alike / both).mean()
+        shared = (2 * x * y + 1e-4) * (2 * (xy - x * y) + 9e-4)
+        total = (x * x + y * y + 1e-4) * ((xx - x * x) + (yy - y * y) + 9e-4)
+        return 1 - (shared / total).mean()
 
 
 def texture(images: Tensor) -> Tensor:
@@ -154,7 +151,7 @@ class FlatLoss(nn.Module):
     """L1 where HR has no ``texture``, so that a discriminator does not make any there."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Compare (N, C, H, W) with the same shape, sides of at least 7 pixels; a scalar."""
+        """Compare (N, C, H, W) with the same shape, sides of 7 and more; a scalar."""
         return ((sr - hr).abs() * (1 - texture(hr))).mean()
 
 
@@ -178,9 +175,8 @@ class WeightedLoss(nn.Module):
         super().__init__()
         self.terms = nn.ModuleList(map(_build, terms))
         self.weights = [term.weight for term in terms]
-        self.take_lr = [
-            "lr" in inspect.signature(term.forward).parameters for term in self.terms
-        ]
+        signatures = [inspect.signature(term.forward) for term in self.terms]
+        self.take_lr = ["lr" in signature.parameters for signature in signatures]
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor) -> Tensor:
         """Compare SR (N, C, sH, sW) with HR, also by LR (N, C, H, W); a scalar."""
@@ -188,7 +184,8 @@ class WeightedLoss(nn.Module):
         for weight, term, takes_lr in zip(
             self.weights, self.terms, self.take_lr, strict=True
         ):
-            values.append(weight * (term(sr, hr, lr) if takes_lr else term(sr, hr)))
+            pictures = (sr, hr, lr) if takes_lr else (sr, hr)
+            values.append(weight * term(*pictures))
             if values[-1].ndim:
                 raise ModelError(f"loss {type(term).__name__}: gives no single number")
         return sum(values[1:], values[0])
@@ -199,7 +196,9 @@ def _build(term: LossTerm) -> nn.Module:
     where = f"loss {term.name}"
     if term.name in LOSSES:
         return construct(LOSSES[term.name], term.options, where)
-    if not split_code(term.name)[0] and term.name not in installed("losses"):
-        raise unknown("loss", term.name, "the recipe", [*LOSSES, *installed("losses")])
+    code, _ = split_code(term.name)
+    packaged = installed("losses")
+    if not code and term.name not in packaged:
+        raise unknown("loss", term.name, "the recipe", [*LOSSES, *packaged])
     loss: nn.Module = build_module(load_code(term.name, "losses"), term.options, where)
     return loss

@@ -34,30 +34,35 @@ class ContrastiveLoss(nn.Module):
         if len(channels) != 2 or min(channels) < 1:
             raise ValueError(f"channels must be two numbers above 0, got {channels}")
         random = torch.Generator().manual_seed(0)
-        for name, before, after in zip(
-            ("first", "second"), (3, channels[0]), channels, strict=True
-        ):
-            weight = torch.randn(after, before, 3, 3, generator=random)
-            # Buffers, not parameters: they move with the loss to a device and are never
-            # trained.
-            self.register_buffer(name, weight * math.sqrt(2 / (9 * before)))
+
+        def weight(before: int, after: int) -> Tensor:
+            normal = torch.randn(after, before, 3, 3, generator=random)
+            return normal * math.sqrt(2 / (9 * before))
+
+        # Buffers, not parameters: they move with the loss to a device and are never
+        # trained.
+        self.register_buffer("first", weight(3, channels[0]))
+        self.register_buffer("second", weight(*channels))
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs of both convolutions for (N, 3, H, W): (N, C, H, W) each."""
-        first = F.conv2d(images, self.first, padding=1)
-        return first, F.conv2d(torch.tanh(first), self.second, padding=1)
+        """Return the outputs of both convolutions, (N, C, H, W) each."""
+        shallow = F.conv2d(images, self.first, padding=1)
+        return shallow, F.conv2d(torch.tanh(shallow), self.second, padding=1)
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor) -> Tensor:
-        """Compare (N, 3, sH, sW) with HR of that shape and with bicubic of LR (N, 3, H, W)."""
+        """Compare (N, 3, sH, sW) with HR of that shape, and with bicubic of LR."""
         if sr.shape[1] != 3:
             raise ValueError(f"expected (N, 3, H, W), got {tuple(sr.shape)}")
         with torch.no_grad():
-            interpolated = bicubic_resize(lr.to(hr.dtype), hr.shape[-1] // lr.shape[-1])
-            wanted, unwanted = self.features(hr), self.features(interpolated)
+            bicubic = bicubic_resize(lr.to(hr.dtype), hr.shape[-1] // lr.shape[-1])
+            positive = self.features(hr)
+            negative = self.features(bicubic)
         total = sr.new_zeros(())
-        for own, near, far in zip(self.features(sr), wanted, unwanted, strict=True):
-            distance = (own - near).abs().mean()
-            total = total + distance / ((own - far).abs().mean() + EPSILON)
+        for anchor, near, far in zip(
+            self.features(sr), positive, negative, strict=True
+        ):
+            distance = (anchor - near).abs().mean()
+            total = total + distance / ((anchor - far).abs().mean() + EPSILON)
         return total
 
 
@@ -78,18 +83,21 @@ class FeatureLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, 3, H, W) with the same shape; a scalar."""
         with torch.no_grad():
-            wanted = self.features(_shifted(hr))
-        pairs = zip(self.features(_shifted(sr)), wanted, strict=True)
-        values = [(got - want).abs().mean() for got, want in pairs]
-        total: Tensor = sum(values[1:], values[0])
-        return total / len(values)
+            hr_maps = self.features(_shifted(hr))
+        sr_maps = self.features(_shifted(sr))
+        total = torch.zeros_like(sr_maps[0][0, 0, 0, 0])
+        for sr_map, hr_map in zip(sr_maps, hr_maps, strict=True):
+            total = total + (sr_map - hr_map).abs().mean()
+        return total / len(sr_maps)
 
 
 def _shifted(images: Tensor) -> Tensor:
-    """Cut (N, 3, H, W) to (N, 3, H - 1, W - 1), each next one from another of four corners."""
-    height, width = images.shape[2] - 1, images.shape[3] - 1
-    cut = [
-        image[:, i // 2 % 2 :, i % 2 :][:, :height, :width]
-        for i, image in enumerate(images)
-    ]
-    return torch.stack(cut)
+    """Cut (N, 3, H, W) to (N, 3, H - 1, W - 1), at each of four corners in turn."""
+    height = images.shape[2] - 1
+    width = images.shape[3] - 1
+    cuts = []
+    for number, image in enumerate(images):
+        top = number // 2 % 2
+        left = number % 2
+        cuts.append(image[:, top : top + height, left : left + width])
+    return torch.stack(cuts)

@@ -43,49 +43,55 @@ class NetworkEntry:
 
     @property
     def compared(self) -> bool:
-        """True for a network that the papers compare with; no weights of it are shipped."""
+        """True for a network that papers compare with, without shipped weights."""
         return self.target.startswith("baselines.")
 
 
-MODELS: dict[str, NetworkEntry] = {
-    name: convert(plain, NetworkEntry, name)
-    for name, plain in tomllib.loads(
-        shipped_text("models.toml", "srcli.models")
-    ).items()
-}
-MODELS |= {
-    name: NetworkEntry(summary="network of an installed package", source=point.value)
-    for name, point in installed("networks").items()
-    if name not in MODELS
-}
+def _read_table() -> dict[str, NetworkEntry]:
+    """Read the networks of ``models.toml``, and add those of installed packages."""
+    table: dict[str, NetworkEntry] = {}
+    shipped = tomllib.loads(shipped_text("models.toml", "srcli.models"))
+    for name, fields in shipped.items():
+        table[name] = convert(fields, NetworkEntry, name)
+    for name, point in installed("networks").items():
+        entry = NetworkEntry(
+            summary="network of an installed package", source=point.value
+        )
+        table.setdefault(name, entry)
+    return table
+
+
+MODELS = _read_table()
 
 
 def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
-    """Return the table's entry for ``name``; ModelError if there is none, or not at the scale."""
+    """Return the table's entry for a name; ModelError if none, or not at the scale."""
     if split_code(name)[0]:
         return NetworkEntry(summary="your own network", source=name)
     if name not in MODELS:
-        hint, have = did_you_mean(name, MODELS), ", ".join(MODELS)
+        hint = did_you_mean(name, MODELS)
         raise ModelError(
-            f"no model {name!r}{hint}; there are: {have}, a weights file, or FILE.py:CLASS"
+            f"no model {name!r}{hint}; there are: {', '.join(MODELS)}, "
+            "a weights file, or FILE.py:CLASS"
         )
     entry = MODELS[name]
-    # each that enlarges by 4 can be trained to enlarge by 8
+    # All that enlarge by 4 can be trained to enlarge by 8.
     if scale not in (None, *entry.scales, 8):
-        have = ", ".join(map(str, entry.scales))
-        raise ModelError(f"model {name} has no scale {scale!r}; it has: {have}")
+        scales = ", ".join(map(str, entry.scales))
+        raise ModelError(f"model {name} has no scale {scale!r}; it has: {scales}")
     return entry
 
 
 def name_of(network: Network) -> str:
-    """Return the name of a network in the table, or of its class if it is not in there."""
+    """Return the name of a network in the table, or else of its class."""
     if network.reference:
         return network.reference
     kind = type(network)
     target = f"{kind.__module__}:{kind.__qualname__}".removeprefix("srcli.models.")
-    return next(
-        (name for name, own in MODELS.items() if own.target == target), kind.__name__
-    )
+    for name, entry in MODELS.items():
+        if entry.target == target:
+            return name
+    return kind.__name__
 
 
 def build_network(
@@ -93,19 +99,19 @@ def build_network(
 ) -> Network:
     """Build an untrained network of ``MODELS``, or of code that the user has named.
 
-    It is of one of its scales; None is for code that has but one. Options are keyword
-    arguments of its constructor that differ from the defaults. ModelError if the name,
-    the scale or an option does not fit.
+    The scale is one of the network's; None is for code that has but one. Options are
+    keyword arguments of its constructor that differ from the defaults. ModelError if
+    the name, the scale or an option does not fit.
     """
-    where, kind = f"model {name}", network_class(name, scale)
+    where = f"model {name}"
+    kind = network_class(name, scale)
     options = dict(options or {})
     if name.startswith("g-idrn") and (
         options.get("deployed") or not options.get("edge_branches")
     ):
         # Files of former versions name branches for edges that were off, or are folded.
-        options = {
-            k: v for k, v in options.items() if k not in ("deployed", "edge_branches")
-        }
+        options.pop("deployed", None)
+        options.pop("edge_branches", None)
     if "scale" in options:
         raise ModelError(
             f"{where}: the scale is no option of the network; give it by --scale"
@@ -114,8 +120,8 @@ def build_network(
         if not find_entry(name).target:
             from srcli.layers.own import OwnNetwork
 
-            own = build_module(kind, options, short_code(name), scale=scale or 4)
-            return OwnNetwork(own, short_code(name), scale)
+            module = build_module(kind, options, short_code(name), scale=scale or 4)
+            return OwnNetwork(module, short_code(name), scale)
         network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error
@@ -138,7 +144,7 @@ def outline_network(
     from torch.overrides import TorchFunctionMode
 
     class NoNumbers(TorchFunctionMode):
-        """Draws no normal numbers: on the meta device PyTorch imports its compiler for them."""
+        """Skips normal numbers, for which the meta device imports a compiler."""
 
         def __torch_function__(
             self,
@@ -147,16 +153,14 @@ def outline_network(
             args: Any = (),  # noqa: ANN401
             kwargs: Any = None,  # noqa: ANN401
         ) -> Any:  # noqa: ANN401
-            return (
-                args[0]
-                if call is torch.Tensor.normal_
-                else call(*args, **(kwargs or {}))
-            )
+            if call is torch.Tensor.normal_:
+                return args[0]
+            return call(*args, **(kwargs or {}))
 
-    built = itertools.count(1)
+    parameter_count = itertools.count(1)
 
     def give_up(module: torch.nn.Module, key: str, parameter: torch.Tensor) -> None:
-        if most is not None and next(built) > most:
+        if most is not None and next(parameter_count) > most:
             raise ModelError(
                 f"model {name}: its options ask for far more tensors than {most:,}"
             )
@@ -166,21 +170,25 @@ def outline_network(
         with torch.device("meta"), NoNumbers():
             return build_network(name, scale=scale, options=options)
     except ModelError:
-        if find_entry(name).target or (most is not None and next(built) > most):
+        if find_entry(name).target:
+            raise
+        if most is not None and next(parameter_count) > most:
             raise
     finally:
         hook.remove()
-    return build_network(
-        name, scale=scale, options=options
-    )  # a user's code may need numbers
+    # A user's code may need numbers.
+    return build_network(name, scale=scale, options=options)
 
 
 def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a network: those that are given, and the defaults of the others."""
-    parameters = inspect.signature(network_class(name)).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    defaults.pop("scale", None)  # no option of ``build_network``
-    return {**defaults, **options}
+    """Return all options of a network: defaults, and those that differ from them."""
+    every_option = {}
+    for parameter in inspect.signature(network_class(name)).parameters.values():
+        # The scale is no option of ``build_network``.
+        if parameter.name != "scale" and parameter.default is not parameter.empty:
+            every_option[parameter.name] = parameter.default
+    every_option.update(options)
+    return every_option
 
 
 def network_class(name: str, scale: int | None = None) -> Any:  # noqa: ANN401 - options of its own

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import conv, convs, in_row
+from srcli.layers.blocks import conv, convs, in_row, repeat
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.reproducible import sigmoid
@@ -16,7 +16,7 @@ from srcli.layers.resize import CORNERS, carry_by_corners
 
 
 class AttentiveGenerator(Network):
-    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the published model, which is x4 only.
+    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the published model, for x4.
 
     Args:
         channels: Channels C of all feature maps.
@@ -58,21 +58,20 @@ class AttentiveGenerator(Network):
         self.mapping_input = mapping_input
 
         def block() -> nn.Module:
-            return ResidualDenseBlock(
-                channels, rdb_depth, growth if rdb == "dense" else 0
-            )
+            if rdb == "dense":
+                return ResidualDenseBlock(channels, rdb_depth, growth)
+            return ResidualDenseBlock(channels, rdb_depth, growth=0)
 
         self.head = conv(3, channels)
         self.shallow = conv(channels, channels)
-        self.attention = (
-            AttentionStep([block() for _ in range(num_rdb)], channels)
-            if steps
-            else None
-        )
-        inputs = channels + 1 if steps and mapping_input == "map" else channels
-        self.mapping = convs(
-            [(inputs, channels), *[(channels, channels)] * (mapping_depth - 1)]
-        )
+        self.attention = None
+        inputs = channels
+        if steps:
+            self.attention = AttentionStep(repeat(block, num_rdb), channels)
+            if mapping_input == "map":
+                inputs = channels + 1
+        deeper = [(channels, channels)] * (mapping_depth - 1)
+        self.mapping = convs([(inputs, channels), *deeper])
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -89,58 +88,58 @@ class AttentiveGenerator(Network):
         maps = [torch.full_like(features[:, :1], 0.5)]  # A_0
         if self.attention is not None:
             for _ in range(self.num_maps):
-                found, state = self.attention(features, maps[-1], state)
-                maps.append(found)
-        mapped = features
-        if state is not None:
-            by_map = self.mapping_input == "map"
-            mapped = torch.cat([features, maps[-1]], dim=1) if by_map else state
+                next_map, state = self.attention(features, maps[-1], state)
+                maps.append(next_map)
+        if state is None:
+            mapped = features
+        elif self.mapping_input == "map":
+            mapped = torch.cat([features, maps[-1]], dim=1)
+        else:
+            mapped = state
         mapped = in_row(self.mapping, mapped, slope=0.0)
         return F.pixel_shuffle(self.up(mapped + features), self.scale), maps[1:]
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of what is added to that.
         Fewer than twelve channels have no such start (ModelError).
         """
         self.up.weight[:, : 3 * len(CORNERS)] = 0
-        carriers = range(
-            carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
-        )
-        last = self.mapping[-1]
-        assert isinstance(last, nn.Conv2d)
+        count = carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
+        end = self.mapping[-1]
+        assert isinstance(end, nn.Conv2d)
         # Small and not zero: behind a ReLU, zeros would never learn.
-        last.weight[: len(carriers)] *= deep_gain
-        self.shallow.weight[: len(carriers)] = 0
-        self.shallow.weight[carriers, carriers, 1, 1] = 1
-        for layer in (self.shallow, last):
+        end.weight[:count] *= deep_gain
+        self.shallow.weight[:count] = 0
+        self.shallow.weight[range(count), range(count), 1, 1] = 1
+        for layer in (self.shallow, end):
             assert layer.bias is not None
-            layer.bias[: len(carriers)] = 0
+            layer.bias[:count] = 0
 
 
 class AttentionStep(nn.Module):
     """One time step: features and map to blocks, a recurrent unit, and the next map."""
 
-    def __init__(self, blocks: list[nn.Module], channels: int) -> None:
+    def __init__(self, blocks: nn.Sequential, channels: int) -> None:
         super().__init__()
         self.first = conv(channels + 1, channels)
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = blocks
         self.unit = ConvGRU(channels=channels)
         self.last = conv(channels, 1)
 
     def forward(
         self, features: Tensor, before: Tensor, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the next map (N, 1, H, W) and state (N, C, H, W); the first step has no state."""
+        """Return the next map, (N, 1, H, W), and state, (N, C, H, W), None at first."""
         x = convolve_joined(self.first, [features, before], slope=0.0)
         state = self.unit(self.blocks(x), state)
         return sigmoid(self.last(state)), state
 
 
 class ConvGRU(nn.Module):
-    """Gated recurrent unit whose products with weights are 3x3 convolutions (Ballas et al. 2016).
+    """Gated recurrent unit of 3x3 convolutions (Ballas et al. 2016).
 
     ``z, r = sigmoid(W_z [h, x]), sigmoid(W_r [h, x])``; ``c = tanh(W [r h, x])``;
     ``h' = (1 - z) h + z c``, the products with z and r element by element.
@@ -153,37 +152,43 @@ class ConvGRU(nn.Module):
         self.candidate = conv(2 * channels, channels)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
-        """Return the new state, (N, C, H, W) as ``x`` and the former one; None stands for zeros."""
+        """Return the new state, (N, C, H, W) as ``x`` and the former; None is zeros."""
         if state is None:  # only the weights of x and z count
-            own = x.shape[1]
-            weight, bias = self.gates.weight[:own, own:], self.gates.bias
+            width = x.shape[1]
+            weight = self.gates.weight[:width, width:]
+            bias = self.gates.bias
             assert bias is not None
-            update = sigmoid(F.conv2d(x, weight, bias[:own], padding=1))
-            weight, bias = self.candidate.weight[:, own:], self.candidate.bias
-            return update * torch.tanh(F.conv2d(x, weight, bias, padding=1))
+            update = sigmoid(F.conv2d(x, weight, bias[:width], padding=1))
+            weight = self.candidate.weight[:, width:]
+            candidate = F.conv2d(x, weight, self.candidate.bias, padding=1)
+            return update * torch.tanh(candidate)
         update, reset = sigmoid(convolve_joined(self.gates, [state, x])).chunk(2, dim=1)
         candidate = torch.tanh(convolve_joined(self.candidate, [reset * state, x]))
         return torch.lerp(state, candidate, update)
 
 
 class ResidualDenseBlock(nn.Module):
-    """RDB of RDN (Zhang et al. 2018): each convolution sees all before it; a 1x1 fuses them.
+    """RDB of RDN (Zhang et al. 2018): each convolution sees all before; a 1x1 fuses.
 
     With a ``growth`` of 0 the convolutions stand in a row instead, without a 1x1.
     """
 
     def __init__(self, channels: int, depth: int, growth: int) -> None:
         super().__init__()
-        dense = [(channels + i * growth, growth) for i in range(depth)]
-        self.convolutions = convs(dense if growth else [(channels, channels)] * depth)
-        self.fuse = conv(channels + depth * growth, channels, 1) if growth else None
+        self.fuse = None
+        if growth:
+            self.convolutions = convs(
+                (channels + number * growth, growth) for number in range(depth)
+            )
+            self.fuse = conv(channels + depth * growth, channels, 1)
+        else:
+            self.convolutions = convs([(channels, channels)] * depth)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        kept = [x]
+        if self.fuse is None:
+            return torch.add(x, in_row(self.convolutions, x, slope=0.0))
+        outputs = [x]
         for convolution in self.convolutions:
-            seen = kept[-1:] if self.fuse is None else kept
-            kept.append(convolve_joined(convolution, seen, slope=0.0))
-        return torch.add(
-            x, kept[-1] if self.fuse is None else convolve_joined(self.fuse, kept)
-        )
+            outputs.append(convolve_joined(convolution, outputs, slope=0.0))
+        return torch.add(x, convolve_joined(self.fuse, outputs))

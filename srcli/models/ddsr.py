@@ -45,14 +45,9 @@ class DDSR(Network):
         if depth < 2:
             raise ValueError(f"depth must be at least 2, got {depth}")
         self.residual = residual
-        padding, extra = deconv_geometry(deconv_kernel, scale)
+        padding, output_padding = deconv_geometry(deconv_kernel, scale)
         self.up = nn.ConvTranspose2d(
-            1,
-            channels,
-            deconv_kernel,
-            stride=scale,
-            padding=padding,
-            output_padding=extra,
+            1, channels, deconv_kernel, scale, padding, output_padding
         )
         self.act = nn.PReLU(channels)
         layers: list[nn.Module] = []
@@ -66,14 +61,16 @@ class DDSR(Network):
         # What carries the picture past the mapping is kept exact: half precision would
         # cost it 8-bit steps.
         with full_precision(x.device):
-            first: Tensor = self.act(apply_to_each(self.up, x.float()))
-        deep: Tensor = self.body(first)
+            shallow: Tensor = self.act(apply_to_each(self.up, x.float()))
+        deep: Tensor = self.body(shallow)
         with full_precision(x.device):
-            return self.last(first + deep if self.residual else deep.float())
+            if self.residual:
+                return self.last(shallow + deep)
+            return self.last(deep.float())
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """He's normal distribution for PReLU (He et al. 2015); biases are zero.
+        """Draw weights from He's normal distribution for PReLU (2015); zero the biases.
 
         The last convolution's weights have a standard deviation of 0.001.
         """
@@ -92,7 +89,7 @@ class DDSR(Network):
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its other maps.
+        """Begin as a bicubic enlargement, plus a little of the network's other maps.
 
         One map of F1 becomes the picture itself, every LR pixel at one HR pixel and
         zeros between. Some maps of the mapping carry it, a pixel a layer, to a grid of
@@ -106,55 +103,62 @@ class DDSR(Network):
         tap = kernel // 2
         offset = tap - deconv_geometry(kernel, self.scale)[0]
         reach = bicubic_reach(self.scale, offset=offset, steps=len(layers))
-        places = sorted(
-            itertools.product(reach, repeat=2), key=lambda place: place != (0, 0)
-        )
-        if len(places) > self.last.in_channels:
+        shifts = list(itertools.product(reach, repeat=2))
+        shifts.sort(key=lambda shift: shift != (0, 0))
+        if len(shifts) > self.last.in_channels:
             raise ModelError(
-                f"a bicubic start takes {len(places)} channels or more, not "
+                f"a bicubic start takes {len(shifts)} channels or more, not "
                 f"{self.last.in_channels}; set start_from_bicubic=false"
             )
-        self.up.weight[0, : len(places)] = 0
+        self.up.weight[0, : len(shifts)] = 0
         self.up.weight[0, 0, tap, tap] = 1
         self.last.weight.mul_(deep_gain)
-        for number, (down, right) in enumerate(places):
+        for number, (down, right) in enumerate(shifts):
             self.last.weight[0, number] = torch.outer(reach[down], reach[right])
+            source = 0
             for index, layer in enumerate(layers):
                 layer.weight[number] = 0
                 # Where it need not move, the picture comes from F1 itself, which
                 # nothing rounds.
                 if number or not self.residual:
-                    # a step of -1, 0 or 1 on the way to the place
-                    steps = (math.copysign(index < abs(w), w) for w in (down, right))
-                    row, column = (1 + int(step) for step in steps)
-                    layer.weight[number, number if index else 0, row, column] = 1
+                    row = 1 + _step(down, index)
+                    column = 1 + _step(right, index)
+                    layer.weight[number, source, row, column] = 1
+                    source = number
+
+
+def _step(shift: int, index: int) -> int:
+    """Return the pixels (-1, 0 or 1) that a layer moves a map on its way by a shift."""
+    if index >= abs(shift):
+        return 0
+    return 1 if shift > 0 else -1
 
 
 def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
-    """Padding and output padding with which a transposed convolution enlarges by its stride."""
+    """Return paddings of a transposed convolution that enlarges by its stride."""
     padding = max(0, -(-(kernel - scale) // 2))
     return padding, scale - kernel + 2 * padding
 
 
 def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
-    """Return 3-tap kernels on shifted copies that make bicubic interpolation, along one axis.
+    """Return kernels on shifted copies that interpolate bicubically along an axis.
 
     The copies show the picture at full size: LR pixel i at HR pixel
     ``scale * i + offset``, zeros elsewhere. Kernels (3,), to be correlated, go by the
-    shift of the copy, ``steps`` HR pixels at
-    most: its value at HR pixel q is the picture's at q + shift. ModelError if the
-    shifts do not reach as far as the interpolation.
+    shift of the copy, ``steps`` HR pixels at most: its value at HR pixel q is the
+    picture's at q + shift. ModelError if the shifts do not reach as far as the
+    interpolation.
     """
     kernels: dict[int, Tensor] = {}
-    for place in range(-3 * scale, 3 * scale + 1):
-        weight = float(cubic(np.array((offset - place + 0.5) / scale - 0.5)))
+    for distance in range(-3 * scale, 3 * scale + 1):
+        weight = float(cubic(np.array((offset - distance + 0.5) / scale - 0.5)))
         if not weight:
             continue
-        shift = max(-steps, min(3 * round(place / 3), steps))
-        if abs(place - shift) > 1:
+        shift = max(-steps, min(3 * round(distance / 3), steps))
+        if abs(distance - shift) > 1:
             raise ModelError(
-                f"a bicubic start takes {abs(place)} layers or more, not {steps + 1}; "
+                f"a bicubic start takes {abs(distance)} layers or more, not {steps + 1}; "
                 "set start_from_bicubic=false"
             )
-        kernels.setdefault(shift, torch.zeros(3))[1 + place - shift] = weight
+        kernels.setdefault(shift, torch.zeros(3))[1 + distance - shift] = weight
     return kernels

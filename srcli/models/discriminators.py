@@ -6,7 +6,7 @@ classifier of pictures take any size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -109,10 +109,7 @@ class PatchClassifier(Network):
         if not widths:
             raise ValueError("expected at least one width")
         self.minimum = 2 ** len(widths)
-        self.encoder = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            for before, after in pairwise((3, *widths))
-        )
+        self.encoder = _halvings((3, *widths), bias=True)
         self.middle = spectral_norm(conv(widths[-1], widths[-1]))
         self.last = spectral_norm(conv(widths[-1], 1))
 
@@ -136,17 +133,9 @@ class UNet(Network):
         super().__init__()
         widths = [width << level for level in range(4)]
         self.first = conv(3, width)
-        self.down = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False))
-            for before, after in pairwise(widths)
-        )
-        self.up = nn.ModuleList(
-            spectral_norm(conv(before, after, bias=False))
-            for before, after in pairwise(widths[::-1])
-        )
-        self.end = nn.ModuleList(
-            spectral_norm(conv(width, width, bias=False)) for _ in range(2)
-        )
+        self.down = _halvings(widths, bias=False)
+        self.up = _normalised_convs(pairwise(widths[::-1]), bias=False)
+        self.end = _normalised_convs([(width, width)] * 2, bias=False)
         self.last = conv(width, 1)
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -189,25 +178,25 @@ class FeatureClassifier(Network):
                 f"expected {len(maps)} widths for blocks={blocks}, got {widths}"
             )
         self.seen = convs([(3, seen), (seen, seen), (seen, seen)])
-        self.first = convs(
-            ((m.shape[1], n) for m, n in zip(maps, widths, strict=True)), 1
-        )
-        self.joined = convs((n + seen, n) for n in widths)
-        self.middle = nn.ModuleList(spectral_norm(conv(n, n)) for n in widths)
-        self.last = nn.ModuleList(spectral_norm(conv(n, 1)) for n in widths)
+        map_widths = [feature_map.shape[1] for feature_map in maps]
+        self.first = convs(zip(map_widths, widths, strict=True), 1)
+        self.joined = convs((width + seen, width) for width in widths)
+        self.middle = _normalised_convs(zip(widths, widths, strict=True))
+        self.last = _normalised_convs((width, 1) for width in widths)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Logits (N, maps, h, w) of (N, 3, H, W) being real, beside LR as channels 3 to 5."""
+        """Return logits (N, maps, h, w) of pictures being real; LR is channels 3 to 5."""
         seen = in_row(self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE)
         logits: list[Tensor] = []
-        layers = zip(self.first, self.joined, self.middle, self.last, strict=True)
-        for (first, *rest, last), found in zip(
-            layers, self.features(x[:, :3]), strict=True
-        ):
-            own = convolve(first, found, slope=SLOPE)
-            beside = F.interpolate(seen, own.shape[2:], mode="bilinear")
-            own = last(in_row(rest, torch.cat([own, beside], 1), slope=SLOPE))
-            logits.append(F.interpolate(own, logits[0].shape[2:]) if logits else own)
+        for number, features in enumerate(self.features(x[:, :3])):
+            features = convolve(self.first[number], features, slope=SLOPE)
+            lr_features = F.interpolate(seen, features.shape[2:], mode="bilinear")
+            joined = torch.cat([features, lr_features], 1)
+            layers = (self.joined[number], self.middle[number])
+            logit = self.last[number](in_row(layers, joined, slope=SLOPE))
+            if logits:
+                logit = F.interpolate(logit, logits[0].shape[2:])
+            logits.append(logit)
         return torch.cat(logits, 1)
 
 
@@ -221,14 +210,14 @@ DISCRIMINATORS: dict[str, type[Network]] = {
 
 
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
-    """Build an untrained discriminator of the table; RecipeError says what does not fit."""
+    """Build an untrained discriminator; RecipeError says what does not fit."""
     if name not in DISCRIMINATORS:
         raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
     where = f"discriminator {name}"
     if "size" in options:
         raise RecipeError(f"{where}: the size is that of the patches; leave it out")
-    taken = {"size": size} if name == "fc" else {}
-    network = construct(DISCRIMINATORS[name], options, where, **taken)
+    fixed = {"size": size} if name == "fc" else {}
+    network = construct(DISCRIMINATORS[name], options, where, **fixed)
     try:
         network.check_input(
             torch.empty(1, network.input_channels, size, size, device="meta")
@@ -245,5 +234,20 @@ def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList
         )
     return nn.ModuleList(
         nn.Conv2d(before, after, 3, stride=stride, padding=1)
-        for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)
+        for before, after, stride in zip((3, *widths), widths, strides, strict=False)
     )
+
+
+def _halvings(widths: Sequence[int], *, bias: bool) -> nn.ModuleList:
+    """Make normalised convolutions from width to width that each halve the size."""
+    return nn.ModuleList(
+        spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias))
+        for before, after in pairwise(widths)
+    )
+
+
+def _normalised_convs(
+    widths: Iterable[tuple[int, int]], *, bias: bool = True
+) -> nn.ModuleList:
+    """Make 3x3 convolutions divided by their largest singular values."""
+    return nn.ModuleList(spectral_norm(conv(*pair, bias=bias)) for pair in widths)

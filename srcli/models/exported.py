@@ -30,14 +30,16 @@ _SPECIAL = re.compile(r"\b__(?!(?:torch|parameters|buffers|annotations)__)[a-z_]
 
 @lru_cache(maxsize=2)
 def onnx_session(content: bytes, device: str) -> Any:  # noqa: ANN401 - of an optional library
-    """Return a session of ONNX Runtime, for ``cuda`` on the GPU if it is onnxruntime-gpu."""
+    """Return a session of ONNX Runtime, on the GPU if asked for and possible."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
-    wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-    there = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    return onnxruntime.InferenceSession(content, settings, there)
+    providers = ["CPUExecutionProvider"]
+    gpu = "CUDAExecutionProvider"
+    if device == "cuda" and gpu in onnxruntime.get_available_providers():
+        providers = [gpu, *providers]
+    return onnxruntime.InferenceSession(content, settings, providers)
 
 
 class OnnxProgram(nn.Module):
@@ -50,9 +52,8 @@ class OnnxProgram(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1]."""
         session = onnx_session(self.content, x.device.type)
-        return torch.from_numpy(session.run(None, {"input": x.cpu().numpy()})[0]).to(
-            x.device
-        )
+        (enlarged,) = session.run(None, {"input": x.cpu().numpy()})
+        return torch.from_numpy(enlarged).to(x.device)
 
 
 _MESSAGES = {
@@ -77,7 +78,7 @@ tensors."""
 
 
 def _names_files(content: bytes) -> bool:
-    """Tell if tensors of an ONNX file lie in other files, which ONNX Runtime would read.
+    """Return True if tensors of an ONNX file lie in other files.
 
     A damaged one raises a ValueError.
     """
@@ -94,7 +95,7 @@ def _names_files(content: bytes) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield the fields of a message of protocol buffers: numbers, and contents or values."""
+    """Yield numbers, and contents or values, of a protocol buffer's fields."""
     at = 0
     while at < len(message):
         key, at = _number(message, at)
@@ -137,22 +138,22 @@ class ExportedNetwork(Network):
             raise ValueError(
                 f"it takes pictures of {facts['size']} alone; leave --size out"
             )
-        self.network, self.facts = program, facts
-        self.reference = (
-            "ONNX Runtime" if isinstance(program, OnnxProgram) else "TorchScript"
-        )
-        self.multiple_of, self.minimum = (
-            int(facts["multiple_of"]),
-            int(facts["minimum"]),
-        )
-        self.edge, self.tile_step = int(facts["edge"]), int(facts["tile_step"])
+        self.network = program
+        self.facts = facts
+        self.reference = "TorchScript"
+        if isinstance(program, OnnxProgram):
+            self.reference = "ONNX Runtime"
+        self.multiple_of = int(facts["multiple_of"])
+        self.minimum = int(facts["minimum"])
+        self.edge = int(facts["edge"])
+        self.tile_step = int(facts["tile_step"])
         # A file holds neither statistics of a picture nor places of its tiles.
         self.tiles = self.tile_step == 1 and facts["tile"].isdigit()
         if self.tiles:
             self.tiling = int(facts["tile"]), int(facts["overlap"])
 
     def extra_repr(self) -> str:
-        """What the digest tells files by that hold no tensors."""
+        """Return the metadata, which tell files without tensors apart in the digest."""
         return json.dumps(self.facts)
 
     def _enlarge(self, x: Tensor) -> Tensor:
@@ -160,42 +161,18 @@ class ExportedNetwork(Network):
 
 
 def load_exported(path: Path) -> ExportedNetwork | None:
-    """Load a file that ``srx export`` wrote, of which its metadata tell; None for any other.
+    """Load a file of ``srx export``, known by its metadata; None for others.
 
     A TorchScript program that can do more than compute is refused before it runs.
     """
-    program: nn.Module
-    is_onnx = path.suffix.lower() == ".onnx" and path.is_file()
-    content = path.read_bytes() if is_onnx else b""
     try:
-        names = zip_names(path)
-        facts_name = next(
-            (name for name in names if name.endswith("/extra/srx.json")), ""
-        )
-        if not facts_name and b"srx_version" not in content:
-            return None
-        if is_onnx:
-            if _names_files(content):
-                raise ValueError("its weights lie in other files")
-            program = OnnxProgram(content)
-            facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
-        else:
-            with zipfile.ZipFile(path) as members:
-                facts = json.loads(members.read(facts_name))
-                code = b"".join(
-                    members.read(name) for name in names if name.endswith(".py")
-                )
-            strange = set(_SPECIAL.findall(code.decode()))
-            if not strange:
-                with warnings.catch_warnings(action="ignore"):  # it is deprecated
-                    program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
-                kinds = re.findall(r"\w+::\w+", str(program.inlined_graph))
-                strange = {kind for kind in kinds if not _OPERATORS.fullmatch(kind)}
-            if strange:
-                raise ValueError(
-                    f"it does more than compute: {', '.join(sorted(strange))}"
-                )
-        return ExportedNetwork(program, facts)
+        if path.suffix.lower() == ".onnx" and path.is_file():
+            content = path.read_bytes()
+            return _load_onnx(content) if b"srx_version" in content else None
+        for name in zip_names(path):
+            if name.endswith("/extra/srx.json"):
+                return _load_torchscript(path, name)
+        return None
     except ModelError:
         raise
     except ImportError as error:
@@ -203,6 +180,35 @@ def load_exported(path: Path) -> ExportedNetwork | None:
             f"{path}: needs onnxruntime: pip install onnxruntime"
         ) from error
     except Exception as error:  # whatever the libraries raise
-        what = str(error).partition("\n")[0]
-        reason = f"cannot be run as a file of srx export ({what}); export it again"
-        raise ModelError(f"{path}: {reason}") from error
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{path}: cannot be run as a file of srx export ({reason}); export it again"
+        ) from error
+
+
+def _load_onnx(content: bytes) -> ExportedNetwork:
+    if _names_files(content):
+        raise ValueError("its weights lie in other files")
+    facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
+    return ExportedNetwork(OnnxProgram(content), facts)
+
+
+def _load_torchscript(path: Path, facts_name: str) -> ExportedNetwork:
+    with zipfile.ZipFile(path) as members:
+        facts = json.loads(members.read(facts_name))
+        code = ""
+        for name in members.namelist():
+            if name.endswith(".py"):
+                code += members.read(name).decode()
+    _refuse(_SPECIAL.findall(code))
+    with warnings.catch_warnings(action="ignore"):  # it is deprecated
+        program: Any = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
+    operators = re.findall(r"\w+::\w+", str(program.inlined_graph))
+    _refuse([name for name in operators if not _OPERATORS.fullmatch(name)])
+    return ExportedNetwork(program, facts)
+
+
+def _refuse(names: list[str]) -> None:
+    """Raise ValueError for names of code that does more than a network."""
+    if names:
+        raise ValueError(f"it does more than compute: {', '.join(sorted(set(names)))}")

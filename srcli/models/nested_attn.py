@@ -15,6 +15,8 @@ from srcli.layers.blocks import (
     conv,
     damp,
     merge_convolutions,
+    outputs_in_row,
+    repeat,
 )
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
@@ -69,26 +71,33 @@ class NestedAttention(Network):
                 channels=channels, reduction=reduction, pool=pool, kernel=ca_kernel
             )
 
-        def level(number: int) -> nn.Module:
-            if number == 0:
-                gate = attention()
-                first, second = conv(channels, channels), conv(channels, channels)
-                return Residual(
-                    first=first, act=nn.ReLU(), second=second, attention=gate
-                )
-            inner = [level(number - 1) for _ in range(branches)]
-            concatenate = accumulate == "concat"
-            return NestedLoop(
-                inner, channels=channels, concatenate=concatenate, act=act
+        def block() -> nn.Module:
+            gate = attention()
+            return Residual(
+                first=conv(channels, channels),
+                act=nn.ReLU(),
+                second=conv(channels, channels),
+                attention=gate,
             )
 
-        def act() -> nn.Module:
-            return nn.ReLU() if activations == "all" else nn.Identity()
+        def level(number: int) -> nn.Module:
+            if number == 0:
+                return block()
+            return NestedLoop(
+                repeat(lambda: level(number - 1), branches),
+                channels=channels,
+                concatenate=accumulate == "concat",
+                act=act,
+            )
 
+        act = nn.ReLU if activations == "all" else nn.Identity
         self.head = conv(3, channels)
         self.body = level(levels - 1)
-        after = nn.ReLU if activations == "all" else None
-        up = ShuffleUpsampling(channels=channels, scale=scale, activation=after)
+        up = ShuffleUpsampling(
+            channels=channels,
+            scale=scale,
+            activation=nn.ReLU if activations == "all" else None,
+        )
         self.up = nn.Sequential(*up)
         self.act = act()
         self.last = conv(channels, 3)
@@ -96,23 +105,23 @@ class NestedAttention(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
-        # The image path carries the picture itself and stays in fp32, whatever the rest
-        # does.
+        # The image path carries the picture itself and always stays in fp32.
         return torch.add(out.float(), self.skip(x))
 
     def for_inference(self) -> Self:
-        """Return the network with its upsampling in one convolution, a tenth of the products."""
+        """Return the network with its upsampling merged, a tenth of the products."""
         fused = super().for_inference()
-        if not any(isinstance(each, nn.ReLU) for each in self.up):
-            tail = nn.Sequential(fused.up, fused.last)
-            channels = fused.head.out_channels
-            merged = merge_convolutions(tail, channels=channels, scale=self.scale)
-            fused.up = nn.Sequential(merged, nn.PixelShuffle(self.scale))
-            fused.add_module("last", nn.Identity())
+        if isinstance(self.act, nn.ReLU):  # and the upsampling has some, too
+            return fused
+        tail = nn.Sequential(fused.up, fused.last)
+        channels = fused.head.out_channels
+        merged = merge_convolutions(tail, channels=channels, scale=self.scale)
+        fused.up = nn.Sequential(merged, nn.PixelShuffle(self.scale))
+        fused.add_module("last", nn.Identity())
         return fused
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of the last convolution.
         """
@@ -120,14 +129,14 @@ class NestedAttention(Network):
 
 
 class NestedLoop(nn.Module):
-    """One loop: modules in a row, all their outputs joined, a convolution, the input added.
+    """One loop: modules in a row, their outputs joined, a convolution, the input added.
 
-    They are joined by a 1x1 convolution over all and ``act``, or else added up.
+    Outputs are joined by a 1x1 convolution over all and ``act``, or else added up.
     """
 
     def __init__(
         self,
-        modules: list[nn.Module],
+        modules: nn.Sequential,
         *,
         channels: int,
         concatenate: bool,
@@ -142,11 +151,9 @@ class NestedLoop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        kept = [x]
-        for block in self.blocks:
-            kept.append(block(kept[-1]))
+        outputs = [x, *outputs_in_row(self.blocks, x)]
         if self.fuse is None:
-            joined = torch.stack(kept).sum(dim=0)
+            joined = torch.stack(outputs).sum(dim=0)
         else:
-            joined = self.act(convolve_joined(self.fuse, kept))
+            joined = self.act(convolve_joined(self.fuse, outputs))
         return convolve(self.last, joined, plus=x)

@@ -17,8 +17,9 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,12 +41,27 @@ from srcli.models.exported import load_exported
 from srcli.models.storage import WeightsInfo, read_weights
 
 Tensors = Mapping[str, Tensor]
-Named = tuple[Tensors, WeightsInfo]
-Candidate = tuple[Tensors, WeightsInfo, list[str]]
 
-_MOST_BUILT = (
-    100  # parameters that a network's constructor makes for each tensor of its file
-)
+
+class Match(NamedTuple):
+    """A network that tensors belong to."""
+
+    tensors: Tensors
+    """By the network's own names."""
+    info: WeightsInfo
+    """What metadata would say of them."""
+
+
+class Candidate(NamedTuple):
+    """A network that tensors might belong to."""
+
+    match: Match
+    misfits: list[str]
+    """What keeps the tensors from fitting, in words."""
+
+
+_MOST_BUILT = 100
+"""Parameters that a network's constructor makes for each tensor of its file."""
 
 FIXED = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
@@ -84,82 +100,96 @@ def load_network(
     """
     if exported := load_exported(path):
         info = WeightsInfo(model=exported.reference, scale=exported.scale)
-        choose_scale(path, [({}, info)], scale)
+        choose_scale(path, [Match({}, info)], scale)
         return exported, info
-    tensors, own, *said, key = read_weights(path)
-    if code and not own:
-        built = build_network(code, scale=scale)
-        own = WeightsInfo(model=code, scale=built.scale)
-        tensors, _, *said, key = read_weights(path, built.state_dict().keys())
-    if own:
-        info = replace(own, model=code or own.model)
-        network = build(path, *choose_scale(path, [(tensors, info)], scale))
+    stored = read_weights(path)
+    stated = stored.info
+    if code and not stated:
+        untrained = build_network(code, scale=scale)
+        stated = WeightsInfo(model=code, scale=untrained.scale)
+        stored = read_weights(path, untrained.state_dict().keys())
+    notes = [stored.note]
+    if stated:
+        info = replace(stated, model=code or stated.model)
+        match = choose_scale(path, [Match(stored.tensors, info)], scale)
+        network = build(path, *match)
     else:
-        network, info, found = _build_foreign(path, tensors, scale, value_range)
-        info = replace(info, notes={**info.notes, "read from": key or "the top level"})
-        said.append(found)
+        network, info, note = _build_foreign(path, stored.tensors, scale, value_range)
+        key = stored.key or "the top level"
+        info = replace(info, notes={**info.notes, "read from": key})
+        notes.append(note)
     if value_range not in (None, network.white):
-        said.append("its range of values is known; --value-range is not used for it")
-    network.notes = tuple(f"{path}: {note}" for note in said if note)
+        notes.append("its range of values is known; --value-range is not used for it")
+    network.notes = tuple(f"{path}: {note}" for note in notes if note)
     return network, info
 
 
-def choose_scale(path: Path, matches: Sequence[Named], scale: int | None) -> Named:
-    """Return the match of a scale; ModelError if there is none, or several and none is named."""
-    scales = ", ".join(str(info.scale) for _, info in matches)
-    fitting = [each for each in matches if scale in (None, each[1].scale)]
+def choose_scale(path: Path, matches: Sequence[Match], scale: int | None) -> Match:
+    """Return the match of a scale; None stands for the only one, else ModelError."""
+    scales = ", ".join(str(match.info.scale) for match in matches)
+    fitting = [match for match in matches if scale in (None, match.info.scale)]
     if not fitting:
         raise ModelError(f"{path}: is for scale {scales}, not {scale}")
     if len(fitting) > 1:
-        what = (
-            f"is of {fitting[0][1].model}, and does not say for which scale ({scales})"
+        raise ModelError(
+            f"{path}: is of {fitting[0].info.model}, and does not say for which scale "
+            f"({scales}); name one by -s"
         )
-        raise ModelError(f"{path}: {what}; name one by -s")
     return fitting[0]
 
 
 def _build_foreign(
     path: Path, tensors: Tensors, scale: int | None, value_range: int | None
 ) -> tuple[Network, WeightsInfo, str]:
-    """Build the network that tensors fit, with the range of values that enlarges a test picture.
+    """Build the network that tensors fit, with the range of values of its training.
 
-    Where none does, or no network fits, it is spandrel's. Returns a note on the choice,
-    too. ModelError if neither enlarges.
+    Where none enlarges a test picture, or no network fits, it is spandrel's. Returns a
+    note on the choice, too. ModelError if neither enlarges.
     """
-    if not (matches := find_matches(tensors)):
+    matches = find_matches(tensors)
+    if not matches:
         return *_build_by_spandrel(path, tensors, scale), ""
-    own, info = choose_scale(path, matches, scale)
-    network = build(path, own, info).deploy()
-    usual, shown = network.white, ""
-    if value_range is not None:
-        network.white = float(value_range)
-    else:
+    match = choose_scale(path, matches, scale)
+    info = match.info
+    network = build(path, *match).deploy()
+    usual = network.white
+    reason = ""
+    if value_range is None:
         network.white, figures = best_range(network)
-        shown = ", as a test picture shows"
+        reason = ", as a test picture shows"
         if figures[network.white] < FAITHFUL:
-            with suppress(
-                ModelError, RuntimeError, ValueError
-            ):  # what follows says more
-                other, about = _build_by_spandrel(path, tensors, info.scale)
-                if consistency(other.eval()) >= FAITHFUL:
-                    why = f"{info.model} itself enlarges nothing with it"
-                    return other, about, f"read by spandrel, as {why}"
-            tried = ", ".join(
-                f"{psnr:.0f} with values to {top:g}" for top, psnr in figures.items()
-            )
-            raise ModelError(
-                f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
-                f"other code: a test picture does not come out enlarged (dB: {tried}; {FAITHFUL:g} "
-                "are needed), and spandrel does not read it, either, or is not installed; "
-                "--value-range 1 or 255 uses it as it is"
-            )
-    white = f"takes values from 0 to {network.white:g}, not to {usual:g}{shown}"
-    note = f"a network like {info.model} that {white}" if network.white != usual else ""
-    return network, info, note
+            return _build_relative(path, tensors, info, figures)
+    else:
+        network.white = float(value_range)
+    if network.white == usual:
+        return network, info, ""
+    white = f"takes values from 0 to {network.white:g}, not to {usual:g}{reason}"
+    return network, info, f"a network like {info.model} that {white}"
+
+
+def _build_relative(
+    path: Path, tensors: Tensors, info: WeightsInfo, figures: Mapping[float, float]
+) -> tuple[Network, WeightsInfo, str]:
+    """Build by spandrel a relative of a network, which has its tensors."""
+    # Where spandrel fails, too, the error that follows says more than its own.
+    with suppress(ModelError, RuntimeError, ValueError):
+        network, about = _build_by_spandrel(path, tensors, info.scale)
+        if consistency(network.eval()) >= FAITHFUL:
+            reason = f"{info.model} itself enlarges nothing with it"
+            return network, about, f"read by spandrel, as {reason}"
+    tried = ", ".join(
+        f"{psnr:.0f} with values to {white:g}" for white, psnr in figures.items()
+    )
+    raise ModelError(
+        f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
+        f"other code: a test picture does not come out enlarged (dB: {tried}; {FAITHFUL:g} "
+        "are needed), and spandrel does not read it, either, or is not installed; "
+        "--value-range 1 or 255 uses it as it is"
+    )
 
 
 class SpandrelNetwork(Network):
-    """A network that spandrel built, described by an ``ImageModelDescriptor``; for inference."""
+    """A network that spandrel built, for inference."""
 
     edge = 4
     reference = "spandrel"
@@ -177,7 +207,7 @@ class SpandrelNetwork(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         # One by one, as spandrel demands; it pads what must be square.
-        return torch.cat([self._descriptor(each) for each in torch.split(x, 1)])
+        return torch.cat([self._descriptor(picture) for picture in torch.split(x, 1)])
 
 
 def _build_by_spandrel(
@@ -194,50 +224,52 @@ def _build_by_spandrel(
         descriptor = ModelLoader().load_from_state_dict(
             canonicalize_state_dict(dict(tensors))
         )
-    except (
-        Exception
-    ) as error:  # of its own kinds, or of a torchvision for another torch
-        reason = str(error).partition("\n")[0]
-        hint = f"spandrel knows none, either ({reason})".removesuffix(" ()")
-        if isinstance(error, ImportError):
-            hint = "pip install 'spandrel' reads some forty more networks"
-        elif "torchvision" in reason:
-            hint = f"spandrel cannot be imported ({reason}); install the torchvision for your torch"
-        near = [each[1:] for found in _candidates(tensors) for each in found if each[2]]
-        nearest = min(near, key=lambda each: len(each[1]), default=None)
-        more = f"what comes nearest {_misfit(*nearest)}; " if nearest else ""
-        size = sum(each.numel() for each in tensors.values())
-        raise ModelError(
-            f"{path}: does not say which network it belongs to, and none has such tensors "
-            f"({len(tensors)} tensors, {size:,} parameters, first {next(iter(tensors))!r}); "
-            f"{more}{hint}; srx train NAME --init takes over those that fit"
-        ) from error
+    # Errors are of its own kinds, or of a torchvision for another torch.
+    except Exception as error:
+        raise ModelError(f"{path}: {_describe_unknown(tensors, error)}") from error
     name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels
     if not isinstance(descriptor, ImageModelDescriptor) or channels != (3, 3):
         raise ModelError(f"{path}: is of {name}, which does not turn RGB into RGB")
-    network, notes = (
-        SpandrelNetwork(descriptor),
-        {"recognised by": f"spandrel, as {name}"},
-    )
+    network = SpandrelNetwork(descriptor)
+    notes = {"recognised by": f"spandrel, as {name}"}
     info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
-    choose_scale(path, [(tensors, info)], scale)
+    choose_scale(path, [Match(tensors, info)], scale)
     return network, info
 
 
+def _describe_unknown(tensors: Tensors, error: Exception) -> str:
+    """Say what tensors are that no network has, and how spandrel failed with them."""
+    reason = str(error).partition("\n")[0]
+    hint = f"spandrel knows none, either ({reason})".removesuffix(" ()")
+    if isinstance(error, ImportError):
+        hint = "pip install 'spandrel' reads some forty more networks"
+    elif "torchvision" in reason:
+        hint = f"spandrel cannot be imported ({reason}); install the torchvision for your torch"
+    candidates = chain.from_iterable(_candidates(tensors))
+    unfit = [candidate for candidate in candidates if candidate.misfits]
+    if unfit:
+        match, misfits = min(unfit, key=lambda candidate: len(candidate.misfits))
+        hint = f"what comes nearest {_misfit(match.info, misfits)}; {hint}"
+    size = sum(value.numel() for value in tensors.values())
+    return (
+        f"does not say which network it belongs to, and none has such tensors "
+        f"({len(tensors)} tensors, {size:,} parameters, first {next(iter(tensors))!r}); "
+        f"{hint}; srx train NAME --init takes over those that fit"
+    )
+
+
 def consistency(network: Network) -> float:
-    """Return the PSNR in dB of a small test picture and its enlargement made small again."""
+    """Return the PSNR in dB of a test picture enlarged and made small again."""
     picture = _test_picture(network.padded(_SIDE))
     with torch.inference_mode():
         enlarged = as_rgb_network(network)(picture)
         small = bicubic_resize(enlarged.float(), Fraction(1, network.scale))
     inside = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
     error = float((small - picture)[inside].square().mean())
-    return (
-        -10 * math.log10(max(error, _LEAST_ERROR))
-        if math.isfinite(error)
-        else -math.inf
-    )
+    if not math.isfinite(error):
+        return -math.inf
+    return -10 * math.log10(max(error, _LEAST_ERROR))
 
 
 def best_range(network: Network) -> tuple[float, dict[float, float]]:
@@ -246,80 +278,85 @@ def best_range(network: Network) -> tuple[float, dict[float, float]]:
     Returns the value of white, which is that of the network unless another one of
     ``RANGES`` is clearly better; and the ``consistency`` with each.
     """
-    usual, figures = network.white, {}
+    usual = network.white
+    figures: dict[float, float] = {}
     for white in sorted({usual, *RANGES}):
         network.white = white
         figures[white] = consistency(network)
     network.white = usual
-    return max(
-        figures, key=lambda each: figures[each] + CLEARLY * (each == usual)
-    ), figures
+    best = max(figures, key=figures.__getitem__)
+    if figures[best] > figures[usual] + CLEARLY:
+        return best, figures
+    return usual, figures
 
 
 @cache
 def _test_picture(side: int) -> Tensor:
-    """Return (1, 3, H, W) in [0, 1]: soft colours, a disc and bars, shrunk as pictures are."""
+    """Return (1, 3, H, W) in [0, 1]: soft colours, a disc and bars, shrunk."""
     y, x = np.mgrid[0 : 4 * side, 0 : 4 * side] / (4 * side)
     waves = ((1.3, 0.6, 0.0), (0.5, -1.1, 1.6), (0.8, 1.2, 1.0))
     planes = np.stack(
-        [0.5 + 0.25 * np.sin(2 * np.pi * (a * x + b * y) + c) for a, b, c in waves]
+        [
+            0.5 + 0.25 * np.sin(2 * np.pi * (across * x + down * y) + phase)
+            for across, down, phase in waves
+        ]
     )
     disc = (x - 0.4) ** 2 + (y - 0.45) ** 2 < 0.05
     bars = (x > 0.65) & (np.sin(40 * (x + 0.5 * y)) > 0)
     planes[:, disc] = 0.9 - 0.8 * planes[:, disc]
     planes[:, bars] *= 0.6
-    return bicubic_resize(torch.from_numpy(planes).float()[None], Fraction(1, 4)).clamp(
-        0, 1
-    )
+    picture = torch.from_numpy(planes).float()[None]
+    return bicubic_resize(picture, Fraction(1, 4)).clamp(0, 1)
 
 
-def find_matches(tensors: Tensors) -> list[Named]:
-    """Return the network that tensors belong to, several times where it may be of several scales.
+def find_matches(tensors: Tensors) -> list[Match]:
+    """Return the network that tensors belong to, once for each scale it may be of.
 
-    Their names are those that its authors published them under. Each match has them by
-    the network's own names, and what the metadata would say.
+    Tensors go by the names that the network's authors published them under.
     """
-    fitting = (
-        [each[:2] for each in found if not each[2]] for found in _candidates(tensors)
-    )
-    return next(filter(None, fitting), [])
+    for candidates in _candidates(tensors):
+        fitting = [match for match, misfits in candidates if not misfits]
+        if fitting:
+            return fitting
+    return []
 
 
 def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
-    """Yield matches of published files with the same layers, with ``differences`` from these."""
+    """Yield published networks with these layers, grouped by all but scale."""
     for file in PUBLISHED["file"]:
-        name, layers = file["model"], file["layers"]
-        if not all(f"{layer}.weight" in tensors for layer in layers):
+        if not all(f"{layer}.weight" in tensors for layer in file["layers"]):
             continue
-        notes = {
-            "recognised by": f"the names of its layers, such as {', '.join(layers)}"
-        }
-        with suppress(
-            KeyError, TypeError
-        ):  # it lacks a tensor, or has another of its name
-            prepared = network_class(name).prepare_published(tensors)
+        # It may lack a tensor, or have another of its name.
+        with suppress(KeyError, TypeError):
+            prepared = network_class(file["model"]).prepare_published(tensors)
             if "shifts" in file:
                 prepared = fold_shifts(prepared, *file["shifts"])
-            renamed = {
-                scale: _renamed(prepared, file, scale) for scale in MODELS[name].scales
-            }
-            for further in file.get("either", [{}]):
-                candidates: list[Candidate] = []
-                for scale, own in renamed.items():
-                    options = (file["options"] | further).items()
-                    network = {key: _option(value, own) for key, value in options}
-                    info = WeightsInfo(
-                        model=name, scale=scale, network=network, notes=notes
-                    )
-                    with suppress(ModelError):  # there is no network of these options
-                        candidates.append((own, info, differences(own, info)[0]))
-                yield candidates
+            for options in file.get("either", [{}]):
+                yield _candidates_of(file, prepared, options)
+
+
+def _candidates_of(
+    file: Mapping[str, Any], tensors: Tensors, further: dict[str, Any]
+) -> list[Candidate]:
+    """Return a published network with further options, at each of its scales."""
+    name = file["model"]
+    layers = ", ".join(file["layers"])
+    notes = {"recognised by": f"the names of its layers, such as {layers}"}
+    candidates: list[Candidate] = []
+    for scale in MODELS[name].scales:
+        renamed = _renamed(tensors, file, scale)
+        options = _options(file, renamed) | further
+        info = WeightsInfo(model=name, scale=scale, network=options, notes=notes)
+        with suppress(ModelError):  # there is no network of these options
+            misfits, _ = differences(renamed, info)
+            candidates.append(Candidate(Match(renamed, info), misfits))
+    return candidates
 
 
 def differences(
     tensors: Tensors, info: WeightsInfo, most: int | None = None
 ) -> tuple[list[str], Network]:
-    """Say in words what keeps tensors from being those of a network; and return its outline.
+    """Say what keeps tensors from being those of a network; and return its outline.
 
     ModelError if there is none, or one of more than ``most`` parameters: metadata may
     ask for any.
@@ -328,41 +365,42 @@ def differences(
         outline = outline_network(
             info.model, scale=info.scale, options=info.network, most=most
         )
-    wanted, given = (
-        {key: tuple(value.shape) for key, value in each.items()}
-        for each in (outline.state_dict(), tensors)
-    )
-    found = [f"{key!r} is missing" for key in wanted.keys() - given.keys()]
-    found += [f"{key!r} is unknown" for key in given.keys() - wanted.keys()]
-    for key in wanted.keys() & given.keys():
-        if wanted[key] != given[key]:
-            found.append(
-                f"{key!r} is of another shape, {given[key]} instead of {wanted[key]}"
-            )
-    return sorted(found), outline
+    expected = outline.state_dict()
+    misfits = [f"{key!r} is missing" for key in expected.keys() - tensors.keys()]
+    for key, value in tensors.items():
+        shape = tuple(value.shape)
+        if key not in expected:
+            misfits.append(f"{key!r} is unknown")
+        elif shape != (needed := tuple(expected[key].shape)):
+            misfits.append(f"{key!r} is of another shape, {shape} instead of {needed}")
+    return sorted(misfits), outline
 
 
-def _misfit(info: WeightsInfo, wrong: Sequence[str]) -> str:
-    more = f", and {len(wrong) - 1} others" if wrong[1:] else ""
-    return f"does not fit {info.model} x{info.scale}: {wrong[0]}{more}"
+def _misfit(info: WeightsInfo, misfits: Sequence[str]) -> str:
+    text = f"does not fit {info.model} x{info.scale}: {misfits[0]}"
+    if len(misfits) > 1:
+        text += f", and {len(misfits) - 1} others"
+    return text
 
 
 def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
     """Build a network with its weights; ModelError where these do not fit."""
     try:
-        wrong, network = differences(tensors, info, _MOST_BUILT * len(tensors))
+        misfits, network = differences(tensors, info, _MOST_BUILT * len(tensors))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    if wrong:
-        raise ModelError(f"{path}: {_misfit(info, wrong)}")
+    if misfits:
+        raise ModelError(f"{path}: {_misfit(info, misfits)}")
     state = {
-        k: tensors[k].to(v.dtype, copy=True) for k, v in network.state_dict().items()
+        key: tensors[key].to(value.dtype, copy=True)
+        for key, value in network.state_dict().items()
     }
     network.load_state_dict(state, assign=True)
-    # files do not hold all of some networks, and a user's constructor may compute
-    # anything
-    others = any(each.is_meta for each in (*network.parameters(), *network.buffers()))
-    if others or not find_entry(info.model).target:
+    # Files do not hold all of some networks, and a user's constructor may compute
+    # anything.
+    values = (*network.parameters(), *network.buffers())
+    incomplete = any(value.is_meta for value in values)
+    if incomplete or not find_entry(info.model).target:
         network = build_network(info.model, scale=info.scale, options=info.network)
         network.load_state_dict(state)
     return network
@@ -371,72 +409,72 @@ def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
 def _renamed(
     tensors: Tensors, file: Mapping[str, Any], scale: int
 ) -> dict[str, Tensor]:
+    """Return tensors of a published file by the names that the network has for them."""
     names = dict(file.get("names", {}))
     for table in file.get("shared", ()):
         names |= PUBLISHED["names"][table]
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for key, value in tensors.items():
-        for pattern, wanted in names.items():
-            key = re.sub(
-                pattern.replace("SCALE", str(scale)), partial(_filled, wanted), key
-            )
+        for pattern, template in names.items():
+            pattern = pattern.replace("SCALE", str(scale))
+            key = re.sub(pattern, partial(_fill, template), key)
         if key:
-            found[key] = value
-    return found
+            renamed[key] = value
+    return renamed
 
 
-def _filled(wanted: str, match: re.Match[str]) -> str:
-    """Return ``wanted`` with groups of a match: ``{1}`` as it is, ``{1//2-1}`` reckoned with."""
-
-    def group(place: re.Match[str]) -> str:
-        own, divisor, plus = match[int(place[1])], place[2], place[3]
-        return (
-            str(int(own) // int(divisor or 1) + int(plus or 0))
-            if divisor or plus
-            else own
-        )
-
-    return re.sub(r"\{(\d)(?://(\d))?([+-]\d+)?\}", group, wanted)
+def _fill(template: str, match: re.Match[str]) -> str:
+    """Put groups into a template: ``{1}`` as it is, ``{1//2-1}`` computed."""
+    text = template
+    for slot in re.finditer(r"\{(\d)(?://(\d))?([+-]\d+)?\}", template):
+        group, divisor, offset = slot.groups()
+        value = match[int(group)]
+        if divisor or offset:
+            value = str(int(value) // int(divisor or 1) + int(offset or 0))
+        text = text.replace(slot[0], value)
+    return text
 
 
-def _option(value: Any, tensors: Tensors) -> Any:  # noqa: ANN401
-    if not isinstance(value, str) or "." not in value:
-        return value
-    if "(" not in value:
-        return len(tensors[value])
-    pattern, _, less = value.partition(" - ")
-    found = {match[1] for key in tensors if (match := re.match(pattern, key))}
-    return len(found) - int(less or 0)
+def _options(file: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+    """Return the options of a published network, partly read from its tensors."""
+    options = dict(file.get("options", {}))
+    for name, key in file.get("rows", {}).items():
+        options[name] = len(tensors[key])
+    for name, pattern in file.get("counts", {}).items():
+        matches = filter(None, (re.match(pattern, key) for key in tensors))
+        numbers = {match[1] for match in matches}
+        options[name] = len(numbers) - file.get("uncounted", 0)
+    return options
 
 
-def fold_shifts(tensors: Tensors, first: str, last: str) -> dict[str, Tensor]:
-    """Fold colour shifts that training has changed into the first and the last convolution.
+def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:
+    """Fold trained colour shifts into the first and the last convolution.
 
     EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution,
     and add it by another. Some trained these, too, by mistake; the fixed ones are
     ``Network.subtract_mean``. Outputs differ near borders alone: zeros around a picture
     stand for another colour then.
     """
-    keys = [
-        f"{name}_mean.{part}" for name in ("sub", "add") for part in ("weight", "bias")
-    ]
+    folded = dict(tensors)
+    keys = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
     if any(len(tensors.get(key, ())) != 3 for key in keys):
-        return dict(tensors)
+        return folded
     before, subtracted, after, added = (tensors[key].float() for key in keys)
     mean = 255 * torch.tensor(DIV2K_MEAN)
-    offset = before[:, :, 0, 0] @ mean + subtracted
-    if max(offset.abs().max(), (added - mean).abs().max()) < FIXED:
-        return dict(tensors)
-    kernel = tensors[f"{first}.weight"]
-    # the last gives RGB, or what a shuffle makes RGB of
-    weight, bias = tensors[f"{last}.weight"], tensors[f"{last}.bias"].reshape(3, -1)
-    return {
-        **tensors,
-        f"{first}.weight": torch.einsum("omhw,mi->oihw", kernel, before[:, :, 0, 0]),
-        f"{first}.bias": tensors[f"{first}.bias"]
-        + torch.einsum("omhw,m->o", kernel, offset),
-        f"{last}.weight": (after[:, :, 0, 0] @ weight.reshape(3, -1)).reshape(
-            weight.shape
-        ),
-        f"{last}.bias": (after[:, :, 0, 0] @ bias + (added - mean)[:, None]).flatten(),
-    }
+    mixing = before[:, :, 0, 0]
+    offset = mixing @ mean + subtracted
+    surplus = added - mean
+    if max(offset.abs().max(), surplus.abs().max()) < FIXED:
+        return folded
+    kernel = tensors[f"{head}.weight"]
+    folded[f"{head}.weight"] = torch.einsum("omhw,mi->oihw", kernel, mixing)
+    folded[f"{head}.bias"] = tensors[f"{head}.bias"] + torch.einsum(
+        "omhw,m->o", kernel, offset
+    )
+    # The end gives RGB, or what a shuffle makes RGB of.
+    mixing = after[:, :, 0, 0]
+    weight = tensors[f"{end}.weight"]
+    bias = tensors[f"{end}.bias"].reshape(3, -1)
+    folded[f"{end}.weight"] = (mixing @ weight.reshape(3, -1)).reshape(weight.shape)
+    folded[f"{end}.bias"] = (mixing @ bias + surplus[:, None]).flatten()
+    return folded

@@ -15,7 +15,7 @@ from srcli.layers.resize import carry_by_corners
 
 
 class RRLFN(TrainedWithBranches):
-    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's network in training form.
+    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's training form.
 
     The deployed form has one 3x3 kernel where the training form adds branches: RLFN-S
     (Kong et al. 2022) with ReLU. Its state lacks only what the extra branches add.
@@ -57,7 +57,7 @@ class RRLFN(TrainedWithBranches):
 
         def block() -> nn.Module:
             return ResidualLocalFeatureBlock(
-                [unit() for _ in range(3)],
+                repeat(unit, 3),
                 channels=channels,
                 esa_channels=esa_channels,
                 slope=0.05 if act == "lrelu" else 0.0,
@@ -69,13 +69,12 @@ class RRLFN(TrainedWithBranches):
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Pictures too small for the attention are continued by their outermost pixels, and cut."""
+        """Enlarge; small pictures are continued by their outermost pixels, and cut."""
         height, width = x.shape[2:]
-        down, right = (
-            max(EnhancedSpatialAttention.MINIMUM - side, 0) for side in (height, width)
-        )
-        if down or right:
-            x = F.pad(x, (0, right, 0, down), mode="replicate")
+        rows = max(EnhancedSpatialAttention.MINIMUM - height, 0)
+        columns = max(EnhancedSpatialAttention.MINIMUM - width, 0)
+        if rows or columns:
+            x = F.pad(x, (0, columns, 0, rows), mode="replicate")
         # The picture itself runs past the body, from the head to the upsampling: half
         # precision would cost it 8-bit steps.
         with full_precision(x.device):
@@ -84,12 +83,12 @@ class RRLFN(TrainedWithBranches):
         with full_precision(x.device):
             out: Tensor = self.up(head + deep)
         out = F.pixel_shuffle(out, self.scale)
-        if down or right:
+        if rows or columns:
             out = out[:, :, : height * self.scale, : width * self.scale]
         return out
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
-        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
         ``deep_gain`` is the factor on the initial weights of the body's last
         convolution and of the upsampling. A network of fewer than 12 channels has no

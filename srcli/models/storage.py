@@ -35,6 +35,8 @@ _KNOWN: Mapping[str, Any] = tomllib.loads(
     shipped_text("checkpoints.toml", "srcli.models")
 )
 _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
+_ONNX_START = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]")
+"""Version and next field of an ONNX model, a message of Google's protocol buffers."""
 _DEEPEST = 4
 """Tables within tables that are looked into."""
 _MOST_UNPACKED = 16
@@ -76,8 +78,9 @@ def save_weights(
     stated = {"srx_format": FORMAT, "model": info.model, "scale": str(info.scale)}
     stored = {}
     for key, value in tensors.items():
-        kept = value.half() if half and value.is_floating_point() else value
-        stored[key] = kept.detach().cpu().contiguous()
+        if half and value.is_floating_point():
+            value = value.half()
+        stored[key] = value.detach().cpu().contiguous()
     content = save(stored, metadata={**stated, "network": network, **info.notes})
     # The writer of safetensors shuffles metadata: sorted, equal weights are equal
     # files.
@@ -91,7 +94,7 @@ def save_weights(
 
 
 def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
-    """Read the tensors of a weights file, its metadata if it is ours, and a note on the choice.
+    """Read the tensors of a weights file, its metadata if it is ours, and a note.
 
     It is ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote,
     of which only plain tensors are read (no code runs). Of tables for the generator and
@@ -99,10 +102,10 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     ones; a table of just these ``names`` stays as it is. ModelError if the file is
     damaged, of another kind, or lacks tensors.
     """
+    if not path.exists():
+        raise ModelError(f"{path}: no such weights file")
     if not path.is_file():
-        raise ModelError(
-            f"{path}: {'not a file' if path.exists() else 'no such weights file'}"
-        )
+        raise ModelError(f"{path}: not a file")
     import torch
 
     inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
@@ -110,14 +113,14 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     try:
         zip_names(path)  # refuses what unpacks to far more
         with path.open("rb") as stream:
-            start = stream.read(
-                9
-            )  # of .safetensors a length and JSON, whatever it is called
+            # Of .safetensors, a length and JSON, whatever it is called.
+            start = stream.read(9)
         if path.suffix.lower() == ".safetensors" or start[8:] == b"{":
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
                 metadata = stored.metadata() or {}
-        else:  # an unusable file is told of, so that warnings say nothing new
+        else:
+            # An unusable file is told of, so that warnings say nothing new.
             with (
                 warnings.catch_warnings(action="ignore"),
                 torch.serialization.safe_globals(inert),
@@ -130,34 +133,35 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     if "srx_format" in metadata:
         return StoredWeights(content, _parse(path, metadata))
     chosen = _choose_table(path, content, names)
-    _check_unpacked(
-        path, (v.numel() * v.element_size() for v in chosen.tensors.values())
-    )
+    _check_unpacked(path, [value.nbytes for value in chosen.tensors.values()])
     return chosen
 
 
 def zip_names(path: Path) -> list[str]:
-    """Return the names in a zip, none for other files; ModelError if it unpacks to far more."""
+    """Return the names in a zip, none for others; ModelError if far larger inside."""
     with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
-        _check_unpacked(path, (member.file_size for member in members.infolist()))
+        _check_unpacked(path, [member.file_size for member in members.infolist()])
         return members.namelist()
     return []
 
 
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
+    """Return the metadata of a weights file; ModelError if they are not ours."""
     notes = dict(metadata)
-    if (written := notes.pop("srx_format")) != FORMAT:
+    written = notes.pop("srx_format")
+    if written != FORMAT:
         raise ModelError(
             f"{path}: written by a newer srx (format {written}); update srx"
         )
     try:
-        network = parse_text(notes.pop("network"))
+        options = parse_text(notes.pop("network"))
+        for name, value in options.items():
+            if isinstance(value, list):
+                options[name] = tuple(value)
         return WeightsInfo(
             model=notes.pop("model"),
             scale=int(notes.pop("scale")),
-            network={
-                k: tuple(v) if isinstance(v, list) else v for k, v in network.items()
-            },
+            network=options,
             notes=notes,
         )
     except (KeyError, ValueError, AttributeError) as error:
@@ -165,7 +169,7 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
 
 
 class _Inert:
-    """Stands for an object beside the tensors: whatever it was made of is dropped, nothing runs."""
+    """An object beside the tensors, of which nothing is read, so that nothing runs."""
 
     def __new__(cls, *_: object) -> _Inert:
         return super().__new__(cls)
@@ -175,8 +179,9 @@ class _Inert:
 
 
 def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
-    """Refuse a small file that takes much memory: compressed, or with few values repeated."""
-    size, total = path.stat().st_size, sum(sizes)
+    """Refuse a small file that takes much memory, compressed or with few values."""
+    size = path.stat().st_size
+    total = sum(sizes)
     if total > _MOST_UNPACKED * size:
         raise ModelError(
             f"{path}: unpacks from {size / 1e6:.2f} MB to {total / 1e6:,.0f} MB, as no weights "
@@ -185,97 +190,154 @@ def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
 
 
 def _choose_table(path: Path, content: object, names: Collection[str]) -> StoredWeights:
-    """Return the tensors of the network that enlarges by their own names, averaged if they are."""
-    (key, tensors), *others = _tables(content, frozenset(names)) or [((), {})]
-    if not tensors:
+    """Choose the tensors of the network that enlarges, averaged if possible."""
+    tables = _tables(content, frozenset(names))
+    if not tables:
         raise ModelError(f"{path}: holds no table of tensors")
-    averaged, note = set(_KNOWN["averaged"]), ""
-    plain = [(own, table) for own, table in others if not averaged.issuperset(own[-1:])]
-    if averaged.intersection(key) and plain:
-        other, whole = plain[0]
-        note = f"its averaged weights ({'.'.join(key)}) are used, not {'.'.join(other)}"
-        if (
-            tensors.keys() <= whole.keys()
-        ):  # averages of parameters alone lack the buffers
-            tensors = {**whole, **tensors}
+    key, tensors = tables[0]
+    averaged = set(_KNOWN["averaged"])
+    if averaged.isdisjoint(key):
+        return StoredWeights(tensors, None, key=".".join(key))
+    note = ""
+    for plain_key, plain in tables[1:]:
+        if not averaged.issuperset(plain_key[-1:]):
+            note = (
+                f"its averaged weights ({'.'.join(key)}) are used, "
+                f"not {'.'.join(plain_key)}"
+            )
+            # Averages of parameters alone lack the buffers.
+            if tensors.keys() <= plain.keys():
+                tensors = plain | tensors
+            break
     return StoredWeights(tensors, None, note, ".".join(key))
 
 
 def _tables(
     content: object, names: frozenset[str], key: Key = (), depth: int = 0
 ) -> list[tuple[Key, Tensors]]:
-    """Return the tables of tensors in a checkpoint by the names above them, the best first."""
+    """Return the tables of tensors in a checkpoint, the best first, by their names."""
     from torch import Tensor
 
     if not isinstance(content, Mapping) or depth > _DEEPEST:
         return []
-    found = []
+    tables = []
     for name in (*_KNOWN["averaged"], *_KNOWN["weights"]):
-        found += _tables(content.get(name), names, (*key, name), depth + 1)
-    tensors = {
-        str(name): value for name, value in content.items() if isinstance(value, Tensor)
-    }
+        tables += _tables(content.get(name), names, (*key, name), depth + 1)
+    tensors: Tensors = {}
+    for name, value in content.items():
+        if isinstance(value, Tensor):
+            tensors[str(name)] = value
     if tensors and names == tensors.keys():
-        return [*found, (key, tensors)]
-    tensors = {k: v for k, v in tensors.items() if not re.match(_KNOWN["others"], k)}
-    # names that begin with that of a generator, averaged or not, are of it alone
+        return [*tables, (key, tensors)]
+    for name in list(tensors):
+        if re.match(_KNOWN["others"], name):
+            del tensors[name]
+    networks = _networks_within(tensors)
+    for name, network in networks:
+        tables += _tables(network, names, (*key, name), depth)
+    if tensors and not networks:
+        tables.append((key, tensors))
+    return tables
+
+
+def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
+    """Return networks whose names stand before their tensors', best first."""
     averaged = _below(tensors, _KNOWN["averaged"])
     plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
-    both = [
-        {k.removeprefix("module.") for k in each[1]}
-        for each in (averaged, plain)
-        if each
-    ]
-    if averaged and plain and both[0] - {"n_averaged"} == both[1]:
-        parts = [averaged, plain]
-    else:  # what is averaged may be another thing, such as an attention
-        wrappers = (
-            *_WRAPPERS,
-            *_KNOWN["averaged"],
-            next(iter(tensors), "").partition(".")[0],
-        )
-        one = _below(tensors, _KNOWN["generator"]) or _below(
-            tensors, wrappers, whole=True
-        )
-        parts = [one] if one else []
-    for name, part in parts:
-        found += _tables(part, names, (*key, name), depth)
-    return found if parts or not tensors else [*found, (key, tensors)]
+    # What is averaged may be another thing, such as an attention.
+    if averaged and plain and _is_average(averaged[1], plain[1]):
+        return [averaged, plain]
+    generator = _below(tensors, _KNOWN["generator"])
+    if generator:
+        return [generator]
+    head = next(iter(tensors), "").partition(".")[0]
+    wrappers = (*_WRAPPERS, *_KNOWN["averaged"], head)
+    wrapped = _below(tensors, wrappers, only_wrappers=True)
+    return [wrapped] if wrapped else []
+
+
+def _is_average(averaged: Tensors, plain: Tensors) -> bool:
+    """Return True if both have the same tensors, but for a count of averages."""
+    names = {name.removeprefix("module.") for name in averaged}
+    return names - {"n_averaged"} == {name.removeprefix("module.") for name in plain}
 
 
 def _below(
-    tensors: Tensors, names: Iterable[str], *, whole: bool = False
+    tensors: Tensors, names: Iterable[str], *, only_wrappers: bool = False
 ) -> tuple[str, Tensors] | None:
-    """Return the tensors of the first of some networks, without its name before theirs.
+    """Return the first of some networks there is, without its name before its tensors.
 
-    With ``whole``, only a name before all of them counts, if it leaves no number, as of
-    a layer.
+    With ``only_wrappers``, only a name before all tensors counts, if it leaves no
+    number, as of a layer.
     """
     for name in names:
-        below = {
-            k[len(name) + 1 :]: v
-            for k, v in tensors.items()
-            if k.startswith(f"{name}.")
-        }
-        # PyTorch's wrappers have counts of their own beside the network, such as
-        # n_averaged
-        others = [k for k in tensors if "." in k or name not in _KNOWN["pytorch"]]
-        all_of_it = len(others) == len(below) and not any(
-            key[:1].isdigit() for key in below
-        )
-        if any("." in key for key in below) and (all_of_it or not whole):
+        below: Tensors = {}
+        for key, value in tensors.items():
+            if key.startswith(f"{name}."):
+                below[key.removeprefix(f"{name}.")] = value
+        if not any("." in key for key in below):
+            continue
+        if not only_wrappers or _wraps_all(name, below, tensors):
             return name, below
     return None
+
+
+def _wraps_all(name: str, below: Tensors, tensors: Tensors) -> bool:
+    """Return True if a name stands before all tensors, and is not that of a layer."""
+    if any(key[:1].isdigit() for key in below):
+        return False
+    if name not in _KNOWN["pytorch"]:
+        return len(below) == len(tensors)
+    # PyTorch's wrappers have counts of their own beside the network, such as
+    # n_averaged.
+    return len(below) == sum("." in key for key in tensors)
 
 
 def _why_unread(path: Path, error: Exception) -> str:
     """Say what a file is that cannot be read, and what to do."""
     with path.open("rb") as stream:
-        text = f"{path.suffix.lower()}\n{stream.read(64).decode('latin-1')}\n{error}"
-    reason = str(error).partition("\n")[0]
-    for each in _KNOWN["unreadable"]:
-        if found := re.search(each["kind"], text):
-            return str(each["what"]).format(*found.groups(), error=reason)
+        start = stream.read(64)
+    suffix = path.suffix.lower()
+    if suffix == ".onnx" or _ONNX_START.match(start):
+        return (
+            "not a checkpoint but an ONNX model; give the weights that it was made from "
+            "(.pth, .safetensors), or run it by onnxruntime"
+        )
+    if start.startswith(b"version https://git-lfs"):
+        return "only a pointer of Git LFS, not the weights; get them by 'git lfs pull'"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, not weights: the download went wrong; get the file again"
+    if not start:
+        return "an empty file; get it again"
+    return _why_unreadable(suffix, str(error))
+
+
+def _why_unreadable(suffix: str, error: str) -> str:
+    """Say what an error of reading means for a file of a suffix, and what to do."""
+    reason = error.partition("\n")[0]
+    if "failed finding central directory" in error or "unexpected EOF" in error:
+        return (
+            "damaged: its end is missing, as of a download that broke off; get it again"
+        )
+    if suffix == ".safetensors":
+        return f"damaged weights file ({reason}); get it again"
+    if "TorchScript" in error:
+        return (
+            "not a checkpoint but a TorchScript program, and none of srx export; where "
+            "you trust it, save its tensors: "
+            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
+        )
+    if suffix not in CHECKPOINT_SUFFIXES:
+        return "not a weights file (.safetensors, .pth): it holds something else"
+    if code := re.search(r"(?:GLOBAL|Unsupported class) (\S+)", error):
+        return (
+            f"not a checkpoint that can be read safely: it holds Python objects ({code[1]}), "
+            "such as a whole pickled network, which could run code; where its code is, "
+            "save the tensors alone: torch.save(network.state_dict(), 'weights.pth')"
+        )
+    # What PyTorch says further is advice to its programmers.
+    if re.search("[Ww]eights[ _]only", error):
+        reason = "it is damaged, or holds more than tensors"
     return (
         f"not a checkpoint that can be read safely ({reason}); get it again, or convert it to "
         ".safetensors where you trust it"

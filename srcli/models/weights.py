@@ -25,30 +25,28 @@ AERIAL_MODEL = "g-idrn-aerial"
 
 
 def weights_dir() -> Path:
-    """Folder of the shipped weights: inside the installed package, else beside its sources."""
+    """Return the folder of shipped weights, in the package or beside its sources."""
     packaged = Path(str(files("srcli") / "_weights"))
-    return (
-        packaged
-        if packaged.is_dir()
-        else Path(__file__).resolve().parents[2] / "weights"
-    )
+    if packaged.is_dir():
+        return packaged
+    return Path(__file__).resolve().parents[2] / "weights"
 
 
 def weights_path(name: str, scale: int) -> Path:
-    """File of the shipped weights of a model at one scale; it need not exist."""
+    """Return the file of a model's shipped weights, which need not exist."""
     return weights_dir() / f"{name}-x{scale}.safetensors"
 
 
 def shipped_scales(name: str) -> tuple[int, ...]:
-    """Scales at which a model can be used as installed."""
+    """Return the scales at which a model can be used as installed."""
     entry = find_entry(name)
-    return tuple(
-        s for s in entry.scales if not entry.trained or weights_path(name, s).is_file()
-    )
+    if not entry.trained:
+        return entry.scales
+    return tuple(scale for scale in entry.scales if weights_path(name, scale).is_file())
 
 
 def network_digest(network: Network) -> str:
-    """Digest of a network: its name, scale, settings and weights, in hex."""
+    """Return a digest of a network's name, scale, settings and weights, in hex."""
     digest = hashlib.sha256(f"{name_of(network)} x{network.scale}".encode())
     # Modules that hold something of a picture are no settings of a network.
     settings = re.sub(r"\n *\(\w+\): (GlobalPool|StretchedMap)\(\)", "", str(network))
@@ -90,17 +88,18 @@ def load_model(
     from srcli.layers.network import undisturbed
     from srcli.models.recognition import load_network
 
-    code, _ = split_model(model := model_text(model))
+    model = model_text(model)
+    code, _ = split_model(model)
     allow_code(code)
     path = find_weights(model, 4 if scale is None else scale)
     with undisturbed():
         if path is not None:
-            return load_network(path, scale, value_range=value_range, code=code)[
-                0
-            ].eval()
-        network = build_network(
-            code or model, scale=scale or (None if code else 4)
-        ).eval()
+            network, _ = load_network(path, scale, value_range=value_range, code=code)
+            return network.eval()
+        if code:
+            network = build_network(code, scale=scale or None).eval()
+        else:
+            network = build_network(model, scale=scale or 4).eval()
     if network.reference and network.needs_weights:
         raise ModelError(
             f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
@@ -110,7 +109,7 @@ def load_model(
 
 
 def model_text(model: object) -> str:
-    """Return a model as options have it: its name, or the path of its file, as a text."""
+    """Return a model's name, or the path of its file, as a text."""
     if isinstance(model, str | os.PathLike):
         return os.fspath(model)
     raise UsageError(
@@ -119,7 +118,7 @@ def model_text(model: object) -> str:
 
 
 def make_crisper(network: Network, strength: float) -> None:
-    """Move the weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, which 1 reaches.
+    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, reached by 1.
 
     Weights between two that began as one enlarge as well as these (network
     interpolation, ESRGAN, Wang et al. 2018).
@@ -130,7 +129,7 @@ def make_crisper(network: Network, strength: float) -> None:
 
 
 def find_weights(model: str, scale: int) -> Path | None:
-    """Return the weights file of a model for ``load_model``; None for a model without weights.
+    """Return the weights file of a model for ``load_model``; None for one without.
 
     ModelError if there is no such model or scale. Files are not looked at.
     """
@@ -142,23 +141,26 @@ def find_weights(model: str, scale: int) -> Path | None:
         return None
     path = weights_path(model, scale)
     if not path.is_file():
-        have = ", ".join(map(str, shipped_scales(model))) or "none yet"
+        scales = ", ".join(map(str, shipped_scales(model))) or "none yet"
         raise ModelError(
-            f"model {model} has no weights for scale {scale}; it has: {have}; give a file"
+            f"model {model} has no weights for scale {scale}; it has: {scales}; give a file"
         )
     return path
 
 
 def split_model(model: str) -> tuple[str, Path | None]:
-    """Return the code that a model is of, and its weights file, as far as it names them."""
+    """Return the code that a model is of, and its weights file, as far as named."""
     code, weights = split_code(model)
+    if not weights or model in MODELS:
+        return code, None
     file = Path(weights)
-    named = code or file.suffix.lower() in WEIGHTS_SUFFIXES or file.is_file()
-    return code, file if weights and named and model not in MODELS else None
+    if code or file.suffix.lower() in WEIGHTS_SUFFIXES or file.is_file():
+        return code, file
+    return code, None
 
 
 def default_scale(models: Iterable[str]) -> int:
-    """Return the scale where none is given: that of the first weights file, 4 if all are names.
+    """Choose the scale where none is given: that of the first weights file, else 4.
 
     Missing files do not count. ModelError if the file cannot be read, or does not tell
     its scale.
@@ -169,14 +171,15 @@ def default_scale(models: Iterable[str]) -> int:
             allow_code(code)
             return build_network(code, scale=None).scale
         if file and file.is_file():
-            from srcli.models.recognition import choose_scale, find_matches
+            from srcli.models.recognition import Match, choose_scale, find_matches
 
-            with suppress(
-                ModelError
-            ):  # of what is damaged or exported the others know more
-                tensors, own, *_ = read_weights(file)
-                found = [({}, own)] if own else find_matches(tensors)
-                if found and not code:  # the network is built later, once
-                    return choose_scale(file, found, None)[1].scale
+            # Of damaged and exported files what follows knows more.
+            with suppress(ModelError):
+                stored = read_weights(file)
+                matches = find_matches(stored.tensors)
+                if stored.info:
+                    matches = [Match({}, stored.info)]
+                if matches and not code:  # the network is built later, once
+                    return choose_scale(file, matches, None).info.scale
             return load_model(model, value_range=1).scale  # none is sought here
     return 4

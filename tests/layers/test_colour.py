@@ -57,7 +57,7 @@ def test_it_is_what_arrays_give(photo):
     assert levels.dtype == np.uint8
 
 
-def test_gray_comes_out_as_its_rgb_copy_does_and_has_the_range_of_y(photo):
+def test_gray_comes_out_as_its_rgb_copy_in_the_range_of_y(photo):
     gray = photo[:, :, :1]
     network = Nearest()
     out = enlarge_array(TorchEngine(network, device=CPU), gray)

@@ -46,20 +46,21 @@ def test_sums_and_activations_are_those_of_the_plain_layer(options, layout):
         return
     plain, packed = layers(**options)
     with torch.inference_mode():
-        expected = plain(x)
-        plus = torch.randn_like(expected)
-        kept = plus.clone()
-        torch.testing.assert_close(packed(x), expected)
+        convolved = plain(x)
+        plus = torch.randn_like(convolved)
+        plus_before = plus.clone()
+        torch.testing.assert_close(packed(x), convolved)
         for slope in (None, 0.0, 0.05):
-            wanted = expected + plus
-            wanted = wanted if slope is None else F.leaky_relu(wanted, slope)
-            torch.testing.assert_close(
-                convolve(packed, x, plus=plus, slope=slope), wanted
-            )
-            torch.testing.assert_close(plus, kept)
-            alone = expected if slope is None else F.leaky_relu(expected, slope)
-            torch.testing.assert_close(convolve(packed, x, slope=slope), alone)
-            torch.testing.assert_close(convolve(plain, x, slope=slope), alone)
+            # A slope of 1 is no activation.
+            negative_slope = 1.0 if slope is None else slope
+            summed = F.leaky_relu(convolved + plus, negative_slope)
+            activated = F.leaky_relu(convolved, negative_slope)
+            out = convolve(packed, x, plus=plus, slope=slope)
+            torch.testing.assert_close(out, summed)
+            torch.testing.assert_close(plus, plus_before)
+            for layer in (packed, plain):
+                out = convolve(layer, x, slope=slope)
+                torch.testing.assert_close(out, activated)
 
 
 def test_maps_side_by_side_need_no_concatenation():
@@ -67,18 +68,19 @@ def test_maps_side_by_side_need_no_concatenation():
     parts = torch.randn(1, 16, 9, 7).split([4, 2, 10], dim=1)
     for layer in (plain, packed):
         with torch.no_grad():
-            found = convolve_joined(layer, parts, slope=0.1)
-            wanted = F.leaky_relu(plain(torch.cat(parts, dim=1)), 0.1)
-        torch.testing.assert_close(found, wanted)
+            out = convolve_joined(layer, parts, slope=0.1)
+            expected = F.leaky_relu(plain(torch.cat(parts, dim=1)), 0.1)
+        torch.testing.assert_close(out, expected)
 
 
 def test_autocast_decides_the_number_format():
     plain, packed = layers()
     x = torch.randn(1, 16, 8, 8)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        found, wanted = packed(x), plain(x)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found, wanted, atol=0.03, rtol=0.03)
+        out = packed(x)
+        expected = plain(x)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out, expected, atol=0.03, rtol=0.03)
     with torch.inference_mode():
         torch.testing.assert_close(packed(x), plain(x))
 

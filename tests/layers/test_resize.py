@@ -28,7 +28,7 @@ def test_it_equals_the_resize_of_arrays(scale, size):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (61, 47)])
-def test_with_levels_it_equals_the_resize_of_integers_bit_for_bit(scale, dtype, size):
+def test_with_levels_it_is_the_resize_of_integers(scale, dtype, size):
     peak = np.iinfo(dtype).max
     # Few values, far apart: ties between two levels and overshoot at both ends come up
     # often.
@@ -50,5 +50,5 @@ def test_gradients_flow_and_dtypes_stay():
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 5), (9, 12)])
 def test_the_enlargement_of_networks_is_matlab_s_resize(scale, size):
     x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    found = BicubicEnlargement(scale=scale)(x)
-    torch.testing.assert_close(found, bicubic_resize(x, scale), atol=1e-6, rtol=0)
+    enlarged = BicubicEnlargement(scale=scale)(x)
+    torch.testing.assert_close(enlarged, bicubic_resize(x, scale), atol=1e-6, rtol=0)

@@ -33,7 +33,8 @@ class Every(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.mean, self.maximum = GlobalPool("mean"), GlobalPool("maximum")
+        self.mean = GlobalPool("mean")
+        self.maximum = GlobalPool("maximum")
         self.contrast = GlobalPool("contrast")
 
     def forward(self, x):
@@ -44,12 +45,11 @@ class Every(nn.Module):
         }
 
 
-def record(windows, network=None, **sample):
+def record(windows, network):
     """What the pools of a network see in windows, by name."""
-    network = network or Every()
-    with record_calibration(network, **sample) as found:
+    with record_calibration(network) as calibration:
         network(windows)
-    return found
+    return calibration
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def features():
 @pytest.mark.parametrize(
     ("spread", "offset"), [(0.0, 0.3), (1e-5, 0.0), (0.5, 0.1), (900.0, 5.0)]
 )
-def test_the_contrast_of_half_precision_neither_vanishes_nor_overflows(spread, offset):
+def test_half_contrast_neither_vanishes_nor_overflows(spread, offset):
     torch.manual_seed(0)
     maps = (torch.randn(2, 3, 30, 40) * spread + offset).half()
     torch.testing.assert_close(
@@ -80,24 +80,25 @@ def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
 
 def test_windows_are_measured_as_one_picture(features):
     network = Every()
-    with record_calibration(network) as found:
-        seen = network(features)
-        assert not found  # filled when the block ends
-    whole = network(features.permute(1, 0, 2, 3).reshape(1, 6, 32, 12))
-    assert set(found) == {"mean", "maximum", "contrast"}
-    for name, value in found.items():
-        torch.testing.assert_close(seen[name], whole[name], rtol=1e-6, atol=1e-6)
+    with record_calibration(network) as calibration:
+        pooled = network(features)
+        assert not calibration  # filled when the block ends
+    expected = network(features.permute(1, 0, 2, 3).reshape(1, 6, 32, 12))
+    assert set(calibration) == {"mean", "maximum", "contrast"}
+    for name, value in calibration.items():
+        torch.testing.assert_close(pooled[name], expected[name], rtol=1e-6, atol=1e-6)
         assert value.dtype == torch.float32
-        torch.testing.assert_close(value.double(), whole[name], rtol=1e-6, atol=0)
-    assert torch.equal(found["maximum"], whole["maximum"].float())
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-6, atol=0)
+    assert torch.equal(calibration["maximum"], expected["maximum"].float())
 
 
 def test_contrast_by_strips_of_rows_is_that_of_the_map(features, monkeypatch):
-    whole, narrow = contrast(features), contrast(features.bfloat16())
-    for values in (1, 200):  # a row at a time, and several
-        monkeypatch.setattr(tiles, "STRIP", values)
-        torch.testing.assert_close(contrast(features), whole)
-        torch.testing.assert_close(contrast(features.bfloat16()), narrow)
+    for maps in (features, features.bfloat16()):
+        expected = contrast(maps)
+        for values in (1, 200):  # a row at a time, and several
+            with monkeypatch.context() as patch:
+                patch.setattr(tiles, "STRIP", values)
+                torch.testing.assert_close(contrast(maps), expected)
 
 
 @pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
@@ -105,36 +106,37 @@ def test_a_part_is_gated_as_the_whole_was(features, kind):
     torch.manual_seed(0)
     network = nn.Sequential(*(kind(channels=6, reduction=2) for _ in "ab")).double()
     picture = features[:1]
-    with record_calibration(network) as found:
-        whole = network(picture)
+    with record_calibration(network) as calibration:
+        gated = network(picture)
     part = picture[:, :, :5, :4]
-    with hold(network, found):
-        same = network(part)
-    torch.testing.assert_close(same, whole[:, :, :5, :4])
-    assert not torch.allclose(network(part), same)
+    with hold(network, calibration):
+        gated_part = network(part)
+    torch.testing.assert_close(gated_part, gated[:, :, :5, :4])
+    assert not torch.allclose(network(part), gated_part)
 
 
 def test_an_error_ends_the_holding(features):
     network = Every()
-    own, found = network(features), record(features[:1], network)
-    with pytest.raises(ValueError, match="stop"), hold(network, found):
+    expected = network(features)
+    calibration = record(features[:1], network)
+    with pytest.raises(ValueError, match="stop"), hold(network, calibration):
         raise ValueError("stop")
-    torch.testing.assert_close(network(features), own)
+    torch.testing.assert_close(network(features), expected)
     with pytest.raises(ValueError, match="stop"), record_calibration(network):
         raise ValueError("stop")
-    torch.testing.assert_close(network(features), own)
-    del found["contrast"]
-    with pytest.raises(KeyError), hold(network, found):
+    torch.testing.assert_close(network(features), expected)
+    del calibration["contrast"]
+    with pytest.raises(KeyError), hold(network, calibration):
         pass
-    torch.testing.assert_close(network(features), own)
+    torch.testing.assert_close(network(features), expected)
 
 
 def test_values_that_are_not_finite_are_told(features):
     assert are_finite({})
-    assert are_finite(record(features))
+    assert are_finite(record(features, Every()))
     features[1, 2, 3, 4] = float("inf")
-    assert are_finite(record(features[:1]))
-    assert not are_finite(record(features))
+    assert are_finite(record(features[:1], Every()))
+    assert not are_finite(record(features, Every()))
 
 
 def test_an_exported_network_keeps_what_its_pools_hold():
@@ -142,10 +144,10 @@ def test_an_exported_network_keeps_what_its_pools_hold():
     network = build_network("nested-attn", scale=2, options=options).eval()
     x = torch.rand(1, 3, 24, 24)
     with torch.no_grad(), hold(network, record(x * 2, network)):
-        held = network(x)
+        expected = network(x)
         exported = torch.export.export(network, (x,))
-    torch.testing.assert_close(exported.module()(x), held)
-    assert not torch.equal(network(x), held)
+    torch.testing.assert_close(exported.module()(x), expected)
+    assert not torch.equal(network(x), expected)
 
 
 STEP, MINIMUM = 6, 15
@@ -164,12 +166,6 @@ def stretched(maps, size, positions, mode="bilinear"):
     return stretch_part(maps, *weights)
 
 
-def same_all_over(tile, whole, margin):
-    """Where the tile's map is the whole's: away from its borders."""
-    inner = (..., slice(margin, -margin), slice(margin, -margin))
-    torch.testing.assert_close(tile[inner], whole[inner], atol=2e-5, rtol=0)
-
-
 @pytest.mark.parametrize(("height", "width"), [(131, 200), (96, 97), (600, 57)])
 @pytest.mark.parametrize(
     ("dtype", "mode"),
@@ -181,77 +177,72 @@ def same_all_over(tile, whole, margin):
 )
 def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
     torch.manual_seed(0)
-    sides = torch.tensor([height, width])
-    whole_map = torch.rand(1, 3, *count(sides).tolist(), dtype=dtype)
-    whole = F.interpolate(whole_map, (height, width), mode=mode)
+    picture_map = torch.rand(1, 3, count(height), count(width), dtype=dtype)
+    picture = F.interpolate(picture_map, (height, width), mode=mode)
     side = 57  # eight values
-    corners = [(0, 0), (36, 0), (height - side, width - side)]
-    positions = [
-        (top - top % STEP, left - left % STEP, height, width) for top, left in corners
-    ]
-    maps, parts = [], []
-    for top, left, *_ in positions:
-        rows, columns = top // STEP, left // STEP
-        maps.append(whole_map[..., rows : rows + 8, columns : columns + 8])
-        parts.append(whole[..., top : top + side, left : left + side])
-    got = stretched(torch.cat(maps), (side, side), place(*positions), mode)
-    assert got.dtype == dtype
-    # The whole's values drift by up to two from the pixels that they were made of.
-    same_all_over(got, torch.cat(parts), margin=15)
+    positions, maps, parts = [], [], []
+    for top, left in ((0, 0), (36, 0), (height - side, width - side)):
+        row = top // STEP
+        column = left // STEP
+        top = row * STEP
+        left = column * STEP
+        positions.append((top, left, height, width))
+        maps.append(picture_map[..., row : row + 8, column : column + 8])
+        parts.append(picture[..., top : top + side, left : left + side])
+    tiles_out = stretched(torch.cat(maps), (side, side), place(*positions), mode)
+    assert tiles_out.dtype == dtype
+    # Values drift by up to two from the pixels that they were made of.
+    inner = (..., slice(15, -15), slice(15, -15))
+    expected = torch.cat(parts)
+    torch.testing.assert_close(tiles_out[inner], expected[inner], atol=2e-5, rtol=0)
     # The first tile ends nowhere above and to its left: there it is right to the edge.
-    torch.testing.assert_close(
-        got[0, :, :42, :42], parts[0][0, :, :42, :42], atol=2e-5, rtol=0
-    )
+    corner = (0, slice(None), slice(42), slice(42))
+    torch.testing.assert_close(tiles_out[corner], expected[corner], atol=2e-5, rtol=0)
 
 
 def test_far_to_the_right_places_are_as_exact_as_at_the_start():
     width = 600_009  # 100,000 values
-    values = count(torch.tensor(width)).item()
-    left, side = 450_000, 57
+    left = 450_000
+    side = 57
     tile_map = torch.arange(8.0).expand(1, 1, 8, 8)
-    got = stretched(tile_map, (side, side), place((0, left, side, width)))
-    exact = [
-        (x + 0.5) * values / width - 0.5 - left / STEP for x in range(left, left + side)
-    ]
-    expected = torch.tensor(exact).clamp(0, 7).expand(1, 1, side, side)
-    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    out = stretched(tile_map, (side, side), place((0, left, side, width)))
+    pixels = torch.arange(left, left + side, dtype=torch.float64)
+    exact = (pixels + 0.5) * count(width) / width - 0.5 - left / STEP
+    expected = exact.clamp(0, 7).float().expand(1, 1, side, side)
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
-    height, width, tile = 7, 11, (3, 5)
-    picture = torch.arange(height * width).view(height, width)
-    part = picture[2:5, 4:9]
-    where = place((2, 4, height, width))
-    if mirrored:
-        picture, part = picture.flip(1), part.flip(1)
-    picture, part = (torch.rot90(each, turns) for each in (picture, part))
-    where = orient_positions(where, *tile, turns, mirrored)
-    ((top, left, *size),) = where.tolist()
-    assert size == list(picture.shape)
-    assert torch.equal(
-        picture[top : top + part.shape[0], left : left + part.shape[1]], part
-    )
+    picture = torch.arange(7 * 11).view(1, 1, 7, 11)
+    turned = orient(picture, turns, mirrored)
+    part = orient(picture[..., 2:5, 4:9], turns, mirrored)
+    position = orient_positions(place((2, 4, 7, 11)), 3, 5, turns, mirrored)
+    ((top, left, *size),) = position.tolist()
+    assert size == list(turned.shape[2:])
+    height, width = part.shape[2:]
+    assert torch.equal(turned[..., top : top + height, left : left + width], part)
 
 
 def test_a_placement_is_held_within_its_block_alone():
-    where = place((0, 0, 27, 27), (0, 0, 40, 27))
+    positions = place((0, 0, 27, 27), (0, 0, 40, 27))
     network = torch.nn.ModuleList([StretchedMap(step=STEP, minimum=MINIMUM)])
     (stretch,) = network
     assert isinstance(stretch, StretchedMap)
     maps = torch.rand(2, 1, 3, 3)
-    own = stretch(maps, (27, 27))
-    with hold(network, None, where, (27, 27)):
-        held = stretch(maps, (27, 27))
+    alone = stretch(maps, (27, 27))
+    with hold(network, None, positions, (27, 27)):
+        placed = stretch(maps, (27, 27))
         assert not network.state_dict()
-    torch.testing.assert_close(held[0], own[0])  # this tile is a whole picture
-    assert not torch.allclose(held[1], own[1], atol=0.01)
+    torch.testing.assert_close(placed[0], alone[0])  # this tile is a whole picture
+    assert not torch.allclose(placed[1], alone[1], atol=0.01)
     with hold(network):
-        assert torch.equal(stretch(maps, (27, 27)), own)
-    with pytest.raises(ValueError, match="stop"), hold(network, None, where, (27, 27)):
+        assert torch.equal(stretch(maps, (27, 27)), alone)
+    holding = hold(network, None, positions, (27, 27))
+    with pytest.raises(ValueError, match="stop"), holding:
         raise ValueError("stop")
-    assert torch.equal(stretch(maps, (27, 27)), own)
+    assert torch.equal(stretch(maps, (27, 27)), alone)
 
 
 PICTURE = torch.arange(12.0).reshape(1, 1, 3, 4)
@@ -259,11 +250,11 @@ PICTURE = torch.arange(12.0).reshape(1, 1, 3, 4)
 
 @pytest.mark.parametrize(("turns", "mirrored"), ORIENTATIONS)
 def test_every_way_is_undone(turns, mirrored):
-    assert torch.equal(
-        undo_orientation(orient(PICTURE, turns, mirrored), turns, mirrored), PICTURE
-    )
-    doubled = (
-        orient(PICTURE, turns, mirrored).repeat_interleave(2, 2).repeat_interleave(2, 3)
-    )
-    expected = PICTURE.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert torch.equal(undo_orientation(doubled, turns, mirrored), expected)
+    turned = orient(PICTURE, turns, mirrored)
+    assert torch.equal(undo_orientation(turned, turns, mirrored), PICTURE)
+    undone = undo_orientation(doubled(turned), turns, mirrored)
+    assert torch.equal(undone, doubled(PICTURE))
+
+
+def doubled(picture):
+    return picture.repeat_interleave(2, 2).repeat_interleave(2, 3)

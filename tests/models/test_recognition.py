@@ -22,11 +22,12 @@ networks."""
 
 def published(file):
     """Random tensors by the names that a network's authors gave them."""
-    return {
-        name: torch.rand([int(side) for side in shape.split("x")])
-        for shape, names in FILES[file].items()
-        for name in names.split()
-    }
+    tensors = {}
+    for shape, names in FILES[file].items():
+        sides = [int(side) for side in shape.split("x")]
+        for name in names.split():
+            tensors[name] = torch.rand(sides)
+    return tensors
 
 
 RFDN_NAMES = {
@@ -111,26 +112,29 @@ def test_published_files_are_recognised(file, name, scales, renamed):
         assert info.model == name
         network = build_network(name, scale=info.scale, options=info.network)
         network.load_state_dict(dict(tensors))
-        assert all(
-            torch.equal(tensors[own], state[key]) for key, own in renamed.items()
-        )
+        for key, renamed_key in renamed.items():
+            assert torch.equal(tensors[renamed_key], state[key])
 
 
 def test_a_scale_that_cannot_be_seen_must_be_named(tmp_path):
-    file, other = tmp_path / "a.pth", tmp_path / "b.pth"
+    file = str(tmp_path / "a.pth")
     torch.save(published("fsrcnn"), file)
-    torch.save(published("imdn"), other)
-    # random weights enlarge nothing: the range of values is told, so that none is
-    # sought
-    assert load_model(str(file), 3, value_range=1).scale == 3
-    for call in (load_model, lambda name: default_scale([name])):
-        with pytest.raises(
-            ModelError, match=r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"
-        ):
-            call(str(file))
+    # Random weights enlarge nothing: the range of values is told, so that none is
+    # sought.
+    assert load_model(file, 3, value_range=1).scale == 3
+    words = r"a\.pth: is of fsrcnn.*\(2, 3, 4\); name one"
+    with pytest.raises(ModelError, match=words):
+        load_model(file)
+    with pytest.raises(ModelError, match=words):
+        default_scale([file])
+
+
+def test_a_scale_that_can_be_seen_is_the_default_and_the_only_one(tmp_path):
+    file = str(tmp_path / "b.pth")
+    torch.save(published("imdn"), file)
     with pytest.raises(ModelError, match=r"b\.pth: is for scale 3, not 4"):
-        load_model(str(other), 4)
-    assert default_scale(["g-idrn", str(other), "rfdn"]) == 3
+        load_model(file, 4)
+    assert default_scale(["g-idrn", file, "rfdn"]) == 3
     assert default_scale(["g-idrn", "missing.pth"]) == 4
 
 
@@ -153,51 +157,62 @@ def test_what_fits_nothing_is_told_and_what_comes_nearest(tmp_path):
         load_model(str(tmp_path / "b.pth"))
 
 
+def two_layers():
+    """Tensors of two convolutions, the second before a shuffle by two."""
+    layers = {"a.weight": torch.rand(4, 3, 3, 3), "a.bias": torch.rand(4)}
+    return layers | {"b.weight": torch.rand(12, 4, 3, 3), "b.bias": torch.rand(12)}
+
+
+def convolve(x, tensors, name):
+    return F.conv2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
+
+
+def enlarge(x, tensors):
+    hidden = convolve(x, tensors, "a").relu()
+    return F.pixel_shuffle(convolve(hidden, tensors, "b"), 2)
+
+
 def test_colour_shifts_that_were_trained_are_folded():
     torch.manual_seed(0)
     mean = 255 * torch.tensor(DIV2K_MEAN)
-    found = {"a.weight": torch.rand(4, 3, 3, 3), "a.bias": torch.rand(4)}
-    found |= {"b.weight": torch.rand(12, 4, 3, 3), "b.bias": torch.rand(12)}
-    eyes = torch.eye(3).view(3, 3, 1, 1)
-    fixed = {"sub_mean.weight": eyes, "sub_mean.bias": -mean}
-    fixed |= {"add_mean.weight": eyes, "add_mean.bias": mean}
-    for given in (found, found | fixed):
-        same = fold_shifts(given, "a", "b")
-        assert all(same[key] is given[key] for key in given)
+    layers = two_layers()
     trained = {"sub_mean.weight": torch.rand(3, 3, 1, 1), "sub_mean.bias": -mean - 3}
     trained |= {"add_mean.weight": torch.rand(3, 3, 1, 1), "add_mean.bias": mean + 2}
 
-    def enlarge(x, tensors):
-        hidden = F.conv2d(x, tensors["a.weight"], tensors["a.bias"]).relu()
-        return F.pixel_shuffle(
-            F.conv2d(hidden, tensors["b.weight"], tensors["b.bias"]), 2
-        )
-
     x = torch.rand(1, 3, 8, 9)
-    theirs = enlarge(
-        F.conv2d(x * 255, trained["sub_mean.weight"], trained["sub_mean.bias"]), found
-    )
-    theirs = (
-        F.conv2d(theirs, trained["add_mean.weight"], trained["add_mean.bias"]) / 255
-    )
-    own, colour = fold_shifts(found | trained, "a", "b"), mean.view(3, 1, 1)
-    ours = (enlarge(x * 255 - colour, own) + colour) / 255
+    shifted = convolve(x * 255, trained, "sub_mean")
+    theirs = convolve(enlarge(shifted, layers), trained, "add_mean") / 255
+    folded = fold_shifts(layers | trained, "a", "b")
+    colour = mean.view(3, 1, 1)
+    ours = (enlarge(x * 255 - colour, folded) + colour) / 255
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_fixed_colour_shifts_change_no_tensor():
+    mean = 255 * torch.tensor(DIV2K_MEAN)
+    eyes = torch.eye(3).view(3, 3, 1, 1)
+    fixed = {"sub_mean.weight": eyes, "sub_mean.bias": -mean}
+    fixed |= {"add_mean.weight": eyes, "add_mean.bias": mean}
+    for shifts in ({}, fixed):
+        tensors = two_layers() | shifts
+        folded = fold_shifts(tensors, "a", "b")
+        assert all(folded[key] is value for key, value in tensors.items())
 
 
 def test_spans_branches_are_folded_into_their_sum():
     torch.manual_seed(0)
     state = published("span")
     for key, value in state.items():
-        state[key] = torch.full_like(value, 9.0) if "eval_conv" in key else value - 0.5
+        value.sub_(0.5)
+        if "eval_conv" in key:
+            value.fill_(9.0)
     x = torch.rand(2, 4, 6, 7)
-    stem = "block_3.c2_r"
     out = F.pad(x, (1, 1, 1, 1))  # the authors' form in training
-    for layer in (f"{stem}.conv.{number}" for number in range(3)):
-        out = F.conv2d(out, state[f"{layer}.weight"], state[f"{layer}.bias"])
-    theirs = out + F.conv2d(x, state[f"{stem}.sk.weight"], state[f"{stem}.sk.bias"])
-    (own, info), *_ = find_matches(state)
+    for number in range(3):
+        out = convolve(out, state, f"block_3.c2_r.conv.{number}")
+    theirs = out + convolve(x, state, "block_3.c2_r.sk")
+    tensors, info = find_matches(state)[0]
     network = build_network("span", scale=info.scale, options=info.network)
-    network.load_state_dict(dict(own))
+    network.load_state_dict(dict(tensors))
     ours = network.deploy().get_submodule("body.2.second")(x)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

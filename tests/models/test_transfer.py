@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from fractions import Fraction
 
 import pytest
@@ -22,20 +23,15 @@ def build(scale=2, **options):
     return build_network("rrlfn", scale=scale, options=SMALL | options).eval()
 
 
-def same(a, b):
-    """Whether two states hold the same tensors."""
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def test_what_is_stored_is_the_deployed_form_of_the_given_state():
+def test_what_is_stored_is_the_deployed_form_of_a_state():
     network = build(bn=True)
-    kept = {key: value.clone() for key, value in network.state_dict().items()}
-    averages = {
-        key: value * 1.5 if value.is_floating_point() else value
-        for key, value in kept.items()
-    }
+    state = copy.deepcopy(network.state_dict())
+    averages = copy.deepcopy(state)
+    for value in averages.values():
+        if value.is_floating_point():
+            value.mul_(1.5)
     tensors, options = to_deployed(network, averages, SMALL | {"bn": True})
-    assert same(network.state_dict(), kept)
+    torch.testing.assert_close(network.state_dict(), state, atol=0, rtol=0)
     assert options == SMALL | {"bn": True, "deployed": True}
     stored = build_network("rrlfn", scale=2, options=options).eval()
     stored.load_state_dict(tensors)
@@ -47,8 +43,9 @@ def test_what_is_stored_is_the_deployed_form_of_the_given_state():
 
 def psnr(network, picture, scale):
     with torch.no_grad():
-        found = network.eval()(bicubic_resize(picture, Fraction(1, scale)))
-    return float(-10 * torch.log10(((found - picture)[:, :, 6:-6, 6:-6] ** 2).mean()))
+        enlarged = network.eval()(bicubic_resize(picture, Fraction(1, scale)))
+    error = (enlarged - picture)[:, :, 6:-6, 6:-6].square().mean()
+    return float(-10 * torch.log10(error))
 
 
 @pytest.mark.parametrize(
@@ -58,10 +55,8 @@ def psnr(network, picture, scale):
 def test_shipped_weights_begin_another_scale_above_bicubic_start(
     astronaut, name, former, scale
 ):
-    pixels = (
-        torch.from_numpy(astronaut[:96, :96].copy()).permute(2, 0, 1)[None].float()
-        / 255
-    )
+    piece = torch.from_numpy(astronaut[:96, :96].copy())
+    pixels = piece.permute(2, 0, 1)[None].float() / 255
     torch.manual_seed(0)
     network = build_network(name, scale=scale, options={})
     network.start_from_bicubic()
@@ -78,10 +73,8 @@ def test_every_position_begins_between_those_around_it(former, scale):
     tensors = {"up.bias": torch.arange(3 * former**2).float()}
     picture = torch.pixel_shuffle(tensors["up.bias"].view(1, -1, 1, 1), former)
     assert warm_start(network, tensors)[0] == 1
-    found = torch.pixel_shuffle(
-        network.state_dict()["up.bias"].view(1, -1, 1, 1), scale
-    )
-    wanted = torch.nn.functional.interpolate(
+    bias = network.state_dict()["up.bias"].view(1, -1, 1, 1)
+    expected = torch.nn.functional.interpolate(
         picture, size=(scale, scale), mode="bilinear"
     )
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.pixel_shuffle(bias, scale), expected)

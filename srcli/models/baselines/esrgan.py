@@ -39,19 +39,17 @@ class RRDBNet(SkiplessNetwork):
         unshuffle: int = 0,
     ) -> None:
         super().__init__(scale)
-        self.multiple_of = self.unshuffle = unshuffle or max(4 // scale, 1)
+        self.unshuffle = unshuffle or max(4 // scale, 1)
+        self.multiple_of = self.unshuffle
         self.head = conv(3 * self.unshuffle**2, channels)
 
-        def block() -> nn.Module:
-            return Residual(
-                SLOPE, blocks=repeat(lambda: DenselyConnected(channels, growth), 3)
-            )
+        def dense() -> nn.Module:
+            return DenselyConnected(channels, growth)
 
-        self.body = repeat(block, num_blocks)
+        self.body = repeat(lambda: Residual(SLOPE, blocks=repeat(dense, 3)), num_blocks)
         self.tail = conv(channels, channels)
-        self.up = convs(
-            [(channels, channels)] * round(math.log2(scale * self.unshuffle))
-        )
+        doublings = round(math.log2(scale * self.unshuffle))
+        self.up = convs([(channels, channels)] * doublings)
         self.full = conv(channels, channels)
         self.last = conv(channels, 3)
 
@@ -71,9 +69,8 @@ class DenselyConnected(nn.Module):
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
-        self.layers = convs(
-            (channels + i * growth, channels if i == 4 else growth) for i in range(5)
-        )
+        widths = [(channels + number * growth, growth) for number in range(4)]
+        self.layers = convs([*widths, (channels + 4 * growth, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -84,7 +81,7 @@ class DenselyConnected(nn.Module):
 
 
 class SRVGGNetCompact(Network):
-    """Real-ESRGAN's compact network: plain convolutions that correct nearest neighbours (2021).
+    """Real-ESRGAN's compact network: convolutions that correct nearest neighbours (2021).
 
     The defaults are realesr-animevideov3's; ``depth`` counts the convolutions between
     the first and the last, 32 in realesr-general-x4v3.
@@ -95,8 +92,8 @@ class SRVGGNetCompact(Network):
     def __init__(self, *, scale: int = 4, channels: int = 64, depth: int = 16) -> None:
         super().__init__(scale)
         self.body = nn.Sequential()
-        for taken in (3, *[channels] * depth):
-            self.body.append(conv(taken, channels))
+        for width in (3, *[channels] * depth):
+            self.body.append(conv(width, channels))
             self.body.append(nn.PReLU(channels))
         self.body.append(conv(channels, 3 * scale * scale))
 

@@ -41,34 +41,35 @@ class IMDN(LongSkip):
         self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6
     ) -> None:
         def body() -> nn.Module:
-            blocks = [MultiDistillationBlock(channels) for _ in range(num_blocks)]
+            blocks = repeat(lambda: MultiDistillationBlock(channels), num_blocks)
             return Concatenation(blocks, channels=channels, slope=SLOPE)
 
         super().__init__(scale, channels, body, shuffled=True)
 
 
 class MultiDistillationBlock(nn.Module):
-    """IMDB: three 3x3 steps that each keep a quarter of their output, a fourth, CCA, the input."""
+    """IMDB: four 3x3 steps, each of which distils a quarter, CCA, and the input added."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.kept = channels // 4
-        rest = channels - self.kept
-        self.refine = convs((width, channels) for width in (channels, rest, rest))
-        self.last = conv(rest, self.kept)
-        self.attention = ContrastChannelAttention(channels=4 * self.kept, reduction=16)
-        self.fuse = conv(4 * self.kept, channels, 1)
+        distilled = channels // 4
+        coarse = channels - distilled
+        self.distilled = distilled
+        self.refine = convs([(channels, channels), *[(coarse, channels)] * 2])
+        self.last = conv(coarse, distilled)
+        self.attention = ContrastChannelAttention(channels=4 * distilled, reduction=16)
+        self.fuse = conv(4 * distilled, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        kept: list[Tensor] = []
-        rest = x
+        distilled: list[Tensor] = []
+        coarse = x
         for layer in self.refine:
-            step = F.leaky_relu(layer(rest), SLOPE)
-            kept.append(step[:, : self.kept])
-            rest = step[:, self.kept :]
-        kept.append(self.last(rest))
-        return torch.add(x, self.fuse(self.attention(torch.cat(kept, dim=1))))
+            step = F.leaky_relu(layer(coarse), SLOPE)
+            distilled.append(step[:, : self.distilled])
+            coarse = step[:, self.distilled :]
+        distilled.append(self.last(coarse))
+        return torch.add(x, self.fuse(self.attention(torch.cat(distilled, dim=1))))
 
 
 class RFDN(LongSkip):
@@ -95,10 +96,9 @@ class RFDN(LongSkip):
             )
 
         def body() -> nn.Module:
-            blocks = [
-                FeatureDistillationBlock(attend, channels=channels)
-                for _ in range(num_blocks)
-            ]
+            blocks = repeat(
+                lambda: FeatureDistillationBlock(attend, channels=channels), num_blocks
+            )
             return Concatenation(blocks, channels=channels, slope=SLOPE)
 
         super().__init__(scale, channels, body, shuffled=True, white=top)
@@ -145,9 +145,10 @@ class RLFN(LongSkip):
 
 
 class PAN(Network):
-    """Pixel attention network (Zhao et al., ECCV workshops 2020); the defaults are the published.
+    """Pixel attention network (Zhao et al., ECCV workshops 2020).
 
-    ``num_blocks`` self-calibrated blocks stand before an upsampling of ``up_channels``.
+    The defaults are the published model: ``num_blocks`` self-calibrated blocks before
+    an upsampling of ``up_channels``.
     """
 
     edge = 4
@@ -167,32 +168,35 @@ class PAN(Network):
         self.body = repeat(lambda: SelfCalibratedBlock(channels), num_blocks)
         self.tail = conv(channels, channels)
         self.up = nn.Sequential()
-        for number, factor in enumerate(STEPS[scale]):
-            taken = up_channels if number else channels
-            self.up.append(AttentiveUpsampling(taken, up_channels, factor))
+        width = channels
+        for factor in STEPS[scale]:
+            self.up.append(AttentiveUpsampling(width, up_channels, factor))
+            width = up_channels
         self.last = conv(up_channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
         out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        scale = float(self.scale)
         image = F.interpolate(
-            x.float(), scale_factor=scale, mode="bilinear", align_corners=False
+            x.float(),
+            scale_factor=float(self.scale),
+            mode="bilinear",
+            align_corners=False,
         )
         return out.float() + image
 
 
 class SelfCalibratedBlock(nn.Module):
-    """SC-PA: two branches of half the channels, one with pixel attention; the input is added."""
+    """SC-PA: two branches of half the channels, one with pixel attention; input added."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
         self.squeeze_plain = conv(channels, half, 1, bias=False)
         self.squeeze_gated = conv(channels, half, 1, bias=False)
-        self.plain, self.gated, self.after = (
-            conv(half, half, bias=False) for _ in range(3)
-        )
+        self.plain = conv(half, half, bias=False)
+        self.gated = conv(half, half, bias=False)
+        self.after = conv(half, half, bias=False)
         self.gate = conv(half, half, 1)
         self.fuse = conv(2 * half, channels, 1, bias=False)
 
@@ -206,13 +210,13 @@ class SelfCalibratedBlock(nn.Module):
 
 
 class AttentiveUpsampling(nn.Module):
-    """U-PA: nearest-neighbour enlargement, convolution, a gate for every value, convolution."""
+    """U-PA: nearest neighbours, a convolution, a gate for every value, a convolution."""
 
-    def __init__(self, taken: int, given: int, factor: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, factor: int) -> None:
         super().__init__()
-        self.first = conv(taken, given)
-        self.attention = nn.ModuleDict({"gate": conv(given, given, 1)})
-        self.second = conv(given, given)
+        self.first = conv(in_channels, out_channels)
+        self.attention = nn.ModuleDict({"gate": conv(out_channels, out_channels, 1)})
+        self.second = conv(out_channels, out_channels)
         self.factor = float(factor)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -244,12 +248,11 @@ class LatticeNet(SkiplessNetwork):
         super().__init__(scale)
         self.subtract_mean(white=255.0)
         self.head = nn.Sequential(conv(3, channels), conv(channels, channels))
-        self.body = nn.ModuleList(
-            LatticeBlock(channels, inner, reduction) for _ in range(num_blocks)
-        )
-        self.deep, self.shallow = (
-            convs([(channels, channels // 2)] * (num_blocks - 1), 1) for _ in range(2)
-        )
+        blocks = repeat(lambda: LatticeBlock(channels, inner, reduction), num_blocks)
+        self.body = nn.ModuleList(blocks)
+        halvings = [(channels, channels // 2)] * (num_blocks - 1)
+        self.deep = convs(halvings, 1)
+        self.shallow = convs(halvings, 1)
         self.tail = conv(channels, channels)
         self.up = conv(channels, 3 * scale * scale)
 
@@ -257,65 +260,68 @@ class LatticeNet(SkiplessNetwork):
         head: Tensor = self.head(x)
         outputs = [head, *outputs_in_row(self.body, head)]
         fused = outputs.pop()
-        for deep, shallow in zip(self.deep, self.shallow, strict=True):  # backwards
-            fused = F.relu_(torch.cat([deep(fused), shallow(outputs.pop())], dim=1))
+        for deep, shallow in zip(self.deep, self.shallow, strict=True):
+            earlier = shallow(outputs.pop())
+            fused = F.relu_(torch.cat([deep(fused), earlier], dim=1))
         out: Tensor = self.up(self.tail(fused + head))
         return F.pixel_shuffle(out, self.scale)
 
 
 class LatticeBlock(nn.Module):
-    """LB: two rows of three convolutions, crossed by channel factors before and behind the second.
+    """LB: two rows of three convolutions, crossed by factors before and after the second.
 
     ``inner`` are the channels between the convolutions.
     """
 
     def __init__(self, channels: int, inner: int, reduction: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Sequential(), nn.Sequential()
-        for row in (self.first, self.second):
-            for taken, given in ((channels, inner), (inner, inner), (inner, channels)):
-                row.append(conv(taken, given))
-                row.append(nn.LeakyReLU(SLOPE))
-        self.gates = nn.ModuleList(
-            CombinationCoefficient(channels, reduction) for _ in range(4)
-        )
+        self.first = self._row(channels, inner)
+        self.second = self._row(channels, inner)
+        gates = repeat(lambda: CombinationCoefficient(channels, reduction), 4)
+        self.gates = nn.ModuleList(gates)
         self.fuse = conv(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        of_first, of_input, of_lower, of_second = self.gates
-        first: Tensor = self.first(x)
-        upper, lower = x + of_first(first) * first, first + of_input(x) * x
+        of_mapped, of_input, of_lower, of_second = self.gates
+        mapped: Tensor = self.first(x)
+        upper = x + of_mapped(mapped) * mapped
+        lower = mapped + of_input(x) * x
         second: Tensor = self.second(upper)
-        upper, lower = (
-            second + of_lower(lower) * lower,
-            lower + of_second(second) * second,
-        )
+        upper = second + of_lower(lower) * lower
+        lower = lower + of_second(second) * second
         return self.fuse(torch.cat([upper, lower], dim=1))
+
+    @staticmethod
+    def _row(channels: int, inner: int) -> nn.Sequential:
+        row = nn.Sequential()
+        for widths in ((channels, inner), (inner, inner), (inner, channels)):
+            row.append(conv(*widths))
+            row.append(nn.LeakyReLU(SLOPE))
+        return row
 
 
 class CombinationCoefficient(nn.Module):
-    """CC: a factor for each channel, computed from its global mean and standard deviation."""
+    """CC: a factor for each channel, of its global mean and standard deviation."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
-        self.mean, self.contrast = GlobalPool("mean"), GlobalPool("contrast")
-        narrow = channels // reduction
-        self.of_mean, self.of_deviation = (
-            nn.Sequential(
-                conv(channels, narrow, 1),
-                nn.ReLU(),
-                conv(narrow, channels, 1),
-                Sigmoid(),
-            )
-            for _ in range(2)
-        )
+        self.mean = GlobalPool("mean")
+        self.contrast = GlobalPool("contrast")
+        self.of_mean = self._factors(channels, channels // reduction)
+        self.of_deviation = self._factors(channels, channels // reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return factors (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         mean: Tensor = self.mean(x)
         deviation: Tensor = self.contrast(x) - mean  # contrast is the sum of both
         return (self.of_mean(mean) + self.of_deviation(deviation)) / 2
+
+    @staticmethod
+    def _factors(channels: int, narrow: int) -> nn.Sequential:
+        squeeze = conv(channels, narrow, 1)
+        expand = conv(narrow, channels, 1)
+        return nn.Sequential(squeeze, nn.ReLU(), expand, Sigmoid())
 
 
 class MAFFSRN(Network):
@@ -336,8 +342,9 @@ class MAFFSRN(Network):
         super().__init__(scale)
         self.head = conv(3, channels)
         self.body = repeat(lambda: FeatureFusionGroup(channels), num_groups)
+        shuffled = 3 * scale * scale
         self.tails = nn.ModuleList(
-            conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5)
+            [conv(channels, shuffled), conv(channels, shuffled, 5)]
         )
         self.gains = nn.Parameter(torch.full((2,), 0.5))
 
@@ -354,27 +361,27 @@ class FeatureFusionGroup(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(MultiAttentionBlock(channels) for _ in range(4))
+        self.blocks = nn.ModuleList(repeat(lambda: MultiAttentionBlock(channels), 4))
         self.fuse = convs([(2 * channels, channels)] * 3, 1)
         self.gains = nn.Parameter(torch.ones(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        first, second, third, fourth = self.blocks
-        outputs: list[Tensor] = [first(x)]
-        outputs += [second(outputs[-1]) + outputs[-1]]
-        outputs += [third(outputs[-1]) + outputs[-1]]
-        outputs += [fourth(outputs[-1])]
-        fused = outputs[0]
-        for fuse, output in zip(self.fuse, outputs[1:], strict=True):
-            fused = fuse(
-                torch.stack((fused, output), dim=2).flatten(1, 2)
-            )  # channels alternate
+        block1, block2, block3, block4 = self.blocks
+        output1: Tensor = block1(x)
+        output2 = block2(output1) + output1
+        output3 = block3(output2) + output2
+        fused = output1
+        for fuse, output in zip(
+            self.fuse, (output2, output3, block4(output3)), strict=True
+        ):
+            alternating = torch.stack((fused, output), dim=2).flatten(1, 2)
+            fused = fuse(alternating)
         return self.gains[0] * fused + self.gains[1] * x
 
 
 class MultiAttentionBlock(nn.Module):
-    """MAB: two convolutions, gated by a strongly shrunk map and by each pixel's surroundings."""
+    """MAB: two convolutions, gated by a shrunk map and by each pixel's surroundings."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -53,23 +53,25 @@ class SRCNN(Network):
     def __init__(self, *, scale: int = 4, middle: int = 5, channels: int = 64) -> None:
         super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
-        widths = (
-            (1, channels, 9),
-            (channels, channels // 2, middle),
-            (channels // 2, 1, 5),
-        )
+        half = channels // 2
+        shapes = ((1, channels, 9), (channels, half, middle), (half, 1, 5))
         self.layers = nn.ModuleList()
-        for taken, given, kernel in widths:
+        for in_channels, out_channels, kernel in shapes:
             layer = nn.Conv2d(
-                taken, given, kernel, padding=kernel // 2, padding_mode="replicate"
+                in_channels,
+                out_channels,
+                kernel,
+                padding=kernel // 2,
+                padding_mode="replicate",
             )
             nn.init.normal_(layer.weight, 0.0, 1e-3)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
             self.layers.append(layer)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        first, second, last = self.layers
-        return last(F.relu(second(F.relu(first(self.enlarge(x))))))
+        extract, transform, rebuild = self.layers
+        features = F.relu(extract(self.enlarge(x)))
+        return rebuild(F.relu(transform(features)))
 
 
 class FSRCNN(LumaNetwork):
@@ -86,25 +88,28 @@ class FSRCNN(LumaNetwork):
         self, *, scale: int = 4, channels: int = 56, inner: int = 12, depth: int = 4
     ) -> None:
         super().__init__(scale)
-        widths = [(1, channels, 5), (channels, inner, 1), *[(inner, inner, 3)] * depth]
+        mapping = [(inner, inner, 3)] * depth
+        shapes = (
+            (1, channels, 5),
+            (channels, inner, 1),
+            *mapping,
+            (inner, channels, 1),
+        )
         self.body = nn.Sequential()
-        for taken, given, kernel in (*widths, (inner, channels, 1)):
-            self.body.append(conv(taken, given, kernel))
-            self.body.append(nn.PReLU(given))
+        for in_channels, out_channels, kernel in shapes:
+            self.body.append(conv(in_channels, out_channels, kernel))
+            self.body.append(nn.PReLU(out_channels))
         self.up = nn.ConvTranspose2d(
             channels, 1, 9, stride=scale, padding=4, output_padding=scale - 1
         )
-        # He's normal distribution; the deconvolution's has a standard deviation of
-        # 0.001.
-        for layer in (*self.body, self.up):
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                std = (
-                    1e-3
-                    if layer is self.up
-                    else math.sqrt(2 / layer.weight[:, 0].numel())
-                )
+        for layer in self.body:
+            if isinstance(layer, nn.Conv2d):
+                # He's normal distribution
+                std = math.sqrt(2 / layer.weight[:, 0].numel())
                 nn.init.normal_(layer.weight, 0.0, std)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
+        nn.init.normal_(self.up.weight, 0.0, 1e-3)
+        nn.init.zeros_(self.up.bias)  # type: ignore[arg-type] # it has one
 
     def _enlarge(self, x: Tensor) -> Tensor:
         return self.up(self.body(x))
@@ -121,8 +126,8 @@ class VDSR(LumaNetwork):
         super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.layers = nn.ModuleList()
-        for taken, given in pairwise([1, *[channels] * (depth - 1), 1]):
-            layer = conv(taken, given)
+        for in_channels, out_channels in pairwise([1, *[channels] * (depth - 1), 1]):
+            layer = conv(in_channels, out_channels)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
             self.layers.append(layer)
@@ -169,10 +174,10 @@ class DRCN(LumaNetwork):
         image: Tensor = self.enlarge(x)
         features = in_row(self.embed, image, slope=0.0)
         total = torch.zeros_like(image)
-        first, last = self.rebuild
+        widen, narrow = self.rebuild
         for share in self.shares / self.shares.sum():
             features = F.relu(self.recur(features))
-            total = total + share * last(F.relu_(first(features))).float()
+            total = total + share * narrow(F.relu_(widen(features))).float()
         return image + total  # every reconstruction adds to the same picture
 
 
@@ -248,7 +253,7 @@ class MemNet(LumaNetwork):
 
 
 class MemoryBlock(nn.Module):
-    """One residual unit applied several times, and a 1x1 gate over its results and all memories.
+    """A residual unit applied several times; a 1x1 gate over results and memories.
 
     The convolutions are the same in every recursion, the normalisations are not. The
     gate sees ``before`` memories, the block's input among them.
@@ -264,12 +269,12 @@ class MemoryBlock(nn.Module):
         self.gate = conv((before + recursions) * channels, channels, 1)
 
     def forward(self, memories: Sequence[Tensor]) -> Tensor:
-        """Map memories (N, C, H, W), the last of them the input, to the next one."""
-        kept = list(memories)
+        """Return the next memory, (N, C, H, W); the last one is the input."""
+        states = list(memories)
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
-            inner = self.conv1(F.relu_(norm1(kept[-1])))
-            kept.append(kept[-1] + self.conv2(F.relu_(norm2(inner))))
-        return self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
+            inner = self.conv1(F.relu_(norm1(states[-1])))
+            states.append(states[-1] + self.conv2(F.relu_(norm2(inner))))
+        return self.gate(F.relu_(self.norm(torch.cat(states, dim=1))))
 
 
 class IDN(LumaNetwork):
@@ -298,35 +303,34 @@ class IDN(LumaNetwork):
 
 
 class EnhancementBlock(nn.Module):
-    """IDN's DBlock: an enhancement unit, of which a quarter is kept beside the input, and a 1x1."""
+    """IDN's DBlock: an enhancement unit, a quarter of it kept for later, and a 1x1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.kept = kept = channels // 4
-        first = (
-            (channels, 3 * kept, 1),
-            (3 * kept, 2 * kept, 4),
-            (2 * kept, channels, 1),
+        quarter = channels // 4
+        self.quarter = quarter
+        self.first = nn.ModuleList(
+            [
+                conv(channels, 3 * quarter),
+                conv(3 * quarter, 2 * quarter, groups=4),
+                conv(2 * quarter, channels),
+            ]
         )
-        second = (
-            (3 * kept, channels, 1),
-            (channels, 3 * kept, 4),
-            (3 * kept, channels + kept, 1),
+        self.second = nn.ModuleList(
+            [
+                conv(3 * quarter, channels),
+                conv(channels, 3 * quarter, groups=4),
+                conv(3 * quarter, channels + quarter),
+            ]
         )
-        self.first, self.second = (
-            nn.ModuleList(
-                conv(taken, given, groups=groups) for taken, given, groups in widths
-            )
-            for widths in (first, second)
-        )
-        self.fuse = conv(channels + kept, channels, 1)
+        self.fuse = conv(channels + quarter, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         out = in_row(self.first, x, slope=IDN.SLOPE)
-        beside = torch.cat([x, out[:, : self.kept]], dim=1)
-        out = in_row(self.second, out[:, self.kept :], slope=IDN.SLOPE)
-        return F.leaky_relu(self.fuse(out + beside), IDN.SLOPE)
+        shortcut = torch.cat([x, out[:, : self.quarter]], dim=1)
+        out = in_row(self.second, out[:, self.quarter :], slope=IDN.SLOPE)
+        return F.leaky_relu(self.fuse(out + shortcut), IDN.SLOPE)
 
 
 class LapSRN(LumaNetwork):
@@ -346,14 +350,15 @@ class LapSRN(LumaNetwork):
         self.levels = nn.ModuleList(PyramidLevel(channels, depth) for _ in STEPS[scale])
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        features, image = F.leaky_relu(self.head(x), LapSRN.SLOPE), x
+        features = F.leaky_relu(self.head(x), LapSRN.SLOPE)
+        image = x
         for level in self.levels:
             features, image = level(features, image)
         return image
 
 
 class PyramidLevel(nn.Module):
-    """Convolutions and a learnt doubling of the features, whose residual the picture takes."""
+    """A doubling of the features, and of the picture, which gets a residual from them."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -397,15 +402,14 @@ class ECBSR(TrainedWithBranches):
         super().__init__(scale)
         make = conv if deployed else EdgeOrientedConv
         self.body = nn.Sequential()
-        for taken in (1, *[channels] * depth):
-            self.body.append(make(taken, channels))
+        for width in (1, *[channels] * depth):
+            self.body.append(make(width, channels))
             self.body.append(nn.PReLU(channels))
         self.body.append(make(channels, scale * scale))
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out = (
-            self.body(x).float() + x.float()
-        )  # the picture itself, at each place of a pixel
+        # The picture itself is added at each sub-pixel position.
+        out = self.body(x).float() + x.float()
         return F.pixel_shuffle(out, self.scale)
 
     @staticmethod
@@ -451,16 +455,17 @@ class EdgeOrientedConv(FoldingConv):
 
     masks: Tensor
 
-    def __init__(self, taken: int, given: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = conv(taken, given)
-        self.point = conv(taken, 2 * given, 1)
-        self.wide = conv(2 * given, given)
+        self.conv = conv(in_channels, out_channels)
+        self.point = conv(in_channels, 2 * out_channels, 1)
+        self.wide = conv(2 * out_channels, out_channels)
         self.edges = nn.ModuleList(
-            conv(taken, given, 1, bias=False) for _ in EDGE_FILTERS
+            conv(in_channels, out_channels, 1, bias=False) for _ in EDGE_FILTERS
         )
-        self.gains = nn.Parameter(1e-3 * torch.randn(len(EDGE_FILTERS), given, 1, 1, 1))
-        self.shift = nn.Parameter(1e-3 * torch.randn(given))
+        gains = torch.randn(len(EDGE_FILTERS), out_channels, 1, 1, 1)
+        self.gains = nn.Parameter(1e-3 * gains)
+        self.shift = nn.Parameter(1e-3 * torch.randn(out_channels))
         self.register_buffer("masks", torch.tensor(EDGE_FILTERS), persistent=False)
 
     def kernel(self) -> FoldedKernel:
@@ -476,10 +481,10 @@ class EdgeOrientedConv(FoldingConv):
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state that equals a 3x3 kernel; the other branches stay as they are."""
+        """Return a state that equals a 3x3 kernel, the other branches unchanged."""
         twin = copy.deepcopy(self)
-        now = twin.kernel()
-        twin.conv.weight.add_(kernel.weight - now.weight)
+        present = twin.kernel()
+        twin.conv.weight.add_(kernel.weight - present.weight)
         assert twin.conv.bias is not None
-        twin.conv.bias.add_(kernel.bias - now.bias)
+        twin.conv.bias.add_(kernel.bias - present.bias)
         return twin.state_dict()

@@ -31,19 +31,21 @@ from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
 class SeparableConv(nn.Sequential):
-    """BSConvU: a 1x1 convolution, then a 3x3 one of each channel (Haase and Amthor, CVPR 2020)."""
+    """BSConvU: a 1x1 convolution, then a depthwise 3x3 one (Haase and Amthor 2020)."""
 
     def __init__(
-        self, taken: int, given: int, *, stride: int = 1, padding: int = 1
+        self, in_channels: int, out_channels: int, *, stride: int = 1, padding: int = 1
     ) -> None:
-        each = nn.Conv2d(given, given, 3, stride, padding, groups=given)
-        super().__init__(conv(taken, given, 1, bias=False), each)
+        depthwise = nn.Conv2d(
+            out_channels, out_channels, 3, stride, padding, groups=out_channels
+        )
+        super().__init__(conv(in_channels, out_channels, 1, bias=False), depthwise)
 
 
 class SeparableNetwork(SkiplessNetwork):
     """The frame of BSRN and LKDN: blocks whose outputs are fused, beside a long skip."""
 
-    def __init__(self, scale: int, channels: int, blocks: list[nn.Module]) -> None:
+    def __init__(self, scale: int, channels: int, blocks: nn.Sequential) -> None:
         super().__init__(scale)
         self.head = SeparableConv(12, channels)
         self.body = nn.ModuleList(blocks)
@@ -59,7 +61,7 @@ class SeparableNetwork(SkiplessNetwork):
 
 
 class SeparableDistillationBlock(FeatureDistillationBlock):
-    """BSRN's ESDB and LKDN's LKDB: separable 3x3 steps, each of which distils half the channels.
+    """BSRN's ESDB and LKDN's LKDB: separable 3x3 steps that distil half the channels.
 
     A ``residual`` step adds its input; the block's own input is added behind the
     attention.
@@ -71,13 +73,16 @@ class SeparableDistillationBlock(FeatureDistillationBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        kept: list[Tensor] = []
+        distilled: list[Tensor] = []
         step = x
         for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(gelu(distil(step)))
-            step = gelu(refine(step) + step if self.residual else refine(step))
-        kept.append(gelu(self.last(step)))
-        return torch.add(x, self.attention(convolve_joined(self.fuse, kept)))
+            distilled.append(gelu(distil(step)))
+            refined = refine(step)
+            if self.residual:
+                refined = refined + step
+            step = gelu(refined)
+        distilled.append(gelu(self.last(step)))
+        return torch.add(x, self.attention(convolve_joined(self.fuse, distilled)))
 
 
 class BSRN(SeparableNetwork):
@@ -98,12 +103,11 @@ class BSRN(SeparableNetwork):
                 make=SeparableConv,
                 activation=gelu,
             )
-            both = nn.Sequential(
-                spatial, ContrastChannelAttention(channels=channels, reduction=16)
-            )
-            return SeparableDistillationBlock(channels, both, residual=True)
+            contrast = ContrastChannelAttention(channels=channels, reduction=16)
+            attention = nn.Sequential(spatial, contrast)
+            return SeparableDistillationBlock(channels, attention, residual=True)
 
-        super().__init__(scale, channels, [block() for _ in range(num_blocks)])
+        super().__init__(scale, channels, repeat(block, num_blocks))
 
 
 class LKDN(SeparableNetwork):
@@ -116,11 +120,11 @@ class LKDN(SeparableNetwork):
             attention = LargeKernelAttention(channels)
             return SeparableDistillationBlock(channels, attention, residual=False)
 
-        super().__init__(scale, channels, [block() for _ in range(num_blocks)])
+        super().__init__(scale, channels, repeat(block, num_blocks))
 
 
 class LargeKernelAttention(nn.Module):
-    """LKA (Guo et al. 2022) between 1x1 convolutions, normalised over the channels of each pixel.
+    """LKA (Guo et al. 2022) between 1x1 convolutions, each pixel normalised afterwards.
 
     Every value is multiplied by what a 5x5 and a dilated 5x5 convolution make of its
     surroundings.
@@ -164,27 +168,27 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        first, inner = self.body[0](head)
-        step = first
+        shallow, inner = self.body[0](head)
+        step = shallow
         for block in self.body[1:]:
             step, inner = block(step)
-        joined = convolve_joined(self.fuse, [head, self.tail(step), first, inner])
+        joined = convolve_joined(self.fuse, [head, self.tail(step), shallow, inner])
         image = F.pixel_shuffle(self.up(joined), self.scale).float()
         assert self.mean is not None
         return (image - self.mean) * self.white  # what comes out is in [0, 1] already
 
 
 class SwiftAttentionBlock(nn.Module):
-    """SPAB: three 3x3 convolutions; the last, odd about zero, weighs its sum with the input."""
+    """SPAB: three 3x3 convolutions, whose output weighs its sum with the input."""
 
     def __init__(self, channels: int, make: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
-        self.first, self.second, self.third = (
-            make(channels, channels) for _ in range(3)
-        )
+        self.first = make(channels, channels)
+        self.second = make(channels, channels)
+        self.third = make(channels, channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, C, H, W) to the same shape; beside it what the first convolution gives."""
+        """Return two maps (N, C, H, W): the output, and the first convolution's."""
         inner = silu(self.first(x))
         out: Tensor = self.third(silu(self.second(inner)))
         return (out + x) * (sigmoid(out) - 0.5), inner
@@ -193,12 +197,12 @@ class SwiftAttentionBlock(nn.Module):
 class ExpandedConv(FoldingConv):
     """Conv3XC: 1x1, 3x3 and 1x1 convolutions, twice as wide inside, beside a 1x1 one."""
 
-    def __init__(self, taken: int, given: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.point = conv(taken, 2 * taken, 1)
-        self.wide = conv(2 * taken, 2 * given)
-        self.narrow = conv(2 * given, given, 1)
-        self.skip = conv(taken, given, 1)
+        self.point = conv(in_channels, 2 * in_channels, 1)
+        self.wide = conv(2 * in_channels, 2 * out_channels)
+        self.narrow = conv(2 * out_channels, out_channels, 1)
+        self.skip = conv(in_channels, out_channels, 1)
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches."""
@@ -208,22 +212,23 @@ class ExpandedConv(FoldingConv):
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state that equals a 3x3 kernel, which runs through half of the inner channels.
+        """Return a state that equals a 3x3 kernel.
 
-        The other half begins as nothing.
+        The kernel runs through half of the inner channels; the other half begins as
+        nothing.
         """
         twin = type(self)(self.skip.in_channels, self.skip.out_channels).to(
             kernel.weight
         )
-        given, taken = kernel.weight.shape[:2]
+        out_channels, in_channels = kernel.weight.shape[:2]
         for layer in (twin.point, twin.wide, twin.narrow, twin.skip):
             assert layer.bias is not None
             layer.bias.zero_()
-        nn.init.dirac_(twin.point.weight[:taken])
-        twin.wide.weight[:given] = 0
-        twin.wide.weight[:given, :taken] = kernel.weight
-        twin.narrow.weight[:, given:] = 0
-        nn.init.dirac_(twin.narrow.weight[:, :given])
+        nn.init.dirac_(twin.point.weight[:in_channels])
+        twin.wide.weight[:out_channels] = 0
+        twin.wide.weight[:out_channels, :in_channels] = kernel.weight
+        twin.narrow.weight[:, out_channels:] = 0
+        nn.init.dirac_(twin.narrow.weight[:, :out_channels])
         twin.skip.weight.zero_()
         assert twin.skip.bias is not None
         twin.skip.bias.copy_(kernel.bias)
@@ -249,7 +254,7 @@ class SMFANet(LongSkip):
 
 
 class FeatureModulationBlock(nn.Module):
-    """FMB: aggregation and a feed-forward network, each behind channels of unit length."""
+    """FMB: aggregation and a feed-forward network, both of normalised channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -262,21 +267,20 @@ class FeatureModulationBlock(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         x = x + self.aggregate(F.normalize(x))
         wide = gelu(self.widen(F.normalize(x)))
-        sizes = [self.partial.in_channels, wide.shape[1] - self.partial.in_channels]
-        part, rest = torch.split(wide, sizes, dim=1)
-        return torch.add(
-            x, self.narrow(torch.cat([gelu(self.partial(part)), rest], dim=1))
-        )
+        width = self.partial.in_channels
+        mixed = gelu(self.partial(wide[:, :width]))
+        return torch.add(x, self.narrow(torch.cat([mixed, wide[:, width:]], dim=1)))
 
 
 class SelfModulation(nn.Module):
-    """SMFA: one half of the channels, modulated by maxima of about 8x8 pixels, and the variance."""
+    """SMFA: half of the channels, modulated by maxima of 8x8 pixels and the variance."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.split = conv(channels, 2 * channels, 1)
         self.around = conv(channels, channels, groups=channels)
-        self.mean, self.contrast = GlobalPool("mean"), GlobalPool("contrast")
+        self.mean = GlobalPool("mean")
+        self.contrast = GlobalPool("contrast")
         self.gain = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.variance_gain = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.modulate = conv(channels, channels, 1)
@@ -296,23 +300,23 @@ class SelfModulation(nn.Module):
         bessel = height * width / (height * width - 1)
         variance = bessel * (self.contrast(wide) - self.mean(wide)) ** 2
         if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-            maxima = _maxima_along(_maxima_along(wide, 2), 3)  # ONNX has no other
+            # ONNX has no adaptive pool of maxima.
+            maxima = _maxima_of_rows(_maxima_of_rows(wide.mT).mT)
         else:
             maxima = F.adaptive_max_pool2d(wide, (height // 8, width // 8))
         level = self.around(maxima) * self.gain + variance * self.variance_gain
         gate = gelu(self.modulate(level))
-        return self.fuse(
-            wide * self.stretch(gate, (height, width)) + self.detail(detail)
-        )
+        modulated = wide * self.stretch(gate, (height, width))
+        return self.fuse(modulated + self.detail(detail))
 
 
-def _maxima_along(x: Tensor, axis: int) -> Tensor:
-    """Return what ``F.adaptive_max_pool2d`` makes of one axis: a maximum of about 8 pixels each."""
-    length = x.shape[axis]
-    count = length // 8
+def _maxima_of_rows(x: Tensor) -> Tensor:
+    """Pool rows by maxima of about 8 pixels, as ``F.adaptive_max_pool2d`` does."""
+    width = x.shape[3]
+    count = width // 8
     windows = torch.arange(count, device=x.device)[:, None]
-    first, last = windows * length // count, ((windows + 1) * length - 1) // count
-    places = torch.minimum(
-        first + torch.arange(16, device=x.device), last
-    )  # 15 at most
-    return (x[:, :, places] if axis == 2 else x[..., places]).amax(dim=axis + 1)
+    starts = windows * width // count
+    ends = ((windows + 1) * width - 1) // count
+    # A window has 15 pixels at most.
+    columns = torch.minimum(starts + torch.arange(16, device=x.device), ends)
+    return x[..., columns].amax(dim=4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,9 +36,11 @@ class EDSR(LongSkip):
         residual_scale: float = 0.1,
     ) -> None:
         def block() -> nn.Module:
-            first, second = conv(channels, channels), conv(channels, channels)
             return Residual(
-                residual_scale, conv1=first, act=nn.ReLU(inplace=True), conv2=second
+                residual_scale,
+                conv1=conv(channels, channels),
+                act=nn.ReLU(inplace=True),
+                conv2=conv(channels, channels),
             )
 
         super().__init__(scale, channels, lambda: repeat(block, num_blocks))
@@ -133,9 +133,8 @@ class RDN(SkiplessNetwork):
         super().__init__(scale)
         self.head = conv(3, channels)
         self.second = conv(channels, channels)
-        self.body = nn.ModuleList(
-            LocallyDenseBlock(channels, depth, growth) for _ in range(num_blocks)
-        )
+        blocks = repeat(lambda: LocallyDenseBlock(channels, depth, growth), num_blocks)
+        self.body = nn.ModuleList(blocks)
         self.fuse = conv(num_blocks * channels, channels, 1)
         self.tail = conv(channels, channels)
         self.up = ShuffleUpsampling(channels=channels, scale=scale)
@@ -149,7 +148,7 @@ class RDN(SkiplessNetwork):
 
 
 class LocallyDenseBlock(nn.Module):
-    """RDB: ``depth`` 3x3 convolutions that each see all before them, a 1x1, and the input added."""
+    """RDB: 3x3 convolutions that each see all before them, a 1x1, and the input added."""
 
     def __init__(self, channels: int, depth: int, growth: int) -> None:
         super().__init__()
@@ -186,20 +185,22 @@ class CARN(SkiplessNetwork):
         groups: int = 4,
     ) -> None:
         super().__init__(scale)
-        groups = groups if mobile else 1
+        if mobile:
+            num_blocks = 1
+        else:
+            num_blocks = 3
+            groups = 1
+
+        def block() -> nn.Module:
+            return CascadedResidual(channels, groups, mobile)
 
         def cascade() -> nn.Module:
-            different = 1 if mobile else 3
-            blocks = [
-                CascadedResidual(channels, groups, mobile) for _ in range(different)
-            ]
-            return Cascade(blocks, channels)
+            return Cascade(repeat(block, num_blocks), channels)
 
         self.subtract_mean(white=1.0)
         self.head = conv(3, channels)
-        self.body = Cascade([cascade() for _ in range(3)], channels)
-        # The ReLU stands before the shuffle in the authors' code: it is the same behind
-        # it.
+        self.body = Cascade(repeat(cascade, 3), channels)
+        # The ReLU stands before the shuffle in the authors' code, with equal results.
         self.up = ShuffleUpsampling(
             channels=channels, scale=scale, activation=nn.ReLU, groups=groups
         )
@@ -210,14 +211,12 @@ class CARN(SkiplessNetwork):
 
 
 class Cascade(nn.Module):
-    """Three modules, or one three times, each before a 1x1 convolution over all before it."""
+    """Three modules, or one three times, each before a 1x1 convolution over all before."""
 
-    def __init__(self, modules: Sequence[nn.Module], channels: int) -> None:
+    def __init__(self, blocks: nn.Sequential, channels: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(modules)
-        self.fuse = convs(
-            (((number + 2) * channels, channels) for number in range(3)), 1
-        )
+        self.blocks = nn.ModuleList(blocks)
+        self.fuse = convs([(count * channels, channels) for count in (2, 3, 4)], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -230,7 +229,7 @@ class Cascade(nn.Module):
 
 
 class CascadedResidual(nn.Module):
-    """Two 3x3 convolutions, the input added, a ReLU; with ``pointwise`` a 1x1 one behind them."""
+    """Two 3x3 convolutions, with ``pointwise`` a 1x1 one, the input added, and a ReLU."""
 
     def __init__(self, channels: int, groups: int, pointwise: bool) -> None:
         super().__init__()
@@ -263,25 +262,25 @@ class CFSRCNN(Network):
     ) -> None:
         super().__init__(scale)
 
-        def plain(taken: int, given: int = channels, kernel: int = 3) -> nn.Conv2d:
-            return conv(taken, given, kernel, bias=False)
+        widths = [channels, *[2 * channels] * (num_blocks - 1)]
+
+        def same_width(count: int) -> nn.ModuleList:
+            return convs([(channels, channels)] * count, bias=False)
 
         self.subtract_mean(white=1.0)
-        self.head = plain(3)
-        self.squeeze = nn.ModuleList(
-            plain(2 * channels if number else channels, kernel=1)
-            for number in range(num_blocks)
-        )
-        self.extract = nn.ModuleList(plain(channels) for _ in range(num_blocks))
-        self.merge = plain(2 * channels)
-        self.enhance = nn.ModuleList(plain(channels) for _ in range(self.REFINEMENTS))
+        self.head = conv(3, channels, bias=False)
+        self.squeeze = convs([(width, channels) for width in widths], 1, bias=False)
+        self.extract = same_width(num_blocks)
+        self.merge = conv(2 * channels, channels, bias=False)
+        self.enhance = same_width(self.REFINEMENTS)
         self.up = ShuffleUpsampling(channels=channels, scale=scale)
-        self.refine = nn.ModuleList(plain(channels) for _ in range(self.REFINEMENTS))
-        self.last = plain(channels, 3)
+        self.refine = same_width(self.REFINEMENTS)
+        self.last = conv(channels, 3, bias=False)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head = F.relu(self.head(x))
-        outputs, joined = [head], head
+        outputs = [head]
+        joined = head
         for squeeze, extract in zip(self.squeeze, self.extract, strict=True):
             outputs.append(extract(F.relu_(squeeze(joined))))
             joined = F.relu_(torch.cat(outputs[-2:], dim=1))

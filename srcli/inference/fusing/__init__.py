@@ -1,0 +1,1 @@
+"""Forms of single networks that infer faster than their layers do."""

@@ -1,0 +1,116 @@
+"""The forms of networks for GPUs in half precision give what their layers give."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from skimage import data
+
+from srcli.inference.engine import keep_half_weights
+from srcli.inference.fusing.g_idrn import merge_layers
+from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
+from srcli.models.g_idrn import GIDRN
+from srcli.models.weights import load_model, network_digest
+from tests.fixtures.cases import small
+
+CORNERS = [(60, 170), (0, 0), (200, 200), (300, 100), (400, 380), (120, 240)]
+"""Top and left of the pieces of a photograph that are enlarged."""
+HALVES = [
+    ("g-idrn", torch.float16),
+    ("g-idrn", torch.bfloat16),
+    ("rrlfn", torch.float16),
+    ("nested-attn", torch.float16),
+]
+MOST_ERROR = 2**0.5
+"""Most RMS error of a form, as a multiple of its layers' RMS error.
+
+Each form stores no more rounded maps and weights than the layers do. Were it to round
+twice as often, by as much and independently, squares of errors would add up to twice as
+much. The largest of all pieces and networks is 1.25, which leaves a margin of 13 %.
+"""
+
+
+def spread(network):
+    """Give biases and shares, which begin at 0 or alike, values of their own."""
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim < 2:
+                value.copy_(torch.randn_like(value) * 0.3)
+    return network.eval()
+
+
+@pytest.mark.parametrize("channels", [16, 72])
+def test_merged_layers_give_the_same_up_to_the_rim(channels):
+    torch.manual_seed(0)
+    shape = {"channels": channels, "num_blocks": 4, "num_groups": 2}
+    network: Any = spread(GIDRN(scale=2, **shape)).double()
+    merge_layers(network, torch.float64)
+    x = torch.rand(2, 3, 19, 14).double().contiguous(memory_format=torch.channels_last)
+    # Attention is computed in fp32, where each of its sums has one term for every key.
+    keys = sum(count**2 for count in network.non_local.bins)
+    rounding = keys * torch.finfo(torch.float32).eps / 2
+    pictures: list[Any] = [None]
+    for _ in range(2):
+        pools = modules_of(network, GlobalPool)
+        pictures.append({n: torch.rand(1, channels, 1, 1).double() for n in pools})
+    for values in (*pictures, None):
+        with torch.no_grad(), hold(network, values):
+            expected = network.up(network.non_local(network.body(network.head(x))))
+            out = network.merged(x)
+        limit = rounding * expected.abs().max().item()
+        torch.testing.assert_close(out, expected, atol=limit, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    """Pieces of a photograph, (6, 3, 24, 28)."""
+    photograph = torch.from_numpy(data.astronaut()).permute(2, 0, 1) / 255
+    cuts = [photograph[:, top : top + 24, left : left + 28] for top, left in CORNERS]
+    return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("name", "half"), HALVES)
+def test_in_half_precision_forms_are_as_near_as_layers(name, half, pieces):
+    network = load_model(name, 4).for_inference()
+    fast = copy.deepcopy(network)
+    keep_half_weights(fast, half)
+    for x in pieces.split(1):
+        with torch.no_grad(), record_calibration(network) as values:
+            network(x)
+        for held in (None, values):  # gates of what is held are a part of weights
+            with torch.no_grad(), hold(network, held), hold(fast, held):
+                exact = network(x)
+                with torch.autocast("cpu", dtype=half):
+                    error = (fast(x) - exact).square().mean().sqrt()
+                    layers_error = (network(x) - exact).square().mean().sqrt()
+            assert 0 < error < MOST_ERROR * layers_error
+
+
+@pytest.mark.parametrize(("name", "half"), HALVES)
+def test_in_fp32_the_forms_are_not_used(name, half, pieces):
+    network = load_model(name, 4).for_inference()
+    fast = copy.deepcopy(network)
+    keep_half_weights(fast, half)
+    assert network_digest(fast)  # NumPy has no bfloat16
+    with torch.no_grad():
+        assert torch.equal(fast(pieces[:1]), network(pieces[:1]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"block": "rfdb"},
+        {"dense_shortcut": False},
+        {"ds_self": True},
+        {"outer_shortcut": False},
+    ],
+)
+def test_ablation_models_keep_their_layers(options):
+    network: Any = small("g-idrn", **options)
+    keep_half_weights(network, torch.bfloat16)
+    assert network.merged is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(torch.rand(1, 3, 16, 16))
