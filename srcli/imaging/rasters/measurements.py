@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from srcli.imaging.rasters.reading import RasterSource, spread_windows
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Values, Window
 
     Array = NDArray[Any]

@@ -20,7 +20,8 @@ from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}

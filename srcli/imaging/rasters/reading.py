@@ -24,7 +24,8 @@ from srcli.imaging.resize import resize
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]

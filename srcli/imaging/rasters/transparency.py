@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.rasters.info import RasterInfo, choose_layout
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.reading import RasterSource, spread_windows
+from srcli.imaging.rasters.selection import choose_layout
 
 if TYPE_CHECKING:
     from srcli.ports.image import Window

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError
 from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import Condition, judge
-from srcli.imaging.rasters.info import COLOURS, BandLayout, choose_layout
+from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.plateaus import are_numbers, have_gaps
 from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
+from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:

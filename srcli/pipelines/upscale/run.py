@@ -21,7 +21,7 @@ from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.photograph import check_unchanged, mark_source
 from srcli.imaging.rasters.fills import find_fills
-from srcli.imaging.rasters.info import BandLayout, RasterInfo, choose_window, read_info
+from srcli.imaging.rasters.info import RasterInfo, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import (
@@ -31,6 +31,7 @@ from srcli.imaging.rasters.parts import (
     try_creation_options,
 )
 from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import (
     choose_bands,
