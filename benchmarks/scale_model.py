@@ -11,7 +11,8 @@ import numpy as np
 import rasterio
 
 from srcli.imaging.rasters.parts import merge_parts, open_parts
-from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.writing import PartWriter
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import FEWEST_TILE_ROWS, open_job
 from srcli.ports.image import Window

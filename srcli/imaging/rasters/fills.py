@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.rasters.reading import RasterSource, is_nodata, spread_windows
+from srcli.imaging.rasters.nodata import is_nodata
+from srcli.imaging.rasters.reading import RasterSource, spread_windows
 from srcli.imaging.rasters.selection import choose_layout
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from srcli.imaging.rasters.parts import (
     open_parts,
     try_creation_options,
 )
-from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import (
@@ -39,6 +39,7 @@ from srcli.imaging.rasters.values import (
     is_gray_raster,
     judge_raster,
 )
+from srcli.imaging.rasters.writing import PartWriter
 from srcli.imaging.writing import is_kept, lost_metadata
 from srcli.inference.calibration import calibrate
 from srcli.inference.device import EngineOptions
