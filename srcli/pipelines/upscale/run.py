@@ -22,14 +22,10 @@ from srcli.files import attributes_for
 from srcli.imaging.photograph import check_unchanged, mark_source
 from srcli.imaging.rasters.fills import find_fills
 from srcli.imaging.rasters.info import RasterInfo, read_info
+from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk, network_access
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.parts import (
-    Parts,
-    merge_parts,
-    open_parts,
-    try_creation_options,
-)
+from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
