@@ -114,6 +114,10 @@ class RasterInfo:
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
 
+    def band(self, number: int) -> BandInfo:
+        """Return a band by its number, from 1."""
+        return self.bands[number - 1]
+
 
 def read_info(
     path: Path, nodata: float | Literal["file", "none"] = "file"

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,14 @@ class BandLayout:
     hold classes or flags: they are enlarged by nearest neighbour, so that no other
     values arise."""
     groups: tuple[tuple[int, ...], ...]
-    """Places in ``smooth``, each once: groups of three go through the network as R, G
-    and B, others alone."""
+    """Positions in ``smooth``, each once: groups of three go through the network as R,
+    G and B, others alone."""
     alpha: int | None = None
     """Alpha band of the file, from 1; 0 for that of a colour table with transparent
     colours or a nodata value; None without one."""
     alpha_place: int | None = None
-    """Place of alpha among the bands of the output file, from 0; None is the last."""
+    """Position of alpha among the bands of the output file, from 0; None is the
+    last."""
     soft_alpha: tuple[float, float] | None = None
     """Lowest and highest value of an alpha band that is interpolated; None repeats its
     pixels."""
@@ -62,7 +63,7 @@ class BandLayout:
     remarks: tuple[str, ...] = ()
     """The same on bands that the file itself says to hold classes."""
     dtype: str
-    """Of the output, and of the pixels that are read."""
+    """numpy's name of the type of the output's values, and of the pixels as read."""
     nodata: float | None = None
     """Value of invalid pixels of the output, in all bands; None if they are marked
     otherwise (NaN, a mask, alpha)."""
@@ -75,9 +76,19 @@ class BandLayout:
     @property
     def classes(self) -> tuple[int, ...]:
         """Indices of the output's colour bands that the network does not see."""
-        return tuple(
-            place for place in range(self.channels) if place not in self.smooth
-        )
+        return tuple(sorted(set(range(self.channels)) - set(self.smooth)))
+
+    @property
+    def rgb(self) -> list[int]:
+        """Indices of the output's red, green and blue; empty if none go together."""
+        for group in self.groups:
+            if len(group) == 3:
+                return self.indices(group)
+        return []
+
+    def indices(self, group: tuple[int, ...]) -> list[int]:
+        """Return the indices of a group among the output's bands."""
+        return [self.smooth[position] for position in group]
 
 
 def choose_layout(
@@ -94,117 +105,144 @@ def choose_layout(
     takes those that the file interprets so, else the first three of three or four
     bands, else none. See ``choose_bands`` for ``classes``.
     """
-    wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
-    _check_numbers(info, "--bidx", wanted)
-    if info.palette is not None and wanted == (1,) and 1 not in classes and rgb is None:
+    selected = tuple(range(1, len(info.bands) + 1)) if bands is None else tuple(bands)
+    _check_numbers(info, "--bidx", selected)
+    is_palette = info.palette is not None and selected == (1,) and 1 not in classes
+    if is_palette and rgb is None:
         return _palette_layout(info)
-    names = {band: info.bands[band - 1].interpretation for band in wanted}
-    alpha = next((band for band in wanted if names[band] == "alpha"), None)
-    kept = tuple(band for band in wanted if band != alpha)
-    smooth = tuple(band for band in kept if band not in classes)
-    chosen, note = _find_rgb(info, smooth, rgb)
-    if not kept:
+    alpha = None
+    for number in reversed(selected):
+        if info.band(number).interpretation == "alpha":
+            alpha = number
+    colour_bands = tuple(number for number in selected if number != alpha)
+    smooth = tuple(number for number in colour_bands if number not in classes)
+    composite, note = _find_rgb(info, smooth, rgb)
+    if not colour_bands:
         raise PictureError(
             f"{info.path}: only an alpha band is left; choose more bands by --bidx"
         )
-    if chosen and (rgb is not None or bands is not None):
+    shown_as: dict[int, str] = {}
+    if composite and not (rgb is None and bands is None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was
         # enlarged in
-        names = {
-            band: "undefined" if name in COLOURS else name
-            for band, name in names.items()
-        }
-        names.update(zip(chosen, COLOURS, strict=True))
-    outputs = [
-        replace(info.bands[band - 1], interpretation=names[band]) for band in kept
-    ]
-    for place, band in enumerate(outputs):
-        if kept[place] in smooth:
-            # what interpolation makes of indices is gray, and needs all values of the
-            # dtype
-            is_index = band.interpretation == "palette"
-            outputs[place] = replace(
-                band,
-                interpretation="gray" if is_index else band.interpretation,
-                bits=None if is_index or band.dtype.startswith("float") else band.bits,
-                about={
-                    key: text for key, text in band.about.items() if key not in LEGEND
-                },
-            )
-    if alpha is not None:
-        outputs.append(info.bands[alpha - 1])
-    together = tuple(smooth.index(band) for band in chosen)
-    groups = [(place,) for place in range(len(smooth)) if place not in together]
-    said_by_user = bands is not None and len(kept) == 3  # which three, in this order
+        shown_as = dict(zip(composite, COLOURS, strict=True))
+    outputs = []
+    for number in colour_bands:
+        band = info.band(number)
+        if number in shown_as:
+            band = replace(band, interpretation=shown_as[number])
+        elif shown_as and band.interpretation in COLOURS:
+            band = replace(band, interpretation="undefined")
+        outputs.append(_interpolated(band) if number in smooth else band)
+    if bands is not None and len(colour_bands) == 3:
+        note = ""  # the user has said which three, in this order
     return BandLayout(
-        bands=kept,
-        smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
-        groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
-        alpha=alpha,
-        alpha_place=None if alpha is None else wanted.index(alpha),
-        outputs=tuple(outputs),
-        notes=(note,) if note and not said_by_user else (),
-        dtype=_output_dtype(info, kept, smooth, alpha),
-        nodata=next(
-            (n for b in kept if (n := info.bands[b - 1].nodata) is not None), None
+        bands=colour_bands,
+        smooth=tuple(
+            index for index, number in enumerate(colour_bands) if number in smooth
         ),
+        groups=_groups(smooth, composite),
+        alpha=alpha,
+        alpha_place=None if alpha is None else selected.index(alpha),
+        outputs=tuple(outputs if alpha is None else [*outputs, info.band(alpha)]),
+        notes=(note,) if note else (),
+        dtype=_output_dtype(info, colour_bands, smooth, alpha),
+        nodata=_declared_nodata(outputs),
     )
 
 
+def _interpolated(band: BandInfo) -> BandInfo:
+    """Return what is true of a band once it is interpolated: its values mean no classes."""
+    about = {key: text for key, text in band.about.items() if key not in LEGEND}
+    if band.interpretation == "palette":
+        # what interpolation makes of indices is gray, and needs all values of the dtype
+        return replace(band, interpretation="gray", bits=None, about=about)
+    bits = None if band.dtype.startswith("float") else band.bits
+    return replace(band, bits=bits, about=about)
+
+
+def _groups(
+    smooth: tuple[int, ...], composite: tuple[int, ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Return positions among smooth bands: those of a composite together, others alone."""
+    groups: list[tuple[int, ...]] = [
+        (index,) for index, band in enumerate(smooth) if band not in composite
+    ]
+    if composite:
+        groups.append(tuple(map(smooth.index, composite)))
+    return tuple(sorted(groups, key=min))
+
+
+def _declared_nodata(bands: Sequence[BandInfo]) -> float | None:
+    for band in bands:
+        if band.nodata is not None:
+            return band.nodata
+    return None
+
+
 def _palette_layout(info: RasterInfo) -> BandLayout:
-    band, colours = info.bands[0], info.palette or {}
+    """Return the layout of the only band as the colours of its palette."""
+    band = info.bands[0]
     table = np.zeros((int(np.iinfo(band.dtype).max) + 1, 4), np.uint8)
-    known = [value for value in colours if 0 <= value < len(table)]
-    for value in known:
-        table[value] = colours[value]
+    values = []
+    for value, colour in (info.palette or {}).items():
+        if 0 <= value < len(table):
+            values.append(value)
+            table[value] = colour
     # as in scanned plans of one bit: three equal bands would triple the work and the
     # file
-    gray = bool((table[known, :3] == table[known, :1]).all())
-    clear = band.nodata is not None or bool((table[known, 3] < 255).any())
+    is_gray = bool((table[values, :3] == table[values, :1]).all())
+    has_alpha = band.nodata is not None or bool((table[values, 3] < 255).any())
     if band.nodata is not None:
         table[int(band.nodata), 3] = 0
-    names = (*(("gray",) if gray else COLOURS), *(("alpha",) if clear else ()))
+    names = ["gray"] if is_gray else list(COLOURS)
+    smooth = tuple(range(len(names)))
+    note = f"palette turned into {'gray' if is_gray else 'RGB'}"
+    if has_alpha:
+        names.append("alpha")
+        note += " and alpha"
     return BandLayout(
         bands=(1,),
-        smooth=(0,) if gray else (0, 1, 2),
-        groups=((0,),) if gray else ((0, 1, 2),),
-        alpha=0 if clear else None,
+        smooth=smooth,
+        groups=(smooth,),
+        alpha=0 if has_alpha else None,
         palette=table,
         # the metadata of a palette describe its indices, not colours
         outputs=tuple(BandInfo(dtype="uint8", interpretation=name) for name in names),
-        notes=(
-            f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",
-        ),
+        notes=(note,),
         dtype="uint8",
     )
 
 
 def _find_rgb(
-    info: RasterInfo, kept: tuple[int, ...], asked: Sequence[int] | None
+    info: RasterInfo, candidates: tuple[int, ...], rgb: Sequence[int] | None
 ) -> tuple[tuple[int, ...], str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
-    if asked is not None:
-        _check_numbers(info, "--rgb", asked)
-        if not {*asked} <= {*kept}:
+    if rgb is not None:
+        _check_numbers(info, "--rgb", rgb)
+        if not set(rgb) <= set(candidates):
             raise UsageError(
-                f"--rgb {_list(asked)}: give bands that are kept; neither alpha nor classes, which "
+                f"--rgb {_list(rgb)}: give bands that are kept; neither alpha nor classes, which "
                 "--classes no takes for colours"
             )
-        return tuple(asked), ""
-    names = [info.bands[band - 1].interpretation for band in kept]
-    if all(names.count(colour) == 1 for colour in COLOURS):
-        return tuple(kept[names.index(colour)] for colour in COLOURS), ""
-    names = [_described_colour(info.bands[band - 1]) for band in kept]
-    if all(names.count(colour) == 1 for colour in COLOURS):
-        return tuple(kept[names.index(colour)] for colour in COLOURS), ""
-    if len(kept) in (3, 4):
-        first = kept[:3]
-        return (
-            first,
-            f"bands {_list(first)} are taken for red, green, blue; --rgb names others",
-        )
-    many = f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"
-    return (), many if len(kept) > 4 else ""
+        return tuple(rgb), ""
+    bands = [info.band(number) for number in candidates]
+    for names in (
+        [band.interpretation for band in bands],
+        list(map(_described_colour, bands)),
+    ):
+        if all(names.count(colour) == 1 for colour in COLOURS):
+            return tuple(candidates[names.index(colour)] for colour in COLOURS), ""
+    if len(candidates) in (3, 4):
+        composite = candidates[:3]
+        listed = _list(composite)
+        note = f"bands {listed} are taken for red, green, blue; --rgb names others"
+        return composite, note
+    if len(candidates) < 3:
+        return (), ""
+    return (), (
+        f"{len(candidates)} bands, each enlarged alone; --rgb names three that go together"
+    )
 
 
 def _described_colour(band: BandInfo) -> str:
@@ -219,27 +257,39 @@ def _described_colour(band: BandInfo) -> str:
     for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
         if colour in words or words == [letter]:
             return colour
-        if {*words} & {f"b{number}", f"b0{number}", f"band{number}"} and not {
-            *words
-        } & {*COLOURS}:
+        names_other = not set(COLOURS).isdisjoint(words)
+        bands = {f"b{number}", f"b0{number}", f"band{number}"}
+        if not names_other and not bands.isdisjoint(words):
             return colour
     return ""
 
 
 def _output_dtype(
-    info: RasterInfo, kept: tuple[int, ...], smooth: tuple[int, ...], alpha: int | None
+    info: RasterInfo,
+    colour_bands: tuple[int, ...],
+    smooth: tuple[int, ...],
+    alpha: int | None,
 ) -> str:
     """Return the dtype of the bands that go through the network, if it can hold the classes."""
-    dtypes = {b: info.bands[b - 1].dtype for b in (*kept, alpha) if b is not None}
-    dtype = dtypes[(smooth or kept)[0]]
-    same = {*(smooth or kept), alpha}
-    if all(
-        k == dtype if b in same else np.can_cast(k, dtype) for b, k in dtypes.items()
-    ):
+    of_this_dtype = set(smooth or colour_bands)
+    dtype = info.band((smooth or colour_bands)[0]).dtype
+    numbers = list(colour_bands)
+    if alpha is not None:
+        numbers.append(alpha)
+        of_this_dtype.add(alpha)
+    is_held = True
+    for number in numbers:
+        other_dtype = info.band(number).dtype
+        if number in of_this_dtype:
+            is_held &= other_dtype == dtype
+        else:
+            is_held &= np.can_cast(other_dtype, dtype)
+    if is_held:
         return dtype
+    dtypes = sorted({info.band(number).dtype for number in numbers})
     raise PictureError(
-        f"{info.path}: bands {_list(sorted(dtypes))} hold values of several kinds "
-        f"({', '.join(sorted(set(dtypes.values())))}); choose bands of one kind by --bidx"
+        f"{info.path}: bands {_list(sorted(set(numbers)))} hold values of several kinds "
+        f"({', '.join(dtypes)}); choose bands of one kind by --bidx"
     )
 
 
@@ -248,6 +298,15 @@ def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
         raise PictureError(
             f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
         )
+
+
+class _Box(NamedTuple):
+    """A rectangle, in pixels or in coordinates of a map."""
+
+    least_x: float
+    least_y: float
+    most_x: float
+    most_y: float
 
 
 def choose_window(
@@ -263,80 +322,81 @@ def choose_window(
     that they touch are taken, also of rotated rasters. What lies beyond the file is
     cut.
     """
-    whole = 0, 0, info.width, info.height
-    option, edges, notes = "--srcwin", whole, list[str]()
+    option = "--srcwin"
+    notes: list[str] = []
+    requested = Window(top=0, left=0, height=info.height, width=info.width)
     if bounds is not None:
-        option, edges = "--bounds", _enclosing(info, bounds, notes)
+        option = "--bounds"
+        requested = _enclosing(info, bounds, notes)
     elif srcwin is not None:
         column, row, width, height = srcwin
         if min(width, height) < 1:
             raise UsageError(
                 f"--srcwin {_list(srcwin)}: give a width and a height of at least 1"
             )
-        edges = column, row, column + width, row + height
-    left, top = max(edges[0], 0), max(edges[1], 0)
-    right, bottom = min(edges[2], info.width), min(edges[3], info.height)
-    if right <= left or bottom <= top:
+        requested = Window(top=row, left=column, height=height, width=width)
+    row = max(requested.top, 0)
+    column = max(requested.left, 0)
+    height = min(requested.top + requested.height, info.height) - row
+    width = min(requested.left + requested.width, info.width) - column
+    if min(width, height) < 1:
         extent = f"has {info.width}x{info.height} pixels"
-        if info.place["transform"] is not None:
-            extent += (
-                f" and bounds {_list(_bounding_box(info.place['transform'], whole))}"
-            )
+        transform = info.place["transform"]
+        if transform is not None:
+            box = _bounding_box(transform, (0, 0, info.width, info.height))
+            extent += f" and bounds {_list(box)}"
         raise PictureError(
             f"{info.path}: {option} lies outside the file, which {extent}"
         )
-    if (left, top, right, bottom) != edges:
+    window = Window(top=row, left=column, height=height, width=width)
+    if window != requested:
         notes = [
-            f"{option} reaches beyond the file: {right - left}x{bottom - top} pixels from column "
-            f"{left}, row {top} are used"
+            f"{option} reaches beyond the file: {width}x{height} pixels from column {column}, "
+            f"row {row} are used"
         ]
-    return Window(top=top, left=left, height=bottom - top, width=right - left), tuple(
-        notes
-    )
+    return window, tuple(notes)
 
 
-def _enclosing(
-    info: RasterInfo, bounds: Sequence[float], notes: list[str]
-) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom edge in pixels; notes if they lie outside the bounds."""
-    if not (
-        all(map(math.isfinite, bounds))
-        and bounds[0] < bounds[2]
-        and bounds[1] < bounds[3]
-    ):
+def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> Window:
+    """Return the window that encloses bounds; a note is added if it is larger than they are."""
+    is_finite = all(map(math.isfinite, bounds))
+    if not is_finite or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
     transform = info.place["transform"]
     if transform is None or transform.is_degenerate:
-        found = (
-            "ground control points only"
-            if info.place["gcps"]
-            else "no place on the map"
-        )
+        georeference = "no place on the map"
+        if info.place["gcps"]:
+            georeference = "ground control points only"
         raise PictureError(
-            f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin"
+            f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"
         )
     exact = _bounding_box(~transform, bounds)
-    left, top = (math.floor(one + _SLACK) for one in exact[:2])
-    right, bottom = (math.ceil(one - _SLACK) for one in exact[2:])
-    edges = left, top, max(right, left + 1), max(bottom, top + 1)
-    if any(abs(a - b) > _SLACK for a, b in zip(edges, exact, strict=True)):
-        box = _list(_bounding_box(transform, edges))
+    column = math.floor(exact.least_x + _SLACK)
+    row = math.floor(exact.least_y + _SLACK)
+    right = max(math.ceil(exact.most_x - _SLACK), column + 1)
+    bottom = max(math.ceil(exact.most_y - _SLACK), row + 1)
+    snapped = _Box(column, row, right, bottom)
+    if not np.allclose(snapped, exact, rtol=0, atol=_SLACK):
+        box = _list(_bounding_box(transform, snapped))
         notes.append(
             f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"
         )
-    return edges
+    return Window(top=row, left=column, height=bottom - row, width=right - column)
 
 
-def _bounding_box(
-    transform: Affine, edges: Sequence[float]
-) -> tuple[float, float, float, float]:
+def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
     """Return the least and largest coordinates that a box given by its edges is mapped to."""
-    places = [coordinates(transform, x, y) for x in edges[::2] for y in edges[1::2]]
-    across, up = zip(*places, strict=True)
-    return min(across), min(up), max(across), max(up)
+    x_values: list[float] = []
+    y_values: list[float] = []
+    for column in edges[::2]:
+        for row in edges[1::2]:
+            x, y = coordinates(transform, column, row)
+            x_values.append(x)
+            y_values.append(y)
+    return _Box(min(x_values), min(y_values), max(x_values), max(y_values))
 
 
 def _list(numbers: Sequence[float]) -> str:
-    return ",".join(f"{one:.12g}" for one in numbers)
+    return ",".join(f"{number:.12g}" for number in numbers)
