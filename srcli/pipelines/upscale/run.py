@@ -20,6 +20,7 @@ import srcli
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.photograph import check_unchanged, mark_source
+from srcli.imaging.rasters.classes import choose_bands
 from srcli.imaging.rasters.fills import find_fills
 from srcli.imaging.rasters.info import RasterInfo, read_info
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
@@ -30,7 +31,6 @@ from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import (
-    choose_bands,
     choose_value_range,
     is_gray_raster,
     judge_raster,
