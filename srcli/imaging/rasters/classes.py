@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.rasters.info import COLOURS
-from srcli.imaging.rasters.plateaus import are_numbers, have_gaps
+from srcli.imaging.rasters.plateaus import NEIGHBOURS, are_numbers, have_gaps
 from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.ports.image import Window
@@ -58,8 +58,6 @@ _NUMBERED_ANYHOW = 0.3
 """The same from which plateaus are no coarse measurement."""
 _DENSE = 0.5
 """Share of the whole numbers in between that are there."""
-_LARGEST_BLOCK = 2**28
-"""Pixels; a few bytes may claim larger blocks, which are not looked at."""
 
 
 def choose_bands(
@@ -264,7 +262,7 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
     values: Array = np.empty(0, layout.dtype)
     decoded: list[DecodedWindow] = []
     with RasterSource(info, layout, window) as source:
-        if math.prod(source.dataset.block_shapes[0]) > _LARGEST_BLOCK:
+        if source.has_huge_blocks:
             return _Look()
         for area in spread_windows(source, side=256, along=8):
             decoded.append(source.decode(area))
@@ -317,10 +315,7 @@ def _look_of(pixels: Array, valid: Array) -> _Look:
 def _neighbours(pixels: Array, valid: Array) -> Array:
     """Return the values (2, n) of valid pixels beside each other, in rows and in columns."""
     pairs = []
-    for before, after in (
-        (np.s_[:, :, :-1], np.s_[:, :, 1:]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-    ):
+    for before, after in NEIGHBOURS:
         are_valid = valid[before] & valid[after]
         pairs.append((pixels[before][are_valid], pixels[after][are_valid]))
     return np.concatenate(pairs, axis=1)

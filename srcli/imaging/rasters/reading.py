@@ -29,6 +29,10 @@ Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 
 
+_LARGEST_BLOCK = 2**28
+"""Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
+
+
 class DecodedWindow(NamedTuple):
     """Pixels of one window of a raster."""
 
@@ -95,6 +99,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             filler == 0.0 and not self.has_holes and layout.palette is None
         )
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
+
+    @property
+    def has_huge_blocks(self) -> bool:
+        """True if the blocks of the file are too large to be decoded for samples."""
+        height, width = self.dataset.block_shapes[0]
+        return bool(height * width > _LARGEST_BLOCK)
 
     def is_blank(self, window: Window) -> bool:
         """Tell if all of a window is left out of a sparse file, and known to stay as it is."""
