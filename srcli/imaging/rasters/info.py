@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
@@ -44,15 +45,15 @@ _STRUCTURE = frozenset({
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
     "xml:gml.root-instance",
 })  # fmt: skip
-_OUTDATED = (  # once the pixels change
+# Beginnings of tags that are outdated once the pixels change.
+_OUTDATED = (
     "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
     "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
 )  # fmt: skip
 _EXACT = 2**53
-_WORDS = frozenset(
-    {"Description", "UnitType", "Offset", "Scale"}
-)  # which are never applied
+# Elements of GDAL's VRT format that are kept, and never applied.
+_WORDS = frozenset({"Description", "UnitType", "Offset", "Scale"})
 LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
 """What GDAL's VRT format calls the meaning of values."""
 
@@ -74,7 +75,7 @@ class BandInfo:
     """Elements of GDAL's VRT format by their names: name, unit, scale, offset,
     ``LEGEND``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths);
+    """Tags by namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths);
     without statistics, which are wrong once pixels change."""
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
@@ -99,7 +100,7 @@ class RasterInfo:
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By namespace, ``""`` for the default one; none that describe the file's
+    """Tags by namespace, ``""`` for the default one; none that describe the file's
     structure."""
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
     """Colours (R, G, B, A) of band 1's values."""
@@ -144,6 +145,7 @@ def read_info(
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         blanks = find_blanks(dataset)
+        filled = 1.0 if blanks is None else blanks.share
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
@@ -160,14 +162,14 @@ def read_info(
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            filled=1.0 if blanks is None else blanks.share,
+            filled=filled,
             has_overviews=bool(dataset.overviews(1)),
             notes=tuple(notes),
         )
 
 
 def companion_reason(picture: Picture) -> str | None:
-    """Return what files beside a picture, as GDAL reads them, say that makes it a raster."""
+    """Return what files beside a picture say, as GDAL reads them, that makes it a raster."""
     stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
     # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
     tails = (
@@ -178,42 +180,45 @@ def companion_reason(picture: Picture) -> str | None:
         ".rpb",
         ".tab",
     )
-    names = [stem + either for tail in tails for either in (tail, tail.upper())]
-    names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
+    names = [f"{picture.path}.msk", f"{picture.path}.aux.xml"]
+    for tail in tails:
+        names += [stem + tail, stem + tail.upper()]
     if not any(map(os.path.exists, names)):
         return None
     try:
         info = read_info(picture.path)
     except PictureError:
         return None
-    known = {
-        "a place on the map": any(
-            info.place[name] for name in ("transform", "gcps", "rpcs")
-        ),
-        "a mask of valid pixels": info.mask == "dataset",
-        "a nodata value": any(band.nodata is not None for band in info.bands),
-    }
-    return next(
-        (f"{what}, by a file beside it" for what, there in known.items() if there), None
-    )
+    if any(info.place[name] for name in ("transform", "gcps", "rpcs")):
+        return "a place on the map, by a file beside it"
+    if info.mask == "dataset":
+        return "a mask of valid pixels, by a file beside it"
+    if any(band.nodata is not None for band in info.bands):
+        return "a nodata value, by a file beside it"
+    return None
 
 
 def _place(dataset: DatasetReader) -> dict[str, Any]:
+    """Return where a raster lies on the map; see ``RasterInfo``."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    (gcps, gcps_crs), transform, rpcs = dataset.gcps, dataset.transform, dataset.rpcs
+    gcps, gcps_crs = dataset.gcps
+    transform = dataset.transform
+    rpcs = dataset.rpcs
     # an identity transform and none at all look alike: only a warning distinguishes
     # them
     with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         dataset.read_transform()
-    is_placed = not any(one.category is NotGeoreferencedWarning for one in caught)
+    is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]
     # beside control points or RPCs, the identity means no transform
     if is_placed and not (transform.is_identity and (gcps or rpcs is not None)):
         gcps = []
     else:
         transform = None
-    crs = (gcps_crs if gcps else None) or dataset.crs or None
+    crs = dataset.crs or None
+    if gcps and gcps_crs:
+        crs = gcps_crs
     return {"crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs}
 
 
@@ -221,7 +226,8 @@ def enlarge_place(
     place: Mapping[str, Any], window: Window, scale: int
 ) -> dict[str, Any]:
     """Return the place on the map of an enlarged window."""
-    transform, rpcs = place["transform"], copy.copy(place["rpcs"])
+    transform = place["transform"]
+    rpcs = copy.copy(place["rpcs"])
     gcps = [copy.copy(point) for point in place["gcps"]]
     if transform is not None:  # the upper left corner stays
         x, y = coordinates(transform, window.left, window.top)
@@ -240,20 +246,20 @@ def enlarge_place(
 
 def _cast_nodata(dtype: str, value: float) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
+    number_type = np.dtype(dtype)
+    if number_type.kind == "f":
         with np.errstate(over="ignore"):
-            return float(kind.type(value))
-    limits = np.iinfo(kind)
-    held = float(value).is_integer() and limits.min <= value <= limits.max
+            return float(number_type.type(value))
+    limits = np.iinfo(number_type)
+    if not float(value).is_integer() or not limits.min <= value <= limits.max:
+        return None
     # GDAL and rasterio hand it over as a float, which may be another number
-    return (
-        float(value) if held and (kind.itemsize < 8 or abs(value) <= _EXACT) else None
-    )
+    is_exact = number_type.itemsize < 8 or abs(value) <= _EXACT
+    return float(value) if is_exact else None
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates (x, y) of a place in pixels; affine's operator for it changed."""
+    """Return the coordinates (x, y) of a position in pixels; affine's operator changed."""
     return (
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
@@ -261,32 +267,40 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
 
 
 def _check(path: Path, dataset: DatasetReader) -> None:
-    problem = ""
-    if names := [] if dataset.count else _subdatasets(path, dataset):
-        problem = (
-            f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
-        )
-    elif not dataset.count:
-        problem = "holds no bands; give a raster that has pixels"
-    elif dataset.count > MOST_BANDS:
-        problem = (
-            f"has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some to a "
-            "file of their own, with gdal_translate -b"
-        )
-    elif unknown := sorted(
-        {one for one in dataset.dtypes if one.startswith("complex")}
-    ):
-        problem = (
-            f"values of type {', '.join(unknown)} are not supported; convert them to integers of "
-            "up to 32 bits, or to floats"
-        )
-    elif colours := _jp2_colours(path, dataset):
-        problem = f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
+    """Refuse a raster without bands, with too many, or with values of unknown meaning."""
+    problem = _problem(path, dataset)
     if problem:
         raise PictureError(f"{path}: {problem}")
 
 
+def _problem(path: Path, dataset: DatasetReader) -> str:
+    """Return why a raster cannot be enlarged, and what to do; empty if it can."""
+    if not dataset.count:
+        names = _subdatasets(path, dataset)
+        if not names:
+            return "holds no bands; give a raster that has pixels"
+        return (
+            f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
+        )
+    if dataset.count > MOST_BANDS:
+        return (
+            f"has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some to a "
+            "file of their own, with gdal_translate -b"
+        )
+    complex_types = {name for name in dataset.dtypes if name.startswith("complex")}
+    if complex_types:
+        return (
+            f"values of type {', '.join(sorted(complex_types))} are not supported; convert them "
+            "to integers of up to 32 bits, or to floats"
+        )
+    colours = _jp2_colours(path, dataset)
+    if colours:
+        return f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
+    return ""
+
+
 def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
+    """Return the colour space of a JPEG 2000 file if it is an unusual one; else empty."""
     if not dataset.driver.startswith("JP2") or isinstance(path, DatasetName):
         return ""
     with suppress(OSError), open_input(path) as stream:
@@ -295,20 +309,20 @@ def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
 
 
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
-    """Names of the rasters in a container, with its path as it was given."""
+    """Return the names of the rasters in a container, with its path as the user wrote it."""
     tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
-    keys = sorted(
-        (key for key in tags if key.endswith("_NAME")), key=lambda key: (len(key), key)
-    )
+    keys = [key for key in tags if key.endswith("_NAME")]
+    keys.sort(key=lambda key: (len(key), key))
     return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
 
 
 def _bands(
     path: Path,
     dataset: DatasetReader,
-    asked: float | Literal["file", "none"],
+    option: float | Literal["file", "none"],
     notes: list[str],
 ) -> Iterator[BandInfo]:
+    """Yield the bands of a file; notes are added on nodata values that cannot occur."""
     described = _describe(dataset)
     # each of these goes through all bands
     values = zip(
@@ -318,11 +332,12 @@ def _bands(
         dataset.colorinterp,
         strict=True,
     )
-    for band, dtype, own, interpretation in values:
-        stated = own if asked == "file" else None if asked == "none" else float(asked)
+    for band, dtype, stated, interpretation in values:
+        if option != "file":
+            stated = None if option == "none" else float(option)
         nodata = None if stated is None else _cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
-            if asked != "file":
+            if option != "file":
                 raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
@@ -340,7 +355,7 @@ def _bands(
 
 
 def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
-    """What GDAL writes of each band into VRTs: for category names rasterio has no calls."""
+    """Return what GDAL writes of each band into VRTs: rasterio has no calls for all of it."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
@@ -350,37 +365,40 @@ def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
             tree = ET.fromstring(memory.read().decode(errors="replace"))
     except gdal_errors(ET.ParseError):
         return {}  # not every file can be described so
-    return {
-        int(band.get("band", "0")): {
-            one.tag: ET.tostring(one, "unicode").strip()
-            for one in band
-            if one.tag in _WORDS | LEGEND
-        }
-        for band in tree.findall("VRTRasterBand")
-    }
+    described = {}
+    for band in tree.findall("VRTRasterBand"):
+        texts = {}
+        for element in band:
+            if element.tag in _WORDS | LEGEND:
+                texts[element.tag] = ET.tostring(element, "unicode").strip()
+        described[int(band.get("band", "0"))] = texts
+    return described
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
-    """Tags of a band by namespace, of the file if it is 0."""
-    found: dict[str, dict[str, str]] = {}
-    for name in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
-        tags = dataset.tags(band, ns=name or None)
-        kept = {
-            key: value for key, value in tags.items() if not key.startswith(_OUTDATED)
+    """Return the tags of a band by namespace, of the file if it is 0."""
+    tags: dict[str, dict[str, str]] = {}
+    for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
+        items = dataset.tags(band, ns=namespace or None)
+        lasting = {
+            key: text for key, text in items.items() if not key.startswith(_OUTDATED)
         }
-        if kept and name not in _STRUCTURE:
-            found[name] = kept
-    return found
+        if lasting and namespace not in _STRUCTURE:
+            tags[namespace] = lasting
+    return tags
 
 
 def _mask(
     dataset: DatasetReader, nodata: float | Literal["file", "none"]
 ) -> Literal["dataset", "band"] | None:
-    flags = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
+    """Return of what the file has masks, but for alpha; None if an option replaces them."""
+    from rasterio.enums import MaskFlags
+
+    flags = set(chain.from_iterable(dataset.mask_flag_enums))
     # the alpha band itself has no mask; the option takes precedence over one
-    if "alpha" in flags or nodata not in ("file", "none"):
+    if MaskFlags.alpha in flags or nodata not in ("file", "none"):
         return None
     if not all(dataset.mask_flag_enums):
         return "band"  # no flag at all means a mask of that band alone
     # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
-    return "dataset" if "per_dataset" in flags else None
+    return "dataset" if MaskFlags.per_dataset in flags else None
