@@ -20,21 +20,28 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError
 from srcli.imaging.exif import Tags, read_directory, read_start
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIP_ROWS = (
-    256,
-    257,
-    258,
-    259,
-    277,
-    278,
-)
-_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
-_PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _PHOTOMETRIC = 284, 322, 323, 262
+_WIDTH = 256
+_HEIGHT = 257
+_BITS = 258
+_COMPRESSION = 259
+_SAMPLES = 277
+_STRIP_ROWS = 278
+_STRIPS = 273
+_STRIP_SIZES = 279
+_TILES = 324
+_TILE_SIZES = 325
+_PLANAR = 284
+_TILE_WIDTH = 322
+_TILE_HEIGHT = 323
+_PHOTOMETRIC = 262
 _NEEDED = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
 _FAR = 2**60
 """Bytes: beyond the end of every file."""
-_SEPARATE, _YCBCR, _OLD_JPEG = 2, 6, 6
-_DEFLATE_RATIO, _LZW_RATIO = 1032, 4096
+_SEPARATE = 2
+_YCBCR = 6
+_OLD_JPEG = 6
+_DEFLATE_RATIO = 1032
+_LZW_RATIO = 4096
 _BEST_RATIOS = {
     1: 1,
     5: _LZW_RATIO,

@@ -19,7 +19,9 @@ import numpy as np
 Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
-ORIENTATION, SOFTWARE, INTEROPERABILITY = 0x0112, 0x0131, 0xA005
+ORIENTATION = 0x0112
+SOFTWARE = 0x0131
+INTEROPERABILITY = 0xA005
 PARTS = EXIF_IFD, GPS_IFD = 0x8769, 0x8825  # directories that the main one points to
 DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
@@ -34,8 +36,13 @@ _BYTES = {
 _POINTERS = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-_COLOUR_SPACE, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 2, 0xFFFF
-TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+_COLOUR_SPACE = 0xA001
+_ADOBE_RGB = 2
+_UNCALIBRATED = 0xFFFF
+TEXT = 2
+SHORT = 3
+LONG = 4
+UNDEFINED = 7
 """Types of entries."""
 
 

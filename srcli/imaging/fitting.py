@@ -25,8 +25,10 @@ _EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)
 _AREAS = (0x9214, 0xA214)
 # pixels per length of the sensor across and down; the same of a print, which is not
 # enlarged here
-_FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
-_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+_FOCAL_PLANE = (0xA20E, 0xA20F)
+_RESOLUTION = (0x011A, 0x011B)
+_THUMBNAIL_OFFSET = 0x0201
+_THUMBNAIL_LENGTH = 0x0202
 
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
@@ -40,11 +42,15 @@ _LARGEST = 2**20  # bytes of a packet that is edited
 _AMPERSAND = "\ue000"
 """Stands for ``&`` in a document, so that references stay as they are written."""
 
-_GOOGLE, _ADOBE = "http://ns.google.com/photos/", "http://ns.adobe.com/"
-_GPANO, _CAMERA = f"{_GOOGLE}1.0/panorama/", f"{_GOOGLE}1.0/camera/"
-_TIFF, _EXIF = f"{_ADOBE}tiff/1.0/", f"{_ADOBE}exif/1.0/"
+_GOOGLE = "http://ns.google.com/photos/"
+_ADOBE = "http://ns.adobe.com/"
+_GPANO = f"{_GOOGLE}1.0/panorama/"
+_CAMERA = f"{_GOOGLE}1.0/camera/"
+_TIFF = f"{_ADOBE}tiff/1.0/"
+_EXIF = f"{_ADOBE}exif/1.0/"
 _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
-_DIMENSIONS, _AREA = f"{_ADOBE}xap/1.0/sType/Dimensions#", f"{_ADOBE}xmp/sType/Area#"
+_DIMENSIONS = f"{_ADOBE}xap/1.0/sType/Dimensions#"
+_AREA = f"{_ADOBE}xmp/sType/Area#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _DJI = "http://www.dji.com/drone-dji/1.0/"

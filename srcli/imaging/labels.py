@@ -57,7 +57,9 @@ _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
 _KINDS = {1: b"GRAY", 3: b"RGB "}
-_ICC_HEADER, _ICC_TAG = 128, 12  # bytes
+# Bytes.
+_ICC_HEADER = 128
+_ICC_TAG = 12
 _CICP_OF_PROFILE = re.compile(rb"cicp\0{4}(..)", re.DOTALL)
 
 

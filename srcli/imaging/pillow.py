@@ -66,24 +66,27 @@ _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL
 _CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
-_SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
+_SAMSUNG_VIDEO = b"\x30\x0a"
+_LONGEST_DIRECTORY = 4096
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
 _MAKERS = frozenset(
     f"APP{number}" for number in (*range(3, 13), 15)
 )  # 0 to 2, 13, 14 are read
 THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
-_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = (
-    0xE0,
-    0xED,
-    0xEE,
-    0xEF,
-    0xDA,
-)  # segments of JPEG
+# Segments of JPEG.
+_JFIF = 0xE0
+_PHOTOSHOP = 0xED
+_ADOBE = 0xEE
+_UNUSED = 0xEF
+_SCAN = 0xDA
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 _BMP_FILE_HEADER = 14  # bytes, as are the next two
-_BMP_VERSION_4, _BMP_VERSION_5 = 108, 124
-_BMP_CALIBRATED, _BMP_EMBEDDED = 0, 0x4D424544  # kinds of colour spaces
+_BMP_VERSION_4 = 108
+_BMP_VERSION_5 = 124
+# Kinds of colour spaces.
+_BMP_CALIBRATED = 0
+_BMP_EMBEDDED = 0x4D424544
 _LARGEST_PROFILE = 2**26
 
 
