@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
-from srcli.imaging.exif import TEXT, Tags, read_directory, read_start
+from srcli.imaging.metadata.exif import TEXT, Tags, read_directory, read_start
 
 _WIDTH = 256
 _HEIGHT = 257

@@ -23,7 +23,7 @@ from PIL.Image import DecompressionBombError
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.boxes import read_item_kind
-from srcli.imaging.labels import ColourLabel
+from srcli.imaging.metadata.labels import ColourLabel
 
 Array = NDArray[Any]
 NAME = "srx"

@@ -21,10 +21,11 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import boxes, claims, jxl, labels
-from srcli.imaging.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
-from srcli.imaging.labels import ColourLabel
+from srcli.imaging import boxes, claims, jxl
+from srcli.imaging.metadata import labels
+from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
+from srcli.imaging.metadata.labels import ColourLabel
+from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 

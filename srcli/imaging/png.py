@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging import claims, labels, vips
-from srcli.imaging.exif import PREFIX
-from srcli.imaging.labels import ColourLabel
+from srcli.imaging import claims, vips
+from srcli.imaging.metadata import labels
+from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.labels import ColourLabel
 from srcli.imaging.photograph import FORMATS, Array, Metadata, Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

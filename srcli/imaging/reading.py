@@ -12,9 +12,12 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
-from srcli.imaging.labels import profile_fits
+from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.labels import profile_fits
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,

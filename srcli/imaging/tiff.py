@@ -20,9 +20,10 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import claims, exif, labels, pillow, vips
+from srcli.imaging import claims, pillow, vips
 from srcli.imaging.aliases import alias_of_file
-from srcli.imaging.exif import Entry, Layout, read_directory, read_start
+from srcli.imaging.metadata import exif, labels
+from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
 

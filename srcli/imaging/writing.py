@@ -23,8 +23,9 @@ from srcli.files import (
     remove_stale,
     replacing,
 )
-from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.labels import ColourLabel, hdr_of, profile_fits
 from srcli.imaging.photograph import (
     DAMAGE,
     FORMATS,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.fitting import PixelMap, fit_xmp
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
 from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
 from srcli.ports.image import Window
