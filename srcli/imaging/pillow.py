@@ -25,9 +25,9 @@ from srcli.imaging import boxes, claims, jxl
 from srcli.imaging.metadata import labels
 from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.metadata.labels import ColourLabel
+from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
-from srcli.imaging.png import comment_chunk
 
 _Reader = Callable[[IO[bytes]], Image.Image]
 

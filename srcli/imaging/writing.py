@@ -26,6 +26,7 @@ from srcli.files import (
 from srcli.imaging import pillow, png, tiff, vips
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging.metadata.texts import XMP_PREFIX, texts_elsewhere
 from srcli.imaging.photograph import (
     DAMAGE,
     FORMATS,
@@ -47,7 +48,7 @@ _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
 _JPEG_LIMITS = {
     "exif": 65_533,
-    "xmp": 65_533 - len(png.XMP_PREFIX),
+    "xmp": 65_533 - len(XMP_PREFIX),
     "iptc": 65_533 - 27,
 }
 _ICC_PIECE = 65_533 - 14
@@ -104,7 +105,7 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    *_, names = png.texts_elsewhere(metadata.texts, fmt)
+    names = texts_elsewhere(metadata.texts, fmt).left_out
     if names and fmt != "png":
         notes.append(
             f"text entries left out (png keeps them): {', '.join(names)[:200]}"
@@ -189,7 +190,7 @@ def _as_held(metadata: Metadata, fmt: str) -> Metadata:
     if metadata.software is not None:
         earlier, text = exif.software(block), metadata.software
         software = {exif.SOFTWARE: text if earlier in text else f"{earlier}; {text}"}
-    described, *_ = png.texts_elsewhere(metadata.texts, fmt)
+    described = texts_elsewhere(metadata.texts, fmt).by_tag
     for texts in (
         described | software,
         software,
@@ -266,7 +267,7 @@ def _metadata_segments(metadata: Metadata) -> bytes:
         unit, dpi = 1, [round(one) for one in metadata.dpi]
     parts = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *dpi))]
     parts += [(0xE1, metadata.exif)] if metadata.exif else []
-    parts += [(0xE1, png.XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
+    parts += [(0xE1, XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
     if iptc := metadata.iptc:
         sized = struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
         parts.append((0xED, b"Photoshop 3.0\0008BIM\4\4\0\0" + sized))
@@ -274,7 +275,7 @@ def _metadata_segments(metadata: Metadata) -> bytes:
     pieces = [icc[at : at + _ICC_PIECE] for at in range(0, len(icc), _ICC_PIECE)]
     for number, piece in enumerate(pieces, 1):
         parts.append((0xE2, b"ICC_PROFILE\0" + bytes([number, len(pieces)]) + piece))
-    _, comment, _ = png.texts_elsewhere(metadata.texts, "jpg")
+    comment = texts_elsewhere(metadata.texts, "jpg").comment
     parts += [(0xFE, comment.encode())] if comment else []
     return b"".join(
         struct.pack(">BBH", 0xFF, mark, len(one) + 2) + one for mark, one in parts
