@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import IO
 
@@ -57,28 +58,25 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     claims.check_png(
         path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END)
     )
-    channels = (
-        1 if colour in (0, 4) else 3
-    )  # others are 2, 3 and 6: RGB, palette, RGB with alpha
+    # others are 2, 3 and 6: RGB, palette, RGB with alpha
+    channels = 1 if colour in (0, 4) else 3
     metadata = texts.read_texts(text_chunks, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
-    exif, density, dpi = (
-        chunks.get(b"eXIf") or metadata.exif,
-        chunks.get(b"pHYs", b""),
-        None,
-    )
+    exif = chunks.get(b"eXIf") or metadata.exif
+    dpi = None
+    density = chunks.get(b"pHYs", b"")
     if len(density) == 9 and density[8] == 1:
         across, down = struct.unpack(">II", density[:8])
-        dpi = across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
+        dpi = (across * _INCHES_PER_METRE, down * _INCHES_PER_METRE)
     metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
     # readers are to take the first picture then, and do
-    there = len(frames) if stated <= _MOST_FRAMES else 1
-    if stated > there:
+    readable = len(frames) if stated <= _MOST_FRAMES else 1
+    if stated > readable:
         notes.append(
-            f"an animation of {stated} pictures by its header: {there} can be read"
+            f"an animation of {stated} pictures by its header: {readable} can be read"
         )
-    frame_count = max(min(stated, there), 1)
+    frame_count = max(min(stated, readable), 1)
     return Picture(
         path=path,
         format="png",
@@ -103,8 +101,8 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
     def edit(head: bytes) -> bytes:
         """Put the chunks of the metadata behind the header instead of a resolution."""
-        rest = head[54:] if head[37:41] == b"pHYs" else head[33:]
-        return head[:33] + _pack_metadata(metadata) + rest
+        end = 54 if head[37:41] == b"pHYs" else 33
+        return head[:33] + _pack_metadata(metadata) + head[end:]
 
     # Of about the size and speed that Pillow has at level 1: more would cost seconds
     # for 2 %.
@@ -115,17 +113,22 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
 
 def _pack_metadata(metadata: Metadata) -> bytes:
-    label, icc = metadata.colours, metadata.icc
-    chunks = [*label.chunks] if label is not None else []
-    if label is not None and label.cicp is not None and not chunks:
+    """Return the chunks that hold the metadata."""
+    icc = metadata.icc
+    chunks: list[texts.Chunk] = []
+    label = metadata.colours
+    if label is not None and label.chunks:
+        chunks += label.chunks
+    elif label is not None and label.cicp is not None:
         # programs that do not know code points take the profile
-        chunks, icc = [(b"cICP", label.cicp)], metadata.profile
+        chunks.append((b"cICP", label.cicp))
+        icc = metadata.profile
     if icc is not None:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if metadata.dpi is not None:
-        density = (
-            min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi
-        )
+        density = [
+            min(round(dpi / _INCHES_PER_METRE), _MOST_PER_METRE) for dpi in metadata.dpi
+        ]
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:
         chunks.append((b"eXIf", metadata.exif.removeprefix(PREFIX)))
@@ -133,7 +136,7 @@ def _pack_metadata(metadata: Metadata) -> bytes:
         chunks.append(texts.text_chunk(texts.XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
         chunks.append(texts.text_chunk("Software", metadata.software.encode()))
-    return b"".join(chunk(*one) for one in (*chunks, *metadata.texts))
+    return b"".join(starmap(chunk, (*chunks, *metadata.texts)))
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -190,22 +193,22 @@ def _read_colours(
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
     icc = icc or (None if b"sRGB" in chunks else raw_icc)
-    kept = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
-    cicp, gamma, points = (
-        chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM")
-    )
-    if cicp:
+    described = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
+    if chunks.get(b"cICP"):
+        with_profile = described
         fits = icc is not None and labels.profile_fits(icc, channels)
-        profile = [(b"iCCP", chunks[b"iCCP"])] if fits and b"iCCP" in chunks else []
-        if label := labels.from_cicp(cicp, channels, notes, (*kept, *profile)):
+        if fits and b"iCCP" in chunks:
+            with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
+        label = labels.from_cicp(chunks[b"cICP"], channels, notes, with_profile)
+        if label:
             return None, label
     if icc is not None or b"sRGB" in chunks:
-        return icc, ColourLabel(None, None, kept) if kept else None
+        return icc, ColourLabel(None, None, described) if described else None
+    gamma = chunks.get(b"gAMA", b"")
+    points = chunks.get(b"cHRM", b"")
     exponent = int.from_bytes(gamma) if len(gamma) == 4 else 0
     curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
-    xy = (
-        [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)]
-        if len(points) == 32
-        else None
-    )
-    return None, labels.from_primaries(xy, [curve], channels, notes, kept)
+    xy = None
+    if len(points) == 32:
+        xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]
+    return None, labels.from_primaries(xy, [curve], channels, notes, described)
