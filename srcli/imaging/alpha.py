@@ -67,7 +67,8 @@ def hides_colours(pixels: Array, filled: Array) -> bool:
     """
     lost = 0
     for top in range(0, len(pixels), _ROWS):
-        before, after = pixels[top : top + _ROWS], filled[top : top + _ROWS]
+        before = pixels[top : top + _ROWS]
+        after = filled[top : top + _ROWS]
         replaced = (before != after).any(axis=2)
         differs = (before[:, 1:] != before[:, :-1]).any(axis=2)
         lost += int((replaced[:, 1:] & replaced[:, :-1] & differs).sum())
@@ -95,8 +96,9 @@ def _fill_faint(pixels: Array, alpha: Array) -> Array:
         rows = rows + top
         share = 2.0 * alpha[rows, columns] / highest[rows, columns]
         weights = np.maximum(near[:, -1:], np.finfo(np.float32).tiny)
-        own, others = pixels[rows, columns].astype(np.float64), near[:, :-1] / weights
-        mixed = others + share[:, None] * (own - others)
+        colours = pixels[rows, columns].astype(np.float64)
+        around_them = near[:, :-1] / weights
+        mixed = around_them + share[:, None] * (colours - around_them)
         filled[rows, columns] = to_dtype(mixed, pixels.dtype)
     return filled
 
@@ -126,7 +128,7 @@ def _slide(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
 
 
 def _means(sums: Floats) -> Array:
-    """Mean colours of blocks of 2x2, from sums; where nothing is seen, that of a larger block."""
+    """Return mean colours of blocks of 2x2 by sums; of a larger block where nothing is seen."""
     weights = sums[:, :, -1:]
     unseen = weights[:, :, 0] == 0
     means: Array = sums[:, :, :-1] / np.maximum(weights, np.finfo(np.float32).tiny)
@@ -138,6 +140,6 @@ def _means(sums: Floats) -> Array:
 
 
 def _block_sums(values: Floats) -> Floats:
-    """Sums over blocks of 2x2; blocks at the far edges of odd sizes are smaller."""
+    """Return sums over blocks of 2x2; blocks at the far edges of odd sizes are smaller."""
     rows = np.add.reduceat(values, range(0, len(values), 2), axis=0)
     return np.add.reduceat(rows, range(0, rows.shape[1], 2), axis=1)

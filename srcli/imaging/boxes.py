@@ -26,10 +26,12 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Box | None:
     meta = _find(stream, b"meta")
     properties = dict(_boxes(_find(io.BytesIO(meta[4:]), b"iprp")))
     number = _item_of(meta)
-    known = [*_boxes(properties.get(b"ipco", b""))]
+    contents = list(_boxes(properties.get(b"ipco", b"")))
     for index in _associated(properties.get(b"ipma", b""), number):
-        if 0 < index <= len(known) and known[index - 1][0] == b"clap":
-            return _area(known[index - 1][1], width, height)
+        if 0 < index <= len(contents):
+            kind, content = contents[index - 1]
+            if kind == b"clap":
+                return _area(content, width, height)
     return None
 
 
@@ -80,7 +82,8 @@ def _item_of(meta: bytes) -> int:
 def _associated(table: bytes, item: int) -> list[int]:
     """Return the numbers of an item's properties, from 1."""
     stream = io.BytesIO(table)
-    version, wide = stream.read(1), int.from_bytes(stream.read(3)) & 1
+    version = stream.read(1)
+    wide = int.from_bytes(stream.read(3)) & 1
     for _ in range(int.from_bytes(stream.read(4))):
         number = stream.read(2 if version == b"\0" else 4)
         count = stream.read(1)
@@ -89,24 +92,22 @@ def _associated(table: bytes, item: int) -> list[int]:
         size = 1 + wide
         indices = stream.read(count[0] * size)
         if int.from_bytes(number) == item:
-            mask = (
-                0x7FFF if wide else 0x7F
-            )  # the highest bit says that it must be understood
+            # the highest bit says that it must be understood
+            mask = 0x7FFF if wide else 0x7F
             starts = range(0, len(indices), size)
             return [int.from_bytes(indices[at : at + size]) & mask for at in starts]
     return []
 
 
-def _find(stream: IO[bytes], wanted: bytes) -> bytes:
-    """Return the content of the first box of a kind, from a place on; empty without one."""
+def _find(stream: IO[bytes], box_type: bytes) -> bytes:
+    """Return the content of the next box of a type; empty without one."""
     while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if length == 1:
             length = int.from_bytes(stream.read(8)) - 8
-        if kind == wanted:
-            return stream.read(
-                min(length - 8, _LARGEST_META) if length else _LARGEST_META
-            )
+        if kind == box_type:
+            size = length - 8 if length else _LARGEST_META
+            return stream.read(min(size, _LARGEST_META))
         if length < 8:
             break
         stream.seek(length - 8, io.SEEK_CUR)

@@ -12,29 +12,36 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
-from srcli.imaging.exif import Tags, read_directory, read_start
+from srcli.imaging.metadata.exif import TEXT, Tags, read_directory, read_start
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _STRIP_ROWS = (
-    256,
-    257,
-    258,
-    259,
-    277,
-    278,
-)
-_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 273, 279, 324, 325
-_PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _PHOTOMETRIC = 284, 322, 323, 262
+_WIDTH = 256
+_HEIGHT = 257
+_BITS = 258
+_COMPRESSION = 259
+_SAMPLES = 277
+_STRIP_ROWS = 278
+_STRIPS = 273
+_STRIP_SIZES = 279
+_TILES = 324
+_TILE_SIZES = 325
+_PLANAR = 284
+_TILE_WIDTH = 322
+_TILE_HEIGHT = 323
+_PHOTOMETRIC = 262
 _NEEDED = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
 _FAR = 2**60
 """Bytes: beyond the end of every file."""
-_SEPARATE, _YCBCR, _OLD_JPEG = 2, 6, 6
-_DEFLATE_RATIO, _LZW_RATIO = 1032, 4096
+_SEPARATE = 2
+_YCBCR = 6
+_OLD_JPEG = 6
+_DEFLATE_RATIO = 1032
+_LZW_RATIO = 4096
 _BEST_RATIOS = {
     1: 1,
     5: _LZW_RATIO,
@@ -57,15 +64,22 @@ SMALL_CANVAS = 2**22
 _LEAST_COVERED = 4
 """A larger canvas may be so many times what its frames reach to."""
 
-Rectangle = tuple[int, int, int, int]
-"""Left, top, width and height of a frame."""
 Numbers = NDArray[np.int64]
 
 
-def cut_short(path: Path, what: str) -> PictureError:
+class Frame(NamedTuple):
+    """The position and the size of a frame of an animation, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def cut_short(path: Path, shortage: str) -> PictureError:
     """Return the error for a file that holds less than its header claims."""
     return PictureError(
-        f"{path}: the file is damaged or cut short: {what}; copy it again"
+        f"{path}: the file is damaged or cut short: {shortage}; copy it again"
     )
 
 
@@ -103,15 +117,16 @@ def tiff_shortage(tags: Tags, file_size: int) -> str:
         return (
             f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
         )
-    held = blocks.held
-    beyond = int((blocks.offsets + held > file_size).sum())
+    stored = blocks.stored
+    beyond = int((blocks.offsets + stored > file_size).sum())
     if beyond:
         return f"{beyond:,} of its {blocks.count:,} {blocks.kind} lie beyond its end"
     ratio = _BEST_RATIOS.get(blocks.compression)
     claimed = blocks.unpacked
     if ratio is None:
-        ratio, claimed = _LIKELY_RATIO, np.where(claimed > _LARGE_BLOCK, claimed, 0)
-    poor = int(((claimed // ratio > held) & (held > 0)).sum())
+        ratio = _LIKELY_RATIO
+        claimed = np.where(claimed > _LARGE_BLOCK, claimed, 0)
+    poor = int(((claimed // ratio > stored) & (stored > 0)).sum())
     if poor:
         return f"{poor:,} of its {blocks.count:,} {blocks.kind} are too short for their pixels"
     return ""
@@ -142,34 +157,39 @@ class TiffBlocks:
     @classmethod
     def of(cls, tags: Tags) -> TiffBlocks | None:
         """Read a directory; None where it has no blocks, or those of old JPEG, which differ."""
-        tiled = _TILES in tags
-        offsets = _array(tags, _TILES if tiled else _STRIPS)
-        sizes = _array(tags, _TILE_SIZES if tiled else _STRIP_SIZES)
+        image_width = _first(tags, _WIDTH, 0)
+        image_height = _first(tags, _HEIGHT, 0)
+        if _TILES in tags:
+            kind = "tiles"
+            offsets = _array(tags, _TILES)
+            sizes = _array(tags, _TILE_SIZES)
+            width = max(_first(tags, _TILE_WIDTH, 0), 1)
+            height = _first(tags, _TILE_HEIGHT, 0) or image_height
+        else:
+            kind = "strips"
+            offsets = _array(tags, _STRIPS)
+            sizes = _array(tags, _STRIP_SIZES)
+            width = image_width
+            height = min(_first(tags, _STRIP_ROWS, 0) or image_height, image_height)
         compression = _first(tags, _COMPRESSION, 1)
-        image_width, image_height = _first(tags, _WIDTH, 0), _first(tags, _HEIGHT, 0)
-        if (
-            offsets is None
-            or min(image_width, image_height) < 1
-            or compression == _OLD_JPEG
-        ):
+        is_empty = min(image_width, image_height) < 1
+        if offsets is None or is_empty or compression == _OLD_JPEG:
             return None
-        width = _first(tags, _TILE_WIDTH, 0) if tiled else image_width
-        height = _first(tags, _TILE_HEIGHT if tiled else _STRIP_ROWS, 0) or image_height
-        if not tiled:
-            height = min(height, image_height)
-        samples = _first(tags, _SAMPLES, 1)
-        separate = samples > 1 and _first(tags, _PLANAR, 1) == _SEPARATE
-        together = 1 if separate else samples
+        planes = 1
+        together = _first(tags, _SAMPLES, 1)
+        if together > 1 and _first(tags, _PLANAR, 1) == _SEPARATE:
+            planes = together
+            together = 1
         if _first(tags, _PHOTOMETRIC, 1) == _YCBCR:
             together = 1  # the others may be stored at a fraction of the resolution
         return cls(
-            kind="tiles" if tiled else "strips",
+            kind=kind,
             image_width=image_width,
             image_height=image_height,
-            width=max(width, 1),
+            width=width,
             height=height,
-            planes=samples if separate else 1,
-            row_bytes=-(-max(width, 1) * _first(tags, _BITS, 1) * together // 8),
+            planes=planes,
+            row_bytes=-(-width * _first(tags, _BITS, 1) * together // 8),
             compression=compression,
             offsets=offsets,
             sizes=sizes,
@@ -177,17 +197,17 @@ class TiffBlocks:
 
     @property
     def across(self) -> int:
-        """Blocks beside each other."""
+        """Number of blocks beside each other."""
         return -(-self.image_width // self.width)
 
     @property
     def down(self) -> int:
-        """Blocks below each other."""
+        """Number of blocks below each other."""
         return -(-self.image_height // self.height)
 
     @property
     def count(self) -> int:
-        """Blocks that the page needs."""
+        """Number of blocks that the page needs."""
         return self.across * self.down * self.planes
 
     @property
@@ -195,12 +215,13 @@ class TiffBlocks:
         """Bytes of each block, unpacked; the last strip may be lower."""
         sizes = np.full(self.count, min(self.row_bytes * self.height, _FAR), np.int64)
         if self.kind == "strips":
-            last = self.image_height - (self.down - 1) * self.height
-            sizes[self.down - 1 :: self.down] = min(self.row_bytes * last, _FAR)
+            last_height = self.image_height - (self.down - 1) * self.height
+            last_size = min(self.row_bytes * last_height, _FAR)
+            sizes[self.down - 1 :: self.down] = last_size
         return sizes
 
     @property
-    def held(self) -> Numbers:
+    def stored(self) -> Numbers:
         """Bytes of each block in the file, 0 for empty ones; uncompressed as their pixels need."""
         offsets = self.offsets[: self.count]
         sizes = self.sizes
@@ -215,21 +236,26 @@ class TiffBlocks:
 
     def filled(self) -> NDArray[np.bool_]:
         """Return (down, across): True for blocks that hold something in any band."""
-        there = self.held[: self.count].reshape(self.planes, self.down, self.across)
-        return np.asarray((there > 0).any(axis=0))
+        stored = self.stored[: self.count]
+        planes = stored.reshape(self.planes, self.down, self.across)
+        return np.asarray((planes > 0).any(axis=0))
+
+
+_WHOLE_TYPES = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}
 
 
 def _array(tags: Tags, tag: int) -> Numbers | None:
-    if tag not in tags or tags[tag].kind not in (3, 4, 13, 16, 18):
+    """Return the whole numbers of a tag; None where it is left out or of another type."""
+    entry = tags.get(tag)
+    if entry is None or entry.kind not in _WHOLE_TYPES:
         return None
-    entry = tags[tag]
-    kind = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}[entry.kind]
-    values = np.frombuffer(entry.value, kind)
+    values = np.frombuffer(entry.value, _WHOLE_TYPES[entry.kind])
     return np.minimum(values.astype(np.uint64), _FAR).astype(np.int64)
 
 
 def _first(tags: Tags, tag: int, usual: int) -> int:
-    values = tags[tag].numbers if tag in tags and tags[tag].kind != 2 else []
+    """Return the first number of a tag; the usual one where it is left out."""
+    values = tags[tag].numbers if tag in tags and tags[tag].kind != TEXT else []
     return int(values[0]) if values else usual
 
 
@@ -251,29 +277,34 @@ def check_png(
     path: Path, sides: Collection[tuple[int, int]], bits: int, size: int
 ) -> None:
     """Refuse a PNG file of so many bytes that cannot hold pictures of these widths and heights."""
-    needed = sum((-(-width * bits // 8) + 1) * height for width, height in sides)
+    needed = 0
+    pixels = 0
+    for width, height in sides:
+        needed += (-(-width * bits // 8) + 1) * height
+        pixels += width * height
     if needed > size * _DEFLATE_RATIO:
-        pixels = sum(width * height for width, height in sides)
         _check_pixels(path, pixels, 0, size)
 
 
 def _check_pixels(path: Path, pixels: int, most: float, size: int) -> None:
+    """Refuse a file with more than the most pixels that its bytes can hold."""
     if pixels > most:
         raise cut_short(path, f"{size:,} bytes cannot hold its {pixels:,} pixels")
 
 
-def check_gif(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[Rectangle]:
+def check_gif(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[Frame]:
     """Return the frames of a GIF file; refuse one whose pixels or canvas have no bytes."""
     frames = []
     for frame, length in _gif_frames(stream):
-        _check_pixels(path, frame[2] * frame[3], length * _LZW_RATIO, length)
+        pixels = frame.width * frame.height
+        _check_pixels(path, pixels, length * _LZW_RATIO, length)
         frames.append(frame)
     check_canvas(path, size, frames)
     return frames
 
 
-def _gif_frames(stream: IO[bytes]) -> Iterator[tuple[Rectangle, int]]:
-    """Yield the place of each frame of a GIF file, and the bytes of its pixels."""
+def _gif_frames(stream: IO[bytes]) -> Iterator[tuple[Frame, int]]:
+    """Yield the frames of a GIF file, and the bytes of their pixels."""
     stream.seek(10)
     flags = stream.read(3)[:1]
     _skip_colours(stream, flags)
@@ -282,13 +313,13 @@ def _gif_frames(stream: IO[bytes]) -> Iterator[tuple[Rectangle, int]]:
             stream.read(1)
             _skip_pieces(stream)
         elif mark == b",":
-            place = stream.read(9)
-            if len(place) < 9:
+            descriptor = stream.read(9)
+            if len(descriptor) < 9:
                 return
-            _skip_colours(stream, place[8:])
+            _skip_colours(stream, descriptor[8:])
             stream.read(1)
-            left, top, width, height = struct.unpack("<4H", place[:8])
-            yield (left, top, width, height), _skip_pieces(stream)
+            frame = Frame(*struct.unpack("<4H", descriptor[:8]))
+            yield frame, _skip_pieces(stream)
 
 
 def _skip_colours(stream: IO[bytes], flags: bytes) -> None:
@@ -308,33 +339,38 @@ def _skip_pieces(stream: IO[bytes]) -> int:
 
 def check_webp(path: Path, size: tuple[int, int], stream: IO[bytes]) -> None:
     """Refuse a WebP animation whose canvas is much larger than its frames."""
-    frames: list[Rectangle] = []
+    frames: list[Frame] = []
     stream.seek(12)
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[4:], "little")
         after = stream.tell() + length + length % 2
         if head[:4] == b"ANMF":
-            place = stream.read(12)
-            left, top, width, height = (
-                int.from_bytes(place[at : at + 3], "little") for at in (0, 3, 6, 9)
+            frames.append(
+                Frame(
+                    left=2 * _read_24_bits(stream),
+                    top=2 * _read_24_bits(stream),
+                    width=_read_24_bits(stream) + 1,
+                    height=_read_24_bits(stream) + 1,
+                )
             )
-            frames.append((2 * left, 2 * top, width + 1, height + 1))
         stream.seek(after)
     check_canvas(path, size, frames)
 
 
-def check_canvas(
-    path: Path, size: tuple[int, int], frames: Sequence[Rectangle]
-) -> None:
+def _read_24_bits(stream: IO[bytes]) -> int:
+    return int.from_bytes(stream.read(3), "little")
+
+
+def check_canvas(path: Path, size: tuple[int, int], frames: Sequence[Frame]) -> None:
     """Refuse an animation whose canvas (width, height) is much larger than its frames reach."""
     width, height = size
     if not frames or width * height <= SMALL_CANVAS:
         return
     lefts, tops, widths, heights = np.array(frames).T
-    right = int((lefts + widths).max() - lefts.min())
-    bottom = int((tops + heights).max() - tops.min())
-    if width * height > _LEAST_COVERED * right * bottom:
+    across = int((lefts + widths).max() - lefts.min())
+    down = int((tops + heights).max() - tops.min())
+    if width * height > _LEAST_COVERED * across * down:
         raise PictureError(
-            f"{path}: claims {width}x{height} pixels, of which its frames fill {right}x{bottom}; "
+            f"{path}: claims {width}x{height} pixels, of which its frames fill {across}x{down}; "
             "export it again"
         )

@@ -12,7 +12,8 @@ from srcli.imaging.photograph import Array
 RGB_TO_YCBCR = np.array(
     [[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]
 )
-Y_BLACK, Y_WHITE = 16, 235
+Y_BLACK = 16
+Y_WHITE = 235
 """Y of black and of white, of 255."""
 OFFSET = np.array([Y_BLACK, 128.0, 128.0])
 GRAY_SHARES = (0.299, 0.587, 0.114)

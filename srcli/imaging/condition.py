@@ -29,9 +29,8 @@ _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
 _SMOOTH = 4  # levels: a step beside one that is larger belongs to the picture
 _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
-_TRACES = (
-    0.8  # of the steps that are not 0: antialiased drawings have as many small ones
-)
+_TRACES = 0.8
+"""Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS = 0.01  # for each pixel
 _EDGE = 12  # levels that the rise of an edge has at least
 _WHITE = 1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
@@ -85,12 +84,13 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
 
     Files with losses leave traces, and colours, around all that was drawn.
     """
-    found = [np.abs(np.diff(values, axis=axis)).max(axis=2).ravel() for axis in (0, 1)]
-    steps = np.concatenate(found)
-    other = steps[steps > 0]
-    if len(other) > (1 - DRAWN) * len(steps) or (
-        other <= _SMOOTH
-    ).sum() > _TRACES * len(other):
+    down = np.abs(np.diff(values, axis=0)).max(axis=2).ravel()
+    across = np.abs(np.diff(values, axis=1)).max(axis=2).ravel()
+    steps = np.concatenate([down, across])
+    changes = steps[np.flatnonzero(steps)]
+    if len(changes) > (1 - DRAWN) * len(steps):
+        return False
+    if (changes <= _SMOOTH).sum() > _TRACES * len(changes):
         return False
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
     return len(np.unique(colours)) <= _COLOURS * colours.size
@@ -102,17 +102,16 @@ def sharpness(gray: Gray) -> float:
     The median over the steepest twentieth of all rises over four pixels: 1 for ideal
     edges, 0.25 for ramps; 1 as well if there is no edge.
     """
-    found = []
-    for each in (gray, gray.T):
-        steps = np.abs(np.diff(each, axis=1))
-        rise = np.abs(each[:, 4:] - each[:, :-4])
-        steepest = np.lib.stride_tricks.sliding_window_view(steps, 4, axis=1).max(
-            axis=2
-        )
+    medians = []
+    for lines in (gray, gray.T):
+        steps = np.abs(np.diff(lines, axis=1))
+        rise = np.abs(lines[:, 4:] - lines[:, :-4])
+        spans = np.lib.stride_tricks.sliding_window_view(steps, 4, axis=1)
+        steepest = spans.max(axis=2)
         edges = rise >= max(np.percentile(rise, 95), _EDGE)
         if edges.any():
-            found.append(np.median(steepest[edges] / rise[edges]))
-    return float(np.mean(found)) if found else 1.0
+            medians.append(np.median(steepest[edges] / rise[edges]))
+    return float(np.mean(medians)) if medians else 1.0
 
 
 def noise_level(gray: Gray) -> float:
@@ -130,19 +129,19 @@ def noise_level(gray: Gray) -> float:
 
     def means(values: Gray, edge: int) -> Gray:
         inner = values[: height * _BLOCK, : width * _BLOCK]
-        down, across = height * _BLOCK // edge, width * _BLOCK // edge
+        down = height * _BLOCK // edge
+        across = width * _BLOCK // edge
         averages: Gray = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
         return averages
 
     quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)
-    noise, spread = means(fine, _BLOCK).ravel(), quarters.std(axis=(1, 3)).ravel()
     light = quarters.mean(axis=(1, 3)).ravel()
-    inside = (light > _BLOCK) & (
-        light < 255 - _BLOCK
-    )  # no noise shows where it is clipped
+    # no noise shows where it is clipped
+    inside = (light > _BLOCK) & (light < 255 - _BLOCK)
     if not inside.any():
         return 0.0
-    noise, spread = noise[inside], spread[inside]
+    noise = means(fine, _BLOCK).ravel()[inside]
+    spread = quarters.std(axis=(1, 3)).ravel()[inside]
     smoothest = np.argsort(spread)[: max(len(spread) // 10, 4)]
     white = np.median(noise[smoothest] / (spread[smoothest] + 0.1)) >= _WHITE
     return float(np.percentile(noise, 10)) if white else 0.0

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.holding import reading
 from srcli.imaging.boxes import read_item_kind
-from srcli.imaging.labels import ColourLabel
+from srcli.imaging.metadata.labels import ColourLabel
 
 Array = NDArray[Any]
 NAME = "srx"
@@ -61,7 +62,7 @@ class Format:
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
 _NO_DPI = _ALL - {"dpi"}
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
-_KNOWN = (
+_WRITTEN = (
     Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
     # libjpeg stops at 65,500, a little below what the file format could say
     Format("jpg", _JPEG_SUFFIXES, metadata=_ALL | {"iptc"}, largest_side=65500, default_quality=95),
@@ -82,12 +83,12 @@ _KNOWN = (
     Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
 )  # fmt: skip
 
-FORMATS: dict[str, Format] = {known.name: known for known in _KNOWN}
+FORMATS: dict[str, Format] = {form.name: form for form in _WRITTEN}
 """The formats that can be written, by name."""
 
 _READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
-    {suffix for known in FORMATS.values() for suffix in known.suffixes} | {*_READ_ONLY}
+    chain(_READ_ONLY, *(form.suffixes for form in _WRITTEN))
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""
@@ -107,18 +108,19 @@ _STARTS = {
 
 def format_of_suffix(suffix: str) -> str | None:
     """Return the name of the format of a file name's suffix."""
-    wanted = "." + suffix.lower().removeprefix(".")
-    return next(
-        (known.name for known in FORMATS.values() if wanted in known.suffixes), None
-    )
+    suffix = "." + suffix.lower().removeprefix(".")
+    for form in FORMATS.values():
+        if suffix in form.suffixes:
+            return form.name
+    return None
 
 
 def format_of_content(head: bytes) -> str | None:
     """Detect a file's format by its first bytes."""
-    found = (
-        name for name, start in _STARTS.items() if re.match(start, head, re.DOTALL)
-    )
-    return next(found, None)
+    for name, start in _STARTS.items():
+        if re.match(start, head, re.DOTALL):
+            return name
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,18 +171,25 @@ class Provenance:
 
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, behind that of the input."""
-        parts = [f"{self.model} x{self.scale}"] + ["auto"] * self.auto
+        words = [f"{self.model} x{self.scale}"]
+        if self.auto:
+            words.append("auto")
         for name in ("options", "weights", "source"):
-            parts += [f"{name} {value}" for value in [getattr(self, name)] if value]
-        own = f"{NAME} {self.version} ({', '.join(parts)})"
-        return f"{earlier}; {own}" if earlier else own
+            value = getattr(self, name)
+            if value:
+                words.append(f"{name} {value}")
+        entry = f"{NAME} {self.version} ({', '.join(words)})"
+        return f"{earlier}; {entry}" if earlier else entry
 
     @property
     def tags(self) -> dict[str, str]:
         """GDAL metadata items of the default domain."""
-        names = ("version", "model", "scale", "weights")
-        found = {f"{NAME}_{name}".upper(): str(getattr(self, name)) for name in names}
-        return {key: value for key, value in found.items() if value}
+        tags = {}
+        for name in ("version", "model", "scale", "weights"):
+            text = str(getattr(self, name))
+            if text:
+                tags[f"{NAME}_{name}".upper()] = text
+        return tags
 
 
 def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
@@ -205,7 +214,8 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
 
 def check_unchanged(path: Path, mark: str) -> None:
     """Refuse an input whose content is another than when ``mark_source`` gave this mark."""
-    before, now = mark.rpartition(" ")[2], mark_source(path).rpartition(" ")[2]
+    before = mark.rpartition(" ")[2]
+    now = mark_source(path).rpartition(" ")[2]
     if before and now and before != now:  # what is no file any more was read to its end
         raise PictureError(f"{path}: has changed while it was enlarged; run again")
 

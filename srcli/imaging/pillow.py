@@ -21,12 +21,13 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import boxes, claims, jxl, labels
-from srcli.imaging.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT
-from srcli.imaging.labels import ColourLabel
+from srcli.imaging import boxes, claims, jxl
+from srcli.imaging.metadata import labels
+from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
+from srcli.imaging.metadata.labels import ColourLabel
+from srcli.imaging.metadata.texts import comment_chunk
+from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
-from srcli.imaging.png import comment_chunk
 
 _Reader = Callable[[IO[bytes]], Image.Image]
 
@@ -52,9 +53,8 @@ _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
-_LARGEST_CANVAS = (
-    2**26
-)  # pixels to which frames may reach that are larger than their animation
+_LARGEST_CANVAS = 2**26
+"""Pixels to which frames may reach that are larger than their animation."""
 _GAIN_MAPS = (
     b"urn:iso:std:iso:ts:21496:-1\0",
     b"http://ns.adobe.com/hdr-gain-map/",
@@ -66,24 +66,26 @@ _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL
 _CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _START = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
-_SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
+_SAMSUNG_VIDEO = b"\x30\x0a"
+_LONGEST_DIRECTORY = 4096
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
-_MAKERS = frozenset(
-    f"APP{number}" for number in (*range(3, 13), 15)
-)  # 0 to 2, 13, 14 are read
+# Segments of JPEG that no standard knows: APP0 to 2, 13 and 14 are read.
+_MAKERS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))
 THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
-_JFIF, _PHOTOSHOP, _ADOBE, _UNUSED, _SCAN = (
-    0xE0,
-    0xED,
-    0xEE,
-    0xEF,
-    0xDA,
-)  # segments of JPEG
+# Segments of JPEG.
+_JFIF = 0xE0
+_PHOTOSHOP = 0xED
+_ADOBE = 0xEE
+_UNUSED = 0xEF
+_SCAN = 0xDA
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 _BMP_FILE_HEADER = 14  # bytes, as are the next two
-_BMP_VERSION_4, _BMP_VERSION_5 = 108, 124
-_BMP_CALIBRATED, _BMP_EMBEDDED = 0, 0x4D424544  # kinds of colour spaces
+_BMP_VERSION_4 = 108
+_BMP_VERSION_5 = 124
+# Kinds of colour spaces.
+_BMP_CALIBRATED = 0
+_BMP_EMBEDDED = 0x4D424544
 _LARGEST_PROFILE = 2**26
 
 
@@ -98,15 +100,16 @@ def quiet_pillow() -> Iterator[list[str]]:
     messages: list[str] = []
     with _LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
         try:
             yield messages
         finally:
             Image.MAX_IMAGE_PIXELS = limit
         messages += [
-            " ".join(str(one.message).split())
-            for one in caught
-            if one.category is UserWarning
+            " ".join(str(warning.message).split())
+            for warning in caught
+            if warning.category is UserWarning
         ]
 
 
@@ -145,15 +148,20 @@ def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
     One of 12 bits says 8 to Pillow; its pixels are left to another reader.
     """
     stream.seek(0)
-    data, bits, at = bytearray(stream.read()), 8, 2
-    while data[at] == 0xFF and (marker := data[at + 1]) != _SCAN:
-        length = int.from_bytes(data[at + 2 : at + 4])
-        if marker == _PHOTOSHOP or (marker in (_JFIF, _ADOBE) and length < _SHORTEST):
-            data[at + 1] = _UNUSED
-        elif marker in _JPEG_FRAMES and data[at + 9] in (1, 3):  # channels
-            bits = data[at + 4]
-            data[at + 4] = 8 if bits == 12 else bits
-        at += 2 + length
+    data = bytearray(stream.read())
+    bits = 8
+    start = 2
+    while data[start] == 0xFF and data[start + 1] != _SCAN:
+        marker = data[start + 1]
+        length = int.from_bytes(data[start + 2 : start + 4])
+        is_short = marker in (_JFIF, _ADOBE) and length < _SHORTEST
+        if is_short or marker == _PHOTOSHOP:
+            data[start + 1] = _UNUSED
+        elif marker in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
+            bits = data[start + 4]
+            if bits == 12:
+                data[start + 4] = 8
+        start += 2 + length
     image = reader(io.BytesIO(data))
     image.info["bit_depth"] = bits
     return image
@@ -162,9 +170,9 @@ def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
 def load(image: Image.Image) -> None:
     """Decode an image completely."""
     limit = Image.MAX_IMAGE_PIXELS
-    large = limit is not None and image.width * image.height > limit
+    is_large = limit is not None and image.width * image.height > limit
     # only then Pillow checks its limit once more, or reads tags that may make it warn
-    with quiet_pillow() if large or image.format == "TIFF" else nullcontext():
+    with quiet_pillow() if is_large or image.format == "TIFF" else nullcontext():
         image.load()
 
 
@@ -173,47 +181,34 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     image, notes = open_image(name, stream)
     notes += _check_claims(name, path, image.size, stream)
     info = image.info
-    dpi, exif, depth = (
-        info.get("dpi"),
-        info.get("exif") or None,
-        info.get("bit_depth", 8),
-    )
     stream.seek(0)
-    webp = (
-        re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
-        if name == "webp"
-        else None
-    )
-    # AVIF and HEIC describe their items there
-    start = stream.read(_START) if name in ("avif", "heic", "jxl") else b""
-    notes += [f"{image.mode} converted to RGB"] * (image.mode in _DESCRIBED)
-    if stretched := name == "jpg" and depth > 8:
+    start = b""
+    if name in ("avif", "heic", "jxl"):  # AVIF and HEIC describe their items there
+        start = stream.read(_START)
+    if image.mode in _DESCRIBED:
+        notes.append(f"{image.mode} converted to RGB")
+    depth = info.get("bit_depth", 8)
+    is_stretched = name == "jpg" and depth > 8
+    if is_stretched:
         notes.append(f"values of {depth} bits stretched to 16")
-    # a bit of the AV1 configuration says 10 or 12
-    elif depth > 8 or (
-        name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40
-    ):
+    elif depth > 8 or (name == "avif" and _is_deep_avif(start)):
         notes.append("over 8 bits: rounded to 8")
-    with quiet_pillow():
-        frames = int(getattr(image, "n_frames", 1))
-        if (
-            "mp" in info
-        ):  # further pictures, of which a broken list does not spoil the first
-            stream.seek(0)
-            with suppress(*DAMAGE):
-                frames = int(getattr(open_image("mpo", stream)[0], "n_frames", 1))
+    frames = _count_frames(image, stream)
     if _GAIN_MAP_ITEM.search(start):
         notes.append(HDR_LEFT_OUT)
     elif name == "jpg":
         notes += _beside_jpeg(image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
-    icc, label = info.get("icc_profile") or None, None
+    exif = info.get("exif") or None
+    icc = info.get("icc_profile") or None
+    label = None
     if name == "bmp":
         icc, label = _colours_of_bmp(stream, channels, notes)
     elif icc is None:
         label = _label(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
         exif = PREFIX + exif.removeprefix(PREFIX)
+    dpi = info.get("dpi")
     width, height, orientation = _stored_size(name, image, stream)
     return Picture(
         path=path,
@@ -222,10 +217,10 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         width=width,
         channels=channels,
         has_alpha=image.has_transparency_data,
-        bits=16 if stretched else 8,
+        bits=16 if is_stretched else 8,
         frames=frames,
         orientation=orientation,
-        lossless=webp[0] == b"VP8L" if webp else name not in _LOSSY,
+        lossless=_is_lossless(name, stream),
         metadata=Metadata(
             icc=icc,
             colours=label,
@@ -240,25 +235,50 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
+def _is_deep_avif(start: bytes) -> bool:
+    """Tell if the AV1 configuration of an AVIF file says 10 or 12 bits."""
+    configuration = start.partition(b"av1C")[2]
+    return len(configuration) > 2 and bool(configuration[2] & 0x40)
+
+
+def _is_lossless(name: str, stream: IO[bytes]) -> bool:
+    """Tell if pixels are stored without losses, as far as a format or WebP's header says."""
+    if name == "webp":
+        stream.seek(0)
+        codec = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
+        if codec is not None:
+            return codec[0] == b"VP8L"
+    return name not in _LOSSY
+
+
+def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
+    """Count the pictures in a file; a broken list of further ones does not spoil the first."""
+    with quiet_pillow():
+        if "mp" in image.info:
+            stream.seek(0)
+            with suppress(*DAMAGE):
+                return int(getattr(open_image("mpo", stream)[0], "n_frames", 1))
+        return int(getattr(image, "n_frames", 1))
+
+
 def _stored_size(
     name: str, image: Image.Image, stream: IO[bytes]
 ) -> tuple[int, int, int]:
     """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
     width, height = image.size
-    if name == "avif" and (box := boxes.read_crop(stream, width, height)):
-        return box[2] - box[0], box[3] - box[1], 0
-    if name == "heic":  # whose library turns the pixels, and says beside EXIF how
+    orientation = 0
+    if name == "avif":
+        box = boxes.read_crop(stream, width, height)
+        if box is not None:
+            left, top, right, bottom = box
+            return right - left, bottom - top, 0
+    elif name == "heic":  # whose library turns the pixels, and says beside EXIF how
         orientation = image.info.get("original_orientation") or 1
-        return (
-            (height, width, orientation)
-            if orientation > 4
-            else (width, height, orientation)
-        )
-    if (
-        name == "jxl" and not vars(image)["jpeg"]
-    ):  # whose library does so, but for JPEGs inside
-        return width, height, 1
-    return width, height, 0
+        if orientation > 4:
+            return height, width, orientation
+    elif name == "jxl" and not vars(image)["jpeg"]:
+        orientation = 1  # whose library does so, but for JPEGs inside
+    return width, height, orientation
 
 
 def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | None:
@@ -281,9 +301,11 @@ def _label(
         return labels.from_primaries(
             labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes
         )
-    found = _CODE_POINTS.search(start)
-    points = found and tuple(min(int.from_bytes(one), 255) for one in found.groups())
-    if not points or points in _SRGB_POINTS:
+    match = _CODE_POINTS.search(start)
+    if match is None:
+        return None
+    points = tuple(min(int.from_bytes(code), 255) for code in match.groups())
+    if points in _SRGB_POINTS:
         return None
     cicp = bytes(points) + labels.RGB_FULL_RANGE
     return labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
@@ -304,21 +326,18 @@ def _colours_of_bmp(
         start, length = struct.unpack_from("<II", header, 112)
         stream.seek(_BMP_FILE_HEADER + start)
         icc = stream.read(min(length, _LARGEST_PROFILE))
-        return (
-            (icc, None)
-            if len(icc) == length and icc[36:40] == b"acsp"
-            else (None, None)
-        )
+        is_profile = len(icc) == length and icc[36:40] == b"acsp"
+        return icc if is_profile else None, None
     ends = np.frombuffer(header, "<i4", 9, 60).reshape(3, 3)
     gammas = np.frombuffer(header, "<u4", 3, 96) / 2**16
     sums = ends.sum(axis=1, keepdims=True)
-    calibrated = size in (_BMP_VERSION_4, _BMP_VERSION_5) and space == _BMP_CALIBRATED
-    if not calibrated or sums.min() <= 0 or not gammas.all():
+    has_version = size in (_BMP_VERSION_4, _BMP_VERSION_5)
+    is_calibrated = has_version and space == _BMP_CALIBRATED
+    if not is_calibrated or sums.min() <= 0 or not gammas.all():
         return None, None  # most programs leave them empty
     xy = (*labels.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
-    return None, labels.from_primaries(
-        xy, [(one,) for one in gammas.tolist()], channels, notes
-    )
+    curves = [(gamma,) for gamma in gammas.tolist()]
+    return None, labels.from_primaries(xy, curves, channels, notes)
 
 
 def _check_claims(
@@ -340,9 +359,12 @@ def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[
     A file whose canvas is, or would become, too large for its frames is refused.
     """
     frames = claims.check_gif(path, size, stream)
-    right = max((left + across for left, _, across, _ in frames), default=0)
-    bottom = max((top + down for _, top, _, down in frames), default=0)
     width, height = size
+    right = 0
+    bottom = 0
+    for frame in frames:
+        right = max(right, frame.left + frame.width)
+        bottom = max(bottom, frame.top + frame.height)
     if right <= width and bottom <= height:
         return []
     if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:
@@ -355,35 +377,44 @@ def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[
 
 def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note a gain map and the video of a motion photo, of which XMP may not tell."""
-    hdr = any(
-        content.startswith(_GAIN_MAPS[0]) for _, content in vars(image)["applist"]
-    )
+    has_gain_map = False
+    has_thermal = False
+    makers: set[str] = set()  # segments such as DJI's thermal data
+    for name, content in vars(image)["applist"]:
+        has_gain_map |= content.startswith(_GAIN_MAPS[0])
+        has_thermal |= content.startswith(b"FLIR\0")
+        if name in _MAKERS and not content.startswith(b"Ducky"):
+            makers.add(name)
     if "mp" in image.info:  # a gain map is a further picture
         stream.seek(0)
         data = stream.read()
-        hdr = any(mark in data for mark in _GAIN_MAPS)
-    # a directory at the end, by Samsung: behind its version and count there are entries
-    # of 12 bytes (type, offset and length), its length and an end mark
+        has_gain_map = any(mark in data for mark in _GAIN_MAPS)
+    notes = []
+    if has_gain_map:
+        notes.append(HDR_LEFT_OUT)
+    if _has_samsung_video(stream):
+        notes.append(VIDEO_LEFT_OUT)
+    if has_thermal:
+        notes.append(THERMAL_LEFT_OUT)
+    if makers:
+        names = ", ".join(sorted(makers))
+        notes.append(f"data of the camera's maker left out ({names})")
+    return notes
+
+
+def _has_samsung_video(stream: IO[bytes]) -> bool:
+    """Tell if Samsung's directory at the end of a JPEG file names a video.
+
+    Behind its version and count there are entries of 12 bytes (type, offset and
+    length), its length and an end mark.
+    """
     stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))
     directory = stream.read().rpartition(b"SEFH")[2]
-    entries = directory[8:-8] if directory.endswith(b"SEFT") else b""
-    video = any(
-        entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12)
-    )
-    segments = vars(image)["applist"]
-    thermal = any(content.startswith(b"FLIR\0") for _, content in segments)
-    names = sorted({name for name, content in segments if _is_of_maker(name, content)})
-    notes = (
-        [HDR_LEFT_OUT] * hdr + [VIDEO_LEFT_OUT] * video + [THERMAL_LEFT_OUT] * thermal
-    )
-    return notes + [f"data of the camera's maker left out ({', '.join(names)})"] * bool(
-        names
-    )
-
-
-def _is_of_maker(name: str, content: bytes) -> bool:
-    """Return True for segments such as DJI's thermal data, which no standard knows."""
-    return name in _MAKERS and not content.startswith(b"Ducky")
+    if not directory.endswith(b"SEFT"):
+        return False
+    entries = directory[8:-8]
+    types = [entries[at + 2 : at + 4] for at in range(0, len(entries), 12)]
+    return _SAMSUNG_VIDEO in types
 
 
 def video_behind(stream: IO[bytes]) -> list[str]:
@@ -404,11 +435,15 @@ def pixels_of(
         return to_srgb(np.asarray(image), icc, image.mode), None
     if image.mode[0] in "IF":
         raise ValueError(f"pixels of kind {image.mode} are not known")
-    plain = image.convert("L") if image.mode == "1" else image
-    gray = Image.getmodebase(image.mode) == "L"
-    wanted = ("L" if gray else "RGB") + "A" * image.has_transparency_data
-    plain = plain if plain.mode == wanted else plain.convert(wanted)
-    (width, height), channels = plain.size, len(plain.getbands())
+    mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
+    if image.has_transparency_data:
+        mode += "A"
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode != mode:
+        image = image.convert(mode)
+    width, height = image.size
+    channels = len(mode)
     colours = 1 if channels < 3 else 3
     pixels = np.empty((height, width, colours), np.uint8)
     alpha = np.empty((height, width), np.uint8) if channels > colours else None
@@ -416,8 +451,8 @@ def pixels_of(
     step = _COPIED_PIXELS // width or height
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        part = plain if step >= height else plain.crop((0, top, width, bottom))
-        values = np.asarray(part).reshape(-1, width, channels)
+        rows = image if step >= height else image.crop((0, top, width, bottom))
+        values = np.asarray(rows).reshape(-1, width, channels)
         pixels[top:bottom] = values[:, :, :colours]
         if alpha is not None:
             alpha[top:bottom] = values[:, :, -1]
@@ -437,22 +472,7 @@ def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
     """
     height, width, channels = values.shape
     mode = mode or {1: "L", 3: "RGB"}[channels]
-    source: Any = None
-    if mode == "LAB":
-        source = ImageCms.createProfile("LAB")
-    elif (space := _SPACES.get(mode)) and icc is not None and icc[16:20] == space:
-        source = io.BytesIO(icc)
-    transform = None
-    if source is not None:
-        target, intent = (
-            ImageCms.createProfile("sRGB"),
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        )
-        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-        with suppress(ImageCms.PyCMSError):
-            transform = ImageCms.buildTransform(
-                source, target, mode, "RGB", intent, flags
-            )
+    transform = _transform_to_srgb(mode, icc)
     converted = np.empty((height, width, 3), np.uint8)
     step = _COPIED_PIXELS // width or 1
     for top in range(0, height, step):
@@ -460,10 +480,31 @@ def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
         image: Any = Image.frombytes(
             mode, (width, len(rows)), rows.tobytes(), "raw", mode
         )
-        image = (
-            ImageCms.applyTransform(image, transform)
-            if transform
-            else image.convert("RGB")
-        )
+        if transform is None:
+            image = image.convert("RGB")
+        else:
+            image = ImageCms.applyTransform(image, transform)
         converted[top : top + step] = np.asarray(image)
     return converted
+
+
+def _transform_to_srgb(
+    mode: str, icc: bytes | None
+) -> ImageCms.ImageCmsTransform | None:
+    """Return the transform of a mode's colours by their profile; None if it is of no use."""
+    source: Any = None
+    if mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif mode in _SPACES and icc is not None and icc[16:20] == _SPACES[mode]:
+        source = io.BytesIO(icc)
+    if source is not None:
+        with suppress(ImageCms.PyCMSError):
+            return ImageCms.buildTransform(
+                source,
+                ImageCms.createProfile("sRGB"),
+                mode,
+                "RGB",
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+    return None

@@ -8,18 +8,19 @@ before decoding.
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging import claims, labels, vips
-from srcli.imaging.exif import PREFIX
-from srcli.imaging.labels import ColourLabel
-from srcli.imaging.photograph import FORMATS, Array, Metadata, Picture
+from srcli.imaging import claims, vips
+from srcli.imaging.metadata import labels, texts
+from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.labels import ColourLabel
+from srcli.imaging.photograph import Array, Metadata, Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254
@@ -27,27 +28,6 @@ _MOST_PER_METRE = 2**31 - 1
 _MOST_FRAMES = 2**31
 _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
-_TEXTS = (b"iTXt", b"tEXt", b"zTXt")
-_BEST_DEFLATE_RATIO = 1032
-_LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
-_MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
-_LARGEST_KEPT = (
-    2**20
-)  # bytes that one may unpack to: Pillow opens no file with a larger one
-_XMP_KEYWORD = "XML:com.adobe.xmp"
-XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
-# of programs, about the file that was read, or repeating its EXIF
-_OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
-_BY_TAG = {
-    0x010E: ("Description", "Title"),
-    0x013B: ("Author", "Artist"),
-    0x8298: ("Copyright",),
-}
-"""Tags of EXIF, and the keywords of which the first that is there fills one."""
-_LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
-
-Chunk = tuple[bytes, bytes]
-"""Type and content of a chunk."""
 _Chunks = dict[bytes, bytes]
 """Content of the first chunk of each type, but for pixels and texts."""
 
@@ -55,7 +35,7 @@ _Chunks = dict[bytes, bytes]
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a PNG file."""
     chunks: _Chunks = {}
-    texts: list[Chunk] = []
+    text_chunks: list[texts.Chunk] = []
     notes: list[str] = []
     frames: list[tuple[int, int]] = []
     has_default = False
@@ -63,8 +43,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     for kind, content, sound in walk(stream):
         if not sound:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
-        elif kind in _TEXTS:
-            texts.append((kind, content))
+        elif kind in texts.TEXT_CHUNKS:
+            text_chunks.append((kind, content))
         elif kind == b"IDAT":
             has_default = has_default or not frames
         else:
@@ -78,28 +58,25 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     claims.check_png(
         path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END)
     )
-    channels = (
-        1 if colour in (0, 4) else 3
-    )  # others are 2, 3 and 6: RGB, palette, RGB with alpha
-    metadata = _read_texts(texts, notes)
+    # others are 2, 3 and 6: RGB, palette, RGB with alpha
+    channels = 1 if colour in (0, 4) else 3
+    metadata = texts.read_texts(text_chunks, notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
-    exif, density, dpi = (
-        chunks.get(b"eXIf") or metadata.exif,
-        chunks.get(b"pHYs", b""),
-        None,
-    )
+    exif = chunks.get(b"eXIf") or metadata.exif
+    dpi = None
+    density = chunks.get(b"pHYs", b"")
     if len(density) == 9 and density[8] == 1:
         across, down = struct.unpack(">II", density[:8])
-        dpi = across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
+        dpi = (across * _INCHES_PER_METRE, down * _INCHES_PER_METRE)
     metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
     # readers are to take the first picture then, and do
-    there = len(frames) if stated <= _MOST_FRAMES else 1
-    if stated > there:
+    readable = len(frames) if stated <= _MOST_FRAMES else 1
+    if stated > readable:
         notes.append(
-            f"an animation of {stated} pictures by its header: {there} can be read"
+            f"an animation of {stated} pictures by its header: {readable} can be read"
         )
-    frame_count = max(min(stated, there), 1)
+    frame_count = max(min(stated, readable), 1)
     return Picture(
         path=path,
         format="png",
@@ -124,8 +101,8 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
     def edit(head: bytes) -> bytes:
         """Put the chunks of the metadata behind the header instead of a resolution."""
-        rest = head[54:] if head[37:41] == b"pHYs" else head[33:]
-        return head[:33] + _pack_metadata(metadata) + rest
+        end = 54 if head[37:41] == b"pHYs" else 33
+        return head[:33] + _pack_metadata(metadata) + head[end:]
 
     # Of about the size and speed that Pillow has at level 1: more would cost seconds
     # for 2 %.
@@ -136,29 +113,30 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
 
 def _pack_metadata(metadata: Metadata) -> bytes:
-    label, icc = metadata.colours, metadata.icc
-    chunks = [*label.chunks] if label is not None else []
-    if label is not None and label.cicp is not None and not chunks:
+    """Return the chunks that hold the metadata."""
+    icc = metadata.icc
+    chunks: list[texts.Chunk] = []
+    label = metadata.colours
+    if label is not None and label.chunks:
+        chunks += label.chunks
+    elif label is not None and label.cicp is not None:
         # programs that do not know code points take the profile
-        chunks, icc = [(b"cICP", label.cicp)], metadata.profile
+        chunks.append((b"cICP", label.cicp))
+        icc = metadata.profile
     if icc is not None:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if metadata.dpi is not None:
-        density = (
-            min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi
-        )
+        density = [
+            min(round(dpi / _INCHES_PER_METRE), _MOST_PER_METRE) for dpi in metadata.dpi
+        ]
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:
         chunks.append((b"eXIf", metadata.exif.removeprefix(PREFIX)))
     if metadata.xmp is not None:
-        chunks.append(_text_chunk(_XMP_KEYWORD, metadata.xmp))
+        chunks.append(texts.text_chunk(texts.XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
-        chunks.append(_text_chunk("Software", metadata.software.encode()))
-    return b"".join(chunk(*one) for one in (*chunks, *metadata.texts))
-
-
-def _text_chunk(keyword: str, text: bytes) -> Chunk:
-    return b"iTXt", keyword.encode() + bytes(5) + text  # not packed, and in no language
+        chunks.append(texts.text_chunk("Software", metadata.software.encode()))
+    return b"".join(starmap(chunk, (*chunks, *metadata.texts)))
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -211,148 +189,26 @@ def _read_colours(
     icc = None
     if b"iCCP" in chunks:
         try:
-            icc = _inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
+            icc = texts.inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
     icc = icc or (None if b"sRGB" in chunks else raw_icc)
-    kept = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
-    cicp, gamma, points = (
-        chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM")
-    )
-    if cicp:
+    described = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
+    if chunks.get(b"cICP"):
+        with_profile = described
         fits = icc is not None and labels.profile_fits(icc, channels)
-        profile = [(b"iCCP", chunks[b"iCCP"])] if fits and b"iCCP" in chunks else []
-        if label := labels.from_cicp(cicp, channels, notes, (*kept, *profile)):
+        if fits and b"iCCP" in chunks:
+            with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
+        label = labels.from_cicp(chunks[b"cICP"], channels, notes, with_profile)
+        if label:
             return None, label
     if icc is not None or b"sRGB" in chunks:
-        return icc, ColourLabel(None, None, kept) if kept else None
+        return icc, ColourLabel(None, None, described) if described else None
+    gamma = chunks.get(b"gAMA", b"")
+    points = chunks.get(b"cHRM", b"")
     exponent = int.from_bytes(gamma) if len(gamma) == 4 else 0
     curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
-    xy = (
-        [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)]
-        if len(points) == 32
-        else None
-    )
-    return None, labels.from_primaries(xy, [curve], channels, notes, kept)
-
-
-def _read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
-    """Read the text chunks of a PNG file; damaged ones, and more than 32 MiB, are left out.
-
-    They are kept as they are stored. EXIF, XMP and the colour profile may be raw
-    profiles, as ImageMagick and ExifTool write them. The notes get what is left out, in
-    words for the user.
-    """
-    kept: list[Chunk] = []
-    software, room, left_out = None, _MOST_TEXT, set()
-    profiles: dict[str, bytes] = {}
-    for kind, content in chunks:
-        if _OF_THE_FILE.match(content):
-            continue
-        limit = max(min(room, _LARGEST_TEXT), 0)
-        try:
-            keyword, text = _unpack(kind, content, limit)
-            room -= len(text)
-            if keyword.startswith("Raw profile type "):
-                name, profile = _raw_profile(text)
-                profiles.setdefault(name, profile)
-            elif keyword == _XMP_KEYWORD and kind == b"iTXt":
-                profiles["proper xmp"] = text
-            elif keyword == "Software":
-                software = _words(kind, text) or None
-            elif len(text) <= max(len(content), _LARGEST_KEPT):
-                kept.append((kind, content))
-            else:
-                left_out.add(keyword)
-        except (IndexError, ValueError, zlib.error):
-            room -= min(limit, len(content) * _BEST_DEFLATE_RATIO)
-            left_out.add(content.partition(b"\0")[0].decode("latin-1"))
-    if "iptc" in profiles:
-        notes.append("IPTC captions left out")
-    if left_out:
-        names = ", ".join(sorted(left_out))[:100]
-        notes.append(f"text entries left out, damaged or too large: {names}")
-    return Metadata(
-        icc=profiles.get("icc"),
-        exif=profiles.get("exif"),
-        xmp=profiles.get("proper xmp") or profiles.get("xmp"),
-        software=software,
-        texts=tuple(kept),
-    )
-
-
-def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
-    """Return the comment of a JPEG or GIF file, whose encoding is not stated, as a chunk."""
-    if not value or not value.strip(b"\0 \r\n\t"):
-        return ()
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        text = value.decode("latin-1")
-    return (_text_chunk("Comment", text.replace("\0", "").encode()),)
-
-
-def texts_elsewhere(
-    texts: Iterable[Chunk], fmt: str
-) -> tuple[dict[int, str], str, tuple[str, ...]]:
-    """Return what a format other than PNG holds of texts, as texts.
-
-    They are those for the main directory of EXIF, by tag; the comment; the keywords of
-    the others.
-    """
-    words: dict[str, str] = {}
-    for kind, content in texts:
-        keyword, text = _unpack(kind, content)
-        words.setdefault(keyword, _words(kind, text))
-    short = [key for key, text in words.items() if 0 < len(text.encode()) <= _LONGEST]
-    by_tag = {}
-    for tag, keywords in _BY_TAG.items() if "exif" in FORMATS[fmt].metadata else ():
-        for keyword in [one for one in keywords if one in short][:1]:
-            by_tag[tag] = words.pop(keyword)
-    comment = words.pop("Comment") if fmt == "jpg" and "Comment" in short else ""
-    return by_tag, comment, tuple(words)
-
-
-def _unpack(
-    kind: bytes, content: bytes, limit: int = _LARGEST_TEXT
-) -> tuple[str, bytes]:
-    """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
-    keyword, rest = content.split(b"\0", 1)
-    packed = kind == b"zTXt" or (kind == b"iTXt" and bool(rest[0]))
-    if kind != b"tEXt":
-        rest = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[2]
-    text = _inflate(rest, limit) if packed else rest
-    if len(text) > limit:
-        raise ValueError("a text is too long")
-    return keyword.decode("latin-1"), text
-
-
-def _inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
-    """Unpack a compressed chunk; one that is cut short or unpacks to more is a ValueError."""
-    unpacker = zlib.decompressobj()
-    result = unpacker.decompress(content, limit + 1)
-    if not unpacker.eof:
-        raise ValueError("a compressed chunk is cut short or too large")
-    return result
-
-
-def _words(kind: bytes, text: bytes) -> str:
-    return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").strip()
-
-
-def _raw_profile(text: bytes) -> tuple[str, bytes]:
-    """Read a profile in hexadecimal digits, behind its name and its length in bytes.
-
-    The name is ``"exif"``, ``"xmp"``, ``"icc"`` or ``"iptc"``.
-    """
-    name, length, digits = text.lstrip(b"\n").split(b"\n", 2)
-    # some writers put a few bytes behind them
-    profile = bytes.fromhex(b"".join(digits.split())[: 2 * int(length)].decode("ascii"))
-    if len(profile) != int(length):
-        raise ValueError("a profile is cut short")
-    if profile.startswith(PREFIX):
-        return "exif", profile
-    if profile.startswith(XMP_PREFIX):
-        return "xmp", profile.removeprefix(XMP_PREFIX)
-    kind = name.strip().decode("ascii").lower()
-    return {"icm": "icc", "8bim": "iptc"}.get(kind, kind), profile
+    xy = None
+    if len(points) == 32:
+        xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]
+    return None, labels.from_primaries(xy, [curve], channels, notes, described)

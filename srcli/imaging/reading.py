@@ -12,9 +12,12 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
-from srcli.imaging.labels import profile_fits
+from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.labels import profile_fits
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
@@ -28,7 +31,7 @@ from srcli.imaging.photograph import (
     mark_source,
 )
 
-_OWN = re.compile(
+_SOFTWARE = re.compile(
     r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
     r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
     r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?))?\)"
@@ -55,38 +58,46 @@ def read_photograph(source: Path | Picture) -> Photograph:
             )
         stored, alpha, orientation = _decode(picture, stream)
         values = upright(stored, orientation)
-        stated = picture.height, picture.width, picture.channels
-        if values.shape != stated or (alpha is not None) != picture.has_alpha:
+        stated_shape = (picture.height, picture.width, picture.channels)
+        has_alpha = alpha is not None
+        if values.shape != stated_shape or has_alpha != picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
-        # looked for here, as the whole file was read
-        behind = pillow.video_behind(stream) if picture.format == "jpg" else []
-    metadata, icc = picture.metadata, picture.metadata.icc
-    warnings = tuple(dict.fromkeys((*picture.losses, *behind)))
-    if icc is not None and not profile_fits(icc, picture.channels):
+        warnings = list(picture.losses)
+        if picture.format == "jpg":
+            # looked for here, as the whole file was read
+            warnings += pillow.video_behind(stream)
+    if alpha is not None:
+        alpha = upright(alpha, orientation)
+    metadata = picture.metadata
+    if metadata.icc is not None and not profile_fits(metadata.icc, picture.channels):
         metadata = replace(metadata, icc=None)
-        if not any("converted to RGB" in note for note in warnings):
-            warnings = (*warnings, "colour profile of another kind of picture left out")
-    alpha = None if alpha is None else upright(alpha, orientation)
-    return Photograph(pixels=values, alpha=alpha, metadata=metadata, warnings=warnings)
+        if not any("converted to RGB" in warning for warning in warnings):
+            warnings.append("colour profile of another kind of picture left out")
+    return Photograph(
+        pixels=values,
+        alpha=alpha,
+        metadata=metadata,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
 
 
 def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    """Return pixels, alpha and the orientation still to be applied."""
+    """Decode a picture's pixels and alpha; return them and the orientation left to apply."""
     stream.seek(0)
     if picture.format == "tif":
         return *tiff.read_pixels(picture, stream), picture.orientation
     if picture.format == "png":
         return *vips.read_png(stream), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:
-        size = picture.height, picture.width
-        size = size[::-1] if picture.orientation > 4 else size
+        size = (picture.height, picture.width)
+        if picture.orientation > 4:
+            size = (picture.width, picture.height)
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
         return tiff.scaled(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
     image = pillow.cropped(pillow.open_image(picture.format, stream)[0], stream)
-    orientation = (
-        1 if picture.format == "heic" else picture.orientation
-    )  # it is upright
+    # Pillow's pixels of HEIC are upright
+    orientation = 1 if picture.format == "heic" else picture.orientation
     return *pillow.pixels_of(image, picture.metadata.icc), orientation
 
 
@@ -103,9 +114,9 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
         with decoding(picture.path):
             image, _ = pillow.open_image(picture.format, stream)
         # the first picture of an APNG may be for programs without animation only
-        first = int(getattr(image, "default_image", False))
+        skipped = int(getattr(image, "default_image", False))
         width, height = image.size
-        for index in range(first, first + picture.frames):
+        for index in range(skipped, skipped + picture.frames):
             with decoding(picture.path, width * height):
                 image.seek(index)
                 image.load()
@@ -113,14 +124,22 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
                 # cut those
                 stored = np.asarray(image.convert("RGBA"))[:height, :width]
             values = upright(stored, picture.orientation)
-            loop = image.info.get("loop")
-            if picture.format == "gif":  # which counts repetitions
-                loop = 1 if loop is None else loop and loop + 1
-            pixels, alpha = values[:, :, :3].copy(), values[:, :, 3].copy()
             photograph = Photograph(
-                pixels=pixels, alpha=alpha, metadata=picture.metadata
+                pixels=values[:, :, :3].copy(),
+                alpha=values[:, :, 3].copy(),
+                metadata=picture.metadata,
             )
-            yield photograph, round(image.info.get("duration", 0)), loop or 0
+            duration = round(image.info.get("duration", 0))
+            yield photograph, duration, _times_played(picture, image.info.get("loop"))
+
+
+def _times_played(picture: Picture, loop: int | None) -> int:
+    """Return how often an animation is played by the ``loop`` of its file; 0 is without end."""
+    if picture.format != "gif":
+        return loop or 0
+    if loop is None:
+        return 1
+    return loop + 1 if loop else 0  # GIF counts repetitions
 
 
 def upright(image: Array, orientation: int) -> Array:
@@ -153,10 +172,10 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
                 if picture.raster is None:
                     picture = replace(picture, raster=companion_reason(picture))
                 return picture
-    found = open_by_gdal(path, confined=confined)
-    if found is None:
+    raster = open_by_gdal(path, confined=confined)
+    if raster is None:
         raise _not_a_picture(path)
-    return found
+    return raster
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
@@ -184,18 +203,21 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         raise PictureError(
             f"{path}: a picture of {picture.width}x{picture.height} pixels is empty"
         )
-    metadata, orientation = picture.metadata, picture.orientation
+    orientation = picture.orientation
     if not 1 <= orientation <= 8:
         orientation = (
-            exif.orientation(metadata.exif) or xmp_orientation(metadata.xmp) or 1
+            exif.orientation(picture.metadata.exif)
+            or xmp_orientation(picture.metadata.xmp)
+            or 1
         )
-    stored = picture.height, picture.width
-    size = stored[::-1] if orientation > 4 else stored
-    metadata, notes = fit_metadata(metadata, PixelMap(stored, size, orientation))
+    size = (picture.height, picture.width)
+    height, width = reversed(size) if orientation > 4 else size
+    pixel_map = PixelMap(size, (height, width), orientation)
+    metadata, notes = fit_metadata(picture.metadata, pixel_map)
     return replace(
         picture,
-        height=size[0],
-        width=size[1],
+        height=height,
+        width=width,
         orientation=orientation,
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
@@ -216,11 +238,12 @@ def read_provenance(path: Path) -> Provenance | None:
             metadata = read_header(path, stream).metadata
     except PictureError:
         return None
-    text = metadata.software or exif.software(metadata.exif)
-    found = _OWN.fullmatch(
-        text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} ")
-    )
-    if found is None:
+    software = metadata.software or exif.software(metadata.exif)
+    last_entry = software.strip().rpartition(f"; {NAME} ")[2]
+    match = _SOFTWARE.fullmatch(last_entry.removeprefix(f"{NAME} "))
+    if match is None:
         return None
-    own: dict[str, Any] = found.groupdict("")
-    return Provenance(**own | {"scale": int(own["scale"]), "auto": bool(own["auto"])})
+    fields: dict[str, Any] = match.groupdict("")
+    fields["scale"] = int(fields["scale"])
+    fields["auto"] = bool(fields["auto"])
+    return Provenance(**fields)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -18,25 +20,27 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import claims, exif, labels, pillow, vips
+from srcli.imaging import claims, pillow, vips
 from srcli.imaging.aliases import alias_of_file
-from srcli.imaging.exif import Entry, Layout, read_directory, read_start
+from srcli.imaging.metadata import exif, labels
+from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
 from srcli.imaging.resize import to_dtype
 
 # Tags of the main directory.
-_KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES, _EXTRA = (
-    254,
-    256,
-    257,
-    258,
-    262,
-    277,
-    338,
-)
+_KIND = 254
+_WIDTH = 256
+_HEIGHT = 257
+_BITS = 258
+_MODEL = 262
+_SAMPLES = 277
+_EXTRA = 338
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
-_SAMPLE_FORMAT, _SUB_DIRECTORIES, _COLOUR_MAP = 339, 330, 320
-_COMPRESSION, _JPEG = 259, 7
+_SAMPLE_FORMAT = 339
+_SUB_DIRECTORIES = 330
+_COLOUR_MAP = 320
+_COMPRESSION = 259
+_JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
 _COMPRESSIONS = {
     6: "old-style JPEG",
@@ -44,42 +48,30 @@ _COMPRESSIONS = {
     **dict.fromkeys((22610, 34934), "JPEG XR"),
     **dict.fromkeys((50002, 52546), "JPEG XL"),
 }
-_WHITE_IS_0, _LAB = 0, 8
-_SENSOR = (
-    32803,
-    34892,
-)  # photometric: a pixel for each colour filter, or three before development
-_PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
+_WHITE_IS_0 = 0
+_LAB = 8
+# Photometric interpretations: a pixel for each colour filter, or three before
+# development.
+_SENSOR = (32803, 34892)
+_BLOCKS = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NEEDED = frozenset(
-    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA, _SAMPLE_FORMAT, *chain(*_PLACES)}
+    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA, _SAMPLE_FORMAT, *chain(*_BLOCKS)}
 )
 """Tags without whose values pixels come out wrong."""
-_XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
-_TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
+_XMP = 700
+_IPTC = 33723
+_ICC = 34675
+_GEO_KEYS = 34735
+_TRANSFER = 301
+_WHITE = 318
+_PRIMARIES = 319
 _NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
-_DEFAULT_CURVE = (
-    2.2,
-)  # of TIFF 6.0, where primaries are told without a transfer function
+# Exponent of TIFF 6.0, where primaries are told without a transfer function.
+_DEFAULT_CURVE = (2.2,)
 _PREMULTIPLIED = 1  # a value of ExtraSamples
-_DESCRIPTIVE = frozenset(
-    {
-        270,
-        271,
-        272,
-        305,
-        306,
-        315,
-        316,
-        18246,
-        18249,
-        33432,
-        40091,
-        40092,
-        40093,
-        40094,
-        40095,
-    }
-)
+_DESCRIPTIVE = frozenset({
+    270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
+})  # fmt: skip
 """Tags that describe the photograph (title, camera, author ...), not how it is
 stored."""
 _RASTER_TAGS = {
@@ -89,7 +81,9 @@ _RASTER_TAGS = {
     42112: "GDAL's tags",
     42113: "a nodata value",
 }
-_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+# Bits of NewSubfileType.
+_REDUCED = 1
+_MASK = 4
 _MOST_PAGES_TO_A_MASK = 32  # it stands among the overviews of the first picture
 # Photometric interpretation: a word for it and its number of colours.
 _MODELS = {
@@ -97,10 +91,14 @@ _MODELS = {
     6: ("YCbCr", 3), 8: ("LAB", 3),
 }  # fmt: skip
 # Sample format and bits per value: bits of the photograph.
-_DEPTHS = {(1, bits): 8 if bits <= 8 else 16 for bits in range(1, 17)} | {
-    (3, 16): 32, (3, 32): 32, (3, 64): 32,
-}  # fmt: skip
-_INCH, _CENTIMETRE = 2, 3  # of ResolutionUnit
+_DEPTHS = {
+    **dict.fromkeys([(1, bits) for bits in range(1, 9)], 8),
+    **dict.fromkeys([(1, bits) for bits in range(9, 17)], 16),
+    **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
+}
+# Of ResolutionUnit.
+_INCH = 2
+_CENTIMETRE = 3
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
 # no look at files that happen to lie beside, and no picture half read
@@ -111,6 +109,116 @@ _GDAL_OPTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class _Page:
+    """One page of a file."""
+
+    tags: exif.Tags
+    layout: Layout
+    following: int
+    """Offset of the next page in the file; 0 after the last."""
+    number: int
+    """Number in the file, from 1."""
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """How the pixels of a page are stored, by its tags."""
+
+    height: int
+    width: int
+    bits: list[int]
+    """Bits of a value, for each band, or for all."""
+    sample_format: int
+    depth: int
+    """Bits of the photograph's values; 0 for values of a kind that is not read."""
+    samples: int
+    photometric: int
+    model: str
+    """Word for the photometric interpretation; empty for unknown ones."""
+    colours: int
+    has_palette: bool
+
+    @classmethod
+    def of(cls, tags: exif.Tags) -> _Pixels:
+        """Read the tags of a page."""
+        bits = _numbers(tags, _BITS, 1)
+        sample_formats = _numbers(tags, _SAMPLE_FORMAT, 1)
+        depths = set()
+        for sample_format in sample_formats:
+            # format 4 is "undefined", which is taken as a whole number
+            stored_as = 1 if sample_format == 4 else sample_format
+            depths.add(_DEPTHS.get((stored_as, bits[0]), 0))
+        photometric = _numbers(tags, _MODEL, -1)[0]
+        model, colours = _MODELS.get(photometric, ("", 0))
+        return cls(
+            height=_numbers(tags, _HEIGHT, 0)[0],
+            width=_numbers(tags, _WIDTH, 0)[0],
+            bits=bits,
+            sample_format=sample_formats[0],
+            depth=depths.pop() if len(depths) == len(set(bits)) == 1 else 0,
+            samples=_numbers(tags, _SAMPLES, 1)[0],
+            photometric=photometric,
+            model=model,
+            colours=colours,
+            has_palette=_COLOUR_MAP in tags,
+        )
+
+    @property
+    def spare(self) -> int:
+        """Number of bands besides the colours."""
+        return self.samples - self.colours
+
+    @property
+    def bands(self) -> str:
+        """The bands in words."""
+        return f"{self.samples} band(s) of {self.bits[0]} bits"
+
+    @property
+    def is_converted(self) -> bool:
+        """True if the colours become RGB by a profile."""
+        return self.model in ("CMYK", "LAB")
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels of the photograph."""
+        return 1 if self.model == "gray" else 3
+
+    @property
+    def obstacle(self) -> str:
+        """Reason for which they are not those of a photograph; empty if they are."""
+        if (
+            not self.model
+            or self.spare < 0
+            or (self.spare > 1 and self.model != "CMYK")
+        ):
+            return "bands of unknown meaning"
+        if not self.depth:
+            return "values of a kind that srx does not read"
+        if self.depth > 8 and self.model in ("YCbCr", "LAB"):
+            return f"{self.model} colours in over 8 bits"
+        if self.depth > 16 and self.model == "palette":
+            return "a palette of floats"
+        if self.model == "palette" and not self.has_palette:
+            return "no colours in its palette"
+        return ""
+
+    def losses(self, *, has_alpha: bool) -> list[str]:
+        """Return what reading them as a photograph loses, in words for the user."""
+        losses = []
+        bits = self.bits[0]
+        if self.spare and not has_alpha:
+            losses.append("a band of unknown meaning is left out")
+        if self.is_converted:
+            rounding = " and rounded to 8 bits" if self.depth > 8 else ""
+            losses.append(f"{self.model} converted to RGB{rounding}")
+        if self.depth == 16 and bits < 16 and self.model != "palette":
+            losses.append(f"values of {bits} bits stretched to 16")
+        if bits == 64:
+            losses.append("64-bit floats rounded to 32 bits")
+        return losses
+
+
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the layout and the metadata of a TIFF file's first page.
 
@@ -118,134 +226,119 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     PictureError for what a camera's sensor saw, before which there mostly is a preview
     of some 200 pixels.
     """
-    tags, layout, following, page = _read_tags(stream)
-    height, width, orientation = (
-        _numbers(tags, tag, 0)[0] for tag in (_HEIGHT, _WIDTH, exif.ORIENTATION)
-    )
-    bits, kinds, samples = (
-        _numbers(tags, tag, 1) for tag in (_BITS, _SAMPLE_FORMAT, _SAMPLES)
-    )
+    page = _read_page(stream)
+    tags = page.tags
+    stored = _Pixels.of(tags)
     claims.check_tiff(path, tags, stream)
-    photometric = _numbers(tags, _MODEL, -1)[0]
-    preview = _numbers(tags, _KIND, 0)[0] & _REDUCED and _SUB_DIRECTORIES in tags
-    if preview or photometric in _SENSOR:
+    is_reduced = _numbers(tags, _KIND, 0)[0] & _REDUCED
+    is_preview = is_reduced and _SUB_DIRECTORIES in tags
+    if is_preview or stored.photometric in _SENSOR:
         raise PictureError(
             f"{path}: a camera's raw file; develop it first, to TIFF or JPEG"
         )
-    model, colours = _MODELS.get(photometric, ("", 0))
-    # format 4 is "undefined", which is taken as a whole number
-    depth, *others = {
-        _DEPTHS.get((1 if kind == 4 else kind, bits[0]), 0) for kind in kinds
-    }
-    spare = samples[0] - colours
-    wrong = {
-        "bands of unknown meaning": not model
-        or spare < 0
-        or (spare > 1 and model != "CMYK"),
-        "values of a kind that srx does not read": others
-        or not depth
-        or len(set(bits)) > 1,
-        f"{model} colours in over 8 bits": depth > 8 and model in ("YCbCr", "LAB"),
-        "a palette of floats": depth > 16 and model == "palette",
-        "no colours in its palette": model == "palette" and _COLOUR_MAP not in tags,
-    }
-    bands = f"{samples[0]} band(s) of {bits[0]} bits"
-    refusal = None
-    if what := next((text for text, found in wrong.items() if found), None):
-        refusal = (
-            f"{path}: this TIFF has {what} ({bands}, sample format {kinds[0]}, photometric "
-            f"{photometric}); convert it to gray or RGB of 8 or 16 bits"
-        )
-    pages = _further_pages(stream, following, layout)
-    reasons = {
-        **{reason: True for tag, reason in _RASTER_TAGS.items() if tag in tags},
-        "a mask of valid pixels": any(
-            kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]
-        ),
-        "64-bit floats": kinds[0] == 3 and bits[0] == 64,
-        "more pixels than a photograph": height * width > LARGEST_AREA,
-        # as a raster, the bands of Lab and its like would be taken for red, green and
-        # blue
-        f"{bands}, of a kind that photographs have not": refusal and photometric < _LAB,
-    }
-    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be
-    # alpha
-    unsaid = -1 if model in ("gray", "RGB", "palette") else 0
-    has_alpha = (
-        spare == 1 and model != "YCbCr" and _numbers(tags, _EXTRA, unsaid) != [0]
-    )
-    converted, channels = model in ("CMYK", "LAB"), 1 if model == "gray" else 3
-    losses = {
-        "a band of unknown meaning is left out": spare and not has_alpha,
-        f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}": converted,
-        f"values of {bits[0]} bits stretched to 16": (
-            depth == 16 and bits[0] < depth and model != "palette"
-        ),
-        "64-bit floats rounded to 32 bits": bits[0] == 64,
-        "position on the map (GeoTIFF) left out": _GEO_KEYS in tags,
-    }
-    raster = next((reason for reason, found in reasons.items() if found), None)
-    if raster is not None and page > 1:
+    obstacle = stored.obstacle
+    further_pages = _further_pages(stream, page.following, page.layout)
+    raster = _raster_reason(tags, stored, further_pages)
+    if raster is not None and page.number > 1:
         raise PictureError(
-            f"{path}: its first page is a thumbnail; name the full picture: GTIFF_DIR:{page}:{path}"
+            f"{path}: its first page is a thumbnail; name the full picture: "
+            f"GTIFF_DIR:{page.number}:{path}"
         )
-    notes = [text for text, found in losses.items() if found and refusal is None]
-    described = refusal is not None or _ICC in tags or converted
-    return Picture(
+    has_alpha = _has_alpha(tags, stored)
+    notes = []
+    if not obstacle:
+        notes += stored.losses(has_alpha=has_alpha)
+        if _GEO_KEYS in tags:
+            notes.append("position on the map (GeoTIFF) left out")
+    label = None
+    if not obstacle and not stored.is_converted and _ICC not in tags:
+        label = _label(tags, stored.bits[0], stored.channels, notes)
+    metadata = Metadata(
+        icc=tags[_ICC].value if _ICC in tags else None,
+        colours=label,
+        exif=_exif(stream, page, notes),
+        xmp=tags[_XMP].value if _XMP in tags else None,
+        iptc=_iptc(page),
+        dpi=_resolution(tags),
+    )
+    frames = 1 + sum(not kind & (_REDUCED | _MASK) for kind in further_pages)
+    picture = Picture(
         path=path,
         format="tif",
-        height=height,
-        width=width,
-        channels=samples[0] if refusal else channels,
+        height=stored.height,
+        width=stored.width,
+        channels=stored.channels,
         has_alpha=has_alpha,
-        bits=bits[0] if refusal else 8 if model in ("CMYK", "palette") else depth,
-        frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
-        orientation=orientation,
+        bits=8 if stored.model in ("CMYK", "palette") else stored.depth,
+        frames=frames,
+        orientation=_numbers(tags, exif.ORIENTATION, 0)[0],
         raster=raster,
-        refusal=refusal,
-        metadata=Metadata(
-            icc=tags[_ICC].value if _ICC in tags else None,
-            colours=None if described else _label(tags, bits[0], channels, notes),
-            exif=_exif(stream, tags, layout, notes),
-            xmp=tags[_XMP].value if _XMP in tags else None,
-            # bytes, whatever type they are said to have
-            iptc=layout.turned(tags[_IPTC].value, tags[_IPTC].kind)
-            if _IPTC in tags
-            else None,
-            dpi=_resolution(tags),
-        ),
+        metadata=metadata,
         warnings=tuple(notes),
     )
+    if not obstacle:
+        return picture
+    return replace(
+        picture,
+        channels=stored.samples,
+        bits=stored.bits[0],
+        refusal=(
+            f"{path}: this TIFF has {obstacle} ({stored.bands}, sample format "
+            f"{stored.sample_format}, photometric {stored.photometric}); convert it to gray or "
+            "RGB of 8 or 16 bits"
+        ),
+    )
+
+
+def _raster_reason(tags: exif.Tags, stored: _Pixels, pages: list[int]) -> str | None:
+    """Return why a file is read as a raster; None for photographs."""
+    for tag, reason in _RASTER_TAGS.items():
+        if tag in tags:
+            return reason
+    if any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
+        return "a mask of valid pixels"
+    if stored.sample_format == 3 and stored.bits[0] == 64:
+        return "64-bit floats"
+    if stored.height * stored.width > LARGEST_AREA:
+        return "more pixels than a photograph"
+    # as a raster, the bands of Lab and its like would be taken for red, green and blue
+    if stored.obstacle and stored.photometric < _LAB:
+        return f"{stored.bands}, of a kind that photographs have not"
+    return None
+
+
+def _has_alpha(tags: exif.Tags, stored: _Pixels) -> bool:
+    """Tell if the band behind the colours is alpha."""
+    if stored.spare != 1 or stored.model == "YCbCr":
+        return False
+    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be
+    # alpha
+    usual = -1 if stored.model in ("gray", "RGB", "palette") else 0
+    return _numbers(tags, _EXTRA, usual) != [0]
 
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
-    tags, *_, page = _read_tags(stream)
-    end = stream.seek(0, os.SEEK_END)
-    for (
-        at,
-        length,
-    ) in _PLACES:  # GDAL takes a strip or a tile that is not there for empty
-        for place, count in zip(
-            _numbers(tags, at), _numbers(tags, length), strict=True
-        ):
-            if not count or place + count > end:
-                raise ValueError("a part of its pixels is missing")
+    page = _read_page(stream)
+    tags = page.tags
+    _check_blocks(tags, stream.seek(0, os.SEEK_END))
     photometric, *_ = _numbers(tags, _MODEL)
     model, colours = _MODELS[photometric]
     prefix = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
-    count = colours + picture.has_alpha
-    values, bits = _read_stored(picture.path, tags, count, prefix, page)
+    values, bits = _read_stored(picture.path, page, colours + picture.has_alpha, prefix)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     if model == "CMYK" and values.dtype.kind == "f":
-        values, bits = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype)), 8
-    stored = values if model == "palette" else scaled(values, bits, dtype)
+        values = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype))
+        bits = 8
+    pixels = values[:, :, :colours]
+    if model != "palette":
+        pixels = scaled(pixels, bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
-    pixels, alpha = stored[:, :, :colours], None
+    alpha = None
     if picture.has_alpha:
         alpha = scaled(values[:, :, colours], bits, dtype)
-        premultiplied = _numbers(tags, _EXTRA)[:1] == [_PREMULTIPLIED]
-        if premultiplied and model in ("gray", "RGB", "CMYK"):
+        is_multiplied = _numbers(tags, _EXTRA)[:1] == [_PREMULTIPLIED]
+        if is_multiplied and model in ("gray", "RGB", "CMYK"):
             pixels = unmultiplied(pixels, alpha)
     if model == "palette":
         palette = _palette(tags)
@@ -255,6 +348,16 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     elif photometric == _WHITE_IS_0 and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha
+
+
+def _check_blocks(tags: exif.Tags, file_size: int) -> None:
+    """Refuse pixels without a strip or a tile, which GDAL takes for empty."""
+    for offset_tag, length_tag in _BLOCKS:
+        offsets = _numbers(tags, offset_tag)
+        lengths = _numbers(tags, length_tag)
+        for offset, length in zip(offsets, lengths, strict=True):
+            if not length or offset + length > file_size:
+                raise ValueError("a part of its pixels is missing")
 
 
 def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
@@ -271,8 +374,8 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         predictor="float" if values.dtype.kind == "f" else "horizontal",
         bigtiff=values.nbytes > LARGEST_CLASSIC,
     )
-    tags, layout, *_ = _read_tags(stream)
-    tags = {tag: entry for tag, entry in tags.items() if tag not in _RESOLUTION}
+    page = _read_page(stream)
+    tags = {tag: entry for tag, entry in page.tags.items() if tag not in _RESOLUTION}
     parts: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
         block = exif.Block(metadata.exif)
@@ -283,45 +386,45 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
-    whole = (_XMP, 1, metadata.xmp), (_ICC, 7, metadata.icc), (_IPTC, 7, metadata.iptc)
-    tags |= {tag: Entry(kind, value) for tag, kind, value in whole if value}
+    if metadata.xmp:
+        tags[_XMP] = Entry(1, metadata.xmp)
+    if metadata.icc:
+        tags[_ICC] = Entry(7, metadata.icc)
+    if metadata.iptc:
+        tags[_IPTC] = Entry(1, metadata.iptc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
-    packed, first = exif.pack(tags, parts, start, layout)
+    packed, directory = exif.pack(tags, parts, start, page.layout)
     stream.write(bytes(start - end) + packed)
     stream.seek(0)
-    stream.write(layout.start(first))
+    stream.write(page.layout.start(directory))
 
 
-def _read_tags(stream: IO[bytes]) -> tuple[exif.Tags, Layout, int, int]:
-    """Read the first page that is no thumbnail, or the first of all if every page is one.
-
-    Returns:
-        Its tags, the layout, the offset of the next page, and its number, from 1.
-    """
-    layout, first = read_start(stream)
-    tags, following = read_directory(stream, first, layout, _NEEDED)
+def _read_page(stream: IO[bytes]) -> _Page:
+    """Read the first page that is no thumbnail, or the first of all if every page is one."""
+    layout, start = read_start(stream)
+    tags, following = read_directory(stream, start, layout, _NEEDED)
     kinds = [_numbers(tags, _KIND, 0)[0], *_further_pages(stream, following, layout)]
-    full = [
-        number for number, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)
-    ]
-    page = full[0] if full and _SUB_DIRECTORIES not in tags else 1
-    for _ in range(page - 1):
+    number = 1
+    if _SUB_DIRECTORIES not in tags:
+        for index, kind in enumerate(kinds):
+            if not kind & (_REDUCED | _MASK):
+                number += index
+                break
+    for _ in range(number - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)
-    return tags, layout, following, page
+    return _Page(tags, layout, following, number)
 
 
-def _read_stored(
-    path: Path, tags: exif.Tags, count: int, prefix: str, page: int
-) -> tuple[Array, int]:
+def _read_stored(path: Path, page: _Page, count: int, prefix: str) -> tuple[Array, int]:
     """Read bands; where that fails, tell pixels that are only not read from those damaged."""
-    size = _numbers(tags, _HEIGHT)[0], _numbers(tags, _WIDTH)[0]
-    if page > 1:
-        prefix += f"GTIFF_DIR:{page}:"
+    size = (_numbers(page.tags, _HEIGHT)[0], _numbers(page.tags, _WIDTH)[0])
+    if page.number > 1:
+        prefix += f"GTIFF_DIR:{page.number}:"
     try:
         return read_bands(path, "GTiff", size, count, prefix)
     except DAMAGE:
-        if stored := _unread_compression(tags):
+        if stored := _unread_compression(page.tags):
             raise PictureError(
                 f"{path}: its pixels are stored as {stored}, which is not read from TIFF; export "
                 "it as PNG, or as TIFF with LZW or deflate"
@@ -350,43 +453,41 @@ def _palette(tags: exif.Tags) -> Array:
 
 
 def _numbers(tags: exif.Tags, tag: int, *usual: int) -> list[int]:
-    return [*map(int, tags[tag].numbers)] if tag in tags else [*usual]
+    """Return the numbers of a tag; the usual ones where it is left out."""
+    return list(map(int, tags[tag].numbers)) if tag in tags else list(usual)
 
 
 def _label(
     tags: exif.Tags, bits: int, channels: int, notes: list[str]
 ) -> labels.ColourLabel | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
-    found = {
-        tag: tags[tag].numbers
-        for tag in (_TRANSFER, _WHITE, _PRIMARIES)
-        if tag in tags and tags[tag].kind in _NUMBERS
-    }
-    if not found:
+    stated: dict[int, Sequence[float]] = {}
+    for tag in (_TRANSFER, _WHITE, _PRIMARIES):
+        if tag in tags and tags[tag].kind in _NUMBERS:
+            stated[tag] = tags[tag].numbers
+    if not stated:
         return None
-    white, points = (
-        found.get(_WHITE, labels.SRGB[:2]),
-        found.get(_PRIMARIES, labels.SRGB[2:]),
-    )
-    values = np.asarray(found.get(_TRANSFER, ()), np.float64) / 65535
+    white = stated.get(_WHITE, labels.SRGB[:2])
+    primaries = stated.get(_PRIMARIES, labels.SRGB[2:])
+    values = np.asarray(stated.get(_TRANSFER, ()), np.float64) / 65535
     length = 2 ** (8 if bits <= 8 else 16)
     curves: list[Any] = [_DEFAULT_CURVE]
     if len(values) in (length, 3 * length):
         steps = np.linspace(0, length - 1, min(length, 4096))
-        curves = [
-            np.interp(steps, range(length), part) for part in values.reshape(-1, length)
-        ]
-    return labels.from_primaries((*white, *points), curves, channels, notes)
+        curves = []
+        for samples in values.reshape(-1, length):
+            curves.append(np.interp(steps, range(length), samples))
+    return labels.from_primaries((*white, *primaries), curves, channels, notes)
 
 
-def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
-    """Return NewSubfileType of the pages after the first, up to a damaged one."""
+def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
+    """Return NewSubfileType of the pages from an offset on, up to a damaged one."""
     seen: set[int] = set()
     kinds = []
-    while at and at not in seen:
-        seen.add(at)
+    while offset and offset not in seen:
+        seen.add(offset)
         try:
-            tags, at = read_directory(stream, at, layout, only=_KIND)
+            tags, offset = read_directory(stream, offset, layout, only=_KIND)
         except ValueError:
             break
         kinds.append(int(tags[_KIND].numbers[0]) if tags else 0)
@@ -394,40 +495,44 @@ def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
 
 
 def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
-    across, down, unit = (
-        tags[tag].numbers[0] if tag in tags else usual
-        for tag, usual in zip(_RESOLUTION, (0, 0, _INCH), strict=True)
-    )
-    per_inch = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(int(unit), 0)
-    return (
-        (across * per_inch, down * per_inch)
-        if per_inch * min(across, down) > 0
-        else None
-    )
+    """Return pixels per inch across and down; None if they are not stated."""
+    if _RESOLUTION[0] not in tags or _RESOLUTION[1] not in tags:
+        return None
+    across, down = (tags[tag].numbers[0] for tag in _RESOLUTION[:2])
+    unit = _numbers(tags, _RESOLUTION[2], _INCH)[0]
+    per_inch = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(unit, 0)
+    if per_inch * min(across, down) <= 0:
+        return None
+    return across * per_inch, down * per_inch
 
 
-def _exif(
-    stream: IO[bytes], tags: exif.Tags, layout: Layout, notes: list[str]
-) -> bytes | None:
-    main = {tag: entry for tag, entry in tags.items() if tag in _DESCRIPTIVE}
-    found, damaged = exif.read_parts(stream, tags, layout)
-    notes += [exif.DAMAGED] * bool(damaged)
-    parts = {
-        p: {t: one for t, one in part.items() if one.kind < 16}
-        for p, part in found.items()
-    }
+def _iptc(page: _Page) -> bytes | None:
+    """Return the records of IPTC, which are bytes whatever type they are said to have."""
+    entry = page.tags.get(_IPTC)
+    return None if entry is None else page.layout.turned(entry.value, entry.kind)
+
+
+def _exif(stream: IO[bytes], page: _Page, notes: list[str]) -> bytes | None:
+    """Return the tags that describe the photograph as an EXIF block; None if there are none."""
+    main = {tag: entry for tag, entry in page.tags.items() if tag in _DESCRIPTIVE}
+    directories, damaged = exif.read_parts(stream, page.tags, page.layout)
+    if damaged:
+        notes.append(exif.DAMAGED)
+    parts: dict[int, exif.Tags] = {}
+    for pointer, tags in directories.items():
+        parts[pointer] = {tag: entry for tag, entry in tags.items() if entry.kind < 16}
     if not main and not any(parts.values()):
         return None
-    own = Layout(layout.order)
-    packed, first = exif.pack(main, parts, 8, own)
-    return exif.PREFIX + own.start(first) + packed
+    layout = Layout(page.layout.order)
+    packed, start = exif.pack(main, parts, 8, layout)
+    return exif.PREFIX + layout.start(start) + packed
 
 
 def unmultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide colours by the alpha that they were stored multiplied by."""
     peak = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
-    part = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
-    values = pixels / part
+    share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
+    values = pixels / share
     if alpha.dtype.kind == "f":
         return values.astype(alpha.dtype)
     return np.minimum(np.rint(values), peak).astype(alpha.dtype)
@@ -448,9 +553,8 @@ def read_bands(
 
     name = os.fspath(alias_of_file(path).absolute())
     with rasterio.Env(**_GDAL_OPTIONS):
-        with (
-            pillow.quiet_pillow()
-        ):  # a photograph has no position, of which rasterio warns
+        # a photograph has no position, of which rasterio warns
+        with pillow.quiet_pillow():
             source = rasterio.open(prefix + name, driver=driver)
         with source:
             if source.shape != size or source.count < count:
@@ -459,10 +563,8 @@ def read_bands(
                 )
             values = np.empty((*size, count), source.dtypes[0])
             source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
-            bits = source.tags(1, ns="IMAGE_STRUCTURE").get(
-                "NBITS", 8 * values.dtype.itemsize
-            )
-    return values, int(bits)
+            structure = source.tags(1, ns="IMAGE_STRUCTURE")
+    return values, int(structure.get("NBITS", 8 * values.dtype.itemsize))
 
 
 def scaled(values: Array, bits: int, dtype: type) -> Array:

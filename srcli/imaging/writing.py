@@ -23,8 +23,10 @@ from srcli.files import (
     remove_stale,
     replacing,
 )
-from srcli.imaging import exif, pillow, png, tiff, vips
-from srcli.imaging.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging.metadata.texts import XMP_PREFIX, texts_elsewhere
 from srcli.imaging.photograph import (
     DAMAGE,
     FORMATS,
@@ -46,7 +48,7 @@ _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
 _JPEG_LIMITS = {
     "exif": 65_533,
-    "xmp": 65_533 - len(png.XMP_PREFIX),
+    "xmp": 65_533 - len(XMP_PREFIX),
     "iptc": 65_533 - 27,
 }
 _ICC_PIECE = 65_533 - 14
@@ -56,20 +58,22 @@ def check_writable(
     fmt: str, height: int, width: int, *, has_alpha: bool, bits: int
 ) -> tuple[str, ...]:
     """Check that a format can hold a picture; return what is lost, in words for the user."""
-    known = FORMATS[fmt]
-    too_long = max(height, width) > known.largest_side
-    if too_long or height * width > known.largest_area:
-        limit = known.largest_side if too_long else known.largest_area
+    target = FORMATS[fmt]
+    limit = ""
+    if max(height, width) > target.largest_side:
+        limit = f"{target.largest_side:,} pixels a side"
+    elif height * width > target.largest_area:
+        limit = f"{target.largest_area:,} pixels"
+    if limit:
         raise PictureError(
-            f"{fmt} holds at most {limit:,} pixels{' a side' * too_long}, not {width}x{height}; "
-            "take --format png or tif"
+            f"{fmt} holds at most {limit}, not {width}x{height}; take --format png or tif"
         )
     losses = []
-    if has_alpha and not known.alpha:
+    if has_alpha and not target.alpha:
         losses.append(f"{fmt} has no transparency: the picture is put on white")
     if fmt == "gif":
         losses.append("gif holds 256 colours a frame: --format webp or png keep all")
-    most = max(known.bits)
+    most = max(target.bits)
     if bits == 32 and most < 32:
         losses.append(
             f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits"
@@ -82,28 +86,28 @@ def check_writable(
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
     words = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
-    known, profile = FORMATS[fmt], metadata.profile
-    held = known.metadata
-    lost = [
-        text
-        for name, text in words.items()
-        if getattr(metadata, name) and name not in held
-    ]
+    target = FORMATS[fmt]
+    lost = []
+    for name, text in words.items():
+        if getattr(metadata, name) and name not in target.metadata:
+            lost.append(text)
     notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
-    hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours
-    kept = _holds_label(fmt, label)
+    profile = metadata.profile
+    label = metadata.colours
+    hdr = hdr_of(label, metadata.icc)
+    loses_hdr = hdr is not None and not _holds_label(fmt, label)
     flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
-    if "icc" not in held and profile is not None:
-        becomes = flattened if hdr else "colours become sRGB"
-        notes.append(f"{fmt} holds no colour profile: {becomes}")
-    elif hdr and not kept and not known.gray and profile_fits(profile or b"", 1):
+    if "icc" not in target.metadata and profile is not None:
+        change = flattened if hdr else "colours become sRGB"
+        notes.append(f"{fmt} holds no colour profile: {change}")
+    elif loses_hdr and not target.gray and profile_fits(profile or b"", 1):
         notes.append(f"{fmt} holds no gray: {flattened}")
-    elif hdr and label is not None and not kept:
+    elif loses_hdr and label is not None:
         notes.append(
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    *_, names = png.texts_elsewhere(metadata.texts, fmt)
+    names = texts_elsewhere(metadata.texts, fmt).left_out
     if names and fmt != "png":
         notes.append(
             f"text entries left out (png keeps them): {', '.join(names)[:200]}"
@@ -131,38 +135,42 @@ def write_photograph(
     The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1
     to 100 for jpg, webp (100 is lossless) and avif, the format's own by default.
     """
-    known = FORMATS[fmt]
     pixels = photograph.pixels
-    bits, has_alpha = pixels.dtype.itemsize * 8, photograph.alpha is not None
+    bits = pixels.dtype.itemsize * 8
+    has_alpha = photograph.alpha is not None
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
-    values, metadata = _convert(photograph, known)
-    for name, limit in _JPEG_LIMITS.items() if fmt == "jpg" else ():
-        if len(getattr(metadata, name) or b"") > limit:
-            log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
-            without: dict[str, Any] = {name: None}
-            metadata = replace(metadata, **without)
+    values, metadata = _convert(photograph, FORMATS[fmt])
+    if fmt == "jpg":
+        for name, limit in _JPEG_LIMITS.items():
+            if len(getattr(metadata, name) or b"") > limit:
+                log.warning(
+                    "%s: its %s is too long for jpg: left out", path, name.upper()
+                )
+                without: dict[str, Any] = {name: None}
+                metadata = replace(metadata, **without)
     with _new_file(path, attributes) as stream:
         _encode(stream, values, metadata, fmt, quality)
 
 
-def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
-    """Convert to the values that the format holds, (H, W, C) with alpha last."""
-    own = photograph.pixels.dtype.itemsize * 8
-    bits = min((one for one in known.bits if one >= own), default=max(known.bits))
-    pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
-    metadata = _as_held(photograph.metadata, known.name)
-    channels = pixels.shape[2] if known.gray else 3
-    if channels > pixels.shape[2] or (
-        metadata.icc is not None and "icc" not in known.metadata
-    ):
+def _convert(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
+    """Convert to the values that a format holds, (H, W, C) with alpha last."""
+    source_bits = photograph.pixels.dtype.itemsize * 8
+    enough = [bits for bits in target.bits if bits >= source_bits]
+    bits = min(enough, default=max(target.bits))
+    pixels = _to_bits(photograph.pixels, bits)
+    alpha = photograph.alpha
+    metadata = _as_held(photograph.metadata, target.name)
+    channels = pixels.shape[2] if target.gray else 3
+    loses_profile = metadata.icc is not None and "icc" not in target.metadata
+    if loses_profile or channels > pixels.shape[2]:
         pixels = pillow.to_srgb(pixels, metadata.icc)[:, :, :channels]
         metadata = replace(metadata, icc=None)
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
-        if not known.alpha:  # on white
+        if not target.alpha:  # on white
             peak = float(np.iinfo(pixels.dtype).max)
-            part = alpha[:, :, None] / peak
-            pixels = to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
+            share = alpha[:, :, None] / peak
+            pixels = to_dtype(pixels * share + peak * (1 - share), pixels.dtype)
             alpha = None
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
@@ -184,15 +192,17 @@ def _as_held(metadata: Metadata, fmt: str) -> Metadata:
         metadata = replace(metadata, icc=metadata.profile, colours=None)
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
-    block, software = metadata.exif, {}
+    block = metadata.exif
+    software = {}
     if metadata.software is not None:
-        earlier, text = exif.software(block), metadata.software
-        software = {exif.SOFTWARE: text if earlier in text else f"{earlier}; {text}"}
-    described, *_ = png.texts_elsewhere(metadata.texts, fmt)
-    for texts in (
-        described | software,
-        software,
-    ):  # which must not make EXIF too long for jpg
+        text = metadata.software
+        earlier = exif.software(block)
+        if earlier not in text:
+            text = f"{earlier}; {text}"
+        software[exif.SOFTWARE] = text
+    described = texts_elsewhere(metadata.texts, fmt).by_tag
+    # texts must not make EXIF too long for jpg
+    for texts in (described | software, software):
         with suppress(ValueError):
             longer = exif.with_texts(block, texts)
             if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
@@ -226,11 +236,11 @@ def _encode(
             subsample_mode="off",
         )
         return
-    options: dict[str, Any] = {
-        {"icc": "icc_profile"}.get(part, part): block
-        for part in FORMATS[fmt].metadata
-        if (block := getattr(metadata, part)) is not None
-    }
+    options: dict[str, Any] = {}
+    for name in FORMATS[fmt].metadata:
+        block = getattr(metadata, name)
+        if block is not None:
+            options["icc_profile" if name == "icc" else name] = block
     if fmt == "bmp" and max(options.get("dpi", (0.0,))) > _LARGEST_DPI:
         del options["dpi"]
     if fmt == "avif":
@@ -244,14 +254,13 @@ def _encode(
         # which Pillow takes off of still pictures alone
         options["exif"] = (metadata.exif or b"").removeprefix(exif.PREFIX)
     # without a descriptor Pillow calls ``write``, whose errors tell their reason
-    image, file = (
-        pillow.as_image(values),
-        cast("IO[bytes]", SimpleNamespace(write=stream.write)),
-    )
+    image = pillow.as_image(values)
+    file = cast("IO[bytes]", SimpleNamespace(write=stream.write))
     if metadata.colours is None or metadata.colours.cicp is None:
         image.save(file, fmt, **options, **more)
         return
-    image.save(encoded := io.BytesIO(), "AVIF", **options)
+    encoded = io.BytesIO()
+    image.save(encoded, "AVIF", **options)
     # the encoder's primaries and transfer function give way to those of the picture
     head, mark, tail = encoded.getvalue().partition(b"colrnclx")
     points = struct.pack(">HH", *metadata.colours.cicp[:2])
@@ -260,24 +269,31 @@ def _encode(
 
 def _metadata_segments(metadata: Metadata) -> bytes:
     """Return the segments of a JPEG file that hold the metadata, which fit into them."""
-    unit, dpi = 0, [1, 1]
+    density = (0, 1, 1)  # without a unit
     if metadata.dpi is not None and max(metadata.dpi) <= _LARGEST_DPI:
-        unit, dpi = 1, [round(one) for one in metadata.dpi]
-    parts = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *dpi))]
-    parts += [(0xE1, metadata.exif)] if metadata.exif else []
-    parts += [(0xE1, png.XMP_PREFIX + metadata.xmp)] if metadata.xmp else []
-    if iptc := metadata.iptc:
-        sized = struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
-        parts.append((0xED, b"Photoshop 3.0\0008BIM\4\4\0\0" + sized))
+        across, down = metadata.dpi
+        density = (1, round(across), round(down))
+    segments = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", *density))]
+    if metadata.exif:
+        segments.append((0xE1, metadata.exif))
+    if metadata.xmp:
+        segments.append((0xE1, XMP_PREFIX + metadata.xmp))
+    if metadata.iptc:
+        length = len(metadata.iptc)
+        sized = struct.pack(">I", length) + metadata.iptc + bytes(length % 2)
+        segments.append((0xED, b"Photoshop 3.0\0008BIM\4\4\0\0" + sized))
     icc = metadata.icc or b""
     pieces = [icc[at : at + _ICC_PIECE] for at in range(0, len(icc), _ICC_PIECE)]
     for number, piece in enumerate(pieces, 1):
-        parts.append((0xE2, b"ICC_PROFILE\0" + bytes([number, len(pieces)]) + piece))
-    _, comment, _ = png.texts_elsewhere(metadata.texts, "jpg")
-    parts += [(0xFE, comment.encode())] if comment else []
-    return b"".join(
-        struct.pack(">BBH", 0xFF, mark, len(one) + 2) + one for mark, one in parts
-    )
+        position = bytes([number, len(pieces)])
+        segments.append((0xE2, b"ICC_PROFILE\0" + position + piece))
+    comment = texts_elsewhere(metadata.texts, "jpg").comment
+    if comment:
+        segments.append((0xFE, comment.encode()))
+    packed = b""
+    for mark, content in segments:
+        packed += struct.pack(">BBH", 0xFF, mark, len(content) + 2) + content
+    return packed
 
 
 @contextmanager
@@ -297,13 +313,10 @@ def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
 
 def is_kept(picture: Picture, fmt: str) -> bool:
     """Return True if a picture is an animation, and a format can hold all of its frames."""
-    own = FORMATS.get(picture.format)
-    return (
-        picture.frames > 1
-        and own is not None
-        and own.animated
-        and FORMATS[fmt].animated
-    )
+    source = FORMATS.get(picture.format)
+    if source is None or picture.frames < 2:
+        return False
+    return source.animated and FORMATS[fmt].animated
 
 
 def write_animation(
@@ -328,24 +341,22 @@ def write_animation(
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
-            size, durations = (
-                frames.shape[2:0:-1],
-                [one or _USUAL_DURATION for one in milliseconds],
-            )
-            rest = [
-                Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1)
-                for one in frames[1:]
+            size = frames.shape[2:0:-1]
+            further = [
+                Image.frombuffer("RGBA", size, frame, "raw", "RGBA", 0, 1)
+                for frame in frames[1:]
             ]
             more = {
                 "save_all": True,
-                "append_images": rest,
-                "duration": durations,
+                "append_images": further,
+                "duration": [time or _USUAL_DURATION for time in milliseconds],
                 "loop": plays,
             }
             _encode(stream, frames[0], metadata, "webp", quality, method=4, **more)
         else:
-            for frame in frames if metadata.icc is not None else ():
-                frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
+            if metadata.icc is not None:
+                for frame in frames:
+                    frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
             vips.encode(
                 stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays
             )

@@ -86,7 +86,7 @@ SEAMS = {
         "open": OPENING,
         "plan": RASTERS + "plan_raster",
         "read": "srcli.imaging.rasters.reading.RasterSource.read",
-        "write": "srcli.imaging.rasters.reading.PartWriter.write",
+        "write": "srcli.imaging.rasters.writing.PartWriter.write",
         "merge": RASTERS + "merge_parts",
     },
 }

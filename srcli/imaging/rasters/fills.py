@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.rasters.info import choose_layout
-from srcli.imaging.rasters.reading import RasterSource, is_nodata, spread_windows
+from srcli.imaging.rasters.nodata import is_nodata
+from srcli.imaging.rasters.plateaus import NEIGHBOURS
+from srcli.imaging.rasters.reading import RasterSource, spread_windows
+from srcli.imaging.rasters.selection import choose_layout
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.info import BandInfo, RasterInfo
@@ -53,39 +55,37 @@ _CLIFF = 4
 
 
 def find_fills(
-    info: RasterInfo, window: Window, wanted: Sequence[int] | None = None
+    info: RasterInfo, window: Window, numbers: Sequence[int] | None = None
 ) -> tuple[RasterInfo, tuple[str, ...]]:
     """Take undeclared fills as no data; return the info that says so, and notes for the user.
 
     A known fill counts if it lies further from all other values than these from each
     other; or, below zero, if it covers areas whose borders are cliffs such as the data
-    have nowhere else. A value of -9999 among others near it is a value. ``wanted`` are
-    bands by number; None is all.
+    have nowhere else. A value of -9999 among others near it is a value. ``numbers`` are
+    those of the bands to look at; None is all.
     """
     by_dtype: defaultdict[str, list[int]] = defaultdict(list)
     for number, band in enumerate(info.bands, 1):
-        if wanted is not None and number not in wanted:
-            continue
-        if np.dtype(band.dtype).itemsize > 1 and band.interpretation not in (
-            "alpha",
-            "palette",
-        ):
+        is_chosen = numbers is None or number in numbers
+        is_measured = band.interpretation not in ("alpha", "palette")
+        if is_chosen and is_measured and np.dtype(band.dtype).itemsize > 1:
             by_dtype[band.dtype].append(number)
     fills: dict[int, list[float]] = {}
-    for numbers in by_dtype.values():
-        fills |= _look(info, window, numbers)
-    if not fills:
-        return info, ()
+    for band_numbers in by_dtype.values():
+        fills |= _fills_of_bands(info, window, band_numbers)
     bands = list(info.bands)
-    words: defaultdict[str, list[str]] = defaultdict(list)
+    bands_by_text: defaultdict[str, list[str]] = defaultdict(list)
     for number, values in sorted(fills.items()):
         bands[number - 1] = _with_fills(bands[number - 1], values)
-        words[", ".join(f"{value:.9g}" for value in values)].append(str(number))
-    notes = [
-        f"band{'s' * (len(numbers) > 1)} {','.join(numbers)}: {values} is taken as no data, "
-        "which the file does not say; --nodata none keeps it as a value"
-        for values, numbers in words.items()
-    ]
+        text = ", ".join(f"{value:.9g}" for value in values)
+        bands_by_text[text].append(str(number))
+    notes = []
+    for text, names in bands_by_text.items():
+        listed = ("band " if len(names) == 1 else "bands ") + ",".join(names)
+        notes.append(
+            f"{listed}: {text} is taken as no data, which the file does not say; --nodata none "
+            "keeps it as a value"
+        )
     return replace(info, bands=tuple(bands)), tuple(notes)
 
 
@@ -95,89 +95,92 @@ def _with_fills(band: BandInfo, values: list[float]) -> BandInfo:
     return replace(band, nodata=nodata, fills=tuple(values))
 
 
-def _look(
+def _fills_of_bands(
     info: RasterInfo, window: Window, numbers: list[int]
 ) -> dict[int, list[float]]:
     """Return the fills of bands of one dtype, by number, from windows all over the raster."""
     layout = choose_layout(info, bands=numbers, classes=numbers)
     fills: dict[int, list[float]] = {}
     with RasterSource(info, layout, window) as source:
-        if math.prod(source.dataset.block_shapes[0]) > 2**28:  # as few bytes may claim
+        if source.has_huge_blocks:
             return fills
         side = 256
         if window.height * window.width * len(numbers) <= _MOST_SAMPLES:
             side = max(window.height, window.width)
         along = max(math.isqrt(_MOST_SAMPLES // (side * side * len(numbers))), 3)
-        pieces = [
-            source.decode(place)
-            for place in spread_windows(source, side=side, along=along)
-        ]
+        areas = spread_windows(source, side=side, along=along)
+        samples = list(map(source.decode, areas))
     for index, number in enumerate(numbers):
-        pixels = np.stack([piece.pixels[:, :, index] for piece in pieces])
-        known = np.stack([piece.valid[:, :, index] for piece in pieces])
-        if values := _fills_of(pixels, known):
+        pixels = np.stack([sample.pixels[:, :, index] for sample in samples])
+        valid = np.stack([sample.valid[:, :, index] for sample in samples])
+        values = _fills_of(pixels, valid)
+        if values:
             fills[number] = values
     return fills
 
 
-def _fills_of(pixels: Array, known: Bools) -> list[float]:
-    """Return the fills among known pixels (n, h, w), the most extreme first."""
+def _fills_of(pixels: Array, valid: Bools) -> list[float]:
+    """Return the fills among valid pixels (n, h, w), the most extreme first."""
     fills: list[float] = []
-    while known.any():
-        values = pixels[known]
-        ends = float(values.min()), float(values.max())
-        fill = next((end for end in ends if _is_apart(values, end)), None)
-        if fill is None:
-            fill = next(
-                (low for low in _LOW_FILLS if _has_cliffs(pixels, known, low)), None
-            )
+    while valid.any():
+        fill = _find_fill(pixels, valid)
         if fill is None:
             break
         fills.append(fill)
-        known = known & ~is_nodata(pixels, fill)
+        valid = valid & ~is_nodata(pixels, fill)
     return fills
+
+
+def _find_fill(pixels: Array, valid: Bools) -> float | None:
+    """Return one fill among valid pixels (n, h, w); None if there is none."""
+    values = pixels[valid]
+    for end in (float(values.min()), float(values.max())):
+        if _is_apart(values, end):
+            return end
+    for low in _LOW_FILLS:
+        if _has_cliffs(pixels, valid, low):
+            return low
+    return None
 
 
 def _is_apart(values: Array, end: float) -> bool:
     """Tell if the lowest or highest of the values is a known fill, far from all others."""
-    huge = values.dtype.kind == "f" and abs(end) >= _HUGE
-    if not (huge or end in _LOW_FILLS or end in _HIGH_FILLS):
+    is_huge = values.dtype.kind == "f" and abs(end) >= _HUGE
+    if not (is_huge or end in _LOW_FILLS or end in _HIGH_FILLS):
         return False
-    others = values[~is_nodata(values, end)]
-    if not others.size:
+    data = values[~is_nodata(values, end)]
+    if not data.size:
         return False
-    low, high = float(others.min()), float(others.max())
+    low = float(data.min())
+    high = float(data.max())
     if min(abs(end - low), abs(end - high)) <= high - low:
         return False
-    return (
-        huge
-        or end < 0
-        or len(np.unique(others[:: max(others.size // 10_000, 1)])) > _FEW
-    )
+    if is_huge or end < 0:
+        return True
+    thinned = data[:: max(data.size // 10_000, 1)]
+    return len(np.unique(thinned)) > _FEW
 
 
-def _has_cliffs(pixels: Array, known: Bools, value: float) -> bool:
+def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
     """Tell if a value covers areas that end in steps as there are nowhere else."""
-    limits = (
-        np.iinfo(pixels.dtype) if pixels.dtype.kind != "f" else np.finfo(pixels.dtype)
-    )
+    is_float = pixels.dtype.kind == "f"
+    limits = np.finfo(pixels.dtype) if is_float else np.iinfo(pixels.dtype)
     if value < limits.min:
         return False
-    filled = known & is_nodata(pixels, value)
+    filled = valid & is_nodata(pixels, value)
     if filled.sum() < _LEAST_AREA:
         return False
     inside = 0
     border: list[Array] = []
     usual: list[Array] = []
-    for one, other in (
-        (np.s_[:, :, :-1], np.s_[:, :, 1:]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-    ):
-        both = known[one] & known[other]
-        steps = np.abs(pixels[one].astype(np.float64) - pixels[other])
-        inside += int((both & filled[one] & filled[other]).sum())
-        border.append(steps[both & (filled[one] != filled[other])])
-        usual.append(steps[both & ~filled[one] & ~filled[other]])
+    for before, after in NEIGHBOURS:
+        are_valid = valid[before] & valid[after]
+        steps = np.abs(pixels[before].astype(np.float64) - pixels[after])
+        inside += int((are_valid & filled[before] & filled[after]).sum())
+        is_border = are_valid & (filled[before] != filled[after])
+        is_usual = are_valid & ~filled[before] & ~filled[after]
+        border.append(steps[is_border])
+        usual.append(steps[is_usual])
     cliffs = np.concatenate(border)
     slopes = np.concatenate(usual)
     if not (cliffs.size and slopes.size) or inside < cliffs.size:

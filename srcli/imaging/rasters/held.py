@@ -6,6 +6,7 @@ lack as zeros without a word, and others for minutes up to the row that is missi
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -60,9 +61,9 @@ class Blanks:
     """The blocks of a sparse TIFF that the file leaves out; they hold nodata, or else zeros."""
 
     filled: NDArray[np.bool_]
-    """(down, across): True for those that are there."""
+    """(down, across): True for blocks that are there."""
     height: int
-    """Of a block in pixels, as ``width``."""
+    """Pixels of a block, as ``width``."""
     width: int
 
     @property
@@ -72,7 +73,8 @@ class Blanks:
 
     def cover(self, window: Window) -> bool:
         """Tell if a window of the file lies in blocks that are left out."""
-        bottom, right = window.top + window.height, window.left + window.width
+        bottom = window.top + window.height
+        right = window.left + window.width
         rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
         columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
         return not self.filled[rows, columns].any()
@@ -93,8 +95,9 @@ def find_blanks(dataset: DatasetReader) -> Blanks | None:
 
 
 def _page(dataset: DatasetReader) -> int:
-    found = _PAGE.match(dataset.name)
-    return int(found[1]) - 1 if found else 0
+    """Return which of the pictures in a TIFF was opened, from 0."""
+    match = _PAGE.match(dataset.name)
+    return int(match[1]) - 1 if match else 0
 
 
 def _check_tiff(path: Path, dataset: DatasetReader) -> None:
@@ -110,25 +113,36 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
         1, ns="IMAGE_STRUCTURE"
     )
     tags = dataset.tags()
-    packed = dataset.tags(ns="ENVI").get("file_compression", "0").strip() != "0"
-    if packed or "COMPRESSION" in structure or tags.get("NITF_IC", "NC") != "NC":
+    envi = dataset.tags(ns="ENVI")
+    is_packed = envi.get("file_compression", "0").strip() != "0"
+    if is_packed or "COMPRESSION" in structure or tags.get("NITF_IC", "NC") != "NC":
         return
     if dataset.driver == "PCIDSK":
         _check_pcidsk(path, dataset)
-    sizes = [_size_of(name) for name in dataset.files]
-    if None in sizes or not sizes or _is_wrapped(dataset):
+    sizes: list[int] = []
+    for name in dataset.files:
+        size = _size_of(name)
+        if size is None:
+            return
+        sizes.append(size)
+    if not sizes or _is_wrapped(dataset):
         return
     bits = int(structure.get("NBITS") or 0)
-    pixel = sum(bits or np.dtype(dtype).itemsize * 8 for dtype in dataset.dtypes)
-    needed = -(-dataset.height * dataset.width * pixel // 8) + _HEADERS.get(
-        dataset.driver, 0
-    )
-    there = sum(size or 0 for size in sizes)
+    bits_of_pixel = 0
+    for dtype in dataset.dtypes:
+        bits_of_pixel += bits or np.dtype(dtype).itemsize * 8
+    needed = -(-dataset.height * dataset.width * bits_of_pixel // 8)
+    needed += _HEADERS.get(dataset.driver, 0)
+    size = sum(sizes)
     if dataset.driver == "ENVI":  # whose header is a file of its own
-        needed += int(dataset.tags(ns="ENVI").get("header_offset") or 0)
-        there = max(size or 0 for size in sizes)
-    if there < needed:
-        raise claims.cut_short(path, f"{there:,} of its {needed:,} bytes are there")
+        needed += int(envi.get("header_offset") or 0)
+        size = max(sizes)
+    _check_size(path, size, needed)
+
+
+def _check_size(path: Path, size: int, needed: int) -> None:
+    if size < needed:
+        raise claims.cut_short(path, f"{size:,} of its {needed:,} bytes are there")
 
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
@@ -138,9 +152,7 @@ def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
         _stream_of(dataset.files[:1]) as stream,
     ):
         stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
-        there = stream.seek(0, os.SEEK_END)
-        if there < stated:
-            raise claims.cut_short(path, f"{there:,} of its {stated:,} bytes are there")
+        _check_size(path, stream.seek(0, os.SEEK_END), stated)
 
 
 def _is_wrapped(dataset: DatasetReader) -> bool:
@@ -153,21 +165,28 @@ def _is_wrapped(dataset: DatasetReader) -> bool:
 
 
 def _check_netcdf(path: Path, dataset: DatasetReader) -> None:
-    with suppress(OSError, ValueError, struct.error, KeyError):
-        with _stream_of(dataset.files[:1]) as stream:
-            needed = _netcdf_bytes(stream)
-            there = stream.seek(0, os.SEEK_END)
-        if there < needed:
-            raise claims.cut_short(path, f"{there:,} of its {needed:,} bytes are there")
+    with (
+        suppress(OSError, ValueError, struct.error, KeyError),
+        _stream_of(dataset.files[:1]) as stream,
+    ):
+        needed = _netcdf_bytes(stream)
+        _check_size(path, stream.seek(0, os.SEEK_END), needed)
+
+
+_NETCDF_NUMBERS = {
+    b"CDF\1": (">i", ">i"),
+    b"CDF\2": (">i", ">q"),
+    b"CDF\5": (">q", ">q"),
+}
+"""Formats of counts and of offsets in classic NetCDF by its first bytes."""
 
 
 def _netcdf_bytes(stream: IO[bytes]) -> int:
     """Return the bytes that a classic NetCDF file needs; 0 for HDF5, which GDAL reads strictly."""
-    version = {b"CDF\1": 1, b"CDF\2": 2, b"CDF\5": 5}.get(stream.read(4), 0)
-    if not version:
+    formats = _NETCDF_NUMBERS.get(stream.read(4))
+    if formats is None:
         return 0
-    count = struct.Struct(">q" if version == 5 else ">i")
-    offset = struct.Struct(">i" if version == 1 else ">q")
+    count, offset = map(struct.Struct, formats)
     return _NetcdfHeader(stream, count, offset).bytes_needed()
 
 
@@ -181,33 +200,35 @@ class _NetcdfHeader:
     def __init__(
         self, stream: IO[bytes], count: struct.Struct, offset: struct.Struct
     ) -> None:
-        self._stream, self._count, self._offset = stream, count, offset
+        self._stream = stream
+        self._count = count
+        self._offset = offset
 
     def bytes_needed(self) -> int:
         """Return where the last variable ends; of records up to the last one."""
-        records = max(self._number(), 0)  # -1 is not known
+        record_count = max(self._number(), 0)  # -1 is not known
         lengths = [self._dimension() for _ in range(self._list())]
         self._skip_attributes()
-        end, record_size, first_record = 0, 0, 0
+        end = 0
+        record_size = 0
+        first_record = 0
         for _ in range(self._list()):
             self._skip_name()
             shape = [lengths[self._number()] for _ in range(self._number())]
             self._skip_attributes()
-            kind, _ = self._type(), self._number()
+            value_size = _NETCDF_BYTES[self._type()]
+            self._number()  # the variable's size, which is not reliable
             (begin,) = self._offset.unpack(self._stream.read(self._offset.size))
-            size = _NETCDF_BYTES[kind]
-            for length in shape[1:] if shape[:1] == [0] else shape:
-                size *= length
-            if shape[:1] == [0]:
+            if shape[:1] == [0]:  # it grows with the records
+                size = value_size * math.prod(shape[1:])
                 record_size += -(-size // 4) * 4
                 first_record = min(first_record, begin) if first_record else begin
             else:
-                end = max(end, begin + size)
-        # the last record need not be filled up to four bytes
-        last = (
-            first_record + records * record_size - 3 if records and record_size else 0
-        )
-        return max(end, last)
+                end = max(end, begin + value_size * math.prod(shape))
+        if record_count and record_size:
+            # the last record need not be filled up to four bytes
+            end = max(end, first_record + record_count * record_size - 3)
+        return end
 
     def _number(self) -> int:
         (value,) = self._count.unpack(self._stream.read(self._count.size))
@@ -256,6 +277,7 @@ def _stream_of(names: list[str]) -> Iterator[IO[bytes]]:
 
 
 def _size_of(name: str) -> int | None:
+    """Return the bytes of a file of a dataset, unpacked; None if that cannot be told."""
     member = _ZIPPED.fullmatch(name)
     with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
         if member is None and name.lower().endswith(".zip"):

@@ -1,21 +1,19 @@
-"""What a raster says of itself, and what is enlarged of it: bands, which go together, a window."""
+"""What a raster says of itself: its bands, place on the map, tags and mask; no pixels."""
 
 from __future__ import annotations
 
 import copy
-import math
 import os
-import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
@@ -41,24 +39,21 @@ if TYPE_CHECKING:
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
 COLOURS = ("red", "green", "blue")
-_SLACK = 1e-4
-"""Pixels by which bounds may miss a pixel's edge, because printed coordinates are
-rounded."""
 # Tag namespaces that describe the structure of the file, or are kept in fields of their
 # own.
 _STRUCTURE = frozenset({
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
     "xml:gml.root-instance",
 })  # fmt: skip
-_OUTDATED = (  # once the pixels change
+# Beginnings of tags that are outdated once the pixels change.
+_OUTDATED = (
     "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
     "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
 )  # fmt: skip
 _EXACT = 2**53
-_WORDS = frozenset(
-    {"Description", "UnitType", "Offset", "Scale"}
-)  # which are never applied
+# Elements of GDAL's VRT format that are kept, and never applied.
+_WORDS = frozenset({"Description", "UnitType", "Offset", "Scale"})
 LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
 """What GDAL's VRT format calls the meaning of values."""
 
@@ -80,7 +75,7 @@ class BandInfo:
     """Elements of GDAL's VRT format by their names: name, unit, scale, offset,
     ``LEGEND``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths);
+    """Tags by namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths);
     without statistics, which are wrong once pixels change."""
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
@@ -105,7 +100,7 @@ class RasterInfo:
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By namespace, ``""`` for the default one; none that describe the file's
+    """Tags by namespace, ``""`` for the default one; none that describe the file's
     structure."""
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
     """Colours (R, G, B, A) of band 1's values."""
@@ -119,6 +114,10 @@ class RasterInfo:
     has_overviews: bool = False
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
+
+    def band(self, number: int) -> BandInfo:
+        """Return a band by its number, from 1."""
+        return self.bands[number - 1]
 
 
 def read_info(
@@ -146,6 +145,7 @@ def read_info(
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         blanks = find_blanks(dataset)
+        filled = 1.0 if blanks is None else blanks.share
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
@@ -162,14 +162,14 @@ def read_info(
             palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            filled=1.0 if blanks is None else blanks.share,
+            filled=filled,
             has_overviews=bool(dataset.overviews(1)),
             notes=tuple(notes),
         )
 
 
 def companion_reason(picture: Picture) -> str | None:
-    """Return what files beside a picture, as GDAL reads them, say that makes it a raster."""
+    """Return what files beside a picture say, as GDAL reads them, that makes it a raster."""
     stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
     # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
     tails = (
@@ -180,42 +180,45 @@ def companion_reason(picture: Picture) -> str | None:
         ".rpb",
         ".tab",
     )
-    names = [stem + either for tail in tails for either in (tail, tail.upper())]
-    names += [f"{picture.path}{tail}" for tail in (".msk", ".aux.xml")]
+    names = [f"{picture.path}.msk", f"{picture.path}.aux.xml"]
+    for tail in tails:
+        names += [stem + tail, stem + tail.upper()]
     if not any(map(os.path.exists, names)):
         return None
     try:
         info = read_info(picture.path)
     except PictureError:
         return None
-    known = {
-        "a place on the map": any(
-            info.place[name] for name in ("transform", "gcps", "rpcs")
-        ),
-        "a mask of valid pixels": info.mask == "dataset",
-        "a nodata value": any(band.nodata is not None for band in info.bands),
-    }
-    return next(
-        (f"{what}, by a file beside it" for what, there in known.items() if there), None
-    )
+    if any(info.place[name] for name in ("transform", "gcps", "rpcs")):
+        return "a place on the map, by a file beside it"
+    if info.mask == "dataset":
+        return "a mask of valid pixels, by a file beside it"
+    if any(band.nodata is not None for band in info.bands):
+        return "a nodata value, by a file beside it"
+    return None
 
 
 def _place(dataset: DatasetReader) -> dict[str, Any]:
+    """Return where a raster lies on the map; see ``RasterInfo``."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    (gcps, gcps_crs), transform, rpcs = dataset.gcps, dataset.transform, dataset.rpcs
+    gcps, gcps_crs = dataset.gcps
+    transform = dataset.transform
+    rpcs = dataset.rpcs
     # an identity transform and none at all look alike: only a warning distinguishes
     # them
     with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         dataset.read_transform()
-    is_placed = not any(one.category is NotGeoreferencedWarning for one in caught)
+    is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]
     # beside control points or RPCs, the identity means no transform
     if is_placed and not (transform.is_identity and (gcps or rpcs is not None)):
         gcps = []
     else:
         transform = None
-    crs = (gcps_crs if gcps else None) or dataset.crs or None
+    crs = dataset.crs or None
+    if gcps and gcps_crs:
+        crs = gcps_crs
     return {"crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs}
 
 
@@ -223,7 +226,8 @@ def enlarge_place(
     place: Mapping[str, Any], window: Window, scale: int
 ) -> dict[str, Any]:
     """Return the place on the map of an enlarged window."""
-    transform, rpcs = place["transform"], copy.copy(place["rpcs"])
+    transform = place["transform"]
+    rpcs = copy.copy(place["rpcs"])
     gcps = [copy.copy(point) for point in place["gcps"]]
     if transform is not None:  # the upper left corner stays
         x, y = coordinates(transform, window.left, window.top)
@@ -242,20 +246,20 @@ def enlarge_place(
 
 def _cast_nodata(dtype: str, value: float) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
+    number_type = np.dtype(dtype)
+    if number_type.kind == "f":
         with np.errstate(over="ignore"):
-            return float(kind.type(value))
-    limits = np.iinfo(kind)
-    held = float(value).is_integer() and limits.min <= value <= limits.max
+            return float(number_type.type(value))
+    limits = np.iinfo(number_type)
+    if not float(value).is_integer() or not limits.min <= value <= limits.max:
+        return None
     # GDAL and rasterio hand it over as a float, which may be another number
-    return (
-        float(value) if held and (kind.itemsize < 8 or abs(value) <= _EXACT) else None
-    )
+    is_exact = number_type.itemsize < 8 or abs(value) <= _EXACT
+    return float(value) if is_exact else None
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates (x, y) of a place in pixels; affine's operator for it changed."""
+    """Return the coordinates (x, y) of a position in pixels; affine's operator changed."""
     return (
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
@@ -263,32 +267,40 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
 
 
 def _check(path: Path, dataset: DatasetReader) -> None:
-    problem = ""
-    if names := [] if dataset.count else _subdatasets(path, dataset):
-        problem = (
-            f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
-        )
-    elif not dataset.count:
-        problem = "holds no bands; give a raster that has pixels"
-    elif dataset.count > MOST_BANDS:
-        problem = (
-            f"has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some to a "
-            "file of their own, with gdal_translate -b"
-        )
-    elif unknown := sorted(
-        {one for one in dataset.dtypes if one.startswith("complex")}
-    ):
-        problem = (
-            f"values of type {', '.join(unknown)} are not supported; convert them to integers of "
-            "up to 32 bits, or to floats"
-        )
-    elif colours := _jp2_colours(path, dataset):
-        problem = f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
+    """Refuse a raster without bands, with too many, or with values of unknown meaning."""
+    problem = _problem(path, dataset)
     if problem:
         raise PictureError(f"{path}: {problem}")
 
 
+def _problem(path: Path, dataset: DatasetReader) -> str:
+    """Return why a raster cannot be enlarged, and what to do; empty if it can."""
+    if not dataset.count:
+        names = _subdatasets(path, dataset)
+        if not names:
+            return "holds no bands; give a raster that has pixels"
+        return (
+            f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
+        )
+    if dataset.count > MOST_BANDS:
+        return (
+            f"has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some to a "
+            "file of their own, with gdal_translate -b"
+        )
+    complex_types = {name for name in dataset.dtypes if name.startswith("complex")}
+    if complex_types:
+        return (
+            f"values of type {', '.join(sorted(complex_types))} are not supported; convert them "
+            "to integers of up to 32 bits, or to floats"
+        )
+    colours = _jp2_colours(path, dataset)
+    if colours:
+        return f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
+    return ""
+
+
 def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
+    """Return the colour space of a JPEG 2000 file if it is an unusual one; else empty."""
     if not dataset.driver.startswith("JP2") or isinstance(path, DatasetName):
         return ""
     with suppress(OSError), open_input(path) as stream:
@@ -297,20 +309,20 @@ def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
 
 
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
-    """Names of the rasters in a container, with its path as it was given."""
+    """Return the names of the rasters in a container, with its path as the user wrote it."""
     tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
-    keys = sorted(
-        (key for key in tags if key.endswith("_NAME")), key=lambda key: (len(key), key)
-    )
+    keys = [key for key in tags if key.endswith("_NAME")]
+    keys.sort(key=lambda key: (len(key), key))
     return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
 
 
 def _bands(
     path: Path,
     dataset: DatasetReader,
-    asked: float | Literal["file", "none"],
+    option: float | Literal["file", "none"],
     notes: list[str],
 ) -> Iterator[BandInfo]:
+    """Yield the bands of a file; notes are added on nodata values that cannot occur."""
     described = _describe(dataset)
     # each of these goes through all bands
     values = zip(
@@ -320,11 +332,12 @@ def _bands(
         dataset.colorinterp,
         strict=True,
     )
-    for band, dtype, own, interpretation in values:
-        stated = own if asked == "file" else None if asked == "none" else float(asked)
+    for band, dtype, stated, interpretation in values:
+        if option != "file":
+            stated = None if option == "none" else float(option)
         nodata = None if stated is None else _cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
-            if asked != "file":
+            if option != "file":
                 raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
@@ -342,7 +355,7 @@ def _bands(
 
 
 def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
-    """What GDAL writes of each band into VRTs: for category names rasterio has no calls."""
+    """Return what GDAL writes of each band into VRTs: rasterio has no calls for all of it."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
@@ -352,350 +365,40 @@ def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
             tree = ET.fromstring(memory.read().decode(errors="replace"))
     except gdal_errors(ET.ParseError):
         return {}  # not every file can be described so
-    return {
-        int(band.get("band", "0")): {
-            one.tag: ET.tostring(one, "unicode").strip()
-            for one in band
-            if one.tag in _WORDS | LEGEND
-        }
-        for band in tree.findall("VRTRasterBand")
-    }
+    described = {}
+    for band in tree.findall("VRTRasterBand"):
+        texts = {}
+        for element in band:
+            if element.tag in _WORDS | LEGEND:
+                texts[element.tag] = ET.tostring(element, "unicode").strip()
+        described[int(band.get("band", "0"))] = texts
+    return described
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
-    """Tags of a band by namespace, of the file if it is 0."""
-    found: dict[str, dict[str, str]] = {}
-    for name in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
-        tags = dataset.tags(band, ns=name or None)
-        kept = {
-            key: value for key, value in tags.items() if not key.startswith(_OUTDATED)
+    """Return the tags of a band by namespace, of the file if it is 0."""
+    tags: dict[str, dict[str, str]] = {}
+    for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
+        items = dataset.tags(band, ns=namespace or None)
+        lasting = {
+            key: text for key, text in items.items() if not key.startswith(_OUTDATED)
         }
-        if kept and name not in _STRUCTURE:
-            found[name] = kept
-    return found
+        if lasting and namespace not in _STRUCTURE:
+            tags[namespace] = lasting
+    return tags
 
 
 def _mask(
     dataset: DatasetReader, nodata: float | Literal["file", "none"]
 ) -> Literal["dataset", "band"] | None:
-    flags = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
+    """Return of what the file has masks, but for alpha; None if an option replaces them."""
+    from rasterio.enums import MaskFlags
+
+    flags = set(chain.from_iterable(dataset.mask_flag_enums))
     # the alpha band itself has no mask; the option takes precedence over one
-    if "alpha" in flags or nodata not in ("file", "none"):
+    if MaskFlags.alpha in flags or nodata not in ("file", "none"):
         return None
     if not all(dataset.mask_flag_enums):
         return "band"  # no flag at all means a mask of that band alone
     # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
-    return "dataset" if "per_dataset" in flags else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BandLayout:
-    """Bands of the output and their sources in the file."""
-
-    bands: tuple[int, ...]
-    """Colour bands, numbered from 1 as in the file, in the order of the output; without
-    alpha. Of a palette: ``(1,)``, which becomes three bands, or one if all its colours
-    are gray."""
-    smooth: tuple[int, ...]
-    """Indices of the output's colour bands, from 0, that the network sees. The others
-    hold classes or flags: they are enlarged by nearest neighbour, so that no other
-    values arise."""
-    groups: tuple[tuple[int, ...], ...]
-    """Places in ``smooth``, each once: groups of three go through the network as R, G
-    and B, others alone."""
-    alpha: int | None = None
-    """Alpha band of the file, from 1; 0 for that of a colour table with transparent
-    colours or a nodata value; None without one."""
-    alpha_place: int | None = None
-    """Place of alpha among the bands of the output file, from 0; None is the last."""
-    soft_alpha: tuple[float, float] | None = None
-    """Lowest and highest value of an alpha band that is interpolated; None repeats its
-    pixels."""
-    palette: NDArray[np.uint8] | None = None
-    """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
-    alpha; values without one are transparent black."""
-    outputs: tuple[BandInfo, ...]
-    """The bands of the output, alpha last; their dtype and nodata do not count."""
-    notes: tuple[str, ...] = ()
-    """Messages for the user on the choice."""
-    remarks: tuple[str, ...] = ()
-    """The same on bands that the file itself says to hold classes."""
-    dtype: str
-    """Of the output, and of the pixels that are read."""
-    nodata: float | None = None
-    """Value of invalid pixels of the output, in all bands; None if they are marked
-    otherwise (NaN, a mask, alpha)."""
-
-    @property
-    def channels(self) -> int:
-        """Number of colour bands of the output."""
-        return len(self.outputs) - (self.alpha is not None)
-
-    @property
-    def classes(self) -> tuple[int, ...]:
-        """Indices of the output's colour bands that the network does not see."""
-        return tuple(
-            place for place in range(self.channels) if place not in self.smooth
-        )
-
-
-def choose_layout(
-    info: RasterInfo,
-    *,
-    bands: Sequence[int] | None = None,
-    rgb: Sequence[int] | None = None,
-    classes: Collection[int] = (),
-) -> BandLayout:
-    """Choose the bands of the output and group those that are R, G and B.
-
-    All bands are numbered from 1, as in the file. ``bands`` are kept in this order,
-    alpha if it is among them; None keeps all. ``rgb`` are red, green and blue; None
-    takes those that the file interprets so, else the first three of three or four
-    bands, else none. See ``choose_bands`` for ``classes``.
-    """
-    wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
-    _check_numbers(info, "--bidx", wanted)
-    if info.palette is not None and wanted == (1,) and 1 not in classes and rgb is None:
-        return _palette_layout(info)
-    names = {band: info.bands[band - 1].interpretation for band in wanted}
-    alpha = next((band for band in wanted if names[band] == "alpha"), None)
-    kept = tuple(band for band in wanted if band != alpha)
-    smooth = tuple(band for band in kept if band not in classes)
-    chosen, note = _find_rgb(info, smooth, rgb)
-    if not kept:
-        raise PictureError(
-            f"{info.path}: only an alpha band is left; choose more bands by --bidx"
-        )
-    if chosen and (rgb is not None or bands is not None):
-        # show a composite chosen by the user, such as 4,3,2, in the colours it was
-        # enlarged in
-        names = {
-            band: "undefined" if name in COLOURS else name
-            for band, name in names.items()
-        }
-        names.update(zip(chosen, COLOURS, strict=True))
-    outputs = [
-        replace(info.bands[band - 1], interpretation=names[band]) for band in kept
-    ]
-    for place, band in enumerate(outputs):
-        if kept[place] in smooth:
-            # what interpolation makes of indices is gray, and needs all values of the
-            # dtype
-            is_index = band.interpretation == "palette"
-            outputs[place] = replace(
-                band,
-                interpretation="gray" if is_index else band.interpretation,
-                bits=None if is_index or band.dtype.startswith("float") else band.bits,
-                about={
-                    key: text for key, text in band.about.items() if key not in LEGEND
-                },
-            )
-    if alpha is not None:
-        outputs.append(info.bands[alpha - 1])
-    together = tuple(smooth.index(band) for band in chosen)
-    groups = [(place,) for place in range(len(smooth)) if place not in together]
-    said_by_user = bands is not None and len(kept) == 3  # which three, in this order
-    return BandLayout(
-        bands=kept,
-        smooth=tuple(place for place, band in enumerate(kept) if band in smooth),
-        groups=tuple(sorted([*groups, *([together] if together else [])], key=min)),
-        alpha=alpha,
-        alpha_place=None if alpha is None else wanted.index(alpha),
-        outputs=tuple(outputs),
-        notes=(note,) if note and not said_by_user else (),
-        dtype=_output_dtype(info, kept, smooth, alpha),
-        nodata=next(
-            (n for b in kept if (n := info.bands[b - 1].nodata) is not None), None
-        ),
-    )
-
-
-def _palette_layout(info: RasterInfo) -> BandLayout:
-    band, colours = info.bands[0], info.palette or {}
-    table = np.zeros((int(np.iinfo(band.dtype).max) + 1, 4), np.uint8)
-    known = [value for value in colours if 0 <= value < len(table)]
-    for value in known:
-        table[value] = colours[value]
-    # as in scanned plans of one bit: three equal bands would triple the work and the
-    # file
-    gray = bool((table[known, :3] == table[known, :1]).all())
-    clear = band.nodata is not None or bool((table[known, 3] < 255).any())
-    if band.nodata is not None:
-        table[int(band.nodata), 3] = 0
-    names = (*(("gray",) if gray else COLOURS), *(("alpha",) if clear else ()))
-    return BandLayout(
-        bands=(1,),
-        smooth=(0,) if gray else (0, 1, 2),
-        groups=((0,),) if gray else ((0, 1, 2),),
-        alpha=0 if clear else None,
-        palette=table,
-        # the metadata of a palette describe its indices, not colours
-        outputs=tuple(BandInfo(dtype="uint8", interpretation=name) for name in names),
-        notes=(
-            f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",
-        ),
-        dtype="uint8",
-    )
-
-
-def _find_rgb(
-    info: RasterInfo, kept: tuple[int, ...], asked: Sequence[int] | None
-) -> tuple[tuple[int, ...], str]:
-    """Return the bands that are R, G and B, none or three, and a note for the user."""
-    if asked is not None:
-        _check_numbers(info, "--rgb", asked)
-        if not {*asked} <= {*kept}:
-            raise UsageError(
-                f"--rgb {_list(asked)}: give bands that are kept; neither alpha nor classes, which "
-                "--classes no takes for colours"
-            )
-        return tuple(asked), ""
-    names = [info.bands[band - 1].interpretation for band in kept]
-    if all(names.count(colour) == 1 for colour in COLOURS):
-        return tuple(kept[names.index(colour)] for colour in COLOURS), ""
-    names = [_described_colour(info.bands[band - 1]) for band in kept]
-    if all(names.count(colour) == 1 for colour in COLOURS):
-        return tuple(kept[names.index(colour)] for colour in COLOURS), ""
-    if len(kept) in (3, 4):
-        first = kept[:3]
-        return (
-            first,
-            f"bands {_list(first)} are taken for red, green, blue; --rgb names others",
-        )
-    many = f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"
-    return (), many if len(kept) > 4 else ""
-
-
-def _described_colour(band: BandInfo) -> str:
-    """Return red, green or blue if the name of a band says so, such as ``B04``; else nothing.
-
-    The numbers are those of Sentinel-2 and Landsat 8 and 9.
-    """
-    text = re.sub("<[^>]*>", "", band.about.get("Description", "")).lower()
-    words = re.findall("[a-z0-9]+", text)
-    if "edge" in words or not words:
-        return ""
-    for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
-        if colour in words or words == [letter]:
-            return colour
-        if {*words} & {f"b{number}", f"b0{number}", f"band{number}"} and not {
-            *words
-        } & {*COLOURS}:
-            return colour
-    return ""
-
-
-def _output_dtype(
-    info: RasterInfo, kept: tuple[int, ...], smooth: tuple[int, ...], alpha: int | None
-) -> str:
-    """Return the dtype of the bands that go through the network, if it can hold the classes."""
-    dtypes = {b: info.bands[b - 1].dtype for b in (*kept, alpha) if b is not None}
-    dtype = dtypes[(smooth or kept)[0]]
-    same = {*(smooth or kept), alpha}
-    if all(
-        k == dtype if b in same else np.can_cast(k, dtype) for b, k in dtypes.items()
-    ):
-        return dtype
-    raise PictureError(
-        f"{info.path}: bands {_list(sorted(dtypes))} hold values of several kinds "
-        f"({', '.join(sorted(set(dtypes.values())))}); choose bands of one kind by --bidx"
-    )
-
-
-def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
-    if max(bands) > len(info.bands):
-        raise PictureError(
-            f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
-        )
-
-
-def choose_window(
-    info: RasterInfo,
-    *,
-    srcwin: Sequence[int] | None = None,
-    bounds: Sequence[float] | None = None,
-) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin or --bounds into a window of a file and notes; the entire file without both.
-
-    ``srcwin`` is (column, row, width, height) in pixels from the upper left corner,
-    ``bounds`` (left, bottom, right, top) in the file's coordinate system: all pixels
-    that they touch are taken, also of rotated rasters. What lies beyond the file is
-    cut.
-    """
-    whole = 0, 0, info.width, info.height
-    option, edges, notes = "--srcwin", whole, list[str]()
-    if bounds is not None:
-        option, edges = "--bounds", _enclosing(info, bounds, notes)
-    elif srcwin is not None:
-        column, row, width, height = srcwin
-        if min(width, height) < 1:
-            raise UsageError(
-                f"--srcwin {_list(srcwin)}: give a width and a height of at least 1"
-            )
-        edges = column, row, column + width, row + height
-    left, top = max(edges[0], 0), max(edges[1], 0)
-    right, bottom = min(edges[2], info.width), min(edges[3], info.height)
-    if right <= left or bottom <= top:
-        extent = f"has {info.width}x{info.height} pixels"
-        if info.place["transform"] is not None:
-            extent += (
-                f" and bounds {_list(_bounding_box(info.place['transform'], whole))}"
-            )
-        raise PictureError(
-            f"{info.path}: {option} lies outside the file, which {extent}"
-        )
-    if (left, top, right, bottom) != edges:
-        notes = [
-            f"{option} reaches beyond the file: {right - left}x{bottom - top} pixels from column "
-            f"{left}, row {top} are used"
-        ]
-    return Window(top=top, left=left, height=bottom - top, width=right - left), tuple(
-        notes
-    )
-
-
-def _enclosing(
-    info: RasterInfo, bounds: Sequence[float], notes: list[str]
-) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom edge in pixels; notes if they lie outside the bounds."""
-    if not (
-        all(map(math.isfinite, bounds))
-        and bounds[0] < bounds[2]
-        and bounds[1] < bounds[3]
-    ):
-        raise UsageError(
-            f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
-        )
-    transform = info.place["transform"]
-    if transform is None or transform.is_degenerate:
-        found = (
-            "ground control points only"
-            if info.place["gcps"]
-            else "no place on the map"
-        )
-        raise PictureError(
-            f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin"
-        )
-    exact = _bounding_box(~transform, bounds)
-    left, top = (math.floor(one + _SLACK) for one in exact[:2])
-    right, bottom = (math.ceil(one - _SLACK) for one in exact[2:])
-    edges = left, top, max(right, left + 1), max(bottom, top + 1)
-    if any(abs(a - b) > _SLACK for a, b in zip(edges, exact, strict=True)):
-        box = _list(_bounding_box(transform, edges))
-        notes.append(
-            f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"
-        )
-    return edges
-
-
-def _bounding_box(
-    transform: Affine, edges: Sequence[float]
-) -> tuple[float, float, float, float]:
-    """Return the least and largest coordinates that a box given by its edges is mapped to."""
-    places = [coordinates(transform, x, y) for x in edges[::2] for y in edges[1::2]]
-    across, up = zip(*places, strict=True)
-    return min(across), min(up), max(across), max(up)
-
-
-def _list(numbers: Sequence[float]) -> str:
-    return ",".join(f"{one:.12g}" for one in numbers)
+    return "dataset" if MaskFlags.per_dataset in flags else None

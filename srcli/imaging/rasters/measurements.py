@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from srcli.imaging.rasters.reading import RasterSource, spread_windows
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Values, Window
 
     Array = NDArray[Any]
@@ -37,55 +38,56 @@ them apart."""
 
 
 def find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
-    """Return the places in ``layout.smooth`` of whole numbers of more steps than networks know."""
+    """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
     wide: list[int] = []
-    for place, index in enumerate(layout.smooth):
-        low, high = _range_of(values, place)
-        is_whole = not info.bands[layout.bands[index] - 1].dtype.startswith("float")
+    for index, band in enumerate(layout.smooth):
+        low, high = _range_of(values, index)
+        is_whole = not info.band(layout.bands[band]).dtype.startswith("float")
         if layout.palette is None and is_whole and high - low >= EXACT_STEPS:
-            wide.append(place)
+            wide.append(index)
     return wide
 
 
 def find_measurements(
     info: RasterInfo, layout: BandLayout, window: Window, values: Values
 ) -> list[int]:
-    """Return the places in ``layout.smooth`` of measurements for which a network errs too much.
+    """Return indices in ``layout.smooth`` of measurements for which a network errs too much.
 
     Looked at are bands of more than 8 bits that go through the network alone. Their
     detail is how far pixels are from the mean of the four beside them. In nine of ten
     blocks it must be well above the network's error, unless that vanishes when whole
     numbers are rounded.
     """
-    places = [group[0] for group in layout.groups if len(group) == 1]
-    if layout.dtype in ("uint8", "int8") or layout.palette is not None or not places:
+    candidates = [group[0] for group in layout.groups if len(group) == 1]
+    is_picture = layout.dtype in ("uint8", "int8") or layout.palette is not None
+    if is_picture or not candidates:
         return []
-    details: list[list[Array]] = [[] for _ in places]
-    is_whole = [True] * len(places)
+    details: dict[int, list[Array]] = {index: [] for index in candidates}
+    fractional: set[int] = set()
     with RasterSource(info, layout, window) as source:
-        for part in spread_windows(source, side=256, along=4):
-            piece = source.decode(part)
-            for number, place in enumerate(places):
-                pixels = piece.pixels[:, :, layout.smooth[place]]
-                valid = piece.valid[:, :, layout.smooth[place]]
-                there = pixels[valid]
-                is_whole[number] &= bool((there == np.rint(there)).all())
-                details[number].append(_details(pixels, valid))
-    found: list[int] = []
-    for number, place in enumerate(places):
-        low, high = _range_of(values, place)
+        for area in spread_windows(source, side=256, along=4):
+            decoded = source.decode(area)
+            for index in candidates:
+                pixels = decoded.pixels[:, :, layout.smooth[index]]
+                valid = decoded.valid[:, :, layout.smooth[index]]
+                details[index].append(_details(pixels, valid))
+                if (pixels[valid] != np.rint(pixels[valid])).any():
+                    fractional.add(index)
+    measurements: list[int] = []
+    for index in candidates:
+        low, high = _range_of(values, index)
         error = NETWORK_ERROR * (high - low)
-        blocks = np.concatenate(details[number])
-        vanishes = is_whole[number] and error < _STEP_SHARE
-        if vanishes or not blocks.size:
+        blocks = np.concatenate(details[index])
+        is_rounded_away = index not in fractional and error < _STEP_SHARE
+        if is_rounded_away or not blocks.size:
             continue
         if np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error:
-            found.append(place)
-    return found
+            measurements.append(index)
+    return measurements
 
 
-def _range_of(values: Values, place: int) -> tuple[float, float]:
-    return values.ranges[place if len(values.ranges) > 1 else 0]
+def _range_of(values: Values, index: int) -> tuple[float, float]:
+    return values.ranges[index if len(values.ranges) > 1 else 0]
 
 
 def _details(pixels: Array, valid: NDArray[np.bool_]) -> Array:
@@ -96,18 +98,19 @@ def _details(pixels: Array, valid: NDArray[np.bool_]) -> Array:
     centre = np.s_[1:-1, 1:-1]
     sides = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
     around = np.zeros_like(exact[centre])
-    known = valid[centre].copy()
+    are_valid = valid[centre].copy()
     for side in sides:
         around += exact[side] / len(sides)
-        known &= valid[side]
-    squares = np.where(known, exact[centre] - around, 0) ** 2
-    rows = np.arange(0, squares.shape[0], _BLOCK)
-    columns = np.arange(0, squares.shape[1], _BLOCK)
+        are_valid &= valid[side]
+    squares = np.where(are_valid, exact[centre] - around, 0) ** 2
+    counts = _sums_of_blocks(are_valid.astype(np.int64))
+    has_enough = counts >= min(_LEAST_PIXELS, are_valid.size)
+    means = _sums_of_blocks(squares)[has_enough] / counts[has_enough]
+    return np.asarray(np.sqrt(means))
 
-    def sums(layer: Array) -> Array:
-        down: Array = np.add.reduceat(layer, rows, axis=0)
-        return np.asarray(np.add.reduceat(down, columns, axis=1))
 
-    counts = sums(known.astype(np.int64))
-    enough = counts >= min(_LEAST_PIXELS, known.size)
-    return np.asarray(np.sqrt(sums(squares)[enough] / counts[enough]))
+def _sums_of_blocks(layer: Array) -> Array:
+    """Return the sums of square blocks of a layer (h, w)."""
+    for axis, length in enumerate(layer.shape):
+        layer = np.add.reduceat(layer, np.arange(0, length, _BLOCK), axis=axis)
+    return layer

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import combinations
@@ -91,11 +91,18 @@ _REMOTE = re.compile(
 )
 _SCHEMES = {
     "file": "",
-    **{
-        name: f"/vsi{name}/" for name in ("zip", "tar", "gzip", "s3", "gs", "az", "oss")
-    },
-    **dict.fromkeys(("http", "https", "ftp"), "/vsicurl/"),
+    "zip": "/vsizip/",
+    "tar": "/vsitar/",
+    "gzip": "/vsigzip/",
+    "s3": "/vsis3/",
+    "gs": "/vsigs/",
+    "az": "/vsiaz/",
+    "oss": "/vsioss/",
+    "http": "/vsicurl/",
+    "https": "/vsicurl/",
+    "ftp": "/vsicurl/",
 }
+"""GDAL's prefix for each scheme of a URI."""
 _DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
 _FORMATS = {
     b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
@@ -130,16 +137,18 @@ class DatasetName(PlatformPath):
         """Parse a name."""
         if sys.version_info >= (3, 12):
             super().__init__(text)
-        self.text, self.gdal = text, _without_scheme(text)
+        self.text = text
+        self.gdal = _without_scheme(text)
         file, raster = _split(self.gdal)
         self.container = _local_file(file)
         path = Path(re.sub(r"[{}]|\?.*|\.gz$", "", file))
         # parts of a Sentinel product are named like it
-        name = next(
-            (one for one in path.parents if one.suffix.upper() == ".SAFE"), path
-        )
-        self.stem = "_".join((name.stem, *re.findall(r"\w+", raster)))
-        self.suffix = "" if raster else name.suffix
+        for folder in path.parents:
+            if folder.suffix.upper() == ".SAFE":
+                path = folder
+                break
+        self.stem = "_".join((path.stem, *re.findall(r"\w+", raster)))
+        self.suffix = "" if raster else path.suffix
 
     def __str__(self) -> str:
         """Return the text as it was given."""
@@ -154,29 +163,32 @@ class DatasetName(PlatformPath):
         return Path(*parts)
 
 
-def as_input(given: str | Path) -> Path:
+def as_input(source: str | Path) -> Path:
     """Return what a user names as an input: a path, or a ``DatasetName`` where none exists."""
-    text, path = str(given), Path(given)
-    if isinstance(given, DatasetName):
-        return given
+    if isinstance(source, DatasetName):
+        return source
+    text = str(source)
+    path = Path(source)
     if header := product_header(path):
         return DatasetName(str(header))
     if os.path.lexists(text) or "\0" in text:
         return path
-    if isinstance(given, Path):  # which has lost a slash of its URL
+    if isinstance(source, Path):  # which has lost a slash of its URL
         text = re.sub(r"(?<!\w)(https?|ftp|s3|gs|az|oss):/+", r"\1://", text)
     if re.match(r"/vsi\w+/|[A-Za-z][\w+]+:", text) is None:
         return path
     name = DatasetName(text)
-    return (
-        name if text == name.gdal or name.gdal.startswith("/vsi") else Path(name.gdal)
-    )
+    if text == name.gdal or name.gdal.startswith("/vsi"):
+        return name
+    return Path(name.gdal)
 
 
-def file_on_disk(given: str | Path) -> Path:
+def file_on_disk(source: str | Path) -> Path:
     """Return the file that an input is read from: of what is in an archive, the archive."""
-    path = as_input(given)
-    return path.container or path if isinstance(path, DatasetName) else path
+    path = as_input(source)
+    if isinstance(path, DatasetName):
+        return path.container or path
+    return path
 
 
 def is_remote(name: str) -> bool:
@@ -195,10 +207,10 @@ def product_header(folder: Path) -> Path | None:
     """Return the file by which GDAL opens the folder of a Sentinel product; None for others."""
     if folder.suffix.upper() != ".SAFE":
         return None
-    patterns = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
-    return next(
-        (file for pattern in patterns for file in sorted(folder.glob(pattern))), None
-    )
+    for pattern in ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe"):
+        if files := sorted(folder.glob(pattern)):
+            return files[0]
+    return None
 
 
 @contextmanager
@@ -209,12 +221,15 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     libraries that make requests of their own.
     """
     global _online
-    before, _online = _online, allowed
+    before = _online
+    _online = allowed
+    saved: dict[str, str] = {}
     changed = () if allowed else (*_PROXIES, "no_proxy", "NO_PROXY")
-    saved = {name: os.environ.pop(name) for name in changed if name in os.environ}
-    os.environ.update(
-        {} if allowed else dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"])
-    )
+    for name in changed:
+        if name in os.environ:
+            saved[name] = os.environ.pop(name)
+    if not allowed:
+        os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
     try:
         yield
     finally:
@@ -256,22 +271,25 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
 
     ``confined`` files lead to no other file.
     """
-    name, advice = str(alias_of_file(path).absolute()), _DAMAGED
-    refused = _INDIRECT_DRIVERS if confined else frozenset()
-    refused |= frozenset() if _online else _NETWORK_DRIVERS
+    name = str(alias_of_file(path).absolute())
+    advice = _DAMAGED
+    refused = _refused_drivers()
+    if confined:
+        refused |= _INDIRECT_DRIVERS
     if isinstance(path, DatasetName):
         if not _online and is_remote(str(path)):
             raise PictureError(
                 f"{path}: is read from the network; --allow-remote permits that"
             )
         name = path.gdal
-        if path.container is not None:
-            name = name.replace(str(path.container), str(alias_of_file(path.container)))
-        refused |= _MOSAIC_DRIVERS if _IN_ARCHIVE.match(name) else frozenset()
-        if path.container not in (None, path) and not name.startswith(
-            ("/vsitar/", "/vsigzip/")
-        ):
-            advice = f"give {path.container} itself to see what it holds"
+        container = path.container
+        if container is not None:
+            name = name.replace(str(container), str(alias_of_file(container)))
+        if _IN_ARCHIVE.match(name):
+            refused |= _MOSAIC_DRIVERS
+        is_packed = name.startswith(("/vsitar/", "/vsigzip/"))
+        if container not in (None, path) and not is_packed:
+            advice = f"give {container} itself to see what it holds"
     else:
         with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
@@ -281,33 +299,33 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
             dataset = _open_by_gdal(name, refused)
             check_held(path, dataset)
             _check_sources(path, dataset)
-            if (
-                isinstance(path, DatasetName)
-                and dataset.tags().get("EXIF_Orientation", "1") != "1"
-            ):
+            orientation = dataset.tags().get("EXIF_Orientation", "1")
+            if isinstance(path, DatasetName) and orientation != "1":
                 raise PictureError(
                     f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
                     "of its own"
                 )
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
-            if "RAWRASTERBAND_ALLOWED" in _innermost_text(
-                error
-            ):  # GDAL 3.12 refuses it itself
+            # GDAL 3.12 refuses it itself
+            if "RAWRASTERBAND_ALLOWED" in _innermost_text(error):
                 raise PictureError(f"{path}: {COPIES_BYTES}") from None
-            if known := _explain(path):
-                raise PictureError(f"{path}: {known}") from None
+            if reason := _common_reason(path):
+                raise PictureError(f"{path}: {reason}") from None
         raise
     return dataset
+
+
+def _refused_drivers() -> frozenset[str]:
+    return frozenset() if _online else _NETWORK_DRIVERS
 
 
 def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
     from rasterio.io import DatasetReader
 
+    drivers = list(allowed_drivers(refused=refused))
     with quiet_pillow():
-        return DatasetReader(
-            name, driver=[*allowed_drivers(refused=refused)], sharing=False
-        )
+        return DatasetReader(name, driver=drivers, sharing=False)
 
 
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
@@ -319,8 +337,8 @@ def _check_sources(path: Path, dataset: DatasetReader) -> None:
 
 
 def _as_mosaic(path: Path) -> Mosaic:
-    refused = frozenset() if _online else _NETWORK_DRIVERS
-    return Mosaic(path, _online, is_remote, partial(_open_by_gdal, refused=refused))
+    open_source = partial(_open_by_gdal, refused=_refused_drivers())
+    return Mosaic(path, _online, is_remote, open_source)
 
 
 def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
@@ -331,17 +349,22 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     """
     text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
     key = str(path), dataset.name, text, _online
-    known = _followed.get(key)
-    if known is not None and known == {name: _state(name) for name in known}:
-        return tuple(known)
+    earlier = _followed.get(key)
+    if earlier is not None and earlier == _states(earlier):
+        return tuple(earlier)
     mosaic = _as_mosaic(path)
-    own = os.path.realpath(path)
-    folder = "" if isinstance(path, DatasetName) else str(Path(own).parent)
-    mosaic.follow(dataset, folder, (own,))
+    real_path = os.path.realpath(path)
+    folder = "" if isinstance(path, DatasetName) else str(Path(real_path).parent)
+    mosaic.follow(dataset, folder, (real_path,))
     if len(_followed) >= _MOST_FOLLOWED:
         _followed.clear()
-    _followed[key] = {name: _state(name) for name in mosaic.files}
+    _followed[key] = _states(mosaic.files)
     return tuple(mosaic.files)
+
+
+def _states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
+    """Return the sizes and times of files, by which a change of one is seen."""
+    return {name: _state(name) for name in names}
 
 
 def _state(name: str) -> tuple[int, int] | None:
@@ -354,10 +377,10 @@ def _state(name: str) -> tuple[int, int] | None:
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     """List all files of a dataset, each once; GDAL follows mosaics one level deep only."""
-    found = dict.fromkeys(map(real_name, dataset.files))
+    names = list(dataset.files)
     if dataset.driver == "VRT":
-        found |= dict.fromkeys(map(real_name, _files_of_mosaic(path, dataset)))
-    return tuple(found)
+        names += _files_of_mosaic(path, dataset)
+    return tuple(dict.fromkeys(map(real_name, names)))
 
 
 def _report_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:  # noqa: ANN401
@@ -385,11 +408,10 @@ def reading_errors(
     """
     import rasterio
 
+    options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
+    if not _online:
+        options |= OFFLINE
     try:
-        options = {
-            "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO",
-            **({} if _online else OFFLINE),
-        }
         with (
             reading(path, None if _online else pixels),
             hold_setting(sys, "excepthook", _report_error),
@@ -408,12 +430,12 @@ def reading_errors(
         raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 
-def gdal_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return the errors of rasterio, those of GDAL that it passes on, and others."""
+def gdal_errors(*further: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return the errors of rasterio, those of GDAL that it passes on, and further ones."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
-    return RasterioError, CPLE_BaseError, *others
+    return RasterioError, CPLE_BaseError, *further
 
 
 def reason_of(error: BaseException) -> str:
@@ -424,9 +446,8 @@ def reason_of(error: BaseException) -> str:
 def _innermost_text(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(
-        error, UnicodeDecodeError
-    ):  # of GDAL's message, or of a text of the file
+    if isinstance(error, UnicodeDecodeError):
+        # of GDAL's message, or of a text of the file
         if len(error.object) > _LONGEST_MESSAGE:
             return "text in it is not UTF-8"
         return " ".join(error.object.decode(errors="backslashreplace").split())
@@ -437,77 +458,83 @@ def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
     """Open a file as a raster; None if GDAL does not, and nothing but GDAL says that it is one."""
     try:
         with open_raster(path, confined=confined) as dataset:
-            kinds = dataset.dtypes or ("uint8",)  # a container has no bands
+            dtypes = dataset.dtypes or ("uint8",)  # a container has no bands
             return Picture(
                 path=path,
                 format="",
                 height=dataset.height,
                 width=dataset.width,
                 channels=dataset.count,
-                bits=np.dtype(kinds[0]).itemsize * 8,
+                bits=np.dtype(dtypes[0]).itemsize * 8,
                 raster=f"a format of GDAL ({dataset.driver})",
             )
     except PictureError as error:
-        told = not isinstance(error.__cause__, Exception)  # by srx, not by GDAL
-        if (
-            told
-            or isinstance(path, DatasetName)
-            or path.suffix.lower() in RASTER_SUFFIXES
-        ):
+        is_of_gdal = isinstance(error.__cause__, Exception)
+        is_raster = isinstance(path, DatasetName) or (
+            path.suffix.lower() in RASTER_SUFFIXES
+        )
+        if is_raster or not is_of_gdal:
             raise  # it explains more than that the file is no photograph
         return None
 
 
-def _explain(path: Path) -> str | None:
+def _common_reason(path: Path) -> str | None:
     """Return the reason, if it is a common one, for which GDAL cannot open a file."""
-    head, names = b"", list[str]()
-    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | {".nc", ".h5", ".hdf", ".safe"}
+    head = b""
+    names: list[str] = []
     file = path.container if isinstance(path, DatasetName) else path
     with (
         suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile),
         open_input(file or path) as stream,
     ):
         head = stream.read(64)
-        names = zipfile.ZipFile(stream).namelist() if file is path else []
+        if file is path:
+            names = zipfile.ZipFile(stream).namelist()
     for sign, (name, drivers) in _FORMATS.items():
         if head.startswith(sign) and drivers.isdisjoint(allowed_drivers()):
             return (
                 f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
                 "installed, with gdal_translate"
             )
-    found = [
-        name for name in sorted(names) if PurePosixPath(name).suffix.lower() in suffixes
+    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | {".nc", ".h5", ".hdf", ".safe"}
+    pictures = [
+        f"/vsizip/{path}/{name}"
+        for name in sorted(names)
+        if PurePosixPath(name).suffix.lower() in suffixes
     ]
-    named = for_shell([f"/vsizip/{path}/{name}" for name in found])
-    return f"is an archive; name a picture in it instead: {named}" if named else None
+    if pictures:
+        return f"is an archive; name a picture in it instead: {for_shell(pictures)}"
+    return None
 
 
 def _without_scheme(text: str) -> str:
     """Turn a URI as rasterio knows them into GDAL's name: ``zip://a.zip!b.tif``."""
-    scheme, _, rest = text.partition("://")
-    kinds = scheme.lower().split("+")
-    if not rest or not _SCHEMES.keys() >= set(kinds):
+    joined_schemes, _, path = text.partition("://")
+    schemes = joined_schemes.lower().split("+")
+    if not path or not _SCHEMES.keys() >= set(schemes):
         return text
-    if kinds[0] in ("zip", "tar"):
-        rest = re.sub(r"!/*", "/", rest, count=1)
-    if _SCHEMES[kinds[-1]] == "/vsicurl/":
-        rest = f"{kinds[-1]}://{rest}"
-    return "".join(_SCHEMES[kind] for kind in kinds) + rest
+    if schemes[0] in ("zip", "tar"):
+        path = re.sub(r"!/*", "/", path, count=1)
+    if _SCHEMES[schemes[-1]] == "/vsicurl/":
+        path = f"{schemes[-1]}://{path}"
+    return "".join(_SCHEMES[scheme] for scheme in schemes) + path
 
 
 def _split(name: str) -> tuple[str, str]:
     """Split a name of GDAL's into that of a file, and that of a raster in it."""
-    found = _DRIVER.fullmatch(name)
-    if found is None:
+    match = _DRIVER.fullmatch(name)
+    if match is None:
         return name, ""
-    if found[2].count('"') > 1:
-        before, file, after = found[2].split('"', 2)
+    words = match[2]
+    if words.count('"') > 1:
+        before, file, after = words.split('"', 2)
         return file, f"{before} {after}"
-    pieces = found[2].split(":")
-    for first, stop in combinations(range(len(pieces) + 1), 2):
-        if _local_file(file := ":".join(pieces[first:stop])) is not None:
-            return file, " ".join(pieces[:first] + pieces[stop:])
-    file, _, raster = found[2].rpartition(":")
+    pieces = words.split(":")
+    for start, stop in combinations(range(len(pieces) + 1), 2):
+        file = ":".join(pieces[start:stop])
+        if _local_file(file) is not None:
+            return file, " ".join(pieces[:start] + pieces[stop:])
+    file, _, raster = words.rpartition(":")
     return (file, raster) if file else (raster, "")
 
 
@@ -518,6 +545,9 @@ def _local_file(file: str) -> Path | None:
         if archive is None:
             return Path(file) if file and Path(file).exists() else None
         inner = Path(file[archive.end() :].partition("}")[0])
-        return next((path for path in (inner, *inner.parents) if path.is_file()), None)
+        for path in (inner, *inner.parents):
+            if path.is_file():
+                return path
+        return None
     except (OSError, ValueError):  # a name too long, or with a NUL
         return None

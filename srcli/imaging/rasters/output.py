@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.fitting import PixelMap, fit_xmp
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
 from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
@@ -32,14 +34,10 @@ _LARGEST_ROW = 2**26
 taken."""
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 _OF_ANY_BITS = _PREDICTED | {
-    "NONE",
-    "PACKBITS",
-    "LZMA",
-    "CCITTRLE",
-    "CCITTFAX3",
-    "CCITTFAX4",
-}
+    "NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4",
+}  # fmt: skip
 """Compressions of values of any number of bits (NBITS)."""
+_OFF = frozenset({"NO", "FALSE", "OFF", "0"})
 _XMP = "xml:XMP"
 
 
@@ -62,12 +60,7 @@ class OutputOptions:
 
     def is_on(self, name: str, default: str) -> bool:
         """Tell if GDAL reads the value of a creation option as true: all but "no", "off" ..."""
-        return self.creation.get(name, default).upper() not in (
-            "NO",
-            "FALSE",
-            "OFF",
-            "0",
-        )
+        return self.creation.get(name, default).upper() not in _OFF
 
 
 @dataclass(kw_only=True)
@@ -86,14 +79,14 @@ class OutputProfile:
     alpha: bool = False
     """The last band is alpha."""
     alpha_place: int | None = None
-    """Place of alpha in the file, from 0; None is the last."""
+    """Position of alpha among the bands of the file, from 0; None is the last."""
     mask: bool = False
     """The file has a mask of valid pixels for all bands."""
     nodata: float | None = None
     inverted: bool = False
     """The lowest value of the only band is white."""
     place: Mapping[str, Any]
-    """See ``RasterInfo``."""
+    """Where it lies on the map; see ``RasterInfo``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
     classes: bool = False
@@ -117,16 +110,16 @@ class OutputProfile:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """Places in ``bands`` of the bands of the file, in its order."""
-        places = list(range(len(self.bands)))
+        """Indices in ``bands`` of the bands of the file, in its order."""
+        indices = list(range(len(self.bands)))
         if self.alpha and self.alpha_place is not None:
-            places.insert(self.alpha_place, places.pop())
-        return tuple(places)
+            indices.insert(self.alpha_place, indices.pop())
+        return tuple(indices)
 
     @property
     def stored(self) -> tuple[BandInfo, ...]:
         """The bands in the order of the file."""
-        return tuple(self.bands[place] for place in self.order)
+        return tuple(self.bands[index] for index in self.order)
 
     @property
     def palette(self) -> bool:
@@ -165,21 +158,25 @@ def make_output(
     if info.filled < 1 and out.driver in ("GTiff", "COG"):
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_marks(out, info, layout, options)
-    out.tags = tags = {**info.tags}
+    out.tags = _tags(out, info, layout, window, options)
+    if options.overviews and out.driver != "COG":  # which has them anyway
+        # until the smallest one is at most 256 pixels long
+        count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))
+        out.overviews = tuple(2**step for step in range(1, count + 1))
+    return out
+
+
+def _tags(
+    out: OutputProfile,
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    options: OutputOptions,
+) -> dict[str, Mapping[str, str]]:
+    """Return the tags of the output; notes are added on those that are left out."""
+    tags = dict(info.tags)
     if options.provenance is not None:
-        before = info.tags.get("", {}).items()  # maybe of an enlargement
-        tags[""] = own = {
-            key: text for key, text in before if not key.startswith("SRX_")
-        }
-        earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
-        own[_SOFTWARE[options.format]] = options.provenance.software(earlier)
-        # GDAL puts them beside a JPEG, into a file that only a place on the map needs
-        # as well
-        if options.format != "jpg" or any(info.place.values()):
-            own |= options.provenance.tags
-        if layout.classes:  # which no model has made
-            places = (out.order.index(place) + 1 for place in layout.classes)
-            own["SRX_NEAREST_BANDS"] = ",".join(map(str, places))
+        tags[""] = _provenance_tags(out, info, layout, options)
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
         pixels = PixelMap(
             before=(window.height, window.width), after=(out.height, out.width)
@@ -188,102 +185,136 @@ def make_output(
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
         out.notes += lost
-    if profile := tags.pop("COLOR_PROFILE", {}).get("SOURCE_ICC_PROFILE"):  # in base64
-        space = b""
-        with suppress(binascii.Error):
-            space = base64.b64decode(profile)[16:20]
-        wanted = {b"RGB ": COLOURS, b"GRAY": ("gray",)}.get(space, ("",))
-        if wanted == tuple(band.interpretation for band in out.stored[: len(wanted)]):
-            tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
-        else:
-            out.notes.append(
-                "colour profile left out: it is for other bands than the output has"
-            )
-    spaces = sorted({*tags} - {"", _XMP, "COLOR_PROFILE"})
-    if (
-        out.driver != "GTiff"
-        and spaces
-        and any(band.tags.get("") for band in out.bands)
-    ):
+    profile = tags.pop("COLOR_PROFILE", {}).get("SOURCE_ICC_PROFILE")
+    if profile and _profile_fits(out, profile):
+        tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
+    elif profile:
         out.notes.append(
-            f"tags {', '.join(spaces)} left out: {out.driver} holds those of bands"
+            "colour profile left out: it is for other bands than the output has"
         )
-    if options.overviews and out.driver != "COG":  # which has them anyway
-        # until the smallest one is at most 256 pixels long
-        count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))
-        out.overviews = tuple(2**step for step in range(1, count + 1))
-    return out
+    namespaces = sorted(set(tags) - {"", _XMP, "COLOR_PROFILE"})
+    has_band_tags = any(band.tags.get("") for band in out.bands)
+    if namespaces and has_band_tags and out.driver != "GTiff":
+        out.notes.append(
+            f"tags {', '.join(namespaces)} left out: {out.driver} holds those of bands"
+        )
+    return tags
+
+
+def _provenance_tags(
+    out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
+) -> dict[str, str]:
+    """Return the tags of the input, which may be an enlargement, with the output's provenance."""
+    assert options.provenance is not None
+    tags = {
+        key: text
+        for key, text in info.tags.get("", {}).items()
+        if not key.startswith("SRX_")
+    }
+    earlier = ""
+    for key in reversed(_SOFTWARE.values()):
+        earlier = tags.get(key, earlier)
+    tags[_SOFTWARE[options.format]] = options.provenance.software(earlier)
+    # GDAL puts them beside a JPEG, into a file that only a place on the map needs as
+    # well
+    if options.format != "jpg" or any(info.place.values()):
+        tags |= options.provenance.tags
+    if layout.classes:  # which no model has made
+        numbers = [str(out.order.index(index) + 1) for index in layout.classes]
+        tags["SRX_NEAREST_BANDS"] = ",".join(numbers)
+    return tags
+
+
+def _profile_fits(out: OutputProfile, profile: str) -> bool:
+    """Tell if a colour profile, in base64, is one of the colours that the output begins with."""
+    with suppress(binascii.Error):
+        interpretations = tuple(band.interpretation for band in out.stored)
+        space = base64.b64decode(profile)[16:20]
+        if space == b"RGB ":
+            return interpretations[:3] == COLOURS
+        if space == b"GRAY":
+            return interpretations[:1] == ("gray",)
+    return False
 
 
 def _choose_marks(
     out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
 ) -> None:
     """Choose how the output marks its empty pixels: nodata, mask or alpha."""
-    nodata, bits = out.nodata, options.creation.get("NBITS", "")
+    nodata = out.nodata
     # compared as text, because NaN differs from itself
-    others = [b for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
-    if nodata is not None and others:
+    differing = [
+        str(number)
+        for number in layout.bands
+        if str(info.band(number).nodata) != str(nodata)
+    ]
+    if nodata is not None and differing:
+        bands = "band " if len(differing) == 1 else "bands "
         out.notes.append(
-            f"one nodata value is kept: {nodata:g} stands for no data in band"
-            f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} "
-            "there are moved to the one beside it, those of classes stay"
+            f"one nodata value is kept: {nodata:g} stands for no data in {bands}"
+            f"{','.join(differing)} too; values of {nodata:g} there are moved to the one beside "
+            "it, those of classes stay"
         )
-    if (
-        bits.isdecimal()
-        and out.dtype.startswith("uint")
-        and int(bits) < np.iinfo(out.dtype).bits
-    ):
-        out.notes.append(
-            f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut"
-        )
+    bits = options.creation.get("NBITS", "")
+    if bits.isdecimal() and out.dtype.startswith("uint"):
+        highest = 2 ** int(bits) - 1
+        if highest < np.iinfo(out.dtype).max:
+            out.notes.append(
+                f"NBITS holds values up to {highest:,}: larger ones are cut"
+            )
     if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
         out.notes.append(
             f"nodata {nodata:g} becomes a mask: lossy compression changes values"
         )
-        out.mask, out.nodata = True, None
-    zero = out.nodata is None and not out.dtype.startswith("float")
-    if info.mask == "band" and out.mask and zero:
+        out.mask = True
+        out.nodata = None
+    is_zero = out.nodata is None and not out.dtype.startswith("float")
+    if info.mask == "band" and out.mask and is_zero:
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
     if out.driver == "PNG" and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
-        out.alpha, out.mask = True, False
+        out.alpha = True
+        out.mask = False
     elif out.driver == "JPEG" and out.alpha:
         out.notes.append("jpg has no transparency: the alpha band is left out")
-        out.bands, out.alpha = out.bands[:-1], False
+        out.bands = out.bands[:-1]
+        out.alpha = False
 
 
 def disk_needed(output: OutputProfile) -> int:
     """Estimate the bytes on disk without compression: the parts and the result copied from them."""
     # blocks at the lower and right edge are full-sized
-    high, wide = (
-        int(output.creation.get(name, "1")) for name in ("BLOCKYSIZE", "BLOCKXSIZE")
-    )
+    high = int(output.creation.get("BLOCKYSIZE", "1"))
+    wide = int(output.creation.get("BLOCKXSIZE", "1"))
     area = -(-output.height // high) * high * -(-output.width // wide) * wide
-    pixels = (
-        area * len(output.bands) * np.dtype(output.dtype).itemsize
-        + area // 8 * output.mask
-    )
-    total = pixels + pixels // 1000  # incompressible blocks grow slightly
-    # those of a COG are made in a file of their own first
-    overviews = 2 if output.driver == "COG" else bool(output.overviews)
-    return total * 2 + total * 7 // 20 * overviews + 2**20  # a third, plus edges
+    size = area * len(output.bands) * np.dtype(output.dtype).itemsize
+    if output.mask:
+        size += area // 8
+    size += size // 1000  # incompressible blocks grow slightly
+    overviews_size = size * 7 // 20  # a third, plus edges
+    total = size * 2 + 2**20
+    if output.driver == "COG":  # whose overviews are made in a file of their own first
+        total += overviews_size * 2
+    elif output.overviews:
+        total += overviews_size
+    return total
 
 
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
     """Refuse formats that cannot hold the raster, and what would change classes."""
     fmt = options.format
-    kinds = {"tif": (out.dtype,), "png": ("uint8", "uint16")}.get(fmt, ("uint8",))
+    dtypes = {"tif": (out.dtype,), "png": ("uint8", "uint16")}.get(fmt, ("uint8",))
     most = _MOST_PIXELS.get(fmt, math.inf)
-    problem, advice = "", "take --format tif"
+    problem = ""
+    advice = "take --format tif"
     if fmt not in DRIVERS:
         problem = f"rasters are written as tif, png or jpg, not as {fmt}"
     elif out.classes and is_lossy(options, out.dtype):
-        problem = (
-            f"{'jpg' if fmt == 'jpg' else 'lossy compression'} would change its classes"
-        )
+        compression = "jpg" if fmt == "jpg" else "lossy compression"
+        problem = f"{compression} would change its classes"
         advice += " without lossy compression, or --classes no"
     elif fmt == "png" and out.palette and out.mask:
         problem = "png holds no palette beside a mask of valid pixels"
@@ -295,8 +326,8 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         raise UsageError(
             f"{path}: --cog and --overviews are for --format tif, not {fmt}"
         )
-    elif out.dtype not in kinds:
-        problem = f"{fmt} holds {' or '.join(kinds)} values, not {out.dtype}"
+    elif out.dtype not in dtypes:
+        problem = f"{fmt} holds {' or '.join(dtypes)} values, not {out.dtype}"
     elif fmt != "tif" and out.channels not in (1, 3):
         problem = f"{fmt} holds 1 or 3 bands, not {out.channels} (--bidx 1,2,3 chooses)"
     elif max(out.height, out.width) > most:
@@ -308,74 +339,93 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
 
 
 def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str, str]:
-    """Choose GDAL's creation options."""
-    wanted = options.creation
-    for name in (
-        "BLOCKXSIZE",
-        "BLOCKYSIZE",
-        "BLOCKSIZE",
-    ):  # which GDAL does not survive
-        if not wanted.get(name, "16").isdecimal() or int(wanted.get(name, 1)) == 0:
+    """Return GDAL's creation options: those of the user, and defaults for the others."""
+    asked = options.creation
+    # which GDAL does not survive
+    for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):
+        if name in asked and (not asked[name].isdecimal() or int(asked[name]) == 0):
             raise UsageError(
-                f"--co {name}={wanted[name]}: give a number of pixels, such as 512"
+                f"--co {name}={asked[name]}: give a number of pixels, such as 512"
             )
     quality = str(options.quality or FORMATS["jpg"].default_quality)
-    kind = wanted.get("COMPRESS", "DEFLATE").upper()
-    bits = out.bits
-    ours = {}
-    if (
-        bits is not None
-        and kind in _OF_ANY_BITS
-        and (out.driver != "PNG" or bits in (1, 2, 4))
-    ):
-        ours["NBITS"] = str(bits)
-    if out.driver == "JPEG":
-        return {"QUALITY": quality, **wanted}
-    if out.driver == "PNG":  # tags in the file too, where they stay with it
-        return {"WRITE_METADATA_AS_TEXT": "YES", **ours, **wanted}
-    predicted = kind in _PREDICTED and "NBITS" not in {**ours, **wanted}
-    ours |= {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS"}
+    match out.driver:
+        case "JPEG":
+            defaults = {"QUALITY": quality}
+        case "PNG":  # tags in the file too, where they stay with it
+            defaults = {"WRITE_METADATA_AS_TEXT": "YES"}
+            if out.bits in (1, 2, 4):
+                defaults["NBITS"] = str(out.bits)
+        case _:
+            defaults = _tiff_options(out, options, quality)
+    return {**defaults, **asked}
+
+
+def _tiff_options(
+    out: OutputProfile, options: OutputOptions, quality: str
+) -> dict[str, str]:
+    """Return the default creation options of a GeoTIFF or COG with the user's compression."""
+    asked = options.creation
+    compression = asked.get("COMPRESS", "DEFLATE").upper()
+    defaults = {
+        "COMPRESS": compression,
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": "ALL_CPUS",
+    }
+    if out.bits is not None and compression in _OF_ANY_BITS:
+        defaults["NBITS"] = str(out.bits)
+    has_all_bits = "NBITS" not in defaults and "NBITS" not in asked
+    is_predicted = compression in _PREDICTED and has_all_bits
     if out.driver == "COG":
-        if "RESAMPLING" not in wanted:
-            ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
-        ours |= {"QUALITY": quality} if kind == "JPEG" else {}
-        ours |= {"PREDICTOR": "YES"} if predicted else {}
-        return {**ours, **wanted}
-    rgb = tuple(band.interpretation for band in out.stored[:3]) == COLOURS
-    gray = "MINISWHITE" if out.inverted else "MINISBLACK"
-    ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else gray
-    ours["INTERLEAVE"] = "PIXEL"
-    if kind == "JPEG":
-        ours["JPEG_QUALITY"] = quality
-        planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
-        if rgb and len(out.bands) == 3 and out.dtype == "uint8" and not planar:
-            ours["PHOTOMETRIC"] = "YCBCR"  # chroma at half the resolution: much smaller
-    if predicted:
-        ours["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"
+        if "RESAMPLING" not in asked:
+            defaults["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
+        if compression == "JPEG":
+            defaults["QUALITY"] = quality
+        if is_predicted:
+            defaults["PREDICTOR"] = "YES"
+        return defaults
+    if is_predicted:
+        defaults["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"
+    defaults["INTERLEAVE"] = "PIXEL"
+    defaults["PHOTOMETRIC"] = _photometric(out)
+    if compression == "JPEG":
+        defaults["JPEG_QUALITY"] = quality
+        is_planar = asked.get("INTERLEAVE", "").upper() == "BAND"
+        is_rgb = defaults["PHOTOMETRIC"] == "RGB" and len(out.bands) == 3
+        if is_rgb and out.dtype == "uint8" and not is_planar:
+            # chroma at half the resolution: much smaller
+            defaults["PHOTOMETRIC"] = "YCBCR"
     if options.is_on("TILED", "YES"):
-        row = out.width * len(out.bands) * np.dtype(out.dtype).itemsize
-        side = 512 if row * 512 <= _LARGEST_ROW else 256
+        row_bytes = out.width * len(out.bands) * np.dtype(out.dtype).itemsize
+        side = 512 if row_bytes * 512 <= _LARGEST_ROW else 256
         text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
-        ours |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
-    return {**ours, **wanted}
+        defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
+    return defaults
+
+
+def _photometric(out: OutputProfile) -> str:
+    """Return what the bands of a TIFF mean, as its tag and GDAL's option name it."""
+    if tuple(band.interpretation for band in out.stored[:3]) == COLOURS:
+        return "RGB"
+    if out.palette:
+        return "PALETTE"
+    return "MINISWHITE" if out.inverted else "MINISBLACK"
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
     """Tell if the compression may change values."""
-    wanted = options.creation
     if options.format != "tif":
         return options.format == "jpg"
-    # DISCARD_LSB has a number for each band
-    if any(
-        set(wanted.get(name, "")) - set("0., ")
-        for name in ("DISCARD_LSB", "MAX_Z_ERROR")
-    ):
-        return True
-    webp = not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
-    lossless = {
-        "JPEG": False,
-        "WEBP": webp or wanted.get("QUALITY") == "100",
-        "JXL": options.is_on("JXL_LOSSLESS", "YES"),
-    }
-    cut = dtype.startswith("float") and "NBITS" in wanted
-    return not lossless.get(wanted.get("COMPRESS", "").upper(), not cut)
+    asked = options.creation
+    for name in ("DISCARD_LSB", "MAX_Z_ERROR"):
+        if set(asked.get(name, "")) - set("0., "):  # DISCARD_LSB has one for each band
+            return True
+    match asked.get("COMPRESS", "").upper():
+        case "JPEG":
+            return True
+        case "WEBP":
+            is_lossless = not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
+            return not is_lossless and asked.get("QUALITY") != "100"
+        case "JXL":
+            return not options.is_on("JXL_LOSSLESS", "YES")
+        case _:
+            return dtype.startswith("float") and "NBITS" in asked

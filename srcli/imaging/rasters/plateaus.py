@@ -16,40 +16,46 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 
+NEIGHBOURS = (
+    (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+    (np.s_[:, :-1], np.s_[:, 1:]),
+)
+"""Slices of windows (n, h, w): pixels, and those beside them in rows and in columns."""
 _JUMPS = 0.3
 """Share of borders between plateaus that are jumps; 0 on slopes, about 1 between
 numbers."""
 _LEAST_BORDERS = 16
-_MOST_COMPONENTS = 1.5
+_MOST_PLATEAUS = 1.5
 """Plateaus of each value: a number belongs to one thing, a height to many places."""
 _PLATEAUS = 0.5
 """Share of equal neighbours from which there are plateaus."""
 _LEAST_TURNS = 2
 
 
-def are_numbers(windows: Array, known: Bools) -> bool:
+def are_numbers(windows: Array, valid: Bools) -> bool:
     """Tell if many values (n, h, w) are numbers of things: of parcels, segments, regions.
 
     Each value covers one place of at least some pixels, and most borders are jumps.
     """
-    equal, pairs = 0, 0
-    for axis in (1, 2):
-        near, far = _beside(axis)
-        both = known[near] & known[far]
-        pairs += int(both.sum())
-        equal += int((both & (windows[near] == windows[far])).sum())
+    equal = 0
+    pairs = 0
+    for before, after in NEIGHBOURS:
+        are_valid = valid[before] & valid[after]
+        pairs += int(are_valid.sum())
+        equal += int((are_valid & (windows[before] == windows[after])).sum())
     if not pairs or equal < _PLATEAUS * pairs:
         return False
-    if jump_share(windows, known) < _JUMPS:
+    if jump_share(windows, valid) < _JUMPS:
         return False
-    components, values = 0, 0
-    for window, mask in zip(windows, known, strict=True):
-        components += _count_plateaus(window, mask)
+    plateaus = 0
+    values = 0
+    for window, mask in zip(windows, valid, strict=True):
+        plateaus += _count_plateaus(window, mask)
         values += len(np.unique(window[mask]))
-    return components <= _MOST_COMPONENTS * values
+    return plateaus <= _MOST_PLATEAUS * values
 
 
-def have_gaps(windows: Array, known: Bools, values: list[float]) -> bool:
+def have_gaps(windows: Array, valid: Bools, values: list[float]) -> bool:
     """Tell if few values (in their order) are codes by gaps as no scale of shades has them.
 
     The gaps are now wider, now narrower, and most borders between plateaus are jumps,
@@ -58,16 +64,17 @@ def have_gaps(windows: Array, known: Bools, values: list[float]) -> bool:
     gaps = [high - low for low, high in pairwise(values)]
     turns = 0
     direction = 0.0
-    for first, second in pairwise(gaps):
-        change = second - first
+    for gap, following in pairwise(gaps):
+        change = following - gap
         # a scale that was rounded turns too, by little
-        if abs(change) > max(max(first, second) / 2, 2 * min(gaps)):
-            turns += change * direction < 0
+        if abs(change) > max(max(gap, following) / 2, 2 * min(gaps)):
+            if change * direction < 0:
+                turns += 1
             direction = change
-    return turns >= _LEAST_TURNS and jump_share(windows, known) >= _JUMPS
+    return turns >= _LEAST_TURNS and jump_share(windows, valid) >= _JUMPS
 
 
-def jump_share(windows: Array, known: Bools) -> float:
+def jump_share(windows: Array, valid: Bools) -> float:
     """Return the share of borders between plateaus of 2 pixels and more that are jumps.
 
     A jump is twice the smallest step that there is between neighbours, or more.
@@ -76,49 +83,37 @@ def jump_share(windows: Array, known: Bools) -> float:
     smallest = math.inf
     for axis in (1, 2):
         pixels = windows.swapaxes(axis, 2).astype(np.float64)
-        valid = known.swapaxes(axis, 2)
+        mask = valid.swapaxes(axis, 2)
+        pairs = mask[:, :, 1:] & mask[:, :, :-1]
         steps = np.abs(np.diff(pixels, axis=2))
-        steps[~(valid[:, :, 1:] & valid[:, :, :-1])] = 0
-        nonzero = steps[steps > 0]
+        steps[~pairs] = 0
+        nonzero = steps[np.nonzero(steps)]
         if nonzero.size:
             smallest = min(smallest, float(nonzero.min()))
         if pixels.shape[2] < 4:
             continue
-        inside = (
-            valid[:, :, :-3] & valid[:, :, 1:-2] & valid[:, :, 2:-1] & valid[:, :, 3:]
-        )
-        flat = (steps[:, :, :-2] == 0) & (steps[:, :, 2:] == 0) & inside
+        # two equal pixels, a step, and two equal pixels
         middle = steps[:, :, 1:-1]
-        borders.append(middle[flat & (middle > 0)])
-    found = np.concatenate(borders) if borders else np.empty(0)
-    if found.size < _LEAST_BORDERS:
+        is_border = pairs[:, :, :-2] & pairs[:, :, 2:] & (middle > 0)
+        is_border &= (steps[:, :, :-2] == 0) & (steps[:, :, 2:] == 0)
+        borders.append(middle[is_border])
+    heights = np.concatenate(borders) if borders else np.empty(0)
+    if heights.size < _LEAST_BORDERS:
         return 0.0
-    return float((found >= 2 * smallest).mean())
+    return float((heights >= 2 * smallest).mean())
 
 
-def _beside(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return slices of the pixels that have a neighbour along an axis, and of these."""
-    near = [slice(None)] * 3
-    far = [slice(None)] * 3
-    near[axis], far[axis] = slice(None, -1), slice(1, None)
-    return tuple(near), tuple(far)
-
-
-def _count_plateaus(window: Array, known: Bools) -> int:
-    """Count the connected areas of equal known pixels."""
+def _count_plateaus(window: Array, valid: Bools) -> int:
+    """Count the connected areas of equal valid pixels."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    places = np.arange(window.size).reshape(window.shape)
-    rows: list[Array] = []
-    columns: list[Array] = []
-    for near, far in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        same = (window[near] == window[far]) & known[near] & known[far]
-        rows.append(places[near][same])
-        columns.append(places[far][same])
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_matrix(
-        (np.ones(len(row), bool), (row, column)), shape=(window.size,) * 2
-    )
+    positions = np.arange(window.size).reshape(window.shape)
+    pairs = []
+    for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        is_equal = (window[before] == window[after]) & valid[before] & valid[after]
+        pairs.append((positions[before][is_equal], positions[after][is_equal]))
+    links = np.concatenate(pairs, axis=1)
+    graph = coo_matrix((np.ones(len(links[0]), bool), links), shape=(window.size,) * 2)
     count, _ = connected_components(graph, directed=False)
-    return int(count) - int((~known).sum())
+    return int(count) - int((~valid).sum())

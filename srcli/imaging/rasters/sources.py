@@ -92,14 +92,12 @@ class Mosaic:
         if "/vsisparse/" in name:
             raise self._copies_bytes()
         if not _is_file(name):
-            if (
-                _NAME_OF_GDAL.match(name)
-                and not self.is_remote(name)
-                and name not in self._seen
-            ):
+            is_name = _NAME_OF_GDAL.match(name) and not self.is_remote(name)
+            if is_name and name not in self._seen:
                 self._seen.add(name)
-                own_folder = folder if name.lstrip().startswith("<") else ""
-                self._open(name, own_folder, (*chain, name))
+                # a mosaic as text has the folder of that which holds it
+                is_text = name.lstrip().startswith("<")
+                self._open(name, folder if is_text else "", (*chain, name))
             return
         real = os.path.realpath(name)
         if real in chain:
@@ -131,17 +129,15 @@ class Mosaic:
         folder = str(Path(os.path.realpath(name)).parent)
         with suppress(OSError, ET.ParseError):
             for element in ET.parse(name).getroot().iter():
-                text, kind = (element.text or "").strip(), element.tag.lower()
-                if (
-                    kind in _MRF_FILES
-                    and text
-                    and not _is_inside(_joined(folder, text), folder)
-                ):
+                text = (element.text or "").strip()
+                if not text:
+                    continue
+                path = _joined(folder, text)
+                tag = element.tag.lower()
+                if tag in _MRF_FILES and not _is_inside(path, folder):
                     raise self._copies_bytes()
-                if kind == "source" and text:
-                    self._visit(
-                        _joined(folder, text), folder, (*chain, os.path.realpath(name))
-                    )
+                if tag == "source":
+                    self._visit(path, folder, (*chain, os.path.realpath(name)))
 
 
 def _files_named(root: ET.Element, folder: str) -> Iterator[str]:
@@ -153,8 +149,11 @@ def _files_named(root: ET.Element, folder: str) -> Iterator[str]:
 
 
 def _resolved(name: str, folder: str, source: ET.Element) -> str:
-    attributes = {key.lower(): value for key, value in source.items()}
-    return _joined(folder, name) if attributes.get("relativetovrt") == "1" else name
+    """Return the path of a source of a mosaic in a folder, which may be relative to it."""
+    for key, value in source.items():
+        if key.lower() == "relativetovrt" and value == "1":
+            return _joined(folder, name)
+    return name
 
 
 def _joined(folder: str, name: str) -> str:

@@ -31,7 +31,7 @@ from srcli.imaging.photograph import (
     format_of_suffix,
     mark_source,
 )
-from srcli.imaging.rasters.info import choose_window, read_info
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
     RASTER_SUFFIXES,
     DatasetName,
@@ -40,6 +40,7 @@ from srcli.imaging.rasters.opening import (
     is_remote,
 )
 from srcli.imaging.rasters.parts import has_unfinished_parts
+from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
 from srcli.pipelines.upscale.photographs import look_for_model, open_photograph

@@ -12,7 +12,8 @@ from srcli.imaging.rasters.measurements import (
 )
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandLayout, RasterInfo
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.ports.image import Values, Window
 

@@ -19,11 +19,12 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
-from srcli.imaging import exif
 from srcli.imaging.alpha import fill_transparent, hides_colours
 from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import judge
-from srcli.imaging.fitting import PixelMap, fit_metadata
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.photograph import check_unchanged, mark_source
-from srcli.imaging.rasters.parts import merge_parts, open_parts, try_creation_options
-from srcli.imaging.rasters.reading import PartWriter, RasterSource
+from srcli.imaging.rasters.merging import merge_parts, try_creation_options
+from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.values import is_gray_raster
+from srcli.imaging.rasters.writing import PartWriter
 from srcli.inference.calibration import calibrate
 from srcli.inference.engines import EnginePool, choose_tiling, run_one
 from srcli.inference.stream import ImageJob

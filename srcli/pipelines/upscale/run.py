@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.holding import begin, history
+from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.rasters.parts import try_creation_options
 from srcli.imaging.writing import is_kept, lost_metadata
 from srcli.inference.device import EngineOptions
 from srcli.inference.engines import EnginePool

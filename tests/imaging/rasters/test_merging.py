@@ -25,9 +25,10 @@ from skimage.data import astronaut
 
 from srcli.errors import PictureError
 from srcli.files import hidden_name
-from srcli.imaging.rasters import parts as module
+from srcli.imaging.rasters import merging as module
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.parts import merge_parts, open_parts
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.parts import open_parts
 from tests.fixtures.photographs import SRGB
 
 PHOTO = astronaut()  # 512 x 512 RGB
@@ -479,17 +480,18 @@ import json, os, signal, sys
 from pathlib import Path
 import numpy as np
 import rasterio
-from srcli.imaging.rasters import parts as module
+from srcli.imaging.rasters import merging as module
+from srcli.imaging.rasters import parts as parts_module
 from tests.imaging.rasters.conftest import plan, write_parts
 
 folder, step, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 pixels = np.load(folder / "pixels.npy")
-module._LEAST_PIXELS = 1
+parts_module._LEAST_PIXELS = 1
 target = folder / ("out." + options.get("format", "tif"))
 
 def attempt():
     out = plan(folder / "in.tif", **options)
-    with module.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
+    with parts_module.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
         assert notes == (), notes
         write_parts(parts, folder / "in.tif")
         module.merge_parts(parts)

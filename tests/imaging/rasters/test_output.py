@@ -14,13 +14,7 @@ from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.photograph import Provenance
-from srcli.imaging.rasters.info import (
-    BandInfo,
-    choose_layout,
-    coordinates,
-    enlarge_place,
-    read_info,
-)
+from srcli.imaging.rasters.info import BandInfo, coordinates, enlarge_place, read_info
 from srcli.imaging.rasters.output import (
     OutputOptions,
     OutputProfile,
@@ -28,6 +22,7 @@ from srcli.imaging.rasters.output import (
     disk_needed,
     make_output,
 )
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal

@@ -14,8 +14,9 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.files import hidden_name
 from srcli.imaging.rasters import parts as parts_module
-from srcli.imaging.rasters.parts import has_unfinished_parts, merge_parts, open_parts
-from srcli.imaging.rasters.reading import PartWriter
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.parts import has_unfinished_parts, open_parts
+from srcli.imaging.rasters.writing import PartWriter
 from tests.imaging.rasters.conftest import open_source
 
 MARK = {"model": "a", "part": (1, 2)}

@@ -8,14 +8,11 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import reading
-from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.nodata import fill_nearest, is_nodata, nearest_other_value
 from srcli.imaging.rasters.opening import BLOCK_CACHE
-from srcli.imaging.rasters.reading import (
-    RasterSource,
-    fill_nearest,
-    is_nodata,
-    nearest_other_value,
-)
+from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 
 SOURCE = (

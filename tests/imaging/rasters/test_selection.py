@@ -9,8 +9,9 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
-from srcli.imaging.rasters.values import choose_bands
+from srcli.imaging.rasters.classes import choose_bands
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
 

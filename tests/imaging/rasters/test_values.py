@@ -5,8 +5,9 @@ import pytest
 import rasterio
 
 from srcli.imaging.rasters import values as module
-from srcli.imaging.rasters.info import choose_layout, choose_window, read_info
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
 
 

@@ -19,8 +19,13 @@ import numpy as np
 Source = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
-ORIENTATION, SOFTWARE, INTEROPERABILITY = 0x0112, 0x0131, 0xA005
-PARTS = EXIF_IFD, GPS_IFD = 0x8769, 0x8825  # directories that the main one points to
+ORIENTATION = 0x0112
+SOFTWARE = 0x0131
+INTEROPERABILITY = 0xA005
+EXIF_IFD = 0x8769
+GPS_IFD = 0x8825
+PARTS = (EXIF_IFD, GPS_IFD)
+"""Directories that the main one points to."""
 DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
 _TYPES = {
@@ -29,14 +34,21 @@ _TYPES = {
 }  # fmt: skip
 _RATIONAL = frozenset({5, 10})
 _BYTES = {
-    kind: int(code[1]) * (1 + (kind in _RATIONAL)) for kind, code in _TYPES.items()
-}
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
+    17: 8, 18: 8,
+}  # fmt: skip
+"""Bytes of a value of each TIFF type."""
 _POINTERS = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-_COLOUR_SPACE, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 2, 0xFFFF
-TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
-"""Types of entries."""
+_COLOUR_SPACE = 0xA001
+_ADOBE_RGB = 2
+_UNCALIBRATED = 0xFFFF
+# Types of entries.
+TEXT = 2
+SHORT = 3
+LONG = 4
+UNDEFINED = 7
 
 
 @dataclass(frozen=True)
@@ -50,27 +62,30 @@ class Entry:
     @property
     def numbers(self) -> list[float]:
         """Its numbers, fractions as quotients (0 if the denominator is 0); not of texts."""
-        parts: list[float] = np.frombuffer(self.value, "<" + _TYPES[self.kind]).tolist()
+        values: list[float] = np.frombuffer(
+            self.value, "<" + _TYPES[self.kind]
+        ).tolist()
         if self.kind not in _RATIONAL:
-            return parts
-        return [
-            a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)
-        ]
+            return values
+        quotients = []
+        for numerator, denominator in zip(values[::2], values[1::2], strict=True):
+            quotients.append(numerator / denominator if denominator else 0.0)
+        return quotients
 
     def with_numbers(self, values: Sequence[float]) -> Entry | None:
         """Return it with other numbers, rounded for whole types; None if it does not hold them."""
-        parts, code = values, _TYPES[self.kind]
+        code = _TYPES[self.kind]
         if self.kind in _RATIONAL:
-            # as exact as 32 bits are
-            ratios = [
-                Fraction(v).limit_denominator(int(2**31 / (abs(v) + 1)) or 1)
-                for v in values
-            ]
-            parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
-        elif code[0] != "f":
-            parts = [round(value) for value in values]
+            stored: list[float] = []
+            for value in values:
+                largest = int(2**31 / (abs(value) + 1)) or 1  # as exact as 32 bits are
+                stored += Fraction(value).limit_denominator(largest).as_integer_ratio()
+        elif code[0] == "f":
+            stored = list(values)
+        else:
+            stored = [round(value) for value in values]
         with suppress(OverflowError):
-            return replace(self, value=np.array(parts, "<" + code).tobytes())
+            return replace(self, value=np.array(stored, "<" + code).tobytes())
         return None
 
 
@@ -82,9 +97,10 @@ class Layout:
     """How the directories of one file are laid out; the byte order is ``"<"`` or ``">"``."""
 
     def __init__(self, order: str, *, big: bool = False) -> None:
-        self.order, self.big = order, big
-        self.count = struct.Struct(order + "HQ"[big])  # number of entries
-        self.offset = struct.Struct(order + "IQ"[big])
+        self.order = order
+        self.big = big
+        self.count = struct.Struct(order + ("Q" if big else "H"))  # number of entries
+        self.offset = struct.Struct(order + ("Q" if big else "I"))
         # tag, type, number of values, and the value itself where it fits, else its
         # offset
         self.entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
@@ -102,9 +118,9 @@ class Layout:
         if self.order == "<":
             return value
         # comments may be UTF-16 behind a word for it
-        wide = value.startswith(b"UNICODE\0") and len(value) % 2 == 0
-        head, code = (8, "u2") if wide else (0, _TYPES[kind])
-        return value[:head] + np.frombuffer(value[head:], code).byteswap().tobytes()
+        if value.startswith(b"UNICODE\0") and len(value) % 2 == 0:
+            return value[:8] + np.frombuffer(value[8:], "u2").byteswap().tobytes()
+        return np.frombuffer(value, _TYPES[kind]).byteswap().tobytes()
 
 
 def read_start(source: Source) -> tuple[Layout, int]:
@@ -115,13 +131,12 @@ def read_start(source: Source) -> tuple[Layout, int]:
     head = _piece(source, 0, 16)
     with suppress(LookupError, struct.error):
         order = {b"II": "<", b"MM": ">"}[head[:2]]
-        version, first = struct.unpack_from(order + "HI", head, 2)
+        version, offset = struct.unpack_from(order + "HI", head, 2)
         if version == 42:
-            return Layout(order), int(first)
+            return Layout(order), int(offset)
         if version == 43:
-            return Layout(order, big=True), int(
-                struct.unpack_from(order + "Q", head, 8)[0]
-            )
+            (offset,) = struct.unpack_from(order + "Q", head, 8)
+            return Layout(order, big=True), int(offset)
     raise ValueError("no TIFF structure")
 
 
@@ -139,32 +154,33 @@ def read_directory(
     is read. A ValueError is raised if the directory itself or the value of a needed tag
     is cut short.
     """
-    head, size, inline = layout.count.size, layout.entry.size, layout.inline
-    stated = _piece(source, at, head)
-    number = int(layout.count.unpack(stated)[0]) if len(stated) == head else -1
-    table = (
-        _piece(source, at + head, number * size)
-        if 0 <= number <= _MOST_ENTRIES
-        else b""
-    )
-    if len(table) != number * size:
+    start = at + layout.count.size
+    entry_count = _unpacked(layout.count, _piece(source, at, layout.count.size))
+    if entry_count is None or entry_count > _MOST_ENTRIES:
         raise ValueError("a tag directory is cut short, or of impossible length")
+    length = entry_count * layout.entry.size
+    table = _piece(source, start, length)
+    if len(table) != length:
+        raise ValueError("a tag directory is cut short, or of impossible length")
+    following = _piece(source, start + length, layout.inline)
     tags: Tags = {}
     for tag, kind, count, value in layout.entry.iter_unpack(table):
         length = _BYTES.get(kind, 0) * count
         if not length or tag in tags or only not in (None, tag):
             continue
-        if length > inline:
+        if length > layout.inline:
             value = _piece(source, int(layout.offset.unpack(value)[0]), length)
         if len(value) >= length:
             tags[tag] = Entry(kind, layout.turned(value[:length], kind))
         elif tag in needed:
             raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
-    following = _piece(source, at + head + len(table), inline)
-    return tags, int(layout.offset.unpack(following)[0]) if len(
-        following
-    ) == inline else 0
+    return tags, _unpacked(layout.offset, following) or 0
+
+
+def _unpacked(form: struct.Struct, data: bytes) -> int | None:
+    """Return a number that was read; None where the file ends before it."""
+    return int(form.unpack(data)[0]) if len(data) == form.size else None
 
 
 def _piece(source: Source, at: int, length: int) -> bytes:
@@ -178,14 +194,14 @@ def read_parts(
     source: Source, main: Tags, layout: Layout
 ) -> tuple[dict[int, Tags], list[int]]:
     """Read the ``PARTS`` that the main directory points to, and list those that are damaged."""
-    parts = {}
-    for tag in PARTS:
-        with suppress(ValueError):
-            if tag in main and main[tag].kind in _POINTERS:
-                parts[tag] = read_directory(source, int(main[tag].numbers[0]), layout)[
-                    0
-                ]
-    return parts, [tag for tag in PARTS if tag in main and tag not in parts]
+    parts: dict[int, Tags] = {}
+    for pointer in PARTS:
+        if pointer in main and main[pointer].kind in _POINTERS:
+            with suppress(ValueError):
+                offset = int(main[pointer].numbers[0])
+                parts[pointer], _ = read_directory(source, offset, layout)
+    missing = main.keys() - parts.keys()
+    return parts, [pointer for pointer in PARTS if pointer in missing]
 
 
 def pack(
@@ -196,12 +212,15 @@ def pack(
     The result will stand at an even offset. Empty parts, and what parts point to, are
     left out. The offset of the main directory is given with it.
     """
-    data, main = bytearray(), {**main}
-    for tag, part in parts.items():
-        if carried := {t: one for t, one in part.items() if t != INTEROPERABILITY}:
-            start = edit_directory(data, None, carried, layout, at)
-            pointer = start.to_bytes(layout.inline, "little")
-            main[tag] = Entry(18 if layout.big else LONG, pointer)
+    data = bytearray()
+    main = dict(main)
+    for pointer, tags in parts.items():
+        tags = dict(tags)
+        tags.pop(INTEROPERABILITY, None)
+        if tags:
+            start = edit_directory(data, None, tags, layout, at)
+            offset = start.to_bytes(layout.inline, "little")
+            main[pointer] = Entry(18 if layout.big else LONG, offset)
     start = edit_directory(data, None, main, layout, at)
     return bytes(data), start
 
@@ -254,21 +273,22 @@ def orientation(exif: bytes | None) -> int | None:
 def software(exif: bytes | None) -> str:
     """Return the Software entry; empty without one, or in a damaged block."""
     entry = read_main(exif).get(SOFTWARE)
-    return (
-        entry.value.split(b"\0")[0].decode("utf-8", "replace").strip() if entry else ""
-    )
+    if entry is None:
+        return ""
+    return entry.value.split(b"\0")[0].decode("utf-8", "replace").strip()
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
         block = Block(exif)
-        own = block.parts[EXIF_IFD]
-        space = own[_COLOUR_SPACE].numbers[0]
+        tags = block.parts[EXIF_IFD]
+        space = tags[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
-        at = int(own[INTEROPERABILITY].numbers[0])
-        return read_directory(block.tiff, at, block.layout)[0][1].value[:3] == b"R03"
+        offset = int(tags[INTEROPERABILITY].numbers[0])
+        rules, _ = read_directory(block.tiff, offset, block.layout)
+        return rules[1].value[:3] == b"R03"
     return False
 
 
@@ -280,13 +300,11 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     if not texts:
         return exif
     block = Block(exif or Layout("<").start(8) + bytes(6))
-    there = {*block.main} - {SOFTWARE}
-    new = {
-        t: Entry(TEXT, text.encode() + b"\0")
-        for t, text in texts.items()
-        if t not in there
-    }
-    return block.edited(new)
+    entries = {}
+    for tag, text in texts.items():
+        if tag == SOFTWARE or tag not in block.main:
+            entries[tag] = Entry(TEXT, text.encode() + b"\0")
+    return block.edited(entries)
 
 
 def edit_directory(
@@ -302,32 +320,39 @@ def edit_directory(
     given will stand at an even offset ``shift`` of the structure. The offset of the
     directory is returned.
     """
-    head, size, number = layout.count.size, layout.entry.size, 0
+    head = layout.count.size
+    size = layout.entry.size
+    old_count = 0
     rows: dict[int, bytes] = {}
     if start is not None:
-        number = int(layout.count.unpack_from(tiff, start)[0])
-        for at in range(start + head, start + head + size * number, size):
+        old_count = int(layout.count.unpack_from(tiff, start)[0])
+        for index in range(old_count):
+            at = start + head + index * size
             rows[layout.entry.unpack_from(tiff, at)[0]] = bytes(tiff[at : at + size])
     for tag, entry in changes.items():
         rows.pop(tag, None)
         if entry is not None:
-            field = layout.turned(entry.value, entry.kind)
-            if (
-                len(field) > layout.inline
-            ):  # never in place: some writers let tags share a value
-                place = len(tiff) + len(tiff) % 2  # even
-                tiff += bytes(place - len(tiff)) + field
-                field = layout.offset.pack(shift + place)
+            value = layout.turned(entry.value, entry.kind)
+            # never in place: some writers let tags share a value
+            if len(value) > layout.inline:
+                offset = _append(tiff, value)
+                value = layout.offset.pack(shift + offset)
             count = len(entry.value) // _BYTES[entry.kind]
-            rows[tag] = layout.entry.pack(tag, entry.kind, count, field)
+            rows[tag] = layout.entry.pack(tag, entry.kind, count, value)
     table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
-    if start is None or len(rows) > number:
-        start = len(tiff) + len(tiff) % 2
-        tiff += bytes(start + len(table) + layout.inline - len(tiff))
-    end = start + head + size * max(number, len(rows))
-    places = {layout.offset.unpack(row[-layout.inline :])[0] for row in rows.values()}
+    if start is None or len(rows) > old_count:
+        start = _append(tiff, bytes(len(table) + layout.inline))
+    end = start + head + size * max(old_count, len(rows))
+    offsets = {layout.offset.unpack(row[-layout.inline :])[0] for row in rows.values()}
     # with the offset of the next directory, where some writers put a value instead
-    if places.isdisjoint(range(end, end + layout.inline)):
+    if offsets.isdisjoint(range(end, end + layout.inline)):
         end = min(end + layout.inline, len(tiff))
     tiff[start:end] = table.ljust(end - start, b"\0")
     return shift + start
+
+
+def _append(tiff: bytearray, content: bytes) -> int:
+    """Append content at the next even offset, and return that."""
+    offset = len(tiff) + len(tiff) % 2
+    tiff += bytes(offset - len(tiff)) + content
+    return offset

@@ -57,7 +57,9 @@ _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
 _KINDS = {1: b"GRAY", 3: b"RGB "}
-_ICC_HEADER, _ICC_TAG = 128, 12  # bytes
+# Bytes.
+_ICC_HEADER = 128
+_ICC_TAG = 12
 _CICP_OF_PROFILE = re.compile(rb"cicp\0{4}(..)", re.DOTALL)
 
 
@@ -81,11 +83,10 @@ def profile_fits(icc: bytes, channels: int) -> bool:
 
 def hdr_of(label: ColourLabel | None, icc: bytes | None) -> str | None:
     """Return ``"PQ"`` or ``"HLG"`` if a label or a profile says that a picture is HDR."""
-    cicp = label.cicp if label is not None else None
-    if cicp is None or cicp[1] not in _HDR:
-        found = _CICP_OF_PROFILE.search(icc or b"")
-        cicp = found[1] if found else None
-    return _HDR.get(cicp[1]) if cicp else None
+    if label is not None and label.cicp is not None and label.cicp[1] in _HDR:
+        return _HDR[label.cicp[1]]
+    match = _CICP_OF_PROFILE.search(icc or b"")
+    return _HDR.get(match[1][1]) if match else None
 
 
 def from_cicp(
@@ -111,9 +112,8 @@ def from_cicp(
     if xy == SRGB and transfer not in _HDR and curve in (SRGB_CURVE, _VIDEO):
         return ColourLabel(None, cicp, chunks)
     name = f"CICP {primaries}/{transfer}"
-    return ColourLabel(
-        _make_profile(name, xy, [curve], channels=channels, cicp=cicp), cicp, chunks
-    )
+    profile = _make_profile(name, xy, [curve], channels=channels, cicp=cicp)
+    return ColourLabel(profile, cicp, chunks)
 
 
 def from_primaries(
@@ -123,7 +123,7 @@ def from_primaries(
     notes: list[str],
     chunks: tuple[tuple[bytes, bytes], ...] = (),
 ) -> ColourLabel | None:
-    """Return the label of primaries and tone curves; None if they are sRGB, and no chunks given.
+    """Return the label of primaries and tone curves; None if they are sRGB without chunks.
 
     Primaries are CIE x and y of white, red, green, blue, or None for sRGB's; curves one
     for all channels, or one for each. The notes get a line for values that are
@@ -132,8 +132,8 @@ def from_primaries(
     plain = ColourLabel(None, None, chunks) if chunks else None
     xy = SRGB if xy is None else xy
     try:
-        same = channels == 1 or np.allclose(xy, SRGB, rtol=0, atol=_CLOSE)
-        if same and all(_is_srgb(curve) for curve in curves):
+        has_srgb_points = channels == 1 or np.allclose(xy, SRGB, rtol=0, atol=_CLOSE)
+        if has_srgb_points and all(map(_is_srgb, curves)):
             return plain
         profile = _make_profile(
             "Colours of the original", xy, curves, channels=channels
@@ -147,15 +147,15 @@ def from_primaries(
 
 
 def _is_srgb(curve: Curve) -> bool:
+    """Tell if a tone curve is that of sRGB, or so close that programs take it for that."""
     if isinstance(curve, np.ndarray):
         values = np.linspace(0, 1, len(curve))
-        exact = np.where(
-            values < 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
-        )
+        power = ((values + 0.055) / 1.055) ** 2.4
+        exact = np.where(values < 0.04045, values / 12.92, power)
         return bool(np.abs(curve - exact).max() < 0.01)
-    return curve == SRGB_CURVE or (
-        len(curve) == 1 and abs(1 / curve[0] - 0.45455) < 0.005
-    )
+    if len(curve) == 1:
+        return abs(1 / curve[0] - 0.45455) < 0.005
+    return curve == SRGB_CURVE
 
 
 def _curve(transfer: int) -> Curve | None:
@@ -165,14 +165,15 @@ def _curve(transfer: int) -> Curve | None:
     value = np.linspace(0, 1, _SAMPLES)
     if transfer == 16:
         root = value ** (1 / 78.84375)
-        part = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
-        light = 10000 * part ** (1 / 0.1593017578125)
+        ratio = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
+        light = 10000 * ratio ** (1 / 0.1593017578125)
     else:
         bright = (np.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12
         light = _BRIGHTEST * np.where(value <= 0.5, value**2 / 3, bright) ** 1.2
     # Reinhard's curve: white paper becomes a light gray, the brightest white
-    light, top = light / _WHITE, _BRIGHTEST / _WHITE
-    toned: Curve = np.minimum(light * (1 + light / top**2) / (1 + light), 1)
+    light = light / _WHITE
+    brightest = _BRIGHTEST / _WHITE
+    toned: Curve = np.minimum(light * (1 + light / brightest**2) / (1 + light), 1)
     return toned
 
 
@@ -200,26 +201,32 @@ def _make_profile(
             tags[colour + b"TRC"] = _pack_curve(curves[index % len(curves)])
     if cicp is not None:
         tags[b"cicp"] = b"cicp\0\0\0\0" + cicp
-    table, blocks = struct.pack(">I", len(tags)), b""
-    places: dict[bytes, int] = {}  # equal contents are stored once
+    return _pack_profile(_KINDS[channels], tags)
+
+
+def _pack_profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
+    """Return an ICC profile of a colour space with the given tags, equal contents once."""
+    table = struct.pack(">I", len(tags))
+    blocks = b""
+    offsets: dict[bytes, int] = {}
     start = _ICC_HEADER + 4 + _ICC_TAG * len(tags)
     for tag, content in tags.items():
-        if content not in places:
-            places[content] = start + len(blocks)
+        if content not in offsets:
+            offsets[content] = start + len(blocks)
             blocks += content + bytes(-len(content) % 4)
-        table += struct.pack(">4sII", tag, places[content], len(content))
-    size, kind = start + len(blocks), _KINDS[channels]
-    head = struct.pack(">I4xI4s4s4s", size, 0x04400000, b"mntr", kind, b"XYZ ")
+        table += struct.pack(">4sII", tag, offsets[content], len(content))
+    size = start + len(blocks)
+    head = struct.pack(">I4xI4s4s4s", size, 0x04400000, b"mntr", space, b"XYZ ")
     head += struct.pack(">6H4s28x", 2024, 1, 1, 0, 0, 0, b"acsp") + _fixed(_D50)
     return head.ljust(_ICC_HEADER, b"\0") + table + blocks
 
 
 def _to_d50(xy: Array) -> tuple[Array, Array]:
     """Return the XYZ of red, green and blue as columns, seen under D50, and the adaptation."""
-    x, y = xy[::2], xy[1::2]
-    with np.errstate(
-        all="ignore"
-    ):  # of impossible primaries, which are refused when packed
+    x = xy[::2]
+    y = xy[1::2]
+    # impossible primaries are refused when packed
+    with np.errstate(all="ignore"):
         points = np.array([x / y, np.ones(4), (1 - x - y) / y])
         matrix = points[:, 1:] * np.linalg.solve(points[:, 1:], points[:, 0])
         gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ points[:, 0]))
@@ -228,7 +235,7 @@ def _to_d50(xy: Array) -> tuple[Array, Array]:
 
 
 def _fixed(values: Array) -> bytes:
-    """Pack as s15Fixed16Number."""
+    """Pack numbers as s15Fixed16Number."""
     whole = np.rint(np.asarray(values, np.float64) * 65536)
     if not np.abs(whole).max(initial=0) < 2**31:  # nor NaN
         raise ValueError("primaries that are no colours")
@@ -240,17 +247,15 @@ def _xyz(values: Array) -> bytes:
 
 
 def _pack_curve(curve: Curve) -> bytes:
+    """Pack a tone curve as ``curv`` (samples) or ``para`` (a formula)."""
     if isinstance(curve, np.ndarray):
         values = np.rint(np.clip(curve, 0, 1) * 65535).astype(">u2")
         return b"curv\0\0\0\0" + struct.pack(">I", len(values)) + values.tobytes()
-    kind = 0 if len(curve) == 1 else 3
-    return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _fixed(np.array(curve))
+    formula = 0 if len(curve) == 1 else 3
+    return b"para\0\0\0\0" + struct.pack(">HH", formula, 0) + _fixed(np.array(curve))
 
 
 def _text(text: str) -> bytes:
     data = text.encode("utf-16-be")
-    return (
-        b"mluc\0\0\0\0"
-        + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(data), 28)
-        + data
-    )
+    head = struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(data), 28)
+    return b"mluc\0\0\0\0" + head + data

@@ -1,0 +1,108 @@
+"""Fit EXIF and other metadata to pixels that were turned upright or enlarged."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import fit_xmp
+from srcli.imaging.photograph import Metadata
+
+# Image, PixelX and RelatedImage sizes: no longer true once it is upscaled
+_EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)
+# SubjectArea and SubjectLocation, in pixels of the picture as it is stored
+_AREAS = (0x9214, 0xA214)
+# pixels per length of the sensor across and down; the same of a print, which is not
+# enlarged here
+_FOCAL_PLANE = (0xA20E, 0xA20F)
+_RESOLUTION = (0x011A, 0x011B)
+_THUMBNAIL_OFFSET = 0x0201
+_THUMBNAIL_LENGTH = 0x0202
+
+
+def fit_metadata(
+    metadata: Metadata, pixels: PixelMap
+) -> tuple[Metadata, tuple[str, ...]]:
+    """Return the metadata as they describe the new pixels, and what is lost, for the user."""
+    notes: tuple[str, ...] = ()
+    block = metadata.exif
+    if block is not None:
+        try:
+            block, notes = fit_exif(block, pixels)
+        except ValueError:
+            block = None
+            notes = ("damaged EXIF left out",)
+    packet = metadata.xmp
+    if packet is not None:
+        packet, lost = fit_xmp(packet, pixels)
+        notes += lost
+    dpi = metadata.dpi
+    if dpi is not None and pixels.swaps:
+        dpi = dpi[::-1]
+    return replace(metadata, exif=block, xmp=packet, dpi=dpi), notes
+
+
+def fit_exif(block: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
+    """Fit an EXIF block to pixels that were turned or enlarged; tell of parts that are lost.
+
+    Its orientation becomes 1, sizes in pixels and the thumbnail go, positions and the
+    resolution of the sensor follow the pixels. All else stays where it is.
+    """
+    old = exif.Block(block)
+    if old.following > old.start:
+        _blank_thumbnail(old)
+    changes = _changed(old.main, pixels) | dict.fromkeys(old.damaged)
+    if exif.ORIENTATION in old.main:
+        changes[exif.ORIENTATION] = exif.Entry(exif.SHORT, b"\1\0")
+    with suppress(ValueError, LookupError):  # sizes of the picture are repeated there
+        offset = int(old.parts[exif.EXIF_IFD][exif.INTEROPERABILITY].numbers[0])
+        tags, _ = exif.read_directory(old.tiff, offset, old.layout)
+        if not tags.keys().isdisjoint(_EXIF_SIZES):
+            removed = dict.fromkeys(_EXIF_SIZES)
+            exif.edit_directory(old.tiff, offset, removed, old.layout)
+    details = _changed(old.parts.get(exif.EXIF_IFD, {}), pixels)
+    notes = (exif.DAMAGED,) if old.damaged else ()
+    return old.edited(changes, details), notes
+
+
+def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
+    """Return the entries that change with the pixels, None for those that are no longer true."""
+    changes: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
+    if pixels.changes_nothing:
+        return changes
+    numbers: dict[int, list[float]] = {}
+    for tag in (*_AREAS, *_FOCAL_PLANE, *_RESOLUTION):
+        if tag in tags and tags[tag].kind not in (exif.TEXT, exif.UNDEFINED):
+            numbers[tag] = tags[tag].numbers
+    for tag in _AREAS:
+        area = numbers.get(tag, [])
+        if len(area) in (2, 3, 4):
+            changes[tag] = tags[tag].with_numbers(pixels.area(area))
+    across, down = _FOCAL_PLANE
+    if across in numbers and down in numbers:
+        new_across, new_down = pixels.size([numbers[across][0], numbers[down][0]])
+        changes[across] = tags[across].with_numbers([new_across])
+        changes[down] = tags[down].with_numbers([new_down])
+    across, down = _RESOLUTION
+    if pixels.swaps and across in numbers and down in numbers:
+        changes[across] = tags[across].with_numbers(numbers[down][:1])
+        changes[down] = tags[down].with_numbers(numbers[across][:1])
+    return changes
+
+
+def _blank_thumbnail(block: exif.Block) -> None:
+    """Cut the thumbnail of a second directory off at the end of a block, or blank it."""
+    tiff = block.tiff
+    with suppress(ValueError, LookupError):
+        tags, _ = exif.read_directory(tiff, block.following, block.layout)
+        start = int(tags[_THUMBNAIL_OFFSET].numbers[0])
+        end = min(start + int(tags[_THUMBNAIL_LENGTH].numbers[0]), len(tiff))
+        is_jpeg = tiff[start : start + 2] == b"\xff\xd8"
+        if not block.following < start < end or not is_jpeg:
+            return
+        if end < len(tiff) - 4:
+            tiff[start:end] = bytes(end - start)
+        else:
+            del tiff[start:end]

@@ -1,0 +1,173 @@
+"""Texts of pictures: the chunks of PNG files that hold them, and what other formats hold."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.photograph import FORMATS, Metadata
+
+TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")
+"""Types of the chunks that hold texts."""
+_BEST_DEFLATE_RATIO = 1032
+_LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
+_MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
+_LARGEST_KEPT = 2**20
+"""Bytes that a text may unpack to: Pillow opens no file with a larger one."""
+XMP_KEYWORD = "XML:com.adobe.xmp"
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+# of programs, about the file that was read, or repeating its EXIF
+_OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
+_BY_TAG = {
+    0x010E: ("Description", "Title"),
+    0x013B: ("Author", "Artist"),
+    0x8298: ("Copyright",),
+}
+"""Tags of EXIF, and the keywords of which the first that is there fills one."""
+_LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
+
+
+Chunk = tuple[bytes, bytes]
+"""Type and content of a chunk."""
+
+
+def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
+    """Read the text chunks of a PNG file; damaged ones, and more than 32 MiB, are left out.
+
+    They are kept as they are stored. EXIF, XMP and the colour profile may be raw
+    profiles, as ImageMagick and ExifTool write them. The notes get what is left out, in
+    words for the user.
+    """
+    texts: list[Chunk] = []
+    software = None
+    room = _MOST_TEXT
+    left_out: set[str] = set()
+    profiles: dict[str, bytes] = {}
+    for kind, content in chunks:
+        if _OF_THE_FILE.match(content):
+            continue
+        limit = max(min(room, _LARGEST_TEXT), 0)
+        try:
+            keyword, text = _unpack(kind, content, limit)
+            room -= len(text)
+            if keyword.startswith("Raw profile type "):
+                name, profile = _raw_profile(text)
+                profiles.setdefault(name, profile)
+            elif keyword == XMP_KEYWORD and kind == b"iTXt":
+                profiles["proper xmp"] = text
+            elif keyword == "Software":
+                software = _words(kind, text) or None
+            elif len(text) <= max(len(content), _LARGEST_KEPT):
+                texts.append((kind, content))
+            else:
+                left_out.add(keyword)
+        except (IndexError, ValueError, zlib.error):
+            room -= min(limit, len(content) * _BEST_DEFLATE_RATIO)
+            left_out.add(content.partition(b"\0")[0].decode("latin-1"))
+    if "iptc" in profiles:
+        notes.append("IPTC captions left out")
+    if left_out:
+        names = ", ".join(sorted(left_out))[:100]
+        notes.append(f"text entries left out, damaged or too large: {names}")
+    return Metadata(
+        icc=profiles.get("icc"),
+        exif=profiles.get("exif"),
+        xmp=profiles.get("proper xmp") or profiles.get("xmp"),
+        software=software,
+        texts=tuple(texts),
+    )
+
+
+def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
+    """Return the comment of a JPEG or GIF file, whose encoding is not stated, as a chunk."""
+    if not value or not value.strip(b"\0 \r\n\t"):
+        return ()
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return (text_chunk("Comment", text.replace("\0", "").encode()),)
+
+
+def text_chunk(keyword: str, text: bytes) -> Chunk:
+    """Return a chunk of a text in UTF-8, not packed, and in no language."""
+    return b"iTXt", keyword.encode() + bytes(5) + text
+
+
+@dataclass(frozen=True)
+class TextsElsewhere:
+    """What a format other than PNG holds of a picture's texts."""
+
+    by_tag: dict[int, str]
+    """Texts for the main directory of EXIF, by tag."""
+    comment: str
+    left_out: tuple[str, ...]
+    """Keywords of the other texts."""
+
+
+def texts_elsewhere(texts: Iterable[Chunk], fmt: str) -> TextsElsewhere:
+    """Return what a format other than PNG holds of texts."""
+    words: dict[str, str] = {}
+    for kind, content in texts:
+        keyword, text = _unpack(kind, content)
+        words.setdefault(keyword, _words(kind, text))
+    short = [key for key, text in words.items() if 0 < len(text.encode()) <= _LONGEST]
+    by_tag = {}
+    if "exif" in FORMATS[fmt].metadata:
+        for tag, keywords in _BY_TAG.items():
+            for keyword in keywords:
+                if keyword in short:
+                    by_tag[tag] = words.pop(keyword)
+                    break
+    comment = ""
+    if fmt == "jpg" and "Comment" in short:
+        comment = words.pop("Comment")
+    return TextsElsewhere(by_tag, comment, tuple(words))
+
+
+def _unpack(
+    kind: bytes, content: bytes, limit: int = _LARGEST_TEXT
+) -> tuple[str, bytes]:
+    """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
+    keyword, rest = content.split(b"\0", 1)
+    packed = kind == b"zTXt" or (kind == b"iTXt" and bool(rest[0]))
+    if kind != b"tEXt":
+        rest = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[2]
+    text = inflate(rest, limit) if packed else rest
+    if len(text) > limit:
+        raise ValueError("a text is too long")
+    return keyword.decode("latin-1"), text
+
+
+def inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
+    """Unpack a compressed chunk; one that is cut short or unpacks to more is a ValueError."""
+    unpacker = zlib.decompressobj()
+    result = unpacker.decompress(content, limit + 1)
+    if not unpacker.eof:
+        raise ValueError("a compressed chunk is cut short or too large")
+    return result
+
+
+def _words(kind: bytes, text: bytes) -> str:
+    return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").strip()
+
+
+def _raw_profile(text: bytes) -> tuple[str, bytes]:
+    """Read a profile in hexadecimal digits, behind its name and its length in bytes.
+
+    The name is ``"exif"``, ``"xmp"``, ``"icc"`` or ``"iptc"``.
+    """
+    name, length, digits = text.lstrip(b"\n").split(b"\n", 2)
+    # some writers put a few bytes behind them
+    profile = bytes.fromhex(b"".join(digits.split())[: 2 * int(length)].decode("ascii"))
+    if len(profile) != int(length):
+        raise ValueError("a profile is cut short")
+    if profile.startswith(PREFIX):
+        return "exif", profile
+    if profile.startswith(XMP_PREFIX):
+        return "xmp", profile.removeprefix(XMP_PREFIX)
+    kind = name.strip().decode("ascii").lower()
+    return {"icm": "icc", "8bim": "iptc"}.get(kind, kind), profile

@@ -1,0 +1,378 @@
+"""Find the bands of a raster that hold classes, flags or masks, which must not be interpolated."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.rasters.info import COLOURS
+from srcli.imaging.rasters.plateaus import NEIGHBOURS, are_numbers, have_gaps
+from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
+from srcli.imaging.rasters.selection import BandLayout, choose_layout
+from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.info import RasterInfo
+
+    Array = NDArray[Any]
+
+ClassMode = Literal["auto", "yes", "no"]
+
+# Words of the names of bands that hold classes, flags or masks; "land cover" is one
+# word too.
+_WORDS = frozenset({
+    "scl", "qa", "qc", "bqa", "fmask", "cfmask", "pixelqa", "pixelreliability", "wqsf", "flag",
+    "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
+    "classified", "classi", "detfoo", "category", "categories", "label", "labels",
+    "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
+    "corine", "worldcover", "mapbiomas",
+})  # fmt: skip
+_NUMBERED = re.compile(r"(qa|qf|clc|lctype|lcprop)\d+")
+# Words of quantities: "class probability" and "mask confidence" are numbers to
+# interpolate.
+_QUANTITIES = frozenset({
+    "probability", "prob", "confidence", "score", "scores", "fraction", "percent", "percentage",
+    "distance", "uncertainty", "error", "density", "impervious", "canopy",
+})  # fmt: skip
+"""Landsat's ST_QA is one too: the uncertainty of a temperature in kelvin."""
+# Tags of the CF conventions.
+_FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})
+_CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
+# Formats whose palettes save room, unless georeferenced.
+_PICTURES = frozenset({"PNG", "GIF", "BMP"})
+_MOST = 64
+"""Most different values of a band that is taken for classes by its values."""
+_LEAST_WINDOWS = 4
+"""Windows of a band of many values that are looked at."""
+_MIXED = 0.6
+"""Distance of neighbours over that of any two pixels, from which values have no
+order."""
+_NUMBERED_ANYHOW = 0.3
+"""The same from which plateaus are no coarse measurement."""
+_DENSE = 0.5
+"""Share of the whole numbers in between that are there."""
+
+
+def choose_bands(
+    info: RasterInfo,
+    window: Window,
+    mode: ClassMode,
+    *,
+    bands: Sequence[int] | None = None,
+    rgb: Sequence[int] | None = None,
+) -> BandLayout:
+    """Choose the bands of the output by ``choose_layout``, after finding those of classes.
+
+    Sure signs are those of ``_class_sign``, and a word such as SCL, QA_PIXEL or landcover in
+    the name of a file of one band whose pixels do not contradict it. Without one a band
+    of whole numbers that goes through the network alone is taken for classes if its few
+    different values do not follow their order, or if they are codes or numbers of
+    things (see ``plateaus``); three that are taken for colours, if none of them does.
+    In a picture, however dark, coarse or empty, most steps from a pixel to its
+    neighbour lead to the next value there is, while classes lie beside each other in
+    any order. Unless no order is left at all, either the pixels must lie in patches too
+    (noise does not), or the values have irregular gaps (shades do not). Two values are
+    a mask if they lie in patches or both are common, but not two shades side by side.
+    What follows the order of values is a picture: little is lost by it, as between
+    classes 1 and 2 interpolation finds no third value.
+
+    The modes ``yes`` and ``no`` decide for all bands.
+    """
+    candidates = [
+        number
+        for number, band in enumerate(info.bands, start=1)
+        if band.interpretation != "alpha" and (bands is None or number in bands)
+    ]
+    if mode != "auto":
+        classes = candidates if mode == "yes" else ()
+        return choose_layout(info, bands=bands, rgb=rgb, classes=classes)
+    signs = _sure_signs(info, window, sorted(set(candidates) - set(rgb or ())))
+    findings = _Findings(signs)
+    layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
+    # a word in the name of a file of several bands is about one of them
+    word = _class_word(info.path.stem) if len(candidates) == 1 else ""
+    if layout.palette is None:  # one stands for colours
+        for group in layout.groups:
+            looks: dict[int, _Look] = {}
+            for index in layout.indices(group):
+                number = layout.bands[index]
+                if number in candidates:
+                    looks[number] = _look(info, window, number)
+            if len(group) == 1:
+                for number, look in looks.items():
+                    findings.add(number, look, word)
+            elif rgb is None and _are_class_bands(info, looks):
+                for number, look in looks.items():
+                    findings.guesses[number] = look.few_values
+    layout = choose_layout(
+        info, bands=bands, rgb=rgb, classes=(*findings.signs, *findings.guesses)
+    )
+    treatment = (
+        "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
+    )
+    remarks = _tell(findings.signs, treatment)
+    remarks += _tell(findings.pictures, "taken for a picture; --classes yes if not")
+    # values alone may mislead
+    notes = _tell(findings.guesses, f"{treatment}, --classes yes silences this")
+    return replace(layout, notes=(*layout.notes, *notes), remarks=tuple(remarks))
+
+
+@dataclass
+class _Findings:
+    """Bands by number, each with what it is told by."""
+
+    signs: dict[int, str]
+    """Classes by what the file says."""
+    guesses: dict[int, str] = field(default_factory=dict)
+    """Classes by their values alone."""
+    pictures: dict[int, str] = field(default_factory=dict)
+    """Pictures that look a little like classes."""
+
+    def add(self, band: int, look: _Look, word: str) -> None:
+        """Decide on a band that goes alone; a word in the file's name counts if values agree."""
+        is_named = word and look.is_whole
+        if is_named and (look.few or look.are_numbers or look.is_mixed):
+            self.signs[band] = f'("{word}" in the file\'s name)'
+        elif look.is_unordered:
+            self.guesses[band] = look.few_values
+        elif look.are_numbers:
+            self.guesses[band] = "looks like numbers of things"
+        elif look.few:
+            self.pictures[band] = look.few_values
+        elif is_named:
+            self.pictures[band] = f'("{word}" in its name)'
+
+
+def _sure_signs(
+    info: RasterInfo, window: Window, bands: Sequence[int]
+) -> dict[int, str]:
+    """Return what the file says of bands of classes, by number; floats must be whole numbers."""
+    signs: dict[int, str] = {}
+    for number in bands:
+        sign = _class_sign(info, number)
+        is_float = info.band(number).dtype.startswith("float")
+        # others are probabilities
+        if sign and (not is_float or _look(info, window, number).is_whole):
+            signs[number] = sign
+    return signs
+
+
+def _are_class_bands(info: RasterInfo, looks: Mapping[int, _Look]) -> bool:
+    """Tell if three bands taken for red, green and blue hold classes, as those of three years do.
+
+    None may follow the order of its values. Where the file itself calls them colours
+    they must share one set of values, without white, and differ: a drawing has other
+    values in each band, or the same gray in all.
+    """
+    if not all(look.is_unordered for look in looks.values()):
+        return False
+    bands = [info.band(number) for number in looks]
+    if not any(band.interpretation in COLOURS for band in bands):
+        return True
+    values_of_bands = [look.values for look in looks.values()]
+    every = frozenset[float]().union(*values_of_bands)
+    shared = every.intersection(*values_of_bands)
+    white = 255 if all(band.dtype == "uint8" for band in bands) else 65535
+    return len(shared) > 4 and len(shared) >= 0.75 * len(every) and white not in every
+
+
+def _class_sign(info: RasterInfo, number: int) -> str:
+    """Return what the file says of a band that makes it one of classes; empty without."""
+    band = info.band(number)
+    if band.interpretation in COLOURS:
+        return ""
+    is_picture = info.driver in _PICTURES and not any(info.place.values())
+    if band.bits == 1 and not is_picture:
+        return "(one bit a pixel)"
+    if band.interpretation == "palette" and not is_picture:
+        return "(a palette)"
+    tags: dict[str, str] = {}
+    for items in band.tags.values():
+        for key, text in items.items():
+            tags[key.lower()] = text
+    if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
+        return "(marked so in its tags)"
+    if _CATEGORY.search("".join(band.about.values())):
+        return "(names of categories)"
+    names = [band.about.get("Description", "")]
+    for key, text in tags.items():
+        if key.endswith("name") or key == "description":
+            names.append(text)
+    for name in names:
+        word = _class_word(name)
+        if word:
+            return f'(called "{word}")'
+    return ""
+
+
+def _class_word(name: str) -> str:
+    """Return the word of a name that stands for classes; empty if there is none."""
+    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
+    pairs = list(pairwise(words))
+    if _QUANTITIES & set(words) or ("st", "qa") in pairs:
+        return ""
+    for word in (*words, *map("".join, pairs)):  # "land_cover" is a pair
+        if word in _WORDS or _NUMBERED.fullmatch(word):
+            return word
+    return ""
+
+
+def _tell(signs: Mapping[int, str], treatment: str) -> list[str]:
+    """Say what is done with bands, by number, and the sign for it; nothing without any."""
+    text = "; ".join(f"band {band} {sign}" for band, sign in sorted(signs.items()))
+    return [f"{text}: {treatment}"] if text else []
+
+
+class _Look(NamedTuple):
+    """Appearance of a band, by some windows of it."""
+
+    is_whole: bool = True
+    """All values are whole numbers."""
+    equal: float = 0
+    """Share of neighbours that are equal."""
+    few: int = 0
+    """Number of different values, if it is small and each is there often enough, else
+    0."""
+    values: frozenset[float] = frozenset()
+    """The few values."""
+    is_unordered: bool = False
+    """The few values look like classes without a name; see ``choose_bands``."""
+    are_numbers: bool = False
+    """Many values look like numbers of things, such as parcels."""
+    is_mixed: bool = False
+    """Many values lie beside each other in any order, as bit flags do and no picture
+    does."""
+
+    @property
+    def few_values(self) -> str:
+        """What the user is told of a band of few values."""
+        return f"holds only {self.few} different values"
+
+
+def _look(info: RasterInfo, window: Window, band: int) -> _Look:
+    """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
+    layout = choose_layout(info, bands=(band,), classes=(band,))
+    values: Array = np.empty(0, layout.dtype)
+    decoded: list[DecodedWindow] = []
+    with RasterSource(info, layout, window) as source:
+        if source.has_huge_blocks:
+            return _Look()
+        for area in spread_windows(source, side=256, along=8):
+            decoded.append(source.decode(area))
+            samples = decoded[-1].pixels[decoded[-1].valid]
+            if samples.dtype.kind == "f" and (samples != np.floor(samples)).any():
+                return _Look(is_whole=False)
+            values = np.union1d(values, samples)
+            if len(values) > _MOST and len(decoded) >= _LEAST_WINDOWS:
+                break
+    pixels = np.stack([sample.pixels[:, :, 0] for sample in decoded])
+    valid = np.stack([sample.valid[:, :, 0] for sample in decoded])
+    return _look_of(pixels, valid)
+
+
+def _look_of(pixels: Array, valid: Array) -> _Look:
+    """Return what windows of one band (n, h, w) look like by their valid pixels."""
+    neighbours = _neighbours(pixels, valid)
+    equal = 0.0
+    if neighbours.size:
+        equal = float((neighbours[0] == neighbours[1]).mean())
+    values, counts = np.unique(pixels[valid], return_counts=True)
+    count = len(values)
+    if count > _MOST:
+        disorder = _disorder(np.searchsorted(values, neighbours), counts)
+        # in rows of numbers neighbours are near each other, but hardly one is left out
+        is_dense = count >= _DENSE * (float(values[-1]) - float(values[0]))
+        may_be_numbers = disorder >= _NUMBERED_ANYHOW or is_dense
+        return _Look(
+            equal=equal,
+            are_numbers=may_be_numbers and are_numbers(pixels, valid),
+            is_mixed=disorder >= _MIXED,
+        )
+    if count < 2 or counts.sum() < 16 * count:  # of fewer pixels nothing can be told
+        return _Look(equal=equal)
+    low, high = np.sort(np.searchsorted(values, neighbours), axis=0)
+    pairs = np.bincount(low * count + high, minlength=count * count)
+    few_values: list[float] = values.tolist()
+    is_unordered = _is_unordered(few_values, counts, pairs.reshape(count, count))
+    # shades of 8 bits have gaps
+    if not is_unordered and count > 4 and pixels.dtype.itemsize > 1:
+        is_unordered = equal >= 0.5 and have_gaps(pixels, valid, few_values)
+    return _Look(
+        equal=equal,
+        few=count,
+        values=frozenset(few_values),
+        is_unordered=is_unordered,
+    )
+
+
+def _neighbours(pixels: Array, valid: Array) -> Array:
+    """Return the values (2, n) of valid pixels beside each other, in rows and in columns."""
+    pairs = []
+    for before, after in NEIGHBOURS:
+        are_valid = valid[before] & valid[after]
+        pairs.append((pixels[before][are_valid], pixels[after][are_valid]))
+    return np.concatenate(pairs, axis=1)
+
+
+def _disorder(indices: Array, counts: Array) -> float:
+    """Return how far neighbours that differ are apart, in terms of any two pixels.
+
+    ``indices`` (2, n) are those of neighbours in the order of values, ``counts`` the
+    values' pixels.
+    """
+    steps = np.abs(indices[0] - indices[1])
+    is_change = steps > 0
+    changes = steps[is_change]
+    if not changes.size:
+        return 0.0
+    below = np.cumsum(counts / counts.sum())
+    usual_step = float(2 * (below * (1 - below)).sum())
+    return float(changes.mean()) / usual_step
+
+
+def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
+    """Tell if few values lie beside each other like classes; see ``choose_bands``.
+
+    ``pairs`` (n, n) counts neighbours by the indices of the lower and of the higher
+    value.
+    """
+    # how much likelier than by chance a neighbour has the same value (Cohen's kappa)
+    touching = pairs.sum(axis=0) + pairs.sum(axis=1)
+    agreement = 2 * pairs.diagonal() / touching.clip(1)
+    chance = counts / counts.sum()
+    are_patches = bool(((agreement - chance) / (1 - chance)).mean() >= 0.35)
+    is_common = counts >= 0.005 * counts.sum()
+    common = [values[index] for index in np.flatnonzero(is_common)]
+    if len(values) == 2:
+        # 254 and 255: an empty page
+        are_shades = values[0] > 1 and values[1] - values[0] == 1
+        return not are_shades and (are_patches or len(common) == 2)
+    # how many steps between neighbours pass over other values; 1 in a random order.
+    # Photographs and scanned text cut to 3 to 64 levels (to 5 and more if they got a
+    # gamma too) stay below 0.6 or are no patches; segmented pictures with random numbers
+    # are above and patches
+    steps = np.triu(pairs, 1).sum()
+    wide_steps = np.triu(pairs, 2).sum()
+    disorder = float(wide_steps / max(steps, 1) / (1 - 2 / len(values)))
+    are_few = len(values) <= 16
+    is_irregular = are_few and _has_irregular_gaps(common)
+    if are_patches and is_irregular and len(values) <= 4:
+        return True  # which even a coarse picture has not
+    if are_patches or is_irregular:
+        return disorder >= 0.6
+    return are_few and disorder >= 0.9
+
+
+def _has_irregular_gaps(values: list[float]) -> bool:
+    """Tell if sorted values are no regular sequence, nor nearly all of one."""
+    gaps = [int(high - low) for low, high in pairwise(values)]
+    if len(gaps) < 2 or max(gaps) <= 1.5 * min(gaps):
+        return False
+    return len(values) < 2 / 3 * (sum(gaps) // math.gcd(*gaps) + 1)

@@ -1,0 +1,384 @@
+"""Make one raster of finished parts: GDAL copies a VRT of them, with metadata, to any format.
+
+A trial of a few pixels refuses wrong options before hours of work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from logging.handlers import BufferingHandler
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+from srcli.errors import PictureError, UsageError
+from srcli.files import NEW_FILE, FileAttributes, move_into_place, remove_stale
+from srcli.imaging.aliases import alias_of_file, alias_of_folder, readable_name
+from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
+from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.parts import Parts, writing_errors
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetWriter
+
+_COPY_SETTINGS = {
+    "GDAL_CACHEMAX": 2**26,
+    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of
+    # them
+    "GDAL_MAX_DATASET_POOL_SIZE": 16,
+    "GDAL_TIFF_INTERNAL_MASK": True,
+}
+_SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
+_WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
+
+
+def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
+    """Copy the parts into the final file, give it its name, and remove the parts.
+
+    The output gets the attributes, its sidecars the access rights among them.
+    """
+    from affine import dumpsw
+
+    target = parts.target
+    output = parts.output
+    part_folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
+    folder = part_folder / "result"
+    result = folder / readable_name(target.name)
+    pieces = _pieces_of(parts, part_folder.absolute())
+    try:
+        with writing_errors(target):
+            if missing := sum(map(len, parts.missing())):
+                raise PictureError(
+                    f"{target}: {missing} parts of it have got lost; run again"
+                )
+            # of a worker that was lost while it merged
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            vrt = part_folder / "parts.vrt"
+            vrt.write_bytes(describe_mosaic(output, pieces))
+            _copy_interruptibly(vrt, result, output)
+            if output.overviews:
+                _build_overviews(result, output)
+            _check_room(result)
+            check_shape(result, target, output)
+            transform = output.place["transform"]
+            if output.driver in _WORLD_SUFFIXES and transform is not None:
+                world = dumpsw(transform).encode("ascii")
+                result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
+            _move_result(result, target, attributes)
+            shutil.rmtree(parts.folder, ignore_errors=True)
+    finally:
+        # what is not finished will be made again and only takes room meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pieces_of(parts: Parts, folder: Path) -> list[Piece]:
+    """Return the finished parts as files of a mosaic, by their names in a folder."""
+    output = parts.output
+    bands = [str(position + 1) for position in output.order]
+    if output.mask:
+        bands.append(str(len(bands) + 1))
+    pieces = []
+    for number, file in parts.found().items():
+        if file.stat().st_size:  # GDAL skips what no part covers
+            span = parts.span(number)
+            path = folder / file.name
+            pieces.append(Piece(path, span.start, 0, len(span), output.width, bands))
+    return pieces
+
+
+def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
+    """Move a finished raster and all files beside it to their names, once they are on the disk."""
+    sidecars = [file for file in sorted(result.parent.iterdir()) if file != result]
+    names: dict[Path, str] = {}
+    for file in (*sidecars, result):
+        _sync(file)
+        if file == result:
+            attributes.apply(file)
+        else:
+            replace(attributes, times=None).apply(file)
+        names[file] = target.stem + file.name[len(result.stem) :]
+    remove_stale(target, keep=set(names.values()))
+    for file, name in names.items():
+        move_into_place(file, target.with_name(name))
+    with suppress(OSError):  # not all systems can
+        _sync(target.parent)
+
+
+def _copy_interruptibly(*names: Any) -> None:
+    """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
+    failures: list[BaseException] = []
+
+    def copy() -> None:
+        try:
+            copy_file(*names)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+
+    thread = Thread(target=copy, daemon=True, name="gdal-copy")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    for failure in failures:
+        raise failure
+
+
+def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
+    """Open a raster, quietly: rasterio warns of those without a transform."""
+    import rasterio
+
+    with quiet_pillow():
+        return rasterio.open(path, mode, **profile)
+
+
+def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
+    """Copy a VRT to the format and options of an output; errors are those of rasterio."""
+    import rasterio
+    import rasterio.shutil
+
+    # GDAL 3.10 copies either the tags of bands (STATISTICS too) or those of all
+    # namespaces
+    has_band_tags = any(band.tags.get("") for band in output.bands)
+    has_namespaces = not set(output.tags) <= {""}
+    options = dict(output.creation)
+    if has_namespaces and not has_band_tags:
+        options = {"COPY_SRC_MDD": "YES", **options}
+    with rasterio.Env(**_COPY_SETTINGS):
+        with _open(source, "r+") as dataset:
+            # in the file of a VRT some have other white space
+            _set_tags(dataset, output)
+            rasterio.shutil.copy(dataset, copy, driver=output.driver, **options)
+        if has_band_tags and has_namespaces and output.driver == "GTiff":
+            with rasterio.open(copy, "r+") as dataset:
+                _set_tags(dataset, output)
+
+
+class Piece(NamedTuple):
+    """A file in a mosaic, with its position in pixels of the mosaic, whole once written."""
+
+    file: Path
+    """Absolute, or the name of a file beside the mosaic."""
+    top: float
+    left: float
+    height: int
+    width: int
+    bands: Sequence[str]
+    """Bands of the file by GDAL's names, for each band of the mosaic and its mask."""
+    more: Sequence[Mapping[str, str]] = ()
+    """Elements of a ComplexSource of GDAL's, for each of these bands; most have
+    none."""
+
+
+def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
+    """Return a VRT of files, with the metadata of an output but tags; errors are rasterio's."""
+    from rasterio.crs import CRS
+    from rasterio.enums import ColorInterp
+    from rasterio.io import MemoryFile
+
+    on_map = output.place
+    bands = output.stored
+    with MemoryFile(ext=".vrt") as memory:
+        with (
+            quiet_pillow(),
+            memory.open(
+                driver="VRT",
+                height=output.height,
+                width=output.width,
+                count=len(bands),
+                dtype=output.dtype,
+                nodata=output.nodata,
+                crs=None if on_map["gcps"] else on_map["crs"],
+                transform=on_map["transform"],
+                rpcs=on_map["rpcs"],
+            ) as dataset,
+        ):
+            dataset.colorinterp = [ColorInterp[band.interpretation] for band in bands]
+            if on_map["gcps"]:
+                dataset.gcps = (on_map["gcps"], on_map["crs"] or CRS())
+        tree = ET.fromstring(memory.read())
+    elements = tree.findall("VRTRasterBand")
+    for element, band in zip(elements, bands, strict=True):
+        element.extend(ET.fromstring(f"<band>{''.join(band.about.values())}</band>"))
+    if output.mask:
+        mask = ET.SubElement(tree, "MaskBand")
+        elements.append(ET.SubElement(mask, "VRTRasterBand", dataType="Byte"))
+    for piece in pieces:
+        for number, element in enumerate(elements):
+            _add_source(element, piece, number)
+    return ET.tostring(tree)
+
+
+def _add_source(element: ET.Element, piece: Piece, number: int) -> None:
+    """Add a file to a band of a VRT, or to its mask, counted from 0."""
+    size = {"xSize": f"{piece.width}", "ySize": f"{piece.height}"}
+    more = piece.more[number] if piece.more else {}
+    source = ET.SubElement(element, "ComplexSource" if more else "SimpleSource")
+    is_beside = f"{not piece.file.is_absolute():d}"
+    file = ET.SubElement(source, "SourceFilename", relativeToVRT=is_beside)
+    file.text = str(alias_of_file(piece.file))
+    ET.SubElement(source, "SourceBand").text = piece.bands[number]
+    ET.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
+    offset = {"xOff": f"{piece.left}", "yOff": f"{piece.top}"}
+    ET.SubElement(source, "DstRect", {**offset, **size})
+    for name, text in more.items():
+        ET.SubElement(source, name).text = text
+
+
+def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Set the tags of the file, which GDAL counts as band 0, and those of its bands."""
+    for number, tags in enumerate(
+        [output.tags, *(band.tags for band in output.stored)]
+    ):
+        for namespace, items in tags.items():
+            settable = dict(items)
+            if set(items) == {namespace}:
+                # a complete document: rasterio reads it under the name of its
+                # namespace, but writes "key=value"
+                key, sign, value = items[namespace].partition("=")
+                settable = {key: value} if sign else {}
+            else:
+                # arguments of rasterio's
+                settable.pop("bidx", None)
+                settable.pop("ns", None)
+            dataset.update_tags(number, ns=namespace or None, **settable)
+
+
+def _build_overviews(file: Path, output: OutputProfile) -> None:
+    """Build overviews of a file: averages, or nearest neighbours where it holds classes."""
+    import rasterio
+    from rasterio.enums import Resampling
+
+    settings = {
+        "GDAL_CACHEMAX": BLOCK_CACHE,
+        "GDAL_NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        "GDAL_TIFF_OVR_BLOCKSIZE": 256,
+    }
+    if "JPEG_QUALITY" in output.creation:
+        settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
+    resampling = Resampling.nearest if output.classes else Resampling.average
+    with rasterio.Env(**settings), _open(file, "r+") as dataset:
+        dataset.build_overviews(list(output.overviews), resampling)
+
+
+def _check_room(path: Path) -> None:
+    """Check that the disk was not full when GDAL wrote a file: GDAL does not always say so."""
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        try:
+            stream.write(bytes(2**22))  # which it must still take
+            stream.flush()
+            os.fsync(stream.fileno())
+        finally:
+            stream.truncate(end)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a closed file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def try_creation_options(target: Path, output: OutputProfile) -> None:
+    """Let GDAL write a small file with the metadata and options of an output.
+
+    A UsageError tells of an unknown creation option or value, else a PictureError of
+    the reason.
+    """
+    trial = replace(
+        output,
+        height=min(output.height, 512),
+        width=min(output.width, 512),
+        overviews=(),
+    )
+    failure = ""
+    with (
+        _gdal_messages() as messages,
+        tempfile.TemporaryDirectory(
+            prefix="srx-", ignore_cleanup_errors=True
+        ) as folder,
+    ):
+        small = Path(folder) / "small.vrt"
+        copy = Path(folder) / f"copy{readable_name(target.suffix)}"
+        try:
+            small.write_bytes(describe_mosaic(trial))
+            copy_file(small, copy, trial)
+            check_shape(copy, target, trial)
+        except gdal_errors(ValueError, OSError) as error:
+            failure = reason_of(error)
+    for record in messages.buffer:
+        text = " ".join(record.getMessage().split())
+        # GDAL then ignores the option
+        if "creation option" in text or "value not recognised" in text:
+            raise UsageError(
+                f"{target}: --co: GDAL says: {text.partition(' in ')[2] or text}; "
+                f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
+            )
+        if failure and (signalled := _SIGNALLED.search(text)):
+            failure = signalled[2]
+    if failure:
+        # before it stand a function of libtiff and the trial's file
+        reason = re.sub(r"^(\w+:)?(\S*copy\.\w+: )?", "", failure)
+        raise PictureError(
+            f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
+        )
+
+
+@contextmanager
+def _gdal_messages() -> Iterator[BufferingHandler]:
+    """Collect what GDAL says, errors that rasterio does not raise included."""
+    logger = logging.getLogger("rasterio._env")
+    level = logger.level
+    messages = BufferingHandler(1000)
+    logger.addHandler(messages)
+    logger.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(messages)
+        logger.setLevel(level)
+
+
+def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
+    """Check what GDAL has written: size, bands, last block, overviews.
+
+    A last block that is missing or damaged raises errors of the system and of rasterio.
+    """
+    from rasterio.windows import Window
+
+    height = output.height
+    width = output.width
+    with _open(file, "r") as dataset:
+        count: int = dataset.count
+        if output.driver == "COG" and output.alpha and count == output.channels:
+            # GDAL turns the alpha band of a COG with JPEG compression into a mask
+            flags = {flag.name for flag in dataset.mask_flag_enums[0]}
+            if flags <= {"per_dataset"}:
+                count += 1
+        if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
+            raise PictureError(
+                f"{target}: with these options GDAL writes {dataset.count} band(s) of "
+                f"{dataset.width}x{dataset.height} pixels instead of {len(output.bands)} of "
+                f"{width}x{height}; change --co"
+            )
+        dataset.read(1, window=Window(width - 1, height - 1, 1, 1))
+        block_height, block_width = dataset.block_shapes[0]
+        block = f"{(width - 1) // block_width}_{(height - 1) // block_height}"
+        is_sparse = output.creation.get("SPARSE_OK", "NO") != "NO"
+        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1)
+        if dataset.driver == "GTiff" and not is_sparse and not offset:
+            # GDAL goes on after some of its errors
+            raise OSError("it writes no pixels")
+        if len(dataset.overviews(1)) < len(output.overviews):
+            raise PictureError(f"{target}: its overviews are missing; run again")

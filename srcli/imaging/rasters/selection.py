@@ -1,0 +1,402 @@
+"""What of a raster is enlarged: the choice of its bands, which go together, and a window."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.info import (
+    COLOURS,
+    LEGEND,
+    BandInfo,
+    RasterInfo,
+    coordinates,
+)
+from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from affine import Affine
+
+_SLACK = 1e-4
+"""Pixels by which bounds may miss a pixel's edge, because printed coordinates are
+rounded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandLayout:
+    """Bands of the output and their sources in the file."""
+
+    bands: tuple[int, ...]
+    """Colour bands, numbered from 1 as in the file, in the order of the output; without
+    alpha. Of a palette: ``(1,)``, which becomes three bands, or one if all its colours
+    are gray."""
+    smooth: tuple[int, ...]
+    """Indices of the output's colour bands, from 0, that the network sees. The others
+    hold classes or flags: they are enlarged by nearest neighbour, so that no other
+    values arise."""
+    groups: tuple[tuple[int, ...], ...]
+    """Positions in ``smooth``, each once: groups of three go through the network as R,
+    G and B, others alone."""
+    alpha: int | None = None
+    """Alpha band of the file, from 1; 0 for that of a colour table with transparent
+    colours or a nodata value; None without one."""
+    alpha_place: int | None = None
+    """Position of alpha among the bands of the output file, from 0; None is the
+    last."""
+    soft_alpha: tuple[float, float] | None = None
+    """Lowest and highest value of an alpha band that is interpolated; None repeats its
+    pixels."""
+    palette: NDArray[np.uint8] | None = None
+    """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
+    alpha; values without one are transparent black."""
+    outputs: tuple[BandInfo, ...]
+    """The bands of the output, alpha last; their dtype and nodata do not count."""
+    notes: tuple[str, ...] = ()
+    """Messages for the user on the choice."""
+    remarks: tuple[str, ...] = ()
+    """The same on bands that the file itself says to hold classes."""
+    dtype: str
+    """numpy's name of the type of the output's values, and of the pixels as read."""
+    nodata: float | None = None
+    """Value of invalid pixels of the output, in all bands; None if they are marked
+    otherwise (NaN, a mask, alpha)."""
+
+    @property
+    def channels(self) -> int:
+        """Number of colour bands of the output."""
+        return len(self.outputs) - (self.alpha is not None)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Indices of the output's colour bands that the network does not see."""
+        return tuple(sorted(set(range(self.channels)) - set(self.smooth)))
+
+    @property
+    def rgb(self) -> list[int]:
+        """Indices of the output's red, green and blue; empty if none go together."""
+        for group in self.groups:
+            if len(group) == 3:
+                return self.indices(group)
+        return []
+
+    def indices(self, group: tuple[int, ...]) -> list[int]:
+        """Return the indices of a group among the output's bands."""
+        return [self.smooth[position] for position in group]
+
+
+def choose_layout(
+    info: RasterInfo,
+    *,
+    bands: Sequence[int] | None = None,
+    rgb: Sequence[int] | None = None,
+    classes: Collection[int] = (),
+) -> BandLayout:
+    """Choose the bands of the output and group those that are R, G and B.
+
+    All bands are numbered from 1, as in the file. ``bands`` are kept in this order,
+    alpha if it is among them; None keeps all. ``rgb`` are red, green and blue; None
+    takes those that the file interprets so, else the first three of three or four
+    bands, else none. See ``choose_bands`` for ``classes``.
+    """
+    selected = tuple(range(1, len(info.bands) + 1)) if bands is None else tuple(bands)
+    _check_numbers(info, "--bidx", selected)
+    is_palette = info.palette is not None and selected == (1,) and 1 not in classes
+    if is_palette and rgb is None:
+        return _palette_layout(info)
+    alpha = None
+    for number in reversed(selected):
+        if info.band(number).interpretation == "alpha":
+            alpha = number
+    colour_bands = tuple(number for number in selected if number != alpha)
+    smooth = tuple(number for number in colour_bands if number not in classes)
+    composite, note = _find_rgb(info, smooth, rgb)
+    if not colour_bands:
+        raise PictureError(
+            f"{info.path}: only an alpha band is left; choose more bands by --bidx"
+        )
+    shown_as: dict[int, str] = {}
+    if composite and not (rgb is None and bands is None):
+        # show a composite chosen by the user, such as 4,3,2, in the colours it was
+        # enlarged in
+        shown_as = dict(zip(composite, COLOURS, strict=True))
+    outputs = []
+    for number in colour_bands:
+        band = info.band(number)
+        if number in shown_as:
+            band = replace(band, interpretation=shown_as[number])
+        elif shown_as and band.interpretation in COLOURS:
+            band = replace(band, interpretation="undefined")
+        outputs.append(_interpolated(band) if number in smooth else band)
+    if bands is not None and len(colour_bands) == 3:
+        note = ""  # the user has said which three, in this order
+    return BandLayout(
+        bands=colour_bands,
+        smooth=tuple(
+            index for index, number in enumerate(colour_bands) if number in smooth
+        ),
+        groups=_groups(smooth, composite),
+        alpha=alpha,
+        alpha_place=None if alpha is None else selected.index(alpha),
+        outputs=tuple(outputs if alpha is None else [*outputs, info.band(alpha)]),
+        notes=(note,) if note else (),
+        dtype=_output_dtype(info, colour_bands, smooth, alpha),
+        nodata=_declared_nodata(outputs),
+    )
+
+
+def _interpolated(band: BandInfo) -> BandInfo:
+    """Return what is true of a band once it is interpolated: its values mean no classes."""
+    about = {key: text for key, text in band.about.items() if key not in LEGEND}
+    if band.interpretation == "palette":
+        # what interpolation makes of indices is gray, and needs all values of the dtype
+        return replace(band, interpretation="gray", bits=None, about=about)
+    bits = None if band.dtype.startswith("float") else band.bits
+    return replace(band, bits=bits, about=about)
+
+
+def _groups(
+    smooth: tuple[int, ...], composite: tuple[int, ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Return positions among smooth bands: those of a composite together, others alone."""
+    groups: list[tuple[int, ...]] = [
+        (index,) for index, band in enumerate(smooth) if band not in composite
+    ]
+    if composite:
+        groups.append(tuple(map(smooth.index, composite)))
+    return tuple(sorted(groups, key=min))
+
+
+def _declared_nodata(bands: Sequence[BandInfo]) -> float | None:
+    for band in bands:
+        if band.nodata is not None:
+            return band.nodata
+    return None
+
+
+def _palette_layout(info: RasterInfo) -> BandLayout:
+    """Return the layout of the only band as the colours of its palette."""
+    band = info.bands[0]
+    table = np.zeros((int(np.iinfo(band.dtype).max) + 1, 4), np.uint8)
+    values = []
+    for value, colour in (info.palette or {}).items():
+        if 0 <= value < len(table):
+            values.append(value)
+            table[value] = colour
+    # as in scanned plans of one bit: three equal bands would triple the work and the
+    # file
+    is_gray = bool((table[values, :3] == table[values, :1]).all())
+    has_alpha = band.nodata is not None or bool((table[values, 3] < 255).any())
+    if band.nodata is not None:
+        table[int(band.nodata), 3] = 0
+    names = ["gray"] if is_gray else list(COLOURS)
+    smooth = tuple(range(len(names)))
+    note = f"palette turned into {'gray' if is_gray else 'RGB'}"
+    if has_alpha:
+        names.append("alpha")
+        note += " and alpha"
+    return BandLayout(
+        bands=(1,),
+        smooth=smooth,
+        groups=(smooth,),
+        alpha=0 if has_alpha else None,
+        palette=table,
+        # the metadata of a palette describe its indices, not colours
+        outputs=tuple(BandInfo(dtype="uint8", interpretation=name) for name in names),
+        notes=(note,),
+        dtype="uint8",
+    )
+
+
+def _find_rgb(
+    info: RasterInfo, candidates: tuple[int, ...], rgb: Sequence[int] | None
+) -> tuple[tuple[int, ...], str]:
+    """Return the bands that are R, G and B, none or three, and a note for the user."""
+    if rgb is not None:
+        _check_numbers(info, "--rgb", rgb)
+        if not set(rgb) <= set(candidates):
+            raise UsageError(
+                f"--rgb {_list(rgb)}: give bands that are kept; neither alpha nor classes, which "
+                "--classes no takes for colours"
+            )
+        return tuple(rgb), ""
+    bands = [info.band(number) for number in candidates]
+    for names in (
+        [band.interpretation for band in bands],
+        list(map(_described_colour, bands)),
+    ):
+        if all(names.count(colour) == 1 for colour in COLOURS):
+            return tuple(candidates[names.index(colour)] for colour in COLOURS), ""
+    if len(candidates) in (3, 4):
+        composite = candidates[:3]
+        listed = _list(composite)
+        note = f"bands {listed} are taken for red, green, blue; --rgb names others"
+        return composite, note
+    if len(candidates) < 3:
+        return (), ""
+    return (), (
+        f"{len(candidates)} bands, each enlarged alone; --rgb names three that go together"
+    )
+
+
+def _described_colour(band: BandInfo) -> str:
+    """Return red, green or blue if the name of a band says so, such as ``B04``; else nothing.
+
+    The numbers are those of Sentinel-2 and Landsat 8 and 9.
+    """
+    text = re.sub("<[^>]*>", "", band.about.get("Description", "")).lower()
+    words = re.findall("[a-z0-9]+", text)
+    if "edge" in words or not words:
+        return ""
+    for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
+        if colour in words or words == [letter]:
+            return colour
+        names_other = not set(COLOURS).isdisjoint(words)
+        bands = {f"b{number}", f"b0{number}", f"band{number}"}
+        if not names_other and not bands.isdisjoint(words):
+            return colour
+    return ""
+
+
+def _output_dtype(
+    info: RasterInfo,
+    colour_bands: tuple[int, ...],
+    smooth: tuple[int, ...],
+    alpha: int | None,
+) -> str:
+    """Return the dtype of the bands that go through the network, if it can hold the classes."""
+    of_this_dtype = set(smooth or colour_bands)
+    dtype = info.band((smooth or colour_bands)[0]).dtype
+    numbers = list(colour_bands)
+    if alpha is not None:
+        numbers.append(alpha)
+        of_this_dtype.add(alpha)
+    is_held = True
+    for number in numbers:
+        other_dtype = info.band(number).dtype
+        if number in of_this_dtype:
+            is_held &= other_dtype == dtype
+        else:
+            is_held &= np.can_cast(other_dtype, dtype)
+    if is_held:
+        return dtype
+    dtypes = sorted({info.band(number).dtype for number in numbers})
+    raise PictureError(
+        f"{info.path}: bands {_list(sorted(set(numbers)))} hold values of several kinds "
+        f"({', '.join(dtypes)}); choose bands of one kind by --bidx"
+    )
+
+
+def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
+    if max(bands) > len(info.bands):
+        raise PictureError(
+            f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
+        )
+
+
+class _Box(NamedTuple):
+    """A rectangle, in pixels or in coordinates of a map."""
+
+    least_x: float
+    least_y: float
+    most_x: float
+    most_y: float
+
+
+def choose_window(
+    info: RasterInfo,
+    *,
+    srcwin: Sequence[int] | None = None,
+    bounds: Sequence[float] | None = None,
+) -> tuple[Window, tuple[str, ...]]:
+    """Turn --srcwin or --bounds into a window of a file and notes; the entire file without both.
+
+    ``srcwin`` is (column, row, width, height) in pixels from the upper left corner,
+    ``bounds`` (left, bottom, right, top) in the file's coordinate system: all pixels
+    that they touch are taken, also of rotated rasters. What lies beyond the file is
+    cut.
+    """
+    option = "--srcwin"
+    notes: list[str] = []
+    requested = Window(top=0, left=0, height=info.height, width=info.width)
+    if bounds is not None:
+        option = "--bounds"
+        requested = _enclosing(info, bounds, notes)
+    elif srcwin is not None:
+        column, row, width, height = srcwin
+        if min(width, height) < 1:
+            raise UsageError(
+                f"--srcwin {_list(srcwin)}: give a width and a height of at least 1"
+            )
+        requested = Window(top=row, left=column, height=height, width=width)
+    row = max(requested.top, 0)
+    column = max(requested.left, 0)
+    height = min(requested.top + requested.height, info.height) - row
+    width = min(requested.left + requested.width, info.width) - column
+    if min(width, height) < 1:
+        extent = f"has {info.width}x{info.height} pixels"
+        transform = info.place["transform"]
+        if transform is not None:
+            box = _bounding_box(transform, (0, 0, info.width, info.height))
+            extent += f" and bounds {_list(box)}"
+        raise PictureError(
+            f"{info.path}: {option} lies outside the file, which {extent}"
+        )
+    window = Window(top=row, left=column, height=height, width=width)
+    if window != requested:
+        notes = [
+            f"{option} reaches beyond the file: {width}x{height} pixels from column {column}, "
+            f"row {row} are used"
+        ]
+    return window, tuple(notes)
+
+
+def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> Window:
+    """Return the window that encloses bounds; a note is added if it is larger than they are."""
+    is_finite = all(map(math.isfinite, bounds))
+    if not is_finite or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
+        raise UsageError(
+            f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
+        )
+    transform = info.place["transform"]
+    if transform is None or transform.is_degenerate:
+        georeference = "no place on the map"
+        if info.place["gcps"]:
+            georeference = "ground control points only"
+        raise PictureError(
+            f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"
+        )
+    exact = _bounding_box(~transform, bounds)
+    column = math.floor(exact.least_x + _SLACK)
+    row = math.floor(exact.least_y + _SLACK)
+    right = max(math.ceil(exact.most_x - _SLACK), column + 1)
+    bottom = max(math.ceil(exact.most_y - _SLACK), row + 1)
+    snapped = _Box(column, row, right, bottom)
+    if not np.allclose(snapped, exact, rtol=0, atol=_SLACK):
+        box = _list(_bounding_box(transform, snapped))
+        notes.append(
+            f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"
+        )
+    return Window(top=row, left=column, height=bottom - row, width=right - column)
+
+
+def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
+    """Return the least and largest coordinates that a box given by its edges is mapped to."""
+    x_values: list[float] = []
+    y_values: list[float] = []
+    for column in edges[::2]:
+        for row in edges[1::2]:
+            x, y = coordinates(transform, column, row)
+            x_values.append(x)
+            y_values.append(y)
+    return _Box(min(x_values), min(y_values), max(x_values), max(y_values))
+
+
+def _list(numbers: Sequence[float]) -> str:
+    return ",".join(f"{number:.12g}" for number in numbers)

@@ -1,0 +1,188 @@
+"""Store enlarged rows of a raster as parts, with the holes of the input in them again."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
+from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
+from srcli.imaging.resize import resize
+from srcli.ports.image import Window
+
+Array = NDArray[Any]
+Bools = NDArray[np.bool_]
+
+_REACH = 3
+"""Rows beside others that their bicubic interpolation sees, and one more."""
+_MOST_THREADS = 8
+
+
+class PartWriter:
+    """Writer of a run of consecutive parts; the rows of one part are in memory.
+
+    It marks the pixels that the input marks as empty: they become nodata (without such
+    a value: NaN in floats, else 0), and valid pixels that the network happened to make
+    equal to nodata move to the next value. Bands of classes, mask and alpha of two
+    values are enlarged by nearest neighbour, for which rows of the input are read
+    again.
+    """
+
+    def __init__(
+        self, parts: Parts, numbers: range, source: RasterSource, scale: int
+    ) -> None:
+        self._parts = parts
+        self._numbers = numbers
+        self._source = source
+        self._scale = scale
+        self._rows: Array = np.empty(
+            (parts.rows, source.width * scale, source.channels), source.dtype
+        )
+
+    def write(self, top: int, rows: Array) -> None:
+        """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
+
+        They follow each other; rows outside the run are left out.
+        """
+        bottom = top + len(rows)
+        height = len(self._rows)
+        for number in range(top // height, -(-bottom // height)):
+            if number not in self._numbers:
+                continue
+            span = self._parts.span(number)
+            start = max(span.start, top)
+            stop = min(span.stop, bottom)
+            new_rows = rows[start - top : stop - top]
+            self._rows[start - span.start : stop - span.start] = new_rows
+            if stop == span.stop:
+                self.write_part(number, self._rows[: len(span)])
+
+    def write_part(self, number: int, rows: Array | None = None) -> None:
+        """Write a part; without rows of the network, which are changed, all bands hold classes."""
+        source = self._source
+        layout = source.layout
+        nodata = layout.nodata
+        if rows is not None and nodata is not None and np.isfinite(nodata):
+            # made by chance
+            rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
+        opaque = 1 if source.dtype.kind == "f" else np.iinfo(source.dtype).max
+        opacity = np.array(opaque, source.dtype)
+        if rows is None or layout.classes or source.has_holes:
+            rows, opacity = self._complete(self._parts.span(number), rows, opacity)
+        self._store(number, rows, opacity)
+
+    def _complete(
+        self, span: range, rows: Array | None, opacity: Array
+    ) -> tuple[Array, Array]:
+        """Return rows with the holes and classes of the input in them, and their opacity."""
+        source = self._source
+        layout = source.layout
+        top = span.start // self._scale
+        bottom = -(-span.stop // self._scale)
+        window = Window(top=top, left=0, height=bottom - top, width=source.width)
+        decoded = source.decode(window)
+        if layout.soft_alpha is not None:
+            softened = self._soften(window, layout.soft_alpha)
+            opacity = softened[span.start % self._scale :][: len(span)]
+        elif decoded.alpha is not None:
+            opacity = self._repeat(decoded.alpha, span)
+        valid = decoded.valid[:, :, source.interpolated]
+        if not valid.all():
+            if source.masked or self._parts.output.mask:
+                opacity = self._repeat(np.asarray(valid.any(axis=2)), span) * opacity
+            if rows is not None:
+                holes = self._repeat(~valid, span)
+                if layout.soft_alpha is not None:
+                    holes &= ~self._is_shown(decoded, span, opacity)
+                empty = self._empty_value(decoded, span)
+                np.copyto(rows, empty, "unsafe", where=holes)
+        if rows is None or layout.classes:
+            repeated = self._repeat(decoded.pixels, span)
+            if rows is not None:
+                repeated[:, :, source.interpolated] = rows
+            rows = repeated
+        return rows, opacity
+
+    def _repeat(self, layer: Array, span: range) -> Array:
+        """Enlarge what was read for a part by nearest neighbour, cut to the rows of the part."""
+        down = layer.repeat(self._scale, axis=0)[span.start % self._scale :]
+        return down[: len(span)].repeat(self._scale, axis=1)
+
+    def _store(self, number: int, rows: Array, opacity: Array) -> None:
+        """Write the file of a part, with alpha or the mask as its last band if there is one."""
+        from rasterio.io import MemoryFile
+        from rasterio.transform import Affine
+
+        output = self._parts.output
+        height = len(rows)
+        band_count = len(output.bands) + output.mask
+        stored: Array = np.empty((band_count, height, output.width), output.dtype)
+        stored[: output.channels] = np.moveaxis(rows, 2, 0)
+        stored[output.channels :] = opacity
+        with (
+            writing_errors(self._parts.target),
+            MemoryFile() as memory,  # because GDAL reports success on a full disk
+        ):
+            with memory.open(
+                driver="GTiff",
+                height=height,
+                width=output.width,
+                count=band_count,
+                dtype=output.dtype,
+                nodata=output.nodata,
+                transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
+                COMPRESS="ZSTD",
+                ZSTD_LEVEL=1,
+                PREDICTOR=3 if output.dtype.startswith("float") else 2,
+                INTERLEAVE="PIXEL",
+                TILED=True,
+                BLOCKXSIZE=min(512, -(-output.width // 16) * 16),
+                BLOCKYSIZE=min(256, -(-height // 16) * 16),
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
+            ) as dataset:
+                dataset.write(stored)
+            self._parts.add(number, memory.getbuffer())
+
+    def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
+        """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
+        source = self._source
+        scale = self._scale
+        top = max(window.top - _REACH, 0)
+        bottom = min(window.top + window.height + _REACH, source.height)
+        around = Window(top=top, left=0, height=bottom - top, width=source.width)
+        alpha = source.decode(around).alpha
+        assert alpha is not None
+        larger = np.clip(resize(alpha, scale), *limits)
+        return larger[(window.top - top) * scale :][: window.height * scale]
+
+    def _is_shown(self, decoded: DecodedWindow, span: range, opacity: Array) -> Bools:
+        """Find pixels without alpha that are seen once the soft alpha beside them is larger."""
+        assert decoded.alpha is not None
+        hidden = np.isfinite(decoded.pixels[:, :, self._source.interpolated])
+        hidden &= (decoded.alpha == 0)[:, :, None]
+        return np.asarray(self._repeat(hidden, span) & (opacity > 0)[:, :, None])
+
+    def _empty_value(self, decoded: DecodedWindow, span: range) -> Array | float:
+        """Return what stands for no data: one value, or one for each pixel of the output.
+
+        Infinite values stay what they are, and under an alpha of 0 floats stay finite.
+        """
+        nodata = self._source.layout.nodata
+        if self._source.dtype.kind != "f":
+            return 0 if nodata is None else nodata
+        empty = np.nan if nodata is None else nodata
+        pixels = decoded.pixels[:, :, self._source.interpolated]
+        infinite = np.isinf(pixels)
+        has_hidden = nodata is None and decoded.alpha is not None
+        if not (has_hidden or infinite.any()):
+            return empty
+        values = np.full_like(pixels, empty)
+        if has_hidden:
+            values[np.isfinite(pixels)] = 0
+        values[infinite] = pixels[infinite]
+        return self._repeat(values, span)

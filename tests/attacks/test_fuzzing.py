@@ -1,0 +1,102 @@
+"""Mutants of every format through the whole command, for as long as is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.attacks.conftest import mutate, write_all
+
+pytestmark = pytest.mark.attack
+
+SECONDS = float(os.environ.get("SRX_FUZZ_SECONDS", "60"))
+"""An hour for releases: ``SRX_FUZZ_SECONDS=3600``; ``SRX_FUZZ_SEED`` begins elsewhere."""
+FIRST_SEED = int(os.environ.get("SRX_FUZZ_SEED", "0"))
+FILES = 120
+READ_SECONDS = 10
+LONGEST = 300.0
+"""Seconds for one round of so many files."""
+LARGEST = 1200 << 20
+"""Bytes of memory that a process may hold; half of it is PyTorch's."""
+REASONS = ("was still reading", "crashed", "was killed")
+"""What is said of a file that has ended a worker."""
+
+
+def run_round(originals, folder, seed):
+    """Upscale mutants, check what came of each, and return the lines of the report."""
+    rng = np.random.default_rng(seed)
+    suffixes = sorted(originals)
+    files = {}
+    for number in range(FILES):
+        suffix = suffixes[rng.integers(len(suffixes))]
+        files[f"{number:03d}{suffix}"] = mutate(originals[suffix], rng)
+    write_all(folder / "in", files | {"source.tif": originals[".geo.tif"]})
+    named = sorted((folder / "in").glob("*.vrt"))  # which a search leaves out
+    report = folder / "report.jsonl"
+    command = [sys.executable, "-m", "srcli", "upscale", folder / "in", *named]
+    command += [
+        folder / "out",
+        "-m",
+        "bicubic",
+        "-s",
+        "2",
+        "--read-timeout",
+        str(READ_SECONDS),
+    ]
+    started = time.monotonic()
+    done = subprocess.run(
+        [*map(str, command), "--report", str(report)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=LONGEST * 2,
+    )
+    where = f"seed {seed}: {done.stderr[-2000:]}"
+    assert done.returncode in (0, 1), where
+    assert "Traceback" not in done.stderr, where
+    assert "defect of srx" not in done.stderr, where
+    assert time.monotonic() - started < LONGEST, where
+    lines = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
+    reported = {line["source"].rpartition("/")[2] for line in lines}
+    assert {*files} <= reported, where
+    for line in lines:
+        assert "\n" not in (line["error"] or ""), where
+    left = [path.name for path in (folder / "out").iterdir()]
+    assert not [name for name in left if name.startswith(".")], where
+    return lines
+
+
+def test_an_hour_of_mutants(originals, tmp_path, tell):
+    """Every file is made or refused in a line, in bounded memory and time."""
+    until = time.monotonic() + SECONDS
+    states: Counter[str] = Counter()
+    ended = []
+    seed = FIRST_SEED
+    while seed == FIRST_SEED or time.monotonic() < until:
+        lines = run_round(originals, tmp_path / str(seed), seed)
+        states.update(line["state"] for line in lines)
+        errors = [line["error"] or "" for line in lines]
+        ended += [
+            f"seed {seed}: {error}"
+            for error in errors
+            if any(reason in error for reason in REASONS)
+        ]
+        seed += 1
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < LARGEST
+    tell(
+        f"mutants through the command: {seed - FIRST_SEED} rounds of {FILES}; "
+        f"{states['done']} enlarged, {states['failed']} refused in a line, of which "
+        f"{len(ended)} had ended a worker; at most {peak >> 20} MiB"
+    )
+    for line in ended:
+        tell(line)
