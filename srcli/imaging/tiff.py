@@ -299,6 +299,8 @@ def _raster_reason(tags: exif.Tags, stored: _Pixels, pages: list[int]) -> str | 
         return "a mask of valid pixels"
     if stored.sample_format == 3 and stored.bits[0] == 64:
         return "64-bit floats"
+    if stored.sample_format == 3 and stored.model == "gray":
+        return "one band of floats"  # heights and other measurements, with their fills
     if stored.height * stored.width > LARGEST_AREA:
         return "more pixels than a photograph"
     # as a raster, the bands of Lab and its like would be taken for red, green and blue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -82,6 +83,7 @@ def test_an_hour_of_mutants(originals, tmp_path, tell):
     ended = []
     seed = FIRST_SEED
     while seed == FIRST_SEED or time.monotonic() < until:
+        faulthandler.cancel_dump_traceback_later()  # of pytest, for the whole test
         lines = run_round(originals, tmp_path / str(seed), seed)
         states.update(line["state"] for line in lines)
         errors = [line["error"] or "" for line in lines]

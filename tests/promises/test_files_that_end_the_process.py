@@ -75,9 +75,16 @@ def faulty(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=hear_signals,
         )
 
     return start
+
+
+def hear_signals():
+    """Undo what this process ignores: processes that it starts inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def make_pictures(folder, *names):

@@ -119,3 +119,14 @@ def test_a_mask_and_a_fill_both_count(enlarge):
     said, out = enlarge(pixels, then=lambda file: file.write_mask(mask))
     assert LINE in said
     assert 809 <= out[10:].min() <= out[10:].max() <= 891
+
+
+def test_one_band_of_floats_without_a_place_is_measurements(srx, tmp_path):
+    """Its fill is no data, where a photograph would take it for black."""
+    path = write_by_gdal(tmp_path / "a.tif", with_hole(-9999, "float32"))
+    said = srx("upscale", path, tmp_path / "out.tif", "-s", 2, code=0).err
+    assert LINE in said
+    with rasterio.open(tmp_path / "out.tif") as file:
+        out = file.read(1, masked=True)
+    assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
+    assert 809 <= out.min() <= out.max() <= 891

@@ -95,14 +95,14 @@ def test_a_folder_of_such_files_and_its_report(srx, tmp_path, folder):
 
 def test_an_interrupted_raster_goes_on(srx, tmp_path, folder, monkeypatch):
     """Its work is known by its own name, not by that of a link, which differs in each run."""
-    from srcli.pipelines.upscale import run
+    from srcli.pipelines.upscale import rasters
 
     write_by_gdal(tmp_path / "a.tif", noise((24, 32)), **PLACE)
     path = folder / f"{LATIN}.tif"
     path.write_bytes((tmp_path / "a.tif").read_bytes())
     before = []
     monkeypatch.setattr(
-        run, "merge_parts", lambda parts, _: before.append(parts.found())
+        rasters, "merge_parts", lambda parts, _: before.append(parts.found())
     )
     srx("upscale", path, tmp_path / "out", *WORDS)
     plan = json.loads((next((tmp_path / "out").glob(".*")) / "plan.json").read_text())
