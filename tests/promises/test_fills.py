@@ -121,6 +121,7 @@ def test_a_mask_and_a_fill_both_count(enlarge):
     assert 809 <= out[10:].min() <= out[10:].max() <= 891
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_one_band_of_floats_without_a_place_is_measurements(srx, tmp_path):
     """Its fill is no data, where a photograph would take it for black."""
     path = write_by_gdal(tmp_path / "a.tif", with_hole(-9999, "float32"))
