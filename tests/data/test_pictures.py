@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from srcli.data import pictures as module
 from srcli.data.pictures import (
@@ -20,6 +20,7 @@ from srcli.data.pictures import (
     read_pictures,
 )
 from srcli.errors import DataError, SrxError
+from srcli.evaluation.sets import read_picture
 
 
 def png(picture):
@@ -90,6 +91,21 @@ def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
     assert found.dtype == np.uint8
     assert found.shape == (2, 3, 3)
     assert tuple(found[1, 2]) == expected
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_rotated_pictures_are_upright_in_training_and_evaluation(
+    tmp_path, astronaut, suffix
+):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the orientation: to be turned clockwise
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(astronaut[:40, :64]).save(path, exif=exif.tobytes())
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert expected.shape == (64, 40, 3)
+    assert np.array_equal(decode(PictureRef(path=path)), expected)
+    assert np.array_equal(read_picture(path)[0], expected)
 
 
 def test_float_pictures_are_refused(tmp_path):
