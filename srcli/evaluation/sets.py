@@ -312,7 +312,8 @@ class ResizeKernel(NamedTuple):
 def _pillow(picture: Array, scale: int, *, by: Image.Resampling) -> Array:
     height, width = (side // scale for side in picture.shape[:2])
     if picture.dtype != np.uint8:  # Pillow has no colours of 16 bits
-        return to_dtype(resampled(picture, (height, width), by.name), picture.dtype)
+        resized: Array = resampled(picture, (height, width), by.name)
+        return to_dtype(resized, picture.dtype)
     return np.asarray(
         Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), by)
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,14 @@ def psnr(a: Array, b: Array) -> float:
     return math.inf if error == 0 else 10 * math.log10(PEAK * PEAK / error)
 
 
-def split_psnr(a: Array, b: Array) -> tuple[float, float]:
+class SplitPsnr(NamedTuple):
+    """PSNR in dB of the low and of the high frequencies."""
+
+    low: float
+    high: float
+
+
+def split_psnr(a: Array, b: Array) -> SplitPsnr:
     """Return the PSNR in dB of the low and of the high frequencies of two pictures.
 
     Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on
@@ -49,7 +56,7 @@ def split_psnr(a: Array, b: Array) -> tuple[float, float]:
     # The filter is linear: parts of the difference are differences of the parts.
     low = gaussian_filter(error, 1.5, radius=4, axes=(0, 1), mode="mirror")
     zero = np.zeros_like(error)
-    return psnr(low, zero), psnr(error - low, zero)
+    return SplitPsnr(psnr(low, zero), psnr(error - low, zero))
 
 
 def ssim(a: Array, b: Array) -> float:
