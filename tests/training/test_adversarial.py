@@ -171,7 +171,8 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(
     again._calls += 3
     top, left = places[3]
     assert torch.equal(
-        again._crop(hr_image)[0], hr_image[:, :, top : top + 16, left : left + 16]
+        again._crop(hr_image, hr_image)[0],
+        hr_image[:, :, top : top + 16, left : left + 16],
     )
 
 
