@@ -133,6 +133,10 @@ class EvaluationProtocol:
             y = to_dtype(y * level, picture.dtype) / level
         return y
 
+    def psnr(self, sr: Array, hr: Array, shave: int) -> float:
+        """Return the PSNR in dB of (H, W, 3) of one shape, uint8 or uint16."""
+        return psnr(self.planes(sr, shave), self.planes(hr, shave))
+
     def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
         """Return PSNR in dB and SSIM of (H, W, 3) of one shape, uint8 or uint16."""
         sr_planes = self.planes(sr, shave)

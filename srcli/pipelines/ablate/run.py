@@ -56,7 +56,7 @@ from srcli.pipelines.train.network import (
     initial_weights,
     resolve_precision,
 )
-from srcli.pipelines.train.run import TrainOptions, train
+from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
 from srcli.ports.progress import Progress
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe, write_json
@@ -70,15 +70,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(TrainOptions):
-    """Options of all trainings of a run, whose recipe, scale, name and seed are the variants'.
+class AblateOptions(TrainSettings):
+    """Options that all trainings of a run have in common.
 
     Data may be left out if none is trained; quality is measured in fp32, whatever the
     precision.
     """
 
-    recipe: str = ""
-    scale: int = 0
+    overrides: tuple[str, ...] = ()
+    """Changed fields of all recipes, ``path=value``."""
     out: Path = Path("ablations")
     """Folder of all ablations, each in a folder of its name."""
     seeds: int = 1
@@ -264,8 +264,8 @@ def _plan(
     )
     result = AblationResult(ablation=ablation, conditions=conditions, variants=variants)
     former = _former_trainings(result, recipes, options)
-    train_options = {
-        field.name: getattr(options, field.name) for field in fields(TrainOptions)
+    settings = {
+        field.name: getattr(options, field.name) for field in fields(TrainSettings)
     }
     units = []
     for variant, recipe in zip(variants, recipes, strict=True):
@@ -274,15 +274,14 @@ def _plan(
         label = f"{ablation.name}, {name}"
         units.append(Unit(ablation, recipe, variant, label))
         for seed in range(options.seeds if options.train else 0):
-            train_options |= {
-                "recipe": str(folder / RECIPE),
-                "scale": ablation.scale,
-                "name": label,
-                "out": folder / f"seed-{seed}",
-                "seed": seed,
-                "overrides": (),
-            }
-            training = TrainOptions(**train_options)
+            training = TrainOptions(
+                recipe=str(folder / RECIPE),
+                scale=ablation.scale,
+                name=label,
+                out=folder / f"seed-{seed}",
+                seed=seed,
+                **settings,
+            )
             result_of_seed = _what_holds(former.get((name, seed)), training, sets)
             variant.seeds += (result_of_seed,)
             if result_of_seed.iterations is None or (

@@ -104,8 +104,6 @@ class EvalOptions(EngineOptions):
 
     def __post_init__(self) -> None:
         """Refuse unknown names and options that contradict each other."""
-        if self.precision == "auto":
-            object.__setattr__(self, "precision", "fp32")
         for option, names, table in (
             ("--protocol", (self.protocol or "y",), PROTOCOLS),
             ("--chain", (self.chain,), CHAINS),
@@ -240,6 +238,8 @@ def evaluate(
     every picture after all models have enlarged it.
     """
     options = options or EvalOptions()
+    if options.precision == "auto":
+        options = replace(options, precision="fp32")
     progress = progress or Progress()
     labels = label_models(models)
     folders = {
