@@ -272,12 +272,11 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     for result in results:
         of_result = []
         for dataset in sets_of(result):
-            for variant in result.variants:
-                comparison = _compare(result, variant, dataset)
-                of_result.append(comparison)
-                if comparison["p"] is not None:
-                    tests.append(comparison)
+            of_result += [
+                _compare(result, variant, dataset) for variant in result.variants
+            ]
         comparisons.append(of_result)
+        tests += [test for test in of_result if test["p"] is not None]
     for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["p"] = p
         if p < LEVEL:
